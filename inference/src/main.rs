@@ -1,0 +1,2 @@
+//! `gondola-inference`: the data plane's program.
+fn main() {}

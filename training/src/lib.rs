@@ -1,0 +1,1 @@
+//! The offline side: features, labels, fitting, evaluation and publishing of recommender models.
