@@ -1,1 +1,13 @@
-//! To come.
+//! Pipelines: the stages of a request put together.
+//!
+//! [`Variant`] is one way to answer, loaded from bundles: personalised requests go through
+//! [`recommend`], similar items through [`similar`]. Both are plain functions from a request to an answer, without
+//! sockets, threads or deadlines: who calls them decides about those (see [`crate::server`]).
+
+pub mod request;
+pub mod timing;
+
+pub use request::{
+    Answer, Degradation, RecommendRequest, Recommendation, SimilarRequest, PurchaseUpdate, SimilarTo, UserUpdate,
+};
+pub use timing::{Stage, StageClock, StageTiming};
