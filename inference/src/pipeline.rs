@@ -8,6 +8,7 @@ pub mod request;
 pub mod timing;
 
 pub use request::{
-    Answer, Degradation, RecommendRequest, Recommendation, SimilarRequest, PurchaseUpdate, SimilarTo, UserUpdate,
+    Answer, Degradation, PurchaseUpdate, RecommendRequest, Recommendation, SimilarRequest, SimilarTo,
+    UserUpdate,
 };
 pub use timing::{Stage, StageClock, StageTiming};
