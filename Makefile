@@ -91,7 +91,7 @@ test: setup ## Run every test
 lint: setup $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) ## Formatting, clippy, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
-	cargo deny --log-level error check bans licenses sources
+	cargo deny --locked --log-level error check bans licenses sources
 	scripts/advisories.sh
 
 $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION): | rust
