@@ -3,6 +3,8 @@
 //! What depends on an item alone is computed once, when items are loaded or added ([`Scorer::prepare`]); what depends on
 //! the user alone is computed once a request. What is left per candidate is the part that needs both.
 
+pub mod forest;
+
 use crate::features::{EncodedRow, EncodedTable};
 
 /// Gives every candidate a score.

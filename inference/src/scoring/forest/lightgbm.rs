@@ -1,0 +1,641 @@
+//! LightGBM's text model format, versions 3 and 4.
+//!
+//! A header of `key=value` lines, then one block of `key=value` lines for each `Tree=N`, then `end of trees`; what
+//! follows (importances, parameters) is not read. In a block, `split_feature`, `threshold`, `decision_type`,
+//! `left_child` and `right_child` have one value per inner node; a child below 0 is the leaf `-child - 1`. Bit 0 of a
+//! decision type says that the split is by category, bit 1 that missing values go left, bits 2 and 3 what is missing
+//! (0 nothing, 1 zero, 2 NaN). A split by category finds its set of categories, a bit each, through `cat_boundaries`.
+//!
+//! The file is checked as it is read: what comes out is a tree (every inner node and leaf has exactly one parent but the
+//! root), and its indexes hold. Sizes that the file claims are compared with the values that are there before anything
+//! is reserved for them. Linear trees and several classes are refused by name.
+
+use std::collections::BTreeMap;
+
+/// The most leaves a tree can have: LightGBM's own limit for `num_leaves`.
+const MOST_LEAVES: usize = 131_072;
+
+/// A whole model, as the file has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Model {
+    /// Names of the features; `None` where the file has none, or LightGBM's own (`Column_0`, ...).
+    pub(crate) feature_names: Option<Vec<String>>,
+    /// Number of features.
+    pub(crate) features: usize,
+    /// The sum over the trees is divided by their number (random forests).
+    pub(crate) average: bool,
+    /// What turns the sum into a prediction.
+    pub(crate) objective: Objective,
+    pub(crate) trees: Vec<Tree>,
+}
+
+/// What turns the sum (or average) over the trees into a prediction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Objective {
+    /// Nothing: regression and ranking.
+    Identity,
+    /// `1 / (1 + exp(-slope * sum))`: two classes, and cross-entropy.
+    Sigmoid { slope: f64 },
+}
+
+impl Objective {
+    /// The prediction for a sum over the trees.
+    pub(crate) fn apply(self, sum: f64) -> f64 {
+        match self {
+            Self::Identity => sum,
+            Self::Sigmoid { slope } => 1.0 / (1.0 + (-slope * sum).exp()),
+        }
+    }
+}
+
+/// One tree: inner nodes (the first is the root) and leaves. A tree of one leaf has no inner node.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tree {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) leaves: Vec<f64>,
+}
+
+/// An inner node.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) feature: usize,
+    pub(crate) split: Split,
+    pub(crate) left: Child,
+    pub(crate) right: Child,
+}
+
+/// Where a branch leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Child {
+    Node(usize),
+    Leaf(usize),
+}
+
+/// How a node decides.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Split {
+    /// Left if the value is at most `threshold`; a missing value goes left if `missing_left`.
+    Number {
+        threshold: f64,
+        missing: Missing,
+        missing_left: bool,
+    },
+    /// Left if the value, cut to an integer, is in the set; so NaN and negative values go right.
+    Category {
+        /// Bit `c % 32` of word `c / 32` stands for category `c`.
+        set: Vec<u32>,
+    },
+}
+
+/// Which values of a numeric feature count as missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// None: NaN is read as 0.
+    None,
+    /// 0 and NaN.
+    Zero,
+    /// NaN.
+    NaN,
+}
+
+/// Why a text is no LightGBM model that we can read.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum LightGbmError {
+    /// The first line is not `tree`.
+    #[error("not a LightGBM text model: its first line is not `tree`; save it with `save_model`")]
+    NotAModel,
+    /// The file ends too early.
+    #[error(
+        "the LightGBM model ends before `end of trees`, after {trees} trees; it was cut off, fetch it again"
+    )]
+    Truncated {
+        /// Trees that begin before the end.
+        trees: usize,
+    },
+    /// The header is wrong.
+    #[error("the LightGBM model's header has {key}={value}, but {wanted}")]
+    Header {
+        /// Which line.
+        key: &'static str,
+        /// What it says.
+        value: String,
+        /// What would do.
+        wanted: &'static str,
+    },
+    /// A header line is missing.
+    #[error("the LightGBM model's header has no {key}")]
+    HeaderLacks {
+        /// Which line.
+        key: &'static str,
+    },
+    /// Not as many names as features.
+    #[error("the LightGBM model names {names} features, but max_feature_idx makes {features}")]
+    FeatureNames {
+        /// Number of names.
+        names: usize,
+        /// Number of features.
+        features: usize,
+    },
+    /// Not as many trees as the header says.
+    #[error("the LightGBM model has {found} trees, but tree_sizes lists {listed}")]
+    TreeCount {
+        /// Trees in the file.
+        found: usize,
+        /// Trees in the header.
+        listed: usize,
+    },
+    /// A line of a tree is missing, or is there twice.
+    #[error("tree {tree} has {count} lines {key}=, it must have one")]
+    TreeLine {
+        /// Number of the tree, from 0.
+        tree: usize,
+        /// Which line.
+        key: &'static str,
+        /// How many there are.
+        count: usize,
+    },
+    /// A line has too few or too many values.
+    #[error("tree {tree} has {found} values in {key}, it must have {wanted}")]
+    TreeLength {
+        /// Number of the tree, from 0.
+        tree: usize,
+        /// Which line.
+        key: &'static str,
+        /// Values that are there; counting stops at one too many.
+        found: usize,
+        /// Values that follow from `num_leaves` or `num_cat`.
+        wanted: usize,
+    },
+    /// A value of a tree makes no sense.
+    #[error("tree {tree}, {key}[{position}] is {value}, but {wanted}")]
+    TreeValue {
+        /// Number of the tree, from 0.
+        tree: usize,
+        /// Which line.
+        key: &'static str,
+        /// Which node or leaf, or which value of the line.
+        position: usize,
+        /// What it says.
+        value: String,
+        /// What would do.
+        wanted: &'static str,
+    },
+    /// A node or leaf that two nodes lead to, or the root: the tree has a cycle or is a graph.
+    #[error("tree {tree}, node {node}: {side} {child} has another parent already, or is the root")]
+    NotATree {
+        /// Number of the tree, from 0.
+        tree: usize,
+        /// The node that leads there.
+        node: usize,
+        /// `left_child` or `right_child`.
+        side: &'static str,
+        /// The child, as the file writes it.
+        child: i64,
+    },
+    /// The tree is linear.
+    #[error("tree {tree} is linear (is_linear=1), which is not supported; train without linear_tree")]
+    Linear {
+        /// Number of the tree, from 0.
+        tree: usize,
+    },
+}
+
+use LightGbmError as Error;
+
+/// Reads a model.
+pub(crate) fn parse(text: &str) -> Result<Model, LightGbmError> {
+    let mut lines = text.lines().map(str::trim_end);
+    if lines.next() != Some("tree") {
+        return Err(Error::NotAModel);
+    }
+    let mut header = Lines::default();
+    let mut blocks: Vec<Lines<'_>> = Vec::new();
+    let mut ended = false;
+    for line in lines {
+        if line == "end of trees" {
+            ended = true;
+            break;
+        }
+        if line.starts_with("Tree=") {
+            blocks.push(Lines::default());
+            continue;
+        }
+        if let Some((key, value)) = line.split_once('=').or((!line.is_empty()).then_some((line, ""))) {
+            blocks.last_mut().unwrap_or(&mut header).push(key, value);
+        }
+    }
+    if !ended {
+        return Err(Error::Truncated { trees: blocks.len() });
+    }
+    let header = Header::read(&header)?;
+    if let Some(listed) = header.listed_trees
+        && listed != blocks.len()
+    {
+        return Err(Error::TreeCount {
+            found: blocks.len(),
+            listed,
+        });
+    }
+    let trees = blocks
+        .iter()
+        .enumerate()
+        .map(|(number, lines)| Block { number, lines }.tree(header.features))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Model {
+        feature_names: header.feature_names,
+        features: header.features,
+        average: header.average,
+        objective: header.objective,
+        trees,
+    })
+}
+
+/// Lines of one block by key, with how often each key came.
+#[derive(Default)]
+struct Lines<'a>(BTreeMap<&'a str, (&'a str, usize)>);
+
+impl<'a> Lines<'a> {
+    fn push(&mut self, key: &'a str, value: &'a str) {
+        self.0.entry(key).or_insert((value, 0)).1 += 1;
+    }
+
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.get(key).map(|(value, _)| *value)
+    }
+
+    fn count(&self, key: &str) -> usize {
+        self.0.get(key).map_or(0, |(_, count)| *count)
+    }
+}
+
+struct Header {
+    feature_names: Option<Vec<String>>,
+    features: usize,
+    average: bool,
+    objective: Objective,
+    listed_trees: Option<usize>,
+}
+
+impl Header {
+    fn read(lines: &Lines<'_>) -> Result<Self, Error> {
+        let wrong = |key, value: &str, wanted| Error::Header {
+            key,
+            value: excerpt(value),
+            wanted,
+        };
+        let needed = |key| lines.get(key).ok_or(Error::HeaderLacks { key });
+
+        let version = needed("version")?;
+        if !matches!(version, "v3" | "v4") {
+            return Err(wrong(
+                "version",
+                version,
+                "only v3 and v4 are supported; save it with LightGBM 3 or 4",
+            ));
+        }
+        let classes = needed("num_class")?;
+        if classes != "1" {
+            let wanted = "a score is one number; train with two classes (objective=binary)";
+            return Err(wrong("num_class", classes, wanted));
+        }
+        let per_iteration = needed("num_tree_per_iteration")?;
+        if per_iteration != "1" {
+            let wanted = "a score is one number; train with one tree per iteration";
+            return Err(wrong("num_tree_per_iteration", per_iteration, wanted));
+        }
+        let last = needed("max_feature_idx")?;
+        let features = last
+            .parse::<u32>()
+            .ok()
+            .and_then(|last| (last < i32::MAX as u32).then_some(last as usize + 1))
+            .ok_or_else(|| {
+                wrong(
+                    "max_feature_idx",
+                    last,
+                    "it must be a number from 0 to 2147483646",
+                )
+            })?;
+
+        Ok(Self {
+            feature_names: feature_names(lines.get("feature_names"), features)?,
+            features,
+            average: lines.get("average_output").is_some(),
+            objective: objective(lines.get("objective").unwrap_or("none"))?,
+            listed_trees: lines
+                .get("tree_sizes")
+                .map(|sizes| sizes.split_whitespace().count()),
+        })
+    }
+}
+
+/// The names, if they are not the ones that LightGBM makes up where it was given none.
+fn feature_names(line: Option<&str>, features: usize) -> Result<Option<Vec<String>>, Error> {
+    let Some(line) = line else { return Ok(None) };
+    let names: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    if names.len() != features {
+        return Err(Error::FeatureNames {
+            names: names.len(),
+            features,
+        });
+    }
+    let made_up = names
+        .iter()
+        .enumerate()
+        .all(|(i, name)| *name == format!("Column_{i}"));
+    Ok((!made_up).then_some(names))
+}
+
+fn objective(line: &str) -> Result<Objective, Error> {
+    let wrong = |wanted| Error::Header {
+        key: "objective",
+        value: excerpt(line),
+        wanted,
+    };
+    let mut words = line.split_whitespace();
+    let name = words.next().unwrap_or("none");
+    match name {
+        "binary" => {
+            let slope = words
+                .find_map(|word| word.strip_prefix("sigmoid:"))
+                .map_or(Some(1.0), |slope| slope.parse::<f64>().ok())
+                .filter(|slope| slope.is_finite() && *slope > 0.0)
+                .ok_or_else(|| wrong("the sigmoid's slope must be a number above 0"))?;
+            Ok(Objective::Sigmoid { slope })
+        }
+        "cross_entropy" => Ok(Objective::Sigmoid { slope: 1.0 }),
+        "multiclass" | "multiclassova" => Err(wrong(
+            "a score is one number; train with two classes (objective=binary)",
+        )),
+        "none" | "custom" | "lambdarank" | "rank_xendcg" => Ok(Objective::Identity),
+        "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" => {
+            match words.any(|word| word == "sqrt") {
+                true => Err(wrong("reg_sqrt is not supported; train without it")),
+                false => Ok(Objective::Identity),
+            }
+        }
+        _ => Err(wrong(
+            "only binary, cross_entropy, regression, ranking and none are supported",
+        )),
+    }
+}
+
+/// The lines of one tree.
+struct Block<'a> {
+    number: usize,
+    lines: &'a Lines<'a>,
+}
+
+impl<'a> Block<'a> {
+    fn tree(&self, features: usize) -> Result<Tree, Error> {
+        let tree = self.number;
+        if self.lines.get("is_linear").is_some_and(|flag| flag != "0") {
+            return Err(Error::Linear { tree });
+        }
+        let count: usize = self.single("num_leaves", "it must be a number from 1 to 131072")?;
+        if !(1..=MOST_LEAVES).contains(&count) {
+            return Err(self.value("num_leaves", 0, count, "it must be from 1 to 131072"));
+        }
+        let leaves: Vec<f64> = self.list("leaf_value", count, "it must be a number")?;
+        if let Some(leaf) = leaves.iter().position(|value| !value.is_finite()) {
+            return Err(self.value("leaf_value", leaf, leaves[leaf], "it must be finite"));
+        }
+        let nodes = match count {
+            1 => Vec::new(),
+            _ => self.nodes(count, features)?,
+        };
+        Ok(Tree { nodes, leaves })
+    }
+
+    fn nodes(&self, leaves: usize, features: usize) -> Result<Vec<Node>, Error> {
+        let inner = leaves - 1;
+        let feature: Vec<usize> = self.list("split_feature", inner, "it must be a feature's number")?;
+        let threshold: Vec<f64> = self.list("threshold", inner, "it must be a number")?;
+        let decision: Vec<u8> = self.list("decision_type", inner, "it must be a number from 0 to 11")?;
+        let left: Vec<i64> = self.list("left_child", inner, "it must be a node's number")?;
+        let right: Vec<i64> = self.list("right_child", inner, "it must be a node's number")?;
+        let mut sets = self.sets()?;
+
+        let mut parents = Parents::new(inner);
+        let mut nodes = Vec::with_capacity(inner);
+        for node in 0..inner {
+            if feature[node] >= features {
+                return Err(self.value(
+                    "split_feature",
+                    node,
+                    feature[node],
+                    "the model has fewer features",
+                ));
+            }
+            nodes.push(Node {
+                feature: feature[node],
+                split: self.split(node, decision[node], threshold[node], &mut sets)?,
+                left: self.child(&mut parents, node, "left_child", left[node])?,
+                right: self.child(&mut parents, node, "right_child", right[node])?,
+            });
+        }
+        self.reach_all(&nodes)?;
+        Ok(nodes)
+    }
+
+    /// Takes the node's category set out of `sets`: LightGBM writes one for each such node.
+    fn split(
+        &self,
+        node: usize,
+        decision: u8,
+        threshold: f64,
+        sets: &mut [Option<Vec<u32>>],
+    ) -> Result<Split, Error> {
+        if decision & 1 == 1 {
+            let number = (threshold >= 0.0 && threshold.fract() == 0.0).then_some(threshold as usize);
+            let Some(set) = number.and_then(|number| sets.get_mut(number)?.take()) else {
+                let wanted = "it must be the number of a category set of its own";
+                return Err(self.value("threshold", node, threshold, wanted));
+            };
+            return Ok(Split::Category { set });
+        }
+        if threshold.is_nan() {
+            return Err(self.value("threshold", node, threshold, "it must not be NaN"));
+        }
+        let missing = match decision >> 2 {
+            0 => Missing::None,
+            1 => Missing::Zero,
+            2 => Missing::NaN,
+            _ => return Err(self.value("decision_type", node, decision, "it must be from 0 to 11")),
+        };
+        Ok(Split::Number {
+            threshold,
+            missing,
+            missing_left: decision & 2 == 2,
+        })
+    }
+
+    fn child(
+        &self,
+        parents: &mut Parents,
+        node: usize,
+        side: &'static str,
+        child: i64,
+    ) -> Result<Child, Error> {
+        let found = match child {
+            0.. => Child::Node(child as usize),
+            _ => Child::Leaf(!child as usize),
+        };
+        match parents.claim(found) {
+            Some(true) => Ok(found),
+            Some(false) => Err(Error::NotATree {
+                tree: self.number,
+                node,
+                side,
+                child,
+            }),
+            None => Err(self.value(side, node, child, "the tree has no such node or leaf")),
+        }
+    }
+
+    /// Each node has one parent at most; a cycle apart from the root is what could be left.
+    fn reach_all(&self, nodes: &[Node]) -> Result<(), Error> {
+        let mut reached = vec![false; nodes.len()];
+        let mut open = vec![0];
+        while let Some(node) = open.pop() {
+            reached[node] = true;
+            for child in [nodes[node].left, nodes[node].right] {
+                if let Child::Node(child) = child {
+                    open.push(child);
+                }
+            }
+        }
+        match reached.iter().position(|reached| !reached) {
+            None => Ok(()),
+            Some(node) => Err(self.value(
+                "left_child",
+                node,
+                child_text(nodes[node].left),
+                "the root does not lead to this node",
+            )),
+        }
+    }
+
+    /// The category sets of the tree, in order.
+    fn sets(&self) -> Result<Vec<Option<Vec<u32>>>, Error> {
+        let count: usize = self.single("num_cat", "it must be a number")?;
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        if count > MOST_LEAVES {
+            return Err(self.value("num_cat", 0, count, "it must be below num_leaves"));
+        }
+        let bounds: Vec<usize> = self.list("cat_boundaries", count + 1, "it must be a number")?;
+        let words = self.line("cat_threshold")?.split_whitespace().count();
+        for (position, pair) in bounds.windows(2).enumerate() {
+            if pair[0] > pair[1] || pair[1] > words {
+                let wanted = "boundaries must grow and stay within cat_threshold";
+                return Err(self.value("cat_boundaries", position + 1, pair[1], wanted));
+            }
+        }
+        let words: Vec<u32> = self.list("cat_threshold", words, "it must be a number below 4294967296")?;
+        Ok(bounds
+            .windows(2)
+            .map(|pair| Some(words[pair[0]..pair[1]].to_vec()))
+            .collect())
+    }
+
+    fn line(&self, key: &'static str) -> Result<&'a str, Error> {
+        match (self.lines.count(key), self.lines.get(key)) {
+            (1, Some(line)) => Ok(line),
+            (count, _) => Err(Error::TreeLine {
+                tree: self.number,
+                key,
+                count,
+            }),
+        }
+    }
+
+    fn single<T: std::str::FromStr>(&self, key: &'static str, wanted: &'static str) -> Result<T, Error> {
+        let text = self.line(key)?;
+        text.trim()
+            .parse()
+            .map_err(|_| self.value(key, 0, excerpt(text), wanted))
+    }
+
+    /// The values of a line, which must be `wanted_count`; nothing is reserved beyond what is there.
+    fn list<T: std::str::FromStr>(
+        &self,
+        key: &'static str,
+        wanted_count: usize,
+        wanted: &'static str,
+    ) -> Result<Vec<T>, Error> {
+        let line = self.line(key)?;
+        let found = line
+            .split_ascii_whitespace()
+            .take(wanted_count.saturating_add(1))
+            .count();
+        if found != wanted_count {
+            return Err(Error::TreeLength {
+                tree: self.number,
+                key,
+                found,
+                wanted: wanted_count,
+            });
+        }
+        let mut values = Vec::with_capacity(found);
+        for (position, text) in line.split_ascii_whitespace().enumerate() {
+            values.push(
+                text.parse()
+                    .map_err(|_| self.value(key, position, excerpt(text), wanted))?,
+            );
+        }
+        Ok(values)
+    }
+
+    fn value(&self, key: &'static str, position: usize, value: impl ToString, wanted: &'static str) -> Error {
+        Error::TreeValue {
+            tree: self.number,
+            key,
+            position,
+            value: value.to_string(),
+            wanted,
+        }
+    }
+}
+
+/// Which inner nodes and leaves have a parent.
+struct Parents {
+    nodes: Vec<bool>,
+    leaves: Vec<bool>,
+}
+
+impl Parents {
+    fn new(inner: usize) -> Self {
+        let mut nodes = vec![false; inner];
+        nodes[0] = true; // the root needs none
+        Self {
+            nodes,
+            leaves: vec![false; inner + 1],
+        }
+    }
+
+    /// Whether `child` was free; `None` if there is no such child.
+    fn claim(&mut self, child: Child) -> Option<bool> {
+        let taken = match child {
+            Child::Node(node) => self.nodes.get_mut(node)?,
+            Child::Leaf(leaf) => self.leaves.get_mut(leaf)?,
+        };
+        Some(!std::mem::replace(taken, true))
+    }
+}
+
+fn child_text(child: Child) -> i64 {
+    match child {
+        Child::Node(node) => node as i64,
+        Child::Leaf(leaf) => !(leaf as i64),
+    }
+}
+
+/// The beginning of a text that may be long, for a message.
+fn excerpt(text: &str) -> String {
+    const SHOWN: usize = 40;
+    match text.char_indices().nth(SHOWN) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}

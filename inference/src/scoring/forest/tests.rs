@@ -1,0 +1,422 @@
+//! Files of LightGBM and its predictions, damaged files, and every path against the others.
+
+use super::*;
+
+/// A file of `tests/fixtures/trees`.
+macro_rules! fixture {
+    ($name:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/trees/", $name)
+    };
+}
+
+const RANDOM_FOREST: &str = include_str!(fixture!("random_forest.txt"));
+const ROWS: &[u8] = include_bytes!(fixture!("random_forest.rows.f32"));
+const EXPECTED: &[u8] = include_bytes!(fixture!("random_forest.expected.f64"));
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The inputs of `random_forest.txt`.
+fn layout() -> Layout {
+    Layout {
+        user_numeric: names(&["age", "visits", "spend"]),
+        item_categorical: names(&["department", "product type", "size"]),
+        item_numeric: names(&["price"]),
+        pair: names(&["purchases"]),
+        ..Layout::default()
+    }
+}
+
+fn unnamed(inputs: usize) -> Layout {
+    Layout {
+        user_numeric: (0..inputs).map(|i| format!("c{i}")).collect(),
+        ..Layout::default()
+    }
+}
+
+fn random_forest() -> Forest {
+    Forest::load(RANDOM_FOREST, &layout()).unwrap()
+}
+
+fn rows() -> Vec<f32> {
+    ROWS.chunks_exact(4)
+        .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+        .collect()
+}
+
+fn expected() -> Vec<f64> {
+    EXPECTED
+        .chunks_exact(8)
+        .map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()))
+        .collect()
+}
+
+fn predictions(forest: &Forest, path: Path, rows: &[f32]) -> Vec<f64> {
+    let mut out = Vec::new();
+    forest.predict_with(path, rows, |prediction| out.push(prediction));
+    out
+}
+
+#[track_caller]
+fn check_close(found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!(
+            (found - expected).abs() <= tolerance,
+            "row {row}: {found}, LightGBM says {expected}"
+        );
+    }
+}
+
+/// Loads `RANDOM_FOREST` with one line changed and expects a message.
+#[track_caller]
+fn check_refused(from: &str, to: &str, message: &str) {
+    assert!(RANDOM_FOREST.contains(from), "the fixture has no {from}");
+    let error = Forest::load(&RANDOM_FOREST.replacen(from, to, 1), &layout()).unwrap_err();
+    assert_eq!(error.to_string(), message);
+}
+
+/// The first line of the first tree that begins with `key=`.
+fn line(key: &str) -> &'static str {
+    let tree = &RANDOM_FOREST[RANDOM_FOREST.find("Tree=0").unwrap()..];
+    tree.lines()
+        .find(|line| line.starts_with(&format!("{key}=")))
+        .unwrap()
+}
+
+/// That line with its value number `position` replaced.
+fn with_value(key: &str, position: usize, value: &str) -> String {
+    let (_, values) = line(key).split_once('=').unwrap();
+    let mut values: Vec<&str> = values.split(' ').collect();
+    values[position] = value;
+    format!("{key}={}", values.join(" "))
+}
+
+#[test]
+fn sample_models_give_the_predictions_of_lightgbm() {
+    let samples: serde_json::Value =
+        serde_json::from_str(include_str!(fixture!("lightgbm_expected.json"))).unwrap();
+    let numbers = |list: &serde_json::Value| -> Vec<f64> {
+        list.as_array()
+            .unwrap()
+            .iter()
+            .map(|value| value.as_f64().unwrap_or(f64::NAN))
+            .collect()
+    };
+    let rows: Vec<f32> = samples["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(&numbers)
+        .map(|value| value as f32)
+        .collect();
+    for (name, text) in [
+        (
+            "lightgbm_binary_cat_nan.txt",
+            include_str!(fixture!("lightgbm_binary_cat_nan.txt")),
+        ),
+        (
+            "lightgbm_no_missing.txt",
+            include_str!(fixture!("lightgbm_no_missing.txt")),
+        ),
+        (
+            "lightgbm_rf_lambdarank.txt",
+            include_str!(fixture!("lightgbm_rf_lambdarank.txt")),
+        ),
+        (
+            "lightgbm_zero_as_missing.txt",
+            include_str!(fixture!("lightgbm_zero_as_missing.txt")),
+        ),
+    ] {
+        let forest = Forest::load(text, &unnamed(6)).unwrap();
+        let expected = &samples["expected"][name];
+        for path in Path::available() {
+            let found = predictions(&forest, path, &rows);
+            let raw = numbers(&expected["raw"]);
+            let raw: Vec<f64> = raw
+                .iter()
+                .map(|raw| forest.objective.apply(raw / forest.divisor))
+                .collect();
+            check_close(&found, &raw, 1e-12);
+            for key in ["prob", "predict"] {
+                if !expected[key].is_null() {
+                    check_close(&found, &numbers(&expected[key]), 1e-12);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thousand_rows_get_the_probabilities_of_lightgbm_on_every_path() {
+    let (forest, rows, expected) = (random_forest(), rows(), expected());
+    // The second half has NaN, for which this forest leaves the vector code.
+    let half = rows.len() / 2;
+    for path in Path::available() {
+        check_close(
+            &predictions(&forest, path, &rows[..half]),
+            &expected[..500],
+            1e-12,
+        );
+        check_close(&predictions(&forest, path, &rows), &expected, 1e-12);
+    }
+    let mut out = Vec::new();
+    forest.predict(&rows, 8, &mut out);
+    check_close(
+        &out.iter().map(|value| f64::from(*value)).collect::<Vec<_>>(),
+        &expected,
+        1e-6,
+    );
+}
+
+#[test]
+fn every_path_gives_equal_bits_for_every_number_of_rows() {
+    let (forest, rows) = (random_forest(), rows());
+    for count in (0..=130).chain([499]) {
+        let rows = &rows[..count * 8];
+        let portable = predictions(&forest, Path::Portable, rows);
+        for path in Path::available() {
+            let same = predictions(&forest, path, rows)
+                .iter()
+                .zip(&portable)
+                .all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(same, "{path:?} with {count} rows");
+        }
+    }
+}
+
+#[test]
+fn more_rows_than_one_walk_takes_go_in_parts() {
+    let (forest, mut rows) = (random_forest(), rows());
+    rows.extend_from_within(..);
+    let expected = [expected(), expected()].concat();
+    check_close(&predictions(&forest, Path::best(), &rows), &expected, 1e-12);
+}
+
+#[test]
+fn scoring_candidates_equals_predicting_their_rows() {
+    let forest = random_forest();
+    let user = EncodedRow {
+        categorical: vec![],
+        numeric: vec![0.3, -1.2, 0.8],
+    };
+    let (mut items, mut pairs, mut rows) = (EncodedTable::new(3, 1), Vec::new(), Vec::new());
+    for i in 0..1100_u32 {
+        let item = EncodedRow {
+            categorical: vec![i % 41, i % 307, i % 9],
+            numeric: vec![i as f32 / 700.0 - 0.7],
+        };
+        let pair = (i % 7) as f32 - 3.0;
+        items.push(&item);
+        pairs.push(pair);
+        rows.extend_from_slice(&user.numeric);
+        rows.extend(item.categorical.iter().map(|index| *index as f32));
+        rows.extend_from_slice(&item.numeric);
+        rows.push(pair);
+    }
+    let mut blocks = vec![0.0; items.rows() * forest.block_width()];
+    forest.prepare(&items, &mut blocks);
+    let blocks: Vec<&[f32]> = blocks.chunks_exact(forest.block_width()).collect();
+
+    let (mut scores, mut predicted) = (Vec::new(), Vec::new());
+    let candidates = CandidateBatch {
+        blocks: &blocks,
+        pairs: &pairs,
+        pair_width: 1,
+    };
+    forest.score(&user, &candidates, &mut scores).unwrap();
+    forest.predict(&rows, 8, &mut predicted);
+    assert_eq!(scores, predicted);
+    assert!(scores.iter().any(|score| *score != scores[0]));
+
+    let none = CandidateBatch {
+        blocks: &[],
+        pairs: &[],
+        pair_width: 1,
+    };
+    forest.score(&user, &none, &mut scores).unwrap();
+    assert!(scores.is_empty());
+
+    let error = forest
+        .score(&EncodedRow::default(), &candidates, &mut scores)
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        ScoreError::UserShape {
+            wanted_numeric: 3,
+            found_numeric: 0,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_tree_of_one_leaf_gives_its_value_to_every_row() {
+    let text = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nmax_feature_idx=0\naverage_output\n\
+                tree_sizes=1 1\n\nTree=0\nnum_leaves=1\nnum_cat=0\nleaf_value=0.5\n\nTree=1\nnum_leaves=1\n\
+                num_cat=0\nleaf_value=1.5\n\nend of trees\n";
+    let forest = Forest::load(text, &unnamed(1)).unwrap();
+    for path in Path::available() {
+        assert_eq!(predictions(&forest, path, &[0.0, f32::NAN, 7.0]), [1.0; 3]);
+    }
+}
+
+#[test]
+fn inputs_that_differ_from_the_workflow_are_named() {
+    let mut other = layout();
+    other.item_categorical[1] = "brand".to_owned();
+    assert_eq!(
+        Forest::load(RANDOM_FOREST, &other).unwrap_err().to_string(),
+        "input 4 of the forest is item.product_type, but the workflow gives item.brand; load bundles of one run"
+    );
+    assert_eq!(
+        Forest::load(RANDOM_FOREST, &unnamed(9)).unwrap_err(),
+        ForestError::InputCount {
+            model: 8,
+            workflow: 9
+        }
+    );
+    assert_eq!(lightgbm_name("item.a: [b]"), "item.a___b_");
+}
+
+#[test]
+fn models_that_are_not_supported_are_refused_by_name() {
+    let multiclass = include_str!(fixture!("lightgbm_multiclass.txt"));
+    assert_eq!(
+        Forest::load(multiclass, &unnamed(6)).unwrap_err().to_string(),
+        "the LightGBM model's header has num_class=3, but a score is one number; train with two classes (objective=binary)"
+    );
+    check_refused(
+        "is_linear=0",
+        "is_linear=1",
+        "tree 0 is linear (is_linear=1), which is not supported; train without linear_tree",
+    );
+    check_refused(
+        "objective=binary sigmoid:1",
+        "objective=poisson",
+        "the LightGBM model's header has objective=poisson, but only binary, cross_entropy, regression, ranking and none are supported",
+    );
+    check_refused(
+        "version=v4",
+        "version=v2",
+        "the LightGBM model's header has version=v2, but only v3 and v4 are supported; save it with LightGBM 3 or 4",
+    );
+}
+
+#[test]
+fn damaged_trees_are_refused_with_tree_node_and_value() {
+    let check = |key: &str, position: usize, value: &str, message: &str| {
+        check_refused(line(key), &with_value(key, position, value), message);
+    };
+    check(
+        "leaf_value",
+        3,
+        "nan",
+        "tree 0, leaf_value[3] is NaN, but it must be finite",
+    );
+    check(
+        "threshold",
+        0,
+        "nan",
+        "tree 0, threshold[0] is NaN, but it must not be NaN",
+    );
+    check(
+        "split_feature",
+        5,
+        "8",
+        "tree 0, split_feature[5] is 8, but the model has fewer features",
+    );
+    check(
+        "split_feature",
+        5,
+        "-1",
+        "tree 0, split_feature[5] is -1, but it must be a feature's number",
+    );
+    check(
+        "left_child",
+        2,
+        "62",
+        "tree 0, left_child[2] is 62, but the tree has no such node or leaf",
+    );
+    check(
+        "right_child",
+        2,
+        "-64",
+        "tree 0, right_child[2] is -64, but the tree has no such node or leaf",
+    );
+    check(
+        "right_child",
+        2,
+        "-9223372036854775808",
+        "tree 0, right_child[2] is -9223372036854775808, but the tree has no such node or leaf",
+    );
+    check(
+        "left_child",
+        7,
+        "0",
+        "tree 0, node 7: left_child 0 has another parent already, or is the root",
+    );
+    check(
+        "num_leaves",
+        0,
+        "18446744073709551615",
+        "tree 0, num_leaves[0] is 18446744073709551615, but it must be from 1 to 131072",
+    );
+    check(
+        "num_leaves",
+        0,
+        "64",
+        "tree 0 has 63 values in leaf_value, it must have 64",
+    );
+    check(
+        "cat_boundaries",
+        1,
+        "4000000000",
+        "tree 0, cat_boundaries[1] is 4000000000, but boundaries must grow and stay within cat_threshold",
+    );
+    check_refused(
+        line("left_child"),
+        "",
+        "tree 0 has 0 lines left_child=, it must have one",
+    );
+}
+
+#[test]
+fn a_cycle_apart_from_the_root_is_refused() {
+    let text = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nmax_feature_idx=0\n\nTree=0\nnum_leaves=4\n\
+                num_cat=0\nsplit_feature=0 0 0\nthreshold=0 0 0\ndecision_type=0 0 0\nleft_child=-1 2 1\n\
+                right_child=-2 -3 -4\nleaf_value=1 2 3 4\n\nend of trees\n";
+    assert_eq!(
+        Forest::load(text, &unnamed(1)).unwrap_err().to_string(),
+        "tree 0, left_child[1] is 2, but the root does not lead to this node"
+    );
+}
+
+#[test]
+fn a_text_that_was_cut_off_anywhere_is_refused() {
+    let end = RANDOM_FOREST.find("end of trees").unwrap() + "end of trees".len();
+    for cut in (0..end).step_by(97).chain([end - 1]) {
+        assert!(
+            Forest::load(&RANDOM_FOREST[..cut], &layout()).is_err(),
+            "cut at {cut}"
+        );
+    }
+}
+
+#[test]
+fn altered_bytes_never_panic() {
+    for at in (0..RANDOM_FOREST.len()).step_by(13) {
+        for byte in [b'9', b'-', b' ', b'\n', b'e'] {
+            let mut bytes = RANDOM_FOREST.as_bytes().to_vec();
+            bytes[at] = byte;
+            let text = String::from_utf8(bytes).unwrap();
+            if at % 7 != 0 && at > 2_000 && byte != b'9' {
+                continue; // the rest of the file is more of the same
+            }
+            if let Ok(forest) = Forest::load(&text, &layout()) {
+                predictions(&forest, Path::best(), &rows()[..8 * 20]);
+            }
+        }
+    }
+}
