@@ -111,8 +111,7 @@ bench: setup ## Speed of each stage and of the whole, in process and over gRPC
 	cargo bench -p gondola-inference
 
 .PHONY: bench-peers
-bench-peers: setup $(PEERS)/artifacts/meta.json ## The same request by a Python pipeline and by us, on the same artifacts
-	cargo build --release --package gondola-tests --bin gondola-bench
+bench-peers: build $(PEERS)/artifacts/meta.json ## The same request by a Python pipeline and by us, on the same artifacts
 	scripts/bench-peers.sh $(PEERS)
 
 $(PEERS)/.venv: benchmarks/peers/requirements.txt | packages

@@ -32,7 +32,6 @@ MESSAGE
     exec "${up[@]}" --listen "$3"
     ;;
 check)
-    cargo build --quiet --release --package gondola-tests --bin demo-check
     exec "$bin/demo-check" -- "${up[@]}"
     ;;
 *)
