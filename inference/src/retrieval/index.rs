@@ -1,0 +1,373 @@
+//! Nearest vectors: a FAISS index that is built, saved, loaded and searched.
+//!
+//! An [`Index`] is read-only once it is made, so that requests share it without a lock; what can be tuned (`nprobe`,
+//! `efSearch`) is set once, when it is loaded. A file goes through [`header::check`] before FAISS parses it, and in a
+//! server through a child process as well ([`Index::load_after`] a [`Trial`]).
+//!
+//! A search runs on the thread that asks for it: other cores belong to other requests. Building uses them all.
+//!
+//! No identifiers of items here: a neighbour is a position (or the number that the file's author gave). Who knows the
+//! items reads `items.json` beside the index.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+mod ffi;
+pub mod header;
+#[cfg(test)]
+mod tests;
+pub mod trial;
+
+pub use header::{Header, HeaderError};
+pub use trial::Trial;
+
+use ffi::{Handle, Threads};
+
+/// How nearness is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Higher is nearer; on normalised vectors this is the cosine.
+    InnerProduct,
+    /// Squared Euclidean distance, lower is nearer.
+    L2,
+}
+
+impl Metric {
+    fn to_faiss(self) -> u32 {
+        match self {
+            Self::InnerProduct => faiss_sys::FaissMetricType_METRIC_INNER_PRODUCT,
+            Self::L2 => faiss_sys::FaissMetricType_METRIC_L2,
+        }
+    }
+}
+
+/// How hard to search; `None` leaves what the file says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SearchParameters {
+    /// How many lists of an inverted file are looked through.
+    pub nprobe: Option<u32>,
+    /// How many candidates a walk through an HNSW graph keeps.
+    pub ef_search: Option<u32>,
+}
+
+/// Why an index could not be built, loaded or searched.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The file is not an index that we load.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// FAISS refused to do something.
+    #[error("cannot {operation}: {message}")]
+    Faiss {
+        /// What was asked of it.
+        operation: String,
+        /// What it said.
+        message: String,
+    },
+    /// A path that C can't take.
+    #[error("{0}: holds a zero byte, which no file name can")]
+    Path(PathBuf),
+    /// Vectors that don't fit the dimension.
+    #[error("{values} values are no whole number of vectors of dimension {dimension}")]
+    Shape {
+        /// How many values came.
+        values: usize,
+        /// What the index has.
+        dimension: usize,
+    },
+    /// NaN or infinity.
+    #[error("{what} {row} holds a value that is not finite")]
+    NotFinite {
+        /// Query or vector.
+        what: &'static str,
+        /// Which.
+        row: usize,
+    },
+    /// An inverted file with more lists than vectors to train them on.
+    #[error(
+        "`{factory}` needs at least {needed} vectors to train its lists and {found} came: \
+         use fewer lists, or `Flat`, which is fast below 100,000 vectors"
+    )]
+    TooFewVectors {
+        /// The factory string.
+        factory: String,
+        /// One a list.
+        needed: usize,
+        /// How many came.
+        found: usize,
+    },
+    /// The child that tried to load the index did not succeed.
+    #[error("{path}: loading it in a trial process failed ({outcome}): {stderr}")]
+    TrialFailed {
+        /// The file.
+        path: PathBuf,
+        /// How the child ended.
+        outcome: String,
+        /// The last that it said.
+        stderr: String,
+    },
+}
+
+/// The nearest vectors of one query, nearest first.
+///
+/// Kept by the caller and filled again, so that a search allocates nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Neighbours {
+    /// Position of each vector (or the number that the file gives it).
+    pub ids: Vec<i64>,
+    /// Inner product or squared distance, by the metric.
+    pub distances: Vec<f32>,
+}
+
+/// A FAISS index, ready to be searched from many threads.
+pub struct Index {
+    handle: Handle,
+    metric: Metric,
+    dimension: usize,
+    len: usize,
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            handle: _,
+            metric,
+            dimension,
+            len,
+        } = self;
+        write!(f, "Index({len} x {dimension}, {metric:?})")
+    }
+}
+
+impl Index {
+    /// Builds the kind of index that `factory` names (`Flat`, `IVF256,Flat`, `HNSW32`, ...) over whole rows of
+    /// `vectors`; a neighbour's id is its row.
+    pub fn build(
+        vectors: &[f32],
+        dimension: usize,
+        metric: Metric,
+        factory: &str,
+    ) -> Result<Self, IndexError> {
+        let rows = rows(vectors, dimension, "vector")?;
+        let needed = ivf_lists(factory).unwrap_or(0);
+        if rows < needed {
+            return Err(IndexError::TooFewVectors {
+                factory: factory.to_owned(),
+                needed,
+                found: rows,
+            });
+        }
+        let failed = |message| faiss(format!("build `{factory}` over {rows} x {dimension}"), message);
+        let mut handle = Handle::from_factory(factory, dimension, metric.to_faiss()).map_err(failed)?;
+        if rows > 0 {
+            handle.train_and_add(vectors).map_err(failed)?;
+        }
+        handle.make_direct_map();
+        Ok(Self::new(handle))
+    }
+
+    /// Writes the index as FAISS does.
+    pub fn save(&self, path: &Path) -> Result<(), IndexError> {
+        let name = c_path(path)?;
+        self.handle
+            .write(&name)
+            .map_err(|message| faiss(format!("write {}", path.display()), message))
+    }
+
+    /// Checks the file's structure, reads it, and sets how hard it is searched.
+    ///
+    /// `nprobe` for an index without lists, or `efSearch` for one without a graph, is an error that FAISS words.
+    pub fn load(path: &Path, parameters: &SearchParameters) -> Result<Self, IndexError> {
+        header::check(path)?;
+        let failed = |message| faiss(format!("read {}", path.display()), message);
+        let mut handle = Handle::read(&c_path(path)?).map_err(failed)?;
+        handle.make_direct_map();
+        let mut index = Self::new(handle);
+        index.set(parameters)?;
+        Ok(index)
+    }
+
+    /// Like [`Index::load`], after a child process has done the same and lived.
+    pub fn load_after(trial: &Trial, path: &Path, parameters: &SearchParameters) -> Result<Self, IndexError> {
+        header::check(path)?;
+        trial.check(path)?;
+        Self::load(path, parameters)
+    }
+
+    /// Sets how hard the index is searched from now on.
+    pub fn set(&mut self, parameters: &SearchParameters) -> Result<(), IndexError> {
+        let SearchParameters { nprobe, ef_search } = *parameters;
+        for (name, value) in [(c"nprobe", nprobe), (c"efSearch", ef_search)] {
+            let Some(value) = value else { continue };
+            let failed = |message| faiss(format!("set {} to {value}", name.to_string_lossy()), message);
+            if value == 0 {
+                return Err(failed("it must be at least 1".to_owned()));
+            }
+            self.handle.set_parameter(name, value).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn new(handle: Handle) -> Self {
+        let metric = match handle.metric() {
+            faiss_sys::FaissMetricType_METRIC_INNER_PRODUCT => Metric::InnerProduct,
+            _ => Metric::L2,
+        };
+        Self {
+            metric,
+            dimension: handle.dimension(),
+            len: handle.len(),
+            handle,
+        }
+    }
+
+    /// How many vectors it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Length of a vector.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// How nearness is measured.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// Puts the (at most) `k` nearest vectors of one query into `found`.
+    pub fn search(&self, query: &[f32], k: usize, found: &mut Neighbours) -> Result<(), IndexError> {
+        if query.len() != self.dimension {
+            return Err(IndexError::Shape {
+                values: query.len(),
+                dimension: self.dimension,
+            });
+        }
+        self.search_rows(query, k, Threads::One, found)?;
+        // FAISS fills up with -1 where it found fewer; those come last.
+        let count = found.ids.iter().position(|&id| id < 0).unwrap_or(found.ids.len());
+        found.ids.truncate(count);
+        found.distances.truncate(count);
+        Ok(())
+    }
+
+    /// The nearest of many queries (whole rows), with all cores: for offline work, not for requests.
+    pub fn search_batch(&self, queries: &[f32], k: usize) -> Result<Vec<Neighbours>, IndexError> {
+        let mut all = Neighbours::default();
+        let k = k.min(self.len);
+        let rows = self.search_rows(queries, k, Threads::All, &mut all)?;
+        let neighbours = (0..rows).map(|row| {
+            let ids = &all.ids[row * k..(row + 1) * k];
+            let count = ids.iter().position(|&id| id < 0).unwrap_or(k);
+            Neighbours {
+                ids: ids[..count].to_vec(),
+                distances: all.distances[row * k..][..count].to_vec(),
+            }
+        });
+        Ok(neighbours.collect())
+    }
+
+    fn search_rows(
+        &self,
+        queries: &[f32],
+        k: usize,
+        threads: Threads,
+        found: &mut Neighbours,
+    ) -> Result<usize, IndexError> {
+        let rows = rows(queries, self.dimension, "query")?;
+        let k = k.min(self.len);
+        let Neighbours { ids, distances } = found;
+        ids.clear();
+        ids.resize(rows * k, -1);
+        distances.clear();
+        distances.resize(rows * k, 0.0);
+        if rows * k > 0 {
+            let failed = |message| faiss(format!("search the {k} nearest"), message);
+            self.handle
+                .search(queries, k, ids, distances, threads)
+                .map_err(failed)?;
+        }
+        Ok(rows)
+    }
+
+    /// Gives back the vector at a position: exactly for Flat, IVF-Flat and HNSW, nearly for quantized kinds.
+    pub fn reconstruct(&self, position: usize, out: &mut [f32]) -> Result<(), IndexError> {
+        let failed = |message| faiss(format!("reconstruct vector {position} of {}", self.len), message);
+        if out.len() != self.dimension {
+            return Err(IndexError::Shape {
+                values: out.len(),
+                dimension: self.dimension,
+            });
+        }
+        self.handle.reconstruct(position as i64, out).map_err(failed)
+    }
+
+    /// Which share of the exact `k` nearest (of `vectors`, the rows that the index was built over) this index finds,
+    /// over all `queries`.
+    pub fn recall_against_exact(
+        &self,
+        vectors: &[f32],
+        queries: &[f32],
+        k: usize,
+    ) -> Result<f64, IndexError> {
+        let exact = Self::build(vectors, self.dimension, self.metric, "Flat")?.search_batch(queries, k)?;
+        let found = self.search_batch(queries, k)?;
+        let (mut hits, mut wanted) = (0, 0);
+        for (exact, found) in exact.iter().zip(&found) {
+            let found: std::collections::HashSet<i64> = found.ids.iter().copied().collect();
+            hits += exact.ids.iter().filter(|id| found.contains(id)).count();
+            wanted += exact.ids.len();
+        }
+        Ok(if wanted == 0 {
+            1.0
+        } else {
+            hits as f64 / wanted as f64
+        })
+    }
+}
+
+fn faiss(operation: String, message: String) -> IndexError {
+    IndexError::Faiss { operation, message }
+}
+
+fn c_path(path: &Path) -> Result<CString, IndexError> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| IndexError::Path(path.to_owned()))
+}
+
+fn rows(vectors: &[f32], dimension: usize, what: &'static str) -> Result<usize, IndexError> {
+    if dimension == 0 || !vectors.len().is_multiple_of(dimension) {
+        return Err(IndexError::Shape {
+            values: vectors.len(),
+            dimension,
+        });
+    }
+    match vectors.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(IndexError::NotFinite {
+            what,
+            row: at / dimension,
+        }),
+        None => Ok(vectors.len() / dimension),
+    }
+}
+
+/// The number of lists that a factory string asks for: 256 in `PCA32,IVF256,Flat`.
+fn ivf_lists(factory: &str) -> Option<usize> {
+    factory.split(',').find_map(|part| {
+        let digits = part.strip_prefix("IVF")?;
+        let end = digits
+            .find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(digits.len());
+        digits[..end].parse().ok()
+    })
+}
