@@ -1,1 +1,5 @@
 //! To come.
+
+pub mod bert;
+pub mod clip;
+pub mod encoder;

@@ -1,0 +1,198 @@
+//! BERT sentence encoders, such as all-MiniLM-L6-v2 (<https://arxiv.org/abs/1908.10084>).
+//!
+//! Tokens `[texts, tokens]` go through BERT to `[texts, tokens, hidden]`; the vector of a text is the mean over its own
+//! tokens, scaled to length 1. Texts are sorted by length before they are put into batches, so that little is spent on
+//! padding.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use candle_transformers::models::bert::{BertModel, Config};
+use serde::Deserialize;
+use tokenizers::Tokenizer;
+
+use super::encoder::{
+    EncodeError, EncoderLoadError, TextEncoder, json, normalise, token_ids, tokenizer, weights,
+};
+
+/// 64 short texts of 16 tokens keep the matrices of a layer within a core's cache.
+const BATCH: usize = 64;
+/// `[CLS]`, `[SEP]` and one token of text.
+const FEWEST_TOKENS: usize = 3;
+
+/// What sentence-transformers writes beside BERT's own configuration.
+#[derive(Deserialize)]
+struct SentenceConfig {
+    max_seq_length: Option<usize>,
+}
+
+/// A BERT model with its tokenizer.
+pub struct Bert {
+    model: BertModel,
+    tokenizer: Tokenizer,
+    hidden: usize,
+    vocabulary: usize,
+    padding: u32,
+}
+
+impl Bert {
+    /// Loads a folder in the layout of sentence-transformers.
+    pub fn load(folder: &Path) -> Result<Self, EncoderLoadError> {
+        let path = folder.join("config.json");
+        let config: Config = json(&path)?;
+        let wrong = |field, value: usize, expected: &str| EncoderLoadError::Field {
+            path: path.clone(),
+            field,
+            value: value.to_string(),
+            expected: expected.to_owned(),
+        };
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
+            return Err(wrong(
+                "num_attention_heads",
+                config.num_attention_heads,
+                "it must divide `hidden_size`",
+            ));
+        }
+        if config.pad_token_id >= config.vocab_size {
+            return Err(wrong(
+                "pad_token_id",
+                config.pad_token_id,
+                "it must be in the vocabulary",
+            ));
+        }
+        let max_tokens = max_tokens(folder, &config)?;
+        if max_tokens < FEWEST_TOKENS {
+            return Err(wrong(
+                "max_position_embeddings",
+                max_tokens,
+                "at least 3 tokens are needed",
+            ));
+        }
+        let tokenizer = tokenizer(&folder.join("tokenizer.json"), max_tokens)?;
+        let path = folder.join("model.safetensors");
+        let model =
+            BertModel::load(weights(&path)?, &config).map_err(|source| EncoderLoadError::Weights {
+                path: path.clone(),
+                source,
+            })?;
+        let (hidden, vocabulary, padding) =
+            (config.hidden_size, config.vocab_size, config.pad_token_id as u32);
+        Ok(Self {
+            model,
+            tokenizer,
+            hidden,
+            vocabulary,
+            padding,
+        })
+    }
+
+    /// One vector a text of the batch, not yet normalised.
+    fn means(&self, batch: &[&[u32]]) -> candle_core::Result<Vec<f32>> {
+        let longest = batch.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        let mut ids = vec![self.padding; batch.len() * longest];
+        let mut mask = vec![0f32; batch.len() * longest];
+        for (row, text) in batch.iter().enumerate() {
+            let at = row * longest;
+            ids[at..at + text.len()].copy_from_slice(text);
+            mask[at..at + text.len()].fill(1.0);
+        }
+        let shape = (batch.len(), longest);
+        let ids = Tensor::from_vec(ids, shape, &Device::Cpu)?;
+        let mask = Tensor::from_vec(mask, shape, &Device::Cpu)?;
+        let states = self.model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
+        // [texts, 1, tokens] x [texts, tokens, hidden]: the sum over a text's own tokens.
+        let sums = mask.unsqueeze(1)?.matmul(&states)?.squeeze(1)?;
+        sums.broadcast_div(&mask.sum_keepdim(1)?)?
+            .flatten_all()?
+            .to_vec1()
+    }
+}
+
+/// The shorter of what the model can and what it was trained for.
+fn max_tokens(folder: &Path, config: &Config) -> Result<usize, EncoderLoadError> {
+    let path = folder.join("sentence_bert_config.json");
+    if !path.exists() {
+        return Ok(config.max_position_embeddings);
+    }
+    let SentenceConfig { max_seq_length } = json(&path)?;
+    Ok(max_seq_length.map_or(config.max_position_embeddings, |most| {
+        most.min(config.max_position_embeddings)
+    }))
+}
+
+impl TextEncoder for Bert {
+    fn dimension(&self) -> usize {
+        self.hidden
+    }
+
+    fn encode(&self, texts: &[&str]) -> Result<Vec<f32>, EncodeError> {
+        let ids = token_ids(&self.tokenizer, texts, self.vocabulary)?;
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&text| ids[text].len());
+        let mut vectors = vec![0.0; texts.len() * self.hidden];
+        for batch in order.chunks(BATCH) {
+            let batch_ids: Vec<&[u32]> = batch.iter().map(|&text| ids[text].as_slice()).collect();
+            let means = self.means(&batch_ids)?;
+            for (&text, mean) in batch.iter().zip(means.chunks_exact(self.hidden)) {
+                vectors[text * self.hidden..][..self.hidden].copy_from_slice(mean);
+            }
+        }
+        normalise(&mut vectors, self.hidden);
+        Ok(vectors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cosine(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    #[test]
+    fn real_weights_put_like_texts_near_each_other() {
+        let Some(folder) = std::env::var_os("GONDOLA_ENCODER") else {
+            println!(
+                "not checked: GONDOLA_ENCODER names no folder with a sentence encoder (`make test` sets it)"
+            );
+            return;
+        };
+        let encoder = Bert::load(Path::new(&folder)).unwrap();
+        let texts = [
+            "whole milk gallon",
+            "skim milk half gallon",
+            "",
+            "motor oil 5w30",
+            "a longer text, so that rows are padded",
+        ];
+        let vectors = encoder.encode(&texts).unwrap();
+        let rows: Vec<&[f32]> = vectors.chunks_exact(encoder.dimension()).collect();
+        assert_eq!(rows.len(), texts.len());
+        assert!(rows.iter().all(|row| (cosine(row, row) - 1.0).abs() < 1e-5));
+        assert!(
+            cosine(rows[0], rows[1]) > 0.6 && cosine(rows[0], rows[3]) < 0.4,
+            "milk is like milk"
+        );
+        for (text, row) in texts.iter().zip(&rows) {
+            let alone = encoder.encode(&[text]).unwrap();
+            assert!(
+                cosine(&alone, row) > 0.9999,
+                "`{text}` alone and in a batch are the same"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_above_the_models_length_are_cut() {
+        let Some(folder) = std::env::var_os("GONDOLA_ENCODER") else {
+            return;
+        };
+        let encoder = Bert::load(Path::new(&folder)).unwrap();
+        let (long, longer) = ("bread ".repeat(300), "bread ".repeat(1000));
+        assert_eq!(
+            encoder.encode(&[&long]).unwrap(),
+            encoder.encode(&[&longer]).unwrap()
+        );
+    }
+}
