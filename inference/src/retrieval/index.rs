@@ -2,13 +2,14 @@
 //!
 //! An [`Index`] is read-only once it is made, so that requests share it without a lock; what can be tuned (`nprobe`,
 //! `efSearch`) is set once, when it is loaded. A file goes through [`header::check`] before FAISS parses it, and in a
-//! server through a child process as well ([`Index::load_after`] a [`Trial`]).
+//! server through a child process before that ([`trial::try_load`]).
 //!
 //! A search runs on the thread that asks for it: other cores belong to other requests. Building uses them all.
 //!
 //! No identifiers of items here: a neighbour is a position (or the number that the file's author gave). Who knows the
 //! items reads `items.json` beside the index.
 
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,6 @@ mod tests;
 pub mod trial;
 
 pub use header::{Header, HeaderError};
-pub use trial::Trial;
 
 use ffi::{Handle, Threads};
 
@@ -69,6 +69,18 @@ pub enum IndexError {
         /// What it said.
         message: String,
     },
+    /// A search parameter that this kind of index does not have, or that it can't have this value.
+    #[error("cannot set {parameter} to {value} on an index of kind `{kind}`: {needs}")]
+    Parameter {
+        /// `nprobe` or `efSearch`.
+        parameter: &'static str,
+        /// What it should have been set to.
+        value: u32,
+        /// The kind of the index.
+        kind: String,
+        /// What would be right.
+        needs: &'static str,
+    },
     /// A path that C can't take.
     #[error("{0}: holds a zero byte, which no file name can")]
     Path(PathBuf),
@@ -113,20 +125,22 @@ pub enum IndexError {
     },
 }
 
-/// The nearest vectors of one query, nearest first.
-///
-/// Kept by the caller and filled again, so that a search allocates nothing.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Neighbours {
-    /// Position of each vector (or the number that the file gives it).
-    pub ids: Vec<i64>,
-    /// Inner product or squared distance, by the metric.
-    pub distances: Vec<f32>,
+/// What FAISS writes into; kept by each thread, so that a search allocates nothing.
+#[derive(Default)]
+struct Scratch {
+    ids: Vec<i64>,
+    distances: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// A FAISS index, ready to be searched from many threads.
 pub struct Index {
     handle: Handle,
+    /// Four letters a level as in the file, or the factory string it was built by.
+    kind: String,
     metric: Metric,
     dimension: usize,
     len: usize,
@@ -136,11 +150,12 @@ impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             handle: _,
+            kind,
             metric,
             dimension,
             len,
         } = self;
-        write!(f, "Index({len} x {dimension}, {metric:?})")
+        write!(f, "Index({kind}, {len} x {dimension}, {metric:?})")
     }
 }
 
@@ -168,7 +183,7 @@ impl Index {
             handle.train_and_add(vectors).map_err(failed)?;
         }
         handle.make_direct_map();
-        Ok(Self::new(handle))
+        Ok(Self::new(handle, factory.to_owned()))
     }
 
     /// Writes the index as FAISS does.
@@ -181,44 +196,50 @@ impl Index {
 
     /// Checks the file's structure, reads it, and sets how hard it is searched.
     ///
-    /// `nprobe` for an index without lists, or `efSearch` for one without a graph, is an error that FAISS words.
-    pub fn load(path: &Path, parameters: &SearchParameters) -> Result<Self, IndexError> {
-        header::check(path)?;
+    /// `nprobe` for an index without lists, or `efSearch` for one without a graph, is an error.
+    pub fn load(path: &Path, search: &SearchParameters) -> Result<Self, IndexError> {
+        let kind = header::check(path)?.kind;
         let failed = |message| faiss(format!("read {}", path.display()), message);
         let mut handle = Handle::read(&c_path(path)?).map_err(failed)?;
         handle.make_direct_map();
-        let mut index = Self::new(handle);
-        index.set(parameters)?;
+        let mut index = Self::new(handle, kind);
+        index.set_search(search)?;
         Ok(index)
     }
 
-    /// Like [`Index::load`], after a child process has done the same and lived.
-    pub fn load_after(trial: &Trial, path: &Path, parameters: &SearchParameters) -> Result<Self, IndexError> {
-        header::check(path)?;
-        trial.check(path)?;
-        Self::load(path, parameters)
-    }
-
     /// Sets how hard the index is searched from now on.
-    pub fn set(&mut self, parameters: &SearchParameters) -> Result<(), IndexError> {
-        let SearchParameters { nprobe, ef_search } = *parameters;
-        for (name, value) in [(c"nprobe", nprobe), (c"efSearch", ef_search)] {
+    pub fn set_search(&mut self, search: &SearchParameters) -> Result<(), IndexError> {
+        let SearchParameters { nprobe, ef_search } = *search;
+        let parameters = [
+            ("nprobe", c"nprobe", nprobe, "only inverted files (IVF) have it"),
+            ("efSearch", c"efSearch", ef_search, "only graphs (HNSW) have it"),
+        ];
+        for (parameter, name, value, needs) in parameters {
             let Some(value) = value else { continue };
-            let failed = |message| faiss(format!("set {} to {value}", name.to_string_lossy()), message);
-            if value == 0 {
-                return Err(failed("it must be at least 1".to_owned()));
+            let failed = |needs| IndexError::Parameter {
+                parameter,
+                value,
+                kind: self.kind.clone(),
+                needs,
+            };
+            if !(1..=i32::MAX as u32).contains(&value) {
+                return Err(failed("it must be 1 to 2147483647"));
             }
-            self.handle.set_parameter(name, value).map_err(failed)?;
+            // FAISS refuses a parameter for no other reason than that the index does not have it.
+            self.handle
+                .set_parameter(name, value)
+                .map_err(|_| failed(needs))?;
         }
         Ok(())
     }
 
-    fn new(handle: Handle) -> Self {
+    fn new(handle: Handle, kind: String) -> Self {
         let metric = match handle.metric() {
             faiss_sys::FaissMetricType_METRIC_INNER_PRODUCT => Metric::InnerProduct,
             _ => Metric::L2,
         };
         Self {
+            kind,
             metric,
             dimension: handle.dimension(),
             len: handle.len(),
@@ -246,59 +267,58 @@ impl Index {
         self.metric
     }
 
-    /// Puts the (at most) `k` nearest vectors of one query into `found`.
-    pub fn search(&self, query: &[f32], k: usize, found: &mut Neighbours) -> Result<(), IndexError> {
+    /// Puts the (at most) `k` nearest vectors of one query into `out`, nearest first: position (or the number that the
+    /// file gives it), and inner product or squared distance, by the metric.
+    pub fn search(&self, query: &[f32], k: usize, out: &mut Vec<(i64, f32)>) -> Result<(), IndexError> {
+        out.clear();
         if query.len() != self.dimension {
             return Err(IndexError::Shape {
                 values: query.len(),
                 dimension: self.dimension,
             });
         }
-        self.search_rows(query, k, Threads::One, found)?;
-        // FAISS fills up with -1 where it found fewer; those come last.
-        let count = found.ids.iter().position(|&id| id < 0).unwrap_or(found.ids.len());
-        found.ids.truncate(count);
-        found.distances.truncate(count);
-        Ok(())
+        self.search_rows(query, k, Threads::One, |found| out.extend(found))
     }
 
     /// The nearest of many queries (whole rows), with all cores: for offline work, not for requests.
-    pub fn search_batch(&self, queries: &[f32], k: usize) -> Result<Vec<Neighbours>, IndexError> {
-        let mut all = Neighbours::default();
-        let k = k.min(self.len);
-        let rows = self.search_rows(queries, k, Threads::All, &mut all)?;
-        let neighbours = (0..rows).map(|row| {
-            let ids = &all.ids[row * k..(row + 1) * k];
-            let count = ids.iter().position(|&id| id < 0).unwrap_or(k);
-            Neighbours {
-                ids: ids[..count].to_vec(),
-                distances: all.distances[row * k..][..count].to_vec(),
-            }
-        });
-        Ok(neighbours.collect())
+    pub fn search_batch(&self, queries: &[f32], k: usize) -> Result<Vec<Vec<(i64, f32)>>, IndexError> {
+        let mut all = Vec::with_capacity(queries.len() / self.dimension.max(1));
+        self.search_rows(queries, k, Threads::All, |found| all.push(found.collect()))?;
+        Ok(all)
     }
 
+    /// Searches, and hands each query's neighbours to `take`, in the order of the queries.
     fn search_rows(
         &self,
         queries: &[f32],
         k: usize,
         threads: Threads,
-        found: &mut Neighbours,
-    ) -> Result<usize, IndexError> {
+        mut take: impl FnMut(&mut dyn Iterator<Item = (i64, f32)>),
+    ) -> Result<(), IndexError> {
         let rows = rows(queries, self.dimension, "query")?;
         let k = k.min(self.len);
-        let Neighbours { ids, distances } = found;
-        ids.clear();
-        ids.resize(rows * k, -1);
-        distances.clear();
-        distances.resize(rows * k, 0.0);
-        if rows * k > 0 {
-            let failed = |message| faiss(format!("search the {k} nearest"), message);
-            self.handle
-                .search(queries, k, ids, distances, threads)
-                .map_err(failed)?;
-        }
-        Ok(rows)
+        SCRATCH.with_borrow_mut(|Scratch { ids, distances }| {
+            ids.clear();
+            ids.resize(rows * k, -1);
+            distances.clear();
+            distances.resize(rows * k, 0.0);
+            if rows * k > 0 {
+                let failed = |message| faiss(format!("search the {k} nearest"), message);
+                self.handle
+                    .search(queries, k, ids, distances, threads)
+                    .map_err(failed)?;
+            }
+            for row in 0..rows {
+                let row = row * k..(row + 1) * k;
+                let found = ids[row.clone()]
+                    .iter()
+                    .copied()
+                    .zip(distances[row].iter().copied());
+                // FAISS fills up with -1 where it found fewer.
+                take(&mut found.filter(|&(id, _)| id >= 0));
+            }
+            Ok(())
+        })
     }
 
     /// Gives back the vector at a position: exactly for Flat, IVF-Flat and HNSW, nearly for quantized kinds.
@@ -309,6 +329,10 @@ impl Index {
                 values: out.len(),
                 dimension: self.dimension,
             });
+        }
+        // FAISS checks this for some kinds alone. A map of ids looks its numbers up, and they may be any.
+        if position >= self.len && !self.kind.contains("IxM") {
+            return Err(failed("there is no such position".to_owned()));
         }
         self.handle.reconstruct(position as i64, out).map_err(failed)
     }
@@ -325,9 +349,9 @@ impl Index {
         let found = self.search_batch(queries, k)?;
         let (mut hits, mut wanted) = (0, 0);
         for (exact, found) in exact.iter().zip(&found) {
-            let found: std::collections::HashSet<i64> = found.ids.iter().copied().collect();
-            hits += exact.ids.iter().filter(|id| found.contains(id)).count();
-            wanted += exact.ids.len();
+            let found: std::collections::HashSet<i64> = found.iter().map(|&(id, _)| id).collect();
+            hits += exact.iter().filter(|(id, _)| found.contains(id)).count();
+            wanted += exact.len();
         }
         Ok(if wanted == 0 {
             1.0

@@ -141,12 +141,30 @@ impl Handle {
         }
     }
 
-    /// Lets an IVF index find a vector by its position; other kinds can do so already. Whether it worked.
-    pub(super) fn make_direct_map(&mut self) -> bool {
-        // SAFETY: the cast is checked by FAISS (null when it is no IVF index), and the index is ours alone (`&mut`).
+    /// Lets an inverted file, also one inside a transform or a map of ids, find a vector by its position; other kinds can
+    /// do so already. Where ids are not positions FAISS refuses, and says so again when a vector is asked for.
+    pub(super) fn make_direct_map(&mut self) {
+        // SAFETY: every cast is checked by FAISS (null where the kind is another), what lies inside an index lives as
+        // long as it, and the index is ours alone (`&mut`).
         unsafe {
-            let ivf = c::faiss_IndexIVF_cast(self.0.as_ptr());
-            ivf.is_null() || c::faiss_IndexIVF_make_direct_map(ivf, 1) == 0
+            let mut index = self.0.as_ptr();
+            loop {
+                let (map, transform) = (
+                    c::faiss_IndexIDMap_cast(index),
+                    c::faiss_IndexPreTransform_cast(index),
+                );
+                index = if !map.is_null() {
+                    c::faiss_IndexIDMap_sub_index(map)
+                } else if !transform.is_null() {
+                    c::faiss_IndexPreTransform_index(transform)
+                } else {
+                    break;
+                };
+            }
+            let ivf = c::faiss_IndexIVF_cast(index);
+            if !ivf.is_null() {
+                c::faiss_IndexIVF_make_direct_map(ivf, 1);
+            }
         }
     }
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 
+use super::trial::Trial;
 use super::*;
 
 #[derive(Deserialize)]
@@ -71,14 +72,15 @@ fn files_that_python_wrote_give_the_neighbours_that_python_found() {
             header::check(&path).unwrap().kind.starts_with(&case.fourcc),
             "{name}"
         );
-        let mut found = Neighbours::default();
+        let mut found = Vec::new();
         for (row, query) in queries.chunks_exact(8).enumerate() {
             let length = query.iter().map(|value| value * value).sum::<f32>().sqrt();
             let scale = if case.normalize_queries { 1.0 / length } else { 1.0 };
             let query: Vec<f32> = query.iter().map(|value| value * scale).collect();
             index.search(&query, 5, &mut found).unwrap();
-            assert_eq!(found.ids, case.ids[row], "{name}, query {row}");
-            for (found, expected) in found.distances.iter().zip(&case.dist[row]) {
+            let ids: Vec<i64> = found.iter().map(|&(id, _)| id).collect();
+            assert_eq!(ids, case.ids[row], "{name}, query {row}");
+            for ((_, found), expected) in found.iter().zip(&case.dist[row]) {
                 assert!(
                     (found - expected).abs() <= 1e-4 * expected.abs().max(1e-3),
                     "{name}: {found} is not {expected}"
@@ -221,7 +223,7 @@ fn no_flipped_byte_brings_the_process_down() {
             bytes[at] ^= flip;
             std::fs::write(file.path(), &bytes).unwrap();
             // Either answer will do; a crash would not.
-            let _ = trial::run(file.path());
+            let _ = trial::load_and_search(file.path());
             bytes[at] = kept;
         }
     }
@@ -241,14 +243,14 @@ fn what_is_built_and_saved_is_what_is_loaded() {
     for (factory, parameters) in [
         ("Flat", SearchParameters::default()),
         (
-            "IVF32,Flat",
+            "IVF64,Flat",
             SearchParameters {
-                nprobe: Some(32),
+                nprobe: Some(64),
                 ef_search: None,
             },
         ),
         (
-            "HNSW16",
+            "HNSW32",
             SearchParameters {
                 nprobe: None,
                 ef_search: Some(200),
@@ -257,7 +259,7 @@ fn what_is_built_and_saved_is_what_is_loaded() {
     ] {
         for metric in [Metric::InnerProduct, Metric::L2] {
             let mut built = Index::build(&vectors, 16, metric, factory).unwrap();
-            built.set(&parameters).unwrap();
+            built.set_search(&parameters).unwrap();
             let path = folder.path().join("index.faiss");
             built.save(&path).unwrap();
             let loaded = Index::load(&path, &parameters).unwrap();
@@ -279,10 +281,10 @@ fn what_is_built_and_saved_is_what_is_loaded() {
 #[test]
 fn two_threads_find_what_one_finds() {
     let vectors = random_vectors(2000, 16);
-    for factory in ["Flat", "IVF32,Flat", "HNSW16"] {
+    for factory in ["Flat", "IVF64,Flat", "HNSW32"] {
         let index = Index::build(&vectors, 16, Metric::L2, factory).unwrap();
         let search_all = || {
-            let mut found = Neighbours::default();
+            let mut found = Vec::new();
             let mut all = Vec::new();
             for query in vectors.chunks_exact(16).take(500) {
                 index.search(query, 10, &mut found).unwrap();
@@ -319,7 +321,7 @@ fn what_cannot_be_built_or_searched_says_why() {
         Err(IndexError::Shape { .. })
     ));
     let index = Index::build(&vectors, 8, Metric::L2, "Flat").unwrap();
-    let mut found = Neighbours::default();
+    let mut found = Vec::new();
     assert!(matches!(
         index.search(&[f32::NAN; 8], 3, &mut found),
         Err(IndexError::NotFinite { .. })
@@ -329,26 +331,29 @@ fn what_cannot_be_built_or_searched_says_why() {
         Err(IndexError::Shape { .. })
     ));
     index.search(&vectors[..8], 0, &mut found).unwrap();
-    assert!(found.ids.is_empty());
+    assert!(found.is_empty());
     index.search(&vectors[..8], 1000, &mut found).unwrap();
-    assert_eq!(found.ids.len(), 20);
+    assert_eq!(found.len(), 20);
     let mut index = index;
     let message = index
-        .set(&SearchParameters {
+        .set_search(&SearchParameters {
             nprobe: Some(4),
             ef_search: None,
         })
         .unwrap_err()
         .to_string();
-    assert!(message.contains("set nprobe to 4"), "{message}");
+    assert!(
+        message.contains("set nprobe to 4 on an index of kind `Flat`: only inverted files"),
+        "{message}"
+    );
 }
 
 #[test]
 fn an_index_of_nothing_finds_nothing() {
     let index = Index::build(&[], 8, Metric::InnerProduct, "Flat").unwrap();
-    let mut found = Neighbours::default();
+    let mut found = Vec::new();
     index.search(&[0.0; 8], 5, &mut found).unwrap();
-    assert!(found.ids.is_empty() && index.is_empty());
+    assert!(found.is_empty() && index.is_empty());
 }
 
 /// The child of the trials below: this test program asked for this one test, with the path as one more filter.
@@ -358,7 +363,7 @@ fn child_that_tries_an_index() {
         .next_back()
         .filter(|argument| argument.ends_with(".faiss"))
     {
-        trial::run(Path::new(&path)).unwrap();
+        trial::load_and_search(Path::new(&path)).unwrap();
     }
 }
 
@@ -374,9 +379,69 @@ fn trial() -> Trial {
 }
 
 #[test]
-fn a_good_index_passes_its_trial_and_is_loaded() {
-    let path = folder().join("hnsw_flat_ip.faiss");
-    Index::load_after(&trial(), &path, &SearchParameters::default()).unwrap();
+fn a_good_index_passes_its_trial() {
+    trial().check(&folder().join("hnsw_flat_ip.faiss")).unwrap();
+}
+
+#[test]
+fn a_program_that_cannot_try_an_index_is_an_error() {
+    let path = folder().join("flat_l2.faiss");
+    let message = trial::try_load(Path::new("/bin/false"), &path)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("exit status: 1"), "{message}");
+    trial::try_load(Path::new("/bin/true"), &path).unwrap();
+}
+
+#[test]
+fn a_parameter_that_the_kind_of_a_file_does_not_have_is_an_error() {
+    let (nprobe, ef_search) = (Some(4), Some(4));
+    for (name, search, kind) in [
+        (
+            "hnsw_flat_ip",
+            SearchParameters {
+                nprobe,
+                ef_search: None,
+            },
+            "IHNf/IxF",
+        ),
+        (
+            "idmap_hnsw_ip",
+            SearchParameters { nprobe, ef_search },
+            "IxMp/IHNf/IxF",
+        ),
+        ("ivf_flat_ip", SearchParameters { nprobe, ef_search }, "IwFl/IxF"),
+        (
+            "ivf_pq_l2",
+            SearchParameters {
+                nprobe: Some(0),
+                ef_search: None,
+            },
+            "IwPQ/IxF",
+        ),
+    ] {
+        let path = folder().join(format!("{name}.faiss"));
+        let message = Index::load(&path, &search).unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("on an index of kind `{kind}")),
+            "{name}: {message}"
+        );
+    }
+}
+
+#[test]
+fn vectors_come_back_from_python_s_files_by_their_position() {
+    let base = floats("base.f32");
+    for name in ["flat_l2", "hnsw_flat_l2", "ivf_flat_l2", "ivf_flat_direct_map"] {
+        let path = folder().join(format!("{name}.faiss"));
+        let index = Index::load(&path, &SearchParameters::default()).unwrap();
+        let mut vector = [0.0; 8];
+        for position in [0, 7, 299] {
+            index.reconstruct(position, &mut vector).unwrap();
+            assert_eq!(vector, base[position * 8..][..8], "{name} {position}");
+        }
+        assert!(index.reconstruct(300, &mut vector).is_err(), "{name}");
+    }
 }
 
 #[test]

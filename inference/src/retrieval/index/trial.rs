@@ -1,17 +1,17 @@
 //! Loading an index in a child process first, with limits on memory and time.
 //!
 //! [`super::header`] refuses what we know to be wrong; this is for what we don't know. The child is this very program
-//! with the hidden subcommand `try-index PATH`, which calls [`run`]: it loads the file and searches it once. If the C++
+//! with the hidden subcommand `try-index PATH`, which calls [`run`] ([`try_load`] starts it): it loads the file and searches it once. If the C++
 //! code crashes, grows or hangs, the child dies of it, and the server has an error to report instead.
 
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Index, IndexError, Neighbours, SearchParameters};
+use super::{Index, IndexError, SearchParameters};
 
 /// Address space for the program itself, its stacks and FAISS's scratch memory, beside the index.
 const ROOM_BYTES: u64 = 1 << 30;
@@ -20,22 +20,44 @@ const CPU_SECONDS: u64 = 60;
 const PATIENCE: Duration = Duration::from_secs(120);
 const STDERR_TAIL_BYTES: usize = 2048;
 
+/// Has `program try-index PATH` load and search the index, within limits on its memory and time.
+///
+/// `program` is this very program in a server ([`std::env::current_exe`]).
+pub fn try_load(program: &Path, path: &Path) -> Result<(), IndexError> {
+    Trial::by(program.to_owned(), ["try-index"]).check(path)
+}
+
+/// What the child does: loads the index and searches it once. Says on stderr what is wrong with it.
+pub fn run(path: &Path) -> ExitCode {
+    match load_and_search(path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut cause: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(error) = cause {
+                eprintln!("{error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+pub(super) fn load_and_search(path: &Path) -> Result<(), IndexError> {
+    let index = Index::load(path, &SearchParameters::default())?;
+    let query = vec![0.5; index.dimension()];
+    index.search(&query, 10, &mut Vec::new())
+}
+
 /// How to start the child that tries an index: a program and its arguments, to which the path is added.
 #[derive(Debug, Clone)]
-pub struct Trial {
+pub(super) struct Trial {
     program: PathBuf,
     arguments: Vec<OsString>,
     patience: Duration,
 }
 
 impl Trial {
-    /// This program's own `try-index`.
-    pub fn by_this_program() -> std::io::Result<Self> {
-        Ok(Self::by(std::env::current_exe()?, ["try-index"]))
-    }
-
-    /// Another program with arguments of its own.
-    pub fn by(program: PathBuf, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+    pub(super) fn by(program: PathBuf, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
         Self {
             program,
@@ -44,13 +66,12 @@ impl Trial {
         }
     }
 
-    /// Waits no longer than this for the child.
-    pub fn patience(self, patience: Duration) -> Self {
+    #[cfg(test)]
+    pub(super) fn patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
-    /// Has a child load and search the index.
-    pub fn check(&self, path: &Path) -> Result<(), IndexError> {
+    pub(super) fn check(&self, path: &Path) -> Result<(), IndexError> {
         let failed = |outcome: String, stderr: String| IndexError::TrialFailed {
             path: path.to_owned(),
             outcome,
@@ -137,11 +158,4 @@ fn tail(mut pipe: impl Read) -> String {
         kept.drain(..kept.len().saturating_sub(STDERR_TAIL_BYTES));
     }
     String::from_utf8_lossy(&kept).trim().to_owned()
-}
-
-/// What the child does: loads the index and searches it once.
-pub fn run(path: &Path) -> Result<(), IndexError> {
-    let index = Index::load(path, &SearchParameters::default())?;
-    let query = vec![0.5; index.dimension()];
-    index.search(&query, 10, &mut Neighbours::default())
 }
