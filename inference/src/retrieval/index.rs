@@ -222,8 +222,8 @@ impl Index {
                 kind: self.kind.clone(),
                 needs,
             };
-            if !(1..=i32::MAX as u32).contains(&value) {
-                return Err(failed("it must be 1 to 2147483647"));
+            if !(1..=header::MAX_SEARCH).contains(&value) {
+                return Err(failed("it must be 1 to 1048576"));
             }
             // FAISS refuses a parameter for no other reason than that the index does not have it.
             self.handle

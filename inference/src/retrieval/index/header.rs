@@ -22,6 +22,8 @@ const MAX_VECTORS: u64 = 1 << 31;
 const MAX_ID: i64 = u32::MAX as i64;
 /// IDMap over PreTransform over IVF over HNSW is 4; each level is a frame of FAISS's recursion.
 const MAX_DEPTH: usize = 8;
+/// A search allocates 12 bytes for each candidate of `efSearch`, so that a wilder number would end the process.
+pub(super) const MAX_SEARCH: u32 = 1 << 20;
 const MAX_TRANSFORMS: u64 = 16;
 
 /// Why a file is not an index that we load.
@@ -492,7 +494,7 @@ impl Reader<'_> {
         self.skip("efConstruction", 4)?;
         let at = self.offset;
         let ef_search = self.i32("efSearch")?;
-        self.range("efSearch", at, i64::from(ef_search), 1, MAX_VECTORS as i64 - 1)?;
+        self.range("efSearch", at, i64::from(ef_search), 1, i64::from(MAX_SEARCH))?;
         self.skip("reserved", 4)?;
         let at = self.offset;
         let storage = self.index(depth + 1)?;

@@ -172,6 +172,10 @@ fn links_of_a_graph_that_lead_nowhere_are_refused() {
         "`entry_point`",
     );
     check_refused(
+        &altered("hnsw_flat_l2", after_links + 12, &i32::MAX.to_le_bytes()),
+        "`efSearch`",
+    );
+    check_refused(
         &altered("hnsw_flat_l2", after_links + 4, &9i32.to_le_bytes()),
         "`max_level`",
     );
