@@ -141,8 +141,8 @@ impl Handle {
         }
     }
 
-    /// Lets an inverted file, also one inside a transform or a map of ids, find a vector by its position; other kinds can
-    /// do so already. Where ids are not positions, vectors without a place in the map are refused when they are asked for.
+    /// Lets an inverted file, also one inside a transform or a map of ids, find a vector by its position; other kinds
+    /// can do so already. Where ids are not positions, a vector without a place in the map is refused when asked for.
     pub(super) fn make_direct_map(&mut self) {
         // SAFETY: every cast is checked by FAISS (null where the kind is another), what lies inside an index lives as
         // long as it, and the index is ours alone (`&mut`).

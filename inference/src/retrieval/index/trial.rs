@@ -1,8 +1,8 @@
 //! Loading an index in a child process first, with limits on memory and time.
 //!
-//! [`super::header`] refuses what we know to be wrong; this is for what we don't know. The child is this very program
-//! with the hidden subcommand `try-index PATH`, which calls [`run`] ([`try_load`] starts it): it loads the file and searches it once. If the C++
-//! code crashes, grows or hangs, the child dies of it, and the server has an error to report instead.
+//! [`super::header`] refuses what we know to be wrong; this is for what we don't know. [`try_load`] starts the child: this
+//! very program with the hidden subcommand `try-index PATH`, which calls [`run`], which loads the file and searches it
+//! once. If the C++ code crashes, grows or hangs, the child dies of it, and the server has an error to report instead.
 
 use std::ffi::OsString;
 use std::io::Read;
