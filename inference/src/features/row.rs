@@ -67,6 +67,12 @@ pub enum Value {
     Text(String),
 }
 
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_owned())
+    }
+}
+
 impl Value {
     /// The value as a number: `None` for null, for text that is no number, and for NaN and infinities.
     pub fn as_number(&self) -> Option<f64> {

@@ -1,0 +1,187 @@
+//! Vocabularies: from the values of a categorical column to the indexes that models read.
+//!
+//! Index 0 is null, 1 is every value that is unknown (not seen, or too rare when the workflow was fitted), and 2 and up
+//! are the known values, the most frequent first. A look-up is one hash and one comparison, whatever the size.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, StringArray, UInt64Array};
+use arrow::record_batch::RecordBatch;
+use hashbrown::HashTable;
+use parquet::arrow::ArrowWriter;
+use sha2::{Digest, Sha256};
+
+use super::table::{Cell, TableError, read_parquet, text_column};
+
+/// The index of a null.
+pub const NULL: u32 = 0;
+/// The index of every value that the vocabulary does not hold.
+pub const UNKNOWN: u32 = 1;
+/// The index of the first known value.
+const FIRST: u32 = 2;
+
+/// The known values of one categorical column.
+#[derive(Debug)]
+pub struct Vocabulary {
+    values: StringArray,
+    positions: HashTable<u32>,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+impl Vocabulary {
+    /// Takes the values that occur at least `threshold` times, the most frequent first, ties in the values' order.
+    pub fn fit<'a>(cells: impl Iterator<Item = Cell<'a>>, threshold: u64) -> Self {
+        let mut counts: HashMap<String, u64> = HashMap::new();
+        for cell in cells {
+            with_text(cell, |text| match counts.get_mut(text) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(text.to_owned(), 1);
+                }
+            });
+        }
+        let mut kept: Vec<_> = counts
+            .into_iter()
+            .filter(|(_, count)| *count >= threshold)
+            .collect();
+        kept.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
+        Self::from_values(StringArray::from_iter_values(
+            kept.into_iter().map(|(value, _)| value),
+        ))
+    }
+
+    /// A vocabulary of these values in this order.
+    pub fn from_values(values: StringArray) -> Self {
+        let hasher = hashbrown::DefaultHashBuilder::default();
+        let mut positions = HashTable::with_capacity(values.len());
+        for position in 0..values.len() {
+            let hash = hasher.hash_one(values.value(position));
+            positions.insert_unique(hash, position as u32, |other| {
+                hasher.hash_one(values.value(*other as usize))
+            });
+        }
+        Self {
+            values,
+            positions,
+            hasher,
+        }
+    }
+
+    /// Number of indexes: the known values, null and unknown.
+    pub fn cardinality(&self) -> usize {
+        self.values.len() + FIRST as usize
+    }
+
+    /// The index of a value.
+    pub fn index(&self, cell: Cell<'_>) -> u32 {
+        let mut index = NULL;
+        with_text(cell, |text| index = self.find(text));
+        index
+    }
+
+    fn find(&self, text: &str) -> u32 {
+        let hash = self.hasher.hash_one(text);
+        self.positions
+            .find(hash, |position| self.values.value(*position as usize) == text)
+            .map_or(UNKNOWN, |position| position + FIRST)
+    }
+
+    /// Adds what this vocabulary holds to a digest: each value's length and bytes, in order.
+    pub(crate) fn hash_into(&self, digest: &mut Sha256) {
+        for value in self.values.iter().flatten() {
+            digest.update((value.len() as u64).to_le_bytes());
+            digest.update(value);
+        }
+    }
+
+    /// Writes the values, in index order, as a Parquet file.
+    pub(crate) fn save(&self, path: &Path) -> Result<(), TableError> {
+        let indexes = UInt64Array::from_iter_values((0..self.values.len() as u64).map(|i| i + FIRST as u64));
+        let batch = RecordBatch::try_from_iter([
+            ("index", Arc::new(indexes) as ArrayRef),
+            ("value", Arc::new(self.values.clone()) as ArrayRef),
+        ])
+        .map_err(|source| TableError::Arrow {
+            path: path.to_owned(),
+            source,
+        })?;
+        write_parquet(path, &batch)
+    }
+
+    /// Reads what [`Vocabulary::save`] wrote.
+    pub(crate) fn load(path: &Path) -> Result<Self, TableError> {
+        let batch = read_parquet(path)?;
+        Ok(Self::from_values(text_column(&batch, "value", path)?))
+    }
+}
+
+/// Writes one batch as a Parquet file.
+pub fn write_parquet(path: &Path, batch: &RecordBatch) -> Result<(), TableError> {
+    let parquet = |source| TableError::Parquet {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::create(path).map_err(|source| TableError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).map_err(parquet)?;
+    writer.write(batch).map_err(parquet)?;
+    writer.close().map_err(parquet)?;
+    Ok(())
+}
+
+/// Calls `use_text` with a categorical value as text, unless it is null. Whole numbers lose their point, so that the
+/// number 7 and the text "7" are one category.
+fn with_text(cell: Cell<'_>, use_text: impl FnOnce(&str)) {
+    match cell {
+        Cell::Null => {}
+        Cell::Text(text) => use_text(text),
+        Cell::Number(number) if number.is_finite() => use_text(&number.to_string()),
+        Cell::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn colours() -> Vocabulary {
+        let cells = ["red", "blue", "red", "green", "blue", "red"].map(Cell::Text);
+        Vocabulary::fit(cells.into_iter().chain([Cell::Null]), 2)
+    }
+
+    #[test]
+    fn null_and_unknown_have_their_own_indexes_and_frequent_values_come_first() {
+        let colours = colours();
+        assert_eq!(colours.cardinality(), 4);
+        let index = |cell| colours.index(cell);
+        assert_eq!(index(Cell::Null), NULL);
+        assert_eq!(index(Cell::Number(f64::NAN)), NULL);
+        assert_eq!(
+            index(Cell::Text("green")),
+            UNKNOWN,
+            "seen once, below the threshold"
+        );
+        assert_eq!(index(Cell::Text("red")), 2);
+        assert_eq!(index(Cell::Text("blue")), 3);
+    }
+
+    #[test]
+    fn the_number_7_and_the_text_7_are_one_category() {
+        let vocabulary = Vocabulary::fit([Cell::Text("7")].into_iter(), 1);
+        assert_eq!(vocabulary.index(Cell::Number(7.0)), 2);
+    }
+
+    #[test]
+    fn what_was_saved_is_what_loads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("item.colour.parquet");
+        colours().save(&path).unwrap();
+        assert_eq!(Vocabulary::load(&path).unwrap().index(Cell::Text("blue")), 3);
+    }
+}
