@@ -4,11 +4,19 @@
 //! [`recommend`], similar items through [`similar`]. Both are plain functions from a request to an answer, without
 //! sockets, threads or deadlines: who calls them decides about those (see [`crate::server`]).
 
+pub mod items;
+pub mod recommend;
 pub mod request;
+pub mod similar;
 pub mod timing;
+pub mod variant;
 
 pub use request::{
     Answer, Degradation, PurchaseUpdate, RecommendRequest, Recommendation, SimilarRequest, SimilarTo,
     UserUpdate,
 };
 pub use timing::{Stage, StageClock, StageTiming};
+pub use variant::{
+    AlreadyBought, LoadError, RequestError, RequestErrorKind, Variant, VariantFolders, VariantSettings,
+    VariantSummary,
+};

@@ -1,5 +1,126 @@
-//! To come.
+//! Similar items: the text of an item, its embedding, its neighbours.
+//!
+//! A text encoder ([`encoder`]) puts every item's text into one space, and an index finds what is near. The encoder
+//! travels in the bundle, so that an item that nobody has seen before is embedded while the client waits.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::features::RawTable;
+use crate::retrieval::index::{IndexError, SearchParameters};
+use crate::retrieval::{Found, ItemIndex, RetrievalError, read_json};
+use encoder::{EncodeError, TextEncoder};
 
 pub mod bert;
 pub mod clip;
 pub mod encoder;
+
+/// `encoder.json`: what the encoder reads of an item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextConfig {
+    /// Item columns whose texts are joined by spaces, in this order.
+    pub text_columns: Vec<String>,
+}
+
+/// Why a similarity bundle could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum SimilarityError {
+    /// Its index or its JSON files.
+    #[error(transparent)]
+    Index(#[from] RetrievalError),
+    /// Its text encoder.
+    #[error("cannot load the text encoder of {folder}")]
+    Encoder {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: EncodeError,
+    },
+    /// The encoder's space is not the index'.
+    #[error("{folder}: the encoder gives {encoder} numbers, but the index holds vectors of {index}; publish the bundle anew")]
+    Dimension {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The encoder's dimension.
+        encoder: usize,
+        /// The index' dimension.
+        index: usize,
+    },
+}
+
+/// The items' texts in one space, and the encoder that puts new ones there.
+pub struct Similarity {
+    items: ItemIndex,
+    /// The position in the index of each item row; `None` for an item without a text.
+    positions: Vec<Option<u32>>,
+    encoder: Option<Box<dyn TextEncoder>>,
+    text_columns: Vec<String>,
+}
+
+impl Similarity {
+    /// Loads a similarity bundle's folder. A bundle without an encoder serves known items only.
+    pub fn load(folder: &Path, items: &RawTable, search: &SearchParameters) -> Result<Self, SimilarityError> {
+        let config: TextConfig = read_json(&folder.join("encoder.json"))?;
+        let index = ItemIndex::load(folder, items, search)?;
+        let weights = folder.join("encoder");
+        let encoder = if weights.exists() {
+            let load = encoder::load(&weights);
+            Some(load.map_err(|source| SimilarityError::Encoder { folder: folder.to_owned(), source })?)
+        } else {
+            None
+        };
+        if let Some(encoder) = &encoder
+            && encoder.dimension() != index.index().dimension()
+        {
+            return Err(SimilarityError::Dimension {
+                folder: folder.to_owned(),
+                encoder: encoder.dimension(),
+                index: index.index().dimension(),
+            });
+        }
+        let mut positions = vec![None; items.len()];
+        for (position, row) in index.rows().iter().enumerate() {
+            positions[*row as usize] = Some(position as u32);
+        }
+        Ok(Self { items: index, positions, encoder, text_columns: config.text_columns })
+    }
+
+    /// The vector of an item of the index; `None` for an item that is not in it.
+    pub fn vector(&self, item: u32) -> Option<Result<Vec<f32>, IndexError>> {
+        let position = (*self.positions.get(item as usize)?)?;
+        let mut vector = vec![0.0; self.dimension()];
+        Some(self.items.index().reconstruct(position as usize, &mut vector).map(|()| vector))
+    }
+
+    /// The place of a text; `None` where the bundle has no encoder.
+    pub fn embed(&self, text: &str) -> Option<Result<Vec<f32>, EncodeError>> {
+        self.encoder.as_ref().map(|encoder| encoder.encode(&[text]))
+    }
+
+    /// The `k` items nearest to a vector, the nearest first.
+    pub fn search(&self, vector: &[f32], k: usize) -> Result<Vec<Found>, IndexError> {
+        self.items.search(vector, k)
+    }
+
+    /// Width of the space.
+    pub fn dimension(&self) -> usize {
+        self.items.index().dimension()
+    }
+
+    /// Number of items in the index.
+    pub fn len(&self) -> usize {
+        self.items.rows().len()
+    }
+
+    /// Whether the index has no items.
+    pub fn is_empty(&self) -> bool {
+        self.items.rows().is_empty()
+    }
+
+    /// Item columns whose texts the encoder reads.
+    pub fn text_columns(&self) -> &[String] {
+        &self.text_columns
+    }
+}

@@ -1,0 +1,5 @@
+//! Prints the custom resource definition: `generate-crds > crds/recommenderpipelines.yaml`.
+
+fn main() {
+    print!("{}", gondola_crds::crd_yaml());
+}

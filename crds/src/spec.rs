@@ -1,0 +1,287 @@
+//! What a platform team asks for.
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::status::RecommenderPipelineStatus;
+
+/// A recommender: its models and indexes in object storage, how requests are answered, and the variants that share the
+/// users.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "gondola.dev",
+    version = "v1alpha1",
+    kind = "RecommenderPipeline",
+    plural = "recommenderpipelines",
+    shortname = "recpipe",
+    namespaced,
+    status = "RecommenderPipelineStatus",
+    derive = "PartialEq",
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
+    printcolumn = r#"{"name":"Variants","type":"string","jsonPath":".status.summary"}"#,
+    printcolumn = r#"{"name":"URL","type":"string","jsonPath":".status.url","priority":1}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.variants.exists(v, v.weight > 0)").message("no variant has a weight above 0, so nobody would be served; give one variant a weight"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || self.variants.exists(v, v.name == self.experiment.control)").message("experiment.control names no variant; use the name of one of spec.variants"))]
+pub struct RecommenderPipelineSpec {
+    /// Where the bundles are.
+    pub artifacts: Artifacts,
+    /// Raw features of users and items, and the workflow that encodes them.
+    pub features: Features,
+    /// How candidates are found.
+    pub retrieval: Retrieval,
+    /// Similar items by text. Left out: not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<Similarity>,
+    /// Items that may not be recommended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Filters>,
+    /// How many of the scored candidates are shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordering: Option<Ordering>,
+    /// Ways of answering that share the users by their weights. A user stays with a variant as long as weights allow.
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub variants: Vec<Variant>,
+    /// An A/B experiment between variants. Left out: weights split the users, and nothing is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Experiment>,
+    /// The pods that give every user a variant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router: Option<Router>,
+    /// Whether the operator leaves everything as it is.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// Where the bundles are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Artifacts {
+    /// URL of the store, for example `s3://models/grocery` or `file:///models`.
+    #[schemars(length(min = 1, max = 1024))]
+    pub url: String,
+    /// Credentials of the store. Left out: the identity of the pods' service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// How often channels are looked up, for example `1m` (the default) or `30s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]{1,6}(ms|s|m|h))+$"), length(max = 32))]
+    pub poll_interval: Option<String>,
+}
+
+/// Credentials of the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Credentials {
+    /// A Secret in the pipeline's namespace, mounted in the pipeline's own pods.
+    pub secret_ref: SecretRef,
+}
+
+/// Names a Secret in the pipeline's namespace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Names a bundle: `name@channel` follows a channel, `name/version` stays at one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct BundleRef(
+    #[schemars(
+        regex(pattern = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?[@/][A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$"),
+        length(max = 192)
+    )]
+    pub String,
+);
+
+impl fmt::Display for BundleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Raw features and the workflow that encodes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Features {
+    /// The features bundle.
+    pub bundle: BundleRef,
+    /// An online feature store. Left out: the bundle's own snapshot, in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online: Option<OnlineFeatures>,
+}
+
+/// An online feature store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OnlineFeatures {
+    /// A Redis in the layout that Feast writes.
+    pub redis: Redis,
+}
+
+/// A Redis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Redis {
+    /// Its URL, for example `redis://redis:6379`.
+    #[schemars(length(min = 1, max = 1024))]
+    pub url: String,
+}
+
+/// How candidates are found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retrieval {
+    /// The retrieval bundle: two towers and an index.
+    pub bundle: BundleRef,
+    /// How many items the two-tower search gives a request; 200 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub candidates: Option<u32>,
+    /// How thoroughly the index is searched. Left out: as the bundle says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
+    /// Further sources of candidates. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Sources>,
+}
+
+/// How thoroughly an index is searched.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Search {
+    /// Number of lists that an IVF index visits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_536))]
+    pub nprobe: Option<u32>,
+    /// Number of neighbours that an HNSW index keeps in view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_536))]
+    pub ef_search: Option<u32>,
+}
+
+/// Sources of candidates beside the two-tower search.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sources {
+    /// Items that the user bought before, the most often bought first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bought_before: Option<Quota>,
+    /// The most popular items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub popular: Option<Quota>,
+}
+
+/// How many candidates a source may give.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quota {
+    /// Number of items a request.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub candidates: u32,
+}
+
+/// Similar items by text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Similarity {
+    /// The similarity bundle: text embeddings of items, their index, and the encoder.
+    pub bundle: BundleRef,
+    /// How thoroughly the index is searched. Left out: as the bundle says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
+}
+
+/// Items that may not be recommended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Filters {
+    /// What becomes of items that the user bought before; `Keep` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub already_bought: Option<AlreadyBought>,
+    /// Ids of items that are never recommended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(min = 1, max = 256)))]
+    pub blocked_items: Vec<String>,
+}
+
+/// What becomes of items that the user bought before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AlreadyBought {
+    /// They may be recommended again.
+    Keep,
+    /// They are taken away.
+    Remove,
+}
+
+/// How many of the scored candidates are shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ordering {
+    /// How many items a request gets that names no number; 12 where it is left out.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub limit: u32,
+}
+
+/// One way of answering.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Variant {
+    /// Its name; part of the names of its Deployment and its Service.
+    #[schemars(regex(pattern = r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"), length(max = 32))]
+    pub name: String,
+    /// The scorer bundle.
+    pub scorer: BundleRef,
+    /// Its share of the users, relative to the sum of all weights.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub weight: u32,
+    /// Number of pods; 1 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: Option<i32>,
+    /// What each pod asks for and may use, for example one `nvidia.com/gpu`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// Retrieval of this variant alone. Left out: the pipeline's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrieval: Option<Retrieval>,
+}
+
+/// An A/B experiment between variants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Experiment {
+    /// The variant that the others are compared with, and that stands in when another is down.
+    #[schemars(length(min = 1, max = 32))]
+    pub control: String,
+}
+
+/// The pods that give every user a variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Router {
+    /// Number of pods; 2 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub replicas: Option<i32>,
+}
+
+impl RecommenderPipelineSpec {
+    /// The variant that others are compared with, and that stands in for them: the experiment's, else the first.
+    pub fn control(&self) -> Option<&Variant> {
+        match &self.experiment {
+            Some(experiment) => self.variants.iter().find(|variant| variant.name == experiment.control),
+            None => self.variants.first(),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The items of a variant: what is known of each, and those that were put since the bundles were published.
+//!
+//! An item is a row number everywhere inside a request. Rows of the snapshot come first; a new item gets the next number,
+//! and a changed one keeps its own, so that purchases and indexes that name it stay right. What each model needs of an
+//! item is computed once, when the item is loaded or put.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::features::{Cells, EncodedRow, EncodedTable, ItemId, RawTable};
+use crate::scoring::Scorer;
+
+/// How many items may be put before the next bundles: requests compare the user with each of them, 10,000 x 64 products
+/// in about a fifth of a millisecond.
+pub const MAXIMUM_PUT_ITEMS: usize = 10_000;
+
+/// There is no room for another item.
+#[derive(Debug, thiserror::Error)]
+#[error("{MAXIMUM_PUT_ITEMS} items were put already, as many as a pod keeps; publish new bundles")]
+pub struct TooManyItems;
+
+/// An item that was put.
+#[derive(Debug)]
+pub struct PutItem {
+    /// Its row.
+    pub row: u32,
+    /// Its id.
+    pub id: ItemId,
+    /// Its encoded features.
+    pub encoded: EncodedRow,
+    /// What the scorer keeps of it.
+    pub block: Vec<f32>,
+    /// Its place in the space of the two towers.
+    pub vector: Vec<f32>,
+    /// Its place in the space of texts, if it has a text.
+    pub text_vector: Option<Vec<f32>>,
+}
+
+/// What a `PUT` computed of an item.
+#[derive(Debug)]
+pub struct NewItem {
+    /// Its encoded features.
+    pub encoded: EncodedRow,
+    /// Its place in the space of the two towers.
+    pub vector: Vec<f32>,
+    /// Its place in the space of texts, if it has a text.
+    pub text_vector: Option<Vec<f32>>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Put {
+    items: Vec<Arc<PutItem>>,
+    /// Where in `items` a row is.
+    rows: HashMap<u32, usize>,
+    ids: HashMap<ItemId, u32>,
+}
+
+/// The items of one variant.
+pub struct Items {
+    table: RawTable,
+    encoded: EncodedTable,
+    block_width: usize,
+    blocks: Vec<f32>,
+    /// Rows of the snapshot, the most popular first.
+    popular: Vec<u32>,
+    put: ArcSwap<Put>,
+    /// One `PUT` at a time; requests never take it.
+    writing: Mutex<()>,
+}
+
+impl Items {
+    /// The items of a snapshot, prepared for one scorer. `popularity` is the raw column that orders popular items.
+    pub fn new(table: RawTable, encoded: EncodedTable, popularity: &str, scorer: &dyn Scorer) -> Self {
+        let block_width = scorer.block_width();
+        let mut blocks = vec![0.0; encoded.rows() * block_width];
+        scorer.prepare(&encoded, &mut blocks);
+        let popular = by_popularity(&table, popularity);
+        Self {
+            table,
+            encoded,
+            block_width,
+            blocks,
+            popular,
+            put: ArcSwap::default(),
+            writing: Mutex::new(()),
+        }
+    }
+
+    /// What one request sees: nothing changes under it.
+    pub fn view(&self) -> ItemsView<'_> {
+        ItemsView { items: self, put: self.put.load() }
+    }
+
+    /// Number of items in the snapshot.
+    pub fn snapshot_len(&self) -> usize {
+        self.encoded.rows()
+    }
+
+    /// The raw rows of the snapshot.
+    pub fn table(&self) -> &RawTable {
+        &self.table
+    }
+
+    /// Adds an item or changes one. Served from the next request on.
+    pub fn put(&self, id: ItemId, new: NewItem, scorer: &dyn Scorer) -> Result<(), TooManyItems> {
+        let mut block = vec![0.0; self.block_width];
+        let mut one = EncodedTable::new(new.encoded.categorical.len(), new.encoded.numeric.len());
+        one.push(&new.encoded);
+        scorer.prepare(&one, &mut block);
+
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut put = Put::clone(&self.put.load());
+        let known = self.view().find(&id);
+        let slot = known.and_then(|row| put.rows.get(&row).copied()).unwrap_or(put.items.len());
+        if slot == MAXIMUM_PUT_ITEMS {
+            return Err(TooManyItems);
+        }
+        let row = known.unwrap_or_else(|| (self.snapshot_len() + put.ids.len()) as u32);
+        if row as usize >= self.snapshot_len() {
+            put.ids.insert(id.clone(), row);
+        }
+        put.rows.insert(row, slot);
+        let NewItem { encoded, vector, text_vector } = new;
+        let item = Arc::new(PutItem { row, id, encoded, block, vector, text_vector });
+        match put.items.get_mut(slot) {
+            Some(present) => *present = item,
+            None => put.items.push(item),
+        }
+        self.put.store(Arc::new(put));
+        Ok(())
+    }
+}
+
+/// All items, as they were when a request began.
+pub struct ItemsView<'a> {
+    items: &'a Items,
+    put: Guard<Arc<Put>>,
+}
+
+impl ItemsView<'_> {
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.items.snapshot_len() + self.put.ids.len()
+    }
+
+    /// Whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The row of an id.
+    pub fn find(&self, id: &ItemId) -> Option<u32> {
+        self.put.ids.get(id).copied().or_else(|| self.items.table.find(id.as_str()).map(|row| row as u32))
+    }
+
+    /// The id of a row. Panics past the last row, as a slice does.
+    pub fn id(&self, row: u32) -> ItemId {
+        match self.put_item(row) {
+            Some(item) => item.id.clone(),
+            None => self.items.table.id(row as usize).into(),
+        }
+    }
+
+    /// The categorical indexes of a row.
+    pub fn categorical(&self, row: u32) -> &[u32] {
+        match self.put_item(row) {
+            Some(item) => &item.encoded.categorical,
+            None => self.items.encoded.categorical(row as usize),
+        }
+    }
+
+    /// What the scorer keeps of a row.
+    pub fn block(&self, row: u32) -> &[f32] {
+        match self.put_item(row) {
+            Some(item) => &item.block,
+            None => &self.items.blocks[row as usize * self.items.block_width..][..self.items.block_width],
+        }
+    }
+
+    /// Whether the row's features were changed since the bundles were published, so that indexes have its old vector.
+    pub fn is_put(&self, row: u32) -> bool {
+        self.put_item(row).is_some()
+    }
+
+    /// Everything that was put.
+    pub fn put_items(&self) -> impl Iterator<Item = &PutItem> {
+        self.put.items.iter().map(Arc::as_ref)
+    }
+
+    /// What was put in this row.
+    pub fn put_item(&self, row: u32) -> Option<&PutItem> {
+        if self.put.items.is_empty() {
+            return None;
+        }
+        self.put.rows.get(&row).map(|slot| self.put.items[*slot].as_ref())
+    }
+
+    /// Rows of the snapshot, the most popular first.
+    pub fn popular(&self) -> &[u32] {
+        &self.items.popular
+    }
+}
+
+fn by_popularity(table: &RawTable, column: &str) -> Vec<u32> {
+    let popularity: Vec<f64> = table.cells(column).map(|cell| cell.as_number().unwrap_or(0.0)).collect();
+    let mut rows: Vec<u32> = (0..table.len() as u32).collect();
+    rows.sort_by(|a, b| popularity[*b as usize].total_cmp(&popularity[*a as usize]));
+    rows
+}
+
+/// A raw row's texts in one line, as the text encoder reads them: the columns' values, in order, joined by spaces.
+/// Empty where the row has none.
+pub fn text(raw: &impl Cells, columns: &[String]) -> String {
+    let mut text = String::new();
+    for column in columns {
+        if let crate::features::Cell::Text(value) = raw.cell(column) {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(value);
+        }
+    }
+    text
+}
