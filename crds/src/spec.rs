@@ -98,7 +98,9 @@ pub struct SecretRef {
 #[serde(transparent)]
 pub struct BundleRef(
     #[schemars(
-        regex(pattern = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?[@/][A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$"),
+        regex(
+            pattern = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?[@/][A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$"
+        ),
         length(max = 192)
     )]
     pub String,
@@ -280,7 +282,10 @@ impl RecommenderPipelineSpec {
     /// The variant that others are compared with, and that stands in for them: the experiment's, else the first.
     pub fn control(&self) -> Option<&Variant> {
         match &self.experiment {
-            Some(experiment) => self.variants.iter().find(|variant| variant.name == experiment.control),
+            Some(experiment) => self
+                .variants
+                .iter()
+                .find(|variant| variant.name == experiment.control),
             None => self.variants.first(),
         }
     }

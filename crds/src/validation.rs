@@ -12,7 +12,9 @@ pub enum ManifestError {
     #[error("the manifest is no RecommenderPipeline")]
     Yaml(#[source] Box<serde_saphyr::Error>),
     /// It is something else.
-    #[error("the manifest is a {found}; give one of apiVersion gondola.dev/v1alpha1 and kind RecommenderPipeline")]
+    #[error(
+        "the manifest is a {found}; give one of apiVersion gondola.dev/v1alpha1 and kind RecommenderPipeline"
+    )]
     Kind {
         /// Its kind and API version.
         found: String,
@@ -61,7 +63,9 @@ pub fn from_yaml(yaml: &str) -> Result<RecommenderPipeline, ManifestError> {
     let wrap = |error| ManifestError::Yaml(Box::new(error));
     let Type { api_version, kind } = serde_saphyr::from_str(yaml).map_err(wrap)?;
     if (api_version.as_str(), kind.as_str()) != ("gondola.dev/v1alpha1", "RecommenderPipeline") {
-        return Err(ManifestError::Kind { found: format!("{kind:?} of {api_version:?}") });
+        return Err(ManifestError::Kind {
+            found: format!("{kind:?} of {api_version:?}"),
+        });
     }
     let pipeline: RecommenderPipeline = serde_saphyr::from_str(yaml).map_err(wrap)?;
     match pipeline.spec.violations() {
@@ -87,18 +91,29 @@ impl RecommenderPipelineSpec {
             violations.bundle("spec.similarity.bundle", &similarity.bundle);
         }
         for variant in &self.variants {
-            violations.bundle(&format!("spec.variants[{}].scorer", variant.name), &variant.scorer);
+            violations.bundle(
+                &format!("spec.variants[{}].scorer", variant.name),
+                &variant.scorer,
+            );
             if let Some(retrieval) = &variant.retrieval {
-                violations.bundle(&format!("spec.variants[{}].retrieval.bundle", variant.name), &retrieval.bundle);
+                violations.bundle(
+                    &format!("spec.variants[{}].retrieval.bundle", variant.name),
+                    &retrieval.bundle,
+                );
             }
         }
     }
 
     fn check_numbers(&self, violations: &mut Violations) {
         violations.count("spec.retrieval.candidates", self.retrieval.candidates);
-        violations.count("spec.ordering.limit", self.ordering.as_ref().map(|ordering| ordering.limit));
+        violations.count(
+            "spec.ordering.limit",
+            self.ordering.as_ref().map(|ordering| ordering.limit),
+        );
         let sources = self.retrieval.sources.iter();
-        for (name, quota) in sources.flat_map(|s| [("boughtBefore", &s.bought_before), ("popular", &s.popular)]) {
+        for (name, quota) in
+            sources.flat_map(|s| [("boughtBefore", &s.bought_before), ("popular", &s.popular)])
+        {
             let field = format!("spec.retrieval.sources.{name}.candidates");
             violations.count(&field, quota.as_ref().map(|quota| quota.candidates));
         }
@@ -106,13 +121,17 @@ impl RecommenderPipelineSpec {
 
     fn check_variants(&self, violations: &mut Violations) {
         if !self.variants.iter().any(|variant| variant.weight > 0) {
-            let problem = "no variant has a weight above 0, so nobody would be served; give one variant a weight";
+            let problem =
+                "no variant has a weight above 0, so nobody would be served; give one variant a weight";
             violations.add("spec.variants", problem);
         }
         let mut seen = HashSet::new();
         for variant in &self.variants {
             if !seen.insert(&variant.name) {
-                let problem = format!("two variants are called {:?}; give each its own name", variant.name);
+                let problem = format!(
+                    "two variants are called {:?}; give each its own name",
+                    variant.name
+                );
                 violations.add("spec.variants", problem);
             }
         }
@@ -131,13 +150,19 @@ struct Violations(Vec<Violation>);
 
 impl Violations {
     fn add(&mut self, field: &str, problem: impl Into<String>) {
-        self.0.push(Violation { field: field.to_owned(), problem: problem.into() });
+        self.0.push(Violation {
+            field: field.to_owned(),
+            problem: problem.into(),
+        });
     }
 
     fn bundle(&mut self, field: &str, bundle: &BundleRef) {
         let parts = bundle.0.split_once(['@', '/']);
         if parts.is_none_or(|(name, rest)| name.is_empty() || rest.is_empty() || rest.contains(['@', '/'])) {
-            let problem = format!("{:?} names no bundle; write name@channel or name/version", bundle.0);
+            let problem = format!(
+                "{:?} names no bundle; write name@channel or name/version",
+                bundle.0
+            );
             self.add(field, problem);
         }
     }
@@ -183,12 +208,28 @@ spec:
 
     #[test]
     fn what_breaks_a_rule_is_named_with_a_way_out() {
-        check("kind: RecommenderPipeline", "kind: Pod", "give one of apiVersion gondola.dev/v1alpha1");
-        check("features@stable", "features", "spec.features.bundle: \"features\" names no bundle; write name@channel");
+        check(
+            "kind: RecommenderPipeline",
+            "kind: Pod",
+            "give one of apiVersion gondola.dev/v1alpha1",
+        );
+        check(
+            "features@stable",
+            "features",
+            "spec.features.bundle: \"features\" names no bundle; write name@channel",
+        );
         check("weight: 50", "weight: 0", "no variant has a weight above 0");
         check("name: forest", "name: dlrm", "two variants are called \"dlrm\"");
-        check("candidates: 100", "candidates: 0", "sources.boughtBefore.candidates: 0 is not from 1 to 10000");
-        check("  variants:", "  experiment: {control: rf}\n  variants:", "\"rf\" names no variant; use one of");
+        check(
+            "candidates: 100",
+            "candidates: 0",
+            "sources.boughtBefore.candidates: 0 is not from 1 to 10000",
+        );
+        check(
+            "  variants:",
+            "  experiment: {control: rf}\n  variants:",
+            "\"rf\" names no variant; use one of",
+        );
         check("  variants:", "  varients: []\n  variants:", "varients");
         check("spec:", "spec: [", "no RecommenderPipeline");
     }

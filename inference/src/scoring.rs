@@ -3,9 +3,18 @@
 //! What depends on an item alone is computed once, when items are loaded or added ([`Scorer::prepare`]); what depends on
 //! the user alone is computed once a request. What is left per candidate is the part that needs both.
 
+pub mod dlrm;
 pub mod forest;
 
-use crate::features::{EncodedRow, EncodedTable};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::dense::WeightsError;
+use crate::features::{EncodedRow, EncodedTable, Layout};
+use dlrm::{DlrmConfig, DlrmScorer};
+use forest::{Forest, ForestError};
 
 /// Gives every candidate a score.
 pub trait Scorer: Send + Sync {
@@ -63,4 +72,111 @@ pub enum ScoreError {
         /// What came out.
         score: f32,
     },
+}
+
+/// `scorer.json`: which model a scorer bundle holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScorerConfig {
+    /// Its inputs, in order; see [`Layout::inputs`].
+    pub inputs: Vec<String>,
+    /// The model.
+    #[serde(flatten)]
+    pub family: Family,
+}
+
+/// The model families, and what each needs to know beside its weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "family", rename_all = "snake_case")]
+pub enum Family {
+    /// A DLRM; its weights are in `model.safetensors`.
+    Dlrm(DlrmConfig),
+    /// A random forest or boosted trees; the LightGBM text is in `model.txt`.
+    Forest,
+}
+
+/// Why a scorer could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file can't be read.
+    #[error("cannot read {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// `scorer.json` does not say what it should.
+    #[error("{path} names no scorer that this program knows")]
+    Json {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The scorer reads other inputs than the workflow gives.
+    #[error(
+        "input {position} of the scorer in {folder} is {found:?}, but the workflow gives {wanted:?}; load bundles of one run"
+    )]
+    Inputs {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The first input that differs, from 0.
+        position: usize,
+        /// What the scorer reads there.
+        found: Option<String>,
+        /// What the workflow gives there.
+        wanted: Option<String>,
+    },
+    /// A neural model's weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A forest.
+    #[error("cannot load the forest of {folder}")]
+    Forest {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: ForestError,
+    },
+}
+
+/// Loads a scorer bundle's folder: the only place that knows every family.
+pub fn load(folder: &Path, layout: &Layout) -> Result<Box<dyn Scorer>, LoadError> {
+    let path = folder.join("scorer.json");
+    let json = fs::read(&path).map_err(|source| LoadError::File {
+        path: path.clone(),
+        source,
+    })?;
+    let config: ScorerConfig =
+        serde_json::from_slice(&json).map_err(|source| LoadError::Json { path, source })?;
+    check_inputs(folder, &config.inputs, &layout.inputs())?;
+    Ok(match &config.family {
+        Family::Dlrm(config) => Box::new(DlrmScorer::load(&folder.join("model.safetensors"), config)?),
+        Family::Forest => Box::new(load_forest(folder, layout)?),
+    })
+}
+
+fn load_forest(folder: &Path, layout: &Layout) -> Result<Forest, LoadError> {
+    let path = folder.join("model.txt");
+    let text = fs::read_to_string(&path).map_err(|source| LoadError::File { path, source })?;
+    Forest::load(&text, layout).map_err(|source| LoadError::Forest {
+        folder: folder.to_owned(),
+        source,
+    })
+}
+
+fn check_inputs(folder: &Path, found: &[String], wanted: &[String]) -> Result<(), LoadError> {
+    let longest = found.len().max(wanted.len());
+    match (0..longest).find(|position| found.get(*position) != wanted.get(*position)) {
+        None => Ok(()),
+        Some(position) => Err(LoadError::Inputs {
+            folder: folder.to_owned(),
+            position,
+            found: found.get(position).cloned(),
+            wanted: wanted.get(position).cloned(),
+        }),
+    }
 }
