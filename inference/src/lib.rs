@@ -16,6 +16,12 @@
 //! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.
 //! Nothing here knows Kubernetes.
 
+pub mod dense;
 pub mod features;
 pub mod ordering;
+pub mod pipeline;
+pub mod retrieval;
+pub mod router;
 pub mod scoring;
+pub mod server;
+pub mod similarity;
