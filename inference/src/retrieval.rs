@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::features::{EncodedRow, ItemId, RawTable};
-use index::{Index, IndexError, SearchParameters};
+use index::{Index, IndexError, Neighbours, SearchParameters};
 use tower::{TowerConfig, TowerError, TowerRuntime};
 
 pub mod index;
@@ -96,7 +96,7 @@ pub struct ItemIndex {
 }
 
 thread_local! {
-    static POSITIONS: RefCell<Vec<(i64, f32)>> = const { RefCell::new(Vec::new()) };
+    static NEIGHBOURS: RefCell<Neighbours> = RefCell::default();
 }
 
 /// An item found by its vector.
@@ -145,12 +145,15 @@ impl ItemIndex {
 
     /// The `k` nearest items, the nearest first.
     pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<Found>, IndexError> {
-        POSITIONS.with_borrow_mut(|positions| {
-            self.index.search(query, k, positions)?;
-            let found = |&(position, similarity): &(i64, f32)| {
-                Some(Found { item: *self.rows.get(usize::try_from(position).ok()?)?, similarity })
+        NEIGHBOURS.with_borrow_mut(|neighbours| {
+            self.index.search(query, k, neighbours)?;
+            let pairs = neighbours.ids.iter().zip(&neighbours.distances);
+            let found = |(position, similarity): (&i64, &f32)| {
+                // An index with its own ids may name positions that are not there.
+                let item = *self.rows.get(usize::try_from(*position).ok()?)?;
+                Some(Found { item, similarity: *similarity })
             };
-            Ok(positions.iter().filter_map(found).collect())
+            Ok(pairs.filter_map(found).collect())
         })
     }
 }

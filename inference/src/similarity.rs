@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::RawTable;
 use crate::retrieval::index::{IndexError, SearchParameters};
 use crate::retrieval::{Found, ItemIndex, RetrievalError, read_json};
-use encoder::{EncodeError, TextEncoder};
+use encoder::{EncodeError, EncoderLoadError, TextEncoder};
 
 pub mod bert;
 pub mod clip;
@@ -36,7 +36,7 @@ pub enum SimilarityError {
         folder: PathBuf,
         /// Why.
         #[source]
-        source: EncodeError,
+        source: EncoderLoadError,
     },
     /// The encoder's space is not the index'.
     #[error("{folder}: the encoder gives {encoder} numbers, but the index holds vectors of {index}; publish the bundle anew")]

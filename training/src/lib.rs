@@ -1,1 +1,23 @@
-//! The offline side: features, labels, fitting, evaluation and publishing of recommender models.
+//! The offline side: from a shop's transactions to published bundles.
+//!
+//! One run walks this crate in the order of its folders:
+//!
+//! 1. [`dataset`]: what the shop's files mean, from a configuration file; opens them as three SQL views;
+//! 2. [`features`]: features of users and items as of a cut-off date, as SQL;
+//! 3. [`labels`]: what was bought after the cut-off, and sampled pairs that were not;
+//! 4. [`fit`]: workflow, two towers and their index, scorers, text embeddings;
+//! 5. [`evaluate`]: how good they are on a later window, pair by pair and end to end, beside simple baselines;
+//! 6. [`publish`]: bundles into object storage; [`report`]: one page for people.
+//!
+//! [`run`] puts the steps together. Encoding, models and pipelines are `gondola-inference`'s, so that what is evaluated
+//! here is what is served.
+
+pub mod dataset;
+pub mod evaluate;
+pub mod features;
+pub mod fit;
+pub mod labels;
+pub mod progress;
+pub mod publish;
+pub mod report;
+pub mod run;

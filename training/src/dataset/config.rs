@@ -1,0 +1,361 @@
+//! The configuration of a data set: files, the roles of their columns, windows of time, and what is trained.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::{Days, NaiveDate};
+use serde::{Deserialize, Serialize};
+
+/// Why a configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("cannot read {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not of the form of a configuration.
+    #[error("{path} is no configuration of a data set")]
+    Yaml {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<serde_saphyr::Error>,
+    },
+    /// A value can't be meant.
+    #[error("{field} is {value}, but {wanted}")]
+    Value {
+        /// Which field.
+        field: &'static str,
+        /// What it says.
+        value: String,
+        /// What it should say.
+        wanted: &'static str,
+    },
+    /// A name that no column has.
+    #[error("{field} names {name:?}, which is no categorical item column; use one of {known:?}")]
+    NoItemColumn {
+        /// Which field.
+        field: &'static str,
+        /// The name.
+        name: String,
+        /// The categorical item columns.
+        known: Vec<String>,
+    },
+}
+
+/// What a shop's files mean, and what is to be made of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetConfig {
+    /// A name for people.
+    pub name: String,
+    /// Who bought what, when.
+    pub transactions: Transactions,
+    /// What is known of users beside their purchases. Left out: nothing.
+    pub users: Option<Entity>,
+    /// The catalogue.
+    pub items: Entity,
+    /// Which features are computed.
+    pub features: Features,
+    /// Which days train and which days test.
+    pub windows: Windows,
+    /// Hyper-parameters.
+    #[serde(default)]
+    pub training: Training,
+}
+
+/// The file of transactions, and which column is what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transactions {
+    /// A Parquet or CSV file, below the data folder or URL.
+    pub file: String,
+    /// Column of the user's id.
+    pub user: String,
+    /// Column of the item's id.
+    pub item: String,
+    /// Column of the date or time.
+    pub time: String,
+    /// Column of what was paid for the row.
+    pub price: Option<String>,
+    /// Column of the store or channel; the user's most frequent one becomes a feature.
+    pub store: Option<String>,
+}
+
+/// A file of users or items, and which column is what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entity {
+    /// A Parquet or CSV file, below the data folder or URL.
+    pub file: String,
+    /// Column of the id.
+    pub key: String,
+    /// Columns that are categories.
+    #[serde(default)]
+    pub categorical: Vec<String>,
+    /// Columns that are quantities.
+    #[serde(default)]
+    pub numeric: Vec<String>,
+    /// Columns whose texts describe an item, in reading order.
+    #[serde(default)]
+    pub text: Vec<String>,
+}
+
+impl Entity {
+    /// Every column that is kept, each once.
+    pub fn columns(&self) -> Vec<&str> {
+        let mut columns: Vec<&str> = Vec::new();
+        for column in self.categorical.iter().chain(&self.numeric).chain(&self.text) {
+            if !columns.contains(&column.as_str()) {
+                columns.push(column);
+            }
+        }
+        columns
+    }
+}
+
+/// Which features are computed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Features {
+    /// For each number of days, how often an item was sold in the days before the cut-off.
+    #[serde(default = "default_windows")]
+    pub windows_days: Vec<u32>,
+    /// Days after which a purchase counts half in the time-weighted number of purchases.
+    #[serde(default = "default_half_life")]
+    pub half_life_days: f64,
+    /// Item columns of which a user's most frequent and last values become features.
+    #[serde(default)]
+    pub user_attributes: Vec<String>,
+    /// Item columns for which a pair of user and item has the number of purchases with the item's value.
+    #[serde(default)]
+    pub affinities: Vec<String>,
+    /// Values that occur less often than this become unknown; by column, as `user.x` or `item.x`, and `default`.
+    #[serde(default)]
+    pub frequency_thresholds: BTreeMap<String, u64>,
+}
+
+/// Which days train and which days test.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Windows {
+    /// The first day of the test window; everything before it is known when the test is answered.
+    pub test_start: NaiveDate,
+    /// Days of the test window, and of the training window just before it.
+    #[serde(default = "default_target_days")]
+    pub target_days: u32,
+    /// Days before the training window whose purchases train the two towers.
+    #[serde(default = "default_retrieval_days")]
+    pub retrieval_days: u32,
+    /// Items that were not sold within so many days before the cut-off are not retrieved.
+    #[serde(default = "default_index_days")]
+    pub index_days: u32,
+}
+
+impl Windows {
+    /// The day after the test window.
+    pub fn test_end(&self) -> NaiveDate {
+        self.test_start + Days::new(self.target_days.into())
+    }
+
+    /// The first day of the training window.
+    pub fn train_start(&self) -> NaiveDate {
+        self.test_start - Days::new(self.target_days.into())
+    }
+
+    /// The first day of the purchases that train the two towers.
+    pub fn retrieval_start(&self) -> NaiveDate {
+        self.train_start() - Days::new(self.retrieval_days.into())
+    }
+}
+
+/// Hyper-parameters. The defaults do well on a data set of a million transactions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Training {
+    /// Seed of every random choice: the same seed gives the same models.
+    pub seed: u64,
+    /// The two towers and their index.
+    pub two_tower: TwoTower,
+    /// The DLRM.
+    pub dlrm: Dlrm,
+    /// The random forest.
+    pub forest: Forest,
+}
+
+/// Hyper-parameters of the two towers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TwoTower {
+    /// Width of the common space.
+    pub dimension: usize,
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Passes over the purchases.
+    pub epochs: usize,
+    /// Purchases a step; each is a negative of all others.
+    pub batch: usize,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Divides the cosine before the softmax.
+    pub temperature: f64,
+    /// FAISS factory string of the index.
+    pub index: String,
+    /// Lists that an IVF index visits.
+    pub nprobe: Option<u32>,
+    /// Neighbours that an HNSW index keeps in view.
+    pub ef_search: Option<u32>,
+    /// FAISS factory string of the index of texts.
+    pub text_index: String,
+    /// Lists that an IVF index of texts visits.
+    pub text_nprobe: Option<u32>,
+}
+
+/// Hyper-parameters of the DLRM.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dlrm {
+    /// Width of the embeddings.
+    pub embedding_dim: usize,
+    /// Widths of the bottom MLP's hidden layers.
+    pub bottom: Vec<usize>,
+    /// Widths of the top MLP's hidden layers.
+    pub top: Vec<usize>,
+    /// Passes over the labelled pairs.
+    pub epochs: usize,
+    /// Pairs a step.
+    pub batch: usize,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Pull of every weight to 0.
+    pub weight_decay: f64,
+}
+
+/// Hyper-parameters of the random forest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Forest {
+    /// Number of trees.
+    pub trees: u32,
+    /// Leaves of a tree, at most.
+    pub leaves: u32,
+    /// Labelled pairs in a leaf, at least.
+    pub leaf_pairs: u32,
+    /// Share of the pairs that a tree sees.
+    pub pair_share: f64,
+    /// Share of the inputs that a tree sees.
+    pub input_share: f64,
+}
+
+fn default_windows() -> Vec<u32> {
+    vec![7, 30, 90]
+}
+
+fn default_half_life() -> f64 {
+    30.0
+}
+
+fn default_target_days() -> u32 {
+    20
+}
+
+fn default_retrieval_days() -> u32 {
+    60
+}
+
+fn default_index_days() -> u32 {
+    90
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self { seed: 1, two_tower: TwoTower::default(), dlrm: Dlrm::default(), forest: Forest::default() }
+    }
+}
+
+impl Default for TwoTower {
+    fn default() -> Self {
+        Self {
+            dimension: 64,
+            hidden: vec![128],
+            epochs: 4,
+            batch: 1024,
+            learning_rate: 1e-3,
+            temperature: 0.1,
+            index: "IVF256,Flat".to_owned(),
+            nprobe: Some(32),
+            ef_search: None,
+            text_index: "IVF256,Flat".to_owned(),
+            text_nprobe: Some(16),
+        }
+    }
+}
+
+impl Default for Dlrm {
+    fn default() -> Self {
+        Self {
+            embedding_dim: 16,
+            bottom: vec![64],
+            top: vec![128, 64],
+            epochs: 4,
+            batch: 512,
+            learning_rate: 1e-3,
+            weight_decay: 1e-4,
+        }
+    }
+}
+
+impl Default for Forest {
+    fn default() -> Self {
+        Self { trees: 100, leaves: 255, leaf_pairs: 20, pair_share: 0.6, input_share: 0.5 }
+    }
+}
+
+impl DatasetConfig {
+    /// Reads a configuration and checks what can be checked without the data.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let yaml =
+            fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+        let config: Self = serde_saphyr::from_str(&yaml)
+            .map_err(|source| ConfigError::Yaml { path: path.to_owned(), source: Box::new(source) })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive = |field, value: f64| {
+            let wanted = "it must be above 0";
+            if value > 0.0 { Ok(()) } else { Err(ConfigError::Value { field, value: value.to_string(), wanted }) }
+        };
+        positive("windows.target_days", self.windows.target_days.into())?;
+        positive("windows.retrieval_days", self.windows.retrieval_days.into())?;
+        positive("windows.index_days", self.windows.index_days.into())?;
+        positive("features.half_life_days", self.features.half_life_days)?;
+        positive("training.two_tower.batch", self.training.two_tower.batch as f64)?;
+        positive("training.two_tower.temperature", self.training.two_tower.temperature)?;
+        positive("training.dlrm.batch", self.training.dlrm.batch as f64)?;
+        for (field, names) in [
+            ("features.user_attributes", &self.features.user_attributes),
+            ("features.affinities", &self.features.affinities),
+        ] {
+            if let Some(name) = names.iter().find(|name| !self.items.categorical.contains(name)) {
+                let known = self.items.categorical.clone();
+                return Err(ConfigError::NoItemColumn { field, name: name.clone(), known });
+            }
+        }
+        Ok(())
+    }
+
+    /// The threshold of a column, given as `user.x` or `item.x`.
+    pub fn frequency_threshold(&self, column: &str) -> u64 {
+        let thresholds = &self.features.frequency_thresholds;
+        thresholds.get(column).or_else(|| thresholds.get("default")).copied().unwrap_or(1)
+    }
+}
