@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::features::{EncodedRow, ItemId, RawTable};
-use index::{Index, IndexError, Neighbours, SearchParameters};
+use index::{Index, IndexError, SearchParameters};
 use tower::{TowerConfig, TowerError, TowerRuntime};
 
 pub mod index;
@@ -96,7 +96,7 @@ pub struct ItemIndex {
 }
 
 thread_local! {
-    static NEIGHBOURS: RefCell<Neighbours> = RefCell::default();
+    static NEIGHBOURS: RefCell<Vec<(i64, f32)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// An item found by its vector.
@@ -147,13 +147,12 @@ impl ItemIndex {
     pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<Found>, IndexError> {
         NEIGHBOURS.with_borrow_mut(|neighbours| {
             self.index.search(query, k, neighbours)?;
-            let pairs = neighbours.ids.iter().zip(&neighbours.distances);
-            let found = |(position, similarity): (&i64, &f32)| {
+            let found = |(position, similarity): &(i64, f32)| {
                 // An index with its own ids may name positions that are not there.
                 let item = *self.rows.get(usize::try_from(*position).ok()?)?;
                 Some(Found { item, similarity: *similarity })
             };
-            Ok(pairs.filter_map(found).collect())
+            Ok(neighbours.iter().filter_map(found).collect())
         })
     }
 }
