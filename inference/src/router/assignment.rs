@@ -1,0 +1,281 @@
+//! Which variant a user gets: the rule `rp1`, pure and without state.
+//!
+//! A hash of the user's id gives a bucket of 10,000, and the allocation says which arm owns the bucket. Every pod, and any
+//! analyst with SHA-256 at hand, comes to the same answer from the same configuration. Two hashes with different purposes
+//! decide who takes part (`traffic`) and which arm they get (`arm`), so that letting more users in moves nobody.
+
+use sha2::{Digest, Sha256};
+
+/// Number of buckets that users fall into.
+pub const BUCKETS: u16 = 10_000;
+
+const MOST_ARMS: usize = 256;
+const LONGEST_SALT: usize = 128;
+
+/// Why a configuration gives no assignment.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AssignmentError {
+    /// Nobody could be served.
+    #[error("no arm of {arms:?} has a weight above 0; give one of them a weight")]
+    NoWeight {
+        /// The arms.
+        arms: Vec<String>,
+    },
+    /// More arms than are useful.
+    #[error("there are {0} arms; at most {MOST_ARMS} can share the users")]
+    TooManyArms(usize),
+    /// The salt would not be told from what follows it.
+    #[error("the salt {0:?} is not 1 to {LONGEST_SALT} of A-Z, a-z, 0-9, '.', '_', '/' and '-'; use only those")]
+    Salt(String),
+    /// A number of buckets that there isn't.
+    #[error("{field} is {buckets}; give 0 to {BUCKETS}")]
+    Buckets {
+        /// Which setting.
+        field: &'static str,
+        /// Its value.
+        buckets: u16,
+    },
+}
+
+/// One arm: a variant and its part of the users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arm {
+    /// The variant's name.
+    pub name: String,
+    /// Its share, relative to the sum of all weights.
+    pub weight: u32,
+}
+
+/// Users who are kept out of every experiment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holdout {
+    /// Salt of the holdout, shared by the experiments that it holds users out of.
+    pub salt: String,
+    /// How many of the 10,000 buckets are held out.
+    pub buckets: u16,
+}
+
+/// Who takes part, and which arm they get.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    salt: String,
+    traffic_buckets: u16,
+    holdout: Option<Holdout>,
+    arms: Vec<String>,
+    allocation: Allocation,
+}
+
+/// What a user gets and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// Which arm, by its place in the configuration; 0 is the control.
+    pub arm: usize,
+    /// Why.
+    pub reason: Reason,
+    /// Where the user stands in the order of letting users in; `None` without a user id.
+    pub traffic_bucket: Option<u16>,
+    /// Which bucket of the allocation the user falls into; `None` without a user id.
+    pub arm_bucket: Option<u16>,
+}
+
+impl Assigned {
+    /// Whether the user takes part: only then does the answer count in an analysis.
+    pub fn enrolled(&self) -> bool {
+        self.reason == Reason::Assigned
+    }
+}
+
+/// Why a user got an arm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// By their bucket.
+    Assigned,
+    /// The request names no user: the control, always the same, never by chance.
+    NoUnit,
+    /// Held out of every experiment: the control.
+    Holdout,
+    /// Not let in yet: the control.
+    NotInTraffic,
+}
+
+impl Reason {
+    /// The name used in answers and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "Assigned",
+            Self::NoUnit => "NoUnit",
+            Self::Holdout => "Holdout",
+            Self::NotInTraffic => "NotInTraffic",
+        }
+    }
+}
+
+impl Assignment {
+    /// Everybody takes part, and the arms' weights are their shares. The first arm is the control.
+    pub fn new(salt: &str, arms: &[Arm]) -> Result<Self, AssignmentError> {
+        check_salt(salt)?;
+        let weights: Vec<u32> = arms.iter().map(|arm| arm.weight).collect();
+        let names: Vec<String> = arms.iter().map(|arm| arm.name.clone()).collect();
+        let allocation = match Allocation::new(&weights) {
+            Err(AssignmentError::NoWeight { .. }) => return Err(AssignmentError::NoWeight { arms: names }),
+            allocation => allocation?,
+        };
+        Ok(Self { salt: salt.to_owned(), traffic_buckets: BUCKETS, holdout: None, arms: names, allocation })
+    }
+
+    /// Lets in only the users of the first `buckets`.
+    pub fn with_traffic(mut self, buckets: u16) -> Result<Self, AssignmentError> {
+        check_buckets("traffic buckets", buckets)?;
+        self.traffic_buckets = buckets;
+        Ok(self)
+    }
+
+    /// Holds users out.
+    pub fn with_holdout(mut self, holdout: Holdout) -> Result<Self, AssignmentError> {
+        check_salt(&holdout.salt)?;
+        check_buckets("holdout buckets", holdout.buckets)?;
+        self.holdout = Some(holdout);
+        Ok(self)
+    }
+
+    /// Names of the arms, the control first.
+    pub fn arms(&self) -> &[String] {
+        &self.arms
+    }
+
+    /// The arm of a user, whose id is taken as it was received.
+    pub fn assign(&self, unit: &str) -> Assigned {
+        if unit.is_empty() {
+            return Assigned { arm: 0, reason: Reason::NoUnit, traffic_bucket: None, arm_bucket: None };
+        }
+        let traffic_bucket = bucket("traffic", &self.salt, unit);
+        let arm_bucket = bucket("arm", &self.salt, unit);
+        let held_out = |holdout: &Holdout| bucket("holdout", &holdout.salt, unit) < holdout.buckets;
+        let reason = if self.holdout.as_ref().is_some_and(held_out) {
+            Reason::Holdout
+        } else if traffic_bucket >= self.traffic_buckets {
+            Reason::NotInTraffic
+        } else {
+            Reason::Assigned
+        };
+        let arm = if reason == Reason::Assigned { self.allocation.arm(arm_bucket) } else { 0 };
+        Assigned { arm, reason, traffic_bucket: Some(traffic_bucket), arm_bucket: Some(arm_bucket) }
+    }
+}
+
+/// The bucket of a unit for one purpose: the first 32 bits of SHA-256, scaled to 0..10,000. A salt has no `|` and the unit
+/// comes last, so no two inputs hash alike by their spelling.
+pub fn bucket(purpose: &str, salt: &str, unit: &str) -> u16 {
+    let mut hash = Sha256::new();
+    for part in ["rp1|", purpose, "|", salt, "|", unit] {
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finalize();
+    let first = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    ((u64::from(first) * u64::from(BUCKETS)) >> 32) as u16
+}
+
+/// Which arm owns which of the 10,000 buckets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// The arm of every bucket.
+    owners: Vec<u8>,
+}
+
+/// Neighbouring buckets of one arm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketRange {
+    /// The first bucket.
+    pub start: u16,
+    /// One past the last bucket.
+    pub end: u16,
+    /// The arm that owns them.
+    pub arm: usize,
+}
+
+impl Allocation {
+    /// Buckets in ranges, in the order of the arms.
+    pub fn new(weights: &[u32]) -> Result<Self, AssignmentError> {
+        let sizes = sizes(weights)?;
+        let owners = sizes.iter().enumerate().flat_map(|(arm, size)| {
+            std::iter::repeat_n(arm as u8, usize::from(*size))
+        });
+        Ok(Self { owners: owners.collect() })
+    }
+
+    /// The arm of a bucket.
+    pub fn arm(&self, bucket: u16) -> usize {
+        usize::from(self.owners[usize::from(bucket)])
+    }
+
+    /// The same arms with other weights, moving as few buckets as can be: an arm that has too many gives up its highest
+    /// ones, and those go, lowest first, to the arms that have too few, in their order. No bucket leaves an arm whose share
+    /// grows or stays. Arms are told apart by their place; new ones come last, and one that is gone has weight 0.
+    pub fn reallocate(&self, weights: &[u32]) -> Result<Self, AssignmentError> {
+        let target = sizes(weights)?;
+        let mut owners = self.owners.clone();
+        let mut kept = vec![0_u16; target.len()];
+        let mut freed = Vec::new();
+        for (bucket, owner) in owners.iter().enumerate() {
+            let owner = usize::from(*owner);
+            match target.get(owner) {
+                Some(size) if kept[owner] < *size => kept[owner] += 1,
+                _ => freed.push(bucket),
+            }
+        }
+        let takers = target.iter().zip(&kept).enumerate().flat_map(|(arm, (size, kept))| {
+            std::iter::repeat_n(arm as u8, usize::from(size - kept))
+        });
+        for (bucket, arm) in freed.into_iter().zip(takers) {
+            owners[bucket] = arm;
+        }
+        Ok(Self { owners })
+    }
+
+    /// The buckets as ranges, in ascending order.
+    pub fn ranges(&self) -> Vec<BucketRange> {
+        let mut start = 0;
+        let mut ranges = Vec::new();
+        for run in self.owners.chunk_by(|a, b| a == b) {
+            let end = start + run.len() as u16;
+            ranges.push(BucketRange { start, end, arm: usize::from(run[0]) });
+            start = end;
+        }
+        ranges
+    }
+}
+
+/// How many buckets each weight is worth: by largest remainder, ties to the earlier arm.
+fn sizes(weights: &[u32]) -> Result<Vec<u16>, AssignmentError> {
+    if weights.len() > MOST_ARMS {
+        return Err(AssignmentError::TooManyArms(weights.len()));
+    }
+    let total: u64 = weights.iter().copied().map(u64::from).sum();
+    if total == 0 {
+        return Err(AssignmentError::NoWeight { arms: Vec::new() });
+    }
+    let exact = |weight: u32| u64::from(weight) * u64::from(BUCKETS);
+    let mut sizes: Vec<u16> = weights.iter().map(|weight| (exact(*weight) / total) as u16).collect();
+    let left = BUCKETS - sizes.iter().sum::<u16>();
+    let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
+    by_remainder.sort_by_key(|arm| std::cmp::Reverse(exact(weights[*arm]) % total));
+    for arm in by_remainder.into_iter().take(usize::from(left)) {
+        sizes[arm] += 1;
+    }
+    Ok(sizes)
+}
+
+fn check_salt(salt: &str) -> Result<(), AssignmentError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
+    if salt.is_empty() || salt.len() > LONGEST_SALT || !salt.bytes().all(allowed) {
+        return Err(AssignmentError::Salt(salt.to_owned()));
+    }
+    Ok(())
+}
+
+fn check_buckets(field: &'static str, buckets: u16) -> Result<(), AssignmentError> {
+    if buckets > BUCKETS { Err(AssignmentError::Buckets { field, buckets }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;
