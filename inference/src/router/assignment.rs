@@ -25,7 +25,9 @@ pub enum AssignmentError {
     #[error("there are {0} arms; at most {MOST_ARMS} can share the users")]
     TooManyArms(usize),
     /// The salt would not be told from what follows it.
-    #[error("the salt {0:?} is not 1 to {LONGEST_SALT} of A-Z, a-z, 0-9, '.', '_', '/' and '-'; use only those")]
+    #[error(
+        "the salt {0:?} is not 1 to {LONGEST_SALT} of A-Z, a-z, 0-9, '.', '_', '/' and '-'; use only those"
+    )]
     Salt(String),
     /// A number of buckets that there isn't.
     #[error("{field} is {buckets}; give 0 to {BUCKETS}")]
@@ -197,9 +199,10 @@ impl Allocation {
     /// Buckets in ranges, in the order of the arms.
     pub fn new(weights: &[u32]) -> Result<Self, AssignmentError> {
         let sizes = sizes(weights)?;
-        let owners = sizes.iter().enumerate().flat_map(|(arm, size)| {
-            std::iter::repeat_n(arm as u8, usize::from(*size))
-        });
+        let owners = sizes
+            .iter()
+            .enumerate()
+            .flat_map(|(arm, size)| std::iter::repeat_n(arm as u8, usize::from(*size)));
         Ok(Self { owners: owners.collect() })
     }
 
@@ -223,9 +226,11 @@ impl Allocation {
                 _ => freed.push(bucket),
             }
         }
-        let takers = target.iter().zip(&kept).enumerate().flat_map(|(arm, (size, kept))| {
-            std::iter::repeat_n(arm as u8, usize::from(size - kept))
-        });
+        let takers = target
+            .iter()
+            .zip(&kept)
+            .enumerate()
+            .flat_map(|(arm, (size, kept))| std::iter::repeat_n(arm as u8, usize::from(size - kept)));
         for (bucket, arm) in freed.into_iter().zip(takers) {
             owners[bucket] = arm;
         }
