@@ -32,7 +32,12 @@ impl Linear {
                 transposed[column * output + row] = *value;
             }
         }
-        Self { input, output, weights: transposed, bias: bias.to_vec() }
+        Self {
+            input,
+            output,
+            weights: transposed,
+            bias: bias.to_vec(),
+        }
     }
 
     /// Width of what goes in.
@@ -127,7 +132,9 @@ impl EmbeddingTable {
     pub fn row(&self, index: u32) -> &[f32] {
         let start = index as usize * self.width;
         let unknown = crate::features::vocabulary::UNKNOWN as usize * self.width;
-        self.values.get(start..start + self.width).unwrap_or_else(|| &self.values[unknown..unknown + self.width])
+        self.values
+            .get(start..start + self.width)
+            .unwrap_or_else(|| &self.values[unknown..unknown + self.width])
     }
 }
 
@@ -167,7 +174,12 @@ pub fn inner_product(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let mut sums = [0.0f32; LANES];
     let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a_lanes.remainder().iter().zip(b_lanes.remainder()).map(|(a, b)| a * b).sum();
+    let rest: f32 = a_lanes
+        .remainder()
+        .iter()
+        .zip(b_lanes.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
     for (a, b) in a_lanes.zip(b_lanes) {
         for lane in 0..LANES {
             sums[lane] += a[lane] * b[lane];
@@ -187,7 +199,12 @@ pub fn row_products(rows: usize, per_row: usize, width: usize, a: &[f32], b: &[f
             let b = &b[(row * per_row + other) * width..][..width];
             let mut sums = [0.0f32; LANES];
             let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-            let rest: f32 = a_lanes.remainder().iter().zip(b_lanes.remainder()).map(|(a, b)| a * b).sum();
+            let rest: f32 = a_lanes
+                .remainder()
+                .iter()
+                .zip(b_lanes.remainder())
+                .map(|(a, b)| a * b)
+                .sum();
             for (a, b) in a_lanes.zip(b_lanes) {
                 for lane in 0..LANES {
                     sums[lane] += a[lane] * b[lane];
@@ -205,8 +222,16 @@ pub fn add_matrix_product(rows: usize, x: &[f32], weights: &[f32], columns: usiz
     assert_eq!(out.len(), rows * columns, "an output of another shape");
     multiply(
         Shape { rows, inner, columns },
-        Operand { values: x, row_stride: inner, column_stride: 1 },
-        Operand { values: weights, row_stride: columns, column_stride: 1 },
+        Operand {
+            values: x,
+            row_stride: inner,
+            column_stride: 1,
+        },
+        Operand {
+            values: weights,
+            row_stride: columns,
+            column_stride: 1,
+        },
         Some(1.0),
         out,
     );
@@ -219,9 +244,21 @@ pub fn products_with(rows: usize, a: &[f32], b: &[f32], width: usize, out: &mut 
     out.clear();
     out.resize(rows * columns, 0.0);
     multiply(
-        Shape { rows, inner: width, columns },
-        Operand { values: a, row_stride: width, column_stride: 1 },
-        Operand { values: b, row_stride: 1, column_stride: width },
+        Shape {
+            rows,
+            inner: width,
+            columns,
+        },
+        Operand {
+            values: a,
+            row_stride: width,
+            column_stride: 1,
+        },
+        Operand {
+            values: b,
+            row_stride: 1,
+            column_stride: width,
+        },
         None,
         out,
     );
@@ -286,7 +323,10 @@ mod tests {
     fn a_batch_is_its_rows() {
         let weights: Vec<f32> = (0..7 * 19).map(|i| ((i * 37) % 11) as f32 / 11.0 - 0.4).collect();
         let bias: Vec<f32> = (0..7).map(|i| i as f32 / 7.0).collect();
-        let mlp = Mlp::new(vec![Linear::new(&weights, &bias), Linear::new(&weights[..21], &bias[..3])]);
+        let mlp = Mlp::new(vec![
+            Linear::new(&weights, &bias),
+            Linear::new(&weights[..21], &bias[..3]),
+        ]);
         let x: Vec<f32> = (0..5 * 19).map(|i| ((i * 13) % 17) as f32 / 17.0).collect();
         let (mut all, mut spare) = (x.clone(), Vec::new());
         mlp.batch(5, &mut all, &mut spare);

@@ -111,7 +111,10 @@ pub struct Found {
 impl ItemIndex {
     /// Loads `index.faiss` and `items.json` of a bundle's folder.
     pub fn load(folder: &Path, items: &RawTable, search: &SearchParameters) -> Result<Self, RetrievalError> {
-        let wrap = |source| RetrievalError::Index { folder: folder.to_owned(), source };
+        let wrap = |source| RetrievalError::Index {
+            folder: folder.to_owned(),
+            source,
+        };
         let index = Index::load(&folder.join("index.faiss"), search).map_err(wrap)?;
         let ids: Vec<ItemId> = read_json(&folder.join("items.json"))?;
         if ids.len() != index.len() {
@@ -124,10 +127,13 @@ impl ItemIndex {
             });
         }
         let row = |id: &ItemId| {
-            items.find(id.as_str()).map(|row| row as u32).ok_or_else(|| RetrievalError::UnknownItem {
-                folder: folder.to_owned(),
-                item: id.clone(),
-            })
+            items
+                .find(id.as_str())
+                .map(|row| row as u32)
+                .ok_or_else(|| RetrievalError::UnknownItem {
+                    folder: folder.to_owned(),
+                    item: id.clone(),
+                })
         };
         let rows = ids.iter().map(row).collect::<Result<_, _>>()?;
         Ok(Self { index, rows })
@@ -150,7 +156,10 @@ impl ItemIndex {
             let found = |(position, similarity): &(i64, f32)| {
                 // An index with its own ids may name positions that are not there.
                 let item = *self.rows.get(usize::try_from(*position).ok()?)?;
-                Some(Found { item, similarity: *similarity })
+                Some(Found {
+                    item,
+                    similarity: *similarity,
+                })
             };
             Ok(neighbours.iter().filter_map(found).collect())
         })
@@ -169,13 +178,18 @@ impl Retrieval {
     pub fn load(folder: &Path, items: &RawTable, search: &SearchParameters) -> Result<Self, RetrievalError> {
         let config: TwoTowerConfig = read_json(&folder.join("tower.json"))?;
         let tower = |file: &str, config: &TowerConfig| {
-            TowerRuntime::load(&folder.join(file), config)
-                .map_err(|source| RetrievalError::Tower { folder: folder.to_owned(), source })
+            TowerRuntime::load(&folder.join(file), config).map_err(|source| RetrievalError::Tower {
+                folder: folder.to_owned(),
+                source,
+            })
         };
         let query = tower("query_tower.safetensors", &config.query)?;
         let item = tower("item_tower.safetensors", &config.item)?;
         let items = ItemIndex::load(folder, items, search)?;
-        for (what, found) in [("the query tower's width", query.dimension()), ("the item tower's width", item.dimension())] {
+        for (what, found) in [
+            ("the query tower's width", query.dimension()),
+            ("the item tower's width", item.dimension()),
+        ] {
             if found != items.index().dimension() {
                 return Err(RetrievalError::Contradiction {
                     folder: folder.to_owned(),
@@ -218,8 +232,14 @@ fn embed(tower: &TowerRuntime, row: &EncodedRow) -> Vec<f32> {
 
 /// Reads a JSON file of a bundle.
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RetrievalError> {
-    let bytes = fs::read(path).map_err(|source| RetrievalError::File { path: path.to_owned(), source })?;
-    serde_json::from_slice(&bytes).map_err(|source| RetrievalError::Json { path: path.to_owned(), source })
+    let bytes = fs::read(path).map_err(|source| RetrievalError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&bytes).map_err(|source| RetrievalError::Json {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The inner product of two vectors of one length.

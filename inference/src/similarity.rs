@@ -39,7 +39,9 @@ pub enum SimilarityError {
         source: EncoderLoadError,
     },
     /// The encoder's space is not the index'.
-    #[error("{folder}: the encoder gives {encoder} numbers, but the index holds vectors of {index}; publish the bundle anew")]
+    #[error(
+        "{folder}: the encoder gives {encoder} numbers, but the index holds vectors of {index}; publish the bundle anew"
+    )]
     Dimension {
         /// The bundle's folder.
         folder: PathBuf,
@@ -67,7 +69,10 @@ impl Similarity {
         let weights = folder.join("encoder");
         let encoder = if weights.exists() {
             let load = encoder::load(&weights);
-            Some(load.map_err(|source| SimilarityError::Encoder { folder: folder.to_owned(), source })?)
+            Some(load.map_err(|source| SimilarityError::Encoder {
+                folder: folder.to_owned(),
+                source,
+            })?)
         } else {
             None
         };
@@ -84,14 +89,24 @@ impl Similarity {
         for (position, row) in index.rows().iter().enumerate() {
             positions[*row as usize] = Some(position as u32);
         }
-        Ok(Self { items: index, positions, encoder, text_columns: config.text_columns })
+        Ok(Self {
+            items: index,
+            positions,
+            encoder,
+            text_columns: config.text_columns,
+        })
     }
 
     /// The vector of an item of the index; `None` for an item that is not in it.
     pub fn vector(&self, item: u32) -> Option<Result<Vec<f32>, IndexError>> {
         let position = (*self.positions.get(item as usize)?)?;
         let mut vector = vec![0.0; self.dimension()];
-        Some(self.items.index().reconstruct(position as usize, &mut vector).map(|()| vector))
+        Some(
+            self.items
+                .index()
+                .reconstruct(position as usize, &mut vector)
+                .map(|()| vector),
+        )
     }
 
     /// The place of a text; `None` where the bundle has no encoder.

@@ -4,6 +4,8 @@
 //! cut-off day or later can leak in, because nothing else is in reach. The queries stream: sums and sorts that need
 //! more memory than they may take spill to disk. Written as plain SQL, they run on a distributed engine as they stand.
 
+pub mod snapshot;
+
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -12,6 +14,8 @@ use datafusion::dataframe::DataFrameWriteOptions;
 use crate::dataset::config::{DatasetConfig, Entity};
 use crate::dataset::source::quoted;
 use crate::dataset::{Dataset, DatasetError};
+
+pub use snapshot::Snapshot;
 
 /// The column that orders popular items.
 pub const POPULARITY: &str = "time_weighted_purchases";

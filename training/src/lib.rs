@@ -18,6 +18,3 @@ pub mod features;
 pub mod fit;
 pub mod labels;
 pub mod progress;
-pub mod publish;
-pub mod report;
-pub mod run;

@@ -49,8 +49,14 @@ pub struct Weights {
 impl Weights {
     /// Reads the file.
     pub fn read(path: &Path) -> Result<Self, WeightsError> {
-        let bytes = fs::read(path).map_err(|source| WeightsError::File { path: path.to_owned(), source })?;
-        let weights = Self { path: path.to_owned(), bytes };
+        let bytes = fs::read(path).map_err(|source| WeightsError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        let weights = Self {
+            path: path.to_owned(),
+            bytes,
+        };
         weights.tensors()?;
         Ok(weights)
     }
@@ -69,8 +75,9 @@ impl Weights {
             return Err(wrong(format!("is {found}, but F32 of {shape:?} is needed")));
         }
         let values = tensor.data().chunks_exact(4);
-        let values: Vec<f32> =
-            values.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks are of 4 bytes"))).collect();
+        let values: Vec<f32> = values
+            .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks are of 4 bytes")))
+            .collect();
         match values.iter().position(|value| !value.is_finite()) {
             Some(position) => Err(wrong(format!("has {} at position {position}", values[position]))),
             None => Ok(values),
@@ -85,12 +92,22 @@ impl Weights {
     }
 
     /// `{name}.weight` (`[cardinality, width]`).
-    pub fn embedding(&self, name: &str, cardinality: usize, width: usize) -> Result<EmbeddingTable, WeightsError> {
-        Ok(EmbeddingTable::new(width, self.tensor(&format!("{name}.weight"), &[cardinality, width])?))
+    pub fn embedding(
+        &self,
+        name: &str,
+        cardinality: usize,
+        width: usize,
+    ) -> Result<EmbeddingTable, WeightsError> {
+        Ok(EmbeddingTable::new(
+            width,
+            self.tensor(&format!("{name}.weight"), &[cardinality, width])?,
+        ))
     }
 
     fn tensors(&self) -> Result<SafeTensors<'_>, WeightsError> {
-        SafeTensors::deserialize(&self.bytes)
-            .map_err(|source| WeightsError::Format { path: self.path.clone(), source })
+        SafeTensors::deserialize(&self.bytes).map_err(|source| WeightsError::Format {
+            path: self.path.clone(),
+            source,
+        })
     }
 }

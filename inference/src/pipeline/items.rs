@@ -90,7 +90,10 @@ impl Items {
 
     /// What one request sees: nothing changes under it.
     pub fn view(&self) -> ItemsView<'_> {
-        ItemsView { items: self, put: self.put.load() }
+        ItemsView {
+            items: self,
+            put: self.put.load(),
+        }
     }
 
     /// Number of items in the snapshot.
@@ -113,7 +116,9 @@ impl Items {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut put = Put::clone(&self.put.load());
         let known = self.view().find(&id);
-        let slot = known.and_then(|row| put.rows.get(&row).copied()).unwrap_or(put.items.len());
+        let slot = known
+            .and_then(|row| put.rows.get(&row).copied())
+            .unwrap_or(put.items.len());
         if slot == MAXIMUM_PUT_ITEMS {
             return Err(TooManyItems);
         }
@@ -122,8 +127,19 @@ impl Items {
             put.ids.insert(id.clone(), row);
         }
         put.rows.insert(row, slot);
-        let NewItem { encoded, vector, text_vector } = new;
-        let item = Arc::new(PutItem { row, id, encoded, block, vector, text_vector });
+        let NewItem {
+            encoded,
+            vector,
+            text_vector,
+        } = new;
+        let item = Arc::new(PutItem {
+            row,
+            id,
+            encoded,
+            block,
+            vector,
+            text_vector,
+        });
         match put.items.get_mut(slot) {
             Some(present) => *present = item,
             None => put.items.push(item),
@@ -152,7 +168,11 @@ impl ItemsView<'_> {
 
     /// The row of an id.
     pub fn find(&self, id: &ItemId) -> Option<u32> {
-        self.put.ids.get(id).copied().or_else(|| self.items.table.find(id.as_str()).map(|row| row as u32))
+        self.put
+            .ids
+            .get(id)
+            .copied()
+            .or_else(|| self.items.table.find(id.as_str()).map(|row| row as u32))
     }
 
     /// The id of a row. Panics past the last row, as a slice does.
@@ -204,7 +224,10 @@ impl ItemsView<'_> {
 }
 
 fn by_popularity(table: &RawTable, column: &str) -> Vec<u32> {
-    let popularity: Vec<f64> = table.cells(column).map(|cell| cell.as_number().unwrap_or(0.0)).collect();
+    let popularity: Vec<f64> = table
+        .cells(column)
+        .map(|cell| cell.as_number().unwrap_or(0.0))
+        .collect();
     let mut rows: Vec<u32> = (0..table.len() as u32).collect();
     rows.sort_by(|a, b| popularity[*b as usize].total_cmp(&popularity[*a as usize]));
     rows

@@ -36,7 +36,9 @@ impl Variant {
         let mut degraded = Vec::new();
         let mut clock = StageClock::start();
 
-        let user = clock.time(Stage::Features, || self.users.find(&request.user, &self.workflow.user));
+        let user = clock.time(Stage::Features, || {
+            self.users.find(&request.user, &self.workflow.user)
+        });
         if !user.known {
             degraded.push(Degradation::UnknownUser);
         }
@@ -44,7 +46,12 @@ impl Variant {
         let candidates = found.unwrap_or_else(|error| {
             tracing::error!(%error, variant = self.name(), "retrieval failed; popular items stand in");
             degraded.push(Degradation::Retrieval);
-            items.popular().iter().take(self.settings.quotas.total()).copied().collect()
+            items
+                .popular()
+                .iter()
+                .take(self.settings.quotas.total())
+                .copied()
+                .collect()
         });
         let filtered = clock.time(Stage::Filter, || self.filter(&user, candidates));
         let scored = clock.time(Stage::Scoring, || self.score(&user, &filtered.kept, &items));
@@ -54,7 +61,11 @@ impl Variant {
             filtered.kept.iter().map(|item| Scored { item: *item, score: 0.0 }).collect()
         });
         let top = clock.time(Stage::Ordering, || named(&ordering::top(scored, k), &items));
-        Ok(Answer { items: top, degraded, timing: clock.finish() })
+        Ok(Answer {
+            items: top,
+            degraded,
+            timing: clock.finish(),
+        })
     }
 
     fn candidates(&self, user: &User<'_>, items: &ItemsView<'_>) -> Result<Vec<u32>, IndexError> {
@@ -67,7 +78,11 @@ impl Variant {
 
     /// Takes away what the rules of the spec forbid.
     pub(super) fn filter(&self, user: &User<'_>, candidates: Vec<u32>) -> Filtered {
-        let bought = |item: &u32| user.purchases.binary_search_by_key(item, |purchase| purchase.item).is_ok();
+        let bought = |item: &u32| {
+            user.purchases
+                .binary_search_by_key(item, |purchase| purchase.item)
+                .is_ok()
+        };
         let remove_bought = self.settings.already_bought == AlreadyBought::Remove;
         let (removed, kept) = candidates
             .into_iter()
@@ -84,12 +99,22 @@ impl Variant {
         let blocks: Vec<&[f32]> = candidates.iter().map(|item| items.block(*item)).collect();
         PAIRS.with_borrow_mut(|pairs| {
             pairs.clear();
-            self.pairs.encode(&user.purchases, candidates, |item| items.categorical(item), pairs);
-            let batch = CandidateBatch { blocks: &blocks, pairs, pair_width: self.pairs.width() };
+            self.pairs
+                .encode(&user.purchases, candidates, |item| items.categorical(item), pairs);
+            let batch = CandidateBatch {
+                blocks: &blocks,
+                pairs,
+                pair_width: self.pairs.width(),
+            };
             SCORES.with_borrow_mut(|scores| {
                 self.scorer.score(&user.row, &batch, scores)?;
                 let scored = candidates.iter().zip(scores.iter());
-                Ok(scored.map(|(item, score)| Scored { item: *item, score: *score }).collect())
+                Ok(scored
+                    .map(|(item, score)| Scored {
+                        item: *item,
+                        score: *score,
+                    })
+                    .collect())
             })
         })
     }
@@ -105,9 +130,12 @@ pub(super) fn with_put_items(
     if items.put_items().next().is_none() {
         return found;
     }
-    let put = items
-        .put_items()
-        .filter_map(|item| Some(Found { item: item.row, similarity: similarity(item)? }));
+    let put = items.put_items().filter_map(|item| {
+        Some(Found {
+            item: item.row,
+            similarity: similarity(item)?,
+        })
+    });
     let unchanged = found.into_iter().filter(|found| !items.is_put(found.item));
     let mut all: Vec<Found> = unchanged.chain(put).collect();
     all.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));

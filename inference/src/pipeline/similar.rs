@@ -21,7 +21,9 @@ impl Variant {
         let items = self.items.view();
         let mut clock = StageClock::start();
         let (itself, vector) = clock.time(Stage::Embedding, || match &request.to {
-            SimilarTo::Item(id) => item_vector(similarity, &items, id).map(|(row, vector)| (Some(row), vector)),
+            SimilarTo::Item(id) => {
+                item_vector(similarity, &items, id).map(|(row, vector)| (Some(row), vector))
+            }
             SimilarTo::Text(text) => text_vector(similarity, text).map(|vector| (None, vector)),
         })?;
         let found = clock.time(Stage::Search, || similarity.search(&vector, k + 1))?;
@@ -31,9 +33,19 @@ impl Variant {
             });
             let others = nearest.into_iter().filter(|found| Some(found.item) != itself);
             let allowed = others.filter(|found| !self.blocked.contains(&found.item));
-            allowed.take(k).map(|found| Scored { item: found.item, score: found.similarity }).collect::<Vec<_>>()
+            allowed
+                .take(k)
+                .map(|found| Scored {
+                    item: found.item,
+                    score: found.similarity,
+                })
+                .collect::<Vec<_>>()
         });
-        Ok(Answer { items: named(&scored, &items), degraded: Vec::new(), timing: clock.finish() })
+        Ok(Answer {
+            items: named(&scored, &items),
+            degraded: Vec::new(),
+            timing: clock.finish(),
+        })
     }
 }
 
@@ -42,9 +54,13 @@ fn item_vector(
     items: &ItemsView<'_>,
     id: &ItemId,
 ) -> Result<(u32, Vec<f32>), RequestError> {
-    let row = items.find(id).ok_or_else(|| RequestError::UnknownItem { item: id.clone() })?;
-    let no_text =
-        || RequestError::NoText { item: id.clone(), columns: similarity.text_columns().to_vec() };
+    let row = items
+        .find(id)
+        .ok_or_else(|| RequestError::UnknownItem { item: id.clone() })?;
+    let no_text = || RequestError::NoText {
+        item: id.clone(),
+        columns: similarity.text_columns().to_vec(),
+    };
     let vector = match items.put_item(row) {
         Some(put) => put.text_vector.clone().ok_or_else(no_text)?,
         None => similarity.vector(row).ok_or_else(no_text)??,
@@ -53,7 +69,9 @@ fn item_vector(
 }
 
 fn text_vector(similarity: &Similarity, text: &str) -> Result<Vec<f32>, RequestError> {
-    let not_served =
-        RequestError::NotServed { what: "neighbours of a text", missing: "a bundle with a text encoder" };
+    let not_served = RequestError::NotServed {
+        what: "neighbours of a text",
+        missing: "a bundle with a text encoder",
+    };
     Ok(similarity.embed(text).ok_or(not_served)??)
 }

@@ -143,7 +143,9 @@ pub enum RequestError {
         known: Vec<String>,
     },
     /// A feature that should be a number.
-    #[error("{entity} feature {column:?} is {value:?}, which is no number; give a number, or null if it is not known")]
+    #[error(
+        "{entity} feature {column:?} is {value:?}, which is no number; give a number, or null if it is not known"
+    )]
     NotANumber {
         /// `user` or `item`.
         entity: &'static str,
@@ -193,9 +195,10 @@ impl RequestError {
     /// What a caller can do about it.
     pub fn kind(&self) -> RequestErrorKind {
         match self {
-            Self::Count { .. } | Self::UnknownColumn { .. } | Self::NotANumber { .. } | Self::Purchase { .. } => {
-                RequestErrorKind::InvalidArgument
-            }
+            Self::Count { .. }
+            | Self::UnknownColumn { .. }
+            | Self::NotANumber { .. }
+            | Self::Purchase { .. } => RequestErrorKind::InvalidArgument,
             Self::UnknownItem { .. } | Self::NoText { .. } => RequestErrorKind::NotFound,
             Self::TooManyUsers(_) | Self::TooManyItems(_) => RequestErrorKind::ResourceExhausted,
             Self::NotServed { .. } => RequestErrorKind::Unimplemented,
@@ -254,7 +257,10 @@ impl Variant {
         let similarity = folders.similarity.as_deref().map(load_similarity).transpose()?;
         let scorer = scoring::load(&folders.scorer, &workflow.layout())?;
         let encoded = workflow.item.encode_table(&items);
-        let blocked = settings.blocked_items.iter().filter_map(|item| items.find(item.as_str()));
+        let blocked = settings
+            .blocked_items
+            .iter()
+            .filter_map(|item| items.find(item.as_str()));
         let variant = Self {
             blocked: blocked.map(|row| row as u32).collect(),
             items: Items::new(items, encoded, &schema.popularity, scorer.as_ref()),
@@ -299,9 +305,21 @@ impl Variant {
     pub fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {
         let k = self.count(k)?;
         let items = self.items.view();
-        let allowed = items.popular().iter().filter(|row| !self.blocked.contains(row)).take(k);
-        let scored: Vec<Scored> = allowed.map(|row| Scored { item: *row, score: 0.0 }).collect();
-        Ok(Answer { items: named(&scored, &items), ..Answer::default() })
+        let allowed = items
+            .popular()
+            .iter()
+            .filter(|row| !self.blocked.contains(row))
+            .take(k);
+        let scored: Vec<Scored> = allowed
+            .map(|row| Scored {
+                item: *row,
+                score: 0.0,
+            })
+            .collect();
+        Ok(Answer {
+            items: named(&scored, &items),
+            ..Answer::default()
+        })
     }
 
     /// Puts a new or changed user. Served from the next request on.
@@ -309,17 +327,29 @@ impl Variant {
         check_columns("user", &update.features, &self.workflow.user, &[])?;
         let items = self.items.view();
         let purchase = |update: &PurchaseUpdate| {
-            let wrong = |problem| RequestError::Purchase { item: update.item.clone(), problem };
-            let item = items.find(&update.item).ok_or_else(|| wrong("it is not in the catalogue"))?;
+            let wrong = |problem| RequestError::Purchase {
+                item: update.item.clone(),
+                problem,
+            };
+            let item = items
+                .find(&update.item)
+                .ok_or_else(|| wrong("it is not in the catalogue"))?;
             if !(update.purchases > 0.0 && update.purchases.is_finite()) {
                 return Err(wrong("purchases is not above 0"));
             }
             if !(update.days_since_last >= 0.0 && update.days_since_last.is_finite()) {
                 return Err(wrong("days_since_last is below 0"));
             }
-            Ok(Purchase { item, purchases: update.purchases, days_since_last: update.days_since_last })
+            Ok(Purchase {
+                item,
+                purchases: update.purchases,
+                days_since_last: update.days_since_last,
+            })
         };
-        let history = update.history.as_ref().map(|history| history.iter().map(purchase).collect());
+        let history = update
+            .history
+            .as_ref()
+            .map(|history| history.iter().map(purchase).collect());
         self.users.put(user, update.features, history.transpose()?)?;
         Ok(())
     }
@@ -331,7 +361,15 @@ impl Variant {
         let encoded = self.workflow.item.encode(&features);
         let vector = self.retrieval.embed_item(&encoded);
         let text_vector = self.embed_text(&text(&features, text_columns))?;
-        self.items.put(item, NewItem { encoded, vector, text_vector }, self.scorer.as_ref())?;
+        self.items.put(
+            item,
+            NewItem {
+                encoded,
+                vector,
+                text_vector,
+            },
+            self.scorer.as_ref(),
+        )?;
         Ok(())
     }
 
@@ -339,19 +377,33 @@ impl Variant {
         if text.is_empty() {
             return Ok(None);
         }
-        Ok(self.similarity.as_ref().and_then(|similarity| similarity.embed(text)).transpose()?)
+        Ok(self
+            .similarity
+            .as_ref()
+            .and_then(|similarity| similarity.embed(text))
+            .transpose()?)
     }
 
     /// How many items a request gets.
     pub(super) fn count(&self, k: Option<usize>) -> Result<usize, RequestError> {
         let k = k.unwrap_or(self.settings.limit);
         let most = self.settings.quotas.total().min(self.items.snapshot_len());
-        if k == 0 || k > most { Err(RequestError::Count { k, most }) } else { Ok(k) }
+        if k == 0 || k > most {
+            Err(RequestError::Count { k, most })
+        } else {
+            Ok(k)
+        }
     }
 
     fn warm_up(&self) -> Result<(), LoadError> {
-        let wrap = |source| LoadError::WarmUp { variant: self.settings.name.clone(), source };
-        let nobody = RecommendRequest { user: UserId::from(""), k: Some(1) };
+        let wrap = |source| LoadError::WarmUp {
+            variant: self.settings.name.clone(),
+            source,
+        };
+        let nobody = RecommendRequest {
+            user: UserId::from(""),
+            k: Some(1),
+        };
         self.recommend(&nobody).map_err(wrap)?;
         Ok(())
     }
@@ -359,7 +411,13 @@ impl Variant {
 
 /// Turns rows into ids.
 pub(super) fn named(scored: &[Scored], items: &ItemsView<'_>) -> Vec<Recommendation> {
-    scored.iter().map(|scored| Recommendation { item: items.id(scored.item), score: scored.score }).collect()
+    scored
+        .iter()
+        .map(|scored| Recommendation {
+            item: items.id(scored.item),
+            score: scored.score,
+        })
+        .collect()
 }
 
 fn check_columns(
@@ -371,15 +429,26 @@ fn check_columns(
     for (column, value) in &features.0 {
         match workflow.reads_as_number(column) {
             None if !text_columns.contains(column) => {
-                let known = workflow.columns().map(str::to_owned).chain(text_columns.iter().cloned());
-                return Err(RequestError::UnknownColumn { entity, column: column.clone(), known: known.collect() });
+                let known = workflow
+                    .columns()
+                    .map(str::to_owned)
+                    .chain(text_columns.iter().cloned());
+                return Err(RequestError::UnknownColumn {
+                    entity,
+                    column: column.clone(),
+                    known: known.collect(),
+                });
             }
             Some(true) if *value != Value::Null && value.as_number().is_none() => {
                 let value = match value {
                     Value::Text(text) => text.clone(),
                     other => format!("{other:?}"),
                 };
-                return Err(RequestError::NotANumber { entity, column: column.clone(), value });
+                return Err(RequestError::NotANumber {
+                    entity,
+                    column: column.clone(),
+                    value,
+                });
             }
             _ => {}
         }

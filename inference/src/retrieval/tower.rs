@@ -54,15 +54,27 @@ pub fn embedding_width(cardinality: usize) -> usize {
 }
 
 /// An embedding that starts small: the default of candle, a deviation of 1, drowns the other inputs.
-pub(crate) fn small_embedding(cardinality: usize, width: usize, vb: VarBuilder<'_>) -> CandleResult<Embedding> {
-    let init = Init::Randn { mean: 0.0, stdev: 0.05 };
-    Ok(Embedding::new(vb.get_with_hints((cardinality, width), "weight", init)?, width))
+pub(crate) fn small_embedding(
+    cardinality: usize,
+    width: usize,
+    vb: VarBuilder<'_>,
+) -> CandleResult<Embedding> {
+    let init = Init::Randn {
+        mean: 0.0,
+        stdev: 0.05,
+    };
+    Ok(Embedding::new(
+        vb.get_with_hints((cardinality, width), "weight", init)?,
+        width,
+    ))
 }
 
 /// The linear layers between `widths`, named by their positions.
 pub(crate) fn linear_layers(widths: &[usize], vb: &VarBuilder<'_>) -> CandleResult<Vec<CandleLinear>> {
     let pairs = widths.windows(2).enumerate();
-    pairs.map(|(position, pair)| candle_nn::linear(pair[0], pair[1], vb.pp(position))).collect()
+    pairs
+        .map(|(position, pair)| candle_nn::linear(pair[0], pair[1], vb.pp(position)))
+        .collect()
 }
 
 /// Runs layers with ReLU between them.
@@ -90,7 +102,10 @@ impl Tower {
             small_embedding(*cardinality, *width, vb.pp("embedding").pp(position))
         };
         let embeddings = sizes.map(embedding).collect::<CandleResult<_>>()?;
-        Ok(Self { embeddings, layers: linear_layers(&config.widths(), &vb.pp("layer"))? })
+        Ok(Self {
+            embeddings,
+            layers: linear_layers(&config.widths(), &vb.pp("layer"))?,
+        })
     }
 
     /// Places in the common space, `[batch, output]`, each of length 1. `categorical` is `[batch, columns]` of `u32`,
@@ -128,9 +143,10 @@ impl TowerRuntime {
             weights.embedding(&format!("embedding.{position}"), *cardinality, *width)
         };
         let widths = config.widths();
-        let layers = widths.windows(2).enumerate().map(|(position, pair)| {
-            weights.linear(&format!("layer.{position}"), pair[0], pair[1])
-        });
+        let layers = widths
+            .windows(2)
+            .enumerate()
+            .map(|(position, pair)| weights.linear(&format!("layer.{position}"), pair[0], pair[1]));
         Ok(Self {
             embeddings: sizes.map(embedding).collect::<Result<_, _>>()?,
             mlp: Mlp::new(layers.collect::<Result<Vec<Linear>, _>>()?),
@@ -145,7 +161,11 @@ impl TowerRuntime {
 
     /// The place of one row. Panics on a row of another workflow.
     pub fn embed(&self, row: &EncodedRow, out: &mut [f32]) {
-        assert_eq!(row.categorical.len(), self.embeddings.len(), "a row of another workflow");
+        assert_eq!(
+            row.categorical.len(),
+            self.embeddings.len(),
+            "a row of another workflow"
+        );
         BUFFERS.with_borrow_mut(|(x, spare)| {
             x.clear();
             for (embedding, index) in self.embeddings.iter().zip(&row.categorical) {
@@ -178,16 +198,29 @@ mod tests {
             output: 6,
         };
         let weights = VarMap::new();
-        let tower = Tower::new(&config, VarBuilder::from_varmap(&weights, DType::F32, &Device::Cpu)).unwrap();
+        let tower = Tower::new(
+            &config,
+            VarBuilder::from_varmap(&weights, DType::F32, &Device::Cpu),
+        )
+        .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tower.safetensors");
         weights.save(&path).unwrap();
         let runtime = TowerRuntime::load(&path, &config).unwrap();
 
-        let row = EncodedRow { categorical: vec![4, 7], numeric: vec![0.5, -1.0, 2.0] };
+        let row = EncodedRow {
+            categorical: vec![4, 7],
+            numeric: vec![0.5, -1.0, 2.0],
+        };
         let categorical = Tensor::new(&[[4u32, 7]], &Device::Cpu).unwrap();
         let numeric = Tensor::new(&[[0.5f32, -1.0, 2.0]], &Device::Cpu).unwrap();
-        let trained: Vec<f32> = tower.forward(&categorical, &numeric).unwrap().squeeze(0).unwrap().to_vec1().unwrap();
+        let trained: Vec<f32> = tower
+            .forward(&categorical, &numeric)
+            .unwrap()
+            .squeeze(0)
+            .unwrap()
+            .to_vec1()
+            .unwrap();
         let mut served = vec![0.0; 6];
         runtime.embed(&row, &mut served);
         for (trained, served) in trained.iter().zip(&served) {
@@ -197,15 +230,30 @@ mod tests {
 
     #[test]
     fn weights_of_another_shape_are_refused_by_name() {
-        let config =
-            TowerConfig { categorical: vec![5], embedding: vec![3], numeric: 1, hidden: vec![], output: 2 };
+        let config = TowerConfig {
+            categorical: vec![5],
+            embedding: vec![3],
+            numeric: 1,
+            hidden: vec![],
+            output: 2,
+        };
         let weights = VarMap::new();
-        Tower::new(&config, VarBuilder::from_varmap(&weights, DType::F32, &Device::Cpu)).unwrap();
+        Tower::new(
+            &config,
+            VarBuilder::from_varmap(&weights, DType::F32, &Device::Cpu),
+        )
+        .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tower.safetensors");
         weights.save(&path).unwrap();
-        let other = TowerConfig { categorical: vec![6], ..config };
+        let other = TowerConfig {
+            categorical: vec![6],
+            ..config
+        };
         let message = TowerRuntime::load(&path, &other).unwrap_err().to_string();
-        assert!(message.contains("tensor embedding.0.weight is F32 of [5, 3], but F32 of [6, 3] is needed"), "{message}");
+        assert!(
+            message.contains("tensor embedding.0.weight is F32 of [5, 3], but F32 of [6, 3] is needed"),
+            "{message}"
+        );
     }
 }

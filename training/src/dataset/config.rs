@@ -147,6 +147,7 @@ pub struct Features {
 #[serde(deny_unknown_fields)]
 pub struct Windows {
     /// The first day of the test window; everything before it is known when the test is answered.
+    #[serde(with = "date")]
     pub test_start: NaiveDate,
     /// Days of the test window, and of the training window just before it.
     #[serde(default = "default_target_days")]
@@ -157,6 +158,21 @@ pub struct Windows {
     /// Items that were not sold within so many days before the cut-off are not retrieved.
     #[serde(default = "default_index_days")]
     pub index_days: u32,
+}
+
+/// Dates as `YYYY-MM-DD`.
+mod date {
+    use chrono::NaiveDate;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(date: &NaiveDate, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(date)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| D::Error::custom(format!("{text:?} is no date; write it as YYYY-MM-DD")))
+    }
 }
 
 impl Windows {

@@ -64,7 +64,6 @@ struct Buffers {
     bottom: Vec<f32>,
     products: Vec<f32>,
     top: Vec<f32>,
-    row: Vec<f32>,
     spare: Vec<f32>,
 }
 

@@ -1,0 +1,14 @@
+//! Evaluation: pair by pair, and end to end as users see it.
+//!
+//! [`pairs`] scores labelled pairs with the very scorers that serve ([`metrics`]: AUC, precision, recall).
+//! [`end_to_end`] asks the loaded pipeline for every buyer of the test window and compares with what they bought
+//! ([`ranking`]: Recall, MAP and nDCG at 12), beside [`baselines`] that need no model.
+
+pub mod baselines;
+pub mod end_to_end;
+pub mod metrics;
+pub mod pairs;
+pub mod ranking;
+
+pub use end_to_end::{Quality, VariantQuality};
+pub use metrics::PairMetrics;

@@ -1,0 +1,102 @@
+//! The served pipeline against what every buyer of the test window bought, beside the baselines.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use gondola_inference::features::UserId;
+use gondola_inference::pipeline::{RecommendRequest, RequestError, Stage, Variant};
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+
+use super::baselines;
+use super::ranking::RankingMetrics;
+use crate::features::Snapshot;
+use crate::labels::Window;
+
+/// The length of the lists.
+pub const K: usize = 12;
+
+/// Days that the most popular items are counted over.
+const POPULAR_DAYS: u32 = 7;
+
+/// How good lists of 12 are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Who made the lists.
+    pub name: String,
+    /// How good they are.
+    pub metrics: RankingMetrics,
+}
+
+/// How good a variant's lists are, and how long its stages took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VariantQuality {
+    /// How good its lists are.
+    pub quality: Quality,
+    /// Median and 99th percentile of each stage and of the whole, in microseconds.
+    pub latency: BTreeMap<String, (f64, f64)>,
+}
+
+/// What each buyer bought, as item ids.
+pub type Bought = BTreeMap<String, HashSet<String>>;
+
+/// What each buyer of the window bought.
+pub fn bought(window: &Window) -> Bought {
+    let mut bought = Bought::new();
+    for (user, item) in &window.bought {
+        bought.entry(user.clone()).or_default().insert(item.clone());
+    }
+    bought
+}
+
+/// The baselines.
+pub fn baselines(snapshot: &Snapshot, bought: &Bought) -> Vec<Quality> {
+    let popular = baselines::most_popular(&snapshot.items, POPULAR_DAYS, K);
+    let own: HashMap<&String, Vec<u32>> = bought
+        .keys()
+        .map(|user| (user, baselines::own_most_frequent(snapshot, snapshot.users.find(user), K)))
+        .collect();
+    let named = |name: &str, list: &dyn Fn(&String) -> Vec<u32>| {
+        let id = |row: &u32| snapshot.items.id(*row as usize).to_owned();
+        let lists: Vec<Vec<String>> = bought.keys().map(|user| list(user).iter().map(id).collect()).collect();
+        let users = lists.iter().map(Vec::as_slice).zip(bought.values());
+        Quality { name: name.to_owned(), metrics: RankingMetrics::of(users, K) }
+    };
+    vec![
+        named("most popular in 7 days", &|_| popular.clone()),
+        named("the user's own most frequent", &|user| own[user].clone()),
+        named("own most frequent, then popular", &|user| baselines::mixed(&own[user], &popular, K)),
+    ]
+}
+
+/// Asks a variant for every buyer.
+pub fn variant(variant: &Variant, bought: &Bought, bar: &ProgressBar) -> Result<VariantQuality, RequestError> {
+    bar.set_length(bought.len() as u64);
+    let mut lists = Vec::with_capacity(bought.len());
+    let mut times: BTreeMap<Stage, Vec<f64>> = BTreeMap::new();
+    let mut totals = Vec::with_capacity(bought.len());
+    for user in bought.keys() {
+        let request = RecommendRequest { user: UserId::from(user.as_str()), k: Some(K) };
+        let answer = variant.recommend(&request)?;
+        let mut total = 0.0;
+        for timing in &answer.timing {
+            let microseconds = timing.took.as_secs_f64() * 1e6;
+            times.entry(timing.stage).or_default().push(microseconds);
+            total += microseconds;
+        }
+        totals.push(total);
+        lists.push(answer.items.iter().map(|item| item.item.as_str().to_owned()).collect::<Vec<_>>());
+        bar.inc(1);
+    }
+    let users = lists.iter().map(Vec::as_slice).zip(bought.values());
+    let stages = times.into_iter().map(|(stage, times)| (stage.as_str().to_owned(), percentiles(times)));
+    Ok(VariantQuality {
+        quality: Quality { name: variant.name().to_owned(), metrics: RankingMetrics::of(users, K) },
+        latency: stages.chain([("whole request".to_owned(), percentiles(totals))]).collect(),
+    })
+}
+
+fn percentiles(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| values.get(((values.len() as f64 - 1.0) * share) as usize).copied().unwrap_or(0.0);
+    (at(0.5), at(0.99))
+}

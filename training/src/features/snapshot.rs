@@ -1,0 +1,28 @@
+//! The feature tables of one cut-off date, read into memory.
+
+use chrono::NaiveDate;
+use gondola_inference::features::{History, RawTable, TableError};
+
+use super::FeatureTables;
+
+/// What was known on the cut-off date.
+pub struct Snapshot {
+    /// The cut-off: nothing of that day or later is in here.
+    pub as_of: NaiveDate,
+    /// Raw rows of users.
+    pub users: RawTable,
+    /// Raw rows of items.
+    pub items: RawTable,
+    /// What each user bought.
+    pub history: History,
+}
+
+impl Snapshot {
+    /// Reads the tables.
+    pub fn read(tables: &FeatureTables) -> Result<Self, TableError> {
+        let users = RawTable::read(&tables.users, "user_id")?;
+        let items = RawTable::read(&tables.items, "item_id")?;
+        let history = History::read(&tables.history, &users, &items)?;
+        Ok(Self { as_of: tables.as_of, users, items, history })
+    }
+}

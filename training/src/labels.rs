@@ -1,0 +1,216 @@
+//! Labelled pairs: what was bought in a window after the cut-off, and as many sampled pairs that were not.
+//!
+//! A negative's item is drawn with a probability proportional to its recency-weighted purchases and its user to their
+//! recent activity, so that a model can't tell the labels apart by popularity or activity alone. A pair that was bought in
+//! the window is drawn again. The same seed gives the same pairs.
+
+use std::collections::HashSet;
+
+use arrow::array::AsArray;
+use chrono::NaiveDate;
+use gondola_inference::features::{Cells, History, RawTable};
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::dataset::{Dataset, DatasetError};
+use crate::features::{POPULARITY, Snapshot};
+
+/// Draws for each negative before we say that there are none left: with one pair in two bought, 64 draws all fail once
+/// in 10^19.
+const DRAWS: usize = 64;
+
+/// Why there are no labelled pairs.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    /// The window can't be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// Nobody bought anything in the window.
+    #[error("nothing was bought from {from} to {to}; the data reach from {first} to {last}: move windows.test_start")]
+    EmptyWindow {
+        /// First day of the window.
+        from: NaiveDate,
+        /// The day after its last.
+        to: NaiveDate,
+        /// Time of the first transaction.
+        first: String,
+        /// Time of the last transaction.
+        last: String,
+    },
+    /// Everybody bought everything, or nobody was active before the cut-off.
+    #[error("cannot draw {wanted} pairs that were not bought: {why}")]
+    NoNegatives {
+        /// How many were wanted.
+        wanted: usize,
+        /// What is in the way.
+        why: &'static str,
+    },
+}
+
+/// A user and an item, as rows of a [`Snapshot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pair {
+    /// The user's row.
+    pub user: u32,
+    /// The item's row.
+    pub item: u32,
+}
+
+/// Pairs and whether they were bought, in random order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LabelledPairs {
+    /// The pairs.
+    pub pairs: Vec<Pair>,
+    /// 1 for bought, 0 for not.
+    pub labels: Vec<f32>,
+}
+
+/// What was bought in a window.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    /// Distinct (user id, item id), in order.
+    pub bought: Vec<(String, String)>,
+}
+
+impl Window {
+    /// Reads the distinct pairs bought from `from` to the day before `to`.
+    pub async fn read(dataset: &Dataset, from: NaiveDate, to: NaiveDate) -> Result<Self, LabelError> {
+        let what = "what was bought in a window";
+        let sql = format!(
+            "SELECT DISTINCT user_id, item_id FROM transactions
+             WHERE at >= TIMESTAMP '{from}' AND at < TIMESTAMP '{to}' ORDER BY user_id, item_id"
+        );
+        let bought = text_pairs(dataset, what, &sql).await?;
+        if bought.is_empty() {
+            let sql = "SELECT CAST(MIN(at) AS VARCHAR), CAST(MAX(at) AS VARCHAR) FROM transactions";
+            let (first, last) = text_pairs(dataset, what, sql).await?.pop().unwrap_or_default();
+            return Err(LabelError::EmptyWindow { from, to, first, last });
+        }
+        Ok(Self { bought })
+    }
+
+    /// The pairs whose user and item the snapshot knows.
+    pub fn pairs(&self, snapshot: &Snapshot) -> Vec<Pair> {
+        let known = |(user, item): &(String, String)| {
+            let (user, item) = (snapshot.users.find(user)?, snapshot.items.find(item)?);
+            Some(Pair { user: user as u32, item: item as u32 })
+        };
+        self.bought.iter().filter_map(known).collect()
+    }
+}
+
+/// Adds as many negatives to what was bought, and shuffles.
+pub fn label(
+    bought: &[Pair],
+    snapshot: &Snapshot,
+    half_life_days: f64,
+    seed: u64,
+) -> Result<LabelledPairs, LabelError> {
+    let items = item_weights(&snapshot.items);
+    let users = user_weights(&snapshot.history, snapshot.users.len(), half_life_days);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let negatives = negatives(bought, &users, &items, &mut rng)?;
+    let positives = bought.iter().map(|pair| (*pair, 1.0));
+    let mut labelled: Vec<(Pair, f32)> = positives.chain(negatives.into_iter().map(|pair| (pair, 0.0))).collect();
+    labelled.shuffle(&mut rng);
+    let (pairs, labels) = labelled.into_iter().unzip();
+    Ok(LabelledPairs { pairs, labels })
+}
+
+fn negatives(
+    bought: &[Pair],
+    users: &[f64],
+    items: &[f64],
+    rng: &mut impl Rng,
+) -> Result<Vec<Pair>, LabelError> {
+    let wanted = bought.len();
+    let failed = |why| LabelError::NoNegatives { wanted, why };
+    let users = WeightedIndex::new(users).map_err(|_| failed("no user was active before the cut-off"))?;
+    let items = WeightedIndex::new(items).map_err(|_| failed("no item was sold before the cut-off"))?;
+    let mut taken: HashSet<Pair> = bought.iter().copied().collect();
+    let mut negatives = Vec::with_capacity(wanted);
+    for _ in 0..wanted {
+        let mut draws = (0..DRAWS).map(|_| Pair { user: users.sample(rng) as u32, item: items.sample(rng) as u32 });
+        let pair = draws.find(|pair| taken.insert(*pair));
+        negatives.push(pair.ok_or_else(|| failed("nearly every pair was bought; take a shorter window"))?);
+    }
+    Ok(negatives)
+}
+
+/// How often each item was sold lately: its recency-weighted purchases.
+pub fn item_weights(items: &RawTable) -> Vec<f64> {
+    (0..items.len()).map(|row| items.row(row).cell(POPULARITY).as_number().unwrap_or(0.0)).collect()
+}
+
+/// How active each user was lately: purchases, weighted by how long ago each item was bought last.
+pub fn user_weights(history: &History, users: usize, half_life_days: f64) -> Vec<f64> {
+    let weight = |user| {
+        let purchases = history.of(user).iter();
+        purchases
+            .map(|p| f64::from(p.purchases) * 0.5f64.powf(f64::from(p.days_since_last) / half_life_days))
+            .sum()
+    };
+    (0..users).map(weight).collect()
+}
+
+async fn text_pairs(
+    dataset: &Dataset,
+    what: &'static str,
+    sql: &str,
+) -> Result<Vec<(String, String)>, DatasetError> {
+    let frame = dataset.sql.sql(sql).await.map_err(DatasetError::query(what))?;
+    let batches = frame.collect().await.map_err(DatasetError::query(what))?;
+    let mut pairs = Vec::new();
+    for batch in batches {
+        let text = |column: usize| {
+            let cast = arrow::compute::cast(batch.column(column), &arrow::datatypes::DataType::Utf8);
+            cast.map_err(|error| DatasetError::query(what)(error.into()))
+        };
+        let (first, second) = (text(0)?, text(1)?);
+        let rows = first.as_string::<i32>().iter().zip(second.as_string::<i32>());
+        pairs.extend(rows.filter_map(|(a, b)| Some((a?.to_owned(), b?.to_owned()))));
+    }
+    Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bought() -> Vec<Pair> {
+        (0..50).map(|i| Pair { user: i % 10, item: i }).collect()
+    }
+
+    fn draw(seed: u64) -> Vec<Pair> {
+        let users: Vec<f64> = (0..40).map(f64::from).collect();
+        let items: Vec<f64> = (0..80).map(|item| if item == 7 { 100.0 } else { 1.0 }).collect();
+        negatives(&bought(), &users, &items, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_negatives_and_none_of_them_was_bought() {
+        assert_eq!(draw(3), draw(3));
+        assert_ne!(draw(3), draw(4));
+        assert!(draw(3).iter().all(|pair| !bought().contains(pair)));
+    }
+
+    #[test]
+    fn popular_items_and_active_users_are_drawn_more_often() {
+        let many: Vec<Pair> = (0..40).flat_map(draw).collect();
+        let share = |test: &dyn Fn(&Pair) -> bool| many.iter().filter(|pair| test(pair)).count() as f64 / many.len() as f64;
+        // Item 7 has 100 of 179 shares, but a pair is drawn once only.
+        assert!(share(&|pair| pair.item == 7) > 0.3);
+        assert!(share(&|pair| pair.user >= 20) > 0.65, "users 20 to 39 have 590 of 780 shares");
+        assert!(share(&|pair| pair.user == 0) < 1e-9, "user 0 was never active");
+    }
+
+    #[test]
+    fn a_window_in_which_everything_was_bought_is_an_error() {
+        let all: Vec<Pair> = (0..4).flat_map(|user| (0..4).map(move |item| Pair { user, item })).collect();
+        let error = negatives(&all, &[1.0; 4], &[1.0; 4], &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err();
+        assert!(error.to_string().contains("nearly every pair was bought; take a shorter window"), "{error}");
+    }
+}
