@@ -1,1 +1,48 @@
 //! Bundles: immutable folders of model files in object storage, published and fetched with their digests checked.
+//!
+//! ```text
+//! <store>/<name>/<version>/manifest.json      what the bundle is, and every file's size and sha256; written last
+//! <store>/<name>/<version>/<file>...
+//! <store>/<name>/channels/<channel>.json      the version that a channel points to
+//! ```
+//!
+//! No manifest, no bundle: a publisher that dies half way leaves nothing that anyone can resolve. A version is a digest of
+//! its content, so it never changes; only channels move, and they move with a compare-and-swap.
+//!
+//! A way through, in the order of a bundle's life:
+//!
+//! - [`reference`]: how a bundle is named, `name@channel` or `name/version`; [`digest`]: sha256 as a type;
+//! - [`manifest`]: the manifest and the bounds that it is held to; [`contract`]: which bundles can be served together;
+//! - [`store`]: where bundles lie; [`publish`](mod@publish): a folder becomes a bundle, a channel moves;
+//! - [`resolve`](mod@resolve): from a reference to a checked manifest; [`resolve_together`] for a set;
+//! - [`cache`] and [`fetch`]: from a manifest to a verified folder on this machine's disk.
+//!
+//! Promises: bytes reach a caller only after their sha256 was checked; a manifest can't name a path outside its folder; sizes
+//! are bounded before anything is allocated; what was fetched once is not fetched again.
+//!
+//! Absent on purpose: Kubernetes, and anything about what the files mean.
+
+#![forbid(unsafe_code)]
+
+pub mod cache;
+pub mod contract;
+pub mod digest;
+pub mod fetch;
+pub mod manifest;
+pub mod publish;
+pub mod reference;
+pub mod resolve;
+pub mod store;
+
+#[cfg(test)]
+mod testing;
+
+pub use cache::{BundleFolder, Cache};
+pub use contract::{Contract, ContractError, Metric, check_together};
+pub use digest::Digest;
+pub use fetch::FetchError;
+pub use manifest::{BundleFile, Kind, Manifest, ManifestError};
+pub use publish::{BundleDescription, ChannelMove, PublishError, Published, publish, set_channel};
+pub use reference::{Reference, ReferenceError, Target};
+pub use resolve::{ResolveError, Resolved, TogetherError, resolve, resolve_together};
+pub use store::{Store, StoreError};

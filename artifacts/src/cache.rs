@@ -1,0 +1,336 @@
+//! This machine's copies of bundles.
+//!
+//! ```text
+//! <cache>/blobs/<sha256>                 a file's content, whole and checked
+//! <cache>/blobs/<sha256>.partial         content on its way
+//! <cache>/bundles/<manifest's sha256>/   a bundle's folder: hard links to blobs, and its manifest.json
+//! <cache>/lock                           held while something is fetched, by one process at a time
+//! ```
+//!
+//! Content is kept by its digest, so two bundles that share a file fetch it once, and a restarted process fetches nothing. A
+//! bundle's folder is put together beside its place and renamed into it: it is there whole, or not at all. What is in the
+//! cache is hashed again before it is handed out; what was damaged on the disk is fetched anew.
+//!
+//! Nothing is ever deleted that is whole; a folder on a volume that goes with its pod needs no sweeping.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::digest::Digest;
+use crate::fetch::{Download, FetchError, Progress, write_error};
+use crate::manifest::{self, BundleFile, Manifest};
+use crate::reference::Reference;
+use crate::resolve::Resolved;
+use crate::store::Store;
+
+/// Files on their way at a time.
+const PARALLEL_FILES: usize = 6;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+const TEMPORARY: &str = ".new-";
+
+/// A folder that keeps what was fetched.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+/// A bundle on this machine's disk, every file of it checked.
+#[derive(Clone, Debug)]
+pub struct BundleFolder {
+    /// The folder.
+    pub path: PathBuf,
+    /// What is in it.
+    pub manifest: Manifest,
+    /// The manifest's digest.
+    pub digest: Digest,
+}
+
+/// The cache's folder can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the cache {} can't be used", .path.display())]
+pub struct CacheError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl Cache {
+    /// Opens a cache; its folder is created.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, CacheError> {
+        let cache = Self {
+            folder: folder.into(),
+        };
+        let usable = std::fs::create_dir_all(cache.blobs())
+            .and_then(|()| std::fs::create_dir_all(cache.bundles()))
+            .and_then(|()| open_lock(&cache.lock_path()));
+        match usable {
+            Ok(_) => Ok(cache),
+            Err(source) => Err(CacheError {
+                path: cache.folder,
+                source,
+            }),
+        }
+    }
+
+    /// Brings a bundle here, or finds that it is; `progress` is told how many of its bytes are here so far.
+    pub async fn fetch(
+        &self,
+        store: &Store,
+        resolved: &Resolved,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<BundleFolder, FetchError> {
+        let folder = BundleFolder {
+            path: self.bundles().join(resolved.digest.hex()),
+            manifest: resolved.manifest.clone(),
+            digest: resolved.digest,
+        };
+        let _lock = self.lock(&resolved.reference).await?;
+        let progress = Progress::new(progress);
+        let blobs: BTreeMap<Digest, &BundleFile> = resolved
+            .manifest
+            .files
+            .iter()
+            .map(|file| (file.sha256, file))
+            .collect();
+        let missing = self
+            .missing(resolved, blobs.into_values().collect(), &progress)
+            .await?;
+        self.bring(store, resolved, &missing, &progress).await?;
+        self.assemble(&folder, resolved).await?;
+        tracing::info!(bundle = %resolved.reference, digest = %resolved.digest, fetched = missing.len(), "bundle is here");
+        Ok(folder)
+    }
+
+    /// The files whose content isn't here whole; what is here damaged is removed.
+    async fn missing<'a>(
+        &self,
+        resolved: &'a Resolved,
+        files: Vec<&'a BundleFile>,
+        progress: &Progress<'_>,
+    ) -> Result<Vec<&'a BundleFile>, FetchError> {
+        let looked_at = stream::iter(files)
+            .map(async |file| {
+                let blob = self.blob(file);
+                let (size, sha256) = (file.size, file.sha256);
+                let check = {
+                    let blob = blob.clone();
+                    move || holds(&blob, size, sha256)
+                };
+                let here = tokio::task::spawn_blocking(check).await;
+                let here = here.expect("hashing a file doesn't panic, and nobody aborts it");
+                match here {
+                    Ok(true) => {
+                        progress.add(size);
+                        Ok(None)
+                    }
+                    Ok(false) => match std::fs::remove_file(&blob) {
+                        Ok(()) => {
+                            tracing::warn!(file = file.path, blob = %blob.display(), "damaged in the cache; fetched anew");
+                            Ok(Some(file))
+                        }
+                        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Some(file)),
+                        Err(source) => Err(write_error(&resolved.reference, &file.path, &blob, size, 0, source)),
+                    },
+                    Err(source) => Err(write_error(&resolved.reference, &file.path, &blob, size, 0, source)),
+                }
+            })
+            .buffered(PARALLEL_FILES);
+        looked_at
+            .try_filter_map(async |file| Ok(file))
+            .try_collect()
+            .await
+    }
+
+    async fn bring(
+        &self,
+        store: &Store,
+        resolved: &Resolved,
+        files: &[&BundleFile],
+        progress: &Progress<'_>,
+    ) -> Result<(), FetchError> {
+        let (bundle, version) = (&resolved.reference, resolved.version.as_str());
+        stream::iter(files)
+            .map(async |&file| {
+                let blob = self.blob(file);
+                let partial = blob.with_extension("partial");
+                Download {
+                    store,
+                    bundle,
+                    version,
+                    file,
+                    progress,
+                }
+                .to(partial.clone())
+                .await?;
+                let kept = set_read_only(&partial).and_then(|()| std::fs::rename(&partial, &blob));
+                kept.map_err(|source| write_error(bundle, &file.path, &blob, file.size, file.size, source))
+            })
+            .buffer_unordered(PARALLEL_FILES)
+            .try_collect()
+            .await
+    }
+
+    /// Puts the bundle's folder together, and into its place, unless it is there and whole.
+    async fn assemble(&self, folder: &BundleFolder, resolved: &Resolved) -> Result<(), FetchError> {
+        let (cache, folder, resolved) = (self.clone(), folder.clone(), resolved.clone());
+        tokio::task::spawn_blocking(move || cache.assemble_blocking(&folder, &resolved))
+            .await
+            .expect("linking files doesn't panic, and nobody aborts it")
+    }
+
+    fn assemble_blocking(&self, folder: &BundleFolder, resolved: &Resolved) -> Result<(), FetchError> {
+        if self.is_whole(folder, resolved) {
+            return Ok(());
+        }
+        let bundle = &resolved.reference;
+        let size = resolved.manifest_bytes.len() as u64;
+        let failed = |path: &Path, source| write_error(bundle, manifest::FILE_NAME, path, size, 0, source);
+        let bundles = self.bundles();
+        remove_leftovers(&bundles).map_err(|source| failed(&bundles, source))?;
+        let new = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(&bundles);
+        let new = new.map_err(|source| failed(&bundles, source))?;
+        for file in &resolved.manifest.files {
+            let place = new.path().join(&file.path);
+            let parent = place.parent().unwrap_or(new.path());
+            let linked = std::fs::create_dir_all(parent).and_then(|()| link(&self.blob(file), &place));
+            linked.map_err(|source| write_error(bundle, &file.path, &place, file.size, 0, source))?;
+        }
+        let manifest = new.path().join(manifest::FILE_NAME);
+        std::fs::write(&manifest, &resolved.manifest_bytes).map_err(|source| failed(&manifest, source))?;
+        // A folder that is there is damaged.
+        let placed = remove_if_there(&folder.path)
+            .and_then(|()| open_to_all(new.path()))
+            .and_then(|()| std::fs::rename(new.path(), &folder.path));
+        placed.map_err(|source| failed(&folder.path, source))?;
+        let _ = new.keep();
+        Ok(())
+    }
+
+    /// Given that the blobs are whole.
+    fn is_whole(&self, folder: &BundleFolder, resolved: &Resolved) -> bool {
+        let manifest = std::fs::read(folder.path.join(manifest::FILE_NAME));
+        manifest.is_ok_and(|bytes| bytes == resolved.manifest_bytes)
+            && resolved
+                .manifest
+                .files
+                .iter()
+                .all(|file| is_linked(&self.blob(file), &folder.path.join(&file.path), file))
+    }
+
+    async fn lock(&self, bundle: &Reference) -> Result<File, FetchError> {
+        let path = self.lock_path();
+        let failed = |source| write_error(bundle, "lock", &path, 0, 0, source);
+        let lock = open_lock(&path).map_err(failed)?;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+        }
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.folder.join("blobs")
+    }
+
+    fn blob(&self, file: &BundleFile) -> PathBuf {
+        self.blobs().join(file.sha256.hex())
+    }
+
+    fn bundles(&self) -> PathBuf {
+        self.folder.join("bundles")
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+}
+
+/// Whether the file at `path` has this size and digest; a file that isn't there has not.
+fn holds(path: &Path, size: u64, sha256: Digest) -> io::Result<bool> {
+    match path.metadata() {
+        Ok(found) if found.len() == size => Ok(Digest::of_file(path)? == (sha256, size)),
+        Ok(_) => Ok(false),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(source),
+    }
+}
+
+/// Whether a place in a bundle's folder holds what the whole `blob` holds. Where the file system has no links it is a copy,
+/// and is hashed itself.
+fn is_linked(blob: &Path, place: &Path, file: &BundleFile) -> bool {
+    is_same_file(blob, place) || holds(place, file.size, file.sha256).unwrap_or(false)
+}
+
+#[cfg(unix)]
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let of = |path: &Path| path.symlink_metadata().map(|found| (found.dev(), found.ino()));
+    matches!((of(one), of(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+#[cfg(not(unix))]
+fn is_same_file(_: &Path, _: &Path) -> bool {
+    false
+}
+
+fn link(blob: &Path, place: &Path) -> io::Result<()> {
+    match std::fs::hard_link(blob, place) {
+        Ok(()) => Ok(()),
+        Err(_) => std::fs::copy(blob, place).map(drop),
+    }
+}
+
+/// A blob may be mapped into memory by a server; nobody should write to it.
+fn set_read_only(path: &Path) -> io::Result<()> {
+    let mut permissions = path.metadata()?.permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(path, permissions)
+}
+
+/// A temporary folder is its owner's alone; a bundle's folder is as readable as the cache.
+#[cfg(unix)]
+fn open_to_all(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn remove_if_there(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// What a process left that died while it put a folder together; the lock says that nobody does so now.
+fn remove_leftovers(bundles: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(bundles)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! Where bundles lie: a URL's object store, and the places inside it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion, parse_url_opts};
+use url::Url;
+
+use crate::manifest;
+use crate::reference::CHANNELS;
+
+/// A folder of bundles in an object store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    prefix: Path,
+    url: String,
+}
+
+/// What a store could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Not a URL.
+    #[error("{url:?} is no URL of a store; write for example file:///var/lib/gondola/store")]
+    NotUrl {
+        /// What was given.
+        url: String,
+        /// What the parser says.
+        #[source]
+        source: url::ParseError,
+    },
+    /// A scheme that nobody knows, or that was left out of this program.
+    #[error("this program has no store for {url}; it was built with {}", .built_in.join(", "))]
+    Scheme {
+        /// What was given.
+        url: String,
+        /// What this program was built with.
+        built_in: Vec<&'static str>,
+    },
+    /// The folder of a `file://` store can't be made.
+    #[error("the folder of the store {url} can't be created")]
+    Create {
+        /// What was given.
+        url: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store can't be opened as it is configured.
+    #[error("the store {url} can't be opened")]
+    Open {
+        /// What was given.
+        url: String,
+        /// What the store says.
+        #[source]
+        source: object_store::Error,
+    },
+    /// An object can't be read.
+    #[error("{path} in {store} can't be read")]
+    Read {
+        /// The object.
+        path: Path,
+        /// The store.
+        store: String,
+        /// What the store says.
+        #[source]
+        source: object_store::Error,
+    },
+    /// An object is longer than it can be.
+    #[error("{path} in {store} has more than {limit} bytes, and can't be what it is called")]
+    Long {
+        /// The object.
+        path: Path,
+        /// The store.
+        store: String,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// An object can't be written.
+    #[error("{path} can't be written to {store}")]
+    Write {
+        /// The object.
+        path: Path,
+        /// The store.
+        store: String,
+        /// What the store says.
+        #[source]
+        source: object_store::Error,
+    },
+    /// A folder can't be listed.
+    #[error("{store} can't be listed")]
+    List {
+        /// The store.
+        store: String,
+        /// What the store says.
+        #[source]
+        source: object_store::Error,
+    },
+}
+
+impl Store {
+    /// Opens the store at `url`; the folder of a `file://` URL is created.
+    ///
+    /// What a cloud's store needs to know comes from the environment (`AWS_...`, `GOOGLE_...`, `AZURE_...`).
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        let parsed = Url::parse(url).map_err(|source| StoreError::NotUrl {
+            url: url.to_owned(),
+            source,
+        })?;
+        if parsed.scheme() == "file"
+            && let Ok(folder) = parsed.to_file_path()
+        {
+            std::fs::create_dir_all(folder).map_err(|source| StoreError::Create {
+                url: url.to_owned(),
+                source,
+            })?;
+        }
+        let settings = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?.to_ascii_lowercase();
+            let ours = ["aws_", "google_", "azure_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
+            ours.then(|| value.into_string().ok())
+                .flatten()
+                .map(|value| (name, value))
+        });
+        match parse_url_opts(&parsed, settings) {
+            Ok((objects, prefix)) => Ok(Self {
+                objects: objects.into(),
+                prefix,
+                url: url.to_owned(),
+            }),
+            Err(source) if is_unknown_scheme(&source) => Err(StoreError::Scheme {
+                url: url.to_owned(),
+                built_in: built_in_schemes(),
+            }),
+            Err(source) => Err(StoreError::Open {
+                url: url.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Bundles under `prefix` in any object store, for example one that a test made.
+    pub fn new(objects: Arc<dyn ObjectStore>, prefix: Path) -> Self {
+        let url = format!("{objects}/{prefix}");
+        Self { objects, prefix, url }
+    }
+
+    pub(crate) fn bundle(&self, name: &str) -> Path {
+        self.prefix.clone().join(name)
+    }
+
+    pub(crate) fn channels(&self, name: &str) -> Path {
+        self.bundle(name).join(CHANNELS)
+    }
+
+    pub(crate) fn channel(&self, name: &str, channel: &str) -> Path {
+        self.channels(name).join(format!("{channel}.json"))
+    }
+
+    pub(crate) fn manifest(&self, name: &str, version: &str) -> Path {
+        self.bundle(name).join(version).join(manifest::FILE_NAME)
+    }
+
+    /// Where a bundle's file lies; `path` has been checked by [`manifest::check_path`].
+    pub(crate) fn file(&self, name: &str, version: &str, path: &str) -> Path {
+        path.split('/')
+            .fold(self.bundle(name).join(version), |folder, segment| {
+                folder.join(segment)
+            })
+    }
+
+    /// A whole object of at most `limit` bytes, and what it takes to replace exactly this one; none if there is none.
+    pub(crate) async fn read(
+        &self,
+        path: &Path,
+        limit: u64,
+    ) -> Result<Option<(Bytes, UpdateVersion)>, StoreError> {
+        let failed = |source| StoreError::Read {
+            path: path.clone(),
+            store: self.url.clone(),
+            source,
+        };
+        let long = || StoreError::Long {
+            path: path.clone(),
+            store: self.url.clone(),
+            limit,
+        };
+        let found = match self.objects.get(path).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            found => found.map_err(failed)?,
+        };
+        if found.meta.size > limit {
+            return Err(long());
+        }
+        let version = UpdateVersion {
+            e_tag: found.meta.e_tag.clone(),
+            version: found.meta.version.clone(),
+        };
+        let mut bytes = Vec::new();
+        let mut pieces = found.into_stream();
+        while let Some(piece) = pieces.next().await {
+            bytes.extend_from_slice(&piece.map_err(failed)?);
+            if bytes.len() as u64 > limit {
+                return Err(long());
+            }
+        }
+        Ok(Some((bytes.into(), version)))
+    }
+
+    /// Writes a whole object; [`object_store::Error`] as it is, because callers decide by it.
+    pub(crate) async fn put(
+        &self,
+        path: &Path,
+        bytes: Bytes,
+        mode: PutMode,
+    ) -> Result<(), object_store::Error> {
+        self.objects
+            .put_opts(path, bytes.into(), PutOptions::from(mode))
+            .await
+            .map(drop)
+    }
+
+    pub(crate) async fn exists(&self, path: &Path) -> Result<bool, StoreError> {
+        match self.objects.head(path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(StoreError::Read {
+                path: path.clone(),
+                store: self.url.clone(),
+                source,
+            }),
+        }
+    }
+
+    pub(crate) fn write_error(&self, path: &Path, source: object_store::Error) -> StoreError {
+        StoreError::Write {
+            path: path.clone(),
+            store: self.url.clone(),
+            source,
+        }
+    }
+
+    /// The names of the bundles here, sorted.
+    pub async fn bundles(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.list(&self.prefix.clone()).await?.0)
+    }
+
+    /// The versions of a bundle that have a manifest, sorted; none for a bundle that isn't there.
+    pub async fn versions(&self, name: &str) -> Result<Vec<String>, StoreError> {
+        let mut versions = self.list(&self.bundle(name)).await?.0;
+        versions.retain(|version| version != CHANNELS);
+        let whole = futures::stream::iter(versions)
+            .map(async |version| {
+                Ok(self
+                    .exists(&self.manifest(name, &version))
+                    .await?
+                    .then_some(version))
+            })
+            .buffered(8);
+        whole
+            .filter_map(async |version: Result<_, StoreError>| version.transpose())
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .collect()
+    }
+
+    /// The channels of a bundle, sorted; none for a bundle that isn't there.
+    pub async fn channel_names(&self, name: &str) -> Result<Vec<String>, StoreError> {
+        let files = self.list(&self.channels(name)).await?.1;
+        Ok(files
+            .iter()
+            .filter_map(|file| file.strip_suffix(".json"))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// The names of the folders and of the files directly in `folder`, each sorted.
+    async fn list(&self, folder: &Path) -> Result<(Vec<String>, Vec<String>), StoreError> {
+        let found = match self.objects.list_with_delimiter(Some(folder)).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(Default::default()),
+            found => found.map_err(|source| StoreError::List {
+                store: self.url.clone(),
+                source,
+            })?,
+        };
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        let mut folders: Vec<String> = found.common_prefixes.iter().filter_map(name).collect();
+        let mut files: Vec<String> = found
+            .objects
+            .iter()
+            .filter_map(|object| name(&object.location))
+            .collect();
+        folders.sort();
+        files.sort();
+        Ok((folders, files))
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+/// The schemes that this program was built with: which ones is a feature of `object_store`, so it is asked.
+fn built_in_schemes() -> Vec<&'static str> {
+    [
+        ("file://", "file:///probe"),
+        ("memory://", "memory:///probe"),
+        ("s3://", "s3://probe/probe"),
+        ("gs://", "gs://probe/probe"),
+        ("az://", "az://probe/probe"),
+        ("https://", "https://probe.invalid/probe"),
+    ]
+    .into_iter()
+    .filter(|(_, probe)| {
+        let probe = Url::parse(probe).expect("the probes are URLs");
+        !matches!(parse_url_opts(&probe, [("", ""); 0]), Err(source) if is_unknown_scheme(&source))
+    })
+    .map(|(scheme, _)| scheme)
+    .collect()
+}
+
+fn is_unknown_scheme(error: &object_store::Error) -> bool {
+    match error {
+        object_store::Error::Generic {
+            store: "parse_url", ..
+        } => true,
+        object_store::Error::Generic { store: "URL", source } => {
+            source.to_string().starts_with("Unable to recognise URL")
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refuses(url: &str, message: &str) {
+        assert_eq!(Store::open(url).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn the_folder_of_a_file_store_is_created() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("a folder/store");
+        Store::open(Url::from_file_path(&inside).unwrap().as_str()).unwrap();
+        assert!(inside.is_dir());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_created_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let url = format!("file://{}/store", file.path().display());
+        refuses(&url, &format!("the folder of the store {url} can't be created"));
+    }
+
+    #[test]
+    fn what_is_no_store_is_refused_with_what_would_be() {
+        refuses(
+            "/srv/store",
+            "\"/srv/store\" is no URL of a store; write for example file:///var/lib/gondola/store",
+        );
+        let built_in = built_in_schemes().join(", ");
+        assert!(built_in.starts_with("file://, memory://"), "{built_in}");
+        refuses(
+            "ftp://host/store",
+            &format!("this program has no store for ftp://host/store; it was built with {built_in}"),
+        );
+        if !built_in.contains("s3://") {
+            refuses(
+                "s3://b/store",
+                &format!("this program has no store for s3://b/store; it was built with {built_in}"),
+            );
+        }
+    }
+}
