@@ -37,12 +37,14 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 
-pub use cache::{BundleFolder, Cache};
-pub use contract::{Contract, ContractError, Metric, check_together};
+pub use cache::{BundleFolder, Cache, CacheError};
+pub use contract::{Contract, ContractError, Metric, check_kind, check_together};
 pub use digest::Digest;
 pub use fetch::FetchError;
 pub use manifest::{BundleFile, Kind, Manifest, ManifestError};
-pub use publish::{BundleDescription, ChannelMove, PublishError, Published, publish, set_channel};
+pub use publish::{
+    BundleDescription, ChannelError, ChannelMove, PublishError, Published, publish, set_channel,
+};
 pub use reference::{Reference, ReferenceError, Target};
 pub use resolve::{ResolveError, Resolved, TogetherError, resolve, resolve_together};
 pub use store::{Store, StoreError};
