@@ -19,7 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use crate::digest::Digest;
 use crate::fetch::{Download, FetchError, Progress, write_error};
@@ -98,7 +98,7 @@ impl Cache {
             .map(|file| (file.sha256, file))
             .collect();
         let missing = self
-            .missing(resolved, blobs.into_values().collect(), &progress)
+            .missing(&resolved.reference, blobs.into_values().collect(), &progress)
             .await?;
         self.bring(store, resolved, &missing, &progress).await?;
         self.assemble(&folder, resolved).await?;
@@ -109,41 +109,45 @@ impl Cache {
     /// The files whose content isn't here whole; what is here damaged is removed.
     async fn missing<'a>(
         &self,
-        resolved: &'a Resolved,
+        bundle: &Reference,
         files: Vec<&'a BundleFile>,
         progress: &Progress<'_>,
     ) -> Result<Vec<&'a BundleFile>, FetchError> {
-        let looked_at = stream::iter(files)
-            .map(async |file| {
-                let blob = self.blob(file);
-                let (size, sha256) = (file.size, file.sha256);
-                let check = {
-                    let blob = blob.clone();
-                    move || holds(&blob, size, sha256)
-                };
-                let here = tokio::task::spawn_blocking(check).await;
-                let here = here.expect("hashing a file doesn't panic, and nobody aborts it");
-                match here {
-                    Ok(true) => {
-                        progress.add(size);
-                        Ok(None)
-                    }
-                    Ok(false) => match std::fs::remove_file(&blob) {
-                        Ok(()) => {
-                            tracing::warn!(file = file.path, blob = %blob.display(), "damaged in the cache; fetched anew");
-                            Ok(Some(file))
-                        }
-                        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Some(file)),
-                        Err(source) => Err(write_error(&resolved.reference, &file.path, &blob, size, 0, source)),
-                    },
-                    Err(source) => Err(write_error(&resolved.reference, &file.path, &blob, size, 0, source)),
-                }
-            })
-            .buffered(PARALLEL_FILES);
-        looked_at
-            .try_filter_map(async |file| Ok(file))
-            .try_collect()
-            .await
+        // Boxed first: a closure over borrowed files inside the stream would keep callers from spawning this.
+        let looks: Vec<_> = files
+            .into_iter()
+            .map(|file| self.look_at(bundle, file, progress).boxed())
+            .collect();
+        let missing: Vec<_> = stream::iter(looks).buffered(PARALLEL_FILES).try_collect().await?;
+        Ok(missing.into_iter().flatten().collect())
+    }
+
+    /// The file, unless its content is here whole.
+    async fn look_at<'a>(
+        &self,
+        bundle: &Reference,
+        file: &'a BundleFile,
+        progress: &Progress<'_>,
+    ) -> Result<Option<&'a BundleFile>, FetchError> {
+        let blob = self.blob(file);
+        let (path, size, sha256) = (blob.clone(), file.size, file.sha256);
+        let here = tokio::task::spawn_blocking(move || holds(&path, size, sha256)).await;
+        let failed = |source| write_error(bundle, &file.path, &blob, size, 0, source);
+        if here
+            .expect("hashing a file doesn't panic, and nobody aborts it")
+            .map_err(failed)?
+        {
+            progress.add(size);
+            return Ok(None);
+        }
+        match std::fs::remove_file(&blob) {
+            Ok(()) => {
+                tracing::warn!(file = file.path, blob = %blob.display(), "damaged in the cache; fetched anew")
+            }
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(failed(source)),
+        }
+        Ok(Some(file))
     }
 
     async fn bring(
@@ -154,25 +158,32 @@ impl Cache {
         progress: &Progress<'_>,
     ) -> Result<(), FetchError> {
         let (bundle, version) = (&resolved.reference, resolved.version.as_str());
-        stream::iter(files)
-            .map(async |&file| {
-                let blob = self.blob(file);
-                let partial = blob.with_extension("partial");
-                Download {
+        let downloads: Vec<_> = files
+            .iter()
+            .map(|file| {
+                self.bring_one(Download {
                     store,
                     bundle,
                     version,
                     file,
                     progress,
-                }
-                .to(partial.clone())
-                .await?;
-                let kept = set_read_only(&partial).and_then(|()| std::fs::rename(&partial, &blob));
-                kept.map_err(|source| write_error(bundle, &file.path, &blob, file.size, file.size, source))
+                })
+                .boxed()
             })
+            .collect();
+        stream::iter(downloads)
             .buffer_unordered(PARALLEL_FILES)
             .try_collect()
             .await
+    }
+
+    async fn bring_one(&self, download: Download<'_>) -> Result<(), FetchError> {
+        let blob = self.blob(download.file);
+        let partial = blob.with_extension("partial");
+        download.to(partial.clone()).await?;
+        let (bundle, BundleFile { path, size, .. }) = (download.bundle, download.file);
+        let kept = set_read_only(&partial).and_then(|()| std::fs::rename(&partial, &blob));
+        kept.map_err(|source| write_error(bundle, path, &blob, *size, *size, source))
     }
 
     /// Puts the bundle's folder together, and into its place, unless it is there and whole.

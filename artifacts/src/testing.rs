@@ -97,10 +97,13 @@ impl Watched {
         Store::new(self.clone(), Path::from("bundles"))
     }
 
-    /// The ranges of files read since the last call; manifests, channels and heads are left out.
-    pub(crate) fn take_file_gets(&self) -> Vec<Range<u64>> {
+    /// The first byte of each range of a file read since the last call, and the one after its last; manifests, channels and heads are left out.
+    pub(crate) fn take_file_gets(&self) -> Vec<(u64, u64)> {
         let gets = std::mem::take(&mut *self.gets.lock().unwrap());
-        gets.into_iter().filter_map(|(_, range)| range).collect()
+        gets.into_iter()
+            .filter_map(|(_, range)| range)
+            .map(|range| (range.start, range.end))
+            .collect()
     }
 }
 

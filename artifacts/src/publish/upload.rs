@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use object_store::{ObjectStoreExt as _, PutMode, WriteMultipart};
 use tokio::io::AsyncReadExt as _;
 
@@ -20,8 +20,13 @@ const PARALLEL_PARTS: usize = 2;
 
 /// Uploads every file, and makes sure that what went is what the manifest says.
 pub(super) async fn upload(store: &Store, folder: &Path, manifest: &Manifest) -> Result<(), PublishError> {
-    stream::iter(&manifest.files)
-        .map(|file| upload_file(store, folder, manifest, file))
+    // Boxed first: a closure over borrowed files inside the stream would keep callers from spawning this.
+    let uploads: Vec<_> = manifest
+        .files
+        .iter()
+        .map(|file| upload_file(store, folder, manifest, file).boxed())
+        .collect();
+    stream::iter(uploads)
         .buffer_unordered(PARALLEL_FILES)
         .try_collect()
         .await
