@@ -1,0 +1,234 @@
+//! The asks as HTTP and JSON.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::front::{Front, LARGEST_BODY};
+use super::service::{Code, Digests, Served, ServiceError};
+use crate::features::{RawRow, UserId};
+use crate::pipeline::{Degradation, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, UserUpdate};
+
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The paths.
+pub fn routes(front: Arc<Front>) -> Router {
+    Router::new()
+        .route("/v1/recommend", get(recommend))
+        .route("/v1/similar", get(similar))
+        .route("/v1/users/{id}", put(put_user))
+        .route("/v1/items/{id}", put(put_item))
+        .route("/v1/pipeline", get(describe))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(other_method)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(front)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecommendQuery {
+    #[serde(default)]
+    user: String,
+    k: Option<usize>,
+    explain: Option<Explain>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SimilarQuery {
+    item: Option<String>,
+    text: Option<String>,
+    k: Option<usize>,
+    explain: Option<Explain>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Explain {
+    Timing,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ItemUpdate {
+    #[serde(default)]
+    features: RawRow,
+}
+
+#[derive(Serialize)]
+struct AnswerBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserId>,
+    variant: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    bundles: Digests,
+    items: Vec<Recommendation>,
+    degraded: Vec<Degradation>,
+    /// Microseconds by stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timing: Option<BTreeMap<&'static str, u64>>,
+}
+
+impl AnswerBody {
+    fn new(user: Option<UserId>, served: Served, explain: Option<Explain>) -> Self {
+        let timing = explain.map(|Explain::Timing| {
+            let stages = served.answer.timing.iter();
+            stages.map(|timing| (timing.stage.as_str(), timing.took.as_micros() as u64)).collect()
+        });
+        Self {
+            user,
+            variant: served.variant,
+            reason: served.reason.map(|reason| reason.as_str()),
+            bundles: served.bundles,
+            items: served.answer.items,
+            degraded: served.answer.degraded,
+            timing,
+        }
+    }
+}
+
+async fn recommend(
+    State(front): State<Arc<Front>>,
+    query: Result<Query<RecommendQuery>, QueryRejection>,
+) -> Result<Json<AnswerBody>, HttpError> {
+    let Query(query) = query?;
+    let user = UserId::from(query.user);
+    let served = front.recommend(RecommendRequest { user: user.clone(), k: query.k }, None).await?;
+    Ok(Json(AnswerBody::new(Some(user), served, query.explain)))
+}
+
+async fn similar(
+    State(front): State<Arc<Front>>,
+    query: Result<Query<SimilarQuery>, QueryRejection>,
+) -> Result<Json<AnswerBody>, HttpError> {
+    let Query(SimilarQuery { item, text, k, explain }) = query?;
+    let to = match (item, text) {
+        (Some(item), None) => SimilarTo::Item(item.into()),
+        (None, Some(text)) => SimilarTo::Text(text),
+        (None, None) => return Err(argument("the query", "asks for nothing; give item= or text=")),
+        (Some(_), Some(_)) => return Err(argument("the query", "has item= and text=; give one of them")),
+    };
+    let served = front.similar(SimilarRequest { to, k }, None).await?;
+    Ok(Json(AnswerBody::new(None, served, explain)))
+}
+
+async fn put_user(
+    State(front): State<Arc<Front>>,
+    user: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, HttpError> {
+    let update: UserUpdate = parse(&body?)?;
+    front.put_user(user?.0.into(), update, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn put_item(
+    State(front): State<Arc<Front>>,
+    item: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, HttpError> {
+    let ItemUpdate { features } = parse(&body?)?;
+    front.put_item(item?.0.into(), features, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn describe(State(front): State<Arc<Front>>) -> Result<Response, HttpError> {
+    Ok(Json(front.describe(None).await?).into_response())
+}
+
+async fn readyz(State(front): State<Arc<Front>>) -> Response {
+    if front.ready() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: loading bundles, or stopping\n").into_response()
+    }
+}
+
+async fn metrics(State(front): State<Arc<Front>>) -> Response {
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], front.metrics().text()).into_response()
+}
+
+async fn nothing_here() -> Response {
+    let message = "there is nothing at this path; there are /v1/recommend, /v1/similar, /v1/users/ID, /v1/items/ID, \
+                   /v1/pipeline, /healthz, /readyz and /metrics";
+    error(StatusCode::NOT_FOUND, Code::NotFound, message)
+}
+
+async fn other_method() -> Response {
+    let message = "this path takes another method: PUT for /v1/users/ID and /v1/items/ID, GET for all others";
+    error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, message)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
+    serde_json::from_slice(body).map_err(|error| argument("the body", &format!("is no such JSON: {error}")))
+}
+
+fn argument(argument: &'static str, problem: &str) -> HttpError {
+    ServiceError::Argument { argument, problem: problem.to_owned() }.into()
+}
+
+/// An error on its way out.
+enum HttpError {
+    Service(ServiceError),
+    Rejected { status: StatusCode, message: String },
+}
+
+impl From<ServiceError> for HttpError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+macro_rules! from_rejection {
+    ($($rejection:ty),+) => {
+        $(impl From<$rejection> for HttpError {
+            fn from(rejection: $rejection) -> Self {
+                Self::Rejected { status: rejection.status(), message: rejection.body_text() }
+            }
+        })+
+    };
+}
+from_rejection!(QueryRejection, PathRejection, BytesRejection);
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Service(service) => {
+                let code = service.code();
+                error(status(code), code, &service.message())
+            }
+            Self::Rejected { status, message } => error(status, Code::InvalidArgument, &message),
+        }
+    }
+}
+
+fn error(status: StatusCode, code: Code, message: &str) -> Response {
+    (status, Json(json!({"error": {"code": code.as_str(), "message": message}}))).into_response()
+}
+
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
