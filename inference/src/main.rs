@@ -1,2 +1,9 @@
 //! `gondola-inference`: the data plane's program.
-fn main() {}
+
+use std::process::ExitCode;
+
+mod command;
+
+fn main() -> ExitCode {
+    command::run()
+}

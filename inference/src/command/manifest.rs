@@ -1,0 +1,107 @@
+//! What a pipeline's manifest means for this program.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use gondola_crds::spec::{self, RecommenderPipelineSpec, Search};
+use gondola_inference::pipeline::{AlreadyBought, VariantSettings};
+use gondola_inference::retrieval::index::SearchParameters;
+use gondola_inference::retrieval::sources::Quotas;
+
+const DEFAULT_CANDIDATES: u32 = 200;
+const DEFAULT_LIMIT: u32 = 12;
+
+/// A pipeline as it was asked for.
+pub(super) struct Pipeline {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) store: String,
+    pub(super) control: String,
+    pub(super) variants: Vec<VariantPlan>,
+}
+
+/// A variant as it was asked for.
+#[derive(Clone)]
+pub(super) struct VariantPlan {
+    pub(super) weight: u32,
+    pub(super) settings: VariantSettings,
+    pub(super) bundles: VariantReferences,
+}
+
+/// References of a variant's bundles.
+#[derive(Clone)]
+pub(super) struct VariantReferences {
+    pub(super) features: String,
+    pub(super) retrieval: String,
+    pub(super) scorer: String,
+    pub(super) similarity: Option<String>,
+}
+
+impl Pipeline {
+    /// Reads a manifest. `store` stands in for the manifest's own.
+    pub(super) fn read(file: &Path, store: Option<String>) -> anyhow::Result<Self> {
+        let yaml = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let pipeline = gondola_crds::from_yaml(&yaml).with_context(|| format!("cannot use {}", file.display()))?;
+        let spec = pipeline.spec;
+        if spec.features.online.is_some() {
+            bail!(
+                "{}: spec.features.online is not served yet; leave it out, and the bundle's snapshot is used",
+                file.display()
+            );
+        }
+        let control = spec.control().context("the manifest has no variant")?.name.clone();
+        Ok(Self {
+            namespace: pipeline.metadata.namespace.unwrap_or_else(|| "default".to_owned()),
+            name: pipeline.metadata.name.context("metadata.name is missing; give the pipeline a name")?,
+            store: store.unwrap_or_else(|| spec.artifacts.url.clone()),
+            control,
+            variants: spec.variants.iter().map(|variant| plan(&spec, variant)).collect(),
+        })
+    }
+
+    /// The variant of a name.
+    pub(super) fn variant(&self, name: &str) -> anyhow::Result<&VariantPlan> {
+        let find = || self.variants.iter().find(|variant| variant.settings.name == name);
+        find().with_context(|| {
+            let names: Vec<&str> = self.variants.iter().map(|variant| variant.settings.name.as_str()).collect();
+            format!("pipeline {} has no variant {name:?}; it has {names:?}", self.name)
+        })
+    }
+}
+
+fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> VariantPlan {
+    let retrieval = variant.retrieval.as_ref().unwrap_or(&spec.retrieval);
+    let sources = retrieval.sources.clone().unwrap_or_default();
+    let quota = |quota: Option<spec::Quota>| quota.map_or(0, |quota| quota.candidates as usize);
+    let filters = spec.filters.clone().unwrap_or_default();
+    let settings = VariantSettings {
+        name: variant.name.clone(),
+        quotas: Quotas {
+            two_tower: retrieval.candidates.unwrap_or(DEFAULT_CANDIDATES) as usize,
+            bought_before: quota(sources.bought_before),
+            popular: quota(sources.popular),
+        },
+        search: search(retrieval.search.as_ref()),
+        similarity_search: search(spec.similarity.as_ref().and_then(|similarity| similarity.search.as_ref())),
+        already_bought: match filters.already_bought {
+            None | Some(spec::AlreadyBought::Keep) => AlreadyBought::Keep,
+            Some(spec::AlreadyBought::Remove) => AlreadyBought::Remove,
+        },
+        blocked_items: filters.blocked_items.into_iter().map(Into::into).collect(),
+        limit: spec.ordering.as_ref().map_or(DEFAULT_LIMIT, |ordering| ordering.limit) as usize,
+    };
+    let bundles = VariantReferences {
+        features: spec.features.bundle.to_string(),
+        retrieval: retrieval.bundle.to_string(),
+        scorer: variant.scorer.to_string(),
+        similarity: spec.similarity.as_ref().map(|similarity| similarity.bundle.to_string()),
+    };
+    VariantPlan { weight: variant.weight, settings, bundles }
+}
+
+fn search(search: Option<&Search>) -> SearchParameters {
+    search.map_or_else(Default::default, |search| SearchParameters {
+        nprobe: search.nprobe,
+        ef_search: search.ef_search,
+    })
+}
