@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 
 use super::front::{Front, LARGEST_BODY};
@@ -73,15 +73,22 @@ struct ItemUpdate {
 struct AnswerBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserId>,
+    #[serde(serialize_with = "shared")]
     variant: Arc<str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(serialize_with = "shared")]
     bundles: Digests,
     items: Vec<Recommendation>,
     degraded: Vec<Degradation>,
     /// Microseconds by stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     timing: Option<BTreeMap<&'static str, u64>>,
+}
+
+/// serde writes what others share only with a feature of its own, which it warns of for reading.
+fn shared<T: Serialize + ?Sized, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().serialize(serializer)
 }
 
 impl AnswerBody {

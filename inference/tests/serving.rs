@@ -1,0 +1,13 @@
+//! Clients ask over real sockets; a stand-in answers where a variant would, so that no models are needed.
+
+#[path = "serving/client.rs"]
+mod client;
+#[path = "serving/stand_in.rs"]
+mod stand_in;
+
+#[path = "serving/asking.rs"]
+mod asking;
+#[path = "serving/routing.rs"]
+mod routing;
+#[path = "serving/stopping.rs"]
+mod stopping;
