@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use gondola_inference::server::front::{Deadlines, Front};
 use gondola_inference::server::{Drain, Server};
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -10,7 +11,8 @@ use crate::client::get;
 use crate::stand_in::{Running, one_variant, variant};
 
 async fn health(address: &str) -> ServingStatus {
-    let mut client = HealthClient::connect(format!("http://{address}")).await.unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let mut client = HealthClient::new(endpoint.connect().await.unwrap());
     let request = HealthCheckRequest { service: "gondola.v1.Recommender".to_owned() };
     client.check(request).await.unwrap().into_inner().status()
 }
