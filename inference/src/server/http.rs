@@ -182,6 +182,10 @@ async fn other_method() -> Response {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
+    // serde would take an array for a struct's fields in order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(argument("the body", "is no JSON object; give {\"features\": {...}}"));
+    }
     serde_json::from_slice(body).map_err(|error| argument("the body", &format!("is no such JSON: {error}")))
 }
 

@@ -38,8 +38,16 @@ pub async fn put(address: &str, path: &str, body: &str) -> Response {
 }
 
 pub async fn send(address: &str, method: &str, path: &str, body: &str) -> Response {
+    exchange(address, method, path, body.len(), body).await
+}
+
+/// Sends a request that promises a body of `length` and brings none.
+pub async fn declare(address: &str, method: &str, path: &str, length: usize) -> Response {
+    exchange(address, method, path, length, "").await
+}
+
+async fn exchange(address: &str, method: &str, path: &str, length: usize, body: &str) -> Response {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let length = body.len();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     );

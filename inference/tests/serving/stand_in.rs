@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ pub struct StandIn {
 pub struct Gate {
     closed: Mutex<bool>,
     opened: Condvar,
+    arrived: AtomicUsize,
 }
 
 impl Gate {
@@ -47,7 +49,13 @@ impl Gate {
         self.opened.notify_all();
     }
 
+    /// How many answers came here so far, held back or not.
+    pub fn arrived(&self) -> usize {
+        self.arrived.load(Ordering::SeqCst)
+    }
+
     fn pass(&self) {
+        self.arrived.fetch_add(1, Ordering::SeqCst);
         drop(self.opened.wait_while(self.closed.lock().unwrap(), |closed| *closed).unwrap());
     }
 }
@@ -190,4 +198,11 @@ pub async fn one_variant_within(ask: Duration, queue: usize) -> (Running, Arc<Ga
     let front = Front::new(Deadlines { ask, ..Deadlines::default() });
     let (variant, gate) = variant("dlrm", queue, Some(&front));
     (Running::start(front, variant).await, gate)
+}
+
+/// Waits until something is so.
+pub async fn until<F: Future<Output = bool>>(so: impl Fn() -> F) {
+    while !so().await {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }

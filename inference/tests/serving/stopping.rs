@@ -8,7 +8,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::client::get;
-use crate::stand_in::{Running, one_variant, variant};
+use crate::stand_in::{Running, one_variant, until, variant};
 
 async fn health(address: &str) -> ServingStatus {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
@@ -32,9 +32,9 @@ async fn what_was_begun_is_finished_after_the_signal() {
         let address = address.clone();
         tokio::spawn(async move { get(&address, "/v1/recommend?user=anna").await })
     };
-    while !get(&address, "/metrics").await.body.contains("gondola_ready 1") {}
+    until(|| async { gate.arrived() == 1 }).await;
     server.stop();
-    while get(&address, "/readyz").await.status == 200 {}
+    until(|| async { get(&address, "/readyz").await.status == 503 }).await;
     // During the notice, requests are still taken; only health says that none should come.
     assert_eq!(get(&address, "/healthz").await.status, 200);
     assert_eq!(health(&address).await, ServingStatus::NotServing);
