@@ -31,21 +31,34 @@ pub struct FeatureTables {
     pub items: PathBuf,
     /// One row a pair of user and item that was bought.
     pub history: PathBuf,
+    /// Items that were sold but are not in the catalogue; they are kept, and nothing is known of them.
+    pub not_in_catalogue: u64,
 }
 
 /// Computes the tables as of a cut-off date and writes them as Parquet into a folder.
 pub async fn compute(dataset: &Dataset, as_of: NaiveDate, folder: &Path) -> Result<FeatureTables, DatasetError> {
+    dataset.run("the purchases before the cut-off", &purchases_sql(as_of)).await?;
     let tables = FeatureTables {
         as_of,
         users: folder.join("users.parquet"),
         items: folder.join("items.parquet"),
         history: folder.join("history.parquet"),
+        not_in_catalogue: not_in_catalogue(dataset).await?,
     };
-    dataset.run("the purchases before the cut-off", &purchases_sql(as_of)).await?;
     write(dataset, "the features of users", &users_sql(&dataset.config), &tables.users).await?;
     write(dataset, "the features of items", &items_sql(&dataset.config), &tables.items).await?;
     write(dataset, "the purchases of users", HISTORY_SQL, &tables.history).await?;
     Ok(tables)
+}
+
+async fn not_in_catalogue(dataset: &Dataset) -> Result<u64, DatasetError> {
+    let wrap = DatasetError::query("which items are not in the catalogue");
+    let sql = "SELECT DISTINCT item_id FROM purchases WHERE item_id NOT IN (SELECT item_id FROM items)";
+    let count = dataset.sql.sql(sql).await.map_err(&wrap)?.count().await.map_err(&wrap)? as u64;
+    if count > 0 {
+        tracing::warn!(items = count, "sold items are not in the catalogue; they are kept without attributes");
+    }
+    Ok(count)
 }
 
 async fn write(dataset: &Dataset, what: &'static str, sql: &str, path: &Path) -> Result<(), DatasetError> {
@@ -148,8 +161,7 @@ SELECT ids.item_id,{counts}
   COALESCE(sales.{POPULARITY}, 0) AS {POPULARITY}, sales.mean_price, sales.days_since_sold{known}
 FROM ids
 LEFT JOIN sales ON sales.item_id = ids.item_id
-LEFT JOIN (SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY item_id) AS place FROM items) WHERE place = 1) AS items
-  ON items.item_id = ids.item_id
+LEFT JOIN items ON items.item_id = ids.item_id
 ORDER BY ids.item_id",
         half_life = config.features.half_life_days,
     )

@@ -6,6 +6,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionConfig, SessionContext};
@@ -53,6 +56,18 @@ pub enum DatasetError {
         column: String,
         /// The columns that it has.
         found: Vec<String>,
+    },
+    /// An id that stands in more than one row: which of them holds would be chance.
+    #[error("{file} has {rows} rows whose {key} is {id:?}; keep one of them")]
+    Twice {
+        /// Which file.
+        file: String,
+        /// The id's column.
+        key: String,
+        /// The id.
+        id: String,
+        /// In how many rows it stands.
+        rows: i64,
     },
     /// A query failed.
     #[error("cannot compute {what}")]
@@ -146,7 +161,21 @@ impl Dataset {
             key = text(&entity.key),
             columns = columns.collect::<String>(),
         );
-        self.run("the view of users or items", &sql).await
+        self.run("the view of users or items", &sql).await?;
+        self.check_ids(view, id, entity).await
+    }
+
+    async fn check_ids(&self, view: &str, id: &str, entity: &Entity) -> Result<(), DatasetError> {
+        let wrap = DatasetError::query("how often each id stands in its file");
+        let sql = format!(
+            "SELECT {id}, COUNT(*) AS times FROM {view} GROUP BY {id} HAVING COUNT(*) > 1 ORDER BY {id} LIMIT 1"
+        );
+        let batches = self.sql.sql(&sql).await.map_err(&wrap)?.collect().await.map_err(&wrap)?;
+        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
+        let text = cast(batch.column(0), &DataType::Utf8).map_err(|error| wrap(error.into()))?;
+        let rows = batch.column(1).as_primitive::<Int64Type>().value(0);
+        let (file, key) = (entity.file.clone(), entity.key.clone());
+        Err(DatasetError::Twice { file, key, id: text.as_string::<i32>().value(0).to_owned(), rows })
     }
 
     async fn check_columns<'a>(

@@ -19,11 +19,12 @@ pub struct RankingMetrics {
 }
 
 impl RankingMetrics {
-    /// Means over (list, bought) of every user who bought anything.
+    /// Means over (list, bought) of every user who bought anything. An item that a list repeats is a hit once.
     pub fn of<'a, T: Eq + Hash + 'a>(users: impl Iterator<Item = (&'a [T], &'a HashSet<T>)>, k: usize) -> Self {
         let mut total = Self::default();
         for (list, bought) in users.filter(|(_, bought)| !bought.is_empty()) {
-            let hits: Vec<bool> = list.iter().take(k).map(|item| bought.contains(item)).collect();
+            let mut seen = HashSet::new();
+            let hits: Vec<bool> = list.iter().take(k).map(|item| bought.contains(item) && seen.insert(item)).collect();
             total.recall += hits.iter().filter(|hit| **hit).count() as f64 / bought.len() as f64;
             total.map += average_precision(&hits, bought.len().min(k));
             total.ndcg += discounted_gain(&hits, bought.len().min(k));
