@@ -57,6 +57,11 @@ impl Front {
         &self.metrics
     }
 
+    /// How long requests may take that bring no deadline of their own.
+    pub fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
     /// From now on requests are answered by `recommender`. The first one stays.
     pub fn open(&self, recommender: Arc<dyn Recommender>) {
         let _ = self.recommender.set(recommender);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
@@ -34,7 +34,6 @@ pub fn routes(front: Arc<Front>) -> Router {
         .route("/metrics", get(metrics))
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_method)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(front)
 }
 
@@ -137,9 +136,10 @@ async fn similar(
 async fn put_user(
     State(front): State<Arc<Front>>,
     user: Result<Path<String>, PathRejection>,
-    body: Result<Bytes, BytesRejection>,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<StatusCode, HttpError> {
-    let update: UserUpdate = parse(&body?)?;
+    let update: UserUpdate = parse(&read(&front, &headers, body).await?)?;
     front.put_user(user?.0.into(), update, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -147,9 +147,10 @@ async fn put_user(
 async fn put_item(
     State(front): State<Arc<Front>>,
     item: Result<Path<String>, PathRejection>,
-    body: Result<Bytes, BytesRejection>,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<StatusCode, HttpError> {
-    let ItemUpdate { features } = parse(&body?)?;
+    let ItemUpdate { features } = parse(&read(&front, &headers, body).await?)?;
     front.put_item(item?.0.into(), features, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -179,6 +180,27 @@ async fn nothing_here() -> Response {
 async fn other_method() -> Response {
     let message = "this path takes another method: PUT for /v1/users/ID and /v1/items/ID, GET for all others";
     error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, message)
+}
+
+/// The whole body: refused by its declared length before any of it is read, and not waited for longer than for a change.
+async fn read(front: &Front, headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> {
+    let too_large = || HttpError::Rejected {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        message: format!("the body is larger than {LARGEST_BODY} bytes; send less"),
+    };
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > LARGEST_BODY as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(front.deadlines().put, to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        // What isn't too large was cut off, and then nobody reads this.
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => Err(HttpError::Rejected {
+            status: StatusCode::REQUEST_TIMEOUT,
+            message: "the body did not come in time; send it at once".to_owned(),
+        }),
+    }
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
@@ -214,7 +236,7 @@ macro_rules! from_rejection {
         })+
     };
 }
-from_rejection!(QueryRejection, PathRejection, BytesRejection);
+from_rejection!(QueryRejection, PathRejection);
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {

@@ -156,6 +156,14 @@ async fn bodies_that_are_no_json_or_too_large_are_refused() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let put = Duration::from_millis(30);
+    let front = Front::new(Deadlines { put, ..Deadlines::default() });
+    let server = Running::start(front, crate::stand_in::variant("dlrm", 8, None).0).await;
+    assert_eq!(declare(&server.address, "PUT", "/v1/users/anna", 100).await.status, 408);
+}
+
+#[tokio::test]
 async fn a_full_queue_is_429_at_once() {
     let (server, gate) = one_variant_within(Duration::from_secs(30), 1).await;
     gate.close();
