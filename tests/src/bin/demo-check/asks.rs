@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use crate::http;
+use crate::{grpc, http};
 
 /// A household of the Complete Journey and its best-known product: bananas.
 const USER: &str = "1";
@@ -23,6 +23,7 @@ pub(crate) async fn all(address: &str) -> anyhow::Result<()> {
     step("a new user", new_user(address)).await?;
     step("a new item", new_item(address)).await?;
     step("k = 0 is refused", refused(address)).await?;
+    step("the same over gRPC", over_grpc(address)).await?;
     step("what is loaded", pipeline(address)).await?;
     step("metrics", metrics(address)).await
 }
@@ -130,6 +131,16 @@ async fn refused(address: &str) -> anyhow::Result<String> {
     let answer = http::get(address, &format!("/v1/recommend?user={USER}&k=0")).await?;
     ensure!(answer.status == 400, "{answer:?}");
     Ok(answer.body)
+}
+
+async fn over_grpc(address: &str) -> anyhow::Result<String> {
+    let mut client = grpc::connect(address).await?;
+    let http = http::get(address, &format!("/v1/recommend?user={USER}&k={K}")).await?.json()?;
+    let recommended = grpc::recommend(&mut client, USER, K as u32, &http).await?;
+    let http = http::get(address, &format!("/v1/similar?item={ITEM}&k={K}")).await?.json()?;
+    let similar = grpc::similar(&mut client, ITEM, K as u32, &http).await?;
+    let refused = grpc::refused(&mut client, USER).await?;
+    Ok(format!("{recommended}; {similar} like {ITEM}; refused: {refused}"))
 }
 
 async fn pipeline(address: &str) -> anyhow::Result<String> {

@@ -5,6 +5,7 @@
 //! be ends the check, with what was asked and what came back.
 
 mod asks;
+mod grpc;
 mod http;
 mod server;
 
