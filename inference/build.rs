@@ -8,9 +8,14 @@ const DEFINITION: &str = "proto/gondola/v1/recommender.proto";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={DEFINITION}");
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_source_info(true).include_imports(true).open_file("gondola/v1/recommender.proto")?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_file("gondola/v1/recommender.proto")?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("recommender.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().btree_map(".").compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -94,8 +94,12 @@ fn start(log: &LogArguments, command: Command) -> anyhow::Result<()> {
 }
 
 fn start_log(log: &LogArguments) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.log)
-        .map_err(|error| anyhow::anyhow!("--log {:?} is no filter: {error}; write for example info", log.log))?;
+    let filter = EnvFilter::try_new(&log.log).map_err(|error| {
+        anyhow::anyhow!(
+            "--log {:?} is no filter: {error}; write for example info",
+            log.log
+        )
+    })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -113,7 +117,9 @@ fn check_processor() -> anyhow::Result<()> {
     if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
         return Ok(());
     }
-    anyhow::bail!("this processor has no AVX2 and FMA, which the index library needs; use one made since 2013")
+    anyhow::bail!(
+        "this processor has no AVX2 and FMA, which the index library needs; use one made since 2013"
+    )
 }
 
 #[cfg(not(target_arch = "x86_64"))]

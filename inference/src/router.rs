@@ -15,7 +15,9 @@ use futures::future::join_all;
 
 use crate::features::{ItemId, RawRow, UserId};
 use crate::pipeline::{Degradation, RecommendRequest, SimilarRequest, UserUpdate};
-use crate::server::service::{Code, PipelineDescription, Recommender, Served, ServiceError, VariantDescription};
+use crate::server::service::{
+    Code, PipelineDescription, Recommender, Served, ServiceError, VariantDescription,
+};
 use assignment::{Arm, Assignment, AssignmentError};
 
 /// A variant that users may get.
@@ -65,13 +67,24 @@ impl Router {
     ) -> Result<Self, RouterError> {
         let order: Vec<String> = backends.iter().map(|backend| backend.name.clone()).collect();
         let Some(position) = order.iter().position(|name| name == control) else {
-            return Err(RouterError::Control { control: control.to_owned(), variants: order });
+            return Err(RouterError::Control {
+                control: control.to_owned(),
+                variants: order,
+            });
         };
         backends[..=position].rotate_right(1);
-        let arm = |backend: &Backend| Arm { name: backend.name.clone(), weight: backend.weight };
+        let arm = |backend: &Backend| Arm {
+            name: backend.name.clone(),
+            weight: backend.weight,
+        };
         let arms: Vec<Arm> = backends.iter().map(arm).collect();
         let assignment = Assignment::new(&format!("{namespace}/{pipeline}"), &arms)?;
-        Ok(Self { pipeline: pipeline.to_owned(), assignment, backends, order })
+        Ok(Self {
+            pipeline: pipeline.to_owned(),
+            assignment,
+            backends,
+            order,
+        })
     }
 
     fn control(&self) -> &Backend {
@@ -79,11 +92,19 @@ impl Router {
     }
 
     /// Makes a change in every variant. The same change twice is the same as once, so that a client can repeat it.
-    async fn put_everywhere<'a, F>(&'a self, put: impl Fn(&'a dyn Recommender) -> F) -> Result<(), ServiceError>
+    async fn put_everywhere<'a, F>(
+        &'a self,
+        put: impl Fn(&'a dyn Recommender) -> F,
+    ) -> Result<(), ServiceError>
     where
         F: Future<Output = Result<(), ServiceError>> + 'a,
     {
-        let outcomes = join_all(self.backends.iter().map(|backend| put(backend.recommender.as_ref()))).await;
+        let outcomes = join_all(
+            self.backends
+                .iter()
+                .map(|backend| put(backend.recommender.as_ref())),
+        )
+        .await;
         let anywhere = outcomes.iter().any(Result::is_ok);
         for (backend, outcome) in self.backends.iter().zip(outcomes) {
             match outcome {
@@ -92,7 +113,10 @@ impl Router {
                 Err(error) if !anywhere => return Err(error),
                 Err(error) => {
                     let variant = backend.name.as_str().into();
-                    return Err(ServiceError::PartlyPut { variant, source: Box::new(error) });
+                    return Err(ServiceError::PartlyPut {
+                        variant,
+                        source: Box::new(error),
+                    });
                 }
             }
         }
@@ -107,7 +131,11 @@ impl Recommender for Router {
         let backend = &self.backends[assigned.arm];
         let mut served = match backend.recommender.recommend(request.clone(), deadline).await {
             Err(error) if assigned.arm != 0 && is_down(&error) => {
-                tracing::warn!(variant = backend.name, error = error.message(), "the control variant answers instead");
+                tracing::warn!(
+                    variant = backend.name,
+                    error = error.message(),
+                    "the control variant answers instead"
+                );
                 let mut served = self.control().recommender.recommend(request, deadline).await?;
                 served.answer.degraded.push(Degradation::FallbackToControl);
                 served
@@ -120,7 +148,11 @@ impl Recommender for Router {
 
     /// Similar items are the same in every variant, so that the control answers, and another if it is down.
     async fn similar(&self, request: SimilarRequest, deadline: Instant) -> Result<Served, ServiceError> {
-        let mut outcome = self.control().recommender.similar(request.clone(), deadline).await;
+        let mut outcome = self
+            .control()
+            .recommender
+            .similar(request.clone(), deadline)
+            .await;
         for backend in &self.backends[1..] {
             match &outcome {
                 Err(error) if is_down(error) => {
@@ -132,30 +164,52 @@ impl Recommender for Router {
         outcome
     }
 
-    async fn put_user(&self, user: UserId, update: UserUpdate, deadline: Instant) -> Result<(), ServiceError> {
-        self.put_everywhere(|backend| backend.put_user(user.clone(), update.clone(), deadline)).await
+    async fn put_user(
+        &self,
+        user: UserId,
+        update: UserUpdate,
+        deadline: Instant,
+    ) -> Result<(), ServiceError> {
+        self.put_everywhere(|backend| backend.put_user(user.clone(), update.clone(), deadline))
+            .await
     }
 
     async fn put_item(&self, item: ItemId, features: RawRow, deadline: Instant) -> Result<(), ServiceError> {
-        self.put_everywhere(|backend| backend.put_item(item.clone(), features.clone(), deadline)).await
+        self.put_everywhere(|backend| backend.put_item(item.clone(), features.clone(), deadline))
+            .await
     }
 
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {
-        let asks = self.backends.iter().map(|backend| backend.recommender.describe(deadline));
+        let asks = self
+            .backends
+            .iter()
+            .map(|backend| backend.recommender.describe(deadline));
         let described = join_all(asks).await;
         let mut variants: Vec<VariantDescription> = self
             .backends
             .iter()
             .zip(described)
             .map(|(backend, described)| {
-                let known = described.ok().and_then(|description| description.variants.into_iter().next());
-                let (bundles, summary) = known.map_or_else(Default::default, |known| (known.bundles, known.summary));
-                VariantDescription { name: backend.name.clone(), weight: backend.weight, bundles, summary }
+                let known = described
+                    .ok()
+                    .and_then(|description| description.variants.into_iter().next());
+                let (bundles, summary) =
+                    known.map_or_else(Default::default, |known| (known.bundles, known.summary));
+                VariantDescription {
+                    name: backend.name.clone(),
+                    weight: backend.weight,
+                    bundles,
+                    summary,
+                }
             })
             .collect();
         variants.sort_by_key(|variant| self.order.iter().position(|name| *name == variant.name));
         let control = self.control().name.clone();
-        Ok(PipelineDescription { pipeline: self.pipeline.clone(), control, variants })
+        Ok(PipelineDescription {
+            pipeline: self.pipeline.clone(),
+            control,
+            variants,
+        })
     }
 }
 

@@ -61,7 +61,10 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { notice: Duration::ZERO, patience: Duration::from_secs(30) }
+        Self {
+            notice: Duration::ZERO,
+            patience: Duration::from_secs(30),
+        }
     }
 }
 
@@ -75,13 +78,27 @@ pub struct Server {
 impl Server {
     /// Listens on `address`.
     pub async fn bind(address: &str, front: Front) -> Result<Self, ServeError> {
-        let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => ServeError::InUse { address: address.to_owned() },
-            _ => ServeError::Listen { address: address.to_owned(), source },
-        })?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => ServeError::InUse {
+                    address: address.to_owned(),
+                },
+                _ => ServeError::Listen {
+                    address: address.to_owned(),
+                    source,
+                },
+            })?;
         let health = HealthReporter::new();
-        let server = Self { listener, front: Arc::new(front), health };
-        server.opening().report(tonic_health::ServingStatus::NotServing).await;
+        let server = Self {
+            listener,
+            front: Arc::new(front),
+            health,
+        };
+        server
+            .opening()
+            .report(tonic_health::ServingStatus::NotServing)
+            .await;
         Ok(server)
     }
 
@@ -97,7 +114,10 @@ impl Server {
 
     /// What makes the server ready, to be used when everything is loaded.
     pub fn opening(&self) -> Opening {
-        Opening { front: Arc::clone(&self.front), health: self.health.clone() }
+        Opening {
+            front: Arc::clone(&self.front),
+            health: self.health.clone(),
+        }
     }
 
     /// Serves until `shutdown` is there, then finishes what was begun.

@@ -28,7 +28,11 @@ pub(super) struct BundleArguments {
 impl BundleArguments {
     pub(super) fn open_cache(&self) -> anyhow::Result<Cache> {
         let in_home = || Some(std::env::home_dir()?.join(".cache/gondola/bundles"));
-        let folder = self.cache.clone().or_else(in_home).context("there is no home folder; name one with --cache")?;
+        let folder = self
+            .cache
+            .clone()
+            .or_else(in_home)
+            .context("there is no home folder; name one with --cache")?;
         Ok(Cache::open(folder)?)
     }
 }
@@ -45,8 +49,17 @@ pub(super) async fn fetch(
     cache: &Cache,
     references: &VariantReferences,
 ) -> anyhow::Result<VariantBundles> {
-    let VariantReferences { features, retrieval, scorer, similarity } = references;
-    let mut wanted = vec![(Kind::Features, features), (Kind::Retrieval, retrieval), (Kind::Scorer, scorer)];
+    let VariantReferences {
+        features,
+        retrieval,
+        scorer,
+        similarity,
+    } = references;
+    let mut wanted = vec![
+        (Kind::Features, features),
+        (Kind::Retrieval, retrieval),
+        (Kind::Scorer, scorer),
+    ];
     wanted.extend(similarity.iter().map(|reference| (Kind::Similarity, reference)));
 
     let parsed = wanted.iter().map(|(_, reference)| reference.parse::<Reference>());
@@ -58,7 +71,11 @@ pub(super) async fn fetch(
         described.insert(kind.to_string(), describe(resolved));
     }
     let mut paths = paths.into_iter();
-    let mut next = || paths.next().context("a bundle that was asked for was not resolved");
+    let mut next = || {
+        paths
+            .next()
+            .context("a bundle that was asked for was not resolved")
+    };
     let folders = VariantFolders {
         features: next()?,
         retrieval: next()?,

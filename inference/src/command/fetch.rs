@@ -29,7 +29,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for plan in plans {
         let fetched = bundles::fetch(&store, &cache, &plan.bundles).await?;
         for bundle in fetched.described.values() {
-            println!("{} {} -> {} {}", plan.settings.name, bundle.reference, bundle.version, bundle.digest);
+            println!(
+                "{} {} -> {} {}",
+                plan.settings.name, bundle.reference, bundle.version, bundle.digest
+            );
         }
     }
     Ok(())

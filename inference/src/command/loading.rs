@@ -41,7 +41,9 @@ pub(super) async fn load(
     let mut fetched = Vec::new();
     for plan in plans {
         let bundles = bundles::fetch(&store, &cache, &plan.bundles).await;
-        fetched.push(bundles.with_context(|| format!("cannot fetch the bundles of variant {}", plan.settings.name))?);
+        fetched.push(
+            bundles.with_context(|| format!("cannot fetch the bundles of variant {}", plan.settings.name))?,
+        );
     }
     let fetched_in = started.elapsed();
     try_indexes(fetched.iter().map(|bundles| &bundles.folders)).await?;
@@ -50,17 +52,21 @@ pub(super) async fn load(
     };
     let variants = try_join_all(plans.iter().zip(&fetched).map(load)).await?;
     tracing::info!(pipeline = pipeline.name, ?fetched_in, total = ?started.elapsed(), "loaded and warm");
-    let loaded = plans.iter().zip(fetched).zip(variants).map(|((plan, fetched), variant)| {
-        let bundles = fetched.described;
-        let compute = Arc::clone(compute);
-        let local = LocalVariant::new(&pipeline.name, variant, plan.weight, bundles.clone(), compute);
-        Loaded {
-            name: plan.settings.name.clone(),
-            weight: plan.weight,
-            bundles,
-            recommender: Arc::new(local),
-        }
-    });
+    let loaded = plans
+        .iter()
+        .zip(fetched)
+        .zip(variants)
+        .map(|((plan, fetched), variant)| {
+            let bundles = fetched.described;
+            let compute = Arc::clone(compute);
+            let local = LocalVariant::new(&pipeline.name, variant, plan.weight, bundles.clone(), compute);
+            Loaded {
+                name: plan.settings.name.clone(),
+                weight: plan.weight,
+                bundles,
+                recommender: Arc::new(local),
+            }
+        });
     Ok(loaded.collect())
 }
 
@@ -74,7 +80,8 @@ async fn load_one(folders: VariantFolders, settings: VariantSettings) -> anyhow:
 
 /// Has a child process load every index first, each once.
 async fn try_indexes(folders: impl Iterator<Item = &VariantFolders>) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("cannot find this program's own file, to try indexes with")?;
+    let program =
+        std::env::current_exe().context("cannot find this program's own file, to try indexes with")?;
     let with_index = folders.flat_map(|folders| [Some(&folders.retrieval), folders.similarity.as_ref()]);
     let paths: BTreeSet<PathBuf> = with_index.flatten().map(|folder| folder.join(INDEX)).collect();
     let tried = paths.into_iter().map(|path| {

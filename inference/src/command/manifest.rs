@@ -40,8 +40,10 @@ pub(super) struct VariantReferences {
 impl Pipeline {
     /// Reads a manifest. `store` stands in for the manifest's own.
     pub(super) fn read(file: &Path, store: Option<String>) -> anyhow::Result<Self> {
-        let yaml = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let pipeline = gondola_crds::from_yaml(&yaml).with_context(|| format!("cannot use {}", file.display()))?;
+        let yaml =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let pipeline =
+            gondola_crds::from_yaml(&yaml).with_context(|| format!("cannot use {}", file.display()))?;
         let spec = pipeline.spec;
         if spec.features.online.is_some() {
             bail!(
@@ -49,10 +51,20 @@ impl Pipeline {
                 file.display()
             );
         }
-        let control = spec.control().context("the manifest has no variant")?.name.clone();
+        let control = spec
+            .control()
+            .context("the manifest has no variant")?
+            .name
+            .clone();
         Ok(Self {
-            namespace: pipeline.metadata.namespace.unwrap_or_else(|| "default".to_owned()),
-            name: pipeline.metadata.name.context("metadata.name is missing; give the pipeline a name")?,
+            namespace: pipeline
+                .metadata
+                .namespace
+                .unwrap_or_else(|| "default".to_owned()),
+            name: pipeline
+                .metadata
+                .name
+                .context("metadata.name is missing; give the pipeline a name")?,
             store: store.unwrap_or_else(|| spec.artifacts.url.clone()),
             control,
             variants: spec.variants.iter().map(|variant| plan(&spec, variant)).collect(),
@@ -63,7 +75,11 @@ impl Pipeline {
     pub(super) fn variant(&self, name: &str) -> anyhow::Result<&VariantPlan> {
         let find = || self.variants.iter().find(|variant| variant.settings.name == name);
         find().with_context(|| {
-            let names: Vec<&str> = self.variants.iter().map(|variant| variant.settings.name.as_str()).collect();
+            let names: Vec<&str> = self
+                .variants
+                .iter()
+                .map(|variant| variant.settings.name.as_str())
+                .collect();
             format!("pipeline {} has no variant {name:?}; it has {names:?}", self.name)
         })
     }
@@ -82,21 +98,35 @@ fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> VariantPlan 
             popular: quota(sources.popular),
         },
         search: search(retrieval.search.as_ref()),
-        similarity_search: search(spec.similarity.as_ref().and_then(|similarity| similarity.search.as_ref())),
+        similarity_search: search(
+            spec.similarity
+                .as_ref()
+                .and_then(|similarity| similarity.search.as_ref()),
+        ),
         already_bought: match filters.already_bought {
             None | Some(spec::AlreadyBought::Keep) => AlreadyBought::Keep,
             Some(spec::AlreadyBought::Remove) => AlreadyBought::Remove,
         },
         blocked_items: filters.blocked_items.into_iter().map(Into::into).collect(),
-        limit: spec.ordering.as_ref().map_or(DEFAULT_LIMIT, |ordering| ordering.limit) as usize,
+        limit: spec
+            .ordering
+            .as_ref()
+            .map_or(DEFAULT_LIMIT, |ordering| ordering.limit) as usize,
     };
     let bundles = VariantReferences {
         features: spec.features.bundle.to_string(),
         retrieval: retrieval.bundle.to_string(),
         scorer: variant.scorer.to_string(),
-        similarity: spec.similarity.as_ref().map(|similarity| similarity.bundle.to_string()),
+        similarity: spec
+            .similarity
+            .as_ref()
+            .map(|similarity| similarity.bundle.to_string()),
     };
-    VariantPlan { weight: variant.weight, settings, bundles }
+    VariantPlan {
+        weight: variant.weight,
+        settings,
+        bundles,
+    }
 }
 
 fn search(search: Option<&Search>) -> SearchParameters {

@@ -49,11 +49,18 @@ fn default_namespace() -> String {
 
 impl Routes {
     fn router(self) -> anyhow::Result<Router> {
-        let first = self.variants.first().context("there are no variants; give at least one")?;
+        let first = self
+            .variants
+            .first()
+            .context("there are no variants; give at least one")?;
         let control = self.control.clone().unwrap_or_else(|| first.name.clone());
         let backends = self.variants.iter().map(|route| {
             let recommender = Arc::new(RemoteVariant::new(&route.name, &route.addresses)?);
-            Ok(Backend { name: route.name.clone(), weight: route.weight, recommender })
+            Ok(Backend {
+                name: route.name.clone(),
+                weight: route.weight,
+                recommender,
+            })
         });
         let backends = backends.collect::<anyhow::Result<_>>()?;
         Ok(Router::new(&self.namespace, &self.pipeline, &control, backends)?)
@@ -62,7 +69,10 @@ impl Routes {
 
 /// Serves the router.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { file, server: settings } = arguments;
+    let Arguments {
+        file,
+        server: settings,
+    } = arguments;
     let yaml = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let wrong = || format!("cannot use the routes in {}", file.display());
     let routes: Routes = serde_saphyr::from_str(&yaml).with_context(wrong)?;

@@ -64,8 +64,13 @@ impl ComputeArguments {
     pub(super) fn start(&self, front: &Front) -> anyhow::Result<Arc<Compute>> {
         let default = ComputeSettings::default();
         let threads = self.threads.unwrap_or(default.threads);
-        let queue = self.queue.unwrap_or(threads.get() * (default.queue / default.threads));
-        let compute = Compute::start(&ComputeSettings { threads, queue }, front.metrics().compute().clone());
+        let queue = self
+            .queue
+            .unwrap_or(threads.get() * (default.queue / default.threads));
+        let compute = Compute::start(
+            &ComputeSettings { threads, queue },
+            front.metrics().compute().clone(),
+        );
         Ok(Arc::new(compute.context("cannot start compute threads")?))
     }
 }
@@ -74,7 +79,14 @@ impl ServerArguments {
     /// Listens, so that an address in use is known before anything is loaded.
     pub(super) async fn bind(&self) -> anyhow::Result<Server> {
         let ask = Duration::from_millis(self.deadline_ms);
-        Ok(Server::bind(&self.listen, Front::new(Deadlines { ask, ..Deadlines::default() })).await?)
+        Ok(Server::bind(
+            &self.listen,
+            Front::new(Deadlines {
+                ask,
+                ..Deadlines::default()
+            }),
+        )
+        .await?)
     }
 
     /// Serves, not ready at first, until `load` gives what answers; `announce` tells people. Ends on SIGTERM and SIGINT.
@@ -122,7 +134,10 @@ pub(super) fn announce(loaded: &[loading::Loaded]) -> String {
     for variant in loaded {
         message += &format!("variant {} (weight {})\n", variant.name, variant.weight);
         for (role, bundle) in &variant.bundles {
-            message += &format!("  {role:<10} {} -> {} {}\n", bundle.reference, bundle.version, bundle.digest);
+            message += &format!(
+                "  {role:<10} {} -> {} {}\n",
+                bundle.reference, bundle.version, bundle.digest
+            );
         }
     }
     message
@@ -130,7 +145,12 @@ pub(super) fn announce(loaded: &[loading::Loaded]) -> String {
 
 /// Serves one variant.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { bundles, variant, server: settings, compute } = arguments;
+    let Arguments {
+        bundles,
+        variant,
+        server: settings,
+        compute,
+    } = arguments;
     let pipeline = Pipeline::read(&bundles.file, bundles.store.clone())?;
     let plan = pipeline.variant(&variant)?.clone();
     let server = settings.bind().await?;

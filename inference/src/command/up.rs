@@ -24,7 +24,11 @@ pub(super) struct Arguments {
 
 /// Serves every variant, and the router in front of them.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { bundles, server: settings, compute } = arguments;
+    let Arguments {
+        bundles,
+        server: settings,
+        compute,
+    } = arguments;
     let pipeline = Pipeline::read(&bundles.file, bundles.store.clone())?;
     let server = settings.bind().await?;
     let compute = compute.start(server.front())?;

@@ -122,7 +122,13 @@ impl Assignment {
             Err(AssignmentError::NoWeight { .. }) => return Err(AssignmentError::NoWeight { arms: names }),
             allocation => allocation?,
         };
-        Ok(Self { salt: salt.to_owned(), traffic_buckets: BUCKETS, holdout: None, arms: names, allocation })
+        Ok(Self {
+            salt: salt.to_owned(),
+            traffic_buckets: BUCKETS,
+            holdout: None,
+            arms: names,
+            allocation,
+        })
     }
 
     /// Lets in only the users of the first `buckets`.
@@ -148,7 +154,12 @@ impl Assignment {
     /// The arm of a user, whose id is taken as it was received.
     pub fn assign(&self, unit: &str) -> Assigned {
         if unit.is_empty() {
-            return Assigned { arm: 0, reason: Reason::NoUnit, traffic_bucket: None, arm_bucket: None };
+            return Assigned {
+                arm: 0,
+                reason: Reason::NoUnit,
+                traffic_bucket: None,
+                arm_bucket: None,
+            };
         }
         let traffic_bucket = bucket("traffic", &self.salt, unit);
         let arm_bucket = bucket("arm", &self.salt, unit);
@@ -160,8 +171,17 @@ impl Assignment {
         } else {
             Reason::Assigned
         };
-        let arm = if reason == Reason::Assigned { self.allocation.arm(arm_bucket) } else { 0 };
-        Assigned { arm, reason, traffic_bucket: Some(traffic_bucket), arm_bucket: Some(arm_bucket) }
+        let arm = if reason == Reason::Assigned {
+            self.allocation.arm(arm_bucket)
+        } else {
+            0
+        };
+        Assigned {
+            arm,
+            reason,
+            traffic_bucket: Some(traffic_bucket),
+            arm_bucket: Some(arm_bucket),
+        }
     }
 }
 
@@ -203,7 +223,9 @@ impl Allocation {
             .iter()
             .enumerate()
             .flat_map(|(arm, size)| std::iter::repeat_n(arm as u8, usize::from(*size)));
-        Ok(Self { owners: owners.collect() })
+        Ok(Self {
+            owners: owners.collect(),
+        })
     }
 
     /// The arm of a bucket.
@@ -243,7 +265,11 @@ impl Allocation {
         let mut ranges = Vec::new();
         for run in self.owners.chunk_by(|a, b| a == b) {
             let end = start + run.len() as u16;
-            ranges.push(BucketRange { start, end, arm: usize::from(run[0]) });
+            ranges.push(BucketRange {
+                start,
+                end,
+                arm: usize::from(run[0]),
+            });
             start = end;
         }
         ranges
@@ -260,7 +286,10 @@ fn sizes(weights: &[u32]) -> Result<Vec<u16>, AssignmentError> {
         return Err(AssignmentError::NoWeight { arms: Vec::new() });
     }
     let exact = |weight: u32| u64::from(weight) * u64::from(BUCKETS);
-    let mut sizes: Vec<u16> = weights.iter().map(|weight| (exact(*weight) / total) as u16).collect();
+    let mut sizes: Vec<u16> = weights
+        .iter()
+        .map(|weight| (exact(*weight) / total) as u16)
+        .collect();
     let left = BUCKETS - sizes.iter().sum::<u16>();
     let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
     by_remainder.sort_by_key(|arm| std::cmp::Reverse(exact(weights[*arm]) % total));
@@ -279,7 +308,11 @@ fn check_salt(salt: &str) -> Result<(), AssignmentError> {
 }
 
 fn check_buckets(field: &'static str, buckets: u16) -> Result<(), AssignmentError> {
-    if buckets > BUCKETS { Err(AssignmentError::Buckets { field, buckets }) } else { Ok(()) }
+    if buckets > BUCKETS {
+        Err(AssignmentError::Buckets { field, buckets })
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

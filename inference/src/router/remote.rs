@@ -63,10 +63,16 @@ impl RemoteVariant {
     /// The variant `name` at `addresses`, each as `HOST:PORT`. Must be called within Tokio.
     pub fn new(name: &str, addresses: &[String]) -> Result<Self, AddressError> {
         if addresses.is_empty() {
-            return Err(AddressError::None { variant: name.to_owned() });
+            return Err(AddressError::None {
+                variant: name.to_owned(),
+            });
         }
         let peer = |address: &String| {
-            let wrong = |source| AddressError::Form { variant: name.to_owned(), address: address.clone(), source };
+            let wrong = |source| AddressError::Form {
+                variant: name.to_owned(),
+                address: address.clone(),
+                source,
+            };
             let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(wrong)?;
             let channel = endpoint
                 .connect_timeout(CONNECT_WITHIN)
@@ -74,10 +80,17 @@ impl RemoteVariant {
                 .keep_alive_timeout(PING_WITHIN)
                 .connect_lazy();
             let client = RecommenderClient::new(channel).max_decoding_message_size(LARGEST_BODY);
-            Ok(Peer { address: address.clone(), client })
+            Ok(Peer {
+                address: address.clone(),
+                client,
+            })
         };
         let peers = addresses.iter().map(peer).collect::<Result<_, _>>()?;
-        Ok(Self { name: name.into(), peers, next: AtomicUsize::new(0) })
+        Ok(Self {
+            name: name.into(),
+            peers,
+            next: AtomicUsize::new(0),
+        })
     }
 
     /// Asks the next address, and the one after it if that one can't answer.
@@ -103,7 +116,12 @@ impl RemoteVariant {
                 _ => break,
             }
         }
-        outcome.map_err(|status| self.error(&status, (0..turns).map(|turn| peer(turn).address.clone()).collect()))
+        outcome.map_err(|status| {
+            self.error(
+                &status,
+                (0..turns).map(|turn| peer(turn).address.clone()).collect(),
+            )
+        })
     }
 
     /// Makes a change at every address.
@@ -117,7 +135,12 @@ impl RemoteVariant {
         M: Clone,
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
-        let outcomes = join_all(self.peers.iter().map(|peer| ask_peer(peer, deadline, message.clone(), &put))).await;
+        let outcomes = join_all(
+            self.peers
+                .iter()
+                .map(|peer| ask_peer(peer, deadline, message.clone(), &put)),
+        )
+        .await;
         for (peer, outcome) in self.peers.iter().zip(outcomes) {
             outcome.map_err(|status| self.error(&status, vec![peer.address.clone()]))?;
         }
@@ -127,9 +150,11 @@ impl RemoteVariant {
     fn error(&self, status: &Status, addresses: Vec<String>) -> ServiceError {
         let message = status.message().to_owned();
         match grpc::code(status.code()) {
-            Code::Unavailable => {
-                ServiceError::Unreachable { variant: Arc::clone(&self.name), addresses, problem: message }
-            }
+            Code::Unavailable => ServiceError::Unreachable {
+                variant: Arc::clone(&self.name),
+                addresses,
+                problem: message,
+            },
             code => ServiceError::Remote { code, message },
         }
     }
@@ -148,13 +173,19 @@ where
     request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     match tokio::time::timeout_at(deadline.into(), ask(peer.client.clone(), request)).await {
         Ok(response) => Ok(response?.into_inner()),
-        Err(_) => Err(Status::deadline_exceeded(format!("{} did not answer before the deadline", peer.address))),
+        Err(_) => Err(Status::deadline_exceeded(format!(
+            "{} did not answer before the deadline",
+            peer.address
+        ))),
     }
 }
 
 /// Whether the same ask may go better elsewhere: the pod is gone, stopping, broken or has too much to do.
 fn another_may_answer(status: &Status) -> bool {
-    matches!(grpc::code(status.code()), Code::Unavailable | Code::Internal | Code::ResourceExhausted)
+    matches!(
+        grpc::code(status.code()),
+        Code::Unavailable | Code::Internal | Code::ResourceExhausted
+    )
 }
 
 #[async_trait]
@@ -165,7 +196,8 @@ impl Recommender for RemoteVariant {
             k: request.k.map(saturated),
             explain_timing: true,
         };
-        let ask = |mut client: RecommenderClient<Channel>, request| async move { client.recommend(request).await };
+        let ask =
+            |mut client: RecommenderClient<Channel>, request| async move { client.recommend(request).await };
         Ok(self.ask(deadline, message, ask).await?.into())
     }
 
@@ -174,32 +206,50 @@ impl Recommender for RemoteVariant {
             SimilarTo::Item(item) => similar_request::To::Item(item.as_str().to_owned()),
             SimilarTo::Text(text) => similar_request::To::Text(text),
         };
-        let message =
-            proto::SimilarRequest { to: Some(to), k: request.k.map(saturated), explain_timing: true };
-        let ask = |mut client: RecommenderClient<Channel>, request| async move { client.similar(request).await };
+        let message = proto::SimilarRequest {
+            to: Some(to),
+            k: request.k.map(saturated),
+            explain_timing: true,
+        };
+        let ask =
+            |mut client: RecommenderClient<Channel>, request| async move { client.similar(request).await };
         Ok(self.ask(deadline, message, ask).await?.into())
     }
 
-    async fn put_user(&self, user: UserId, update: UserUpdate, deadline: Instant) -> Result<(), ServiceError> {
+    async fn put_user(
+        &self,
+        user: UserId,
+        update: UserUpdate,
+        deadline: Instant,
+    ) -> Result<(), ServiceError> {
         let message = proto::PutUserRequest {
             user: user.as_str().to_owned(),
             features: proto::features(update.features),
             history: update.history.map(proto::history),
         };
-        let put = |mut client: RecommenderClient<Channel>, request| async move { client.put_user(request).await };
+        let put =
+            |mut client: RecommenderClient<Channel>, request| async move { client.put_user(request).await };
         self.put(deadline, message, put).await
     }
 
     async fn put_item(&self, item: ItemId, features: RawRow, deadline: Instant) -> Result<(), ServiceError> {
-        let message =
-            proto::PutItemRequest { item: item.as_str().to_owned(), features: proto::features(features) };
-        let put = |mut client: RecommenderClient<Channel>, request| async move { client.put_item(request).await };
+        let message = proto::PutItemRequest {
+            item: item.as_str().to_owned(),
+            features: proto::features(features),
+        };
+        let put =
+            |mut client: RecommenderClient<Channel>, request| async move { client.put_item(request).await };
         self.put(deadline, message, put).await
     }
 
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {
-        let ask = |mut client: RecommenderClient<Channel>, request| async move { client.get_pipeline(request).await };
-        Ok(self.ask(deadline, proto::GetPipelineRequest {}, ask).await?.into())
+        let ask = |mut client: RecommenderClient<Channel>, request| async move {
+            client.get_pipeline(request).await
+        };
+        Ok(self
+            .ask(deadline, proto::GetPipelineRequest {}, ask)
+            .await?
+            .into())
     }
 }
 

@@ -44,7 +44,10 @@ impl Default for ComputeSettings {
     /// A thread a core, and as much waiting as a few deadlines can hold.
     fn default() -> Self {
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { threads, queue: threads.get() * 64 }
+        Self {
+            threads,
+            queue: threads.get() * 64,
+        }
     }
 }
 
@@ -91,7 +94,9 @@ impl Compute {
         let compute = Self { shared };
         for number in 0..settings.threads.get() {
             let shared = Arc::clone(&compute.shared);
-            thread::Builder::new().name(format!("compute-{number}")).spawn(move || shared.work())?;
+            thread::Builder::new()
+                .name(format!("compute-{number}"))
+                .spawn(move || shared.work())?;
         }
         Ok(compute)
     }
@@ -180,8 +185,14 @@ mod tests {
 
     fn one_thread(queue: usize) -> (Arc<Compute>, ComputeMetrics) {
         let metrics = ComputeMetrics::default();
-        let settings = ComputeSettings { threads: NonZeroUsize::MIN, queue };
-        (Arc::new(Compute::start(&settings, metrics.clone()).unwrap()), metrics)
+        let settings = ComputeSettings {
+            threads: NonZeroUsize::MIN,
+            queue,
+        };
+        (
+            Arc::new(Compute::start(&settings, metrics.clone()).unwrap()),
+            metrics,
+        )
     }
 
     fn soon() -> Instant {
@@ -205,7 +216,10 @@ mod tests {
     #[tokio::test]
     async fn work_runs_on_a_compute_thread() {
         let (compute, _) = one_thread(1);
-        let name = compute.run(soon(), || thread::current().name().map(str::to_owned)).await.unwrap();
+        let name = compute
+            .run(soon(), || thread::current().name().map(str::to_owned))
+            .await
+            .unwrap();
         assert_eq!(name.as_deref(), Some("compute-0"));
     }
 
@@ -222,7 +236,9 @@ mod tests {
         let (compute, metrics) = one_thread(8);
         let release = occupy(&compute);
         let (begun, seen) = mpsc::channel();
-        let late = compute.run(Instant::now() + Duration::from_millis(5), move || begun.send(())).await;
+        let late = compute
+            .run(Instant::now() + Duration::from_millis(5), move || begun.send(()))
+            .await;
         assert_eq!(late.err(), Some(NotDone::Late));
         drop(release);
         compute.run(soon(), || ()).await.unwrap();
@@ -233,7 +249,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_costs_one_request_and_no_thread() {
         let (compute, _) = one_thread(8);
-        assert_eq!(compute.run(soon(), || panic!("a test's own panic")).await, Err::<(), _>(NotDone::Panicked));
+        assert_eq!(
+            compute.run(soon(), || panic!("a test's own panic")).await,
+            Err::<(), _>(NotDone::Panicked)
+        );
         assert_eq!(compute.run(soon(), || 7).await, Ok(7));
     }
 }

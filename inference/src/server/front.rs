@@ -29,7 +29,10 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { ask: Duration::from_millis(200), put: Duration::from_secs(10) }
+        Self {
+            ask: Duration::from_millis(200),
+            put: Duration::from_secs(10),
+        }
     }
 }
 
@@ -87,7 +90,9 @@ impl Front {
     ) -> Result<Served, ServiceError> {
         let ask = async {
             check_length("user", request.user.as_str(), LONGEST_ID)?;
-            self.recommender()?.recommend(request, deadline(within, self.deadlines.ask)).await
+            self.recommender()?
+                .recommend(request, deadline(within, self.deadlines.ask))
+                .await
         };
         let served = self.measure(Method::Recommend, ask).await?;
         self.metrics.answered(&served);
@@ -108,7 +113,9 @@ impl Front {
                     check_length("text", text, LONGEST_TEXT)?;
                 }
             }
-            self.recommender()?.similar(request, deadline(within, self.deadlines.ask)).await
+            self.recommender()?
+                .similar(request, deadline(within, self.deadlines.ask))
+                .await
         };
         let served = self.measure(Method::Similar, ask).await?;
         self.metrics.answered(&served);
@@ -124,7 +131,9 @@ impl Front {
     ) -> Result<(), ServiceError> {
         let put = async {
             check_id("user", user.as_str())?;
-            self.recommender()?.put_user(user, update, deadline(within, self.deadlines.put)).await
+            self.recommender()?
+                .put_user(user, update, deadline(within, self.deadlines.put))
+                .await
         };
         self.measure(Method::PutUser, put).await
     }
@@ -138,19 +147,28 @@ impl Front {
     ) -> Result<(), ServiceError> {
         let put = async {
             check_id("item", item.as_str())?;
-            self.recommender()?.put_item(item, features, deadline(within, self.deadlines.put)).await
+            self.recommender()?
+                .put_item(item, features, deadline(within, self.deadlines.put))
+                .await
         };
         self.measure(Method::PutItem, put).await
     }
 
     /// What is loaded.
     pub async fn describe(&self, within: Option<Duration>) -> Result<PipelineDescription, ServiceError> {
-        let ask = async { self.recommender()?.describe(deadline(within, self.deadlines.put)).await };
+        let ask = async {
+            self.recommender()?
+                .describe(deadline(within, self.deadlines.put))
+                .await
+        };
         self.measure(Method::Describe, ask).await
     }
 
     fn recommender(&self) -> Result<&dyn Recommender, ServiceError> {
-        self.recommender.get().map(Arc::as_ref).ok_or(ServiceError::Loading)
+        self.recommender
+            .get()
+            .map(Arc::as_ref)
+            .ok_or(ServiceError::Loading)
     }
 
     async fn measure<T>(
@@ -178,7 +196,10 @@ fn check_id(argument: &'static str, id: &str) -> Result<(), ServiceError> {
 
 fn check_present(argument: &'static str, value: &str) -> Result<(), ServiceError> {
     if value.is_empty() {
-        return Err(ServiceError::Argument { argument, problem: "is empty; give one".to_owned() });
+        return Err(ServiceError::Argument {
+            argument,
+            problem: "is empty; give one".to_owned(),
+        });
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use super::front::{Front, LARGEST_BODY};
 use super::proto::recommender_server::{Recommender, RecommenderServer};
 use super::proto::{
     AnswerParts, GetPipelineRequest, GetPipelineResponse, PutItemRequest, PutItemResponse, PutUserRequest,
-    PutUserResponse, RecommendRequest, RecommendResponse, SimilarRequest, SimilarResponse, row, similar_request,
-    user_update,
+    PutUserResponse, RecommendRequest, RecommendResponse, SimilarRequest, SimilarResponse, row,
+    similar_request, user_update,
 };
 use super::service::{Code, ServiceError};
 use crate::pipeline::{self, SimilarTo};
@@ -33,14 +33,27 @@ impl Recommender for Service {
         request: Request<RecommendRequest>,
     ) -> Result<Response<RecommendResponse>, Status> {
         let within = timeout(request.metadata())?;
-        let RecommendRequest { user, k, explain_timing } = request.into_inner();
-        let ask = pipeline::RecommendRequest { user: user.as_str().into(), k: k.map(|k| k as usize) };
+        let RecommendRequest {
+            user,
+            k,
+            explain_timing,
+        } = request.into_inner();
+        let ask = pipeline::RecommendRequest {
+            user: user.as_str().into(),
+            k: k.map(|k| k as usize),
+        };
         let served = self.front.recommend(ask, within).await?;
-        let AnswerParts { items, degraded, timing } = AnswerParts::of(served.answer, explain_timing);
+        let AnswerParts {
+            items,
+            degraded,
+            timing,
+        } = AnswerParts::of(served.answer, explain_timing);
         let response = RecommendResponse {
             user,
             variant: served.variant.to_string(),
-            reason: served.reason.map_or_else(String::new, |reason| reason.as_str().to_owned()),
+            reason: served
+                .reason
+                .map_or_else(String::new, |reason| reason.as_str().to_owned()),
             bundles: Arc::unwrap_or_clone(served.bundles),
             items,
             degraded,
@@ -51,15 +64,30 @@ impl Recommender for Service {
 
     async fn similar(&self, request: Request<SimilarRequest>) -> Result<Response<SimilarResponse>, Status> {
         let within = timeout(request.metadata())?;
-        let SimilarRequest { to, k, explain_timing } = request.into_inner();
+        let SimilarRequest {
+            to,
+            k,
+            explain_timing,
+        } = request.into_inner();
         let to = match to {
             Some(similar_request::To::Item(item)) => SimilarTo::Item(item.into()),
             Some(similar_request::To::Text(text)) => SimilarTo::Text(text),
-            None => return Err(Status::invalid_argument("the request asks for nothing; give item or text")),
+            None => {
+                return Err(Status::invalid_argument(
+                    "the request asks for nothing; give item or text",
+                ));
+            }
         };
-        let ask = pipeline::SimilarRequest { to, k: k.map(|k| k as usize) };
+        let ask = pipeline::SimilarRequest {
+            to,
+            k: k.map(|k| k as usize),
+        };
         let served = self.front.similar(ask, within).await?;
-        let AnswerParts { items, degraded, timing } = AnswerParts::of(served.answer, explain_timing);
+        let AnswerParts {
+            items,
+            degraded,
+            timing,
+        } = AnswerParts::of(served.answer, explain_timing);
         let response = SimilarResponse {
             variant: served.variant.to_string(),
             bundles: Arc::unwrap_or_clone(served.bundles),
@@ -72,8 +100,14 @@ impl Recommender for Service {
 
     async fn put_user(&self, request: Request<PutUserRequest>) -> Result<Response<PutUserResponse>, Status> {
         let within = timeout(request.metadata())?;
-        let PutUserRequest { user, features, history } = request.into_inner();
-        self.front.put_user(user.into(), user_update(features, history), within).await?;
+        let PutUserRequest {
+            user,
+            features,
+            history,
+        } = request.into_inner();
+        self.front
+            .put_user(user.into(), user_update(features, history), within)
+            .await?;
         Ok(Response::new(PutUserResponse {}))
     }
 
@@ -135,10 +169,18 @@ pub(crate) fn code(status: tonic::Code) -> Code {
 
 /// The client's own time: the header `grpc-timeout`, at most eight digits and a unit.
 fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Status> {
-    let Some(header) = metadata.get("grpc-timeout") else { return Ok(None) };
-    let wrong = || Status::invalid_argument(format!("grpc-timeout is {header:?}; give digits and one of H M S m u n"));
+    let Some(header) = metadata.get("grpc-timeout") else {
+        return Ok(None);
+    };
+    let wrong = || {
+        Status::invalid_argument(format!(
+            "grpc-timeout is {header:?}; give digits and one of H M S m u n"
+        ))
+    };
     let text = header.to_str().map_err(|_| wrong())?;
-    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let (digits, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong());
     }
@@ -168,7 +210,10 @@ mod tests {
         };
         assert_eq!(read("150m"), Ok(Some(Duration::from_millis(150))));
         assert_eq!(read("20000u"), Ok(Some(Duration::from_millis(20))));
-        assert_eq!(read("99999999H"), Ok(Some(Duration::from_secs(99_999_999 * 3600))));
+        assert_eq!(
+            read("99999999H"),
+            Ok(Some(Duration::from_secs(99_999_999 * 3600)))
+        );
         for wrong in ["", "m", "5", "123456789m", "-1S", "1.5S"] {
             assert_eq!(read(wrong), Err(tonic::Code::InvalidArgument), "{wrong:?}");
         }

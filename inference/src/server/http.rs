@@ -94,7 +94,9 @@ impl AnswerBody {
     fn new(user: Option<UserId>, served: Served, explain: Option<Explain>) -> Self {
         let timing = explain.map(|Explain::Timing| {
             let stages = served.answer.timing.iter();
-            stages.map(|timing| (timing.stage.as_str(), timing.took.as_micros() as u64)).collect()
+            stages
+                .map(|timing| (timing.stage.as_str(), timing.took.as_micros() as u64))
+                .collect()
         });
         Self {
             user,
@@ -114,7 +116,15 @@ async fn recommend(
 ) -> Result<Json<AnswerBody>, HttpError> {
     let Query(query) = query?;
     let user = UserId::from(query.user);
-    let served = front.recommend(RecommendRequest { user: user.clone(), k: query.k }, None).await?;
+    let served = front
+        .recommend(
+            RecommendRequest {
+                user: user.clone(),
+                k: query.k,
+            },
+            None,
+        )
+        .await?;
     Ok(Json(AnswerBody::new(Some(user), served, query.explain)))
 }
 
@@ -122,7 +132,12 @@ async fn similar(
     State(front): State<Arc<Front>>,
     query: Result<Query<SimilarQuery>, QueryRejection>,
 ) -> Result<Json<AnswerBody>, HttpError> {
-    let Query(SimilarQuery { item, text, k, explain }) = query?;
+    let Query(SimilarQuery {
+        item,
+        text,
+        k,
+        explain,
+    }) = query?;
     let to = match (item, text) {
         (Some(item), None) => SimilarTo::Item(item.into()),
         (None, Some(text)) => SimilarTo::Text(text),
@@ -163,7 +178,11 @@ async fn readyz(State(front): State<Arc<Front>>) -> Response {
     if front.ready() {
         "ready\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: loading bundles, or stopping\n").into_response()
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: loading bundles, or stopping\n",
+        )
+            .into_response()
     }
 }
 
@@ -188,7 +207,9 @@ async fn read(front: &Front, headers: &HeaderMap, body: Body) -> Result<Bytes, H
         status: StatusCode::PAYLOAD_TOO_LARGE,
         message: format!("the body is larger than {LARGEST_BODY} bytes; send less"),
     };
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > LARGEST_BODY as u64) {
         return Err(too_large());
     }
@@ -206,13 +227,20 @@ async fn read(front: &Front, headers: &HeaderMap, body: Body) -> Result<Bytes, H
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     // serde would take an array for a struct's fields in order.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(argument("the body", "is no JSON object; give {\"features\": {...}}"));
+        return Err(argument(
+            "the body",
+            "is no JSON object; give {\"features\": {...}}",
+        ));
     }
     serde_json::from_slice(body).map_err(|error| argument("the body", &format!("is no such JSON: {error}")))
 }
 
 fn argument(argument: &'static str, problem: &str) -> HttpError {
-    ServiceError::Argument { argument, problem: problem.to_owned() }.into()
+    ServiceError::Argument {
+        argument,
+        problem: problem.to_owned(),
+    }
+    .into()
 }
 
 /// An error on its way out.
@@ -251,7 +279,11 @@ impl IntoResponse for HttpError {
 }
 
 fn error(status: StatusCode, code: Code, message: &str) -> Response {
-    (status, Json(json!({"error": {"code": code.as_str(), "message": message}}))).into_response()
+    (
+        status,
+        Json(json!({"error": {"code": code.as_str(), "message": message}})),
+    )
+        .into_response()
 }
 
 fn status(code: Code) -> StatusCode {

@@ -81,14 +81,30 @@ impl<P: Pipeline> LocalVariant<P> {
         bundles: BTreeMap<String, BundleDescription>,
         compute: Arc<Compute>,
     ) -> Self {
-        let digests = bundles.iter().map(|(role, bundle)| (role.clone(), bundle.digest.clone()));
+        let digests = bundles
+            .iter()
+            .map(|(role, bundle)| (role.clone(), bundle.digest.clone()));
         let digests = Arc::new(digests.collect());
         let name = pipeline.name().to_owned();
         let summary = Some(pipeline.summary());
-        let variant = VariantDescription { name: name.clone(), weight, bundles, summary };
-        let description =
-            PipelineDescription { pipeline: of.to_owned(), control: name.clone(), variants: vec![variant] };
-        Self { pipeline: Arc::new(pipeline), compute, name: name.into(), bundles: digests, description }
+        let variant = VariantDescription {
+            name: name.clone(),
+            weight,
+            bundles,
+            summary,
+        };
+        let description = PipelineDescription {
+            pipeline: of.to_owned(),
+            control: name.clone(),
+            variants: vec![variant],
+        };
+        Self {
+            pipeline: Arc::new(pipeline),
+            compute,
+            name: name.into(),
+            bundles: digests,
+            description,
+        }
     }
 
     async fn run<T: Send + 'static>(
@@ -101,7 +117,12 @@ impl<P: Pipeline> LocalVariant<P> {
     }
 
     fn served(&self, answer: Answer) -> Served {
-        Served { variant: Arc::clone(&self.name), reason: None, bundles: Arc::clone(&self.bundles), answer }
+        Served {
+            variant: Arc::clone(&self.name),
+            reason: None,
+            bundles: Arc::clone(&self.bundles),
+            answer,
+        }
     }
 }
 
@@ -109,7 +130,10 @@ impl<P: Pipeline> LocalVariant<P> {
 impl<P: Pipeline> Recommender for LocalVariant<P> {
     async fn recommend(&self, request: RecommendRequest, deadline: Instant) -> Result<Served, ServiceError> {
         let k = request.k;
-        match self.run(deadline, move |pipeline| pipeline.recommend(&request)).await {
+        match self
+            .run(deadline, move |pipeline| pipeline.recommend(&request))
+            .await
+        {
             Err(ServiceError::NotDone(NotDone::Late)) => {
                 let mut answer = self.pipeline.popular(k)?;
                 answer.degraded.push(Degradation::Deadline);
@@ -121,16 +145,25 @@ impl<P: Pipeline> Recommender for LocalVariant<P> {
 
     /// Popular items are like nothing, so that a late answer is an error here.
     async fn similar(&self, request: SimilarRequest, deadline: Instant) -> Result<Served, ServiceError> {
-        let answer = self.run(deadline, move |pipeline| pipeline.similar(&request)).await?;
+        let answer = self
+            .run(deadline, move |pipeline| pipeline.similar(&request))
+            .await?;
         Ok(self.served(answer))
     }
 
-    async fn put_user(&self, user: UserId, update: UserUpdate, deadline: Instant) -> Result<(), ServiceError> {
-        self.run(deadline, move |pipeline| pipeline.put_user(user, update)).await
+    async fn put_user(
+        &self,
+        user: UserId,
+        update: UserUpdate,
+        deadline: Instant,
+    ) -> Result<(), ServiceError> {
+        self.run(deadline, move |pipeline| pipeline.put_user(user, update))
+            .await
     }
 
     async fn put_item(&self, item: ItemId, features: RawRow, deadline: Instant) -> Result<(), ServiceError> {
-        self.run(deadline, move |pipeline| pipeline.put_item(item, features)).await
+        self.run(deadline, move |pipeline| pipeline.put_item(item, features))
+            .await
     }
 
     async fn describe(&self, _deadline: Instant) -> Result<PipelineDescription, ServiceError> {

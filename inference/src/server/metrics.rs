@@ -88,19 +88,51 @@ impl Default for Metrics {
             compute: ComputeMetrics::default(),
             ready: Gauge::default(),
         };
-        registry.register("requests", "Requests by method and outcome", metrics.requests.clone());
-        registry.register("request_seconds", "From the whole request to its answer", metrics.seconds.clone());
+        registry.register(
+            "requests",
+            "Requests by method and outcome",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "request_seconds",
+            "From the whole request to its answer",
+            metrics.seconds.clone(),
+        );
         registry.register(
             "answers",
             "Recommendations by the variant that answered and why the user got it",
             metrics.answers.clone(),
         );
-        registry.register("degraded", "Answers that are less than they could be", metrics.degraded.clone());
-        registry.register("stage_seconds", "Time of each stage on its compute thread", metrics.stages.clone());
-        let ComputeMetrics { waiting, refused, expired } = metrics.compute.clone();
-        registry.register("compute_waiting", "Requests that wait for a compute thread", waiting);
-        registry.register("compute_refused", "Requests refused because too many waited", refused);
-        registry.register("compute_expired", "Requests whose deadline passed while they waited", expired);
+        registry.register(
+            "degraded",
+            "Answers that are less than they could be",
+            metrics.degraded.clone(),
+        );
+        registry.register(
+            "stage_seconds",
+            "Time of each stage on its compute thread",
+            metrics.stages.clone(),
+        );
+        let ComputeMetrics {
+            waiting,
+            refused,
+            expired,
+        } = metrics.compute.clone();
+        registry.register(
+            "compute_waiting",
+            "Requests that wait for a compute thread",
+            waiting,
+        );
+        registry.register(
+            "compute_refused",
+            "Requests refused because too many waited",
+            refused,
+        );
+        registry.register(
+            "compute_expired",
+            "Requests whose deadline passed while they waited",
+            expired,
+        );
         registry.register("ready", "1 while requests are accepted", metrics.ready.clone());
         metrics.registry = registry;
         metrics
@@ -120,24 +152,43 @@ impl Metrics {
 
     /// Notes how a request ended.
     pub fn ended<T>(&self, method: Method, took: Duration, outcome: &Result<T, ServiceError>) {
-        let code = outcome.as_ref().map_or_else(|error| error.code().as_str(), |_| "OK");
+        let code = outcome
+            .as_ref()
+            .map_or_else(|error| error.code().as_str(), |_| "OK");
         let method = method.as_str();
         self.requests.get_or_create(&RequestLabels { method, code }).inc();
-        self.seconds.get_or_create(&TimeLabels { method }).observe(took.as_secs_f64());
+        self.seconds
+            .get_or_create(&TimeLabels { method })
+            .observe(took.as_secs_f64());
     }
 
     /// Notes what an answer was made of.
     pub fn answered(&self, served: &Served) {
         let variant = || served.variant.to_string();
         let reason = served.reason.map_or("", |reason| reason.as_str());
-        self.answers.get_or_create(&AnswerLabels { variant: variant(), reason }).inc();
+        self.answers
+            .get_or_create(&AnswerLabels {
+                variant: variant(),
+                reason,
+            })
+            .inc();
         for degradation in &served.answer.degraded {
             let reason = degradation.as_str();
-            self.degraded.get_or_create(&AnswerLabels { variant: variant(), reason }).inc();
+            self.degraded
+                .get_or_create(&AnswerLabels {
+                    variant: variant(),
+                    reason,
+                })
+                .inc();
         }
         for timing in &served.answer.timing {
-            let labels = StageLabels { variant: variant(), stage: timing.stage.as_str() };
-            self.stages.get_or_create(&labels).observe(timing.took.as_secs_f64());
+            let labels = StageLabels {
+                variant: variant(),
+                stage: timing.stage.as_str(),
+            };
+            self.stages
+                .get_or_create(&labels)
+                .observe(timing.took.as_secs_f64());
         }
     }
 

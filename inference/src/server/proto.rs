@@ -33,7 +33,12 @@ const DEGRADATIONS: [Degradation; 5] = [
     Degradation::Deadline,
     Degradation::FallbackToControl,
 ];
-const REASONS: [Reason; 4] = [Reason::Assigned, Reason::NoUnit, Reason::Holdout, Reason::NotInTraffic];
+const REASONS: [Reason; 4] = [
+    Reason::Assigned,
+    Reason::NoUnit,
+    Reason::Holdout,
+    Reason::NotInTraffic,
+];
 
 /// The parts that both kinds of answers share.
 pub struct AnswerParts {
@@ -44,15 +49,26 @@ pub struct AnswerParts {
 
 impl AnswerParts {
     pub fn of(answer: Answer, explain_timing: bool) -> Self {
-        let item = |item: Recommendation| ScoredItem { item: item.item.as_str().to_owned(), score: item.score };
+        let item = |item: Recommendation| ScoredItem {
+            item: item.item.as_str().to_owned(),
+            score: item.score,
+        };
         let stage = |timing: &StageTiming| StageTime {
             stage: timing.stage.as_str().to_owned(),
             microseconds: timing.took.as_micros() as u64,
         };
-        let timing = if explain_timing { answer.timing.iter().map(stage).collect() } else { Vec::new() };
+        let timing = if explain_timing {
+            answer.timing.iter().map(stage).collect()
+        } else {
+            Vec::new()
+        };
         Self {
             items: answer.items.into_iter().map(item).collect(),
-            degraded: answer.degraded.iter().map(|reason| reason.as_str().to_owned()).collect(),
+            degraded: answer
+                .degraded
+                .iter()
+                .map(|reason| reason.as_str().to_owned())
+                .collect(),
             timing,
         }
     }
@@ -61,14 +77,20 @@ impl AnswerParts {
     fn into_answer(self) -> Answer {
         let stage = |time: StageTime| {
             let stage = *STAGES.iter().find(|stage| stage.as_str() == time.stage)?;
-            Some(StageTiming { stage, took: Duration::from_micros(time.microseconds) })
+            Some(StageTiming {
+                stage,
+                took: Duration::from_micros(time.microseconds),
+            })
         };
         let degraded = |name: String| DEGRADATIONS.into_iter().find(|reason| reason.as_str() == name);
         Answer {
             items: self
                 .items
                 .into_iter()
-                .map(|item| Recommendation { item: item.item.into(), score: item.score })
+                .map(|item| Recommendation {
+                    item: item.item.into(),
+                    score: item.score,
+                })
                 .collect(),
             degraded: self.degraded.into_iter().filter_map(degraded).collect(),
             timing: self.timing.into_iter().filter_map(stage).collect(),
@@ -78,24 +100,48 @@ impl AnswerParts {
 
 impl From<RecommendResponse> for Served {
     fn from(response: RecommendResponse) -> Self {
-        let RecommendResponse { variant, reason, bundles, items, degraded, timing, .. } = response;
+        let RecommendResponse {
+            variant,
+            reason,
+            bundles,
+            items,
+            degraded,
+            timing,
+            ..
+        } = response;
         Self {
             variant: variant.into(),
             reason: REASONS.into_iter().find(|known| known.as_str() == reason),
             bundles: Arc::new(bundles),
-            answer: AnswerParts { items, degraded, timing }.into_answer(),
+            answer: AnswerParts {
+                items,
+                degraded,
+                timing,
+            }
+            .into_answer(),
         }
     }
 }
 
 impl From<SimilarResponse> for Served {
     fn from(response: SimilarResponse) -> Self {
-        let SimilarResponse { variant, bundles, items, degraded, timing } = response;
+        let SimilarResponse {
+            variant,
+            bundles,
+            items,
+            degraded,
+            timing,
+        } = response;
         Self {
             variant: variant.into(),
             reason: None,
             bundles: Arc::new(bundles),
-            answer: AnswerParts { items, degraded, timing }.into_answer(),
+            answer: AnswerParts {
+                items,
+                degraded,
+                timing,
+            }
+            .into_answer(),
         }
     }
 }
@@ -108,7 +154,12 @@ pub fn row(features: Features) -> RawRow {
         Some(value::Kind::Text(text)) => RawValue::Text(text),
         Some(value::Kind::Number(number)) => RawValue::Number(number),
     };
-    RawRow(features.into_iter().map(|(column, raw)| (column, value(raw))).collect())
+    RawRow(
+        features
+            .into_iter()
+            .map(|(column, raw)| (column, value(raw)))
+            .collect(),
+    )
 }
 
 pub fn features(row: RawRow) -> Features {
@@ -119,7 +170,10 @@ pub fn features(row: RawRow) -> Features {
             RawValue::Number(number) => Some(value::Kind::Number(number)),
         },
     };
-    row.0.into_iter().map(|(column, raw)| (column, value(raw))).collect()
+    row.0
+        .into_iter()
+        .map(|(column, raw)| (column, value(raw)))
+        .collect()
 }
 
 pub fn user_update(features: Features, history: Option<PurchaseHistory>) -> UserUpdate {
@@ -129,7 +183,10 @@ pub fn user_update(features: Features, history: Option<PurchaseHistory>) -> User
         days_since_last: purchase.days_since_last,
     };
     let history = history.map(|history| history.purchases.into_iter().map(purchase).collect());
-    UserUpdate { features: row(features), history }
+    UserUpdate {
+        features: row(features),
+        history,
+    }
 }
 
 pub fn history(history: Vec<PurchaseUpdate>) -> PurchaseHistory {
@@ -138,26 +195,49 @@ pub fn history(history: Vec<PurchaseUpdate>) -> PurchaseHistory {
         purchases: purchase.purchases,
         days_since_last: purchase.days_since_last,
     };
-    PurchaseHistory { purchases: history.into_iter().map(purchase).collect() }
+    PurchaseHistory {
+        purchases: history.into_iter().map(purchase).collect(),
+    }
 }
 
 impl From<service::PipelineDescription> for GetPipelineResponse {
     fn from(description: service::PipelineDescription) -> Self {
-        let service::PipelineDescription { pipeline, control, variants } = description;
-        Self { pipeline, control, variants: variants.into_iter().map(Into::into).collect() }
+        let service::PipelineDescription {
+            pipeline,
+            control,
+            variants,
+        } = description;
+        Self {
+            pipeline,
+            control,
+            variants: variants.into_iter().map(Into::into).collect(),
+        }
     }
 }
 
 impl From<GetPipelineResponse> for service::PipelineDescription {
     fn from(response: GetPipelineResponse) -> Self {
-        let GetPipelineResponse { pipeline, control, variants } = response;
-        Self { pipeline, control, variants: variants.into_iter().map(Into::into).collect() }
+        let GetPipelineResponse {
+            pipeline,
+            control,
+            variants,
+        } = response;
+        Self {
+            pipeline,
+            control,
+            variants: variants.into_iter().map(Into::into).collect(),
+        }
     }
 }
 
 impl From<service::VariantDescription> for VariantDescription {
     fn from(description: service::VariantDescription) -> Self {
-        let service::VariantDescription { name, weight, bundles, summary } = description;
+        let service::VariantDescription {
+            name,
+            weight,
+            bundles,
+            summary,
+        } = description;
         let bundle = |bundle: service::BundleDescription| BundleDescription {
             reference: bundle.reference,
             version: bundle.version,
@@ -166,7 +246,10 @@ impl From<service::VariantDescription> for VariantDescription {
         Self {
             name,
             weight,
-            bundles: bundles.into_iter().map(|(role, description)| (role, bundle(description))).collect(),
+            bundles: bundles
+                .into_iter()
+                .map(|(role, description)| (role, bundle(description)))
+                .collect(),
             summary: summary.map(|summary| VariantSummary {
                 as_of: summary.as_of,
                 users: summary.users as u64,
@@ -183,7 +266,12 @@ impl From<service::VariantDescription> for VariantDescription {
 
 impl From<VariantDescription> for service::VariantDescription {
     fn from(description: VariantDescription) -> Self {
-        let VariantDescription { name, weight, bundles, summary } = description;
+        let VariantDescription {
+            name,
+            weight,
+            bundles,
+            summary,
+        } = description;
         let bundle = |bundle: BundleDescription| service::BundleDescription {
             reference: bundle.reference,
             version: bundle.version,
@@ -192,7 +280,10 @@ impl From<VariantDescription> for service::VariantDescription {
         Self {
             name,
             weight,
-            bundles: bundles.into_iter().map(|(role, description)| (role, bundle(description))).collect(),
+            bundles: bundles
+                .into_iter()
+                .map(|(role, description)| (role, bundle(description)))
+                .collect(),
             summary: summary.map(|summary| crate::pipeline::VariantSummary {
                 as_of: summary.as_of,
                 users: summary.users as usize,

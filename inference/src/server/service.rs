@@ -24,7 +24,8 @@ pub trait Recommender: Send + Sync + 'static {
     async fn similar(&self, request: SimilarRequest, deadline: Instant) -> Result<Served, ServiceError>;
 
     /// Adds a user or changes one.
-    async fn put_user(&self, user: UserId, update: UserUpdate, deadline: Instant) -> Result<(), ServiceError>;
+    async fn put_user(&self, user: UserId, update: UserUpdate, deadline: Instant)
+    -> Result<(), ServiceError>;
 
     /// Adds an item or changes one.
     async fn put_item(&self, item: ItemId, features: RawRow, deadline: Instant) -> Result<(), ServiceError>;

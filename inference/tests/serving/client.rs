@@ -20,12 +20,18 @@ impl Response {
     /// The code of an error.
     #[track_caller]
     pub fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().expect("an error has a code").to_owned()
+        self.json()["error"]["code"]
+            .as_str()
+            .expect("an error has a code")
+            .to_owned()
     }
 
     #[track_caller]
     pub fn message(&self) -> String {
-        self.json()["error"]["message"].as_str().expect("an error has a message").to_owned()
+        self.json()["error"]["message"]
+            .as_str()
+            .expect("an error has a message")
+            .to_owned()
     }
 }
 
@@ -55,6 +61,13 @@ async fn exchange(address: &str, method: &str, path: &str, length: usize, body: 
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    Response { status, body: body.to_owned() }
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .expect("a status");
+    Response {
+        status,
+        body: body.to_owned(),
+    }
 }

@@ -15,7 +15,11 @@ use crate::stand_in::{Running, one_variant, variant};
 const NOBODY: &str = "127.0.0.1:1";
 
 fn backend(name: &str, weight: u32, recommender: Arc<dyn Recommender>) -> Backend {
-    Backend { name: name.to_owned(), weight, recommender }
+    Backend {
+        name: name.to_owned(),
+        weight,
+        recommender,
+    }
 }
 
 fn local(name: &str, weight: u32) -> Backend {
@@ -24,17 +28,26 @@ fn local(name: &str, weight: u32) -> Backend {
 
 fn remote(name: &str, weight: u32, addresses: &[&str]) -> Backend {
     let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
-    backend(name, weight, Arc::new(RemoteVariant::new(name, &addresses).unwrap()))
+    backend(
+        name,
+        weight,
+        Arc::new(RemoteVariant::new(name, &addresses).unwrap()),
+    )
 }
 
 async fn router(control: &str, backends: Vec<Backend>) -> Running {
-    let front = Front::new(Deadlines { ask: Duration::from_secs(30), put: Duration::from_secs(30) });
+    let front = Front::new(Deadlines {
+        ask: Duration::from_secs(30),
+        put: Duration::from_secs(30),
+    });
     let router = Router::new("demo", "shop", control, backends).unwrap();
     Running::start(front, Arc::new(router)).await
 }
 
 async fn recommend(address: &str, user: &str) -> Value {
-    get(address, &format!("/v1/recommend?user={user}&k=1")).await.json()
+    get(address, &format!("/v1/recommend?user={user}&k=1"))
+        .await
+        .json()
 }
 
 #[tokio::test]
@@ -47,7 +60,9 @@ async fn a_user_stays_with_a_variant_on_every_router_and_weights_share_the_users
         let again = recommend(&second.address, &user.to_string()).await;
         assert_eq!(answer, again);
         assert_eq!(answer["reason"], "Assigned");
-        *users.entry(answer["variant"].as_str().unwrap().to_owned()).or_default() += 1;
+        *users
+            .entry(answer["variant"].as_str().unwrap().to_owned())
+            .or_default() += 1;
     }
     assert!((120..180).contains(&users["dlrm"]), "{users:?}");
 }
@@ -56,12 +71,18 @@ async fn a_user_stays_with_a_variant_on_every_router_and_weights_share_the_users
 async fn without_a_user_the_control_answers_and_says_why() {
     let server = router("forest", vec![local("dlrm", 100), local("forest", 0)]).await;
     let answer = get(&server.address, "/v1/recommend?k=1").await.json();
-    assert_eq!((&answer["variant"], &answer["reason"]), (&json!("forest"), &json!("NoUnit")));
+    assert_eq!(
+        (&answer["variant"], &answer["reason"]),
+        (&json!("forest"), &json!("NoUnit"))
+    );
     assert_eq!(recommend(&server.address, "anna").await["variant"], "dlrm");
     let described = get(&server.address, "/v1/pipeline").await.json();
     assert_eq!(described["control"], "forest");
     assert_eq!(described["variants"][0]["name"], "dlrm");
-    assert_eq!(described["variants"][0]["bundles"]["scorer"]["digest"], "sha256:dlrm");
+    assert_eq!(
+        described["variants"][0]["bundles"]["scorer"]["digest"],
+        "sha256:dlrm"
+    );
 }
 
 #[tokio::test]
@@ -75,7 +96,10 @@ async fn a_variant_that_is_down_is_stood_in_for_by_the_control() {
 
     let put = put(&server.address, "/v1/users/anna", "{}").await;
     assert_eq!(put.status, 503);
-    assert!(put.message().contains("variant forest did not take the change"), "{put:?}");
+    assert!(
+        put.message().contains("variant forest did not take the change"),
+        "{put:?}"
+    );
 }
 
 #[tokio::test]
@@ -83,8 +107,16 @@ async fn when_the_control_is_down_its_own_users_get_an_error_and_similar_items_c
     let server = router("dlrm", vec![remote("dlrm", 1, &[NOBODY]), local("forest", 0)]).await;
     let answer = get(&server.address, "/v1/recommend?user=anna").await;
     assert_eq!((answer.status, &*answer.code()), (503, "UNAVAILABLE"));
-    assert!(answer.message().contains("variant dlrm does not answer at any of [\"127.0.0.1:1\"]"), "{answer:?}");
-    assert_eq!(get(&server.address, "/v1/similar?item=a&k=1").await.json()["items"][0]["item"], "like-a-0");
+    assert!(
+        answer
+            .message()
+            .contains("variant dlrm does not answer at any of [\"127.0.0.1:1\"]"),
+        "{answer:?}"
+    );
+    assert_eq!(
+        get(&server.address, "/v1/similar?item=a&k=1").await.json()["items"][0]["item"],
+        "like-a-0"
+    );
 }
 
 #[tokio::test]
@@ -94,27 +126,48 @@ async fn one_address_of_a_variant_may_be_down_and_changes_go_to_all() {
     let server = router("dlrm", vec![remote("dlrm", 1, &[&here.address, NOBODY])]).await;
     for _ in 0..6 {
         let answer = recommend(&server.address, "anna").await;
-        assert_eq!((&answer["variant"], &answer["degraded"]), (&json!("dlrm"), &json!(["unknown_user"])));
+        assert_eq!(
+            (&answer["variant"], &answer["degraded"]),
+            (&json!("dlrm"), &json!(["unknown_user"]))
+        );
     }
 
     let server = router("dlrm", vec![remote("dlrm", 1, &[&here.address, &there.address])]).await;
-    assert_eq!(put(&server.address, "/v1/users/anna", r#"{"features": {"age": 4}}"#).await.status, 204);
+    assert_eq!(
+        put(&server.address, "/v1/users/anna", r#"{"features": {"age": 4}}"#)
+            .await
+            .status,
+        204
+    );
     for pod in [&here.address, &there.address, &server.address] {
         assert_eq!(recommend(pod, "anna").await["degraded"], json!([]));
     }
     let described = get(&server.address, "/v1/pipeline").await.json();
     assert_eq!(described["variants"][0]["summary"]["limit"], 3);
     let wrong = put(&server.address, "/v1/items/shoe", r#"{"features": {"size": 4}}"#).await;
-    assert_eq!((wrong.status, wrong.message()), (400, "there is no item feature \"size\"; there are [\"colour\"]".to_owned()));
+    assert_eq!(
+        (wrong.status, wrong.message()),
+        (
+            400,
+            "there is no item feature \"size\"; there are [\"colour\"]".to_owned()
+        )
+    );
 }
 
 #[tokio::test]
 async fn a_slow_pod_answers_with_popular_items_before_its_router_gives_up() {
     let (pod, gate) = one_variant().await;
     gate.close();
-    let front = Front::new(Deadlines { ask: Duration::from_secs(1), ..Deadlines::default() });
+    let front = Front::new(Deadlines {
+        ask: Duration::from_secs(1),
+        ..Deadlines::default()
+    });
     let backends = vec![remote("dlrm", 1, &[&pod.address])];
-    let server = Running::start(front, Arc::new(Router::new("demo", "shop", "dlrm", backends).unwrap())).await;
+    let server = Running::start(
+        front,
+        Arc::new(Router::new("demo", "shop", "dlrm", backends).unwrap()),
+    )
+    .await;
     let answer = recommend(&server.address, "anna").await;
     assert_eq!(answer["degraded"], json!(["deadline"]), "{answer}");
     gate.open();
@@ -122,8 +175,19 @@ async fn a_slow_pod_answers_with_popular_items_before_its_router_gives_up() {
 
 #[tokio::test]
 async fn routers_that_decide_nothing_are_refused() {
-    let refused = |control: &str, backends| Router::new("demo", "shop", control, backends).err().unwrap().to_string();
+    let refused = |control: &str, backends| {
+        Router::new("demo", "shop", control, backends)
+            .err()
+            .unwrap()
+            .to_string()
+    };
     assert!(refused("gbt", vec![local("dlrm", 1)]).contains("\"gbt\" is none of the variants [\"dlrm\"]"));
     assert!(refused("dlrm", vec![local("dlrm", 0)]).contains("no arm of [\"dlrm\"] has a weight above 0"));
-    assert!(RemoteVariant::new("dlrm", &[]).err().unwrap().to_string().contains("variant dlrm has no address"));
+    assert!(
+        RemoteVariant::new("dlrm", &[])
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("variant dlrm has no address")
+    );
 }

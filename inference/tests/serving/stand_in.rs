@@ -56,18 +56,29 @@ impl Gate {
 
     fn pass(&self) {
         self.arrived.fetch_add(1, Ordering::SeqCst);
-        drop(self.opened.wait_while(self.closed.lock().unwrap(), |closed| *closed).unwrap());
+        drop(
+            self.opened
+                .wait_while(self.closed.lock().unwrap(), |closed| *closed)
+                .unwrap(),
+        );
     }
 }
 
 fn count(k: Option<usize>) -> Result<usize, RequestError> {
     let k = k.unwrap_or(3);
-    if (1..=MOST).contains(&k) { Ok(k) } else { Err(RequestError::Count { k, most: MOST }) }
+    if (1..=MOST).contains(&k) {
+        Ok(k)
+    } else {
+        Err(RequestError::Count { k, most: MOST })
+    }
 }
 
 fn items(prefix: &str, k: usize) -> Vec<Recommendation> {
     (0..k)
-        .map(|rank| Recommendation { item: format!("{prefix}-{rank}").into(), score: 0.9 / (rank as f32 + 1.0) })
+        .map(|rank| Recommendation {
+            item: format!("{prefix}-{rank}").into(),
+            score: 0.9 / (rank as f32 + 1.0),
+        })
         .collect()
 }
 
@@ -78,8 +89,15 @@ impl Pipeline for StandIn {
         let known = self.users.lock().unwrap().contains(request.user.as_str());
         Ok(Answer {
             items: items(&format!("for-{}", request.user), k),
-            degraded: if known { Vec::new() } else { vec![Degradation::UnknownUser] },
-            timing: vec![StageTiming { stage: Stage::Scoring, took: Duration::from_micros(250) }],
+            degraded: if known {
+                Vec::new()
+            } else {
+                vec![Degradation::UnknownUser]
+            },
+            timing: vec![StageTiming {
+                stage: Stage::Scoring,
+                took: Duration::from_micros(250),
+            }],
         })
     }
 
@@ -90,10 +108,14 @@ impl Pipeline for StandIn {
             SimilarTo::Item(item) if item.as_str() == "nowhere" => {
                 Err(RequestError::UnknownItem { item: item.clone() })
             }
-            SimilarTo::Item(item) => Ok(Answer { items: items(&format!("like-{item}"), k), ..Answer::default() }),
-            SimilarTo::Text(_) => {
-                Err(RequestError::NotServed { what: "neighbours of a text", missing: "a text encoder" })
-            }
+            SimilarTo::Item(item) => Ok(Answer {
+                items: items(&format!("like-{item}"), k),
+                ..Answer::default()
+            }),
+            SimilarTo::Text(_) => Err(RequestError::NotServed {
+                what: "neighbours of a text",
+                missing: "a text encoder",
+            }),
         }
     }
 
@@ -114,7 +136,10 @@ impl Pipeline for StandIn {
     }
 
     fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {
-        Ok(Answer { items: items("popular", count(k)?), ..Answer::default() })
+        Ok(Answer {
+            items: items("popular", count(k)?),
+            ..Answer::default()
+        })
     }
 
     fn name(&self) -> &str {
@@ -138,9 +163,18 @@ impl Pipeline for StandIn {
 /// A variant on one compute thread with a queue of `queue`, and what holds its answers back.
 pub fn variant(name: &str, queue: usize, front: Option<&Front>) -> (Arc<dyn Recommender>, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
-    let stand_in = StandIn { name: name.to_owned(), users: Mutex::default(), gate: Arc::clone(&gate) };
-    let settings = ComputeSettings { threads: NonZeroUsize::MIN, queue };
-    let metrics = front.map(|front| front.metrics().compute().clone()).unwrap_or_default();
+    let stand_in = StandIn {
+        name: name.to_owned(),
+        users: Mutex::default(),
+        gate: Arc::clone(&gate),
+    };
+    let settings = ComputeSettings {
+        threads: NonZeroUsize::MIN,
+        queue,
+    };
+    let metrics = front
+        .map(|front| front.metrics().compute().clone())
+        .unwrap_or_default();
     let compute = Arc::new(Compute::start(&settings, metrics).unwrap());
     let bundle = BundleDescription {
         reference: "scorer@stable".to_owned(),
@@ -148,7 +182,10 @@ pub fn variant(name: &str, queue: usize, front: Option<&Front>) -> (Arc<dyn Reco
         digest: format!("sha256:{name}"),
     };
     let bundles = BTreeMap::from([("scorer".to_owned(), bundle)]);
-    (Arc::new(LocalVariant::new("shop", stand_in, 1, bundles, compute)), gate)
+    (
+        Arc::new(LocalVariant::new("shop", stand_in, 1, bundles, compute)),
+        gate,
+    )
 }
 
 /// A server that was started.
@@ -171,11 +208,17 @@ impl Running {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        Self { address, stop: Some(stop), serving: tokio::spawn(server.serve(drain, shutdown)) }
+        Self {
+            address,
+            stop: Some(stop),
+            serving: tokio::spawn(server.serve(drain, shutdown)),
+        }
     }
 
     pub async fn grpc(&self) -> RecommenderClient<Channel> {
-        RecommenderClient::connect(format!("http://{}", self.address)).await.unwrap()
+        RecommenderClient::connect(format!("http://{}", self.address))
+            .await
+            .unwrap()
     }
 
     /// Asks the server to stop.
@@ -195,7 +238,10 @@ pub async fn one_variant() -> (Running, Arc<Gate>) {
 }
 
 pub async fn one_variant_within(ask: Duration, queue: usize) -> (Running, Arc<Gate>) {
-    let front = Front::new(Deadlines { ask, ..Deadlines::default() });
+    let front = Front::new(Deadlines {
+        ask,
+        ..Deadlines::default()
+    });
     let (variant, gate) = variant("dlrm", queue, Some(&front));
     (Running::start(front, variant).await, gate)
 }

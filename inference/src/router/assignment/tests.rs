@@ -7,12 +7,17 @@ fn arms(weights: &[u32]) -> Vec<Arm> {
     weights
         .iter()
         .enumerate()
-        .map(|(arm, weight)| Arm { name: format!("arm-{arm}"), weight: *weight })
+        .map(|(arm, weight)| Arm {
+            name: format!("arm-{arm}"),
+            weight: *weight,
+        })
         .collect()
 }
 
 fn owned(allocation: &Allocation, arm: usize) -> usize {
-    (0..BUCKETS).filter(|bucket| allocation.arm(*bucket) == arm).count()
+    (0..BUCKETS)
+        .filter(|bucket| allocation.arm(*bucket) == arm)
+        .count()
 }
 
 fn expect(assignment: &Assignment, unit: &str, expected: &Value) {
@@ -46,8 +51,13 @@ fn the_worked_case_comes_out_as_written() {
         assert_eq!(owned(&all.allocation, arm) as u64, count.as_u64().unwrap());
     }
 
-    let first = all.clone().with_traffic(config["trafficBuckets"].as_u64().unwrap() as u16).unwrap();
-    let second = all.with_traffic(input["secondTrafficBuckets"].as_u64().unwrap() as u16).unwrap();
+    let first = all
+        .clone()
+        .with_traffic(config["trafficBuckets"].as_u64().unwrap() as u16)
+        .unwrap();
+    let second = all
+        .with_traffic(input["secondTrafficBuckets"].as_u64().unwrap() as u16)
+        .unwrap();
     let units = input["units"].as_array().unwrap();
     for (assignment, expected) in [(first, &expected["first"]), (second, &expected["second"])] {
         for (unit, expected) in units.iter().zip(expected.as_array().unwrap()) {
@@ -59,7 +69,9 @@ fn the_worked_case_comes_out_as_written() {
         |index: usize| -> Vec<u32> { serde_json::from_value(input["remap"][index].clone()).unwrap() };
     let before = Allocation::new(&weights(0)).unwrap();
     let after = before.reallocate(&weights(1)).unwrap();
-    let moved = (0..BUCKETS).filter(|bucket| before.arm(*bucket) != after.arm(*bucket)).count();
+    let moved = (0..BUCKETS)
+        .filter(|bucket| before.arm(*bucket) != after.arm(*bucket))
+        .count();
     assert_eq!(moved as u64, expected["moved"].as_u64().unwrap());
     let names = input["remapArms"].as_array().unwrap();
     let ranges: Vec<Value> = after
@@ -76,20 +88,35 @@ fn configurations_that_decide_nothing_are_refused() {
         let error = result.unwrap_err().to_string();
         assert!(error.contains(message), "{error:?} does not say {message:?}");
     };
-    refused(Assignment::new("shop/feed", &arms(&[0, 0])), "[\"arm-0\", \"arm-1\"] has a weight above 0");
+    refused(
+        Assignment::new("shop/feed", &arms(&[0, 0])),
+        "[\"arm-0\", \"arm-1\"] has a weight above 0",
+    );
     refused(Assignment::new("shop/feed", &[]), "weight above 0");
     refused(Assignment::new("a|b", &arms(&[1])), "\"a|b\" is not 1 to 128");
     refused(Assignment::new("", &arms(&[1])), "\"\" is not 1 to 128");
     refused(Assignment::new("s", &arms(&[1; 300])), "there are 300 arms");
-    refused(Assignment::new("s", &arms(&[1])).unwrap().with_traffic(10_001), "give 0 to 10000");
+    refused(
+        Assignment::new("s", &arms(&[1])).unwrap().with_traffic(10_001),
+        "give 0 to 10000",
+    );
 }
 
 #[test]
 fn a_user_who_is_held_out_gets_the_control_and_is_not_enrolled() {
-    let holdout = Holdout { salt: "shop/holdout".to_owned(), buckets: BUCKETS };
-    let assignment = Assignment::new("shop/feed", &arms(&[0, 1])).unwrap().with_holdout(holdout).unwrap();
+    let holdout = Holdout {
+        salt: "shop/holdout".to_owned(),
+        buckets: BUCKETS,
+    };
+    let assignment = Assignment::new("shop/feed", &arms(&[0, 1]))
+        .unwrap()
+        .with_holdout(holdout)
+        .unwrap();
     let assigned = assignment.assign("alice");
-    assert_eq!((assigned.arm, assigned.reason, assigned.enrolled()), (0, Reason::Holdout, false));
+    assert_eq!(
+        (assigned.arm, assigned.reason, assigned.enrolled()),
+        (0, Reason::Holdout, false)
+    );
 }
 
 fn weights() -> impl Strategy<Value = Vec<u32>> {

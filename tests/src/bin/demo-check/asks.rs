@@ -135,12 +135,18 @@ async fn refused(address: &str) -> anyhow::Result<String> {
 
 async fn over_grpc(address: &str) -> anyhow::Result<String> {
     let mut client = grpc::connect(address).await?;
-    let http = http::get(address, &format!("/v1/recommend?user={USER}&k={K}")).await?.json()?;
+    let http = http::get(address, &format!("/v1/recommend?user={USER}&k={K}"))
+        .await?
+        .json()?;
     let recommended = grpc::recommend(&mut client, USER, K as u32, &http).await?;
-    let http = http::get(address, &format!("/v1/similar?item={ITEM}&k={K}")).await?.json()?;
+    let http = http::get(address, &format!("/v1/similar?item={ITEM}&k={K}"))
+        .await?
+        .json()?;
     let similar = grpc::similar(&mut client, ITEM, K as u32, &http).await?;
     let refused = grpc::refused(&mut client, USER).await?;
-    Ok(format!("{recommended}; {similar} like {ITEM}; refused: {refused}"))
+    Ok(format!(
+        "{recommended}; {similar} like {ITEM}; refused: {refused}"
+    ))
 }
 
 async fn pipeline(address: &str) -> anyhow::Result<String> {
