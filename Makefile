@@ -104,7 +104,7 @@ fmt: ## Format the code
 
 .PHONY: generate
 generate: setup ## Write anew what is generated and committed (a test compares it)
-	GONDOLA_GENERATE=1 cargo test --release -p gondola-crds generated
+	cargo run --release -p gondola-crds --bin generate-crds
 
 .PHONY: bench
 bench: setup ## Speed of each stage and of the whole, in process and over gRPC

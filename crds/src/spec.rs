@@ -1,5 +1,10 @@
 //! What a platform team asks for.
 
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema derives a private copy of a struct, at the place of the public one"
+)]
+
 use std::fmt;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;

@@ -1,5 +1,10 @@
 //! What the operator found.
 
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema derives a private copy of a struct, at the place of the public one"
+)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use schemars::JsonSchema;

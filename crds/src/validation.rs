@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::spec::{BundleRef, RecommenderPipeline, RecommenderPipelineSpec};
+use crate::spec::{
+    Artifacts, BundleRef, Filters, RecommenderPipeline, RecommenderPipelineSpec, Retrieval, Search, Variant,
+};
 
 /// Why a manifest can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,63 +80,27 @@ impl RecommenderPipelineSpec {
     /// Every rule that this spec breaks, in the order of its fields.
     pub fn violations(&self) -> Vec<Violation> {
         let mut violations = Violations::default();
-        self.check_bundles(&mut violations);
-        self.check_numbers(&mut violations);
-        self.check_variants(&mut violations);
+        violations.artifacts(&self.artifacts);
+        violations.bundle("spec.features.bundle", &self.features.bundle);
+        if let Some(online) = &self.features.online {
+            violations.length("spec.features.online.redis.url", &online.redis.url, 1024);
+        }
+        violations.retrieval("spec.retrieval", &self.retrieval);
+        if let Some(similarity) = &self.similarity {
+            violations.bundle("spec.similarity.bundle", &similarity.bundle);
+            violations.search("spec.similarity.search", similarity.search.as_ref());
+        }
+        violations.filters(self.filters.as_ref());
+        let limit = self.ordering.as_ref().map(|ordering| ordering.limit);
+        violations.range("spec.ordering.limit", limit, 1, 10_000);
+        violations.variants(&self.variants);
+        self.check_control(&mut violations);
+        let routers = self.router.as_ref().and_then(|router| router.replicas);
+        violations.range("spec.router.replicas", routers, 1, 100);
         violations.0
     }
 
-    fn check_bundles(&self, violations: &mut Violations) {
-        violations.bundle("spec.features.bundle", &self.features.bundle);
-        violations.bundle("spec.retrieval.bundle", &self.retrieval.bundle);
-        if let Some(similarity) = &self.similarity {
-            violations.bundle("spec.similarity.bundle", &similarity.bundle);
-        }
-        for variant in &self.variants {
-            violations.bundle(
-                &format!("spec.variants[{}].scorer", variant.name),
-                &variant.scorer,
-            );
-            if let Some(retrieval) = &variant.retrieval {
-                violations.bundle(
-                    &format!("spec.variants[{}].retrieval.bundle", variant.name),
-                    &retrieval.bundle,
-                );
-            }
-        }
-    }
-
-    fn check_numbers(&self, violations: &mut Violations) {
-        violations.count("spec.retrieval.candidates", self.retrieval.candidates);
-        violations.count(
-            "spec.ordering.limit",
-            self.ordering.as_ref().map(|ordering| ordering.limit),
-        );
-        let sources = self.retrieval.sources.iter();
-        for (name, quota) in
-            sources.flat_map(|s| [("boughtBefore", &s.bought_before), ("popular", &s.popular)])
-        {
-            let field = format!("spec.retrieval.sources.{name}.candidates");
-            violations.count(&field, quota.as_ref().map(|quota| quota.candidates));
-        }
-    }
-
-    fn check_variants(&self, violations: &mut Violations) {
-        if !self.variants.iter().any(|variant| variant.weight > 0) {
-            let problem =
-                "no variant has a weight above 0, so nobody would be served; give one variant a weight";
-            violations.add("spec.variants", problem);
-        }
-        let mut seen = HashSet::new();
-        for variant in &self.variants {
-            if !seen.insert(&variant.name) {
-                let problem = format!(
-                    "two variants are called {:?}; give each its own name",
-                    variant.name
-                );
-                violations.add("spec.variants", problem);
-            }
-        }
+    fn check_control(&self, violations: &mut Violations) {
         if let Some(experiment) = &self.experiment
             && self.control().is_none()
         {
@@ -148,17 +114,107 @@ impl RecommenderPipelineSpec {
 #[derive(Default)]
 struct Violations(Vec<Violation>);
 
+/// One check for each part of the spec. Bounds are those of the schema, and a test holds both together.
 impl Violations {
-    fn add(&mut self, field: &str, problem: impl Into<String>) {
-        self.0.push(Violation {
-            field: field.to_owned(),
-            problem: problem.into(),
-        });
+    fn artifacts(&mut self, artifacts: &Artifacts) {
+        self.length("spec.artifacts.url", &artifacts.url, 1024);
+        if let Some(credentials) = &artifacts.credentials {
+            self.length(
+                "spec.artifacts.credentials.secretRef.name",
+                &credentials.secret_ref.name,
+                253,
+            );
+        }
+        if let Some(interval) = artifacts
+            .poll_interval
+            .as_deref()
+            .filter(|interval| !is_duration(interval))
+        {
+            let problem = format!("{interval:?} is no length of time; write for example 30s, 1m or 1h30m");
+            self.add("spec.artifacts.pollInterval", problem);
+        }
+    }
+
+    fn retrieval(&mut self, field: &str, retrieval: &Retrieval) {
+        self.bundle(&format!("{field}.bundle"), &retrieval.bundle);
+        self.range(&format!("{field}.candidates"), retrieval.candidates, 1, 10_000);
+        self.search(&format!("{field}.search"), retrieval.search.as_ref());
+        let Some(sources) = &retrieval.sources else {
+            return;
+        };
+        for (name, quota) in [
+            ("boughtBefore", &sources.bought_before),
+            ("popular", &sources.popular),
+        ] {
+            let candidates = quota.as_ref().map(|quota| quota.candidates);
+            self.range(
+                &format!("{field}.sources.{name}.candidates"),
+                candidates,
+                1,
+                10_000,
+            );
+        }
+    }
+
+    fn search(&mut self, field: &str, search: Option<&Search>) {
+        if let Some(search) = search {
+            self.range(&format!("{field}.nprobe"), search.nprobe, 1, 65_536);
+            self.range(&format!("{field}.efSearch"), search.ef_search, 1, 65_536);
+        }
+    }
+
+    fn filters(&mut self, filters: Option<&Filters>) {
+        let blocked = filters.map_or(&[][..], |filters| &filters.blocked_items);
+        if blocked.len() > 1000 {
+            let problem = format!("{} items are blocked; block at most 1000", blocked.len());
+            self.add("spec.filters.blockedItems", problem);
+        }
+        for item in blocked {
+            self.length("spec.filters.blockedItems", item, 256);
+        }
+    }
+
+    fn variants(&mut self, variants: &[Variant]) {
+        if !(1..=16).contains(&variants.len()) {
+            let problem = format!("there are {} variants; give from 1 to 16", variants.len());
+            self.add("spec.variants", problem);
+        }
+        if !variants.iter().any(|variant| variant.weight > 0) {
+            let problem =
+                "no variant has a weight above 0, so nobody would be served; give one variant a weight";
+            self.add("spec.variants", problem);
+        }
+        let mut seen = HashSet::new();
+        for variant in variants {
+            if !seen.insert(&variant.name) {
+                let problem = format!(
+                    "two variants are called {:?}; give each its own name",
+                    variant.name
+                );
+                self.add("spec.variants", problem);
+            }
+            self.variant(&format!("spec.variants[{}]", variant.name), variant);
+        }
+    }
+
+    fn variant(&mut self, field: &str, variant: &Variant) {
+        if !is_variant_name(&variant.name) {
+            let problem = format!(
+                "{:?} can't be part of a Deployment's name; use at most 32 lower-case letters, digits and '-', beginning with a letter and ending with a letter or digit",
+                variant.name
+            );
+            self.add(&format!("{field}.name"), problem);
+        }
+        self.bundle(&format!("{field}.scorer"), &variant.scorer);
+        self.range(&format!("{field}.weight"), Some(variant.weight), 0, 1_000_000);
+        self.range(&format!("{field}.replicas"), variant.replicas, 0, 1000);
+        if let Some(retrieval) = &variant.retrieval {
+            self.retrieval(&format!("{field}.retrieval"), retrieval);
+        }
     }
 
     fn bundle(&mut self, field: &str, bundle: &BundleRef) {
-        let parts = bundle.0.split_once(['@', '/']);
-        if parts.is_none_or(|(name, rest)| name.is_empty() || rest.is_empty() || rest.contains(['@', '/'])) {
+        if !is_bundle(&bundle.0) {
             let problem = format!(
                 "{:?} names no bundle; write name@channel or name/version",
                 bundle.0
@@ -167,15 +223,84 @@ impl Violations {
         }
     }
 
-    fn count(&mut self, field: &str, count: Option<u32>) {
-        if let Some(count) = count.filter(|count| !(1..=10_000).contains(count)) {
-            self.add(field, format!("{count} is not from 1 to 10000"));
+    fn length(&mut self, field: &str, text: &str, most: usize) {
+        match text.chars().count() {
+            0 => self.add(
+                field,
+                "is empty; write what it names, or leave the field out if it may be",
+            ),
+            length if length > most => {
+                self.add(
+                    field,
+                    format!("has {length} characters; at most {most} are allowed"),
+                );
+            }
+            _ => {}
         }
     }
+
+    fn range(&mut self, field: &str, number: Option<impl Into<i64>>, least: i64, most: i64) {
+        if let Some(number) = number
+            .map(Into::into)
+            .filter(|number| !(least..=most).contains(number))
+        {
+            self.add(field, format!("{number} is not from {least} to {most}"));
+        }
+    }
+
+    fn add(&mut self, field: &str, problem: impl Into<String>) {
+        self.0.push(Violation {
+            field: field.to_owned(),
+            problem: problem.into(),
+        });
+    }
+}
+
+fn is_bundle(text: &str) -> bool {
+    let Some(at) = text.find(['@', '/']) else {
+        return false;
+    };
+    let (name, target) = (&text[..at], &text[at + 1..]);
+    let in_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    let in_target = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    is_made_of(name, 63, in_name) && is_made_of(target, 128, in_target)
+}
+
+/// Whether a text has allowed bytes alone, and letters or digits at both ends.
+fn is_made_of(text: &str, most: usize, allowed: impl Fn(u8) -> bool) -> bool {
+    let bytes = text.as_bytes();
+    let ends = [bytes.first(), bytes.last()];
+    bytes.len() <= most
+        && bytes.iter().all(|&byte| allowed(byte))
+        && ends.iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
+}
+
+fn is_variant_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    is_made_of(text, 32, allowed) && text.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+/// Numbers of at most six digits, each with its unit.
+fn is_duration(text: &str) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let unit = &rest[digits..];
+        let after = ["ms", "s", "m", "h"]
+            .iter()
+            .find_map(|name| unit.strip_prefix(name));
+        match after {
+            Some(after) if (1..=6).contains(&digits) => rest = after,
+            _ => return false,
+        }
+    }
+    (1..=32).contains(&text.len())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     const GOOD: &str = "\
@@ -230,7 +355,140 @@ spec:
             "  experiment: {control: rf}\n  variants:",
             "\"rf\" names no variant; use one of",
         );
+        check(
+            "name: forest",
+            "name: Forest",
+            "spec.variants[Forest].name: \"Forest\" can't be part of a Deployment's name",
+        );
+        check(
+            "url: 's3://models/grocery'",
+            "url: ''",
+            "spec.artifacts.url: is empty",
+        );
+        check(
+            "grocery'}",
+            "grocery', pollInterval: 5}",
+            "spec.artifacts.pollInterval: \"5\" is no length of time; write for example 30s",
+        );
+        check(
+            "  variants:",
+            "  router: {replicas: 0}\n  variants:",
+            "spec.router.replicas: 0 is not from 1 to 100",
+        );
         check("  variants:", "  varients: []\n  variants:", "varients");
         check("spec:", "spec: [", "no RecommenderPipeline");
+    }
+
+    #[test]
+    fn bundles_names_and_times_have_their_form() {
+        for good in ["a@b", "two-tower@stable", "item.text/2026-11-24_1", "a/3F9a"] {
+            assert!(is_bundle(good), "{good:?} was refused");
+        }
+        for bad in [
+            "", "a", "@b", "a@", "A@b", "a@b@c", "a/b/c", "../a@b", "a/..", "-a@b", "a@b-", "a b@c", "ä@b",
+        ] {
+            assert!(!is_bundle(bad), "{bad:?} was taken");
+        }
+        for (good, bad) in [
+            ("1m", ""),
+            ("30s", "30"),
+            ("1h30m", "1d"),
+            ("250ms", "m"),
+            ("999999s", "1000000s"),
+        ] {
+            assert!(is_duration(good), "{good:?} was refused");
+            assert!(!is_duration(bad), "{bad:?} was taken");
+        }
+        for (good, bad) in [
+            ("a", ""),
+            ("dlrm-2", "2-dlrm"),
+            ("forest", "forest-"),
+            ("rf", "RF"),
+        ] {
+            assert!(is_variant_name(good), "{good:?} was refused");
+            assert!(!is_variant_name(bad), "{bad:?} was taken");
+        }
+    }
+
+    /// A spec with every field that has a bound.
+    const FULL: &str = "\
+artifacts: {url: 's3://models/grocery', credentials: {secretRef: {name: models-s3}}, pollInterval: 1m}
+features: {bundle: features@stable, online: {redis: {url: 'redis://redis:6379'}}}
+retrieval: &retrieval
+  bundle: two-tower@stable
+  candidates: 200
+  search: {nprobe: 16, efSearch: 64}
+  sources: {boughtBefore: {candidates: 100}, popular: {candidates: 20}}
+similarity: {bundle: item-text@stable, search: {nprobe: 16, efSearch: 64}}
+filters: {alreadyBought: Remove, blockedItems: ['42']}
+ordering: {limit: 12}
+variants:
+- {name: dlrm, scorer: dlrm@stable, weight: 50, replicas: 2, retrieval: *retrieval}
+experiment: {control: dlrm}
+router: {replicas: 2}
+";
+
+    #[test]
+    fn every_bound_of_the_schema_is_checked_here_too() {
+        let full: Value = serde_saphyr::from_str(FULL).unwrap();
+        let spec: RecommenderPipelineSpec = serde_json::from_value(full.clone()).unwrap();
+        assert_eq!(spec.violations(), []);
+        let crd = <RecommenderPipeline as kube::CustomResourceExt>::crd();
+        let schema = serde_json::to_value(crd).unwrap();
+        let schema = schema
+            .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
+            .unwrap();
+        let mut bounds = Vec::new();
+        bounds_below(schema, &full, String::new(), &mut bounds);
+        assert!(bounds.len() > 50, "only {} bounds were found", bounds.len());
+        for (pointer, bound, beyond) in bounds {
+            let mut changed = full.clone();
+            *changed.pointer_mut(&pointer).unwrap() = beyond;
+            // What the types can't hold is refused before there is a spec.
+            if let Ok(spec) = serde_json::from_value::<RecommenderPipelineSpec>(changed) {
+                assert_ne!(spec.violations(), [], "{bound} of {pointer} isn't checked");
+            }
+        }
+    }
+
+    /// Adds every bound at and below a value, with a value that is beyond it.
+    fn bounds_below(
+        schema: &Value,
+        value: &Value,
+        at: String,
+        bounds: &mut Vec<(String, &'static str, Value)>,
+    ) {
+        let number = |bound: &str| schema[bound].as_f64().map(|number| number as i64);
+        let mut add = |bound, beyond: Value| bounds.push((at.clone(), bound, beyond));
+        if let Some(most) = number("maxLength") {
+            add("maxLength", "a".repeat(most as usize + 1).into());
+        }
+        if number("minLength").is_some_and(|least| least > 0) {
+            add("minLength", "".into());
+        }
+        if schema["pattern"].is_string() {
+            add("pattern", "!".into());
+        }
+        if let Some(most) = number("maximum") {
+            add("maximum", (most + 1).into());
+        }
+        if let Some(least) = number("minimum") {
+            add("minimum", (least - 1).into());
+        }
+        if let Some(most) = number("maxItems") {
+            add("maxItems", vec![value[0].clone(); most as usize + 1].into());
+        }
+        if number("minItems").is_some_and(|least| least > 0) {
+            add("minItems", Value::Array(Vec::new()));
+        }
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    bounds_below(&schema["properties"][name], value, format!("{at}/{name}"), bounds);
+                }
+            }
+            Value::Array(items) => bounds_below(&schema["items"], &items[0], format!("{at}/0"), bounds),
+            _ => {}
+        }
     }
 }

@@ -1,5 +1,10 @@
-//! Prints the custom resource definition: `generate-crds > crds/recommenderpipelines.yaml`.
+//! Writes the custom resource definition anew, for `make generate`.
 
-fn main() {
-    print!("{}", gondola_crds::crd_yaml());
+use std::path::Path;
+
+fn main() -> std::io::Result<()> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("recommenderpipelines.yaml");
+    std::fs::write(&file, gondola_crds::crd_yaml())?;
+    println!("wrote {}", file.display());
+    Ok(())
 }
