@@ -39,7 +39,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 pub enum FetchError {
     /// The file isn't in the store.
     #[error(
-        "{bundle}: {file} is in the manifest, but not at {location} in {store}; publish the bundle again"
+        "{bundle}: {file} is in the manifest, but not at {location} in {store}; delete that version from the store and publish it again"
     )]
     Missing {
         /// The bundle.
@@ -53,7 +53,7 @@ pub enum FetchError {
     },
     /// The file has another size.
     #[error(
-        "{bundle}: {file} has {found} bytes in {store}, but {expected} in the manifest; publish the bundle again"
+        "{bundle}: {file} has {found} bytes in {store}, but {expected} in the manifest; delete that version from the store and publish it again"
     )]
     WrongSize {
         /// The bundle.
@@ -69,7 +69,7 @@ pub enum FetchError {
     },
     /// The file has other content.
     #[error(
-        "{bundle}: {file} has {found} in {store}, but {expected} in the manifest; publish the bundle again"
+        "{bundle}: {file} has {found} in {store}, but {expected} in the manifest; delete that version from the store and publish it again"
     )]
     WrongDigest {
         /// The bundle.

@@ -116,7 +116,7 @@ pub enum ResolveError {
     },
     /// The manifest was changed after the channel was pointed at it.
     #[error(
-        "{reference} points to manifest {expected}, but version {version} in {store} has {found}; it was changed after it was published, so publish it again"
+        "{reference} points to manifest {expected}, but version {version} in {store} has {found}; it was changed after it was published; delete that version, publish it again and set the channel"
     )]
     Altered {
         /// What was asked for.
@@ -142,7 +142,9 @@ pub enum ResolveError {
         source: ManifestError,
     },
     /// The manifest is another bundle's.
-    #[error("{reference}: the manifest that lies there is that of {found}; publish the bundle again")]
+    #[error(
+        "{reference}: the manifest that lies there is that of {found}; delete that version from the store and publish it again"
+    )]
     Misplaced {
         /// What was asked for.
         reference: Reference,
@@ -474,7 +476,7 @@ mod tests {
             assert_eq!(
                 refusal(&store, "dlrm@stable").await,
                 format!(
-                    "dlrm@stable points to manifest {}, but version {version} in {store} has {}; it was changed after it was published, so publish it again",
+                    "dlrm@stable points to manifest {}, but version {version} in {store} has {}; it was changed after it was published; delete that version, publish it again and set the channel",
                     published.digest,
                     Digest::of(&altered)
                 )
@@ -506,7 +508,7 @@ mod tests {
             assert_eq!(
                 refusal(&store, "forest/v1").await,
                 format!(
-                    "forest/v1: the manifest that lies there is that of dlrm/{version}; publish the bundle again"
+                    "forest/v1: the manifest that lies there is that of dlrm/{version}; delete that version from the store and publish it again"
                 )
             );
         }

@@ -40,6 +40,14 @@ pub enum StoreError {
         /// What this program was built with.
         built_in: Vec<&'static str>,
     },
+    /// A `file://` URL that isn't absolute: what stands where a folder should begin is taken for another machine.
+    #[error(
+        "the store {url} names no folder of this machine; write an absolute path after file://, as in file:///var/lib/gondola/store"
+    )]
+    NotFolder {
+        /// What was given.
+        url: String,
+    },
     /// The folder of a `file://` store can't be made.
     #[error("the folder of the store {url} can't be created")]
     Create {
@@ -110,11 +118,13 @@ impl Store {
             url: url.to_owned(),
             source,
         })?;
-        if parsed.scheme() == "file"
-            && let Ok(folder) = parsed.to_file_path()
-        {
+        let url = &without_secrets(&parsed);
+        if parsed.scheme() == "file" {
+            let folder = parsed
+                .to_file_path()
+                .map_err(|()| StoreError::NotFolder { url: url.clone() })?;
             std::fs::create_dir_all(folder).map_err(|source| StoreError::Create {
-                url: url.to_owned(),
+                url: url.clone(),
                 source,
             })?;
         }
@@ -339,6 +349,17 @@ fn is_unknown_scheme(error: &object_store::Error) -> bool {
     }
 }
 
+/// The URL for messages and logs: secrets may stand in its user information and in its query.
+fn without_secrets(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Both fail only for URLs that can't have user information.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_query(None);
+    shown.set_fragment(None);
+    shown.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,5 +402,26 @@ mod tests {
                 &format!("this program has no store for s3://b/store; it was built with {built_in}"),
             );
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_absolute_is_refused_with_the_way_out() {
+        refuses(
+            "file://.demo/store",
+            "the store file://.demo/store names no folder of this machine; write an absolute path after file://, as in file:///var/lib/gondola/store",
+        );
+    }
+
+    #[test]
+    fn secrets_in_a_url_are_not_shown() {
+        let error = Store::open("ftp://me:secret@host/store?token=secret#secret")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("ftp://host/store;") && !error.contains("secret"),
+            "{error}"
+        );
+        let store = Store::open("memory:///bundles?token=secret").unwrap();
+        assert_eq!(store.to_string(), "memory:///bundles");
     }
 }

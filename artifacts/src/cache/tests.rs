@@ -167,7 +167,7 @@ async fn a_truncated_file_is_refused_before_it_is_read() {
         assert_eq!(
             chain(&at.fetch().await.unwrap_err()),
             format!(
-                "{}: model.safetensors has 5 bytes in {}, but 7 in the manifest; publish the bundle again",
+                "{}: model.safetensors has 5 bytes in {}, but 7 in the manifest; delete that version from the store and publish it again",
                 at.name(),
                 at.store
             )
@@ -184,7 +184,7 @@ async fn an_altered_byte_is_found() {
         assert_eq!(
             chain(&at.fetch().await.unwrap_err()),
             format!(
-                "{}: model.safetensors has {} in {}, but {} in the manifest; publish the bundle again",
+                "{}: model.safetensors has {} in {}, but {} in the manifest; delete that version from the store and publish it again",
                 at.name(),
                 Digest::of(b"weighty"),
                 at.store,
@@ -204,7 +204,7 @@ async fn a_missing_file_is_named() {
         assert_eq!(
             chain(&at.fetch().await.unwrap_err()),
             format!(
-                "{}: scorer.json is in the manifest, but not at {location} in {}; publish the bundle again",
+                "{}: scorer.json is in the manifest, but not at {location} in {}; delete that version from the store and publish it again",
                 at.name(),
                 at.store
             )
