@@ -91,16 +91,26 @@ impl Weights {
         Ok(Linear::new(&weights, &bias))
     }
 
-    /// `{name}.weight` (`[cardinality, width]`).
+    /// `{name}.weight` (`[cardinality, width]`), with rows for null and the unknown at least.
     pub fn embedding(
         &self,
         name: &str,
         cardinality: usize,
         width: usize,
     ) -> Result<EmbeddingTable, WeightsError> {
+        let tensor = format!("{name}.weight");
+        if cardinality < 2 || width == 0 {
+            return Err(WeightsError::Tensor {
+                path: self.path.clone(),
+                tensor,
+                problem: format!(
+                    "should have the shape [{cardinality}, {width}], but null and unknown need two rows of one value at least"
+                ),
+            });
+        }
         Ok(EmbeddingTable::new(
             width,
-            self.tensor(&format!("{name}.weight"), &[cardinality, width])?,
+            self.tensor(&tensor, &[cardinality, width])?,
         ))
     }
 

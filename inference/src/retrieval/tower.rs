@@ -16,7 +16,7 @@ use candle_core::{D, Result as CandleResult, Tensor};
 use candle_nn::{Embedding, Init, Linear as CandleLinear, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::dense::{EmbeddingTable, Linear, Mlp, Weights, WeightsError};
+use crate::dense::{Activation, EmbeddingTable, Linear, Mlp, Weights, WeightsError};
 use crate::features::EncodedRow;
 
 /// Why a tower could not be loaded.
@@ -149,7 +149,7 @@ impl TowerRuntime {
             .map(|(position, pair)| weights.linear(&format!("layer.{position}"), pair[0], pair[1]));
         Ok(Self {
             embeddings: sizes.map(embedding).collect::<Result<_, _>>()?,
-            mlp: Mlp::new(layers.collect::<Result<Vec<Linear>, _>>()?),
+            mlp: Mlp::new(layers.collect::<Result<Vec<Linear>, _>>()?, Activation::None),
             output: config.output,
         })
     }

@@ -4,26 +4,34 @@
 //!
 //! | part | done |
 //! |---|---|
-//! | bottom layer 1, item's numeric columns; top layer 1, products of two of the item's embeddings | once an item, kept in its block |
+//! | top layer 1, products of two of the item's embeddings | once an item, kept in its block |
 //! | bottom layer 1, user's numeric columns; top layer 1, products of two of the user's embeddings | once a request |
-//! | bottom layer 1, pair features; the other bottom layers; products with the bottom's output; products of a user's with an item's embedding; the rest of the top | each candidate |
+//! | bottom layer 1, item's numeric columns and pair features; the other bottom layers; products with the bottom's output; products of a user's with an item's embedding; the rest of the top | each candidate |
 //!
-//! An item's block keeps the indexes of its embeddings, not the embeddings: most tables are small enough for the
-//! processor's caches, and the block is an eighth of the size.
+//! An item's block is `[its part of top layer 1, its numeric columns, the indexes of its embeddings]`. Neither the
+//! embeddings nor the item's part of the bottom's first layer are kept: most tables are small enough for the processor's
+//! caches, and a few numeric columns are multiplied sooner than a hidden layer is fetched from memory.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::Path;
 
 use super::DlrmConfig;
 use crate::dense::{
-    EmbeddingTable, Linear, Mlp, Weights, WeightsError, add_matrix_product, add_product, products_with, relu,
-    row_products,
+    Activation, EmbeddingTable, Linear, Matrix, Mlp, Rows, RowsMut, Start, Weights, WeightsError,
+    inner_products, prefetch,
 };
 use crate::features::{EncodedRow, EncodedTable};
 use crate::scoring::{CandidateBatch, ScoreError, Scorer};
 
-/// Items prepared at a time: their embeddings, 17 x 64 x 4 bytes each, stay in the second-level cache.
+/// Items prepared at a time.
 const PREPARED_AT_A_TIME: usize = 64;
+
+/// Candidates scored at a time: all that lies between two layers stays in the second-level cache.
+const SCORED_AT_A_TIME: usize = 256;
+
+/// How many candidates ahead memory is asked for blocks and embeddings.
+const AHEAD: usize = 4;
 
 /// A DLRM that serves.
 pub struct DlrmScorer {
@@ -36,35 +44,45 @@ pub struct DlrmScorer {
     top_rest: Mlp,
 }
 
-/// The first bottom layer, one matrix (`[columns, output]`) for each group of its inputs.
+/// The first bottom layer, a matrix for each group of its inputs.
 struct FirstBottom {
-    user: Vec<f32>,
-    item: Vec<f32>,
-    pair: Vec<f32>,
+    user: Matrix,
+    /// The item's numeric columns, then the pair features.
+    item_and_pair: Matrix,
     bias: Vec<f32>,
 }
 
-/// The first top layer, one matrix (`[inputs, output]`) for each group of its inputs.
+/// The first top layer, a matrix for each group of its inputs.
 struct FirstTop {
-    bottom: Vec<f32>,
-    bottom_user: Vec<f32>,
-    bottom_item: Vec<f32>,
-    user_user: Vec<f32>,
-    /// By item column, then by user column.
-    item_user: Vec<f32>,
-    item_item: Vec<f32>,
+    user_user: Matrix,
+    item_item: Matrix,
+    /// What each candidate brings: see [`Candidate`].
+    candidate: Matrix,
     bias: Vec<f32>,
+    follows: Activation,
+}
+
+/// Where a candidate's inputs of the first top layer lie in its row: the bottom's output, its products with the user's
+/// embeddings, those of each item embedding with the user's, and the bottom's products with the item's embeddings.
+struct Candidate {
+    bottom: Range<usize>,
+    with_user: Range<usize>,
+    bottom_item: Range<usize>,
 }
 
 /// Buffers of one thread.
 #[derive(Default)]
 struct Buffers {
-    user: Vec<f32>,
-    items: Vec<f32>,
-    bottom: Vec<f32>,
+    embeddings: Vec<f32>,
     products: Vec<f32>,
-    top: Vec<f32>,
+    user_bottom: Vec<f32>,
+    user_top: Vec<f32>,
+    /// The user's embeddings, `[dim, user columns]`.
+    user: Matrix,
+    bottom: Vec<f32>,
     spare: Vec<f32>,
+    candidates: Vec<f32>,
+    top: Vec<f32>,
 }
 
 thread_local! {
@@ -94,19 +112,26 @@ impl DlrmScorer {
             user: embeddings("user", &config.user_categorical)?,
             item: embeddings("item", &config.item_categorical)?,
             bottom_first: FirstBottom::split(&bottom_first, config),
-            bottom_rest: Mlp::new(bottom),
+            bottom_rest: Mlp::new(bottom, Activation::Relu),
             top_first: FirstTop::split(&top_first, config),
-            top_rest: Mlp::new(top),
+            top_rest: Mlp::new(top, Activation::None),
             config: config.clone(),
         })
     }
 
-    fn hidden(&self) -> usize {
-        self.bottom_first.bias.len()
-    }
-
     fn top_width(&self) -> usize {
         self.top_first.bias.len()
+    }
+
+    /// Where an item's block keeps its numeric columns.
+    fn numeric(&self) -> Range<usize> {
+        self.top_width()..self.top_width() + self.config.item_numeric
+    }
+
+    /// An item's embeddings, as its block names them.
+    fn embeddings<'a>(&'a self, block: &'a [f32]) -> impl Iterator<Item = (&'a EmbeddingTable, u32)> {
+        let indexes = block[self.numeric().end..].iter().map(|index| index.to_bits());
+        self.item.iter().zip(indexes)
     }
 
     fn check_user(&self, user: &EncodedRow) -> Result<(), ScoreError> {
@@ -123,141 +148,178 @@ impl DlrmScorer {
         })
     }
 
-    /// What of both first layers depends on the user alone: (bottom, top).
-    fn user_part(&self, user: &EncodedRow, embeddings: &mut Vec<f32>) -> (Vec<f32>, Vec<f32>) {
+    /// What depends on the user alone, into the buffers named after the user.
+    fn run_user(&self, user: &EncodedRow, buffers: &mut Buffers) {
+        let Buffers {
+            embeddings,
+            products,
+            user_bottom,
+            user_top,
+            user: packed,
+            ..
+        } = buffers;
         embeddings.clear();
         for (table, index) in self.user.iter().zip(&user.categorical) {
             embeddings.extend_from_slice(table.row(*index));
         }
-        let mut bottom = self.bottom_first.bias.clone();
-        add_product(&user.numeric, &self.bottom_first.user, &mut bottom);
-        let mut square = Vec::new();
-        products_with(
-            self.user.len(),
-            embeddings,
-            embeddings,
-            self.config.embedding_dim,
-            &mut square,
-        );
-        let mut top = self.top_first.bias.clone();
-        add_product(
-            &lower_triangle(&square, self.user.len()),
-            &self.top_first.user_user,
-            &mut top,
-        );
-        (bottom, top)
+        packed.pack_transposed(self.config.embedding_dim, self.user.len(), embeddings);
+        user_bottom.clear();
+        user_bottom.extend_from_slice(&self.bottom_first.bias);
+        add_row(&user.numeric, &self.bottom_first.user, user_bottom);
+        products.clear();
+        push_triangle(embeddings, self.config.embedding_dim, products);
+        user_top.clear();
+        user_top.extend_from_slice(&self.top_first.bias);
+        add_row(products, &self.top_first.user_user, user_top);
     }
 
-    /// The bottom's output for each candidate, `[candidates, dim]`, into `buffers.bottom`.
-    fn run_bottom(&self, user_part: &[f32], candidates: &CandidateBatch<'_>, buffers: &mut Buffers) {
-        let hidden = self.hidden();
-        let x = &mut buffers.bottom;
-        x.clear();
-        for (position, block) in candidates.blocks.iter().enumerate() {
-            let start = x.len();
-            x.extend(
-                block[..hidden]
-                    .iter()
-                    .zip(user_part)
-                    .map(|(item, user)| item + user),
-            );
-            let pair = &candidates.pairs[position * candidates.pair_width..][..candidates.pair_width];
-            add_product(pair, &self.bottom_first.pair, &mut x[start..]);
-        }
-        relu(x);
-        if !self.bottom_rest.layers().is_empty() {
-            self.bottom_rest
-                .batch(candidates.blocks.len(), x, &mut buffers.spare);
-            relu(x);
-        }
-    }
-
-    /// The embeddings of each candidate, `[candidates, item columns, dim]`, into `buffers.items`.
-    fn gather(&self, candidates: &CandidateBatch<'_>, buffers: &mut Buffers) {
-        let start = self.hidden() + self.top_width();
-        buffers.items.clear();
-        for block in candidates.blocks {
-            for (table, index) in self.item.iter().zip(&block[start..]) {
-                buffers.items.extend_from_slice(table.row(index.to_bits()));
-            }
-        }
-    }
-
-    /// The first top layer for each candidate, `[candidates, top width]`, into `buffers.top`.
-    fn run_first_top(&self, user_part: &[f32], candidates: &CandidateBatch<'_>, buffers: &mut Buffers) {
-        let (count, dim, width) = (
-            candidates.blocks.len(),
-            self.config.embedding_dim,
-            self.top_width(),
-        );
+    /// The bottom's output for each candidate, `[candidates, dim]`, into `buffers.bottom`; and the first top layer as far
+    /// as it depends on the user or the item alone, `[candidates, top width]`, into `buffers.top`.
+    fn run_bottom(&self, blocks: &[&[f32]], pairs: &[f32], buffers: &mut Buffers) {
         let Buffers {
-            user,
-            items,
+            user_bottom,
+            user_top,
             bottom,
-            products,
+            spare,
             top,
             ..
         } = buffers;
+        let (rows, pair, first) = (blocks.len(), self.config.pair, &self.bottom_first);
+        spare.clear();
         top.clear();
-        for block in candidates.blocks {
-            top.extend(
-                block[self.hidden()..][..width]
-                    .iter()
-                    .zip(user_part)
-                    .map(|(item, user)| item + user),
-            );
+        for (position, block) in blocks.iter().enumerate() {
+            if let Some(ahead) = blocks.get(position + AHEAD) {
+                prefetch(ahead);
+            }
+            spare.extend_from_slice(&block[self.numeric()]);
+            spare.extend_from_slice(&pairs[position * pair..][..pair]);
+            top.extend(block.iter().zip(user_top.iter()).map(|(item, user)| item + user));
         }
+        bottom.resize(rows * first.bias.len(), 0.0);
+        first.item_and_pair.multiply(
+            rows,
+            Rows {
+                values: spare,
+                stride: self.config.item_numeric + pair,
+            },
+            Start::Row(user_bottom),
+            Activation::Relu,
+            RowsMut {
+                values: bottom,
+                stride: first.bias.len(),
+            },
+        );
+        self.bottom_rest.batch(rows, bottom, spare);
+    }
+
+    /// A row for each candidate, laid out as [`Candidate`] says, into `buffers.candidates`.
+    fn run_products(&self, blocks: &[&[f32]], buffers: &mut Buffers) {
+        let Buffers {
+            embeddings,
+            user,
+            bottom,
+            candidates,
+            ..
+        } = buffers;
+        let (dim, place) = (self.config.embedding_dim, Candidate::of(&self.config));
+        let width = self.top_first.candidate.inputs();
+        candidates.resize(blocks.len() * width, 0.0);
+        let rows = candidates.chunks_exact_mut(width).zip(bottom.chunks_exact(dim));
+        for (position, (row, bottom)) in rows.enumerate() {
+            if let Some(ahead) = blocks.get(position + AHEAD) {
+                self.embeddings(ahead)
+                    .for_each(|(table, index)| table.prefetch(index));
+            }
+            embeddings.clear();
+            embeddings.extend_from_slice(bottom);
+            for (table, index) in self.embeddings(blocks[position]) {
+                embeddings.extend_from_slice(table.row(index));
+            }
+            row[place.bottom.clone()].copy_from_slice(bottom);
+            row[place.with_user.clone()].fill(0.0);
+            user.multiply(
+                1 + self.item.len(),
+                Rows {
+                    values: embeddings,
+                    stride: dim,
+                },
+                Start::Output,
+                Activation::None,
+                RowsMut {
+                    values: &mut row[place.with_user.clone()],
+                    stride: self.user.len(),
+                },
+            );
+            inner_products(&embeddings[dim..], bottom, &mut row[place.bottom_item.clone()]);
+        }
+    }
+
+    /// The logit of each candidate, into `buffers.top`.
+    fn run_top(&self, rows: usize, buffers: &mut Buffers) {
+        let Buffers {
+            candidates,
+            spare,
+            top,
+            ..
+        } = buffers;
         let first = &self.top_first;
-        add_matrix_product(count, bottom, &first.bottom, width, top);
-        products_with(count, bottom, user, dim, products);
-        add_matrix_product(count, products, &first.bottom_user, width, top);
-        row_products(count, self.item.len(), dim, bottom, items, products);
-        add_matrix_product(count, products, &first.bottom_item, width, top);
-        products_with(count * self.item.len(), items, user, dim, products);
-        add_matrix_product(count, products, &first.item_user, width, top);
+        first.candidate.multiply(
+            rows,
+            Rows {
+                values: candidates,
+                stride: first.candidate.inputs(),
+            },
+            Start::Output,
+            first.follows,
+            RowsMut {
+                values: top,
+                stride: first.bias.len(),
+            },
+        );
+        self.top_rest.batch(rows, top, spare);
     }
 }
 
 impl Scorer for DlrmScorer {
     fn block_width(&self) -> usize {
-        self.hidden() + self.top_width() + self.item.len()
+        self.numeric().end + self.item.len()
     }
 
     fn prepare(&self, items: &EncodedTable, out: &mut [f32]) {
-        let (hidden, top, dim) = (self.hidden(), self.top_width(), self.config.embedding_dim);
-        let triangle = self.item.len() * self.item.len().saturating_sub(1) / 2;
-        let (mut embeddings, mut square) = (Vec::new(), Vec::new());
-        let (mut triangles, mut folded) = (Vec::new(), Vec::new());
-        for (chunk, blocks) in out
-            .chunks_mut(PREPARED_AT_A_TIME * self.block_width())
-            .enumerate()
-        {
-            let rows = blocks.len() / self.block_width();
+        let (width, top) = (self.block_width(), &self.top_first.item_item);
+        let found = (items.categorical_width(), items.numeric_width());
+        assert_eq!(
+            found,
+            (self.item.len(), self.config.item_numeric),
+            "items of another workflow"
+        );
+        assert_eq!(out.len(), items.rows() * width, "blocks of another width");
+        let (mut embeddings, mut triangles) = (Vec::new(), Vec::new());
+        for (chunk, blocks) in out.chunks_mut(PREPARED_AT_A_TIME * width).enumerate() {
             triangles.clear();
-            for (position, block) in blocks.chunks_exact_mut(self.block_width()).enumerate() {
+            for (position, block) in blocks.chunks_exact_mut(width).enumerate() {
                 let row = chunk * PREPARED_AT_A_TIME + position;
-                block.fill(0.0);
-                add_product(items.numeric(row), &self.bottom_first.item, &mut block[..hidden]);
-                embeddings.clear();
-                let indexes = items.categorical(row);
-                for ((table, index), kept) in self.item.iter().zip(indexes).zip(&mut block[hidden + top..]) {
-                    embeddings.extend_from_slice(table.row(*index));
+                block[..self.top_width()].fill(0.0);
+                block[self.numeric()].copy_from_slice(items.numeric(row));
+                for (kept, index) in block[self.numeric().end..].iter_mut().zip(items.categorical(row)) {
                     *kept = f32::from_bits(*index);
                 }
-                products_with(self.item.len(), &embeddings, &embeddings, dim, &mut square);
-                triangles.extend(lower_triangle(&square, self.item.len()));
+                embeddings.clear();
+                for (table, index) in self.embeddings(block) {
+                    embeddings.extend_from_slice(table.row(index));
+                }
+                push_triangle(&embeddings, self.config.embedding_dim, &mut triangles);
             }
-            folded.clear();
-            folded.resize(rows * top, 0.0);
-            if triangle > 0 {
-                add_matrix_product(rows, &triangles, &self.top_first.item_item, top, &mut folded);
-            }
-            for (block, folded) in blocks
-                .chunks_exact_mut(self.block_width())
-                .zip(folded.chunks_exact(top))
-            {
-                block[hidden..hidden + top].copy_from_slice(folded);
-            }
+            let x = Rows {
+                values: &triangles,
+                stride: top.inputs(),
+            };
+            let rows = blocks.len() / width;
+            let blocks = RowsMut {
+                values: blocks,
+                stride: width,
+            };
+            top.multiply(rows, x, Start::Output, Activation::None, blocks);
         }
     }
 
@@ -268,25 +330,18 @@ impl Scorer for DlrmScorer {
         scores: &mut Vec<f32>,
     ) -> Result<(), ScoreError> {
         self.check_user(user)?;
-        assert_eq!(
-            candidates.pair_width, self.config.pair,
-            "pair features of another workflow"
-        );
+        let pair = self.config.pair;
+        assert_eq!(candidates.pair_width, pair, "pair features of another workflow");
         scores.clear();
-        if candidates.blocks.is_empty() {
-            return Ok(());
-        }
         BUFFERS.with_borrow_mut(|buffers| {
-            let (bottom, top) = self.user_part(user, &mut buffers.user);
-            self.run_bottom(&bottom, candidates, buffers);
-            self.gather(candidates, buffers);
-            self.run_first_top(&top, candidates, buffers);
-            if !self.top_rest.layers().is_empty() {
-                relu(&mut buffers.top);
-                self.top_rest
-                    .batch(candidates.blocks.len(), &mut buffers.top, &mut buffers.spare);
+            self.run_user(user, buffers);
+            for (chunk, blocks) in candidates.blocks.chunks(SCORED_AT_A_TIME).enumerate() {
+                let pairs = &candidates.pairs[chunk * SCORED_AT_A_TIME * pair..];
+                self.run_bottom(blocks, pairs, buffers);
+                self.run_products(blocks, buffers);
+                self.run_top(blocks.len(), buffers);
+                scores.extend(buffers.top.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())));
             }
-            scores.extend(buffers.top.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())));
         });
         match scores.iter().position(|score| score.is_nan()) {
             Some(position) => Err(ScoreError::NotANumber {
@@ -298,16 +353,26 @@ impl Scorer for DlrmScorer {
     }
 }
 
+impl Candidate {
+    fn of(config: &DlrmConfig) -> Self {
+        let (users, items) = (config.user_categorical.len(), config.item_categorical.len());
+        let bottom = 0..config.embedding_dim;
+        let with_user = bottom.end..bottom.end + (1 + items) * users;
+        let bottom_item = with_user.end..with_user.end + items;
+        Self {
+            bottom,
+            with_user,
+            bottom_item,
+        }
+    }
+}
+
 impl FirstBottom {
     fn split(layer: &Linear, config: &DlrmConfig) -> Self {
-        let rows = |from: usize, count: usize| {
-            layer.weights()[from * layer.output()..(from + count) * layer.output()].to_vec()
-        };
-        let (user, item, pair) = (config.user_numeric, config.item_numeric, config.pair);
+        let user = config.user_numeric;
         Self {
-            user: rows(0, user),
-            item: rows(user, item),
-            pair: rows(user + item, pair),
+            user: layer.weights().of_inputs(0..user),
+            item_and_pair: layer.weights().of_inputs(user..layer.input()),
             bias: layer.bias().to_vec(),
         }
     }
@@ -315,42 +380,55 @@ impl FirstBottom {
 
 impl FirstTop {
     fn split(layer: &Linear, config: &DlrmConfig) -> Self {
-        let (users, items, dim) = (
-            config.user_categorical.len(),
-            config.item_categorical.len(),
-            config.embedding_dim,
-        );
+        let (users, items) = (config.user_categorical.len(), config.item_categorical.len());
+        let dim = config.embedding_dim;
         // The vectors are numbered as they are stacked: 0 is the bottom's output, then the user's, then the item's.
         let product = |r: usize, c: usize| dim + r * (r - 1) / 2 + c;
         let (user, item) = (|column: usize| 1 + column, |column: usize| 1 + users + column);
-        let pick = |inputs: Vec<usize>| {
-            let rows = inputs
-                .into_iter()
-                .map(|input| &layer.weights()[input * layer.output()..][..layer.output()]);
-            rows.flatten().copied().collect::<Vec<f32>>()
-        };
-        let within = |number: &dyn Fn(usize) -> usize, count: usize| {
-            let pairs = (0..count).flat_map(|r| (0..r).map(move |c| (r, c)));
-            pairs.map(|(r, c)| product(number(r), number(c))).collect()
-        };
-        let across = (0..items).flat_map(|i| (0..users).map(move |u| (i, u)));
+        let user_user = (0..users).flat_map(|r| (0..r).map(move |c| product(user(r), user(c))));
+        let item_item = (0..items).flat_map(|r| (0..r).map(move |c| product(item(r), item(c))));
+        // In the order of `Candidate`.
+        let bottom = 0..dim;
+        let bottom_user = (0..users).map(|u| product(user(u), 0));
+        let item_user = (0..items).flat_map(|i| (0..users).map(move |u| product(item(i), user(u))));
+        let bottom_item = (0..items).map(|i| product(item(i), 0));
+        let candidate = bottom.chain(bottom_user).chain(item_user).chain(bottom_item);
         Self {
-            bottom: pick((0..dim).collect()),
-            bottom_user: pick((0..users).map(|u| product(user(u), 0)).collect()),
-            bottom_item: pick((0..items).map(|i| product(item(i), 0)).collect()),
-            user_user: pick(within(&user, users)),
-            item_user: pick(across.map(|(i, u)| product(item(i), user(u))).collect()),
-            item_item: pick(within(&item, items)),
+            user_user: layer.weights().of_inputs(user_user),
+            item_item: layer.weights().of_inputs(item_item),
+            candidate: layer.weights().of_inputs(candidate),
             bias: layer.bias().to_vec(),
+            follows: if config.top.is_empty() {
+                Activation::None
+            } else {
+                Activation::Relu
+            },
         }
     }
 }
 
-/// The values below the diagonal of a `[side, side]` matrix, row by row.
-fn lower_triangle(square: &[f32], side: usize) -> Vec<f32> {
-    (0..side)
-        .flat_map(|r| square[r * side..][..r].iter().copied())
-        .collect()
+/// `out += x W` for one row.
+fn add_row(x: &[f32], weights: &Matrix, out: &mut [f32]) {
+    let (x, out) = (
+        Rows {
+            values: x,
+            stride: x.len(),
+        },
+        RowsMut {
+            stride: out.len(),
+            values: out,
+        },
+    );
+    weights.multiply(1, x, Start::Output, Activation::None, out);
+}
+
+/// Adds the products of each of some vectors with those before it.
+fn push_triangle(vectors: &[f32], dim: usize, products: &mut Vec<f32>) {
+    for (position, vector) in vectors.chunks_exact(dim).enumerate() {
+        let start = products.len();
+        products.resize(start + position, 0.0);
+        inner_products(vectors, vector, &mut products[start..]);
+    }
 }
 
 fn layers(weights: &Weights, name: &str, widths: &[usize]) -> Result<Vec<Linear>, WeightsError> {

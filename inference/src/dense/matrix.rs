@@ -1,0 +1,396 @@
+//! A matrix that rows are multiplied with, packed for the registers of the processor.
+//!
+//! Columns lie in panels of 16, `[panel][input][16]`, the last one filled up with zeros: whatever the width of its
+//! registers, a kernel reads weights in order, keeps a tile of sums in registers over the whole inner dimension, and writes
+//! each sum once. One kernel ([`tile`]) is compiled for AVX-512 (12 rows x 32 columns), AVX2 (6 x 16) and any processor
+//! (2 x 16); which one runs is chosen at run time. They add in the same order and differ by rounding alone.
+
+mod lanes;
+
+#[cfg(target_arch = "x86_64")]
+use lanes::{Avx2, Avx512};
+use lanes::{LANES, Lanes, Portable};
+
+/// A matrix `[inputs, outputs]`.
+#[derive(Clone, Debug, Default)]
+pub struct Matrix {
+    inputs: usize,
+    outputs: usize,
+    panels: Vec<f32>,
+}
+
+/// What sums start from.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// The same values for every row.
+    Row(&'a [f32]),
+    /// What is in the output.
+    Output,
+}
+
+/// What is done with sums before they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+/// Rows in a buffer: row `i` begins at `i * stride`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// The buffer.
+    pub values: &'a [f32],
+    /// From one row to the next.
+    pub stride: usize,
+}
+
+/// Rows to write in a buffer: row `i` begins at `i * stride`.
+#[derive(Debug)]
+pub struct RowsMut<'a> {
+    /// The buffer.
+    pub values: &'a mut [f32],
+    /// From one row to the next.
+    pub stride: usize,
+}
+
+impl Matrix {
+    /// Packs `[inputs, outputs]`, row-major.
+    pub fn new(inputs: usize, outputs: usize, weights: &[f32]) -> Self {
+        assert_eq!(weights.len(), inputs * outputs, "weights of another shape");
+        let mut matrix = Self::default();
+        matrix.pack(inputs, outputs, |input, output| weights[input * outputs + output]);
+        matrix
+    }
+
+    /// Packs `[outputs, inputs]`, row-major: how training keeps a layer, and how vectors lie of which each is an output.
+    pub fn transposed(inputs: usize, outputs: usize, weights: &[f32]) -> Self {
+        let mut matrix = Self::default();
+        matrix.pack_transposed(inputs, outputs, weights);
+        matrix
+    }
+
+    /// Replaces the matrix as [`Matrix::transposed`] makes it; allocates only if it grows.
+    pub fn pack_transposed(&mut self, inputs: usize, outputs: usize, weights: &[f32]) {
+        assert_eq!(weights.len(), inputs * outputs, "weights of another shape");
+        self.pack(inputs, outputs, |input, output| weights[output * inputs + input]);
+    }
+
+    fn pack(&mut self, inputs: usize, outputs: usize, weight: impl Fn(usize, usize) -> f32) {
+        (self.inputs, self.outputs) = (inputs, outputs);
+        self.panels.clear();
+        for first in (0..outputs).step_by(LANES) {
+            for input in 0..inputs {
+                let in_panel = |lane| {
+                    if first + lane < outputs {
+                        weight(input, first + lane)
+                    } else {
+                        0.0
+                    }
+                };
+                self.panels.extend((0..LANES).map(in_panel));
+            }
+        }
+    }
+
+    /// The matrix of some of the inputs, in the order given.
+    pub fn of_inputs(&self, picked: impl IntoIterator<Item = usize>) -> Self {
+        let picked: Vec<usize> = picked.into_iter().collect();
+        let mut matrix = Self::default();
+        matrix.pack(picked.len(), self.outputs, |position, output| {
+            self.weight(picked[position], output)
+        });
+        matrix
+    }
+
+    fn weight(&self, input: usize, output: usize) -> f32 {
+        self.panels[((output / LANES) * self.inputs + input) * LANES + output % LANES]
+    }
+
+    /// Width of what goes in.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Width of what comes out.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// `out = activation(start + x W)` for `rows` rows. Allocates nothing.
+    pub fn multiply(
+        &self,
+        rows: usize,
+        x: Rows<'_>,
+        start: Start<'_>,
+        activation: Activation,
+        out: RowsMut<'_>,
+    ) {
+        self.check(rows, &x, start, &out);
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                // SAFETY: the processor has AVX-512F, and `check` found every row inside its buffer.
+                return unsafe { multiply_avx512(self, rows, x, start, activation, out) };
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                // SAFETY: the processor has AVX2 and FMA, and `check` found every row inside its buffer.
+                return unsafe { multiply_avx2(self, rows, x, start, activation, out) };
+            }
+        }
+        // SAFETY: `check` found every row inside its buffer.
+        unsafe { multiply_portable(self, rows, x, start, activation, out) }
+    }
+
+    /// What the kernels rely on.
+    fn check(&self, rows: usize, x: &Rows<'_>, start: Start<'_>, out: &RowsMut<'_>) {
+        let needed = |stride: usize, width: usize| match rows {
+            0 => Some(0),
+            _ => (rows - 1).checked_mul(stride)?.checked_add(width),
+        };
+        let fits = |stride, width, length| needed(stride, width).is_some_and(|needed| needed <= length);
+        assert!(
+            fits(x.stride, self.inputs, x.values.len()),
+            "rows of another shape"
+        );
+        assert!(
+            fits(out.stride, self.outputs, out.values.len()),
+            "an output of another shape"
+        );
+        if let Start::Row(values) = start {
+            assert_eq!(values.len(), self.outputs, "a start of another width");
+        }
+        let panels = self.outputs.div_ceil(LANES);
+        assert_eq!(self.panels.len(), panels * self.inputs * LANES, "packed so");
+    }
+}
+
+/// One product, as the kernels take it.
+struct Job {
+    inputs: usize,
+    outputs: usize,
+    panels: *const f32,
+    x: *const f32,
+    x_stride: usize,
+    /// One row of `outputs` values, or null to start from the output.
+    start: *const f32,
+    relu: bool,
+    out: *mut f32,
+    out_stride: usize,
+}
+
+impl Job {
+    fn new(matrix: &Matrix, x: Rows<'_>, start: Start<'_>, activation: Activation, out: RowsMut<'_>) -> Self {
+        Self {
+            inputs: matrix.inputs,
+            outputs: matrix.outputs,
+            panels: matrix.panels.as_ptr(),
+            x: x.values.as_ptr(),
+            x_stride: x.stride,
+            start: match start {
+                Start::Row(values) => values.as_ptr(),
+                Start::Output => std::ptr::null(),
+            },
+            relu: activation == Activation::Relu,
+            out: out.values.as_mut_ptr(),
+            out_stride: out.stride,
+        }
+    }
+}
+
+/// `R` rows from `row` with `N` panels from `panel`.
+///
+/// # Safety
+/// The rows and panels exist, all buffers hold them, and the processor has what `L` needs.
+#[inline(always)]
+unsafe fn tile<L: Lanes, const R: usize, const N: usize>(job: &Job, row: usize, panel: usize) {
+    // SAFETY: the caller's promise; `width` keeps loads and stores of outputs inside their rows.
+    unsafe {
+        let width = |n: usize| (job.outputs - (panel + n) * LANES).min(LANES);
+        let out = |r: usize, n: usize| job.out.add((row + r) * job.out_stride + (panel + n) * LANES);
+        let mut sums = [[L::splat(0.0); N]; R];
+        for n in 0..N {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let start = match job.start.is_null() {
+                    true => out(r, n).cast_const(),
+                    false => job.start.add((panel + n) * LANES),
+                };
+                sums[n] = L::load_first(start, width(n));
+            }
+        }
+        let x = job.x.add(row * job.x_stride);
+        let weights = job.panels.add(panel * job.inputs * LANES);
+        for input in 0..job.inputs {
+            let mut columns = [L::splat(0.0); N];
+            for (n, column) in columns.iter_mut().enumerate() {
+                *column = L::load(weights.add((n * job.inputs + input) * LANES));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let value = L::splat(*x.add(r * job.x_stride + input));
+                for n in 0..N {
+                    sums[n] = L::multiply_add(value, columns[n], sums[n]);
+                }
+            }
+        }
+        for n in 0..N {
+            for (r, sums) in sums.iter().enumerate() {
+                let sum = if job.relu {
+                    L::max(sums[n], L::splat(0.0))
+                } else {
+                    sums[n]
+                };
+                L::store_first(sum, out(r, n), width(n));
+            }
+        }
+    }
+}
+
+/// All rows and panels of a product, in tiles of at most `$rows` rows (of nearly equal size: a small last tile would wait
+/// for its own sums) and `$panels` panels.
+macro_rules! kernel {
+    ($name:ident, $lanes:ty, $rows:literal: [$($count:literal)+], $panels:literal $(, #[$feature:meta])?) => {
+        /// # Safety
+        /// [`Matrix::check`] passed, and the processor has the features.
+        $(#[$feature])?
+        unsafe fn $name(
+            matrix: &Matrix,
+            rows: usize,
+            x: Rows<'_>,
+            start: Start<'_>,
+            activation: Activation,
+            out: RowsMut<'_>,
+        ) {
+            let job = Job::new(matrix, x, start, activation, out);
+            let (tiles, panels) = (rows.div_ceil($rows), matrix.outputs.div_ceil(LANES));
+            let mut panel = 0;
+            while panel < panels {
+                let count = if panels - panel >= $panels { $panels } else { 1 };
+                for tile_number in 0..tiles {
+                    let row = tile_number * rows / tiles;
+                    let end = (tile_number + 1) * rows / tiles;
+                    // SAFETY: rows and panels are in range, the rest is the caller's promise.
+                    unsafe {
+                        match (end - row, count) {
+                            $(
+                                ($count, 1) => tile::<$lanes, $count, 1>(&job, row, panel),
+                                ($count, _) => tile::<$lanes, $count, $panels>(&job, row, panel),
+                            )+
+                            _ => unreachable!("tiles have 1 to {} rows", $rows),
+                        }
+                    }
+                }
+                panel += count;
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+kernel!(multiply_avx512, Avx512, 12: [1 2 3 4 5 6 7 8 9 10 11 12], 2, #[target_feature(enable = "avx512f")]);
+#[cfg(target_arch = "x86_64")]
+kernel!(multiply_avx2, Avx2, 6: [1 2 3 4 5 6], 1, #[target_feature(enable = "avx2,fma")]);
+kernel!(multiply_portable, Portable, 2: [1 2], 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Kernel = unsafe fn(&Matrix, usize, Rows<'_>, Start<'_>, Activation, RowsMut<'_>);
+
+    fn kernels() -> Vec<Kernel> {
+        let mut kernels: Vec<Kernel> = vec![multiply_portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                kernels.push(multiply_avx2);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                kernels.push(multiply_avx512);
+            }
+        }
+        kernels
+    }
+
+    fn values(count: usize, step: usize) -> Vec<f32> {
+        (0..count)
+            .map(|i| ((i * step) % 19) as f32 / 19.0 - 0.5)
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(rows: usize, inputs: usize, outputs: usize) {
+        let (x_stride, out_stride) = (inputs + 3, outputs + 5);
+        let (x, weights) = (values(rows * x_stride, 7), values(inputs * outputs, 11));
+        let (bias, before) = (values(outputs, 5), values(rows * out_stride, 3));
+        let matrix = Matrix::new(inputs, outputs, &weights);
+        for kernel in kernels() {
+            for (start, activation) in [
+                (Start::Row(&bias[..]), Activation::Relu),
+                (Start::Output, Activation::None),
+            ] {
+                let mut out = before.clone();
+                let (x_rows, out_rows) = (
+                    Rows {
+                        values: &x,
+                        stride: x_stride,
+                    },
+                    RowsMut {
+                        values: &mut out,
+                        stride: out_stride,
+                    },
+                );
+                matrix.check(rows, &x_rows, start, &out_rows);
+                // SAFETY: `kernels` gives what the processor has, and `check` passed.
+                unsafe { kernel(&matrix, rows, x_rows, start, activation, out_rows) };
+                for (position, (found, before)) in out.iter().zip(&before).enumerate() {
+                    let (row, column) = (position / out_stride, position % out_stride);
+                    if column >= outputs {
+                        assert_eq!(found, before, "a value outside of the output was written");
+                        continue;
+                    }
+                    let products = (0..inputs).map(|i| x[row * x_stride + i] * weights[i * outputs + column]);
+                    let wanted = match start {
+                        Start::Row(bias) => (bias[column] + products.sum::<f32>()).max(0.0),
+                        Start::Output => before + products.sum::<f32>(),
+                    };
+                    assert!(
+                        (found - wanted).abs() < 1e-4,
+                        "[{row}, {column}]: {found} is not {wanted}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_kernel_gives_the_product_and_writes_nothing_else() {
+        for rows in [0, 1, 2, 5, 7, 12, 13, 29] {
+            for (inputs, outputs) in [(1, 1), (3, 16), (17, 12), (0, 5), (64, 33), (31, 64), (5, 0)] {
+                check(rows, inputs, outputs);
+            }
+        }
+    }
+
+    #[test]
+    fn some_inputs_make_a_matrix_of_their_own() {
+        let matrix = Matrix::new(3, 2, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let picked = matrix.of_inputs([2, 0]);
+        let mut out = [0.0; 2];
+        let x = Rows {
+            values: &[1.0, 10.0],
+            stride: 2,
+        };
+        picked.multiply(
+            1,
+            x,
+            Start::Output,
+            Activation::None,
+            RowsMut {
+                values: &mut out,
+                stride: 2,
+            },
+        );
+        assert_eq!(out, [15.0, 26.0]);
+    }
+}

@@ -1,0 +1,164 @@
+//! Sixteen `f32` values at a time: one register of AVX-512, two of AVX2, or an array.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m256, __m512, __mmask16, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_set1_ps,
+    _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_max_ps, _mm512_set1_ps,
+};
+
+/// Values in one group.
+pub(super) const LANES: usize = 16;
+
+/// A group of [`LANES`] values. Implementations are compiled into functions that have their processor's features.
+pub(super) trait Lanes: Copy {
+    /// The same value in every lane.
+    unsafe fn splat(value: f32) -> Self;
+    /// All lanes from memory.
+    unsafe fn load(from: *const f32) -> Self;
+    /// The first `count` lanes from memory, zero in the others.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    /// The first `count` lanes to memory; nothing behind them is touched.
+    unsafe fn store_first(self, to: *mut f32, count: usize);
+    /// `a * b + c`.
+    unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self;
+    /// The greater value of each lane.
+    unsafe fn max(self, other: Self) -> Self;
+}
+
+/// AVX-512F.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(__m512);
+
+#[cfg(target_arch = "x86_64")]
+fn mask(count: usize) -> __mmask16 {
+    ((1u32 << count) - 1) as __mmask16
+}
+
+// SAFETY of all blocks below: the features are there and the pointers are good for what is read or written: both are
+// what the callers of these unsafe functions promise.
+#[cfg(target_arch = "x86_64")]
+impl Lanes for Avx512 {
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        Self(unsafe { _mm512_maskz_loadu_ps(mask(count), from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        unsafe { _mm512_mask_storeu_ps(to, mask(count), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self {
+        Self(unsafe { _mm512_fmadd_ps(a.0, b.0, c.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        Self(unsafe { _mm512_max_ps(self.0, other.0) })
+    }
+}
+
+/// AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(__m256, __m256);
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for Avx2 {
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        unsafe { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        if count == LANES {
+            return unsafe { Self::load(from) };
+        }
+        let mut values = [0.0; LANES];
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count);
+            Self::load(values.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        let mut values = [0.0; LANES];
+        unsafe {
+            let target = if count == LANES { to } else { values.as_mut_ptr() };
+            _mm256_storeu_ps(target, self.0);
+            _mm256_storeu_ps(target.add(8), self.1);
+            if count < LANES {
+                std::ptr::copy_nonoverlapping(values.as_ptr(), to, count);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self {
+        unsafe { Self(_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
+    }
+}
+
+/// Any processor.
+#[derive(Clone, Copy)]
+pub(super) struct Portable([f32; LANES]);
+
+impl Lanes for Portable {
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; LANES])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { from.cast::<[f32; LANES]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        let mut values = [0.0; LANES];
+        unsafe { std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count) };
+        Self(values)
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self {
+        // No `mul_add`: without the instruction it is a call.
+        Self(std::array::from_fn(|lane| a.0[lane] * b.0[lane] + c.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane].max(other.0[lane])))
+    }
+}
