@@ -4,12 +4,13 @@
 //! A single row goes through [`Linear::row`], a batch of candidates through [`Linear::batch`]; both are products with a
 //! [`Matrix`], whose kernels are compiled for AVX-512, AVX2 and any processor, and chosen at run time.
 
+mod lanes;
 pub mod matrix;
+mod products;
 pub mod weights;
 
-use multiversion::multiversion;
-
 pub use matrix::{Activation, Matrix, Rows, RowsMut, Start};
+pub use products::inner_products;
 pub use weights::{Weights, WeightsError};
 
 /// `y = x W + b`, with `W` as `[input, output]`.
@@ -157,30 +158,6 @@ pub fn prefetch(values: &[f32]) {
     let _ = (values, CACHE_LINE);
 }
 
-/// `out[i] = vectors[i] . with`, for vectors (`[out.len(), with.len()]`, row-major) of one width.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+fma", "x86_64+avx2+fma"))]
-pub fn inner_products(vectors: &[f32], with: &[f32], out: &mut [f32]) {
-    const LANES: usize = 16;
-    for (vector, out) in vectors.chunks_exact(with.len().max(1)).zip(out) {
-        let mut sums = [0.0f32; LANES];
-        let (a_lanes, b_lanes) = (vector.chunks_exact(LANES), with.chunks_exact(LANES));
-        let rest = a_lanes.remainder().iter().zip(b_lanes.remainder());
-        let rest: f32 = rest.map(|(a, b)| a * b).sum();
-        for (a, b) in a_lanes.zip(b_lanes) {
-            for lane in 0..LANES {
-                sums[lane] += a[lane] * b[lane];
-            }
-        }
-        // Halves onto halves: a sum from the first to the last would wait for each addition.
-        for half in [8, 4, 2, 1] {
-            for lane in 0..half {
-                sums[lane] += sums[lane + half];
-            }
-        }
-        *out = sums[0] + rest;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,16 +186,6 @@ mod tests {
             mlp.row(&mut one, &mut spare);
             close(&one, &all[row * 3..][..3]);
         }
-    }
-
-    #[test]
-    fn products_are_sums_of_products() {
-        let vectors: Vec<f32> = (0..2 * 37).map(|i| ((i * 7) % 13) as f32 / 13.0).collect();
-        let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-        let (first, second) = vectors.split_at(37);
-        let mut out = [0.0; 2];
-        inner_products(&vectors, first, &mut out);
-        close(&out, &[product(first, first), product(second, first)]);
     }
 
     #[test]

@@ -180,3 +180,70 @@ fn check_inputs(folder: &Path, found: &[String], wanted: &[String]) -> Result<()
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> Layout {
+        Layout {
+            user_categorical: vec!["club".to_owned()],
+            user_numeric: vec!["age".to_owned()],
+            item_categorical: vec!["colour".to_owned()],
+            item_numeric: vec!["price".to_owned()],
+            pair: vec!["purchases".to_owned()],
+        }
+    }
+
+    const DLRM: &str = r#"{"family": "dlrm", "embedding_dim": 4, "bottom": [], "top": [], "user_categorical": [3],
+        "item_categorical": [3], "user_numeric": 1, "item_numeric": 1, "pair": 1,
+        "inputs": ["user.club", "user.age", "item.colour", "item.price", "pair.purchases"]}"#;
+
+    #[track_caller]
+    fn check_refused(files: &[(&str, &[u8])], part: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let error = load(folder.path(), &layout())
+            .err()
+            .expect("no scorer can come of these files");
+        let message = format!("{:#}", anyhow::Error::from(error));
+        assert!(message.contains(part), "{message}");
+    }
+
+    #[test]
+    fn a_bundle_without_its_files_is_refused() {
+        check_refused(&[], "scorer.json");
+        check_refused(&[("scorer.json", DLRM.as_bytes())], "model.safetensors");
+    }
+
+    #[test]
+    fn a_family_that_is_not_known_is_refused_by_name() {
+        let other = DLRM.replace("dlrm", "transformer");
+        check_refused(
+            &[("scorer.json", other.as_bytes())],
+            "unknown variant `transformer`",
+        );
+    }
+
+    #[test]
+    fn a_scorer_of_another_workflow_is_refused_by_its_first_other_input() {
+        let other = DLRM.replace("item.colour", "item.shape");
+        check_refused(&[("scorer.json", other.as_bytes())], "input 2 of the scorer");
+        let shorter = DLRM.replace(", \"pair.purchases\"", "");
+        check_refused(
+            &[("scorer.json", shorter.as_bytes())],
+            "is None, but the workflow gives Some",
+        );
+    }
+
+    #[test]
+    fn damaged_weights_are_refused() {
+        let absurd_header = [&u64::MAX.to_le_bytes()[..], b"{}"].concat();
+        for bytes in [&absurd_header[..], &absurd_header[..5], b""] {
+            let files = [("scorer.json", DLRM.as_bytes()), ("model.safetensors", bytes)];
+            check_refused(&files, "is no readable safetensors file");
+        }
+    }
+}

@@ -5,11 +5,9 @@
 //! each sum once. One kernel ([`tile`]) is compiled for AVX-512 (12 rows x 32 columns), AVX2 (6 x 16) and any processor
 //! (2 x 16); which one runs is chosen at run time. They add in the same order and differ by rounding alone.
 
-mod lanes;
-
 #[cfg(target_arch = "x86_64")]
-use lanes::{Avx2, Avx512};
-use lanes::{LANES, Lanes, Portable};
+use super::lanes::{Avx2, Avx512};
+use super::lanes::{LANES, Lanes, Portable};
 
 /// A matrix `[inputs, outputs]`.
 #[derive(Clone, Debug, Default)]

@@ -63,11 +63,7 @@ impl Weights {
 
     /// The values of a tensor of this name and shape; all of them are finite.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
-        let wrong = |problem| WeightsError::Tensor {
-            path: self.path.clone(),
-            tensor: name.to_owned(),
-            problem,
-        };
+        let wrong = |problem| self.wrong(name, problem);
         let tensors = self.tensors()?;
         let tensor = tensors.tensor(name).map_err(|_| wrong("is missing".to_owned()))?;
         if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
@@ -84,9 +80,13 @@ impl Weights {
         }
     }
 
-    /// `{name}.weight` (`[output, input]`) and `{name}.bias` (`[output]`).
+    /// `{name}.weight` (`[output, input]`) and `{name}.bias` (`[output]`), with one output at least.
     pub fn linear(&self, name: &str, input: usize, output: usize) -> Result<Linear, WeightsError> {
-        let weights = self.tensor(&format!("{name}.weight"), &[output, input])?;
+        let weight = format!("{name}.weight");
+        if output == 0 {
+            return Err(self.wrong(&weight, "has no outputs by its configuration".to_owned()));
+        }
+        let weights = self.tensor(&weight, &[output, input])?;
         let bias = self.tensor(&format!("{name}.bias"), &[output])?;
         Ok(Linear::new(&weights, &bias))
     }
@@ -99,19 +99,21 @@ impl Weights {
         width: usize,
     ) -> Result<EmbeddingTable, WeightsError> {
         let tensor = format!("{name}.weight");
-        if cardinality < 2 || width == 0 {
-            return Err(WeightsError::Tensor {
-                path: self.path.clone(),
-                tensor,
-                problem: format!(
-                    "should have the shape [{cardinality}, {width}], but null and unknown need two rows of one value at least"
-                ),
-            });
+        if cardinality < 2 {
+            let problem =
+                format!("has {cardinality} rows by its configuration, but null and the unknown need two");
+            return Err(self.wrong(&tensor, problem));
         }
-        Ok(EmbeddingTable::new(
-            width,
-            self.tensor(&tensor, &[cardinality, width])?,
-        ))
+        let values = self.tensor(&tensor, &[cardinality, width])?;
+        Ok(EmbeddingTable::new(width, values))
+    }
+
+    fn wrong(&self, tensor: &str, problem: String) -> WeightsError {
+        WeightsError::Tensor {
+            path: self.path.clone(),
+            tensor: tensor.to_owned(),
+            problem,
+        }
     }
 
     fn tensors(&self) -> Result<SafeTensors<'_>, WeightsError> {

@@ -172,6 +172,7 @@ impl TowerRuntime {
                 x.extend_from_slice(embedding.row(*index));
             }
             x.extend_from_slice(&row.numeric);
+            assert_eq!(x.len(), self.mlp.layers()[0].input(), "a row of another workflow");
             self.mlp.row(x, spare);
             let length = x.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-6);
             for (out, value) in out.iter_mut().zip(x.iter()) {

@@ -448,7 +448,8 @@ mod tests {
     use super::super::Dlrm;
     use super::*;
 
-    const CANDIDATES: usize = 70;
+    /// More than are scored at a time.
+    const CANDIDATES: usize = SCORED_AT_A_TIME + 44;
 
     fn rows(rng: &mut ChaCha8Rng, count: usize, cardinalities: &[usize], numeric: usize) -> EncodedTable {
         let mut table = EncodedTable::new(cardinalities.len(), numeric);
@@ -528,9 +529,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn serving_gives_what_training_gave() {
-        let config = DlrmConfig {
+    fn small() -> DlrmConfig {
+        DlrmConfig {
             embedding_dim: 8,
             bottom: vec![16],
             top: vec![24, 12],
@@ -539,7 +539,109 @@ mod tests {
             user_numeric: 3,
             item_numeric: 5,
             pair: 2,
+        }
+    }
+
+    /// A scorer with the weights that training starts from, one tensor of them filled with a value.
+    fn load(config: &DlrmConfig, filled: Option<(&str, f32)>) -> Result<DlrmScorer, WeightsError> {
+        let mut weights = VarMap::new();
+        let vb = VarBuilder::from_varmap(&weights, DType::F32, &Device::Cpu);
+        Dlrm::new(config, vb).unwrap();
+        if let Some((name, value)) = filled {
+            let shape = weights.data().lock().unwrap()[name].shape().clone();
+            weights
+                .set_one(name, Tensor::full(value, shape, &Device::Cpu).unwrap())
+                .unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        weights.save(&path).unwrap();
+        DlrmScorer::load(&path, config)
+    }
+
+    fn score(scorer: &DlrmScorer, user: &EncodedRow, count: usize) -> Result<Vec<f32>, ScoreError> {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let config = &scorer.config;
+        let items = rows(&mut rng, count, &config.item_categorical, config.item_numeric);
+        let mut blocks = vec![0.0; count * scorer.block_width()];
+        scorer.prepare(&items, &mut blocks);
+        let blocks: Vec<&[f32]> = blocks.chunks_exact(scorer.block_width()).collect();
+        let pairs = vec![0.5; count * config.pair];
+        let batch = CandidateBatch {
+            blocks: &blocks,
+            pairs: &pairs,
+            pair_width: config.pair,
         };
+        let mut scores = vec![7.0];
+        scorer.score(user, &batch, &mut scores).map(|()| scores)
+    }
+
+    fn some_user() -> EncodedRow {
+        EncodedRow {
+            categorical: vec![1, 1, 1],
+            numeric: vec![0.5, -1.0, 2.0],
+        }
+    }
+
+    #[test]
+    fn no_candidates_have_no_scores() {
+        let scorer = load(&small(), None).unwrap();
+        assert_eq!(score(&scorer, &some_user(), 0).unwrap(), Vec::<f32>::new());
+    }
+
+    #[test]
+    fn an_index_that_training_never_saw_is_the_unknown() {
+        let scorer = load(&small(), None).unwrap();
+        let mut user = some_user();
+        let known = score(&scorer, &user, 5).unwrap();
+        user.categorical[1] = u32::MAX;
+        assert_eq!(score(&scorer, &user, 5).unwrap(), known);
+    }
+
+    #[test]
+    fn a_user_of_another_workflow_is_refused() {
+        let scorer = load(&small(), None).unwrap();
+        let mut user = some_user();
+        user.numeric.pop();
+        let message = score(&scorer, &user, 5).unwrap_err().to_string();
+        let part = "3 categorical and 3 numeric user features, but the row has 3 and 2";
+        assert!(message.contains(part), "{message}");
+    }
+
+    #[test]
+    fn a_score_is_never_nan() {
+        // Products of these embeddings overflow to infinity, and the top layer has weights of both signs.
+        let mut config = small();
+        config.top = vec![];
+        let scorer = load(&config, Some(("embedding.item.0.weight", 3e38))).unwrap();
+        let mut user = some_user();
+        user.numeric = vec![f32::INFINITY, f32::NEG_INFINITY, 0.0];
+        let error = score(&scorer, &user, 5).unwrap_err();
+        assert!(matches!(error, ScoreError::NotANumber { .. }), "{error}");
+    }
+
+    #[track_caller]
+    fn check_refused(config: &DlrmConfig, filled: Option<(&str, f32)>, part: &str) {
+        let error = load(config, filled).err().expect("these weights can't be served");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+
+    #[test]
+    fn weights_that_cannot_serve_are_refused_by_name() {
+        let nan = Some(("top.1.bias", f32::NAN));
+        check_refused(&small(), nan, "tensor top.1.bias has NaN at position 0");
+        let mut config = small();
+        config.item_categorical[1] = 1;
+        check_refused(
+            &config,
+            None,
+            "tensor embedding.item.1.weight has 1 rows by its configuration",
+        );
+    }
+
+    #[test]
+    fn serving_gives_what_training_gave() {
+        let config = small();
         check(config.clone());
         check(DlrmConfig {
             pair: 0,
@@ -554,6 +656,12 @@ mod tests {
         check(DlrmConfig {
             item_categorical: vec![11],
             bottom: vec![16, 8],
+            ..config.clone()
+        });
+        check(DlrmConfig {
+            user_categorical: vec![6; 19],
+            embedding_dim: 20,
+            top: vec![33],
             ..config
         });
     }

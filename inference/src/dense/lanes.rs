@@ -1,11 +1,9 @@
 //! Sixteen `f32` values at a time: one register of AVX-512, two of AVX2, or an array.
+//!
+//! A kernel is written once over [`Lanes`], `#[inline(always)]`, and called from one function for each instruction set.
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{
-    __m256, __m512, __mmask16, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_set1_ps,
-    _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-    _mm512_max_ps, _mm512_set1_ps,
-};
+use std::arch::x86_64::*;
 
 /// Values in one group.
 pub(super) const LANES: usize = 16;
@@ -24,6 +22,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self;
     /// The greater value of each lane.
     unsafe fn max(self, other: Self) -> Self;
+    /// The sum of all lanes.
+    unsafe fn sum(self) -> f32;
 }
 
 /// AVX-512F.
@@ -68,6 +68,11 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         Self(unsafe { _mm512_max_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        unsafe { _mm512_reduce_add_ps(self.0) }
     }
 }
 
@@ -122,6 +127,17 @@ impl Lanes for Avx2 {
     unsafe fn max(self, other: Self) -> Self {
         unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
     }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        let mut values = [0.0; 4];
+        unsafe {
+            let eight = _mm256_add_ps(self.0, self.1);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            _mm_storeu_ps(values.as_mut_ptr(), four);
+        }
+        (values[0] + values[1]) + (values[2] + values[3])
+    }
 }
 
 /// Any processor.
@@ -160,5 +176,10 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane].max(other.0[lane])))
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        self.0.iter().sum()
     }
 }
