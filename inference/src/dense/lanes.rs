@@ -20,8 +20,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn store_first(self, to: *mut f32, count: usize);
     /// `a * b + c`.
     unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self;
-    /// The greater value of each lane.
-    unsafe fn max(self, other: Self) -> Self;
+    /// Zero for negative lanes. NaN stays NaN: damage has to show in the end, not to turn into a zero.
+    unsafe fn relu(self) -> Self;
     /// The sum of all lanes.
     unsafe fn sum(self) -> f32;
 }
@@ -66,8 +66,9 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn max(self, other: Self) -> Self {
-        Self(unsafe { _mm512_max_ps(self.0, other.0) })
+    unsafe fn relu(self) -> Self {
+        // Of a NaN and a number the instruction gives the second operand.
+        Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
     }
 
     #[inline(always)]
@@ -124,8 +125,12 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn max(self, other: Self) -> Self {
-        unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
+    unsafe fn relu(self) -> Self {
+        // As with AVX-512, the order of the operands matters.
+        let zero = unsafe { _mm256_setzero_ps() };
+        Self(unsafe { _mm256_max_ps(zero, self.0) }, unsafe {
+            _mm256_max_ps(zero, self.1)
+        })
     }
 
     #[inline(always)]
@@ -174,8 +179,8 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn max(self, other: Self) -> Self {
-        Self(std::array::from_fn(|lane| self.0[lane].max(other.0[lane])))
+    unsafe fn relu(self) -> Self {
+        Self(self.0.map(|value| if value < 0.0 { 0.0 } else { value }))
     }
 
     #[inline(always)]

@@ -31,7 +31,7 @@ pub enum Start<'a> {
 pub enum Activation {
     /// Nothing.
     None,
-    /// `max(x, 0)`.
+    /// `max(x, 0)`; NaN stays NaN.
     Relu,
 }
 
@@ -233,11 +233,7 @@ unsafe fn tile<L: Lanes, const R: usize, const N: usize>(job: &Job, row: usize, 
         }
         for n in 0..N {
             for (r, sums) in sums.iter().enumerate() {
-                let sum = if job.relu {
-                    L::max(sums[n], L::splat(0.0))
-                } else {
-                    sums[n]
-                };
+                let sum = if job.relu { sums[n].relu() } else { sums[n] };
                 L::store_first(sum, out(r, n), width(n));
             }
         }
@@ -367,6 +363,25 @@ mod tests {
             for (inputs, outputs) in [(1, 1), (3, 16), (17, 12), (0, 5), (64, 33), (31, 64), (5, 0)] {
                 check(rows, inputs, outputs);
             }
+        }
+    }
+
+    #[test]
+    fn no_kernel_turns_nan_into_a_number() {
+        let matrix = Matrix::new(2, 17, &values(2 * 17, 7));
+        for kernel in kernels() {
+            let mut out = [0.0; 17];
+            let x = Rows {
+                values: &[1.0, f32::NAN],
+                stride: 2,
+            };
+            let out_rows = RowsMut {
+                values: &mut out,
+                stride: 17,
+            };
+            // SAFETY: `kernels` gives what the processor has, and one row of these sizes is there.
+            unsafe { kernel(&matrix, 1, x, Start::Output, Activation::Relu, out_rows) };
+            assert!(out.iter().all(|value| value.is_nan()), "{out:?}");
         }
     }
 
