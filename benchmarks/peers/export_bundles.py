@@ -200,7 +200,7 @@ def item_text(art, path):
     index.train(vectors[:: max(1, len(vectors) // 50_000)])
     index.add(vectors)
     write_index(index, factory, art.item_ids(), {"nprobe": 32}, path)
-    write_json(path("encoder.json"), {"text_columns": ["prod_name", "detail_desc"]})
+    write_json(path("encoder.json"), {"text_columns": []})
 
 
 # ------------------------------------------------------------------ neural models
@@ -210,31 +210,41 @@ def two_tower(art, path):
     save_file(tower(weights, "u", len(U_CAT), ["l1", "l2"]), path("query_tower.safetensors"))
     rng = np.random.default_rng(SEED)
     stand_in = {
-        f"embeddings.{j}": np.zeros((size + FIRST_KNOWN, 1), np.float32) for j, (_, size) in enumerate(I_CAT)
+        f"embedding.{j}.weight": np.zeros((size + FIRST_KNOWN, 1), np.float32) for j, (_, size) in enumerate(I_CAT)
     }
     width = len(I_CAT) + len(I_NUM)
-    stand_in["layers.0.weight"] = (rng.standard_normal((64, width)) / np.sqrt(width)).astype(np.float32)
-    stand_in["layers.0.bias"] = np.zeros(64, np.float32)
+    stand_in["layer.0.weight"] = (rng.standard_normal((64, width)) / np.sqrt(width)).astype(np.float32)
+    stand_in["layer.0.bias"] = np.zeros(64, np.float32)
     save_file(stand_in, path("item_tower.safetensors"))
     write_json(
         path("tower.json"),
         {
-            "query": tower_config(U_CAT, U_NUM, embedding=16, layers=[128, 64]),
-            "item": tower_config(I_CAT, I_NUM, embedding=1, layers=[64]),
+            "query": tower_config(U_CAT, U_NUM, embedding=16, hidden=[128]),
+            "item": tower_config(I_CAT, I_NUM, embedding=1, hidden=[]),
         },
     )
     index = faiss.read_index(art.path("ivf.faiss"))
     write_index(index, "IVF1024,Flat", art.item_ids(), {"nprobe": 80}, path)
 
 
-def tower_config(categorical, numeric, embedding, layers):
-    cardinalities = [size + FIRST_KNOWN for _, size in categorical]
-    return {"cardinalities": cardinalities, "numeric": len(numeric), "embedding": embedding, "layers": layers}
+def cardinalities(categorical):
+    """Vocabulary sizes as Gondola counts them: with null and unknown."""
+    return [size + FIRST_KNOWN for _, size in categorical]
+
+
+def tower_config(categorical, numeric, embedding, hidden):
+    return {
+        "categorical": cardinalities(categorical),
+        "embedding": [embedding] * len(categorical),
+        "numeric": len(numeric),
+        "hidden": hidden,
+        "output": 64,
+    }
 
 
 def tower(weights, tables, count, layers):
-    tensors = {f"embeddings.{j}": table(weights, f"{tables}{j}_t") for j in range(count)}
-    return tensors | dense(weights, "layers", layers)
+    tensors = {f"embedding.{j}.weight": table(weights, f"{tables}{j}_t") for j in range(count)}
+    return tensors | dense(weights, "layer", layers)
 
 
 def dense(weights, name, layers):
@@ -250,13 +260,24 @@ def dlrm(art, path):
     """The peer's DLRM: its tables stand in the order of users' then items' categories, as Gondola's do; the pairs of the
     interaction are the lower triangle, row by row, the bottom's output first."""
     weights = art.weights("dlrm.onnx")
-    cardinalities = [size + FIRST_KNOWN for _, size in U_CAT + I_CAT]
-    tensors = {f"embeddings.{j}": table(weights, f"e{j}_t") for j in range(len(cardinalities))}
+    tensors = {}
+    for entity, first, categorical in (("user", 0, U_CAT), ("item", len(U_CAT), I_CAT)):
+        for j in range(len(categorical)):
+            tensors[f"embedding.{entity}.{j}.weight"] = table(weights, f"e{first + j}_t")
     tensors |= dense(weights, "bottom", ["b1", "b2"]) | dense(weights, "top", ["t1", "t2", "t3", "t4"])
     save_file(tensors, path("model.safetensors"))
     inputs = [f"user.{c}" for c, _ in U_CAT] + [f"user.{c}" for c in U_NUM]
     inputs += [f"item.{c}" for c, _ in I_CAT] + [f"item.{c}" for c in I_NUM]
-    config = {"embedding": 64, "bottom": [128, 64], "top": [128, 64, 32, 1]}
+    config = {
+        "embedding_dim": 64,
+        "bottom": [128],
+        "top": [128, 64, 32],
+        "user_categorical": cardinalities(U_CAT),
+        "item_categorical": cardinalities(I_CAT),
+        "user_numeric": len(U_NUM),
+        "item_numeric": len(I_NUM),
+        "pair": 0,
+    }
     write_json(path("scorer.json"), {"family": "dlrm", "inputs": inputs, **config})
 
 
