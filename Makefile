@@ -107,8 +107,8 @@ generate: setup ## Write anew what is generated and committed (a test compares i
 	cargo run --release -p gondola-crds --bin generate-crds
 
 .PHONY: bench
-bench: setup ## Speed of each stage and of the whole, in process and over gRPC
-	cargo bench -p gondola-inference
+bench: build ## Speed of each stage and of the whole, in process and over gRPC
+	@scripts/bench.sh $(CACHE)/bench
 
 .PHONY: bench-peers
 bench-peers: build $(PEERS)/artifacts/meta.json ## The same request by a Python pipeline and by us, on the same artifacts
