@@ -18,3 +18,6 @@ pub mod features;
 pub mod fit;
 pub mod labels;
 pub mod progress;
+pub mod publish;
+pub mod report;
+pub mod run;

@@ -1,0 +1,123 @@
+//! The page: tables and charts of one run.
+
+use super::Summary;
+use super::chart::{Line, bars, escape, unit_lines};
+use crate::evaluate::Quality;
+
+/// Inputs that the chart of importances shows.
+const IMPORTANCES_SHOWN: usize = 20;
+
+const STYLE: &str = "
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b }
+h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
+table { border-collapse: collapse } td, th { padding: .25rem .9rem .25rem 0; text-align: left; border-bottom: 1px solid #ddd }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
+svg { max-width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; fill: #333 }
+.grid { stroke: #e4e4e4 } .chance { stroke: #aaa; stroke-dasharray: 4 4 } code { font-size: .85em }
+p.note { color: #555 }";
+
+/// Renders the page.
+pub fn render(summary: &Summary) -> String {
+    let title = format!("Gondola: {}", summary.dataset);
+    let body = [
+        format!("<h1>{}</h1><p>{}</p>", escape(&title), escape(&summary.windows)),
+        section("Data", &facts(summary)),
+        section("Scorers on labelled pairs of the test window", &(scorers(summary) + &roc(summary))),
+        section("Lists of 12 for every buyer of the test window", &quality(summary)),
+        section("What helped the forest", &importances(summary)),
+        section("Latency by stage, one request at a time, in process", &latency(summary)),
+        section("Bundles", &bundles(summary)),
+        section("What the run took", &steps(summary)),
+    ]
+    .concat();
+    format!(
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{}</title><style>{STYLE}</style></head><body>{body}</body></html>",
+        escape(&title)
+    )
+}
+
+fn section(title: &str, content: &str) -> String {
+    format!("<section><h2>{}</h2>{content}</section>", escape(title))
+}
+
+/// A table; columns after the first hold numbers.
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let class = |column: usize| if column == 0 { "" } else { " class='number'" };
+    let cells = |tag: &str, row: Vec<String>| {
+        let cell = |(column, text): (usize, String)| format!("<{tag}{}>{}</{tag}>", class(column), escape(&text));
+        format!("<tr>{}</tr>", row.into_iter().enumerate().map(cell).collect::<String>())
+    };
+    let head = cells("th", head.iter().map(|text| (*text).to_owned()).collect());
+    format!("<table>{head}{}</table>", rows.map(|row| cells("td", row)).collect::<String>())
+}
+
+fn facts(summary: &Summary) -> String {
+    table(&["what", "how much"], summary.facts.iter().map(|(what, value)| vec![what.clone(), value.clone()]))
+}
+
+fn scorers(summary: &Summary) -> String {
+    let number = |value: f64| format!("{value:.4}");
+    let rows = summary.scorers.iter().map(|(name, m)| {
+        vec![name.clone(), number(m.auc), number(m.precision), number(m.recall), number(m.log_loss)]
+    });
+    table(&["scorer", "AUC", "precision at 0.5", "recall at 0.5", "log loss"], rows)
+}
+
+fn roc(summary: &Summary) -> String {
+    let line = |(name, metrics): &'_ (String, crate::evaluate::PairMetrics)| format!("{name} ({:.3})", metrics.auc);
+    let lines: Vec<Line<'_>> =
+        summary.scorers.iter().map(|scorer| Line { name: line(scorer), points: &scorer.1.roc }).collect();
+    unit_lines("false positive rate", "true positive rate", &lines)
+}
+
+fn quality(summary: &Summary) -> String {
+    let all: Vec<&Quality> =
+        summary.baselines.iter().chain(summary.variants.iter().map(|variant| &variant.quality)).collect();
+    let number = |value: f64| format!("{value:.4}");
+    let rows = all.iter().map(|quality| {
+        let m = &quality.metrics;
+        vec![quality.name.clone(), number(m.recall), number(m.map), number(m.ndcg), m.users.to_string()]
+    });
+    let groups: Vec<(String, Vec<f64>)> = all
+        .iter()
+        .map(|quality| (quality.name.clone(), vec![quality.metrics.recall, quality.metrics.map, quality.metrics.ndcg]))
+        .collect();
+    table(&["who made the lists", "Recall@12", "MAP@12", "nDCG@12", "users"], rows)
+        + &bars(&["Recall@12", "MAP@12", "nDCG@12"], &groups, |value| format!("{value:.4}"))
+}
+
+fn importances(summary: &Summary) -> String {
+    let shown = summary.importances.iter().take(IMPORTANCES_SHOWN);
+    let groups: Vec<(String, Vec<f64>)> = shown.map(|(name, share)| (name.clone(), vec![*share])).collect();
+    format!(
+        "<p class='note'>Share of the total gain of all splits; the first {IMPORTANCES_SHOWN} inputs.</p>{}",
+        bars(&["gain"], &groups, |value| format!("{:.1} %", value * 100.0))
+    )
+}
+
+fn latency(summary: &Summary) -> String {
+    let charts = summary.variants.iter().map(|variant| {
+        let groups: Vec<(String, Vec<f64>)> = variant
+            .latency
+            .iter()
+            .map(|(stage, (median, tail))| (stage.clone(), vec![*median, *tail]))
+            .collect();
+        let chart = bars(&["median", "99th percentile"], &groups, |value| format!("{value:.0} µs"));
+        format!("<h3>{}</h3>{chart}", escape(&variant.quality.name))
+    });
+    format!("<p class='note'>{}</p>", escape(&summary.machine)) + &charts.collect::<String>()
+}
+
+fn bundles(summary: &Summary) -> String {
+    let rows = summary.bundles.iter().map(|(name, version, digest)| {
+        format!("<tr><td>{}</td><td><code>{}</code></td><td><code>{}</code></td></tr>", escape(name), escape(version), escape(digest))
+    });
+    format!("<table><tr><th>name</th><th>version</th><th>digest</th></tr>{}</table>", rows.collect::<String>())
+}
+
+fn steps(summary: &Summary) -> String {
+    let total: f64 = summary.steps.iter().map(|(_, seconds)| seconds).sum();
+    let peak = summary.peak_memory_bytes as f64 / (1 << 30) as f64;
+    let steps = summary.steps.iter().map(|(step, seconds)| vec![step.clone(), format!("{seconds:.1}")]);
+    format!("<p>{total:.0} seconds, {peak:.2} GiB of memory at most.</p>") + &table(&["step", "seconds"], steps)
+}
