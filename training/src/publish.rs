@@ -1,26 +1,80 @@
 //! Publishing: every bundle of a run into a store, then the channels.
+//!
+//! All bundles are there before the first channel moves, so that nobody who follows `stable` finds a set that does not
+//! belong together for longer than it takes to move five channels; who resolves in between is told by the contracts.
 
 use std::path::Path;
+
+use gondola_artifacts::{
+    BundleDescription, Contract, Digest, Kind, Metric, Reference, Store, publish, resolve, set_channel,
+};
 use gondola_inference::features::Workflow;
 
 /// The scorers of a run.
 pub const SCORERS: [&str; 2] = ["dlrm", "forest"];
 /// The bundles of a run.
 pub const NAMES: [&str; 5] = ["features", "two-tower", "dlrm", "forest", "item-text"];
+/// The channel that a run publishes to.
+pub const CHANNEL: &str = "stable";
 
-/// TEMPORARY.
-pub async fn all_there(_store: &str, _bundles: &[(String, String, String)]) -> bool {
-    false
-}
+/// The space of item texts.
+const TEXT_SPACE: &str = "item-text";
 
-/// TEMPORARY.
+/// Publishes the folders below `bundles` and moves the channels. Gives each bundle's name, version and digest.
 pub async fn all(
     store: &str,
     bundles: &Path,
-    _workflow: &Workflow,
-    _dimension: usize,
+    workflow: &Workflow,
+    dimension: usize,
+    text_dimension: usize,
 ) -> anyhow::Result<Vec<(String, String, String)>> {
-    let to = store.trim_start_matches("file://");
-    std::process::Command::new("cp").args(["-r", &bundles.to_string_lossy(), to]).status()?;
-    Ok(vec![])
+    let store = Store::open(store)?;
+    let mut published = Vec::with_capacity(NAMES.len());
+    for description in descriptions(workflow, dimension, text_dimension)? {
+        let done = publish(&store, &bundles.join(&description.name), &description).await?;
+        published.push((description.name, done.version, done.digest.to_string()));
+    }
+    for (name, version, _) in &published {
+        set_channel(&store, name, CHANNEL, version).await?;
+    }
+    Ok(published)
+}
+
+/// Whether the store still has these bundles and its channels point to them.
+pub async fn all_there(store: &str, bundles: &[(String, String, String)]) -> bool {
+    let Ok(store) = Store::open(store) else { return false };
+    for (name, _, digest) in bundles {
+        let Ok(reference) = Reference::channel(name, CHANNEL) else { return false };
+        match resolve(&store, &reference).await {
+            Ok(resolved) if resolved.digest.to_string() == *digest => {}
+            _ => return false,
+        }
+    }
+    !bundles.is_empty()
+}
+
+fn descriptions(
+    workflow: &Workflow,
+    dimension: usize,
+    text_dimension: usize,
+) -> anyhow::Result<Vec<BundleDescription>> {
+    let digest: Digest = workflow.digest().parse()?;
+    let on_workflow = || Contract { workflow: Some(digest), ..Contract::default() };
+    let inputs = || Contract { inputs: Some(workflow.layout().inputs()), ..on_workflow() };
+    let space = |space: String, dimension, contract| Contract {
+        embedding_space: Some(space),
+        dimension: Some(dimension),
+        metric: Some(Metric::InnerProduct),
+        ..contract
+    };
+    let describe = |name: &str, kind, contract| BundleDescription { name: name.to_owned(), kind, contract };
+    let towers = space(format!("two-tower of {digest}"), dimension, on_workflow());
+    let texts = space(TEXT_SPACE.to_owned(), text_dimension, Contract::default());
+    Ok(vec![
+        describe("features", Kind::Features, inputs()),
+        describe("two-tower", Kind::Retrieval, towers),
+        describe("dlrm", Kind::Scorer, inputs()),
+        describe("forest", Kind::Scorer, inputs()),
+        describe("item-text", Kind::Similarity, texts),
+    ])
 }

@@ -120,7 +120,7 @@ impl Run {
         let bought = end_to_end::bought(&test.window);
         let baselines = end_to_end::baselines(&test.snapshot, &bought);
         let variants = self.timed("lists for every buyer", |run| run.ask_variants(&bought))?;
-        let bundles = self.publish(config, &workflow).await?;
+        let bundles = self.publish(config, &workflow, text.dimension).await?;
         Ok(Summary {
             fingerprint,
             dataset: self.dataset.config.name.clone(),
@@ -328,10 +328,11 @@ impl Run {
         &mut self,
         config: &RunConfig,
         workflow: &Workflow,
+        text_dimension: usize,
     ) -> anyhow::Result<Vec<(String, String, String)>> {
         let started = Instant::now();
         let dimension = self.dataset.config.training.two_tower.dimension;
-        let published = publish::all(&config.store, &self.bundles, workflow, dimension).await?;
+        let published = publish::all(&config.store, &self.bundles, workflow, dimension, text_dimension).await?;
         self.steps.push(("publishing".into(), started.elapsed().as_secs_f64()));
         Ok(published)
     }

@@ -26,6 +26,8 @@ pub struct TextSummary {
     pub texts: usize,
     /// Recall@200 of the index against exact search.
     pub recall: f64,
+    /// Width of the space.
+    pub dimension: usize,
 }
 
 /// Embeds the items' texts and leaves index, ids and encoder in a bundle's folder.
@@ -63,7 +65,7 @@ pub fn fit(
     let recall = save_index(folder, &settings.text_index, search, encoder.dimension(), items, &rows, &all, &queries)?;
     write_json(&folder.join("encoder.json"), &TextConfig { text_columns: columns.to_vec() })?;
     copy_encoder(encoder_folder, &folder.join("encoder"))?;
-    Ok(TextSummary { items: rows.len(), texts: different.len(), recall })
+    Ok(TextSummary { items: rows.len(), texts: different.len(), recall, dimension: encoder.dimension() })
 }
 
 /// Copies the files that an encoder is loaded from.
