@@ -79,6 +79,9 @@ pub enum ScoreError {
 pub struct ScorerConfig {
     /// Its inputs, in order; see [`Layout::inputs`].
     pub inputs: Vec<String>,
+    /// The raw item column that negatives were drawn in proportion to when it was trained; see [`Loaded::sampled_by`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled_by: Option<String>,
     /// The model.
     #[serde(flatten)]
     pub family: Family,
@@ -143,8 +146,20 @@ pub enum LoadError {
     },
 }
 
+/// A scorer, and what must be known to rank by its scores.
+pub struct Loaded {
+    /// The model.
+    pub scorer: Box<dyn Scorer>,
+    /// The raw item column that negatives were drawn in proportion to.
+    ///
+    /// A model that tells purchases from popular items learns how much likelier a purchase is than that: its odds are
+    /// p(user, item) / q(item). To rank by p, the odds are multiplied by q again; without that, popular items would be
+    /// ranked as low as they were often shown as negatives. `None`: scores rank as they are.
+    pub sampled_by: Option<String>,
+}
+
 /// Loads a scorer bundle's folder: the only place that knows every family.
-pub fn load(folder: &Path, layout: &Layout) -> Result<Box<dyn Scorer>, LoadError> {
+pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
     let path = folder.join("scorer.json");
     let json = fs::read(&path).map_err(|source| LoadError::File {
         path: path.clone(),
@@ -153,9 +168,13 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Box<dyn Scorer>, LoadError
     let config: ScorerConfig =
         serde_json::from_slice(&json).map_err(|source| LoadError::Json { path, source })?;
     check_inputs(folder, &config.inputs, &layout.inputs())?;
-    Ok(match &config.family {
+    let scorer: Box<dyn Scorer> = match &config.family {
         Family::Dlrm(config) => Box::new(DlrmScorer::load(&folder.join("model.safetensors"), config)?),
         Family::Forest => Box::new(load_forest(folder, layout)?),
+    };
+    Ok(Loaded {
+        scorer,
+        sampled_by: config.sampled_by,
     })
 }
 

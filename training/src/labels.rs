@@ -29,7 +29,9 @@ pub enum LabelError {
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// Nobody bought anything in the window.
-    #[error("nothing was bought from {from} to {to}; the data reach from {first} to {last}: move windows.test_start")]
+    #[error(
+        "nothing was bought from {from} to {to}; the data reach from {first} to {last}: move windows.test_start"
+    )]
     EmptyWindow {
         /// First day of the window.
         from: NaiveDate,
@@ -87,7 +89,12 @@ impl Window {
         if bought.is_empty() {
             let sql = "SELECT CAST(MIN(at) AS VARCHAR), CAST(MAX(at) AS VARCHAR) FROM transactions";
             let (first, last) = text_pairs(dataset, what, sql).await?.pop().unwrap_or_default();
-            return Err(LabelError::EmptyWindow { from, to, first, last });
+            return Err(LabelError::EmptyWindow {
+                from,
+                to,
+                first,
+                last,
+            });
         }
         Ok(Self { bought })
     }
@@ -96,7 +103,10 @@ impl Window {
     pub fn pairs(&self, snapshot: &Snapshot) -> Vec<Pair> {
         let known = |(user, item): &(String, String)| {
             let (user, item) = (snapshot.users.find(user)?, snapshot.items.find(item)?);
-            Some(Pair { user: user as u32, item: item as u32 })
+            Some(Pair {
+                user: user as u32,
+                item: item as u32,
+            })
         };
         self.bought.iter().filter_map(known).collect()
     }
@@ -114,7 +124,9 @@ pub fn label(
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let negatives = negatives(bought, &users, &items, &mut rng)?;
     let positives = bought.iter().map(|pair| (*pair, 1.0));
-    let mut labelled: Vec<(Pair, f32)> = positives.chain(negatives.into_iter().map(|pair| (pair, 0.0))).collect();
+    let mut labelled: Vec<(Pair, f32)> = positives
+        .chain(negatives.into_iter().map(|pair| (pair, 0.0)))
+        .collect();
     labelled.shuffle(&mut rng);
     let (pairs, labels) = labelled.into_iter().unzip();
     Ok(LabelledPairs { pairs, labels })
@@ -133,7 +145,10 @@ fn negatives(
     let mut taken: HashSet<Pair> = bought.iter().copied().collect();
     let mut negatives = Vec::with_capacity(wanted);
     for _ in 0..wanted {
-        let mut draws = (0..DRAWS).map(|_| Pair { user: users.sample(rng) as u32, item: items.sample(rng) as u32 });
+        let mut draws = (0..DRAWS).map(|_| Pair {
+            user: users.sample(rng) as u32,
+            item: items.sample(rng) as u32,
+        });
         let pair = draws.find(|pair| taken.insert(*pair));
         negatives.push(pair.ok_or_else(|| failed("nearly every pair was bought; take a shorter window"))?);
     }
@@ -142,7 +157,9 @@ fn negatives(
 
 /// How often each item was sold lately: its recency-weighted purchases.
 pub fn item_weights(items: &RawTable) -> Vec<f64> {
-    (0..items.len()).map(|row| items.row(row).cell(POPULARITY).as_number().unwrap_or(0.0)).collect()
+    (0..items.len())
+        .map(|row| items.row(row).cell(POPULARITY).as_number().unwrap_or(0.0))
+        .collect()
 }
 
 /// How active each user was lately: purchases, weighted by how long ago each item was bought last.
@@ -181,7 +198,12 @@ mod tests {
     use super::*;
 
     fn bought() -> Vec<Pair> {
-        (0..50).map(|i| Pair { user: i % 10, item: i }).collect()
+        (0..50)
+            .map(|i| Pair {
+                user: i % 10,
+                item: i,
+            })
+            .collect()
     }
 
     fn draw(seed: u64) -> Vec<Pair> {
@@ -200,17 +222,29 @@ mod tests {
     #[test]
     fn popular_items_and_active_users_are_drawn_more_often() {
         let many: Vec<Pair> = (0..40).flat_map(draw).collect();
-        let share = |test: &dyn Fn(&Pair) -> bool| many.iter().filter(|pair| test(pair)).count() as f64 / many.len() as f64;
+        let share = |test: &dyn Fn(&Pair) -> bool| {
+            many.iter().filter(|pair| test(pair)).count() as f64 / many.len() as f64
+        };
         // Item 7 has 100 of 179 shares, but a pair is drawn once only.
         assert!(share(&|pair| pair.item == 7) > 0.3);
-        assert!(share(&|pair| pair.user >= 20) > 0.65, "users 20 to 39 have 590 of 780 shares");
+        assert!(
+            share(&|pair| pair.user >= 20) > 0.65,
+            "users 20 to 39 have 590 of 780 shares"
+        );
         assert!(share(&|pair| pair.user == 0) < 1e-9, "user 0 was never active");
     }
 
     #[test]
     fn a_window_in_which_everything_was_bought_is_an_error() {
-        let all: Vec<Pair> = (0..4).flat_map(|user| (0..4).map(move |item| Pair { user, item })).collect();
+        let all: Vec<Pair> = (0..4)
+            .flat_map(|user| (0..4).map(move |item| Pair { user, item }))
+            .collect();
         let error = negatives(&all, &[1.0; 4], &[1.0; 4], &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err();
-        assert!(error.to_string().contains("nearly every pair was bought; take a shorter window"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("nearly every pair was bought; take a shorter window"),
+            "{error}"
+        );
     }
 }

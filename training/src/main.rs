@@ -52,17 +52,37 @@ impl TryFrom<RunArgs> for RunConfig {
             Url::parse(&args.data).with_context(|| format!("--data {} is no URL", args.data))?
         } else {
             let folder = std::path::absolute(&args.data).context("--data is no folder")?;
-            Url::from_directory_path(&folder).map_err(|()| anyhow::anyhow!("--data {} is no folder", args.data))?
+            Url::from_directory_path(&folder)
+                .map_err(|()| anyhow::anyhow!("--data {} is no folder", args.data))?
         };
-        let RunArgs { config: dataset, encoder, store, report, reuse, .. } = args;
-        Ok(Self { dataset, data, encoder, store, report, reuse })
+        let RunArgs {
+            config: dataset,
+            encoder,
+            store,
+            report,
+            reuse,
+            ..
+        } = args;
+        Ok(Self {
+            dataset,
+            data,
+            encoder,
+            store,
+            report,
+            reuse,
+        })
     }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter()).init();
-    let Args { command: Command::Run(args) } = Args::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter())
+        .init();
+    let Args {
+        command: Command::Run(args),
+    } = Args::parse();
     match train(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

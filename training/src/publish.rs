@@ -42,9 +42,13 @@ pub async fn all(
 
 /// Whether the store still has these bundles and its channels point to them.
 pub async fn all_there(store: &str, bundles: &[(String, String, String)]) -> bool {
-    let Ok(store) = Store::open(store) else { return false };
+    let Ok(store) = Store::open(store) else {
+        return false;
+    };
     for (name, _, digest) in bundles {
-        let Ok(reference) = Reference::channel(name, CHANNEL) else { return false };
+        let Ok(reference) = Reference::channel(name, CHANNEL) else {
+            return false;
+        };
         match resolve(&store, &reference).await {
             Ok(resolved) if resolved.digest.to_string() == *digest => {}
             _ => return false,
@@ -59,15 +63,25 @@ fn descriptions(
     text_dimension: usize,
 ) -> anyhow::Result<Vec<BundleDescription>> {
     let digest: Digest = workflow.digest().parse()?;
-    let on_workflow = || Contract { workflow: Some(digest), ..Contract::default() };
-    let inputs = || Contract { inputs: Some(workflow.layout().inputs()), ..on_workflow() };
+    let on_workflow = || Contract {
+        workflow: Some(digest),
+        ..Contract::default()
+    };
+    let inputs = || Contract {
+        inputs: Some(workflow.layout().inputs()),
+        ..on_workflow()
+    };
     let space = |space: String, dimension, contract| Contract {
         embedding_space: Some(space),
         dimension: Some(dimension),
         metric: Some(Metric::InnerProduct),
         ..contract
     };
-    let describe = |name: &str, kind, contract| BundleDescription { name: name.to_owned(), kind, contract };
+    let describe = |name: &str, kind, contract| BundleDescription {
+        name: name.to_owned(),
+        kind,
+        contract,
+    };
     let towers = space(format!("two-tower of {digest}"), dimension, on_workflow());
     let texts = space(TEXT_SPACE.to_owned(), text_dimension, Contract::default());
     Ok(vec![

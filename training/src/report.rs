@@ -56,7 +56,10 @@ impl Summary {
         let write = |path: PathBuf, content: &[u8]| {
             fs::write(&path, content).map_err(|source| ReportError { path, source })
         };
-        fs::create_dir_all(folder).map_err(|source| ReportError { path: folder.to_owned(), source })?;
+        fs::create_dir_all(folder).map_err(|source| ReportError {
+            path: folder.to_owned(),
+            source,
+        })?;
         write(folder.join("index.html"), page::render(self).as_bytes())?;
         let json = serde_json::to_vec_pretty(self).expect("numbers and texts are always JSON");
         write(folder.join("summary.json"), &json)
@@ -69,14 +72,32 @@ impl Summary {
 
     /// The metrics as a table for the terminal.
     pub fn table(&self) -> String {
-        let mut table = format!("{:36} {:>8} {:>10} {:>8}\n", "scorer, on labelled pairs", "AUC", "precision", "recall");
+        let mut table = format!(
+            "{:36} {:>8} {:>10} {:>8}\n",
+            "scorer, on labelled pairs", "AUC", "precision", "recall"
+        );
         for (name, metrics) in &self.scorers {
-            let PairMetrics { auc, precision, recall, .. } = metrics;
+            let PairMetrics {
+                auc,
+                precision,
+                recall,
+                ..
+            } = metrics;
             table += &format!("{name:36} {auc:8.4} {precision:10.4} {recall:8.4}\n");
         }
-        table += &format!("\n{:36} {:>8} {:>10} {:>8}\n", "lists of 12, all buyers", "Recall", "MAP", "nDCG");
-        for Quality { name, metrics } in self.baselines.iter().chain(self.variants.iter().map(|v| &v.quality)) {
-            table += &format!("{name:36} {:8.4} {:10.4} {:8.4}\n", metrics.recall, metrics.map, metrics.ndcg);
+        table += &format!(
+            "\n{:36} {:>8} {:>10} {:>8}\n",
+            "lists of 12, all buyers", "Recall", "MAP", "nDCG"
+        );
+        for Quality { name, metrics } in self
+            .baselines
+            .iter()
+            .chain(self.variants.iter().map(|v| &v.quality))
+        {
+            table += &format!(
+                "{name:36} {:8.4} {:10.4} {:8.4}\n",
+                metrics.recall, metrics.map, metrics.ndcg
+            );
         }
         table
     }

@@ -27,7 +27,11 @@ use crate::report::Summary;
 const RECALL_QUERIES: usize = 500;
 
 /// Candidates of each source when the pipeline is evaluated end to end: what the example's pipeline has.
-const EVALUATED_QUOTAS: Quotas = Quotas { two_tower: 200, bought_before: 100, popular: 0 };
+const EVALUATED_QUOTAS: Quotas = Quotas {
+    two_tower: 200,
+    bought_before: 100,
+    popular: 0,
+};
 
 /// What a run reads and where it writes.
 #[derive(Clone, Debug)]
@@ -58,7 +62,10 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
         return Ok(summary);
     }
     let work = tempfile::tempdir().context("cannot make a folder to work in")?;
-    let summary = Run::begin(dataset, config, work.path()).await?.finish(config, fingerprint).await?;
+    let summary = Run::begin(dataset, config, work.path())
+        .await?
+        .finish(config, fingerprint)
+        .await?;
     summary.write(&config.report)?;
     Ok(summary)
 }
@@ -96,7 +103,13 @@ impl Run {
         for name in publish::NAMES {
             fs::create_dir_all(bundles.join(name)).context("cannot make the bundles' folders")?;
         }
-        Ok(Self { dataset, bundles, tables, steps: Vec::new(), facts: Vec::new() })
+        Ok(Self {
+            dataset,
+            bundles,
+            tables,
+            steps: Vec::new(),
+            facts: Vec::new(),
+        })
     }
 
     async fn finish(mut self, config: &RunConfig, fingerprint: String) -> anyhow::Result<Summary> {
@@ -111,12 +124,22 @@ impl Run {
 
         self.fit_retrieval(&workflow, &encoded, &test).await?;
         let importances = self.fit_scorers(&workflow, &pairs, &train)?;
-        let text = self.timed("text embeddings", |run| run.fit_text(&test.snapshot, &config.encoder))?;
-        self.facts.push(("items with a text, different texts".into(), format!("{}, {}", text.items, text.texts)));
-        self.facts.push(("recall@200 of the text index".into(), format!("{:.4}", text.recall)));
+        let text = self.timed("text embeddings", |run| {
+            run.fit_text(&test.snapshot, &config.encoder)
+        })?;
+        self.facts.push((
+            "items with a text, different texts".into(),
+            format!("{}, {}", text.items, text.texts),
+        ));
+        self.facts.push((
+            "recall@200 of the text index".into(),
+            format!("{:.4}", text.recall),
+        ));
         self.write_features(&workflow, &test)?;
 
-        let scorers = self.timed("scores of labelled pairs", |run| run.score_pairs(&workflow, &pairs, &encoded, &test))?;
+        let scorers = self.timed("scores of labelled pairs", |run| {
+            run.score_pairs(&workflow, &pairs, &encoded, &test)
+        })?;
         let bought = end_to_end::bought(&test.window);
         let baselines = end_to_end::baselines(&test.snapshot, &bought);
         let variants = self.timed("lists for every buyer", |run| run.ask_variants(&bought))?;
@@ -126,7 +149,10 @@ impl Run {
             dataset: self.dataset.config.name.clone(),
             windows: format!(
                 "Trained on what was known on {} and bought until {}; tested on what was known on {} and bought until {}.",
-                windows.train_start(), windows.test_start, windows.test_start, windows.test_end()
+                windows.train_start(),
+                windows.test_start,
+                windows.test_start,
+                windows.test_end()
             ),
             facts: self.facts,
             scorers,
@@ -140,15 +166,25 @@ impl Run {
         })
     }
 
-    fn timed<T, E>(&mut self, step: &'static str, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+    fn timed<T, E>(
+        &mut self,
+        step: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         let started = Instant::now();
         let result = work(self);
-        self.steps.push((step.to_owned(), started.elapsed().as_secs_f64()));
+        self.steps
+            .push((step.to_owned(), started.elapsed().as_secs_f64()));
         result
     }
 
     /// Features as of a date, and labelled pairs of the window after it.
-    async fn sample(&mut self, name: &'static str, as_of: chrono::NaiveDate, seed: u64) -> anyhow::Result<Sample> {
+    async fn sample(
+        &mut self,
+        name: &'static str,
+        as_of: chrono::NaiveDate,
+        seed: u64,
+    ) -> anyhow::Result<Sample> {
         let started = Instant::now();
         let spinner = progress::spinner("features and labels");
         spinner.set_message(format!("as of {as_of}"));
@@ -163,10 +199,23 @@ impl Run {
         spinner.finish();
         self.facts.push((
             format!("{name}: users, items, labelled pairs"),
-            format!("{}, {}, {}", snapshot.users.len(), snapshot.items.len(), labelled.pairs.len()),
+            format!(
+                "{}, {}, {}",
+                snapshot.users.len(),
+                snapshot.items.len(),
+                labelled.pairs.len()
+            ),
         ));
-        self.steps.push((format!("features and labels, {name}"), started.elapsed().as_secs_f64()));
-        Ok(Sample { snapshot, tables, window, labelled })
+        self.steps.push((
+            format!("features and labels, {name}"),
+            started.elapsed().as_secs_f64(),
+        ));
+        Ok(Sample {
+            snapshot,
+            tables,
+            window,
+            labelled,
+        })
     }
 
     /// Fits the workflow on the training snapshot; pair features on the labelled pairs.
@@ -182,7 +231,12 @@ impl Run {
     }
 
     /// Trains the towers on the purchases before the training window, and indexes the items of the test snapshot.
-    async fn fit_retrieval(&mut self, workflow: &Workflow, encoded: &Encoded, test: &Sample) -> anyhow::Result<()> {
+    async fn fit_retrieval(
+        &mut self,
+        workflow: &Workflow,
+        encoded: &Encoded,
+        test: &Sample,
+    ) -> anyhow::Result<()> {
         let started = Instant::now();
         let config = &self.dataset.config;
         let windows = config.windows;
@@ -203,8 +257,12 @@ impl Run {
         )?;
         bar.finish();
         let recall = self.save_retrieval(&trained, encoded, test)?;
-        self.facts.push(("recall@200 of the index against exact search".into(), format!("{recall:.4}")));
-        self.steps.push(("two towers and index".into(), started.elapsed().as_secs_f64()));
+        self.facts.push((
+            "recall@200 of the index against exact search".into(),
+            format!("{recall:.4}"),
+        ));
+        self.steps
+            .push(("two towers and index".into(), started.elapsed().as_secs_f64()));
         Ok(())
     }
 
@@ -216,13 +274,21 @@ impl Run {
             days.is_some_and(|days| days <= f64::from(windows.index_days))
         };
         let rows: Vec<u32> = (0..items.len() as u32).filter(sold).collect();
-        self.facts.push(("items in the index".into(), rows.len().to_string()));
+        self.facts
+            .push(("items in the index".into(), rows.len().to_string()));
         let vectors = trained.embed_items(&encoded.items, &rows)?;
         let step = 1 + users.len() / RECALL_QUERIES;
         let queries: Vec<u32> = (0..users.len() as u32).step_by(step).collect();
         let queries = trained.embed_users(&encoded.users, &queries)?;
         let settings = &self.dataset.config.training.two_tower;
-        Ok(trained.save(&self.bundles.join("two-tower"), settings, items, &rows, &vectors, &queries)?)
+        Ok(trained.save(
+            &self.bundles.join("two-tower"),
+            settings,
+            items,
+            &rows,
+            &vectors,
+            &queries,
+        )?)
     }
 
     fn fit_scorers(
@@ -240,7 +306,15 @@ impl Run {
             let folder = run.bundles.join("dlrm");
             let seed = training.seed;
             fit::dlrm::train(
-                &training.dlrm, &layout, &cardinalities, &encoded, &train.labelled, &features, seed, &bar, &folder,
+                &training.dlrm,
+                &layout,
+                &cardinalities,
+                &encoded,
+                &train.labelled,
+                &features,
+                seed,
+                &bar,
+                &folder,
             )?;
             bar.finish();
             anyhow::Ok(())
@@ -250,7 +324,13 @@ impl Run {
             let folder = run.bundles.join("forest");
             let seed = training.seed;
             let importances = fit::forest::train(
-                &training.forest, &layout, &encoded, &train.labelled, &features, seed, &folder,
+                &training.forest,
+                &layout,
+                &encoded,
+                &train.labelled,
+                &features,
+                seed,
+                &folder,
             )?;
             spinner.finish();
             Ok(importances)
@@ -262,7 +342,14 @@ impl Run {
         let config = &self.dataset.config;
         let folder = self.bundles.join("item-text");
         let settings = &config.training.two_tower;
-        let summary = fit::text::fit(settings, &snapshot.items, &config.items.text, encoder, &bar, &folder)?;
+        let summary = fit::text::fit(
+            settings,
+            &snapshot.items,
+            &config.items.text,
+            encoder,
+            &bar,
+            &folder,
+        )?;
         bar.finish();
         Ok(summary)
     }
@@ -289,8 +376,13 @@ impl Run {
         let mut metrics = Vec::new();
         for name in publish::SCORERS {
             let folder = self.bundles.join(name);
-            let scores =
-                evaluate::pairs::score(&folder, &workflow.layout(), encoded, &test.labelled.pairs, &features)?;
+            let scores = evaluate::pairs::score(
+                &folder,
+                &workflow.layout(),
+                encoded,
+                &test.labelled.pairs,
+                &features,
+            )?;
             metrics.push((name.to_owned(), PairMetrics::of(&scores, &test.labelled.labels)));
         }
         Ok(metrics)
@@ -310,7 +402,10 @@ impl Run {
             let settings = VariantSettings {
                 name: name.to_owned(),
                 quotas: EVALUATED_QUOTAS,
-                search: SearchParameters { nprobe: two_tower.nprobe, ef_search: two_tower.ef_search },
+                search: SearchParameters {
+                    nprobe: two_tower.nprobe,
+                    ef_search: two_tower.ef_search,
+                },
                 similarity_search: SearchParameters::default(),
                 already_bought: AlreadyBought::Keep,
                 blocked_items: Vec::new(),
@@ -332,8 +427,10 @@ impl Run {
     ) -> anyhow::Result<Vec<(String, String, String)>> {
         let started = Instant::now();
         let dimension = self.dataset.config.training.two_tower.dimension;
-        let published = publish::all(&config.store, &self.bundles, workflow, dimension, text_dimension).await?;
-        self.steps.push(("publishing".into(), started.elapsed().as_secs_f64()));
+        let published =
+            publish::all(&config.store, &self.bundles, workflow, dimension, text_dimension).await?;
+        self.steps
+            .push(("publishing".into(), started.elapsed().as_secs_f64()));
         Ok(published)
     }
 }
@@ -349,7 +446,10 @@ fn peak_memory_bytes() -> u64 {
 /// The processor and the number of cores.
 fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
+    let name = cpus
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split(": ").nth(1));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{}, {cores} cores", name.unwrap_or("unknown processor"))
 }

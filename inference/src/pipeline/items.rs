@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::features::{Cells, EncodedRow, EncodedTable, ItemId, RawTable};
-use crate::scoring::Scorer;
+use crate::scoring::{Loaded, Scorer};
 
 /// How many items may be put before the next bundles: requests compare the user with each of them, 10,000 x 64 products
 /// in about a fifth of a millisecond.
@@ -32,6 +32,8 @@ pub struct PutItem {
     pub encoded: EncodedRow,
     /// What the scorer keeps of it.
     pub block: Vec<f32>,
+    /// What its odds are multiplied by.
+    pub weight: f32,
     /// Its place in the space of the two towers.
     pub vector: Vec<f32>,
     /// Its place in the space of texts, if it has a text.
@@ -43,6 +45,8 @@ pub struct PutItem {
 pub struct NewItem {
     /// Its encoded features.
     pub encoded: EncodedRow,
+    /// What its odds are multiplied by; see [`weight`].
+    pub weight: f32,
     /// Its place in the space of the two towers.
     pub vector: Vec<f32>,
     /// Its place in the space of texts, if it has a text.
@@ -63,6 +67,8 @@ pub struct Items {
     encoded: EncodedTable,
     block_width: usize,
     blocks: Vec<f32>,
+    /// What each row's odds are multiplied by; see [`weight`].
+    weights: Vec<f32>,
     /// Rows of the snapshot, the most popular first.
     popular: Vec<u32>,
     put: ArcSwap<Put>,
@@ -72,16 +78,21 @@ pub struct Items {
 
 impl Items {
     /// The items of a snapshot, prepared for one scorer. `popularity` is the raw column that orders popular items.
-    pub fn new(table: RawTable, encoded: EncodedTable, popularity: &str, scorer: &dyn Scorer) -> Self {
-        let block_width = scorer.block_width();
+    pub fn new(table: RawTable, encoded: EncodedTable, popularity: &str, loaded: &Loaded) -> Self {
+        let block_width = loaded.scorer.block_width();
         let mut blocks = vec![0.0; encoded.rows() * block_width];
-        scorer.prepare(&encoded, &mut blocks);
+        loaded.scorer.prepare(&encoded, &mut blocks);
+        let column = loaded.sampled_by.as_deref();
+        let weights = (0..table.len())
+            .map(|row| weight(&table.row(row), column))
+            .collect();
         let popular = by_popularity(&table, popularity);
         Self {
             table,
             encoded,
             block_width,
             blocks,
+            weights,
             popular,
             put: ArcSwap::default(),
             writing: Mutex::new(()),
@@ -127,19 +138,8 @@ impl Items {
             put.ids.insert(id.clone(), row);
         }
         put.rows.insert(row, slot);
-        let NewItem {
-            encoded,
-            vector,
-            text_vector,
-        } = new;
-        let item = Arc::new(PutItem {
-            row,
-            id,
-            encoded,
-            block,
-            vector,
-            text_vector,
-        });
+        let NewItem { encoded, weight, vector, text_vector } = new;
+        let item = Arc::new(PutItem { row, id, encoded, block, weight, vector, text_vector });
         match put.items.get_mut(slot) {
             Some(present) => *present = item,
             None => put.items.push(item),
@@ -199,6 +199,12 @@ impl ItemsView<'_> {
         }
     }
 
+    /// What the row's odds are multiplied by.
+    pub fn weight(&self, row: u32) -> f32 {
+        self.put_item(row)
+            .map_or_else(|| self.items.weights[row as usize], |item| item.weight)
+    }
+
     /// Whether the row's features were changed since the bundles were published, so that indexes have its old vector.
     pub fn is_put(&self, row: u32) -> bool {
         self.put_item(row).is_some()
@@ -221,6 +227,14 @@ impl ItemsView<'_> {
     pub fn popular(&self) -> &[u32] {
         &self.items.popular
     }
+}
+
+/// What an item's odds are multiplied by: its value in the column that negatives were drawn by. A half is added, so that an
+/// item that was never sold can still be recommended; 1 where there is no such column.
+pub fn weight(raw: &impl Cells, sampled_by: Option<&str>) -> f32 {
+    sampled_by.map_or(1.0, |column| {
+        raw.cell(column).as_number().unwrap_or(0.0).max(0.0) as f32 + 0.5
+    })
 }
 
 fn by_popularity(table: &RawTable, column: &str) -> Vec<u32> {

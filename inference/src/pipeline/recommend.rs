@@ -90,6 +90,14 @@ impl Variant {
         Filtered { kept, removed }
     }
 
+    /// What a candidate is ranked by.
+    fn rank(&self, score: f32, item: u32, items: &ItemsView<'_>) -> f32 {
+        match self.scorer.sampled_by {
+            Some(_) => ordering::with_weight(score, items.weight(item)),
+            None => score,
+        }
+    }
+
     fn score(
         &self,
         user: &User<'_>,
@@ -107,7 +115,7 @@ impl Variant {
                 pair_width: self.pairs.width(),
             };
             SCORES.with_borrow_mut(|scores| {
-                self.scorer.score(&user.row, &batch, scores)?;
+                self.scorer.scorer.score(&user.row, &batch, scores)?;
                 let scored = candidates.iter().zip(scores.iter());
                 Ok(scored
                     .map(|(item, score)| Scored {

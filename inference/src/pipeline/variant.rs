@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::items::{Items, ItemsView, NewItem, TooManyItems, text};
+use super::items::{Items, ItemsView, NewItem, TooManyItems, text, weight};
 use super::request::{Answer, PurchaseUpdate, RecommendRequest, Recommendation, UserUpdate};
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
@@ -19,7 +19,7 @@ use crate::ordering::Scored;
 use crate::retrieval::index::{IndexError, SearchParameters};
 use crate::retrieval::sources::Quotas;
 use crate::retrieval::{Retrieval, RetrievalError};
-use crate::scoring::{self, Scorer};
+use crate::scoring::{self, Loaded};
 use crate::similarity::encoder::EncodeError;
 use crate::similarity::{Similarity, SimilarityError};
 
@@ -238,7 +238,7 @@ pub struct Variant {
     pub(super) items: Items,
     pub(super) blocked: HashSet<u32>,
     pub(super) retrieval: Retrieval,
-    pub(super) scorer: Box<dyn Scorer>,
+    pub(super) scorer: Loaded,
     pub(super) similarity: Option<Similarity>,
 }
 
@@ -263,7 +263,7 @@ impl Variant {
             .filter_map(|item| items.find(item.as_str()));
         let variant = Self {
             blocked: blocked.map(|row| row as u32).collect(),
-            items: Items::new(items, encoded, &schema.popularity, scorer.as_ref()),
+            items: Items::new(items, encoded, &schema.popularity, &scorer),
             users: Users::new(users, history),
             settings: settings.clone(),
             schema,
@@ -359,16 +359,12 @@ impl Variant {
         let text_columns = self.similarity.as_ref().map_or(&[][..], Similarity::text_columns);
         check_columns("item", &features, &self.workflow.item, text_columns)?;
         let encoded = self.workflow.item.encode(&features);
+        let weight = weight(&features, self.scorer.sampled_by.as_deref());
         let vector = self.retrieval.embed_item(&encoded);
         let text_vector = self.embed_text(&text(&features, text_columns))?;
         self.items.put(
             item,
-            NewItem {
-                encoded,
-                vector,
-                text_vector,
-            },
-            self.scorer.as_ref(),
+            NewItem { encoded, weight, vector, text_vector }, self.scorer.scorer.as_ref()
         )?;
         Ok(())
     }

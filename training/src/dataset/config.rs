@@ -171,7 +171,8 @@ mod date {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| D::Error::custom(format!("{text:?} is no date; write it as YYYY-MM-DD")))
+        text.parse()
+            .map_err(|_| D::Error::custom(format!("{text:?} is no date; write it as YYYY-MM-DD")))
     }
 }
 
@@ -292,7 +293,12 @@ fn default_index_days() -> u32 {
 
 impl Default for Training {
     fn default() -> Self {
-        Self { seed: 1, two_tower: TwoTower::default(), dlrm: Dlrm::default(), forest: Forest::default() }
+        Self {
+            seed: 1,
+            two_tower: TwoTower::default(),
+            dlrm: Dlrm::default(),
+            forest: Forest::default(),
+        }
     }
 }
 
@@ -330,17 +336,27 @@ impl Default for Dlrm {
 
 impl Default for Forest {
     fn default() -> Self {
-        Self { trees: 100, leaves: 255, leaf_pairs: 20, pair_share: 0.6, input_share: 0.5 }
+        Self {
+            trees: 100,
+            leaves: 255,
+            leaf_pairs: 20,
+            pair_share: 0.6,
+            input_share: 0.5,
+        }
     }
 }
 
 impl DatasetConfig {
     /// Reads a configuration and checks what can be checked without the data.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let yaml =
-            fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-        let config: Self = serde_saphyr::from_str(&yaml)
-            .map_err(|source| ConfigError::Yaml { path: path.to_owned(), source: Box::new(source) })?;
+        let yaml = fs::read_to_string(path).map_err(|source| ConfigError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        let config: Self = serde_saphyr::from_str(&yaml).map_err(|source| ConfigError::Yaml {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
         config.check()?;
         Ok(config)
     }
@@ -348,14 +364,25 @@ impl DatasetConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let positive = |field, value: f64| {
             let wanted = "it must be above 0";
-            if value > 0.0 { Ok(()) } else { Err(ConfigError::Value { field, value: value.to_string(), wanted }) }
+            if value > 0.0 {
+                Ok(())
+            } else {
+                Err(ConfigError::Value {
+                    field,
+                    value: value.to_string(),
+                    wanted,
+                })
+            }
         };
         positive("windows.target_days", self.windows.target_days.into())?;
         positive("windows.retrieval_days", self.windows.retrieval_days.into())?;
         positive("windows.index_days", self.windows.index_days.into())?;
         positive("features.half_life_days", self.features.half_life_days)?;
         positive("training.two_tower.batch", self.training.two_tower.batch as f64)?;
-        positive("training.two_tower.temperature", self.training.two_tower.temperature)?;
+        positive(
+            "training.two_tower.temperature",
+            self.training.two_tower.temperature,
+        )?;
         positive("training.dlrm.batch", self.training.dlrm.batch as f64)?;
         for (field, names) in [
             ("features.user_attributes", &self.features.user_attributes),
@@ -363,7 +390,11 @@ impl DatasetConfig {
         ] {
             if let Some(name) = names.iter().find(|name| !self.items.categorical.contains(name)) {
                 let known = self.items.categorical.clone();
-                return Err(ConfigError::NoItemColumn { field, name: name.clone(), known });
+                return Err(ConfigError::NoItemColumn {
+                    field,
+                    name: name.clone(),
+                    known,
+                });
             }
         }
         Ok(())
@@ -372,6 +403,10 @@ impl DatasetConfig {
     /// The threshold of a column, given as `user.x` or `item.x`.
     pub fn frequency_threshold(&self, column: &str) -> u64 {
         let thresholds = &self.features.frequency_thresholds;
-        thresholds.get(column).or_else(|| thresholds.get("default")).copied().unwrap_or(1)
+        thresholds
+            .get(column)
+            .or_else(|| thresholds.get("default"))
+            .copied()
+            .unwrap_or(1)
     }
 }

@@ -83,7 +83,10 @@ pub enum DatasetError {
 impl DatasetError {
     /// Wraps a failed query.
     pub(crate) fn query(what: &'static str) -> impl Fn(DataFusionError) -> Self {
-        move |source| Self::Query { what, source: Box::new(source) }
+        move |source| Self::Query {
+            what,
+            source: Box::new(source),
+        }
     }
 }
 
@@ -102,36 +105,69 @@ impl Dataset {
         let dataset = Self { config, sql };
         let Transactions { file, .. } = &dataset.config.transactions;
         dataset.register("raw_transactions", data, file).await?;
-        dataset.register("raw_items", data, &dataset.config.items.file).await?;
+        dataset
+            .register("raw_items", data, &dataset.config.items.file)
+            .await?;
         if let Some(users) = &dataset.config.users {
             dataset.register("raw_users", data, &users.file).await?;
         }
         dataset.view_transactions().await?;
-        dataset.view_entity("items", "item_id", Some(&dataset.config.items)).await?;
-        dataset.view_entity("users", "user_id", dataset.config.users.as_ref()).await?;
+        dataset
+            .view_entity("items", "item_id", Some(&dataset.config.items))
+            .await?;
+        dataset
+            .view_entity("users", "user_id", dataset.config.users.as_ref())
+            .await?;
         Ok(dataset)
     }
 
     async fn register(&self, table: &str, data: &Url, file: &str) -> Result<(), DatasetError> {
         let url = format!("{}/{file}", data.as_str().trim_end_matches('/'));
         let registered = match file.rsplit_once('.') {
-            Some((_, "parquet")) => self.sql.register_parquet(table, &url, ParquetReadOptions::default()).await,
+            Some((_, "parquet")) => {
+                self.sql
+                    .register_parquet(table, &url, ParquetReadOptions::default())
+                    .await
+            }
             Some((_, "csv")) => {
                 // Every CSV column is text until its role says otherwise: ids keep their leading zeros.
-                let options = CsvReadOptions::new().has_header(true).schema_infer_max_records(0).newlines_in_values(true);
+                let options = CsvReadOptions::new()
+                    .has_header(true)
+                    .schema_infer_max_records(0)
+                    .newlines_in_values(true);
                 self.sql.register_csv(table, &url, options).await
             }
-            _ => return Err(DatasetError::Format { file: file.to_owned() }),
+            _ => {
+                return Err(DatasetError::Format {
+                    file: file.to_owned(),
+                });
+            }
         };
-        registered.map_err(|source| DatasetError::File { file: url, source: Box::new(source) })
+        registered.map_err(|source| DatasetError::File {
+            file: url,
+            source: Box::new(source),
+        })
     }
 
     async fn view_transactions(&self) -> Result<(), DatasetError> {
         let roles = &self.config.transactions;
-        let named = [Some(&roles.user), Some(&roles.item), Some(&roles.time), roles.price.as_ref(), roles.store.as_ref()];
-        self.check_columns("raw_transactions", &roles.file, named.into_iter().flatten()).await?;
-        let price = roles.price.as_ref().map_or("CAST(0 AS DOUBLE)".to_owned(), |price| number(price));
-        let store = roles.store.as_ref().map_or("CAST(NULL AS VARCHAR)".to_owned(), |store| text(store));
+        let named = [
+            Some(&roles.user),
+            Some(&roles.item),
+            Some(&roles.time),
+            roles.price.as_ref(),
+            roles.store.as_ref(),
+        ];
+        self.check_columns("raw_transactions", &roles.file, named.into_iter().flatten())
+            .await?;
+        let price = roles
+            .price
+            .as_ref()
+            .map_or("CAST(0 AS DOUBLE)".to_owned(), |price| number(price));
+        let store = roles
+            .store
+            .as_ref()
+            .map_or("CAST(NULL AS VARCHAR)".to_owned(), |store| text(store));
         let sql = format!(
             "CREATE VIEW transactions AS
              SELECT {user} AS user_id, {item} AS item_id, CAST({time} AS TIMESTAMP) AS at, {price} AS price, {store} AS store
@@ -150,10 +186,18 @@ impl Dataset {
             return self.run("an empty view", &sql).await;
         };
         let raw = format!("raw_{view}");
-        let named = [&entity.key].into_iter().chain(&entity.categorical).chain(&entity.numeric).chain(&entity.text);
+        let named = [&entity.key]
+            .into_iter()
+            .chain(&entity.categorical)
+            .chain(&entity.numeric)
+            .chain(&entity.text);
         self.check_columns(&raw, &entity.file, named).await?;
         let columns = entity.columns().into_iter().map(|column| {
-            let value = if entity.numeric.iter().any(|numeric| numeric == column) { number(column) } else { text(column) };
+            let value = if entity.numeric.iter().any(|numeric| numeric == column) {
+                number(column)
+            } else {
+                text(column)
+            };
             format!(", {value} AS {}", quoted(column))
         });
         let sql = format!(
@@ -184,11 +228,24 @@ impl Dataset {
         file: &str,
         columns: impl Iterator<Item = &'a String>,
     ) -> Result<(), DatasetError> {
-        let found = self.sql.table(table).await.map_err(DatasetError::query("the columns of a file"))?;
-        let found: Vec<String> = found.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let found = self
+            .sql
+            .table(table)
+            .await
+            .map_err(DatasetError::query("the columns of a file"))?;
+        let found: Vec<String> = found
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
         for column in columns {
             if !found.contains(column) {
-                return Err(DatasetError::NoColumn { file: file.to_owned(), column: column.clone(), found });
+                return Err(DatasetError::NoColumn {
+                    file: file.to_owned(),
+                    column: column.clone(),
+                    found,
+                });
             }
         }
         Ok(())
@@ -209,8 +266,10 @@ fn session(data: &Url) -> Result<SessionContext, DatasetError> {
         .map_err(DatasetError::query("the limits of memory"))?;
     let sql = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
     if data.scheme() != "file" {
-        let (store, _) =
-            parse_url(data).map_err(|source| DatasetError::Url { url: data.to_string(), source })?;
+        let (store, _) = parse_url(data).map_err(|source| DatasetError::Url {
+            url: data.to_string(),
+            source,
+        })?;
         sql.register_object_store(data, Arc::from(store));
     }
     Ok(sql)
@@ -228,5 +287,8 @@ fn text(column: &str) -> String {
 
 /// A column as a double; NaN is null.
 fn number(column: &str) -> String {
-    format!("NULLIF(CAST(NULLIF(CAST({} AS VARCHAR), '') AS DOUBLE), CAST('NaN' AS DOUBLE))", quoted(column))
+    format!(
+        "NULLIF(CAST(NULLIF(CAST({} AS VARCHAR), '') AS DOUBLE), CAST('NaN' AS DOUBLE))",
+        quoted(column)
+    )
 }

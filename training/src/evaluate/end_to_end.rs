@@ -53,29 +53,49 @@ pub fn baselines(snapshot: &Snapshot, bought: &Bought) -> Vec<Quality> {
     let popular = baselines::most_popular(&snapshot.items, POPULAR_DAYS, K);
     let own: HashMap<&String, Vec<u32>> = bought
         .keys()
-        .map(|user| (user, baselines::own_most_frequent(snapshot, snapshot.users.find(user), K)))
+        .map(|user| {
+            (
+                user,
+                baselines::own_most_frequent(snapshot, snapshot.users.find(user), K),
+            )
+        })
         .collect();
     let named = |name: &str, list: &dyn Fn(&String) -> Vec<u32>| {
         let id = |row: &u32| snapshot.items.id(*row as usize).to_owned();
-        let lists: Vec<Vec<String>> = bought.keys().map(|user| list(user).iter().map(id).collect()).collect();
+        let lists: Vec<Vec<String>> = bought
+            .keys()
+            .map(|user| list(user).iter().map(id).collect())
+            .collect();
         let users = lists.iter().map(Vec::as_slice).zip(bought.values());
-        Quality { name: name.to_owned(), metrics: RankingMetrics::of(users, K) }
+        Quality {
+            name: name.to_owned(),
+            metrics: RankingMetrics::of(users, K),
+        }
     };
     vec![
         named("most popular in 7 days", &|_| popular.clone()),
         named("the user's own most frequent", &|user| own[user].clone()),
-        named("own most frequent, then popular", &|user| baselines::mixed(&own[user], &popular, K)),
+        named("own most frequent, then popular", &|user| {
+            baselines::mixed(&own[user], &popular, K)
+        }),
     ]
 }
 
 /// Asks a variant for every buyer.
-pub fn variant(variant: &Variant, bought: &Bought, bar: &ProgressBar) -> Result<VariantQuality, RequestError> {
+pub fn variant(
+    variant: &Variant,
+    bought: &Bought,
+    bar: &ProgressBar,
+) -> Result<VariantQuality, RequestError> {
     bar.set_length(bought.len() as u64);
     let mut lists = Vec::with_capacity(bought.len());
     let mut times: BTreeMap<Stage, Vec<f64>> = BTreeMap::new();
     let mut totals = Vec::with_capacity(bought.len());
     for user in bought.keys() {
-        let request = RecommendRequest { user: UserId::from(user.as_str()), k: Some(K) };
+        let request = RecommendRequest {
+            user: UserId::from(user.as_str()),
+            k: Some(K),
+        };
         let answer = variant.recommend(&request)?;
         let mut total = 0.0;
         for timing in &answer.timing {
@@ -84,19 +104,37 @@ pub fn variant(variant: &Variant, bought: &Bought, bar: &ProgressBar) -> Result<
             total += microseconds;
         }
         totals.push(total);
-        lists.push(answer.items.iter().map(|item| item.item.as_str().to_owned()).collect::<Vec<_>>());
+        lists.push(
+            answer
+                .items
+                .iter()
+                .map(|item| item.item.as_str().to_owned())
+                .collect::<Vec<_>>(),
+        );
         bar.inc(1);
     }
     let users = lists.iter().map(Vec::as_slice).zip(bought.values());
-    let stages = times.into_iter().map(|(stage, times)| (stage.as_str().to_owned(), percentiles(times)));
+    let stages = times
+        .into_iter()
+        .map(|(stage, times)| (stage.as_str().to_owned(), percentiles(times)));
     Ok(VariantQuality {
-        quality: Quality { name: variant.name().to_owned(), metrics: RankingMetrics::of(users, K) },
-        latency: stages.chain([("whole request".to_owned(), percentiles(totals))]).collect(),
+        quality: Quality {
+            name: variant.name().to_owned(),
+            metrics: RankingMetrics::of(users, K),
+        },
+        latency: stages
+            .chain([("whole request".to_owned(), percentiles(totals))])
+            .collect(),
     })
 }
 
 fn percentiles(mut values: Vec<f64>) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
-    let at = |share: f64| values.get(((values.len() as f64 - 1.0) * share) as usize).copied().unwrap_or(0.0);
+    let at = |share: f64| {
+        values
+            .get(((values.len() as f64 - 1.0) * share) as usize)
+            .copied()
+            .unwrap_or(0.0)
+    };
     (at(0.5), at(0.99))
 }

@@ -23,7 +23,11 @@ pub struct PairMetrics {
 impl PairMetrics {
     /// Compares scores with labels of 0 or 1.
     pub fn of(scores: &[f32], labels: &[f32]) -> Self {
-        let mut ranked: Vec<(f32, bool)> = scores.iter().copied().zip(labels.iter().map(|l| *l > 0.5)).collect();
+        let mut ranked: Vec<(f32, bool)> = scores
+            .iter()
+            .copied()
+            .zip(labels.iter().map(|l| *l > 0.5))
+            .collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
         let (auc, roc) = curve(&ranked);
         let chosen = || ranked.iter().filter(|(score, _)| *score >= 0.5);

@@ -27,7 +27,7 @@ pub fn score(
     pairs: &[Pair],
     features: &[f32],
 ) -> Result<Vec<f32>, ScorePairsError> {
-    let scorer = scoring::load(folder, layout)?;
+    let scorer = scoring::load(folder, layout)?.scorer;
     let width = scorer.block_width();
     let mut blocks = vec![0.0; encoded.items.rows() * width];
     scorer.prepare(&encoded.items, &mut blocks);
@@ -37,7 +37,11 @@ pub fn score(
     for (position, pair) in pairs.iter().enumerate() {
         let block = &blocks[pair.item as usize * width..][..width];
         let features = &features[position * pair_width..][..pair_width];
-        let batch = CandidateBatch { blocks: &[block], pairs: features, pair_width };
+        let batch = CandidateBatch {
+            blocks: &[block],
+            pairs: features,
+            pair_width,
+        };
         scorer.score(&encoded.users.row(pair.user as usize), &batch, &mut one)?;
         scores.append(&mut one);
     }

@@ -23,6 +23,11 @@ impl Snapshot {
         let users = RawTable::read(&tables.users, "user_id")?;
         let items = RawTable::read(&tables.items, "item_id")?;
         let history = History::read(&tables.history, &users, &items)?;
-        Ok(Self { as_of: tables.as_of, users, items, history })
+        Ok(Self {
+            as_of: tables.as_of,
+            users,
+            items,
+            history,
+        })
     }
 }

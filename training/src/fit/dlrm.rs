@@ -15,10 +15,14 @@ use rand_chacha::ChaCha8Rng;
 use super::examples::{Encoded, tensors};
 use super::{FitError, weights, write_json};
 use crate::dataset::config::Dlrm;
+use crate::features::POPULARITY;
 use crate::labels::LabelledPairs;
 
 /// Trains a DLRM and leaves it in a bundle's folder. `pairs` are the encoded pair features, row-major.
-#[expect(clippy::too_many_arguments, reason = "what a model is trained on, in the order of its inputs")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a model is trained on, in the order of its inputs"
+)]
 pub fn train(
     settings: &Dlrm,
     layout: &Layout,
@@ -63,14 +67,24 @@ pub fn train(
             optimizer.backward_step(&loss).map_err(&failed)?;
             let loss: f32 = loss.to_scalar().map_err(&failed)?;
             if !loss.is_finite() {
-                return Err(FitError::Diverged { model: "the DLRM", loss, step });
+                return Err(FitError::Diverged {
+                    model: "the DLRM",
+                    loss,
+                    step,
+                });
             }
             bar.set_message(format!("loss {loss:.3}"));
             bar.inc(1);
         }
     }
-    variables.save(folder.join("model.safetensors")).map_err(&failed)?;
-    let description = ScorerConfig { inputs: layout.inputs(), family: Family::Dlrm(config) };
+    variables
+        .save(folder.join("model.safetensors"))
+        .map_err(&failed)?;
+    let description = ScorerConfig {
+        inputs: layout.inputs(),
+        sampled_by: Some(POPULARITY.to_owned()),
+        family: Family::Dlrm(config),
+    };
     write_json(&folder.join("scorer.json"), &description)
 }
 
@@ -82,13 +96,29 @@ fn loss(
     pairs: &[f32],
     width: usize,
 ) -> candle_core::Result<Tensor> {
-    let users: Vec<u32> = batch.iter().map(|position| labelled.pairs[*position].user).collect();
-    let items: Vec<u32> = batch.iter().map(|position| labelled.pairs[*position].item).collect();
+    let users: Vec<u32> = batch
+        .iter()
+        .map(|position| labelled.pairs[*position].user)
+        .collect();
+    let items: Vec<u32> = batch
+        .iter()
+        .map(|position| labelled.pairs[*position].item)
+        .collect();
     let labels: Vec<f32> = batch.iter().map(|position| labelled.labels[*position]).collect();
-    let pairs: Vec<f32> = batch.iter().flat_map(|position| &pairs[position * width..][..width]).copied().collect();
+    let pairs: Vec<f32> = batch
+        .iter()
+        .flat_map(|position| &pairs[position * width..][..width])
+        .copied()
+        .collect();
     let (user_categorical, user_numeric) = tensors(&encoded.users, &users)?;
     let (item_categorical, item_numeric) = tensors(&encoded.items, &items)?;
     let pair = Tensor::from_vec(pairs, (batch.len(), width), &Device::Cpu)?;
-    let logits = network.forward(&user_categorical, &user_numeric, &item_categorical, &item_numeric, &pair)?;
+    let logits = network.forward(
+        &user_categorical,
+        &user_numeric,
+        &item_categorical,
+        &item_numeric,
+        &pair,
+    )?;
     binary_cross_entropy(&logits, &Tensor::from_vec(labels, batch.len(), &Device::Cpu)?)
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::examples::Encoded;
 use super::{FitError, write_json};
 use crate::dataset::config::Forest;
+use crate::features::POPULARITY;
 use crate::labels::{LabelledPairs, Pair};
 
 /// How much each input helped, the most helpful first: (input, share of the total gain).
@@ -32,7 +33,8 @@ pub fn train(
     let inputs = layout.inputs();
     let names: Vec<String> = inputs.iter().map(|input| lightgbm_name(input)).collect();
     let rows = matrix(encoded, &labelled.pairs, pairs, layout.pair.len());
-    let mut dataset = Dataset::from_slice(&rows, &labelled.labels, inputs.len() as i32, true).map_err(FitError::Forest)?;
+    let mut dataset =
+        Dataset::from_slice(&rows, &labelled.labels, inputs.len() as i32, true).map_err(FitError::Forest)?;
     dataset.set_feature_names(&names).map_err(FitError::Forest)?;
     let parameters = json!({
         "boosting": "rf",
@@ -51,8 +53,17 @@ pub fn train(
     let path = folder.join("model.txt");
     let text = booster.save_string().map_err(FitError::Forest)?;
     std::fs::write(&path, text).map_err(FitError::file(&path))?;
-    write_json(&folder.join("scorer.json"), &ScorerConfig { inputs: inputs.clone(), family: Family::Forest })?;
-    let gains = booster.feature_importance(ImportanceType::Gain).map_err(FitError::Forest)?;
+    write_json(
+        &folder.join("scorer.json"),
+        &ScorerConfig {
+            inputs: inputs.clone(),
+            sampled_by: Some(POPULARITY.to_owned()),
+            family: Family::Forest,
+        },
+    )?;
+    let gains = booster
+        .feature_importance(ImportanceType::Gain)
+        .map_err(FitError::Forest)?;
     Ok(shares(inputs, gains))
 }
 
@@ -74,7 +85,10 @@ fn append(table: &EncodedTable, row: u32, rows: &mut Vec<f32>) {
 
 fn shares(inputs: Vec<String>, gains: Vec<f64>) -> Importances {
     let total = gains.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-    let mut shares: Importances = inputs.into_iter().zip(gains.into_iter().map(|gain| gain / total)).collect();
+    let mut shares: Importances = inputs
+        .into_iter()
+        .zip(gains.into_iter().map(|gain| gain / total))
+        .collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
     shares
 }

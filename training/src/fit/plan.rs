@@ -10,7 +10,11 @@ const NEVER_DAYS: f64 = 730.0;
 
 /// The plan of a data set's workflow.
 pub fn workflow(config: &DatasetConfig) -> WorkflowPlan {
-    WorkflowPlan { user: users(config), item: items(config), pair: pair(config) }
+    WorkflowPlan {
+        user: users(config),
+        item: items(config),
+        pair: pair(config),
+    }
 }
 
 fn users(config: &DatasetConfig) -> EntityPlan {
@@ -18,19 +22,30 @@ fn users(config: &DatasetConfig) -> EntityPlan {
     let home_store = config.transactions.store.iter().map(|_| "home_store".to_owned());
     let attributes = config.features.user_attributes.iter();
     let attributes = attributes.flat_map(|name| [format!("popular_{name}"), format!("last_{name}")]);
-    let categorical = known.into_iter().flat_map(|users| users.categorical.iter().cloned());
+    let categorical = known
+        .into_iter()
+        .flat_map(|users| users.categorical.iter().cloned());
     let numeric = ["frequency_days", "purchases", "monetary"].map(NumericPlan::amount);
-    let known_numeric = known.into_iter().flat_map(|users| users.numeric.iter().map(|column| quantity(column)));
+    let known_numeric = known
+        .into_iter()
+        .flat_map(|users| users.numeric.iter().map(|column| quantity(column)));
     EntityPlan {
         categorical: categories(config, "user", home_store.chain(attributes).chain(categorical)),
-        numeric: [days("recency_days")].into_iter().chain(numeric).chain(known_numeric).collect(),
+        numeric: [days("recency_days")]
+            .into_iter()
+            .chain(numeric)
+            .chain(known_numeric)
+            .collect(),
     }
 }
 
 fn items(config: &DatasetConfig) -> EntityPlan {
     let counts = config.features.windows_days.iter();
     let counts = counts.map(|days| NumericPlan::amount(&format!("count_{days}d_purchased")));
-    let price = NumericPlan { fill: Fill::Median, ..NumericPlan::amount("mean_price") };
+    let price = NumericPlan {
+        fill: Fill::Median,
+        ..NumericPlan::amount("mean_price")
+    };
     let rest = [NumericPlan::amount(POPULARITY), price, days("days_since_sold")];
     let known = config.items.numeric.iter().map(|column| quantity(column));
     EntityPlan {
@@ -42,7 +57,10 @@ fn items(config: &DatasetConfig) -> EntityPlan {
 fn pair(config: &DatasetConfig) -> Vec<NumericPlan> {
     let affinities = config.features.affinities.iter();
     let affinities = affinities.map(|column| NumericPlan::amount(&format!("{}{column}", pairs::AFFINITY)));
-    [NumericPlan::amount("purchases"), days("days_since_last")].into_iter().chain(affinities).collect()
+    [NumericPlan::amount("purchases"), days("days_since_last")]
+        .into_iter()
+        .chain(affinities)
+        .collect()
 }
 
 fn categories(
@@ -58,9 +76,16 @@ fn categories(
 }
 
 fn days(column: &str) -> NumericPlan {
-    NumericPlan { fill: Fill::Constant(NEVER_DAYS), ..NumericPlan::amount(column) }
+    NumericPlan {
+        fill: Fill::Constant(NEVER_DAYS),
+        ..NumericPlan::amount(column)
+    }
 }
 
 fn quantity(column: &str) -> NumericPlan {
-    NumericPlan { fill: Fill::Mean, log: false, ..NumericPlan::amount(column) }
+    NumericPlan {
+        fill: Fill::Mean,
+        log: false,
+        ..NumericPlan::amount(column)
+    }
 }

@@ -40,14 +40,21 @@ pub fn fit(
     folder: &Path,
 ) -> Result<TextSummary, FitError> {
     let encoder = encoder::load(encoder_folder)?;
-    let texts: Vec<String> = (0..items.len()).map(|row| text(&items.row(row), columns)).collect();
-    let rows: Vec<u32> = (0..items.len() as u32).filter(|row| !texts[*row as usize].is_empty()).collect();
+    let texts: Vec<String> = (0..items.len())
+        .map(|row| text(&items.row(row), columns))
+        .collect();
+    let rows: Vec<u32> = (0..items.len() as u32)
+        .filter(|row| !texts[*row as usize].is_empty())
+        .collect();
     let mut different: Vec<&str> = rows.iter().map(|row| texts[*row as usize].as_str()).collect();
     different.sort_unstable();
     different.dedup();
     if different.is_empty() {
         let way_out = "name columns that have texts in items.text";
-        return Err(FitError::Nothing { what: "item with a text", way_out });
+        return Err(FitError::Nothing {
+            what: "item with a text",
+            way_out,
+        });
     }
     // Texts of a length make batches without padding.
     different.sort_by_key(|text| text.len());
@@ -59,13 +66,44 @@ pub fn fit(
         vectors.extend(chunk.iter().copied().zip(encoded));
         bar.inc(chunk.len() as u64);
     }
-    let all: Vec<f32> = rows.iter().flat_map(|row| &vectors[texts[*row as usize].as_str()]).copied().collect();
-    let queries: Vec<f32> = different.iter().step_by(1 + different.len() / 200).flat_map(|text| &vectors[text]).copied().collect();
-    let search = SearchParameters { nprobe: settings.text_nprobe, ef_search: None };
-    let recall = save_index(folder, &settings.text_index, search, encoder.dimension(), items, &rows, &all, &queries)?;
-    write_json(&folder.join("encoder.json"), &TextConfig { text_columns: columns.to_vec() })?;
+    let all: Vec<f32> = rows
+        .iter()
+        .flat_map(|row| &vectors[texts[*row as usize].as_str()])
+        .copied()
+        .collect();
+    let queries: Vec<f32> = different
+        .iter()
+        .step_by(1 + different.len() / 200)
+        .flat_map(|text| &vectors[text])
+        .copied()
+        .collect();
+    let search = SearchParameters {
+        nprobe: settings.text_nprobe,
+        ef_search: None,
+    };
+    let recall = save_index(
+        folder,
+        &settings.text_index,
+        search,
+        encoder.dimension(),
+        items,
+        &rows,
+        &all,
+        &queries,
+    )?;
+    write_json(
+        &folder.join("encoder.json"),
+        &TextConfig {
+            text_columns: columns.to_vec(),
+        },
+    )?;
     copy_encoder(encoder_folder, &folder.join("encoder"))?;
-    Ok(TextSummary { items: rows.len(), texts: different.len(), recall, dimension: encoder.dimension() })
+    Ok(TextSummary {
+        items: rows.len(),
+        texts: different.len(),
+        recall,
+        dimension: encoder.dimension(),
+    })
 }
 
 /// Copies the files that an encoder is loaded from.
@@ -73,7 +111,9 @@ fn copy_encoder(from: &Path, to: &Path) -> Result<(), FitError> {
     fs::create_dir_all(to).map_err(FitError::file(to))?;
     for entry in fs::read_dir(from).map_err(FitError::file(from))? {
         let path = entry.map_err(FitError::file(from))?.path();
-        let needed = path.extension().is_some_and(|ending| ending == "json" || ending == "safetensors");
+        let needed = path
+            .extension()
+            .is_some_and(|ending| ending == "json" || ending == "safetensors");
         if let (true, Some(name)) = (needed && path.is_file(), path.file_name()) {
             fs::copy(&path, to.join(name)).map_err(FitError::file(&path))?;
         }

@@ -49,13 +49,20 @@ pub fn train(
 ) -> Result<Trained, FitError> {
     if purchases.is_empty() {
         let way_out = "take more windows.retrieval_days";
-        return Err(FitError::Nothing { what: "purchase before the training window", way_out });
+        return Err(FitError::Nothing {
+            what: "purchase before the training window",
+            way_out,
+        });
     }
     let failed = FitError::network("the two towers");
     let trained = Trained::new(settings, cardinalities, encoded, seed).map_err(&failed)?;
     let log_q = log_share(purchases);
     let variables = [trained.query_weights.all_vars(), trained.item_weights.all_vars()].concat();
-    let parameters = ParamsAdamW { lr: settings.learning_rate, weight_decay: 1e-5, ..ParamsAdamW::default() };
+    let parameters = ParamsAdamW {
+        lr: settings.learning_rate,
+        weight_decay: 1e-5,
+        ..ParamsAdamW::default()
+    };
     let mut optimizer = AdamW::new(variables, parameters).map_err(&failed)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut order = purchases.to_vec();
@@ -64,11 +71,17 @@ pub fn train(
     for _ in 0..settings.epochs {
         order.shuffle(&mut rng);
         for (step, batch) in order.chunks_exact(batch).enumerate() {
-            let loss = trained.loss(batch, encoded, &log_q, settings.temperature).map_err(&failed)?;
+            let loss = trained
+                .loss(batch, encoded, &log_q, settings.temperature)
+                .map_err(&failed)?;
             optimizer.backward_step(&loss).map_err(&failed)?;
             let loss: f32 = loss.to_scalar().map_err(&failed)?;
             if !loss.is_finite() {
-                return Err(FitError::Diverged { model: "the two towers", loss, step });
+                return Err(FitError::Diverged {
+                    model: "the two towers",
+                    loss,
+                    step,
+                });
             }
             bar.set_message(format!("loss {loss:.3}"));
             bar.inc(1);
@@ -101,7 +114,13 @@ impl Trained {
         let item = Tower::new(&config.item, builder(&item_weights))?;
         weights::seed(&query_weights, seed)?;
         weights::seed(&item_weights, seed + 1)?;
-        Ok(Self { config, query, item, query_weights, item_weights })
+        Ok(Self {
+            config,
+            query,
+            item,
+            query_weights,
+            item_weights,
+        })
     }
 
     fn loss(
@@ -144,16 +163,35 @@ impl Trained {
         queries: &[f32],
     ) -> Result<f64, FitError> {
         let failed = FitError::network("the two towers");
-        self.query_weights.save(folder.join("query_tower.safetensors")).map_err(&failed)?;
-        self.item_weights.save(folder.join("item_tower.safetensors")).map_err(&failed)?;
+        self.query_weights
+            .save(folder.join("query_tower.safetensors"))
+            .map_err(&failed)?;
+        self.item_weights
+            .save(folder.join("item_tower.safetensors"))
+            .map_err(&failed)?;
         write_json(&folder.join("tower.json"), &self.config)?;
-        let search = SearchParameters { nprobe: settings.nprobe, ef_search: settings.ef_search };
-        save_index(folder, &settings.index, search, settings.dimension, ids, rows, vectors, queries)
+        let search = SearchParameters {
+            nprobe: settings.nprobe,
+            ef_search: settings.ef_search,
+        };
+        save_index(
+            folder,
+            &settings.index,
+            search,
+            settings.dimension,
+            ids,
+            rows,
+            vectors,
+            queries,
+        )
     }
 }
 
 /// Builds an index and writes it with its items' ids. Gives its recall@200 against exact search by `queries`.
-#[expect(clippy::too_many_arguments, reason = "an index is these things, and nothing else takes them together")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "an index is these things, and nothing else takes them together"
+)]
 pub(super) fn save_index(
     folder: &Path,
     factory: &str,
@@ -181,7 +219,11 @@ fn corrections(items: &[u32], log_q: &HashMap<u32, f32>) -> candle_core::Result<
     let mut corrections = Vec::with_capacity(count * count);
     for (row, own) in items.iter().enumerate() {
         corrections.extend(items.iter().enumerate().map(|(column, item)| {
-            if item == own && row != column { NEVER } else { -log_q.get(item).copied().unwrap_or(0.0) }
+            if item == own && row != column {
+                NEVER
+            } else {
+                -log_q.get(item).copied().unwrap_or(0.0)
+            }
         }));
     }
     Tensor::from_vec(corrections, (count, count), &Device::Cpu)
@@ -192,14 +234,22 @@ fn log_share(purchases: &[Pair]) -> HashMap<u32, f32> {
     for pair in purchases {
         *counts.entry(pair.item).or_default() += 1.0;
     }
-    counts.into_iter().map(|(item, count)| (item, (count / purchases.len() as f32).ln())).collect()
+    counts
+        .into_iter()
+        .map(|(item, count)| (item, (count / purchases.len() as f32).ln()))
+        .collect()
 }
 
 fn embed(tower: &Tower, table: &EncodedTable, rows: &[u32]) -> candle_core::Result<Vec<f32>> {
     let mut places = Vec::new();
     for rows in rows.chunks(EMBEDDED_AT_A_TIME) {
         let (categorical, numeric) = tensors(table, rows)?;
-        places.extend(tower.forward(&categorical, &numeric)?.flatten_all()?.to_vec1::<f32>()?);
+        places.extend(
+            tower
+                .forward(&categorical, &numeric)?
+                .flatten_all()?
+                .to_vec1::<f32>()?,
+        );
     }
     Ok(places)
 }

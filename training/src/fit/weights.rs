@@ -13,7 +13,10 @@ const EMBEDDING_DEVIATION: f64 = 0.05;
 
 /// Replaces every weight: embeddings by small normal numbers, linear layers by uniform ones within `1 / sqrt(inputs)`.
 pub fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
-    let variables = weights.data().lock().expect("no thread panicked with the weights in hand");
+    let variables = weights
+        .data()
+        .lock()
+        .expect("no thread panicked with the weights in hand");
     let mut names: Vec<&String> = variables.keys().collect();
     names.sort();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -21,7 +24,9 @@ pub fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
         let variable = &variables[name];
         let count = variable.elem_count();
         let values: Vec<f32> = if name.contains("embedding") {
-            (0..count).map(|_| (normal(&mut rng) * EMBEDDING_DEVIATION) as f32).collect()
+            (0..count)
+                .map(|_| (normal(&mut rng) * EMBEDDING_DEVIATION) as f32)
+                .collect()
         } else {
             let inputs = fan_in(&variables, name) as f32;
             let bound = 1.0 / inputs.max(1.0).sqrt();
@@ -35,8 +40,13 @@ pub fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
 
 /// Number of inputs of the layer that a weight or a bias belongs to.
 fn fan_in(variables: &std::collections::HashMap<String, candle_core::Var>, name: &str) -> usize {
-    let weight = name.strip_suffix(".bias").map_or(name.to_owned(), |layer| format!("{layer}.weight"));
-    variables.get(&weight).and_then(|weight| weight.dims().last().copied()).unwrap_or(1)
+    let weight = name
+        .strip_suffix(".bias")
+        .map_or(name.to_owned(), |layer| format!("{layer}.weight"));
+    variables
+        .get(&weight)
+        .and_then(|weight| weight.dims().last().copied())
+        .unwrap_or(1)
 }
 
 /// A normal number, by Box and Muller.

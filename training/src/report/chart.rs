@@ -30,26 +30,51 @@ pub fn unit_lines(x_title: &str, y_title: &str, lines: &[Line<'_>]) -> String {
             svg,
             "<line x1='{px}' y1='{}' x2='{px}' y2='{}' class='grid'/><line x1='{}' y1='{py}' x2='{}' y2='{py}' class='grid'/>\
              <text x='{px}' y='{}' text-anchor='middle'>{value:.1}</text><text x='{}' y='{}' text-anchor='end'>{value:.1}</text>",
-            y(0.0), y(1.0), x(0.0), x(1.0), y(0.0) + 16.0, x(0.0) - 6.0, py + 4.0
+            y(0.0),
+            y(1.0),
+            x(0.0),
+            x(1.0),
+            y(0.0) + 16.0,
+            x(0.0) - 6.0,
+            py + 4.0
         );
     }
-    let _ = write!(svg, "<line x1='{}' y1='{}' x2='{}' y2='{}' class='chance'/>", x(0.0), y(0.0), x(1.0), y(1.0));
+    let _ = write!(
+        svg,
+        "<line x1='{}' y1='{}' x2='{}' y2='{}' class='chance'/>",
+        x(0.0),
+        y(0.0),
+        x(1.0),
+        y(1.0)
+    );
     for (position, line) in lines.iter().enumerate() {
         let colour = COLOURS[position % COLOURS.len()];
-        let points: Vec<String> =
-            line.points.iter().map(|(px, py)| format!("{:.1},{:.1}", x(*px), y(*py))).collect();
+        let points: Vec<String> = line
+            .points
+            .iter()
+            .map(|(px, py)| format!("{:.1},{:.1}", x(*px), y(*py)))
+            .collect();
         let top = y(0.08 + 0.08 * position as f64);
         let _ = write!(
             svg,
             "<polyline points='{}' fill='none' stroke='{colour}' stroke-width='2'/>\
              <line x1='{}' y1='{top}' x2='{}' y2='{top}' stroke='{colour}' stroke-width='3'/><text x='{}' y='{}'>{}</text>",
-            points.join(" "), x(0.55), x(0.6), x(0.62), top + 4.0, escape(&line.name)
+            points.join(" "),
+            x(0.55),
+            x(0.6),
+            x(0.62),
+            top + 4.0,
+            escape(&line.name)
         );
     }
     let _ = write!(
         svg,
         "<text x='{}' y='{}' text-anchor='middle'>{}</text><text transform='translate(14 {}) rotate(-90)' text-anchor='middle'>{}</text></svg>",
-        x(0.5), HEIGHT - 4.0, escape(x_title), y(0.5), escape(y_title)
+        x(0.5),
+        HEIGHT - 4.0,
+        escape(x_title),
+        y(0.5),
+        escape(y_title)
     );
     svg
 }
@@ -63,7 +88,11 @@ pub fn bars(names: &[&str], groups: &[(String, Vec<f64>)], format: impl Fn(f64) 
     let legend = if names.len() > 1 { 24.0 } else { 0.0 };
     let group_height = bar * names.len() as f64 + 9.0;
     let height = legend + group_height * groups.len() as f64 + 8.0;
-    let largest = groups.iter().flat_map(|(_, values)| values).copied().fold(f64::MIN_POSITIVE, f64::max);
+    let largest = groups
+        .iter()
+        .flat_map(|(_, values)| values)
+        .copied()
+        .fold(f64::MIN_POSITIVE, f64::max);
     let mut svg = open(width, height);
     if names.len() > 1 {
         for (position, name) in names.iter().enumerate() {
@@ -80,14 +109,23 @@ pub fn bars(names: &[&str], groups: &[(String, Vec<f64>)], format: impl Fn(f64) 
     for (row, (label, values)) in groups.iter().enumerate() {
         let top = legend + group_height * row as f64;
         let middle = top + bar * names.len() as f64 / 2.0 + 5.0;
-        let _ = write!(svg, "<text x='{}' y='{middle}' text-anchor='end'>{}</text>", left - 8.0, escape(label));
+        let _ = write!(
+            svg,
+            "<text x='{}' y='{middle}' text-anchor='end'>{}</text>",
+            left - 8.0,
+            escape(label)
+        );
         for (position, value) in values.iter().enumerate() {
             let y = top + bar * position as f64 + 1.0;
             let length = value / largest * 360.0;
             let _ = write!(
                 svg,
                 "<rect x='{left}' y='{y}' width='{length:.1}' height='{}' fill='{}'/><text x='{:.1}' y='{}'>{}</text>",
-                bar - 2.0, COLOURS[position % COLOURS.len()], left + length + 6.0, y + 9.5, escape(&format(*value))
+                bar - 2.0,
+                COLOURS[position % COLOURS.len()],
+                left + length + 6.0,
+                y + 9.5,
+                escape(&format(*value))
             );
         }
     }
@@ -95,10 +133,16 @@ pub fn bars(names: &[&str], groups: &[(String, Vec<f64>)], format: impl Fn(f64) 
 }
 
 fn open(width: f64, height: f64) -> String {
-    format!("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' height='{height}' role='img'>")
+    format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' height='{height}' role='img'>"
+    )
 }
 
 /// Text as it may stand in HTML and SVG.
 pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&#39;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('\'', "&#39;")
+        .replace('"', "&quot;")
 }

@@ -22,10 +22,19 @@ pub fn render(summary: &Summary) -> String {
     let body = [
         format!("<h1>{}</h1><p>{}</p>", escape(&title), escape(&summary.windows)),
         section("Data", &facts(summary)),
-        section("Scorers on labelled pairs of the test window", &(scorers(summary) + &roc(summary))),
-        section("Lists of 12 for every buyer of the test window", &quality(summary)),
+        section(
+            "Scorers on labelled pairs of the test window",
+            &(scorers(summary) + &roc(summary)),
+        ),
+        section(
+            "Lists of 12 for every buyer of the test window",
+            &quality(summary),
+        ),
         section("What helped the forest", &importances(summary)),
-        section("Latency by stage, one request at a time, in process", &latency(summary)),
+        section(
+            "Latency by stage, one request at a time, in process",
+            &latency(summary),
+        ),
         section("Bundles", &bundles(summary)),
         section("What the run took", &steps(summary)),
     ]
@@ -44,46 +53,93 @@ fn section(title: &str, content: &str) -> String {
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let class = |column: usize| if column == 0 { "" } else { " class='number'" };
     let cells = |tag: &str, row: Vec<String>| {
-        let cell = |(column, text): (usize, String)| format!("<{tag}{}>{}</{tag}>", class(column), escape(&text));
-        format!("<tr>{}</tr>", row.into_iter().enumerate().map(cell).collect::<String>())
+        let cell =
+            |(column, text): (usize, String)| format!("<{tag}{}>{}</{tag}>", class(column), escape(&text));
+        format!(
+            "<tr>{}</tr>",
+            row.into_iter().enumerate().map(cell).collect::<String>()
+        )
     };
     let head = cells("th", head.iter().map(|text| (*text).to_owned()).collect());
-    format!("<table>{head}{}</table>", rows.map(|row| cells("td", row)).collect::<String>())
+    format!(
+        "<table>{head}{}</table>",
+        rows.map(|row| cells("td", row)).collect::<String>()
+    )
 }
 
 fn facts(summary: &Summary) -> String {
-    table(&["what", "how much"], summary.facts.iter().map(|(what, value)| vec![what.clone(), value.clone()]))
+    table(
+        &["what", "how much"],
+        summary
+            .facts
+            .iter()
+            .map(|(what, value)| vec![what.clone(), value.clone()]),
+    )
 }
 
 fn scorers(summary: &Summary) -> String {
     let number = |value: f64| format!("{value:.4}");
     let rows = summary.scorers.iter().map(|(name, m)| {
-        vec![name.clone(), number(m.auc), number(m.precision), number(m.recall), number(m.log_loss)]
+        vec![
+            name.clone(),
+            number(m.auc),
+            number(m.precision),
+            number(m.recall),
+            number(m.log_loss),
+        ]
     });
-    table(&["scorer", "AUC", "precision at 0.5", "recall at 0.5", "log loss"], rows)
+    table(
+        &["scorer", "AUC", "precision at 0.5", "recall at 0.5", "log loss"],
+        rows,
+    )
 }
 
 fn roc(summary: &Summary) -> String {
-    let line = |(name, metrics): &'_ (String, crate::evaluate::PairMetrics)| format!("{name} ({:.3})", metrics.auc);
-    let lines: Vec<Line<'_>> =
-        summary.scorers.iter().map(|scorer| Line { name: line(scorer), points: &scorer.1.roc }).collect();
+    let line =
+        |(name, metrics): &'_ (String, crate::evaluate::PairMetrics)| format!("{name} ({:.3})", metrics.auc);
+    let lines: Vec<Line<'_>> = summary
+        .scorers
+        .iter()
+        .map(|scorer| Line {
+            name: line(scorer),
+            points: &scorer.1.roc,
+        })
+        .collect();
     unit_lines("false positive rate", "true positive rate", &lines)
 }
 
 fn quality(summary: &Summary) -> String {
-    let all: Vec<&Quality> =
-        summary.baselines.iter().chain(summary.variants.iter().map(|variant| &variant.quality)).collect();
+    let all: Vec<&Quality> = summary
+        .baselines
+        .iter()
+        .chain(summary.variants.iter().map(|variant| &variant.quality))
+        .collect();
     let number = |value: f64| format!("{value:.4}");
     let rows = all.iter().map(|quality| {
         let m = &quality.metrics;
-        vec![quality.name.clone(), number(m.recall), number(m.map), number(m.ndcg), m.users.to_string()]
+        vec![
+            quality.name.clone(),
+            number(m.recall),
+            number(m.map),
+            number(m.ndcg),
+            m.users.to_string(),
+        ]
     });
     let groups: Vec<(String, Vec<f64>)> = all
         .iter()
-        .map(|quality| (quality.name.clone(), vec![quality.metrics.recall, quality.metrics.map, quality.metrics.ndcg]))
+        .map(|quality| {
+            (
+                quality.name.clone(),
+                vec![quality.metrics.recall, quality.metrics.map, quality.metrics.ndcg],
+            )
+        })
         .collect();
-    table(&["who made the lists", "Recall@12", "MAP@12", "nDCG@12", "users"], rows)
-        + &bars(&["Recall@12", "MAP@12", "nDCG@12"], &groups, |value| format!("{value:.4}"))
+    table(
+        &["who made the lists", "Recall@12", "MAP@12", "nDCG@12", "users"],
+        rows,
+    ) + &bars(&["Recall@12", "MAP@12", "nDCG@12"], &groups, |value| {
+        format!("{value:.4}")
+    })
 }
 
 fn importances(summary: &Summary) -> String {
@@ -102,7 +158,9 @@ fn latency(summary: &Summary) -> String {
             .iter()
             .map(|(stage, (median, tail))| (stage.clone(), vec![*median, *tail]))
             .collect();
-        let chart = bars(&["median", "99th percentile"], &groups, |value| format!("{value:.0} µs"));
+        let chart = bars(&["median", "99th percentile"], &groups, |value| {
+            format!("{value:.0} µs")
+        });
         format!("<h3>{}</h3>{chart}", escape(&variant.quality.name))
     });
     format!("<p class='note'>{}</p>", escape(&summary.machine)) + &charts.collect::<String>()
@@ -110,14 +168,26 @@ fn latency(summary: &Summary) -> String {
 
 fn bundles(summary: &Summary) -> String {
     let rows = summary.bundles.iter().map(|(name, version, digest)| {
-        format!("<tr><td>{}</td><td><code>{}</code></td><td><code>{}</code></td></tr>", escape(name), escape(version), escape(digest))
+        format!(
+            "<tr><td>{}</td><td><code>{}</code></td><td><code>{}</code></td></tr>",
+            escape(name),
+            escape(version),
+            escape(digest)
+        )
     });
-    format!("<table><tr><th>name</th><th>version</th><th>digest</th></tr>{}</table>", rows.collect::<String>())
+    format!(
+        "<table><tr><th>name</th><th>version</th><th>digest</th></tr>{}</table>",
+        rows.collect::<String>()
+    )
 }
 
 fn steps(summary: &Summary) -> String {
     let total: f64 = summary.steps.iter().map(|(_, seconds)| seconds).sum();
     let peak = summary.peak_memory_bytes as f64 / (1 << 30) as f64;
-    let steps = summary.steps.iter().map(|(step, seconds)| vec![step.clone(), format!("{seconds:.1}")]);
-    format!("<p>{total:.0} seconds, {peak:.2} GiB of memory at most.</p>") + &table(&["step", "seconds"], steps)
+    let steps = summary
+        .steps
+        .iter()
+        .map(|(step, seconds)| vec![step.clone(), format!("{seconds:.1}")]);
+    format!("<p>{total:.0} seconds, {peak:.2} GiB of memory at most.</p>")
+        + &table(&["step", "seconds"], steps)
 }
