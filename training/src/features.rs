@@ -36,8 +36,14 @@ pub struct FeatureTables {
 }
 
 /// Computes the tables as of a cut-off date and writes them as Parquet into a folder.
-pub async fn compute(dataset: &Dataset, as_of: NaiveDate, folder: &Path) -> Result<FeatureTables, DatasetError> {
-    dataset.run("the purchases before the cut-off", &purchases_sql(as_of)).await?;
+pub async fn compute(
+    dataset: &Dataset,
+    as_of: NaiveDate,
+    folder: &Path,
+) -> Result<FeatureTables, DatasetError> {
+    dataset
+        .run("the purchases before the cut-off", &purchases_sql(as_of))
+        .await?;
     let tables = FeatureTables {
         as_of,
         users: folder.join("users.parquet"),
@@ -45,8 +51,20 @@ pub async fn compute(dataset: &Dataset, as_of: NaiveDate, folder: &Path) -> Resu
         history: folder.join("history.parquet"),
         not_in_catalogue: not_in_catalogue(dataset).await?,
     };
-    write(dataset, "the features of users", &users_sql(&dataset.config), &tables.users).await?;
-    write(dataset, "the features of items", &items_sql(&dataset.config), &tables.items).await?;
+    write(
+        dataset,
+        "the features of users",
+        &users_sql(&dataset.config),
+        &tables.users,
+    )
+    .await?;
+    write(
+        dataset,
+        "the features of items",
+        &items_sql(&dataset.config),
+        &tables.items,
+    )
+    .await?;
     write(dataset, "the purchases of users", HISTORY_SQL, &tables.history).await?;
     Ok(tables)
 }
@@ -54,9 +72,19 @@ pub async fn compute(dataset: &Dataset, as_of: NaiveDate, folder: &Path) -> Resu
 async fn not_in_catalogue(dataset: &Dataset) -> Result<u64, DatasetError> {
     let wrap = DatasetError::query("which items are not in the catalogue");
     let sql = "SELECT DISTINCT item_id FROM purchases WHERE item_id NOT IN (SELECT item_id FROM items)";
-    let count = dataset.sql.sql(sql).await.map_err(&wrap)?.count().await.map_err(&wrap)? as u64;
+    let count = dataset
+        .sql
+        .sql(sql)
+        .await
+        .map_err(&wrap)?
+        .count()
+        .await
+        .map_err(&wrap)? as u64;
     if count > 0 {
-        tracing::warn!(items = count, "sold items are not in the catalogue; they are kept without attributes");
+        tracing::warn!(
+            items = count,
+            "sold items are not in the catalogue; they are kept without attributes"
+        );
     }
     Ok(count)
 }
@@ -64,7 +92,10 @@ async fn not_in_catalogue(dataset: &Dataset) -> Result<u64, DatasetError> {
 async fn write(dataset: &Dataset, what: &'static str, sql: &str, path: &Path) -> Result<(), DatasetError> {
     let frame = dataset.sql.sql(sql).await.map_err(DatasetError::query(what))?;
     let options = DataFrameWriteOptions::new().with_single_file_output(true);
-    frame.write_parquet(&path.to_string_lossy(), options, None).await.map_err(DatasetError::query(what))?;
+    frame
+        .write_parquet(&path.to_string_lossy(), options, None)
+        .await
+        .map_err(DatasetError::query(what))?;
     Ok(())
 }
 
@@ -82,10 +113,19 @@ fn purchases_sql(as_of: NaiveDate) -> String {
 /// what is known of them.
 fn users_sql(config: &DatasetConfig) -> String {
     let attributes = &config.features.user_attributes;
-    let tables: String = attributes.iter().map(|name| attribute_tables(&quoted(name), name)).collect();
+    let tables: String = attributes
+        .iter()
+        .map(|name| attribute_tables(&quoted(name), name))
+        .collect();
     let columns: String = attributes
         .iter()
-        .map(|name| format!(",\n  {p}.value AS {p}, {l}.value AS {l}", p = popular(name), l = last(name)))
+        .map(|name| {
+            format!(
+                ",\n  {p}.value AS {p}, {l}.value AS {l}",
+                p = popular(name),
+                l = last(name)
+            )
+        })
         .collect();
     let joins: String = attributes
         .iter()
@@ -95,7 +135,10 @@ fn users_sql(config: &DatasetConfig) -> String {
         })
         .collect();
     let known = config.users.as_ref().map(Entity::columns).unwrap_or_default();
-    let known: String = known.into_iter().map(|column| format!(",\n  users.{}", quoted(column))).collect();
+    let known: String = known
+        .into_iter()
+        .map(|column| format!(",\n  users.{}", quoted(column)))
+        .collect();
     format!(
         "WITH ids AS (SELECT user_id FROM purchases UNION SELECT user_id FROM users),
 activity AS (
@@ -149,8 +192,12 @@ fn items_sql(config: &DatasetConfig) -> String {
         .iter()
         .map(|days| format!("\n  COALESCE(sales.count_{days}d_purchased, 0) AS count_{days}d_purchased,"))
         .collect();
-    let known: String =
-        config.items.columns().into_iter().map(|column| format!(",\n  items.{}", quoted(column))).collect();
+    let known: String = config
+        .items
+        .columns()
+        .into_iter()
+        .map(|column| format!(",\n  items.{}", quoted(column)))
+        .collect();
     format!(
         "WITH ids AS (SELECT item_id FROM items UNION SELECT item_id FROM purchases),
 sales AS (
@@ -167,7 +214,8 @@ ORDER BY ids.item_id",
     )
 }
 
-const HISTORY_SQL: &str = "SELECT user_id, item_id, CAST(COUNT(*) AS DOUBLE) AS purchases, MIN(age_days) AS days_since_last
+const HISTORY_SQL: &str =
+    "SELECT user_id, item_id, CAST(COUNT(*) AS DOUBLE) AS purchases, MIN(age_days) AS days_since_last
 FROM purchases GROUP BY user_id, item_id ORDER BY user_id, item_id";
 
 /// The feature of a user's most frequent value of an item column.

@@ -162,7 +162,10 @@ fn average_precision_is_the_competitions() {
         let bought: HashSet<String> = ids(&case["actual"]).into_iter().collect();
         let list = ids(&case["pred"]);
         let metrics = RankingMetrics::of([(list.as_slice(), &bought)].into_iter(), 12);
-        assert!((metrics.map - case["ap12"].as_f64().unwrap()).abs() < 1e-12, "{case}: {metrics:?}");
+        assert!(
+            (metrics.map - case["ap12"].as_f64().unwrap()).abs() < 1e-12,
+            "{case}: {metrics:?}"
+        );
     }
 }
 

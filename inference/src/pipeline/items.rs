@@ -138,8 +138,21 @@ impl Items {
             put.ids.insert(id.clone(), row);
         }
         put.rows.insert(row, slot);
-        let NewItem { encoded, weight, vector, text_vector } = new;
-        let item = Arc::new(PutItem { row, id, encoded, block, weight, vector, text_vector });
+        let NewItem {
+            encoded,
+            weight,
+            vector,
+            text_vector,
+        } = new;
+        let item = Arc::new(PutItem {
+            row,
+            id,
+            encoded,
+            block,
+            weight,
+            vector,
+            text_vector,
+        });
         match put.items.get_mut(slot) {
             Some(present) => *present = item,
             None => put.items.push(item),

@@ -364,7 +364,13 @@ impl Variant {
         let text_vector = self.embed_text(&text(&features, text_columns))?;
         self.items.put(
             item,
-            NewItem { encoded, weight, vector, text_vector }, self.scorer.scorer.as_ref()
+            NewItem {
+                encoded,
+                weight,
+                vector,
+                text_vector,
+            },
+            self.scorer.scorer.as_ref(),
         )?;
         Ok(())
     }

@@ -214,12 +214,26 @@ impl Dataset {
         let sql = format!(
             "SELECT {id}, COUNT(*) AS times FROM {view} GROUP BY {id} HAVING COUNT(*) > 1 ORDER BY {id} LIMIT 1"
         );
-        let batches = self.sql.sql(&sql).await.map_err(&wrap)?.collect().await.map_err(&wrap)?;
-        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
+        let batches = self
+            .sql
+            .sql(&sql)
+            .await
+            .map_err(&wrap)?
+            .collect()
+            .await
+            .map_err(&wrap)?;
+        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else {
+            return Ok(());
+        };
         let text = cast(batch.column(0), &DataType::Utf8).map_err(|error| wrap(error.into()))?;
         let rows = batch.column(1).as_primitive::<Int64Type>().value(0);
         let (file, key) = (entity.file.clone(), entity.key.clone());
-        Err(DatasetError::Twice { file, key, id: text.as_string::<i32>().value(0).to_owned(), rows })
+        Err(DatasetError::Twice {
+            file,
+            key,
+            id: text.as_string::<i32>().value(0).to_owned(),
+            rows,
+        })
     }
 
     async fn check_columns<'a>(

@@ -20,11 +20,18 @@ pub struct RankingMetrics {
 
 impl RankingMetrics {
     /// Means over (list, bought) of every user who bought anything. An item that a list repeats is a hit once.
-    pub fn of<'a, T: Eq + Hash + 'a>(users: impl Iterator<Item = (&'a [T], &'a HashSet<T>)>, k: usize) -> Self {
+    pub fn of<'a, T: Eq + Hash + 'a>(
+        users: impl Iterator<Item = (&'a [T], &'a HashSet<T>)>,
+        k: usize,
+    ) -> Self {
         let mut total = Self::default();
         for (list, bought) in users.filter(|(_, bought)| !bought.is_empty()) {
             let mut seen = HashSet::new();
-            let hits: Vec<bool> = list.iter().take(k).map(|item| bought.contains(item) && seen.insert(item)).collect();
+            let hits: Vec<bool> = list
+                .iter()
+                .take(k)
+                .map(|item| bought.contains(item) && seen.insert(item))
+                .collect();
             total.recall += hits.iter().filter(|hit| **hit).count() as f64 / bought.len() as f64;
             total.map += average_precision(&hits, bought.len().min(k));
             total.ndcg += discounted_gain(&hits, bought.len().min(k));
@@ -51,7 +58,12 @@ fn average_precision(hits: &[bool], most: usize) -> f64 {
 
 fn discounted_gain(hits: &[bool], most: usize) -> f64 {
     let discount = |position: usize| 1.0 / ((position + 2) as f64).log2();
-    let gain: f64 = hits.iter().enumerate().filter(|(_, hit)| **hit).map(|(position, _)| discount(position)).sum();
+    let gain: f64 = hits
+        .iter()
+        .enumerate()
+        .filter(|(_, hit)| **hit)
+        .map(|(position, _)| discount(position))
+        .sum();
     gain / (0..most.max(1)).map(discount).sum::<f64>()
 }
 
@@ -73,7 +85,13 @@ mod tests {
         check(&[1, 2, 3], &[1, 2, 3], 1.0, 1.0, 1.0);
         check(&[1, 2, 3], &[9], 0.0, 0.0, 0.0);
         check(&[9, 1, 8], &[1], 1.0, 0.5, 1.0 / 3f64.log2());
-        check(&[1, 9, 2], &[1, 2, 3, 4], 0.5, (1.0 + 2.0 / 3.0) / 3.0, 1.5 / (1.0 + 1.0 / 3f64.log2() + 0.5));
+        check(
+            &[1, 9, 2],
+            &[1, 2, 3, 4],
+            0.5,
+            (1.0 + 2.0 / 3.0) / 3.0,
+            1.5 / (1.0 + 1.0 / 3f64.log2() + 0.5),
+        );
         check(&[9, 9, 9, 1], &[1], 0.0, 0.0, 0.0);
     }
 }
