@@ -118,10 +118,7 @@ impl Variant {
                 self.scorer.scorer.score(&user.row, &batch, scores)?;
                 let scored = candidates.iter().zip(scores.iter());
                 Ok(scored
-                    .map(|(item, score)| Scored {
-                        item: *item,
-                        score: *score,
-                    })
+                    .map(|(item, score)| Scored { item: *item, score: self.rank(*score, *item, items) })
                     .collect())
             })
         })
