@@ -1,5 +1,11 @@
 //! Clients ask over real sockets; a stand-in answers where a variant would, so that no models are needed.
 
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test fails by panicking, and its modules are its own"
+)]
+
 #[path = "serving/client.rs"]
 mod client;
 #[path = "serving/stand_in.rs"]

@@ -61,6 +61,7 @@ pub(super) fn write(folder: &Path, workflow: &Workflow) -> anyhow::Result<()> {
         format!("{header}{}\nend of trees\n", trees.join("\n")),
     )?;
     let scorer = ScorerConfig {
+        sampled_by: None,
         inputs,
         family: Family::Forest,
     };

@@ -179,6 +179,7 @@ pub(super) fn write_dlrm(folder: &Path, workflow: &Workflow) -> anyhow::Result<(
     )?;
     weights.save(&folder.join("model.safetensors"))?;
     let scorer = ScorerConfig {
+        sampled_by: None,
         inputs: layout.inputs(),
         family: Family::Dlrm(config),
     };

@@ -118,7 +118,10 @@ impl Variant {
                 self.scorer.scorer.score(&user.row, &batch, scores)?;
                 let scored = candidates.iter().zip(scores.iter());
                 Ok(scored
-                    .map(|(item, score)| Scored { item: *item, score: self.rank(*score, *item, items) })
+                    .map(|(item, score)| Scored {
+                        item: *item,
+                        score: self.rank(*score, *item, items),
+                    })
                     .collect())
             })
         })

@@ -210,7 +210,7 @@ pub(super) fn save_index(
     write_json(&folder.join("items.json"), &ids)?;
     let description = serde_json::json!({"factory": factory, "search": search, "recall_at_200": recall});
     write_json(&folder.join("index.json"), &description)?;
-    Ok(f64::from(recall))
+    Ok(recall)
 }
 
 /// What is added to each logit: minus the logarithm of the item's share, and never for an item that is the purchase's own.

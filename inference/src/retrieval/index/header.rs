@@ -434,7 +434,7 @@ impl Reader<'_> {
         self.equal_u64("pq d", d)?;
         let at = self.offset;
         let parts = self.u64("pq M")?;
-        if parts == 0 || parts > d || d % parts != 0 {
+        if parts == 0 || parts > d || !d.is_multiple_of(parts) {
             return Err(self.wrong("pq M", at, parts, format!("it must divide the dimension {d}")));
         }
         let at = self.offset;

@@ -1,0 +1,269 @@
+//! A small shop in the H&M schema, from its CSV files to answers: training, publishing, fetching, serving.
+
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test fails by panicking, and its modules are its own"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gondola_artifacts::{Cache, Reference, Store, resolve_together};
+use gondola_inference::features::{ItemId, RawRow, UserId, Value};
+use gondola_inference::pipeline::{
+    AlreadyBought, Answer, Degradation, RecommendRequest, RequestError, SimilarRequest, SimilarTo,
+    UserUpdate, Variant, VariantFolders, VariantSettings,
+};
+use gondola_inference::retrieval::index::SearchParameters;
+use gondola_inference::retrieval::sources::Quotas;
+use gondola_training::dataset::DatasetConfig;
+use gondola_training::run::{self, RunConfig};
+use tempfile::TempDir;
+use url::Url;
+
+/// Items of the shop.
+const ITEMS: usize = 20;
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// The example's configuration with what twenty items need: an index without lists, and no rare values.
+fn write_config(folder: &Path) -> PathBuf {
+    let mut config = DatasetConfig::read(&project("examples/h-and-m/dataset.yaml")).unwrap();
+    config.training.two_tower.index = "Flat".to_owned();
+    config.training.two_tower.nprobe = None;
+    config.training.two_tower.text_index = "Flat".to_owned();
+    config.training.two_tower.text_nprobe = None;
+    config.training.forest.leaf_pairs = 2;
+    config.features.frequency_thresholds.clear();
+    let path = folder.join("dataset.yaml");
+    fs::write(&path, serde_saphyr::to_string(&config).unwrap()).unwrap();
+    path
+}
+
+async fn train(folder: &Path) -> RunConfig {
+    let config = RunConfig {
+        dataset: write_config(folder),
+        data: Url::from_directory_path(project("training/tests/fixtures/hm").canonicalize().unwrap())
+            .unwrap(),
+        encoder: project("inference/tests/fixtures/clip"),
+        store: format!("file://{}", folder.join("store").display()),
+        report: folder.join("report"),
+        reuse: true,
+    };
+    let summary = run::run(&config).await.unwrap();
+    assert_eq!(summary.bundles.len(), 5);
+    assert_eq!(summary.variants.len(), 2);
+    assert!(
+        fs::read_to_string(folder.join("report/index.html"))
+            .unwrap()
+            .contains("<svg")
+    );
+    config
+}
+
+async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: AlreadyBought) -> Variant {
+    let store = Store::open(&config.store).unwrap();
+    let names = ["features", "two-tower", scorer, "item-text"];
+    let references: Vec<Reference> = names
+        .iter()
+        .map(|name| format!("{name}@stable").parse().unwrap())
+        .collect();
+    let cache = Cache::open(folder.join("cache")).unwrap();
+    let mut folders = Vec::new();
+    for resolved in resolve_together(&store, &references).await.unwrap() {
+        folders.push(cache.fetch(&store, &resolved, &|_| {}).await.unwrap().path);
+    }
+    let similarity = folders.pop();
+    let (scorer_folder, retrieval, features) = (
+        folders.pop().unwrap(),
+        folders.pop().unwrap(),
+        folders.pop().unwrap(),
+    );
+    let settings = VariantSettings {
+        name: scorer.to_owned(),
+        quotas: Quotas {
+            two_tower: ITEMS,
+            bought_before: 5,
+            popular: 0,
+        },
+        search: SearchParameters::default(),
+        similarity_search: SearchParameters::default(),
+        already_bought,
+        blocked_items: vec!["0108775015".into()],
+        limit: 5,
+    };
+    Variant::load(
+        &VariantFolders {
+            features,
+            retrieval,
+            scorer: scorer_folder,
+            similarity,
+        },
+        &settings,
+    )
+    .unwrap()
+}
+
+fn recommend(variant: &Variant, user: &str, k: usize) -> Result<Answer, RequestError> {
+    variant.recommend(&RecommendRequest {
+        user: user.into(),
+        k: Some(k),
+    })
+}
+
+fn items(answer: &Answer) -> Vec<String> {
+    answer.items.iter().map(|item| item.item.to_string()).collect()
+}
+
+fn some_user(variant: &Variant) -> String {
+    variant.users().table().id(0).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_goes_from_its_files_to_answers() {
+    let folder = TempDir::new().unwrap();
+    let config = train(folder.path()).await;
+    for scorer in ["dlrm", "forest"] {
+        let variant = load(folder.path(), &config, scorer, AlreadyBought::Keep).await;
+        known_and_unknown_users_are_answered(&variant);
+        a_count_that_can_not_be_had_is_refused(&variant);
+        a_new_user_and_a_new_item_are_served_at_once(&variant);
+        similar_items_leave_the_item_out(&variant);
+    }
+    what_was_bought_can_be_left_out(folder.path(), &config).await;
+    a_second_run_reuses_the_first(&config).await;
+}
+
+fn known_and_unknown_users_are_answered(variant: &Variant) {
+    let answer = recommend(variant, &some_user(variant), 5).unwrap();
+    assert_eq!((answer.items.len(), answer.degraded.as_slice()), (5, &[][..]));
+    assert!(
+        !items(&answer).contains(&"0108775015".to_owned()),
+        "a blocked item is never recommended"
+    );
+    let stages: Vec<&str> = answer.timing.iter().map(|timing| timing.stage.as_str()).collect();
+    assert_eq!(stages, ["features", "retrieval", "filter", "scoring", "ordering"]);
+    let nobody = recommend(variant, "nobody", 5).unwrap();
+    assert_eq!(
+        (nobody.items.len(), nobody.degraded.as_slice()),
+        (5, &[Degradation::UnknownUser][..])
+    );
+}
+
+fn a_count_that_can_not_be_had_is_refused(variant: &Variant) {
+    for k in [0, 1000] {
+        let message = recommend(variant, "nobody", k).unwrap_err().to_string();
+        let wanted =
+            format!("k is {k}, but this pipeline gives 1 to {ITEMS} items; ask for one of those numbers");
+        assert_eq!(message, wanted);
+    }
+}
+
+fn a_new_user_and_a_new_item_are_served_at_once(variant: &Variant) {
+    let features = RawRow::from([
+        ("age", Value::Number(31.0)),
+        ("club_member_status", "ACTIVE".into()),
+    ]);
+    let update = UserUpdate {
+        features,
+        history: None,
+    };
+    variant
+        .put_user(UserId::from("new-user"), update.clone())
+        .unwrap();
+    assert_eq!(recommend(variant, "new-user", 5).unwrap().degraded, []);
+
+    let text = |text: &str| {
+        RawRow::from([
+            ("prod_name", text.into()),
+            ("product_type_name", "Vest top".into()),
+        ])
+    };
+    variant
+        .put_item(ItemId::from("new-item"), text("Item A"))
+        .unwrap();
+    let near = variant
+        .similar(&SimilarRequest {
+            to: SimilarTo::Item("new-item".into()),
+            k: Some(3),
+        })
+        .unwrap();
+    assert_eq!(near.items.len(), 3);
+    let all = variant.similar(&SimilarRequest {
+        to: SimilarTo::Text("Item A Vest top".into()),
+        k: Some(1),
+    });
+    assert_eq!(
+        items(&all.unwrap()),
+        ["new-item"],
+        "its text is the one that was asked for"
+    );
+
+    let wrong = UserUpdate {
+        features: RawRow::from([("shoe_size", Value::Number(43.0))]),
+        ..update
+    };
+    let message = variant
+        .put_user(UserId::from("new-user"), wrong)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("there is no user feature \"shoe_size\"; there are ["),
+        "{message}"
+    );
+    let wrong = RawRow::from([("mean_price", "cheap".into())]);
+    let message = variant
+        .put_item(ItemId::from("new-item"), wrong)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("item feature \"mean_price\" is \"cheap\", which is no number"),
+        "{message}"
+    );
+}
+
+fn similar_items_leave_the_item_out(variant: &Variant) {
+    let similar = |to| variant.similar(&SimilarRequest { to, k: Some(5) });
+    let answer = similar(SimilarTo::Item("0108775044".into())).unwrap();
+    assert_eq!(answer.items.len(), 5);
+    assert!(!items(&answer).contains(&"0108775044".to_owned()));
+    let message = similar(SimilarTo::Item("no-such".into()))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        message,
+        "there is no item no-such; PUT /v1/items/no-such adds it, or ask for text= instead"
+    );
+}
+
+async fn what_was_bought_can_be_left_out(folder: &Path, config: &RunConfig) {
+    let variant = load(folder, config, "forest", AlreadyBought::Remove).await;
+    let purchases = ["0108775044", "0108866015"];
+    let history = purchases
+        .iter()
+        .map(|item| gondola_inference::pipeline::PurchaseUpdate {
+            item: ItemId::from(*item),
+            purchases: 3.0,
+            days_since_last: 1.0,
+        });
+    let update = UserUpdate {
+        features: RawRow::default(),
+        history: Some(history.collect()),
+    };
+    variant.put_user(UserId::from("buyer"), update).unwrap();
+    let answer = items(&recommend(&variant, "buyer", ITEMS).unwrap());
+    assert!(
+        answer.iter().all(|item| !purchases.contains(&item.as_str())),
+        "{answer:?}"
+    );
+    assert!(answer.len() >= ITEMS - 5);
+}
+
+async fn a_second_run_reuses_the_first(config: &RunConfig) {
+    let started = std::time::Instant::now();
+    run::run(config).await.unwrap();
+    assert!(started.elapsed().as_secs() < 5, "nothing is trained again");
+}
