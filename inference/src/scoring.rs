@@ -75,16 +75,26 @@ pub enum ScoreError {
 }
 
 /// `scorer.json`: which model a scorer bundle holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScorerConfig {
     /// Its inputs, in order; see [`Layout::inputs`].
     pub inputs: Vec<String>,
-    /// The raw item column that negatives were drawn in proportion to when it was trained; see [`Loaded::sampled_by`].
+    /// How negatives were drawn when it was trained; see [`Loaded::sampled_by`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sampled_by: Option<String>,
+    pub sampled_by: Option<SampledBy>,
     /// The model.
     #[serde(flatten)]
     pub family: Family,
+}
+
+/// How negatives were drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SampledBy {
+    /// The raw item column that they were drawn in proportion to.
+    pub column: String,
+    /// The power of that column that the odds are multiplied by: 1 where the odds are exact, less where the model is less
+    /// sure than it should be (an average of trees is).
+    pub exponent: f32,
 }
 
 /// The model families, and what each needs to know beside its weights.
@@ -150,12 +160,12 @@ pub enum LoadError {
 pub struct Loaded {
     /// The model.
     pub scorer: Box<dyn Scorer>,
-    /// The raw item column that negatives were drawn in proportion to.
+    /// How negatives were drawn.
     ///
     /// A model that tells purchases from popular items learns how much likelier a purchase is than that: its odds are
     /// p(user, item) / q(item). To rank by p, the odds are multiplied by q again; without that, popular items would be
     /// ranked as low as they were often shown as negatives. `None`: scores rank as they are.
-    pub sampled_by: Option<String>,
+    pub sampled_by: Option<SampledBy>,
 }
 
 /// Loads a scorer bundle's folder: the only place that knows every family.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::features::{Cells, EncodedRow, EncodedTable, ItemId, RawTable};
-use crate::scoring::{Loaded, Scorer};
+use crate::scoring::{Loaded, SampledBy, Scorer};
 
 /// How many items may be put before the next bundles: requests compare the user with each of them, 10,000 x 64 products
 /// in about a fifth of a millisecond.
@@ -82,7 +82,7 @@ impl Items {
         let block_width = loaded.scorer.block_width();
         let mut blocks = vec![0.0; encoded.rows() * block_width];
         loaded.scorer.prepare(&encoded, &mut blocks);
-        let column = loaded.sampled_by.as_deref();
+        let column = loaded.sampled_by.as_ref();
         let weights = (0..table.len())
             .map(|row| weight(&table.row(row), column))
             .collect();
@@ -244,9 +244,10 @@ impl ItemsView<'_> {
 
 /// What an item's odds are multiplied by: its value in the column that negatives were drawn by. A half is added, so that an
 /// item that was never sold can still be recommended; 1 where there is no such column.
-pub fn weight(raw: &impl Cells, sampled_by: Option<&str>) -> f32 {
-    sampled_by.map_or(1.0, |column| {
-        raw.cell(column).as_number().unwrap_or(0.0).max(0.0) as f32 + 0.5
+pub fn weight(raw: &impl Cells, sampled_by: Option<&SampledBy>) -> f32 {
+    sampled_by.map_or(1.0, |SampledBy { column, exponent }| {
+        let drawn = raw.cell(column).as_number().unwrap_or(0.0).max(0.0) as f32;
+        (drawn + 0.5).powf(*exponent)
     })
 }
 

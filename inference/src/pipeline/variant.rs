@@ -359,7 +359,7 @@ impl Variant {
         let text_columns = self.similarity.as_ref().map_or(&[][..], Similarity::text_columns);
         check_columns("item", &features, &self.workflow.item, text_columns)?;
         let encoded = self.workflow.item.encode(&features);
-        let weight = weight(&features, self.scorer.sampled_by.as_deref());
+        let weight = weight(&features, self.scorer.sampled_by.as_ref());
         let vector = self.retrieval.embed_item(&encoded);
         let text_vector = self.embed_text(&text(&features, text_columns))?;
         self.items.put(

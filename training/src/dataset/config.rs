@@ -253,6 +253,8 @@ pub struct Dlrm {
     pub learning_rate: f64,
     /// Pull of every weight to 0.
     pub weight_decay: f64,
+    /// The power of the recency-weighted purchases, by which negatives are drawn, that its odds are multiplied by to rank.
+    pub weight_exponent: f32,
 }
 
 /// Hyper-parameters of the random forest.
@@ -269,6 +271,8 @@ pub struct Forest {
     pub pair_share: f64,
     /// Share of the inputs that a tree sees.
     pub input_share: f64,
+    /// The power of the recency-weighted purchases, by which negatives are drawn, that its odds are multiplied by to rank.
+    pub weight_exponent: f32,
 }
 
 fn default_windows() -> Vec<u32> {
@@ -326,10 +330,11 @@ impl Default for Dlrm {
             embedding_dim: 16,
             bottom: vec![64],
             top: vec![128, 64],
-            epochs: 4,
+            epochs: 3,
             batch: 512,
             learning_rate: 1e-3,
-            weight_decay: 1e-4,
+            weight_decay: 0.05,
+            weight_exponent: 1.0,
         }
     }
 }
@@ -338,10 +343,11 @@ impl Default for Forest {
     fn default() -> Self {
         Self {
             trees: 100,
-            leaves: 255,
-            leaf_pairs: 20,
+            leaves: 1023,
+            leaf_pairs: 50,
             pair_share: 0.6,
-            input_share: 0.5,
+            input_share: 1.0,
+            weight_exponent: 1.0,
         }
     }
 }

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap};
 use gondola_inference::features::{Cardinalities, Layout};
 use gondola_inference::scoring::dlrm::{Dlrm as Network, DlrmConfig, binary_cross_entropy};
-use gondola_inference::scoring::{Family, ScorerConfig};
+use gondola_inference::scoring::{Family, SampledBy, ScorerConfig};
 use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -82,7 +82,10 @@ pub fn train(
         .map_err(&failed)?;
     let description = ScorerConfig {
         inputs: layout.inputs(),
-        sampled_by: Some(POPULARITY.to_owned()),
+        sampled_by: Some(SampledBy {
+            column: POPULARITY.to_owned(),
+            exponent: settings.weight_exponent,
+        }),
         family: Family::Dlrm(config),
     };
     write_json(&folder.join("scorer.json"), &description)

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use gondola_inference::features::{EncodedTable, Layout};
 use gondola_inference::scoring::forest::lightgbm_name;
-use gondola_inference::scoring::{Family, ScorerConfig};
+use gondola_inference::scoring::{Family, SampledBy, ScorerConfig};
 use lightgbm3::{Booster, Dataset, ImportanceType};
 use serde_json::json;
 
@@ -57,7 +57,10 @@ pub fn train(
         &folder.join("scorer.json"),
         &ScorerConfig {
             inputs: inputs.clone(),
-            sampled_by: Some(POPULARITY.to_owned()),
+            sampled_by: Some(SampledBy {
+                column: POPULARITY.to_owned(),
+                exponent: settings.weight_exponent,
+            }),
             family: Family::Forest,
         },
     )?;
