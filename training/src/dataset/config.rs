@@ -327,14 +327,14 @@ impl Default for TwoTower {
 impl Default for Dlrm {
     fn default() -> Self {
         Self {
-            embedding_dim: 16,
+            embedding_dim: 8,
             bottom: vec![64],
             top: vec![128, 64],
-            epochs: 3,
+            epochs: 1,
             batch: 512,
             learning_rate: 1e-3,
-            weight_decay: 0.05,
-            weight_exponent: 1.0,
+            weight_decay: 0.02,
+            weight_exponent: 1.3,
         }
     }
 }
