@@ -347,7 +347,7 @@ impl Default for Forest {
             leaf_pairs: 50,
             pair_share: 0.6,
             input_share: 1.0,
-            weight_exponent: 1.0,
+            weight_exponent: 0.5,
         }
     }
 }
