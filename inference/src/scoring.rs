@@ -74,6 +74,17 @@ pub enum ScoreError {
     },
 }
 
+/// Refuses scores that are no numbers: what every scorer does last.
+fn check_numbers(scores: &[f32]) -> Result<(), ScoreError> {
+    match scores.iter().position(|score| score.is_nan()) {
+        Some(position) => Err(ScoreError::NotANumber {
+            position,
+            score: scores[position],
+        }),
+        None => Ok(()),
+    }
+}
+
 /// `scorer.json`: which model a scorer bundle holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScorerConfig {

@@ -73,18 +73,6 @@ impl From<&str> for Value {
     }
 }
 
-impl Value {
-    /// The value as a number: `None` for null, for text that is no number, and for NaN and infinities.
-    pub fn as_number(&self) -> Option<f64> {
-        let number = match self {
-            Value::Null => None,
-            Value::Number(number) => Some(*number),
-            Value::Text(text) => text.trim().parse().ok(),
-        };
-        number.filter(|n: &f64| n.is_finite())
-    }
-}
-
 /// The raw features of one user or item, by column name. A column that is absent is null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]

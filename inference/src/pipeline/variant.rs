@@ -12,8 +12,8 @@ use crate::features::schema::SchemaError;
 use crate::features::users::TooManyUsers;
 use crate::features::workflow::WorkflowError;
 use crate::features::{
-    EntityWorkflow, History, ItemId, PairFeatures, Purchase, RawRow, RawTable, Schema, TableError, UserId,
-    Users, Value, Workflow,
+    Cell, EntityWorkflow, History, ItemId, PairFeatures, Purchase, RawRow, RawTable, Schema, TableError,
+    UserId, Users, Value, Workflow,
 };
 use crate::ordering::Scored;
 use crate::retrieval::index::{IndexError, SearchParameters};
@@ -441,7 +441,7 @@ fn check_columns(
                     known: known.collect(),
                 });
             }
-            Some(true) if *value != Value::Null && value.as_number().is_none() => {
+            Some(true) if *value != Value::Null && Cell::from(value).as_number().is_none() => {
                 let value = match value {
                     Value::Text(text) => text.clone(),
                     other => format!("{other:?}"),

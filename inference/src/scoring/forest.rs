@@ -16,7 +16,7 @@ mod walk;
 use std::cell::RefCell;
 
 use crate::features::{EncodedRow, EncodedTable, Layout};
-use crate::scoring::{CandidateBatch, ScoreError, Scorer};
+use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers};
 
 pub use lightgbm::LightGbmError;
 use lightgbm::Objective;
@@ -232,13 +232,7 @@ impl Scorer for Forest {
                 first += blocks.len();
             }
         });
-        match scores.iter().position(|score| score.is_nan()) {
-            Some(position) => Err(ScoreError::NotANumber {
-                position,
-                score: scores[position],
-            }),
-            None => Ok(()),
-        }
+        check_numbers(scores)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::dense::{
     inner_products, prefetch,
 };
 use crate::features::{EncodedRow, EncodedTable};
-use crate::scoring::{CandidateBatch, ScoreError, Scorer};
+use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers};
 
 /// Items prepared at a time.
 const PREPARED_AT_A_TIME: usize = 64;
@@ -343,13 +343,7 @@ impl Scorer for DlrmScorer {
                 scores.extend(buffers.top.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())));
             }
         });
-        match scores.iter().position(|score| score.is_nan()) {
-            Some(position) => Err(ScoreError::NotANumber {
-                position,
-                score: scores[position],
-            }),
-            None => Ok(()),
-        }
+        check_numbers(scores)
     }
 }
 
