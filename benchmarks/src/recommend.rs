@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gondola_inference::features::{RawTable, UserId, Workflow};
+use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{
     AlreadyBought, Answer, RecommendRequest, Variant, VariantFolders, VariantSettings,
 };
@@ -70,6 +71,8 @@ pub(crate) fn load(bundles: &Path, scorer: &str, nprobe: u32) -> anyhow::Result<
         already_bought: AlreadyBought::Keep,
         blocked_items: Vec::new(),
         limit: ITEMS,
+        order: Order::BestFirst,
+        diversity: None,
     };
     Variant::load(&folders, &settings).with_context(|| format!("cannot load variant {scorer}"))
 }

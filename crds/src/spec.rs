@@ -238,6 +238,53 @@ pub struct Ordering {
     /// How many items a request gets that names no number; 12 where it is left out.
     #[schemars(range(min = 1, max = 10_000))]
     pub limit: u32,
+    /// Draws items by their scores, so that less known ones are seen too. Left out: the best first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Sampling>,
+    /// Keeps an answer from being all alike. Left out: no rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diversity: Option<Diversity>,
+}
+
+/// Draws items by their scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sampling {
+    /// How far chance goes, as a decimal above 0 such as `"0.5"`: an item's chance is in proportion to its score to the
+    /// power of 1 / temperature. Near 0 the best comes first; at 1 the scores are the chances.
+    pub temperature: Temperature,
+}
+
+/// A decimal above 0, at most 1000, as text: Kubernetes keeps no floating-point numbers in its API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Temperature(
+    #[schemars(
+        regex(
+            pattern = r"^(1000(\.0{1,3})?|[1-9][0-9]{0,2}(\.[0-9]{1,3})?|0\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
+        ),
+        length(max = 8)
+    )]
+    pub String,
+);
+
+impl Temperature {
+    /// The number that it writes; 1 where it writes none, which the schema refuses.
+    pub fn value(&self) -> f32 {
+        self.0.parse().unwrap_or(1.0)
+    }
+}
+
+/// Keeps an answer from being all alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Diversity {
+    /// A categorical item column of the features bundle, for example `product_type`.
+    #[schemars(length(min = 1, max = 256))]
+    pub column: String,
+    /// How many items of an answer may share a value of that column. An answer may have fewer items than were asked for.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub most: u32,
 }
 
 /// One way of answering.

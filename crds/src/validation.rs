@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use crate::spec::{
-    Artifacts, BundleRef, Filters, RecommenderPipeline, RecommenderPipelineSpec, Retrieval, Search, Variant,
+    Artifacts, BundleRef, Filters, Ordering, RecommenderPipeline, RecommenderPipelineSpec, Retrieval,
+    Sampling, Search, Variant,
 };
 
 /// Why a manifest can't be used.
@@ -91,8 +92,7 @@ impl RecommenderPipelineSpec {
             violations.search("spec.similarity.search", similarity.search.as_ref());
         }
         violations.filters(self.filters.as_ref());
-        let limit = self.ordering.as_ref().map(|ordering| ordering.limit);
-        violations.range("spec.ordering.limit", limit, 1, 10_000);
+        violations.ordering(self.ordering.as_ref());
         violations.variants(&self.variants);
         self.check_control(&mut violations);
         let routers = self.router.as_ref().and_then(|router| router.replicas);
@@ -160,6 +160,26 @@ impl Violations {
         if let Some(search) = search {
             self.range(&format!("{field}.nprobe"), search.nprobe, 1, 65_536);
             self.range(&format!("{field}.efSearch"), search.ef_search, 1, 65_536);
+        }
+    }
+
+    fn ordering(&mut self, ordering: Option<&Ordering>) {
+        let Some(ordering) = ordering else {
+            return;
+        };
+        self.range("spec.ordering.limit", Some(ordering.limit), 1, 10_000);
+        if let Some(Sampling { temperature }) = &ordering.sampling
+            && !is_temperature(&temperature.0)
+        {
+            let problem = format!(
+                "{:?} is no temperature; write a decimal above 0 and at most 1000, for example \"0.5\"",
+                temperature.0
+            );
+            self.add("spec.ordering.sampling.temperature", problem);
+        }
+        if let Some(diversity) = &ordering.diversity {
+            self.length("spec.ordering.diversity.column", &diversity.column, 256);
+            self.range("spec.ordering.diversity.most", Some(diversity.most), 1, 10_000);
         }
     }
 
@@ -278,6 +298,19 @@ fn is_made_of(text: &str, most: usize, allowed: impl Fn(u8) -> bool) -> bool {
 fn is_variant_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     is_made_of(text, 32, allowed) && text.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+/// A decimal with at most three places, above 0 and at most 1000.
+fn is_temperature(text: &str) -> bool {
+    let (whole, places) = text.split_once('.').unwrap_or((text, "0"));
+    let digits =
+        |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = || {
+        text.parse::<f32>()
+            .is_ok_and(|number| number > 0.0 && number <= 1000.0)
+    };
+    let plain = whole == "0" || !whole.starts_with('0');
+    digits(whole, 4) && digits(places, 3) && plain && number()
 }
 
 /// Numbers of at most six digits, each with its unit.
@@ -400,6 +433,16 @@ spec:
             assert!(!is_duration(bad), "{bad:?} was taken");
         }
         for (good, bad) in [
+            ("0.5", "0"),
+            ("1", "01"),
+            ("1000", "1000.1"),
+            ("12.125", "1."),
+            ("0.001", "0.0001"),
+        ] {
+            assert!(is_temperature(good), "{good:?} was refused");
+            assert!(!is_temperature(bad), "{bad:?} was taken");
+        }
+        for (good, bad) in [
             ("a", ""),
             ("dlrm-2", "2-dlrm"),
             ("forest", "forest-"),
@@ -421,7 +464,7 @@ retrieval: &retrieval
   sources: {boughtBefore: {candidates: 100}, popular: {candidates: 20}}
 similarity: {bundle: item-text@stable, search: {nprobe: 16, efSearch: 64}}
 filters: {alreadyBought: Remove, blockedItems: ['42']}
-ordering: {limit: 12}
+ordering: {limit: 12, sampling: {temperature: '0.5'}, diversity: {column: product_type, most: 3}}
 variants:
 - {name: dlrm, scorer: dlrm@stable, weight: 50, replicas: 2, retrieval: *retrieval}
 experiment: {control: dlrm}

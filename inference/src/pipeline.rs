@@ -17,6 +17,6 @@ pub use request::{
 };
 pub use timing::{Stage, StageClock, StageTiming};
 pub use variant::{
-    AlreadyBought, LoadError, RequestError, RequestErrorKind, Variant, VariantFolders, VariantSettings,
-    VariantSummary,
+    AlreadyBought, DiversitySettings, LoadError, RequestError, RequestErrorKind, Variant, VariantFolders,
+    VariantSettings, VariantSummary,
 };

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use gondola_artifacts::{Cache, Reference, Store, resolve_together};
 use gondola_inference::features::{ItemId, RawRow, UserId, Value};
+use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{
     AlreadyBought, Answer, Degradation, RecommendRequest, RequestError, SimilarRequest, SimilarTo,
     UserUpdate, Variant, VariantFolders, VariantSettings,
@@ -94,6 +95,8 @@ async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: A
         already_bought,
         blocked_items: vec!["0108775015".into()],
         limit: 5,
+        order: Order::BestFirst,
+        diversity: None,
     };
     Variant::load(
         &VariantFolders {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gondola_inference::features::{Cells, PairFeatures, Schema, Workflow};
+use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{AlreadyBought, Variant, VariantFolders, VariantSettings};
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
@@ -410,6 +411,8 @@ impl Run {
                 already_bought: AlreadyBought::Keep,
                 blocked_items: Vec::new(),
                 limit: end_to_end::K,
+                order: Order::BestFirst,
+                diversity: None,
             };
             let variant = Variant::load(&folders, &settings)?;
             let bar = progress::bar("lists for every buyer");

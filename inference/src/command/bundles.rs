@@ -8,6 +8,7 @@ use clap::Args;
 use gondola_artifacts::{Cache, Kind, Reference, Resolved, Store, resolve_together};
 use gondola_inference::pipeline::VariantFolders;
 use gondola_inference::server::service::BundleDescription;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::manifest::VariantReferences;
 
@@ -21,7 +22,7 @@ pub(super) struct BundleArguments {
     #[arg(long, env = "GONDOLA_STORE")]
     pub(super) store: Option<String>,
     /// Folder in which fetched bundles are kept; `~/.cache/gondola/bundles` where it is left out.
-    #[arg(long, env = "GONDOLA_CACHE")]
+    #[arg(long, env = "GONDOLA_BUNDLES")]
     cache: Option<PathBuf>,
 }
 
@@ -88,8 +89,19 @@ pub(super) async fn fetch(
 async fn fetch_one(store: &Store, cache: &Cache, resolved: &Resolved) -> anyhow::Result<PathBuf> {
     let bytes = resolved.manifest.total_bytes();
     tracing::info!(bundle = %resolved.reference, version = resolved.version, bytes, "fetching");
-    let folder = cache.fetch(store, resolved, &|_bytes| {}).await?;
+    let bar = bar(&resolved.reference, bytes);
+    let folder = cache.fetch(store, resolved, &|bytes| bar.set_position(bytes)).await?;
+    bar.finish_and_clear();
     Ok(folder.path)
+}
+
+/// Shows how far a bundle has come, where a person looks on.
+fn bar(reference: &Reference, bytes: u64) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{prefix:28} [{elapsed_precise}] {bar:30} {bytes}/{total_bytes} {msg}");
+    let bar = ProgressBar::new(bytes).with_prefix(format!("fetching {reference}"));
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
 }
 
 fn describe(resolved: &Resolved) -> BundleDescription {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use gondola_crds::spec::{self, RecommenderPipelineSpec, Search};
-use gondola_inference::pipeline::{AlreadyBought, VariantSettings};
+use gondola_inference::ordering::Order;
+use gondola_inference::pipeline::{AlreadyBought, DiversitySettings, VariantSettings};
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
 
@@ -90,6 +91,7 @@ fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> VariantPlan 
     let sources = retrieval.sources.clone().unwrap_or_default();
     let quota = |quota: Option<spec::Quota>| quota.map_or(0, |quota| quota.candidates as usize);
     let filters = spec.filters.clone().unwrap_or_default();
+    let ordering = spec.ordering.as_ref();
     let settings = VariantSettings {
         name: variant.name.clone(),
         quotas: Quotas {
@@ -108,10 +110,14 @@ fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> VariantPlan 
             Some(spec::AlreadyBought::Remove) => AlreadyBought::Remove,
         },
         blocked_items: filters.blocked_items.into_iter().map(Into::into).collect(),
-        limit: spec
-            .ordering
-            .as_ref()
-            .map_or(DEFAULT_LIMIT, |ordering| ordering.limit) as usize,
+        limit: ordering.map_or(DEFAULT_LIMIT, |ordering| ordering.limit) as usize,
+        order: ordering.map_or_else(Order::default, order),
+        diversity: ordering
+            .and_then(|ordering| ordering.diversity.as_ref())
+            .map(|diversity| DiversitySettings {
+                column: diversity.column.clone(),
+                most: diversity.most as usize,
+            }),
     };
     let bundles = VariantReferences {
         features: spec.features.bundle.to_string(),
@@ -126,6 +132,15 @@ fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> VariantPlan 
         weight: variant.weight,
         settings,
         bundles,
+    }
+}
+
+fn order(ordering: &spec::Ordering) -> Order {
+    match &ordering.sampling {
+        None => Order::BestFirst,
+        Some(sampling) => Order::Sampled {
+            temperature: sampling.temperature.value(),
+        },
     }
 }
 

@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use super::items::{ItemsView, PutItem};
 use super::request::{Answer, Degradation, RecommendRequest};
 use super::timing::{Stage, StageClock};
-use super::variant::{AlreadyBought, RequestError, Variant, named};
+use super::variant::{AlreadyBought, Diversity, RequestError, Variant, named};
 use crate::features::User;
-use crate::ordering::{self, Scored};
+use crate::features::vocabulary::{NULL, UNKNOWN};
+use crate::ordering::{self, Order, Scored};
 use crate::retrieval::index::IndexError;
 use crate::retrieval::{Found, inner_product, sources};
 use crate::scoring::{CandidateBatch, ScoreError};
@@ -55,12 +56,16 @@ impl Variant {
         });
         let filtered = clock.time(Stage::Filter, || self.filter(&user, candidates));
         let scored = clock.time(Stage::Scoring, || self.score(&user, &filtered.kept, &items));
+        let mut order = self.settings.order;
         let scored = scored.unwrap_or_else(|error| {
             tracing::error!(%error, variant = self.name(), "scoring failed; the order of retrieval stands in");
             degraded.push(Degradation::Scoring);
+            order = Order::BestFirst;
             filtered.kept.iter().map(|item| Scored { item: *item, score: 0.0 }).collect()
         });
-        let top = clock.time(Stage::Ordering, || named(&ordering::top(scored, k), &items));
+        let top = clock.time(Stage::Ordering, || {
+            named(&self.order(scored, order, k, &items), &items)
+        });
         Ok(Answer {
             items: top,
             degraded,
@@ -88,6 +93,19 @@ impl Variant {
             .into_iter()
             .partition(|item| self.blocked.contains(item) || (remove_bought && bought(item)));
         Filtered { kept, removed }
+    }
+
+    /// The `k` that are shown; fewer where too many candidates share a value.
+    fn order(&self, scored: Vec<Scored>, order: Order, k: usize, items: &ItemsView<'_>) -> Vec<Scored> {
+        let mut ordered = order.arrange(scored, &mut rand::rng());
+        let Some(Diversity { column, most }) = self.diversity else {
+            ordered.truncate(k);
+            return ordered;
+        };
+        // Items of which the value is not known have nothing in common.
+        let group =
+            |item| Some(items.categorical(item)[column]).filter(|value| ![NULL, UNKNOWN].contains(value));
+        ordering::first_of_each_group(ordered, k, most, group)
     }
 
     /// What a candidate is ranked by.

@@ -15,7 +15,7 @@ use crate::features::{
     Cell, EntityWorkflow, History, ItemId, PairFeatures, Purchase, RawRow, RawTable, Schema, TableError,
     UserId, Users, Value, Workflow,
 };
-use crate::ordering::Scored;
+use crate::ordering::{Order, Scored};
 use crate::retrieval::index::{IndexError, SearchParameters};
 use crate::retrieval::sources::Quotas;
 use crate::retrieval::{Retrieval, RetrievalError};
@@ -53,6 +53,26 @@ pub struct VariantSettings {
     pub blocked_items: Vec<ItemId>,
     /// How many items a request gets that names no number.
     pub limit: usize,
+    /// How scored candidates are put in order.
+    pub order: Order,
+    /// How many items of an answer may be alike. Left out: all.
+    pub diversity: Option<DiversitySettings>,
+}
+
+/// How many items of an answer may be alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiversitySettings {
+    /// A categorical item column.
+    pub column: String,
+    /// How many items may share a value of it; at least 1.
+    pub most: usize,
+}
+
+/// [`DiversitySettings`] with the column's place among the encoded ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Diversity {
+    pub(super) column: usize,
+    pub(super) most: usize,
 }
 
 /// Whether items that the user bought before may be recommended.
@@ -88,6 +108,16 @@ pub enum LoadError {
     /// Text encoder or index of texts.
     #[error(transparent)]
     Similarity(#[from] SimilarityError),
+    /// Diversity is wanted of a column that there isn't.
+    #[error(
+        "spec.ordering.diversity.column is {column:?}, which is no categorical item column; use one of {known:?}"
+    )]
+    Diversity {
+        /// The column.
+        column: String,
+        /// The columns that there are.
+        known: Vec<String>,
+    },
     /// Warm-up: the first request of all failed.
     #[error("variant {variant} does not answer its first request")]
     WarmUp {
@@ -237,6 +267,7 @@ pub struct Variant {
     pub(super) users: Users,
     pub(super) items: Items,
     pub(super) blocked: HashSet<u32>,
+    pub(super) diversity: Option<Diversity>,
     pub(super) retrieval: Retrieval,
     pub(super) scorer: Loaded,
     pub(super) similarity: Option<Similarity>,
@@ -261,7 +292,9 @@ impl Variant {
             .blocked_items
             .iter()
             .filter_map(|item| items.find(item.as_str()));
+        let diversity = diversity(settings.diversity.as_ref(), workflow.layout().item_categorical)?;
         let variant = Self {
+            diversity,
             blocked: blocked.map(|row| row as u32).collect(),
             items: Items::new(items, encoded, &schema.popularity, &scorer),
             users: Users::new(users, history),
@@ -408,6 +441,25 @@ impl Variant {
         };
         self.recommend(&nobody).map_err(wrap)?;
         Ok(())
+    }
+}
+
+fn diversity(
+    wanted: Option<&DiversitySettings>,
+    columns: Vec<String>,
+) -> Result<Option<Diversity>, LoadError> {
+    let Some(DiversitySettings { column, most }) = wanted else {
+        return Ok(None);
+    };
+    match columns.iter().position(|known| known == column) {
+        Some(position) => Ok(Some(Diversity {
+            column: position,
+            most: *most,
+        })),
+        None => Err(LoadError::Diversity {
+            column: column.clone(),
+            known: columns,
+        }),
     }
 }
 
