@@ -106,6 +106,26 @@ impl Cache {
         Ok(folder)
     }
 
+    /// The bundle of a digest, if it is here whole: no store is asked.
+    pub async fn find(&self, digest: Digest) -> Option<BundleFolder> {
+        let cache = self.clone();
+        tokio::task::spawn_blocking(move || cache.find_blocking(digest))
+            .await
+            .expect("hashing files doesn't panic, and nobody aborts it")
+    }
+
+    fn find_blocking(&self, digest: Digest) -> Option<BundleFolder> {
+        let path = self.bundles().join(digest.hex());
+        let bytes = std::fs::read(path.join(manifest::FILE_NAME)).ok()?;
+        let manifest = (Digest::of(&bytes) == digest).then(|| Manifest::parse(&bytes).ok())??;
+        let whole = |file: &BundleFile| holds(&path.join(&file.path), file.size, file.sha256).unwrap_or(false);
+        manifest.files.iter().all(whole).then_some(BundleFolder {
+            path,
+            manifest,
+            digest,
+        })
+    }
+
     /// The files whose content isn't here whole; what is here damaged is removed.
     async fn missing<'a>(
         &self,

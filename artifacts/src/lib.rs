@@ -49,4 +49,4 @@ pub use publish::{
 };
 pub use reference::{Reference, ReferenceError, Target};
 pub use resolve::{ResolveError, Resolved, TogetherError, resolve, resolve_together};
-pub use store::{Store, StoreError};
+pub use store::{Access, Store, StoreError};

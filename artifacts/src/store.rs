@@ -1,6 +1,7 @@
 //! Where bundles lie: a URL's object store, and the places inside it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -47,6 +48,15 @@ pub enum StoreError {
     NotFolder {
         /// What was given.
         url: String,
+    },
+    /// The credentials can't be read.
+    #[error("the credentials in {} can't be read; mount the Secret there, with a key for each setting", .folder.display())]
+    Credentials {
+        /// Their folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// The folder of a `file://` store can't be made.
     #[error("the folder of the store {url} can't be created")]
@@ -109,11 +119,71 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the store knows us not, or allows us not.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Read { source, .. } | Self::Write { source, .. } | Self::List { source, .. } => matches!(
+                source,
+                object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// What a store needs to know beside its URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// A folder with a file for each setting, named as in the environment (`aws_access_key_id`, ...): a mounted Secret.
+    pub credentials: Option<PathBuf>,
+    /// Where an S3-compatible store answers, for example `http://minio:9000`.
+    pub endpoint: Option<String>,
+}
+
+impl Access {
+    /// The settings, read anew: a Secret may have been changed since.
+    fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let mut settings = Vec::new();
+        if let Some(folder) = &self.credentials {
+            settings.extend(read_settings(folder).map_err(|source| StoreError::Credentials {
+                folder: folder.clone(),
+                source,
+            })?);
+        }
+        if let Some(endpoint) = &self.endpoint {
+            settings.push(("aws_endpoint".to_owned(), endpoint.clone()));
+            settings.push(("aws_allow_http".to_owned(), endpoint.starts_with("http://").to_string()));
+        }
+        Ok(settings)
+    }
+}
+
+/// The files of a folder as settings. A mounted Secret has folders and links beside them whose names begin with two dots.
+fn read_settings(folder: &std::path::Path) -> std::io::Result<Vec<(String, String)>> {
+    let mut settings = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().to_ascii_lowercase();
+        if name.starts_with('.') || !entry.path().is_file() {
+            continue;
+        }
+        let value = std::fs::read_to_string(entry.path())?;
+        settings.push((name, value.trim_end_matches('\n').to_owned()));
+    }
+    Ok(settings)
+}
+
 impl Store {
     /// Opens the store at `url`; the folder of a `file://` URL is created.
     ///
     /// What a cloud's store needs to know comes from the environment (`AWS_...`, `GOOGLE_...`, `AZURE_...`).
     pub fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, &Access::default())
+    }
+
+    /// Opens the store at `url` as `access` says; what it doesn't say comes from the environment.
+    pub fn open_with(url: &str, access: &Access) -> Result<Self, StoreError> {
         let parsed = Url::parse(url).map_err(|source| StoreError::NotUrl {
             url: url.to_owned(),
             source,
@@ -137,7 +207,7 @@ impl Store {
                 .flatten()
                 .map(|value| (name, value))
         });
-        match parse_url_opts(&parsed, settings) {
+        match parse_url_opts(&parsed, settings.chain(access.settings()?)) {
             Ok((objects, prefix)) => Ok(Self {
                 objects: objects.into(),
                 prefix,
@@ -410,6 +480,27 @@ mod tests {
             "file://.demo/store",
             "the store file://.demo/store names no folder of this machine; write an absolute path after file://, as in file:///var/lib/gondola/store",
         );
+    }
+
+    #[test]
+    fn settings_come_from_the_files_of_a_mounted_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("..data")).unwrap();
+        std::fs::write(folder.path().join("AWS_ACCESS_KEY_ID"), "me\n").unwrap();
+        let access = Access {
+            credentials: Some(folder.path().to_owned()),
+            endpoint: Some("http://minio:9000".into()),
+        };
+        let settings = access.settings().unwrap();
+        assert!(settings.contains(&("aws_access_key_id".into(), "me".into())));
+        assert!(settings.contains(&("aws_endpoint".into(), "http://minio:9000".into())));
+        assert_eq!(settings.len(), 3);
+        let access = Access {
+            credentials: Some(folder.path().join("missing")),
+            endpoint: None,
+        };
+        let message = Store::open_with("s3://b/store", &access).unwrap_err().to_string();
+        assert!(message.contains("mount the Secret there"), "{message}");
     }
 
     #[test]

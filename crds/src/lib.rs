@@ -2,11 +2,14 @@
 //!
 //! - [`spec`]: what a platform team asks for;
 //! - [`status`]: what the operator found;
+//! - [`resolution`] and [`routes`]: what the resolver tells the operator, and what the operator tells the routers;
 //! - [`validation`]: the rules of the schema as plain Rust, for programs that read a manifest without an API server.
 //!
 //! The committed `recommenderpipelines.yaml` is generated (`make generate`), and a test compares it with these types.
 //! This crate knows no Kubernetes client.
 
+pub mod resolution;
+pub mod routes;
 pub mod spec;
 pub mod status;
 pub mod validation;

@@ -5,9 +5,11 @@
     reason = "KubeSchema derives a private copy of a struct, at the place of the public one"
 )]
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::api::core::v1::{Affinity, EnvVar, ResourceRequirements, Toleration};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,7 @@ use crate::status::RecommenderPipelineStatus;
 
 /// A recommender: its models and indexes in object storage, how requests are answered, and the variants that share the
 /// users.
-#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "gondola.dev",
     version = "v1alpha1",
@@ -26,12 +28,18 @@ use crate::status::RecommenderPipelineStatus;
     namespaced,
     status = "RecommenderPipelineStatus",
     derive = "PartialEq",
+    validation = Rule::new("self.metadata.name.size() <= 30 && self.metadata.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')").message("metadata.name is part of the names of Services, which have at most 63 characters; use at most 30 lower-case letters, digits and '-', beginning with a letter"),
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
-    printcolumn = r#"{"name":"Variants","type":"string","jsonPath":".status.summary"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
+    printcolumn = r#"{"name":"Variants","type":"string","jsonPath":".status.readyVariants"}"#,
+    printcolumn = r#"{"name":"Traffic","type":"string","jsonPath":".status.traffic"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].message","priority":1}"#,
     printcolumn = r#"{"name":"URL","type":"string","jsonPath":".status.url","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.variants.all(v, !(v.name in ['router', 'resolver']))").message("a variant can't be called router or resolver, which are the names of other pods of the pipeline"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.control == oldSelf.experiment.control").message("experiment.control can't change while the experiment runs; remove the experiment first"))]
 #[x_kube(validation = Rule::new("self.variants.exists(v, v.weight > 0)").message("no variant has a weight above 0, so nobody would be served; give one variant a weight"))]
 #[x_kube(validation = Rule::new("!has(self.experiment) || self.variants.exists(v, v.name == self.experiment.control)").message("experiment.control names no variant; use the name of one of spec.variants"))]
 pub struct RecommenderPipelineSpec {
@@ -60,18 +68,116 @@ pub struct RecommenderPipelineSpec {
     /// The pods that give every user a variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub router: Option<Router>,
-    /// Whether the operator leaves everything as it is.
-    #[serde(default)]
+    /// What every pod of the pipeline has in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<PodOverrides>,
+    /// Seconds that a rollout may take before it counts as stalled; 600 where it is left out. Large models need more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 30, max = 86_400))]
+    pub progress_deadline_seconds: Option<i32>,
+    /// Routes from outside of the cluster, where the Gateway API is installed. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
+    /// Scraping by Prometheus, where its operator is installed. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
+    /// Who may reach the pods, and whom they may reach. Left out: no rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkRules>,
+    /// Whether the operator leaves everything as it is. Pods go on serving.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 }
 
-/// Where the bundles are.
+/// What the platform decides about pods. Everything else is the operator's, so that a pipeline can't ask for privileges.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodOverrides {
+    /// Image of the data plane. Left out: the one that the operator was installed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// Names of Secrets that hold the registry's credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub image_pull_secrets: Vec<SecretRef>,
+    /// Labels that a node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that are put up with, such as those of GPU nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub tolerations: Vec<Toleration>,
+    /// Which nodes are preferred, and which pods are kept together or apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// The runtime class, for example `nvidia`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub runtime_class_name: Option<String>,
+    /// The priority class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+    /// Further variables of the environment; a name that starts with `GONDOLA_` sets the option of that name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub env: Vec<EnvVar>,
+}
+
+/// Routes from outside of the cluster: an HTTPRoute of the Gateway API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Gateway {
+    /// Name of the Gateway, in the pipeline's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Host names that the route answers to. Left out: all of the Gateway's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    pub hostnames: Vec<String>,
+}
+
+/// Scraping by Prometheus: a PodMonitor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Monitoring {
+    /// How often metrics are read, for example `30s`. Left out: as Prometheus is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]{1,6}(ms|s|m|h))+$"), length(max = 32))]
+    pub interval: Option<String>,
+}
+
+/// Who may reach the pods, and whom they may reach: NetworkPolicies that deny everything else.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NetworkRules {
+    /// Address ranges of the object store, as CIDR. Pods that fetch bundles reach these, DNS and the API server alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 64)))]
+    pub store_cidrs: Vec<String>,
+}
+
+/// Where the bundles are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Artifacts {
     /// URL of the store, for example `s3://models/grocery` or `file:///models`.
     #[schemars(length(min = 1, max = 1024))]
     pub url: String,
+    /// The pods' service account, of the pipeline's namespace, for stores that know workloads by it. Left out: one of
+    /// the pipeline's own. It must carry the label `gondola.dev/allow-use: "true"`, so that who may write pipelines can't
+    /// borrow any account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub service_account_name: Option<String>,
+    /// Where an S3-compatible store answers, for example `http://minio:9000`. Left out: as the URL's scheme says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^https?://[^@/?#]+(/.*)?$"), length(max = 1024))]
+    pub endpoint: Option<String>,
+    /// A claim whose volume is mounted at the path of a `file://` URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_claim: Option<VolumeClaim>,
     /// Credentials of the store. Left out: the identity of the pods' service account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
@@ -79,6 +185,15 @@ pub struct Artifacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]{1,6}(ms|s|m|h))+$"), length(max = 32))]
     pub poll_interval: Option<String>,
+}
+
+/// A claim for a volume that holds a store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VolumeClaim {
+    /// The claim's name, in the pipeline's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// Credentials of the store.
@@ -99,7 +214,7 @@ pub struct SecretRef {
 }
 
 /// Names a bundle: `name@channel` follows a channel, `name/version` stays at one version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct BundleRef(
     #[schemars(
@@ -118,7 +233,7 @@ impl fmt::Display for BundleRef {
 }
 
 /// Raw features and the workflow that encodes them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Features {
     /// The features bundle.
@@ -146,7 +261,7 @@ pub struct Redis {
 }
 
 /// How candidates are found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retrieval {
     /// The retrieval bundle: two towers and an index.
@@ -288,7 +403,7 @@ pub struct Diversity {
 }
 
 /// One way of answering.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Variant {
     /// Its name; part of the names of its Deployment and its Service.
@@ -309,6 +424,30 @@ pub struct Variant {
     /// Retrieval of this variant alone. Left out: the pipeline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrieval: Option<Retrieval>,
+    /// Lets the number of pods follow their load; `replicas` is not used then. Left out: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+    /// What this variant's pods have beside the pipeline's `template`, or instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<PodOverrides>,
+}
+
+/// Bounds of the number of pods, and what it follows.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.minReplicas <= self.maxReplicas").message("minReplicas is above maxReplicas; give the smaller number first"))]
+pub struct Autoscaling {
+    /// The fewest pods.
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_replicas: i32,
+    /// The most pods.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_replicas: i32,
+    /// Pods are added while their processors are busier than this, in percent of what they ask for; 70 where it is left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub target_cpu_percent: Option<i32>,
 }
 
 /// An A/B experiment between variants.
@@ -328,6 +467,30 @@ pub struct Router {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: Option<i32>,
+}
+
+impl Artifacts {
+    /// How often channels are looked up, if the spec says so.
+    pub fn poll_every(&self) -> Option<Duration> {
+        self.poll_interval.as_deref().and_then(duration)
+    }
+}
+
+/// The length of time that a text such as `1h30m` writes.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().ok()?;
+        let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+        let (after, milliseconds) = units
+            .into_iter()
+            .find_map(|(unit, milliseconds)| Some((rest[digits..].strip_prefix(unit)?, milliseconds)))?;
+        total += Duration::from_millis(number.checked_mul(milliseconds)?);
+        rest = after;
+    }
+    (!text.is_empty()).then_some(total)
 }
 
 impl RecommenderPipelineSpec {

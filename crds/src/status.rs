@@ -25,9 +25,12 @@ pub struct RecommenderPipelineStatus {
     /// Where the pipeline answers inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The variants and their shares in one line, for `kubectl get`.
+    /// How many variants answer, of how many, for `kubectl get`: `2/2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<String>,
+    pub ready_variants: Option<String>,
+    /// The variants and their shares in one line, for `kubectl get`: `dlrm 50% forest 50%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<String>,
     /// What is true of each variant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -40,9 +43,9 @@ pub struct RecommenderPipelineStatus {
 pub struct VariantStatus {
     /// Its name.
     pub name: String,
-    /// Its share of the users in buckets of 10,000.
+    /// Its share of the users, relative to the sum of all weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub buckets: Option<u32>,
+    pub weight: Option<u32>,
     /// Digest of each bundle that its pods serve, by role: features, retrieval, scorer, similarity.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bundles: BTreeMap<String, String>,

@@ -1,9 +1,10 @@
-//! What can be typed: `up`, `serve`, `route`, `fetch`.
+//! What can be typed: `up`, `serve`, `route`, `resolve`, `fetch`.
 
 mod bundles;
 mod fetch;
 mod loading;
 mod manifest;
+mod resolve;
 mod route;
 mod serving;
 mod up;
@@ -52,6 +53,8 @@ enum Command {
     Serve(serving::Arguments),
     /// Gives every user a variant, and asks it at its addresses.
     Route(route::Arguments),
+    /// Looks up what a pipeline's channels point to, and reports it to the operator.
+    Resolve(resolve::Arguments),
     /// Brings a pipeline's bundles here, checked, without serving them.
     Fetch(fetch::Arguments),
     /// Loads and searches an index file: what a server does in a child process before it trusts the file.
@@ -84,6 +87,7 @@ fn start(log: &LogArguments, command: Command) -> anyhow::Result<()> {
             Command::Up(arguments) => up::run(arguments).await,
             Command::Serve(arguments) => serving::run(arguments).await,
             Command::Route(arguments) => route::run(arguments).await,
+            Command::Resolve(arguments) => resolve::run(arguments).await,
             Command::Fetch(arguments) => fetch::run(arguments).await,
             Command::TryIndex { .. } => unreachable!("handled before any runtime starts"),
         }

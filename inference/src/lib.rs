@@ -8,18 +8,19 @@
 //! 4. [`ordering`]: the best `k` in order;
 //! 5. [`pipeline`]: puts the stages together, times each, and loads a whole variant from bundles;
 //! 6. [`server`]: gRPC and HTTP on one port, health, metrics;
-//! 7. [`router`]: gives every user a variant and keeps them there.
+//! 7. [`router`]: gives every user a variant and keeps them there; [`resolver`]: what a pipeline's references lead to.
 //!
 //! [`similarity`] is the second pipeline: text of an item, its embedding, its neighbours. [`dense`] holds the layers
 //! that towers and neural scorers share.
 //!
 //! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.
-//! Nothing here knows Kubernetes.
+//! Kubernetes is known to [`router::watch`] and to the binary's `resolve` alone.
 
 pub mod dense;
 pub mod features;
 pub mod ordering;
 pub mod pipeline;
+pub mod resolver;
 pub mod retrieval;
 pub mod router;
 pub mod scoring;

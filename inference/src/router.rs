@@ -2,10 +2,11 @@
 //!
 //! [`assignment`] decides, as a pure function of configuration and user, so that every pod decides alike. [`Router`] asks the
 //! variant that was decided on, and the control if that one is down; [`remote`] is a variant behind gRPC, at one address or
-//! at several.
+//! at several. In a cluster, [`watch`] makes a new router whenever configuration or addresses change.
 
 pub mod assignment;
 pub mod remote;
+pub mod watch;
 
 use std::sync::Arc;
 use std::time::Instant;

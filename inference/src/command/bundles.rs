@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use gondola_artifacts::{Cache, Kind, Reference, Resolved, Store, resolve_together};
+use gondola_artifacts::{
+    Access, BundleFolder, Cache, Digest, Kind, Reference, Resolved, Store, check_kind, resolve_together,
+};
 use gondola_inference::pipeline::VariantFolders;
 use gondola_inference::server::service::BundleDescription;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,12 +24,70 @@ pub(super) struct BundleArguments {
     /// URL of the store, for example `file:///srv/models`; the manifest's own where it is left out.
     #[arg(long, env = "GONDOLA_STORE")]
     pub(super) store: Option<String>,
+    /// Folder of the store's credentials, a file for each setting; from the environment where it is left out.
+    #[arg(long, env = "GONDOLA_CREDENTIALS")]
+    credentials: Option<PathBuf>,
+    /// Where an S3-compatible store answers, for example `http://minio:9000`.
+    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
+    store_endpoint: Option<String>,
+    /// Digests that the bundles must have, as `role=sha256:...`, joined by commas. Bundles that are here already are then
+    /// served without the store.
+    #[arg(long, env = "GONDOLA_DIGESTS")]
+    digests: Option<Pins>,
     /// Folder in which fetched bundles are kept; `~/.cache/gondola/bundles` where it is left out.
     #[arg(long, env = "GONDOLA_BUNDLES")]
     cache: Option<PathBuf>,
 }
 
+/// Digests that bundles must have, by role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pins(BTreeMap<String, Digest>);
+
+impl FromStr for Pins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pin = |pair: &str| {
+            let wrong = || format!("{pair:?} is no pin; write role=sha256:...");
+            let (role, digest) = pair.split_once('=').ok_or_else(wrong)?;
+            Ok((role.to_owned(), digest.parse().map_err(|_| wrong())?))
+        };
+        let pairs = text.split(',').filter(|pair| !pair.is_empty());
+        Ok(Self(pairs.map(pin).collect::<Result<_, String>>()?))
+    }
+}
+
+impl Pins {
+    fn of(&self, kind: Kind) -> Option<Digest> {
+        self.0.get(&kind.to_string()).copied()
+    }
+
+    /// Refuses a bundle that is not the one that was decided on.
+    fn check(&self, kind: Kind, resolved: &Resolved) -> anyhow::Result<()> {
+        match self.of(kind) {
+            Some(wanted) if wanted != resolved.digest => bail!(
+                "{} has digest {} in the store, but {wanted} was to be served; a version never changes, so publish a new one",
+                resolved.reference,
+                resolved.digest
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl BundleArguments {
+    pub(super) fn open_store(&self, url: &str) -> anyhow::Result<Store> {
+        let access = Access {
+            credentials: self.credentials.clone(),
+            endpoint: self.store_endpoint.clone(),
+        };
+        Ok(Store::open_with(url, &access)?)
+    }
+
+    pub(super) fn pins(&self) -> Pins {
+        self.digests.clone().unwrap_or_default()
+    }
+
     pub(super) fn open_cache(&self) -> anyhow::Result<Cache> {
         let in_home = || Some(std::env::home_dir()?.join(".cache/gondola/bundles"));
         let folder = self
@@ -39,60 +100,80 @@ impl BundleArguments {
 }
 
 /// A variant's bundles, here and checked.
+#[derive(Default)]
 pub(super) struct VariantBundles {
     pub(super) folders: VariantFolders,
     pub(super) described: BTreeMap<String, BundleDescription>,
+}
+
+impl VariantBundles {
+    fn add(&mut self, kind: Kind, reference: &Reference, folder: BundleFolder) {
+        let description = BundleDescription {
+            reference: reference.to_string(),
+            version: folder.manifest.version.clone(),
+            digest: folder.digest.to_string(),
+        };
+        self.described.insert(kind.to_string(), description);
+        match kind {
+            Kind::Features => self.folders.features = folder.path,
+            Kind::Retrieval => self.folders.retrieval = folder.path,
+            Kind::Scorer => self.folders.scorer = folder.path,
+            Kind::Similarity => self.folders.similarity = Some(folder.path),
+        }
+    }
 }
 
 /// Brings a variant's bundles here: resolves them, checks that they belong together, fetches what is missing.
 pub(super) async fn fetch(
     store: &Store,
     cache: &Cache,
+    pins: &Pins,
     references: &VariantReferences,
 ) -> anyhow::Result<VariantBundles> {
-    let VariantReferences {
-        features,
-        retrieval,
-        scorer,
-        similarity,
-    } = references;
-    let mut wanted = vec![
-        (Kind::Features, features),
-        (Kind::Retrieval, retrieval),
-        (Kind::Scorer, scorer),
-    ];
-    wanted.extend(similarity.iter().map(|reference| (Kind::Similarity, reference)));
-
-    let parsed = wanted.iter().map(|(_, reference)| reference.parse::<Reference>());
-    let resolved = resolve_together(store, &parsed.collect::<Result<Vec<_>, _>>()?).await?;
-    let (mut paths, mut described) = (Vec::new(), BTreeMap::new());
+    if let Some(kept) = kept(cache, pins, references).await? {
+        tracing::info!("every bundle is here; the store is not asked");
+        return Ok(kept);
+    }
+    let wanted = references.by_kind()?;
+    let parsed: Vec<Reference> = wanted.iter().map(|(_, reference)| reference.clone()).collect();
+    let resolved = resolve_together(store, &parsed).await?;
+    let mut bundles = VariantBundles::default();
     for ((kind, _), resolved) in wanted.iter().zip(&resolved) {
         resolved.require(*kind)?;
-        paths.push(fetch_one(store, cache, resolved).await?);
-        described.insert(kind.to_string(), describe(resolved));
+        pins.check(*kind, resolved)?;
+        let folder = fetch_one(store, cache, resolved).await?;
+        bundles.add(*kind, &resolved.reference, folder);
     }
-    let mut paths = paths.into_iter();
-    let mut next = || {
-        paths
-            .next()
-            .context("a bundle that was asked for was not resolved")
-    };
-    let folders = VariantFolders {
-        features: next()?,
-        retrieval: next()?,
-        scorer: next()?,
-        similarity: similarity.is_some().then(next).transpose()?,
-    };
-    Ok(VariantBundles { folders, described })
+    Ok(bundles)
 }
 
-async fn fetch_one(store: &Store, cache: &Cache, resolved: &Resolved) -> anyhow::Result<PathBuf> {
+/// A variant's bundles from the cache alone, if each is pinned to a digest and is here whole.
+async fn kept(
+    cache: &Cache,
+    pins: &Pins,
+    references: &VariantReferences,
+) -> anyhow::Result<Option<VariantBundles>> {
+    let mut bundles = VariantBundles::default();
+    for (kind, reference) in references.by_kind()? {
+        let Some(digest) = pins.of(kind) else {
+            return Ok(None);
+        };
+        let Some(folder) = cache.find(digest).await else {
+            return Ok(None);
+        };
+        check_kind(&reference, &folder.manifest, kind)?;
+        bundles.add(kind, &reference, folder);
+    }
+    Ok(Some(bundles))
+}
+
+async fn fetch_one(store: &Store, cache: &Cache, resolved: &Resolved) -> anyhow::Result<BundleFolder> {
     let bytes = resolved.manifest.total_bytes();
     tracing::info!(bundle = %resolved.reference, version = resolved.version, bytes, "fetching");
     let bar = bar(&resolved.reference, bytes);
     let folder = cache.fetch(store, resolved, &|bytes| bar.set_position(bytes)).await?;
     bar.finish_and_clear();
-    Ok(folder.path)
+    Ok(folder)
 }
 
 /// Shows how far a bundle has come, where a person looks on.
@@ -102,12 +183,4 @@ fn bar(reference: &Reference, bytes: u64) -> ProgressBar {
     let bar = ProgressBar::new(bytes).with_prefix(format!("fetching {reference}"));
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
-}
-
-fn describe(resolved: &Resolved) -> BundleDescription {
-    BundleDescription {
-        reference: resolved.reference.to_string(),
-        version: resolved.version.clone(),
-        digest: resolved.digest.to_string(),
-    }
 }

@@ -1,7 +1,6 @@
 //! `fetch`: brings bundles here without serving them.
 
 use clap::Args;
-use gondola_artifacts::Store;
 
 use super::bundles::{self, BundleArguments};
 use super::manifest::{Pipeline, VariantPlan};
@@ -24,10 +23,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(name) => vec![pipeline.variant(name)?],
         None => pipeline.variants.iter().collect(),
     };
-    let store = Store::open(&pipeline.store)?;
+    let store = bundles.open_store(&pipeline.store)?;
+    let pins = bundles.pins();
     let cache = bundles.open_cache()?;
     for plan in plans {
-        let fetched = bundles::fetch(&store, &cache, &plan.bundles).await?;
+        let fetched = bundles::fetch(&store, &cache, &pins, &plan.bundles).await?;
         for bundle in fetched.described.values() {
             println!(
                 "{} {} -> {} {}",

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use anyhow::Context;
 use futures::future::try_join_all;
-use gondola_artifacts::Store;
 use gondola_inference::pipeline::{Variant, VariantFolders, VariantSettings};
 use gondola_inference::retrieval::index::trial;
 use gondola_inference::server::compute::Compute;
@@ -36,11 +35,11 @@ pub(super) async fn load(
     compute: &Arc<Compute>,
 ) -> anyhow::Result<Vec<Loaded>> {
     let started = Instant::now();
-    let store = Store::open(&pipeline.store)?;
+    let store = arguments.open_store(&pipeline.store)?;
     let cache = arguments.open_cache()?;
     let mut fetched = Vec::new();
     for plan in plans {
-        let bundles = bundles::fetch(&store, &cache, &plan.bundles).await;
+        let bundles = bundles::fetch(&store, &cache, &arguments.pins(), &plan.bundles).await;
         fetched.push(
             bundles.with_context(|| format!("cannot fetch the bundles of variant {}", plan.settings.name))?,
         );

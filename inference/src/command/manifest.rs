@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use gondola_artifacts::{Kind, Reference, ReferenceError};
 use gondola_crds::spec::{self, RecommenderPipelineSpec, Search};
 use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{AlreadyBought, DiversitySettings, VariantSettings};
@@ -36,6 +37,27 @@ pub(super) struct VariantReferences {
     pub(super) retrieval: String,
     pub(super) scorer: String,
     pub(super) similarity: Option<String>,
+}
+
+impl VariantReferences {
+    /// Each with the kind of bundle that it must lead to.
+    pub(super) fn by_kind(&self) -> Result<Vec<(Kind, Reference)>, ReferenceError> {
+        let Self {
+            features,
+            retrieval,
+            scorer,
+            similarity,
+        } = self;
+        let mut wanted = vec![
+            (Kind::Features, features.parse()?),
+            (Kind::Retrieval, retrieval.parse()?),
+            (Kind::Scorer, scorer.parse()?),
+        ];
+        if let Some(similarity) = similarity {
+            wanted.push((Kind::Similarity, similarity.parse()?));
+        }
+        Ok(wanted)
+    }
 }
 
 impl Pipeline {

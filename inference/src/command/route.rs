@@ -1,25 +1,41 @@
 //! `route`: the router in front of variants in other processes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use gondola_inference::router::remote::RemoteVariant;
+use gondola_inference::router::watch::{self, CurrentRouter};
 use gondola_inference::router::{Backend, Router};
 use gondola_inference::server::service::Recommender;
 use serde::Deserialize;
 
 use super::serving::ServerArguments;
 
+/// How often a router that waits for its first routes looks whether they came.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Arguments of `route`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The variants, their weights and addresses, as YAML.
-    #[arg(long, env = "GONDOLA_ROUTES")]
-    file: PathBuf,
+    #[command(flatten)]
+    source: Source,
     #[command(flatten)]
     server: ServerArguments,
+}
+
+/// Where variants, weights and addresses come from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// A YAML file with the variants, their weights and addresses.
+    #[arg(long, env = "GONDOLA_ROUTES")]
+    file: Option<PathBuf>,
+    /// A ConfigMap of this pod's namespace, in a cluster: it is watched, and so are the addresses of the variants' pods.
+    #[arg(long, env = "GONDOLA_ROUTES_CONFIG_MAP")]
+    config_map: Option<String>,
 }
 
 /// The file of routes.
@@ -69,15 +85,41 @@ impl Routes {
 
 /// Serves the router.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments {
-        file,
-        server: settings,
-    } = arguments;
-    let yaml = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let Arguments { source, server } = arguments;
+    match (source.file, source.config_map) {
+        (Some(file), _) => from_file(&file, server).await,
+        (None, Some(config_map)) => from_cluster(&config_map, server).await,
+        (None, None) => bail!("name the routes with --file, or in a cluster with --config-map"),
+    }
+}
+
+async fn from_file(file: &Path, settings: ServerArguments) -> anyhow::Result<()> {
+    let yaml = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let wrong = || format!("cannot use the routes in {}", file.display());
     let routes: Routes = serde_saphyr::from_str(&yaml).with_context(wrong)?;
     let message = format!("router of pipeline {}\n", routes.pipeline);
     let router: Arc<dyn Recommender> = Arc::new(routes.router().with_context(wrong)?);
     let server = settings.bind().await?;
     settings.serve(server, async { Ok((router, message)) }).await
+}
+
+async fn from_cluster(config_map: &str, settings: ServerArguments) -> anyhow::Result<()> {
+    let client = kube::Client::try_default()
+        .await
+        .context("there is no cluster to watch; name a file of routes with --file")?;
+    let namespace = client.default_namespace().to_owned();
+    let current = Arc::new(CurrentRouter::default());
+    let following = watch::follow(client, &namespace, config_map, Arc::clone(&current));
+    let message = format!("routes of ConfigMap {namespace}/{config_map}\n");
+    let server = settings.bind().await?;
+    let load = async {
+        while !current.is_known() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok((Arc::clone(&current) as Arc<dyn Recommender>, message))
+    };
+    tokio::select! {
+        served = settings.serve(server, load) => served,
+        () = following => bail!("the watch of {namespace}/{config_map} ended"),
+    }
 }

@@ -36,7 +36,7 @@ pub(super) struct Arguments {
 pub(super) struct ServerArguments {
     /// Address for HTTP and gRPC.
     #[arg(long, env = "GONDOLA_LISTEN", default_value = "127.0.0.1:8080")]
-    listen: String,
+    pub(super) listen: String,
     /// Milliseconds that a question may take which brings no deadline of its own.
     #[arg(long, env = "GONDOLA_DEADLINE_MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     deadline_ms: u64,
@@ -117,7 +117,7 @@ impl ServerArguments {
 }
 
 /// Ends when the process is asked to stop.
-fn on_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+pub(super) fn on_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

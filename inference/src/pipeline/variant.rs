@@ -24,7 +24,7 @@ use crate::similarity::encoder::EncodeError;
 use crate::similarity::{Similarity, SimilarityError};
 
 /// Where a variant's bundles lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VariantFolders {
     /// The features bundle.
     pub features: PathBuf,

@@ -3,6 +3,7 @@
 //! Addresses take turns, because a gRPC connection stays with the pod that it was made to. What one address can't answer is
 //! asked once more at the next, as long as the deadline allows.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -54,9 +55,51 @@ pub struct RemoteVariant {
     next: AtomicUsize,
 }
 
+#[derive(Clone)]
 struct Peer {
     address: String,
     client: RecommenderClient<Channel>,
+}
+
+impl Peer {
+    fn new(variant: &str, address: &str) -> Result<Self, AddressError> {
+        let wrong = |source| AddressError::Form {
+            variant: variant.to_owned(),
+            address: address.to_owned(),
+            source,
+        };
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(wrong)?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_WITHIN)
+            .http2_keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_WITHIN)
+            .connect_lazy();
+        Ok(Self {
+            address: address.to_owned(),
+            client: RecommenderClient::new(channel).max_decoding_message_size(LARGEST_BODY),
+        })
+    }
+}
+
+/// Connections by address, for variants whose addresses come and go.
+#[derive(Default)]
+pub struct Connections(HashMap<String, Peer>);
+
+impl Connections {
+    fn to(&mut self, variant: &str, address: &str) -> Result<Peer, AddressError> {
+        if let Some(peer) = self.0.get(address) {
+            return Ok(peer.clone());
+        }
+        let peer = Peer::new(variant, address)?;
+        self.0.insert(address.to_owned(), peer.clone());
+        Ok(peer)
+    }
+
+    /// Forgets connections to addresses that are not used any more. Requests that are under way end as they would.
+    pub fn forget_all_but<'a>(&mut self, addresses: impl Iterator<Item = &'a String>) {
+        let used: HashSet<&String> = addresses.collect();
+        self.0.retain(|address, _| used.contains(address));
+    }
 }
 
 impl RemoteVariant {
@@ -67,30 +110,30 @@ impl RemoteVariant {
                 variant: name.to_owned(),
             });
         }
-        let peer = |address: &String| {
-            let wrong = |source| AddressError::Form {
-                variant: name.to_owned(),
-                address: address.clone(),
-                source,
-            };
-            let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(wrong)?;
-            let channel = endpoint
-                .connect_timeout(CONNECT_WITHIN)
-                .http2_keep_alive_interval(PING_EVERY)
-                .keep_alive_timeout(PING_WITHIN)
-                .connect_lazy();
-            let client = RecommenderClient::new(channel).max_decoding_message_size(LARGEST_BODY);
-            Ok(Peer {
-                address: address.clone(),
-                client,
-            })
-        };
-        let peers = addresses.iter().map(peer).collect::<Result<_, _>>()?;
+        Self::kept(name, addresses, &mut Connections::default())
+    }
+
+    /// The same with connections that are kept; without any address it answers that it can't be reached.
+    pub fn kept(
+        name: &str,
+        addresses: &[String],
+        connections: &mut Connections,
+    ) -> Result<Self, AddressError> {
+        let peers = addresses.iter().map(|address| connections.to(name, address));
         Ok(Self {
             name: name.into(),
-            peers,
+            peers: peers.collect::<Result<_, _>>()?,
             next: AtomicUsize::new(0),
         })
+    }
+
+    /// Why nobody is asked where there is nobody.
+    fn nobody(&self) -> ServiceError {
+        ServiceError::Unreachable {
+            variant: Arc::clone(&self.name),
+            addresses: Vec::new(),
+            problem: "it has no pod that is ready".to_owned(),
+        }
     }
 
     /// Asks the next address, and the one after it if that one can't answer.
@@ -104,6 +147,9 @@ impl RemoteVariant {
         M: Clone,
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
+        if self.peers.is_empty() {
+            return Err(self.nobody());
+        }
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let peer = |turn: usize| &self.peers[(first + turn) % self.peers.len()];
         let turns = self.peers.len().min(2);
@@ -135,6 +181,9 @@ impl RemoteVariant {
         M: Clone,
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
+        if self.peers.is_empty() {
+            return Err(self.nobody());
+        }
         let outcomes = join_all(
             self.peers
                 .iter()

@@ -1,0 +1,159 @@
+//! `resolve`: the resolver of a pipeline in a cluster.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::routing::get;
+use clap::Args;
+use futures::{StreamExt as _, TryStreamExt as _};
+use gondola_artifacts::Access;
+use gondola_crds::RecommenderPipeline;
+use gondola_crds::resolution::{REPORT_KEY, Resolution, VariantResolution};
+use gondola_inference::resolver;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::WatchStreamExt as _;
+use kube::{Api, Client};
+use serde_json::json;
+
+use super::serving::on_signal;
+
+/// The field manager of the report.
+const MANAGER: &str = "gondola-resolver";
+const DEFAULT_POLL: Duration = Duration::from_secs(60);
+/// After a refusal that time may heal, it is looked again this soon at the latest.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Arguments of `resolve`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The pipeline's name, in this pod's namespace.
+    #[arg(long, env = "GONDOLA_PIPELINE")]
+    pipeline: String,
+    /// The ConfigMap to report in.
+    #[arg(long, env = "GONDOLA_REPORT_CONFIG_MAP")]
+    report_config_map: String,
+    /// Folder of the store's credentials, a file for each setting; from the environment where it is left out.
+    #[arg(long, env = "GONDOLA_CREDENTIALS")]
+    credentials: Option<PathBuf>,
+    /// Where an S3-compatible store answers, for example `http://minio:9000`.
+    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
+    store_endpoint: Option<String>,
+    /// Address of health checks.
+    #[arg(long, env = "GONDOLA_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: String,
+}
+
+/// Looks up and reports until the process is asked to stop.
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let client = Client::try_default()
+        .await
+        .context("there is no cluster to report to; resolve runs in a pod that the operator makes")?;
+    let listener = tokio::net::TcpListener::bind(&arguments.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let alive = get(|| async { "alive\n" });
+    let health = axum::Router::new()
+        .route("/healthz", alive.clone())
+        .route("/readyz", alive);
+    tokio::select! {
+        outcome = async { axum::serve(listener, health).await } => outcome.context("the health checks failed"),
+        outcome = look_up(arguments, client) => outcome,
+        () = on_signal()? => Ok(()),
+    }
+}
+
+/// One report after the other: at every change of the spec, and at every poll.
+async fn look_up(arguments: Arguments, client: Client) -> anyhow::Result<()> {
+    let namespace = client.default_namespace().to_owned();
+    let pipelines: Api<RecommenderPipeline> = Api::namespaced(client.clone(), &namespace);
+    let only = watcher::Config::default().fields(&format!("metadata.name={}", arguments.pipeline));
+    let changes = watcher(pipelines, only).default_backoff().applied_objects();
+    let mut changes = changes
+        .inspect_err(|error| tracing::warn!(%error, "the watch of the pipeline failed; it is made again"))
+        .filter_map(|change| std::future::ready(change.ok()))
+        .boxed();
+    let reports: Api<ConfigMap> = Api::namespaced(client, &namespace);
+    let mut reporter = Reporter {
+        reports,
+        config_map: arguments.report_config_map,
+        access: Access {
+            credentials: arguments.credentials,
+            endpoint: arguments.store_endpoint,
+        },
+        last: None,
+    };
+    let Some(mut pipeline) = changes.next().await else {
+        bail!("the watch of the pipeline ended");
+    };
+    loop {
+        let wait = reporter.report(&pipeline).await;
+        let changed = async {
+            // The status changes often, and says nothing new to us.
+            let generation = pipeline.metadata.generation;
+            loop {
+                match changes.next().await {
+                    Some(change) if change.metadata.generation == generation => {}
+                    change => break change,
+                }
+            }
+        };
+        match tokio::time::timeout(wait, changed).await {
+            Ok(Some(change)) => pipeline = change,
+            Ok(None) => bail!("the watch of the pipeline ended"),
+            Err(_) => {}
+        }
+    }
+}
+
+struct Reporter {
+    reports: Api<ConfigMap>,
+    config_map: String,
+    access: Access,
+    /// What was written last, so that the same is not written again.
+    last: Option<Arc<Resolution>>,
+}
+
+impl Reporter {
+    /// Looks up, writes down what is new, and says when to look again.
+    async fn report(&mut self, pipeline: &RecommenderPipeline) -> Duration {
+        let generation = pipeline.metadata.generation.unwrap_or_default();
+        let resolution = resolver::resolve(&pipeline.spec, generation, &self.access).await;
+        let poll = pipeline.spec.artifacts.poll_every().unwrap_or(DEFAULT_POLL);
+        let refused = resolution
+            .variants
+            .values()
+            .any(|variant| matches!(variant, VariantResolution::Refused(_)));
+        if self.last.as_deref() != Some(&resolution) {
+            match self.write(&resolution).await {
+                Ok(()) => {
+                    tracing::info!(generation, refused, "reported");
+                    self.last = Some(Arc::new(resolution));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the report could not be written; it is tried again");
+                    return LOOK_AGAIN;
+                }
+            }
+        }
+        if refused { poll.min(LOOK_AGAIN) } else { poll }
+    }
+
+    async fn write(&self, resolution: &Resolution) -> Result<(), kube::Error> {
+        let text = serde_json::to_string_pretty(resolution).map_err(kube::Error::SerdeError)?;
+        let report = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": self.config_map},
+            "data": {REPORT_KEY: text},
+        });
+        let parameters = PatchParams::apply(MANAGER).force();
+        self.reports
+            .patch(&self.config_map, &parameters, &Patch::Apply(&report))
+            .await?;
+        Ok(())
+    }
+}

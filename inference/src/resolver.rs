@@ -1,0 +1,112 @@
+//! The resolver: what a pipeline's references lead to now, or exactly why they can't be served.
+//!
+//! It reads manifests, never models, and decides nothing: what it finds goes to the operator as a
+//! [`Resolution`], and each variant is judged alone, so that one variant's bad bundle leaves the others be.
+
+use std::collections::BTreeMap;
+
+use gondola_artifacts::{
+    Access, Kind, Reference, ResolveError, Resolved, Store, StoreError, TogetherError, resolve_together,
+};
+use gondola_crds::resolution::{
+    Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
+};
+use gondola_crds::spec::{RecommenderPipelineSpec, Variant};
+
+/// Looks up every reference of a spec. `generation` is the spec's.
+pub async fn resolve(spec: &RecommenderPipelineSpec, generation: i64, access: &Access) -> Resolution {
+    let store = Store::open_with(&spec.artifacts.url, access);
+    let mut variants = BTreeMap::new();
+    for variant in &spec.variants {
+        let outcome = match &store {
+            Ok(store) => resolve_variant(store, spec, variant).await,
+            Err(error) => Err(refusal(store_reason(error), error)),
+        };
+        let resolution = outcome.map_or_else(VariantResolution::Refused, VariantResolution::Resolved);
+        variants.insert(variant.name.clone(), resolution);
+    }
+    Resolution { generation, variants }
+}
+
+async fn resolve_variant(
+    store: &Store,
+    spec: &RecommenderPipelineSpec,
+    variant: &Variant,
+) -> Result<VariantBundles, Refusal> {
+    let retrieval = variant.retrieval.as_ref().unwrap_or(&spec.retrieval);
+    let mut wanted = vec![
+        (Kind::Features, &spec.features.bundle),
+        (Kind::Retrieval, &retrieval.bundle),
+        (Kind::Scorer, &variant.scorer),
+    ];
+    let similarity = spec.similarity.as_ref().map(|similarity| &similarity.bundle);
+    wanted.extend(similarity.map(|bundle| (Kind::Similarity, bundle)));
+
+    let references = wanted.iter().map(|(_, bundle)| bundle.0.parse::<Reference>());
+    let references: Vec<Reference> = references
+        .collect::<Result<_, _>>()
+        .map_err(|error| refusal(RefusalReason::BundleNotFound, &error))?;
+    let found = resolve_together(store, &references)
+        .await
+        .map_err(|error| refusal(together_reason(&error), &error))?;
+    for ((kind, _), resolved) in wanted.iter().zip(&found) {
+        let checked = resolved.require(*kind);
+        checked.map_err(|error| refusal(RefusalReason::ContractMismatch, &error))?;
+    }
+    let mut found = found.iter().map(bundle);
+    let mut next = || found.next().expect("one was found for each that was wanted");
+    Ok(VariantBundles {
+        features: next(),
+        retrieval: next(),
+        scorer: next(),
+        similarity: similarity.map(|_| next()),
+    })
+}
+
+fn bundle(resolved: &Resolved) -> ResolvedBundle {
+    ResolvedBundle {
+        name: resolved.manifest.name.clone(),
+        version: resolved.version.clone(),
+        digest: resolved.digest.to_string(),
+        bytes: resolved.manifest.total_bytes(),
+    }
+}
+
+/// The message is the whole chain of causes: the operator has nothing else to show.
+fn refusal(reason: RefusalReason, error: &(dyn std::error::Error + 'static)) -> Refusal {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    Refusal {
+        reason,
+        message: chain.map(ToString::to_string).collect::<Vec<_>>().join(": "),
+    }
+}
+
+fn together_reason(error: &TogetherError) -> RefusalReason {
+    match error {
+        TogetherError::Contract(_) => RefusalReason::ContractMismatch,
+        TogetherError::Resolve(error) => match error {
+            ResolveError::UnknownBundle { .. }
+            | ResolveError::UnknownChannel { .. }
+            | ResolveError::UnknownVersion { .. }
+            | ResolveError::Dangling { .. } => RefusalReason::BundleNotFound,
+            ResolveError::Store { source, .. } => store_reason(source),
+            _ => RefusalReason::BundleInvalid,
+        },
+    }
+}
+
+fn store_reason(error: &StoreError) -> RefusalReason {
+    match error {
+        StoreError::NotUrl { .. }
+        | StoreError::Scheme { .. }
+        | StoreError::NotFolder { .. }
+        | StoreError::Create { .. }
+        | StoreError::Open { .. } => RefusalReason::InvalidStore,
+        StoreError::Credentials { .. } => RefusalReason::AccessDenied,
+        StoreError::Long { .. } => RefusalReason::BundleInvalid,
+        error if error.is_denied() => RefusalReason::AccessDenied,
+        StoreError::Read { .. } | StoreError::Write { .. } | StoreError::List { .. } => {
+            RefusalReason::StoreUnavailable
+        }
+    }
+}

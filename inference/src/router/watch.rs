@@ -1,0 +1,245 @@
+//! A router in a cluster: its configuration and its pods' addresses, as the API server has them.
+//!
+//! The operator writes the [`Routes`] into a ConfigMap; the addresses of a variant's pods stand in the EndpointSlices of its
+//! Service. Both are watched, so that a change of weights or a pod that goes is known in the time of an event. Each change
+//! makes a new [`Router`], which takes the place of the old between two requests; connections to pods that stay are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use futures::{Stream, StreamExt as _};
+use gondola_crds::routes::{ROUTES_KEY, Routes};
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher::{self, Config, watcher};
+use kube::runtime::WatchStreamExt as _;
+use kube::{Api, Client, ResourceExt as _};
+
+use super::remote::{Connections, RemoteVariant};
+use super::{Backend, Router};
+use crate::features::{ItemId, RawRow, UserId};
+use crate::pipeline::{RecommendRequest, SimilarRequest, UserUpdate};
+use crate::server::service::{PipelineDescription, Recommender, Served, ServiceError};
+
+/// The label with the name of the Service that a slice belongs to.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// A dead connection to the API server is noticed after this many seconds and a margin.
+const WATCH_SECONDS: u32 = 60;
+
+/// The router of the moment.
+#[derive(Default)]
+pub struct CurrentRouter(ArcSwapOption<Router>);
+
+impl CurrentRouter {
+    /// Whether there is one yet.
+    pub fn is_known(&self) -> bool {
+        self.0.load().is_some()
+    }
+
+    fn now(&self) -> Result<Arc<Router>, ServiceError> {
+        self.0.load_full().ok_or(ServiceError::Loading)
+    }
+}
+
+#[async_trait]
+impl Recommender for CurrentRouter {
+    async fn recommend(&self, request: RecommendRequest, deadline: Instant) -> Result<Served, ServiceError> {
+        self.now()?.recommend(request, deadline).await
+    }
+
+    async fn similar(&self, request: SimilarRequest, deadline: Instant) -> Result<Served, ServiceError> {
+        self.now()?.similar(request, deadline).await
+    }
+
+    async fn put_user(&self, user: UserId, update: UserUpdate, deadline: Instant) -> Result<(), ServiceError> {
+        self.now()?.put_user(user, update, deadline).await
+    }
+
+    async fn put_item(&self, item: ItemId, features: RawRow, deadline: Instant) -> Result<(), ServiceError> {
+        self.now()?.put_item(item, features, deadline).await
+    }
+
+    async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {
+        self.now()?.describe(deadline).await
+    }
+}
+
+/// Watches, and puts a new router into its place at each change. Ends only if a watch does.
+pub async fn follow(client: Client, namespace: &str, config_map: &str, current: Arc<CurrentRouter>) {
+    let (configs, config_changes) = watched::<ConfigMap>(
+        &client,
+        namespace,
+        Config::default().fields(&format!("metadata.name={config_map}")),
+    );
+    let slices_of_services = Config::default().labels(SERVICE_NAME);
+    let (slices, slice_changes) = watched::<EndpointSlice>(&client, namespace, slices_of_services);
+    let changes = futures::stream::select(config_changes, slice_changes);
+    tokio::pin!(changes);
+    let mut told = None;
+    let mut connections = Connections::default();
+    while let Some(()) = changes.next().await {
+        let Some(routes) = configs.state().first().and_then(|config| routes(config)) else {
+            continue;
+        };
+        let addresses = addresses(&routes, &slices.state());
+        if told.as_ref() == Some(&(routes.clone(), addresses.clone())) {
+            continue;
+        }
+        match router(&routes, &addresses, &mut connections) {
+            Ok(router) => {
+                tracing::info!(?routes, ?addresses, "routes changed");
+                current.0.store(Some(Arc::new(router)));
+                told = Some((routes, addresses));
+            }
+            Err(error) => tracing::error!(error = %format!("{error:#}"), "the routes can't be used; the old stay"),
+        }
+    }
+}
+
+/// A cache of one kind and its changes; a failure of the watch is logged and mended.
+fn watched<K>(client: &Client, namespace: &str, config: Config) -> (Store<K>, impl Stream<Item = ()> + use<K>)
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let (store, writer) = reflector::store();
+    let events = watcher(api, config.timeout(WATCH_SECONDS))
+        .default_backoff()
+        .reflect(writer);
+    let changes = events.filter_map(|event| async move {
+        match event {
+            // While a list comes in piece by piece, the cache has the old one.
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => None,
+            Ok(_) => Some(()),
+            Err(error) => {
+                tracing::warn!(%error, "a watch failed; what is known stays");
+                None
+            }
+        }
+    });
+    (store, changes)
+}
+
+fn routes(config: &ConfigMap) -> Option<Routes> {
+    let text = config.data.as_ref()?.get(ROUTES_KEY)?;
+    serde_json::from_str(text)
+        .inspect_err(|error| tracing::error!(config = config.name_any(), %error, "these are no routes"))
+        .ok()
+}
+
+/// The addresses of each variant's pods that answer, sorted.
+fn addresses(routes: &Routes, slices: &[Arc<EndpointSlice>]) -> BTreeMap<String, BTreeSet<String>> {
+    let of = |service: &str| {
+        let slices = slices
+            .iter()
+            .filter(|slice| slice.labels().get(SERVICE_NAME).is_some_and(|name| name == service));
+        slices.flat_map(|slice| slice_addresses(slice)).collect()
+    };
+    let variants = routes.variants.iter();
+    variants
+        .map(|route| (route.name.clone(), of(&route.service)))
+        .collect()
+}
+
+fn slice_addresses(slice: &EndpointSlice) -> Vec<String> {
+    let port = slice.ports.iter().flatten().find_map(|port| port.port);
+    let ready = slice.endpoints.iter().flatten().filter(|endpoint| {
+        let conditions = endpoint.conditions.as_ref();
+        conditions.and_then(|conditions| conditions.ready).unwrap_or(true)
+    });
+    let hosts = ready.flat_map(|endpoint| &endpoint.addresses);
+    let address = |host: &String| {
+        let port = port?;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        Some(format!("{host}:{port}"))
+    };
+    hosts.filter_map(address).collect()
+}
+
+fn router(
+    routes: &Routes,
+    addresses: &BTreeMap<String, BTreeSet<String>>,
+    connections: &mut Connections,
+) -> anyhow::Result<Router> {
+    let mut backends = Vec::new();
+    for route in &routes.variants {
+        let of_variant: Vec<String> = addresses[&route.name].iter().cloned().collect();
+        backends.push(Backend {
+            name: route.name.clone(),
+            weight: route.weight,
+            recommender: Arc::new(RemoteVariant::kept(&route.name, &of_variant, connections)?),
+        });
+    }
+    connections.forget_all_but(addresses.values().flatten());
+    Ok(Router::new(
+        &routes.namespace,
+        &routes.pipeline,
+        &routes.control,
+        backends,
+    )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+    use super::*;
+
+    fn slice(service: &str, hosts: &[(&str, Option<bool>)]) -> Arc<EndpointSlice> {
+        let endpoint = |(host, ready): &(&str, Option<bool>)| Endpoint {
+            addresses: vec![(*host).to_owned()],
+            conditions: Some(EndpointConditions {
+                ready: *ready,
+                ..EndpointConditions::default()
+            }),
+            ..Endpoint::default()
+        };
+        Arc::new(EndpointSlice {
+            metadata: ObjectMeta {
+                labels: Some([(SERVICE_NAME.to_owned(), service.to_owned())].into()),
+                ..ObjectMeta::default()
+            },
+            endpoints: Some(hosts.iter().map(endpoint).collect()),
+            ports: Some(vec![EndpointPort {
+                port: Some(8080),
+                ..EndpointPort::default()
+            }]),
+            ..EndpointSlice::default()
+        })
+    }
+
+    #[test]
+    fn a_variant_is_asked_at_the_pods_of_its_service_that_are_ready() {
+        let route = |name: &str| gondola_crds::routes::Route {
+            name: name.into(),
+            weight: 1,
+            service: format!("grocery-{name}"),
+        };
+        let routes = Routes {
+            variants: vec![route("dlrm"), route("forest")],
+            ..Routes::default()
+        };
+        let slices = [
+            slice("grocery-dlrm", &[("10.0.0.2", Some(true)), ("10.0.0.3", Some(false))]),
+            slice("grocery-dlrm", &[("fd00::1", None)]),
+            slice("other", &[("10.0.0.9", Some(true))]),
+        ];
+        let found = addresses(&routes, &slices);
+        assert_eq!(
+            found["dlrm"],
+            BTreeSet::from(["10.0.0.2:8080".into(), "[fd00::1]:8080".into()])
+        );
+        assert!(found["forest"].is_empty(), "no pod, and no error");
+    }
+}

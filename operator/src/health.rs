@@ -1,0 +1,78 @@
+//! Whether the operator lives: its health endpoints, and the pulse of its reconcile loop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+use crate::metrics::Metrics;
+
+/// A loop that did not move for so long is stuck: a pass makes a few dozen requests of some seconds at most.
+const STUCK_AFTER: Duration = Duration::from_secs(120);
+
+/// The pulse of the reconcile loop: it beats with every pass, and by itself while there is nothing to do.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    started: Instant,
+    last: Arc<AtomicU64>,
+    ready: Arc<AtomicBool>,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            last: Arc::default(),
+            ready: Arc::default(),
+        }
+    }
+}
+
+impl Pulse {
+    /// The loop moves.
+    pub fn beat(&self) {
+        let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Whether the loop moved lately.
+    pub fn is_alive(&self) -> bool {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(last) < STUCK_AFTER
+    }
+
+    /// The caches are filled, or this operator stands by for the leader: either way it does its work.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+}
+
+/// `/healthz`, `/readyz` and `/metrics`.
+pub fn router(pulse: Pulse, metrics: Metrics) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(pulse)
+        .route("/metrics", get(move || async move { metrics.text() }))
+}
+
+async fn healthz(State(pulse): State<Pulse>) -> (StatusCode, &'static str) {
+    match pulse.is_alive() {
+        true => (StatusCode::OK, "alive\n"),
+        false => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the reconcile loop does not move\n",
+        ),
+    }
+}
+
+async fn readyz(State(pulse): State<Pulse>) -> (StatusCode, &'static str) {
+    match pulse.ready.load(Ordering::Relaxed) {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the caches are being filled\n"),
+    }
+}

@@ -1,0 +1,182 @@
+//! The control plane: turns RecommenderPipelines into pods, and says what is true of them.
+//!
+//! One pass over a pipeline, in reading order:
+//!
+//! - [`reconcile`](mod@reconcile): the pass itself, from scratch each time;
+//! - [`observe`]: what is there, as [`caches`] have it;
+//! - [`plan`](mod@plan): what should be, a pure function; a file for each kind of child; [`policy`]: what needs permission;
+//! - [`apply`]: server-side apply of what is not there yet, and an end to what should not be;
+//! - [`report`]: the status, a pure function; [`events`]: what changed, for people.
+//!
+//! Around it: [`controller`] makes passes out of changes, [`backoff`] spaces those that failed, [`lease`] lets one of several
+//! operators act, [`fence`] holds back the writes of one that does not, [`health`] and [`metrics`] say how it goes.
+//!
+//! Promises: a pass decides from present state alone, so that a crash after any write is mended by the next pass; nothing is
+//! written that is there already; a failure of one pipeline makes no other wait.
+//!
+//! Absent on purpose: object stores and Secrets (the pipeline's own resolver reads the store, see
+//! [`gondola_crds::resolution`]), models, and any host but the API server.
+
+#![forbid(unsafe_code)]
+
+pub mod apply;
+pub mod backoff;
+pub mod caches;
+pub mod config;
+pub mod controller;
+pub mod events;
+pub mod fence;
+pub mod health;
+pub mod lease;
+pub mod metrics;
+pub mod observe;
+pub mod plan;
+pub mod policy;
+pub mod reconcile;
+pub mod report;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::client::ClientBuilder;
+use kube::{Api, Client};
+use tokio::sync::Notify;
+
+use backoff::Backoff;
+use config::Config;
+use events::Events;
+use fence::FenceLayer;
+use health::Pulse;
+use lease::{Election, Leadership, Terms};
+use metrics::Metrics;
+use plan::Installation;
+use reconcile::Context;
+
+/// Name of the Lease by which operators choose a leader.
+pub const LEASE: &str = "gondola-operator";
+
+/// Runs the operator until `stop` ends, or until it loses the lead: then whoever started it starts it anew.
+pub async fn run(
+    config: Config,
+    kube: kube::Config,
+    stop: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    // Our own backoff decides when something is tried again: the client's would go on for minutes, past the end of a lease.
+    let mut kube = kube;
+    kube.default_retry = false;
+    let (pulse, metrics) = (Pulse::default(), Metrics::default());
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen at {}; give another with --listen", config.listen))?;
+    let health = axum::serve(listener, health::router(pulse.clone(), metrics.clone()));
+    tokio::select! {
+        outcome = health => outcome.context("the health endpoints failed"),
+        outcome = lead(config, kube, pulse, metrics, stop) => outcome,
+    }
+}
+
+/// Waits for the lead, and reconciles while it lasts.
+async fn lead(
+    config: Config,
+    kube: kube::Config,
+    pulse: Pulse,
+    metrics: Metrics,
+    stop: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    tokio::pin!(stop);
+    let Some(namespace) = &config.lease_namespace else {
+        let stopping = Arc::new(Notify::new());
+        let reconciling = reconcile_all(
+            &config,
+            &kube,
+            Leadership::alone(),
+            &pulse,
+            &metrics,
+            Arc::clone(&stopping),
+        )?;
+        return until(reconciling, stop, &stopping).await;
+    };
+    // Who stands by is ready to: a rollout of the operator goes on.
+    pulse.set_ready();
+    let api: Api<Lease> = Api::namespaced(Client::try_from(kube.clone())?, namespace);
+    let mut election = Election::new(api, Terms::new(LEASE, &config.identity));
+    tokio::select! {
+        () = election.win() => {}
+        () = beating(&pulse) => {}
+        () = &mut stop => return Ok(()),
+    }
+    metrics.set_leading(true);
+    let stopping = Arc::new(Notify::new());
+    let leadership = election.leadership();
+    let reconciling = reconcile_all(
+        &config,
+        &kube,
+        leadership,
+        &pulse,
+        &metrics,
+        Arc::clone(&stopping),
+    )?;
+    let outcome = tokio::select! {
+        outcome = until(reconciling, stop, &stopping) => outcome,
+        () = election.keep(|| pulse.is_alive()) => Err(anyhow::anyhow!("lost the lead; start again to stand by")),
+    };
+    election.give_back().await;
+    outcome
+}
+
+/// While there is nothing to reconcile, standing by is all there is to do.
+async fn beating(pulse: &Pulse) {
+    loop {
+        pulse.beat();
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    }
+}
+
+/// Lets the passes that are under way end when `stop` does.
+async fn until(
+    reconciling: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
+    stopping: &Notify,
+) -> anyhow::Result<()> {
+    tokio::pin!(reconciling);
+    tokio::select! {
+        () = &mut reconciling => anyhow::bail!("the reconcile loop ended by itself"),
+        () = stop => stopping.notify_one(),
+    }
+    reconciling.await;
+    Ok(())
+}
+
+fn reconcile_all(
+    config: &Config,
+    kube: &kube::Config,
+    leadership: Leadership,
+    pulse: &Pulse,
+    metrics: &Metrics,
+    stopping: Arc<Notify>,
+) -> anyhow::Result<impl Future<Output = ()>> {
+    let client = ClientBuilder::try_from(kube.clone())?
+        .with_layer(&FenceLayer::new(leadership))
+        .build();
+    let scope = config.scope.clone();
+    let installation = Installation {
+        image: config.inference_image.clone(),
+        policy: config.policy.clone(),
+    };
+    let events = Events::new(client.clone(), config.identity.clone());
+    let (pulse, metrics) = (pulse.clone(), metrics.clone());
+    let writing = client.clone();
+    let context = move |caches| Context {
+        client: writing,
+        caches,
+        installation,
+        events,
+        backoff: Backoff::default(),
+        pulse,
+        metrics,
+    };
+    Ok(async move {
+        controller::run(&scope, client, context, async move { stopping.notified().await }).await;
+    })
+}

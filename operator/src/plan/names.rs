@@ -1,0 +1,144 @@
+//! Names and labels of everything that a pipeline owns. They stand here alone.
+
+use std::collections::BTreeMap;
+
+use gondola_crds::RecommenderPipeline;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use kube::{Resource, ResourceExt};
+
+/// The label that everything of ours carries, so that caches hold nothing else.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "gondola-operator");
+/// The label with the pipeline's name.
+pub const PIPELINE: &str = "gondola.dev/pipeline";
+/// The label with the variant's name, on what belongs to one variant.
+pub const VARIANT: &str = "gondola.dev/variant";
+/// The label that a service account carries whose owner allows pipelines to run pods with it.
+pub const ALLOW_USE: &str = "gondola.dev/allow-use";
+
+/// What a pod is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component<'a> {
+    /// It looks up what channels point to.
+    Resolver,
+    /// It gives every user a variant.
+    Router,
+    /// It answers for a variant.
+    Variant(&'a str),
+}
+
+impl Component<'_> {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Resolver => "resolver",
+            Self::Router => "router",
+            Self::Variant(_) => "variant",
+        }
+    }
+}
+
+/// The names of one pipeline's children.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    pipeline: &'a RecommenderPipeline,
+}
+
+impl<'a> Names<'a> {
+    /// The names of a pipeline's children.
+    pub fn of(pipeline: &'a RecommenderPipeline) -> Self {
+        Self { pipeline }
+    }
+
+    /// The pipeline's own name: also its Service, which clients know.
+    pub fn pipeline(&self) -> String {
+        self.pipeline.name_any()
+    }
+
+    /// What a pod's Deployment is called, and its headless Service, budget and autoscaler.
+    pub fn component(&self, component: Component<'_>) -> String {
+        let own = match component {
+            Component::Variant(name) => name,
+            other => other.label(),
+        };
+        format!("{}-{own}", self.pipeline())
+    }
+
+    /// The ConfigMap that the resolver reports in.
+    pub fn resolution(&self) -> String {
+        format!("{}-resolution", self.pipeline())
+    }
+
+    /// The ConfigMap that routers watch.
+    pub fn routes(&self) -> String {
+        format!("{}-routes", self.pipeline())
+    }
+
+    /// The service account of pods that read the store.
+    pub fn artifacts_account(&self) -> String {
+        let named = &self.pipeline.spec.artifacts.service_account_name;
+        named
+            .clone()
+            .unwrap_or_else(|| format!("{}-artifacts", self.pipeline()))
+    }
+
+    /// Labels that choose the pods of a component. They never change: a Deployment's selector can't.
+    pub fn selector(&self, component: Component<'_>) -> BTreeMap<String, String> {
+        let mut labels = BTreeMap::from([
+            (PIPELINE.to_owned(), self.pipeline()),
+            (
+                "app.kubernetes.io/component".to_owned(),
+                component.label().to_owned(),
+            ),
+        ]);
+        if let Component::Variant(name) = component {
+            labels.insert(VARIANT.to_owned(), name.to_owned());
+        }
+        labels
+    }
+
+    /// The same as a selector of the API.
+    pub fn label_selector(&self, component: Component<'_>) -> LabelSelector {
+        LabelSelector {
+            match_labels: Some(self.selector(component)),
+            ..LabelSelector::default()
+        }
+    }
+
+    /// The metadata of something that belongs to the whole pipeline.
+    pub fn metadata(&self, name: String) -> ObjectMeta {
+        let labels = BTreeMap::from([
+            (PIPELINE.to_owned(), self.pipeline()),
+            ("app.kubernetes.io/name".to_owned(), "gondola".to_owned()),
+            ("app.kubernetes.io/instance".to_owned(), self.pipeline()),
+            (MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned()),
+        ]);
+        ObjectMeta {
+            name: Some(name),
+            namespace: self.pipeline.namespace(),
+            labels: Some(labels),
+            owner_references: Some(vec![self.owner()]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// The metadata of something that belongs to one component and is called like it.
+    pub fn component_metadata(&self, component: Component<'_>) -> ObjectMeta {
+        let mut metadata = self.metadata(self.component(component));
+        metadata
+            .labels
+            .get_or_insert_default()
+            .extend(self.selector(component));
+        metadata
+    }
+
+    /// Everything of ours goes when the pipeline goes. The owner is not blocked: nothing is awaited.
+    fn owner(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: RecommenderPipeline::api_version(&()).into_owned(),
+            kind: RecommenderPipeline::kind(&()).into_owned(),
+            name: self.pipeline(),
+            uid: self.pipeline.uid().unwrap_or_default(),
+            controller: Some(true),
+            block_owner_deletion: None,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What all pods of a pipeline have in common: where they may run, what they may do, and how they stop.
+
+use std::collections::BTreeMap;
+
+use gondola_crds::spec::{Artifacts, PodOverrides};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle,
+    LifecycleHandler, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
+    Probe, SeccompProfile, SecretVolumeSource, SecurityContext, SleepAction, TopologySpreadConstraint,
+    Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+/// The port that serves HTTP and gRPC, in every pod.
+pub const PORT: i32 = 8080;
+/// Its name.
+pub const PORT_NAME: &str = "http";
+/// Where the credentials' Secret is mounted: a file for each key.
+pub const CREDENTIALS_FOLDER: &str = "/etc/gondola/credentials";
+/// Seconds that a stopping pod still serves, until every router has heard of it.
+const NOTICE_SECONDS: i64 = 10;
+/// Seconds that requests have to end after that.
+const DRAIN_SECONDS: i64 = 30;
+/// An id that no image reserves; the `restricted` standard wants one that isn't root's.
+const USER: i64 = 65_532;
+
+/// The overrides of a pipeline with those of a variant on top: what the variant says stands, lists are joined.
+pub fn overrides(pipeline: Option<&PodOverrides>, variant: Option<&PodOverrides>) -> PodOverrides {
+    let mut merged = pipeline.cloned().unwrap_or_default();
+    let Some(variant) = variant.cloned() else {
+        return merged;
+    };
+    merged.image = variant.image.or(merged.image);
+    merged.affinity = variant.affinity.or(merged.affinity);
+    merged.runtime_class_name = variant.runtime_class_name.or(merged.runtime_class_name);
+    merged.priority_class_name = variant.priority_class_name.or(merged.priority_class_name);
+    merged.node_selector.extend(variant.node_selector);
+    merged.image_pull_secrets.extend(variant.image_pull_secrets);
+    merged.tolerations.extend(variant.tolerations);
+    merged
+        .env
+        .retain(|old| variant.env.iter().all(|new| new.name != old.name));
+    merged.env.extend(variant.env);
+    merged
+}
+
+/// A pod of ours, before its containers: unprivileged, spread over nodes and zones, with time to stop.
+pub fn spec(account: String, spread: LabelSelector, overrides: &PodOverrides) -> PodSpec {
+    let secrets = overrides
+        .image_pull_secrets
+        .iter()
+        .map(|secret| LocalObjectReference {
+            name: secret.name.clone(),
+        });
+    PodSpec {
+        service_account_name: Some(account),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(NOTICE_SECONDS + DRAIN_SECONDS + 5),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        topology_spread_constraints: Some(vec![
+            spread_over("kubernetes.io/hostname", &spread),
+            spread_over("topology.kubernetes.io/zone", &spread),
+        ]),
+        image_pull_secrets: some_if_any(secrets.collect()),
+        node_selector: Some(overrides.node_selector.clone()).filter(|labels| !labels.is_empty()),
+        tolerations: some_if_any(overrides.tolerations.clone()),
+        affinity: overrides.affinity.clone(),
+        runtime_class_name: overrides.runtime_class_name.clone(),
+        priority_class_name: overrides.priority_class_name.clone(),
+        ..PodSpec::default()
+    }
+}
+
+/// A container of the data plane: `gondola-inference` with arguments. The spec's own variables come last, and win.
+pub fn container(name: &str, image: &str, arguments: &[&str], overrides: &PodOverrides) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: Some(overrides.image.clone().unwrap_or_else(|| image.to_owned())),
+        command: Some(vec!["gondola-inference".to_owned()]),
+        args: Some(arguments.iter().map(|argument| (*argument).to_owned()).collect()),
+        env: some_if_any(overrides.env.clone()),
+        // What a container said last stands in the pod's status, and from there in the pipeline's.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    }
+}
+
+/// Puts a variable before those that are there, so that the spec's own win.
+pub fn set(container: &mut Container, name: &str, value: impl Into<String>) {
+    let variables = container.env.get_or_insert_default();
+    if variables.iter().any(|variable| variable.name == name) {
+        return;
+    }
+    variables.insert(
+        0,
+        EnvVar {
+            name: name.to_owned(),
+            value: Some(value.into()),
+            ..EnvVar::default()
+        },
+    );
+}
+
+/// Makes a container a server: its port, how its health is asked for, and how it stops. `start_seconds` is how long it
+/// may take until it is ready for the first time.
+pub fn serves(container: &mut Container, start_seconds: i32) {
+    container.ports = Some(vec![ContainerPort {
+        name: Some(PORT_NAME.to_owned()),
+        container_port: PORT,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }]);
+    container.startup_probe = Some(Probe {
+        period_seconds: Some(1),
+        failure_threshold: Some(start_seconds),
+        ..probe("/readyz")
+    });
+    container.readiness_probe = Some(Probe {
+        period_seconds: Some(2),
+        failure_threshold: Some(2),
+        ..probe("/readyz")
+    });
+    container.liveness_probe = Some(Probe {
+        period_seconds: Some(10),
+        failure_threshold: Some(6),
+        ..probe("/healthz")
+    });
+    container.lifecycle = Some(Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction {
+                seconds: NOTICE_SECONDS,
+            }),
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
+    });
+    set(container, "GONDOLA_LISTEN", format!("0.0.0.0:{PORT}"));
+    set(container, "GONDOLA_DRAIN_SECONDS", DRAIN_SECONDS.to_string());
+}
+
+fn probe(path: &str) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String(PORT_NAME.to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        timeout_seconds: Some(2),
+        ..Probe::default()
+    }
+}
+
+/// Lets a pod's containers read the store: credentials, endpoint, and the volume of a `file://` URL.
+pub fn reads_store(pod: &mut PodSpec, artifacts: &Artifacts) {
+    if let Some(credentials) = &artifacts.credentials {
+        let source = SecretVolumeSource {
+            secret_name: Some(credentials.secret_ref.name.clone()),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        };
+        let volume = Volume {
+            name: "credentials".to_owned(),
+            secret: Some(source),
+            ..Volume::default()
+        };
+        mount(pod, volume, CREDENTIALS_FOLDER, Access::Read);
+        for container in all_containers(pod) {
+            set(container, "GONDOLA_CREDENTIALS", CREDENTIALS_FOLDER);
+        }
+    }
+    if let Some(endpoint) = &artifacts.endpoint {
+        for container in all_containers(pod) {
+            set(container, "GONDOLA_STORE_ENDPOINT", endpoint);
+        }
+    }
+    if let (Some(claim), Some(folder)) = (&artifacts.volume_claim, artifacts.url.strip_prefix("file://")) {
+        let source = PersistentVolumeClaimVolumeSource {
+            claim_name: claim.name.clone(),
+            read_only: Some(true),
+        };
+        let volume = Volume {
+            name: "store".to_owned(),
+            persistent_volume_claim: Some(source),
+            ..Volume::default()
+        };
+        mount(pod, volume, folder, Access::Read);
+    }
+}
+
+/// Whether containers may write to a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// They may not.
+    Read,
+    /// They may.
+    Write,
+}
+
+/// A folder of at most so many bytes that lives as long as the pod.
+pub fn scratch(name: &str, bytes: u64) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity(format!("{}Mi", bytes.div_ceil(1 << 20)))),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// Adds a volume to a pod, in all of its containers at the same place.
+pub fn mount(pod: &mut PodSpec, volume: Volume, path: &str, access: Access) {
+    let mount = VolumeMount {
+        name: volume.name.clone(),
+        mount_path: path.to_owned(),
+        read_only: (access == Access::Read).then_some(true),
+        ..VolumeMount::default()
+    };
+    for container in all_containers(pod) {
+        container
+            .volume_mounts
+            .get_or_insert_default()
+            .push(mount.clone());
+    }
+    pod.volumes.get_or_insert_default().push(volume);
+}
+
+fn all_containers(pod: &mut PodSpec) -> impl Iterator<Item = &mut Container> {
+    pod.init_containers
+        .iter_mut()
+        .flatten()
+        .chain(pod.containers.iter_mut())
+}
+
+fn spread_over(topology: &str, pods: &LabelSelector) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: topology.to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(pods.clone()),
+        ..TopologySpreadConstraint::default()
+    }
+}
+
+/// What an empty list is in the API: nothing, so that nobody owns it.
+pub fn some_if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
+    Some(list).filter(|list| !list.is_empty())
+}
+
+/// What an empty map is in the API.
+pub fn annotations<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
+    pairs.map(|(name, value)| (name.to_owned(), value)).into()
+}

@@ -1,0 +1,94 @@
+//! The resolver: the one pod of a pipeline that looks up what channels point to, and where it reports.
+
+use gondola_crds::RecommenderPipeline;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
+use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::names::{Component, Names};
+use super::{pod, rights};
+
+const RESOLVER: Component<'_> = Component::Resolver;
+const START_SECONDS: i32 = 60;
+
+/// Where the resolver reports. Empty: what is in it is the resolver's alone.
+pub fn config_map(pipeline: &RecommenderPipeline) -> ConfigMap {
+    let names = Names::of(pipeline);
+    ConfigMap {
+        metadata: names.metadata(names.resolution()),
+        ..ConfigMap::default()
+    }
+}
+
+/// The resolver's Deployment: one pod, never two at once.
+pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
+    let names = Names::of(pipeline);
+    let metadata = names.component_metadata(RESOLVER);
+    let labels = metadata.labels.clone();
+    let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
+    let mut resolve = pod::container("resolve", image, &["resolve"], &overrides);
+    pod::set(&mut resolve, "GONDOLA_PIPELINE", names.pipeline());
+    pod::set(&mut resolve, "GONDOLA_REPORT_CONFIG_MAP", names.resolution());
+    pod::serves(&mut resolve, START_SECONDS);
+    let mut pod = pod::spec(
+        names.artifacts_account(),
+        names.label_selector(RESOLVER),
+        &overrides,
+    );
+    pod.automount_service_account_token = Some(true);
+    pod.containers = vec![resolve];
+    pod::reads_store(&mut pod, &pipeline.spec.artifacts);
+    Deployment {
+        metadata,
+        spec: DeploymentSpec {
+            replicas: Some(1),
+            selector: names.label_selector(RESOLVER),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("Recreate".to_owned()),
+                ..DeploymentStrategy::default()
+            }),
+            revision_history_limit: Some(2),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels,
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod),
+            },
+            ..DeploymentSpec::default()
+        },
+        status: None,
+    }
+}
+
+/// The service account of pods that read the store; none where the spec names one.
+pub fn account(pipeline: &RecommenderPipeline) -> Option<ServiceAccount> {
+    let names = Names::of(pipeline);
+    let own = pipeline.spec.artifacts.service_account_name.is_none();
+    own.then(|| ServiceAccount {
+        metadata: names.metadata(names.artifacts_account()),
+        ..ServiceAccount::default()
+    })
+}
+
+/// What the resolver may do: read its own pipeline, and write its own report.
+pub fn rights(pipeline: &RecommenderPipeline) -> (Role, RoleBinding) {
+    let names = Names::of(pipeline);
+    let only = |name| Some(vec![name]);
+    let rules = vec![
+        PolicyRule {
+            resource_names: only(names.pipeline()),
+            ..rights::rule("gondola.dev", "recommenderpipelines", &["get", "list", "watch"])
+        },
+        PolicyRule {
+            resource_names: only(names.resolution()),
+            ..rights::rule("", "configmaps", &["get", "patch"])
+        },
+    ];
+    rights::grant(
+        names.component_metadata(RESOLVER),
+        rules,
+        names.artifacts_account(),
+    )
+}

@@ -1,0 +1,104 @@
+//! The routers: what they are told, their pods, and the Service that clients know.
+
+use std::collections::BTreeMap;
+
+use gondola_crds::RecommenderPipeline;
+use gondola_crds::routes::{ROUTES_KEY, Routes};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service, ServiceAccount, ServiceSpec};
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::names::{Component, Names};
+use super::rights;
+use super::{pod, variant};
+
+/// Seconds until a router has its configuration and the addresses of all pods.
+const START_SECONDS: i32 = 60;
+const ROUTER: Component<'_> = Component::Router;
+
+/// What routers are told. A change reaches them in the time of a watch event, without a restart.
+pub fn config_map(pipeline: &RecommenderPipeline, routes: &Routes) -> ConfigMap {
+    let names = Names::of(pipeline);
+    let text = serde_json::to_string_pretty(routes).expect("routes hold text and numbers");
+    ConfigMap {
+        metadata: names.metadata(names.routes()),
+        data: Some(BTreeMap::from([(ROUTES_KEY.to_owned(), text)])),
+        ..ConfigMap::default()
+    }
+}
+
+/// How many routers there are.
+pub fn replicas(pipeline: &RecommenderPipeline) -> i32 {
+    let router = pipeline.spec.router.as_ref();
+    router.and_then(|router| router.replicas).unwrap_or(2)
+}
+
+/// The Deployment of the routers.
+pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
+    let names = Names::of(pipeline);
+    let metadata = names.component_metadata(ROUTER);
+    let labels = metadata.labels.clone();
+    let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
+    let mut route = pod::container("route", image, &["route"], &overrides);
+    pod::set(&mut route, "GONDOLA_ROUTES_CONFIG_MAP", names.routes());
+    pod::serves(&mut route, START_SECONDS);
+    let mut pod = pod::spec(names.component(ROUTER), names.label_selector(ROUTER), &overrides);
+    pod.automount_service_account_token = Some(true);
+    pod.containers = vec![route];
+    Deployment {
+        metadata,
+        spec: DeploymentSpec {
+            replicas: Some(replicas(pipeline)),
+            selector: names.label_selector(ROUTER),
+            strategy: Some(variant::never_fewer()),
+            revision_history_limit: Some(2),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels,
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod),
+            },
+            ..DeploymentSpec::default()
+        },
+        status: None,
+    }
+}
+
+/// The Service that clients ask.
+pub fn service(pipeline: &RecommenderPipeline) -> Service {
+    let names = Names::of(pipeline);
+    let mut metadata = names.component_metadata(ROUTER);
+    metadata.name = Some(names.pipeline());
+    Service {
+        metadata,
+        spec: Some(ServiceSpec {
+            selector: Some(names.selector(ROUTER)),
+            ports: Some(vec![variant::port()]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The routers' service account.
+pub fn account(pipeline: &RecommenderPipeline) -> ServiceAccount {
+    ServiceAccount {
+        metadata: Names::of(pipeline).component_metadata(ROUTER),
+        ..ServiceAccount::default()
+    }
+}
+
+/// What routers may do: watch their own configuration, and the addresses of pods.
+pub fn rights(pipeline: &RecommenderPipeline) -> (Role, RoleBinding) {
+    let names = Names::of(pipeline);
+    let rules = vec![
+        PolicyRule {
+            resource_names: Some(vec![names.routes()]),
+            ..rights::rule("", "configmaps", &["get", "list", "watch"])
+        },
+        rights::rule("discovery.k8s.io", "endpointslices", &["get", "list", "watch"]),
+    ];
+    rights::grant(names.component_metadata(ROUTER), rules, names.component(ROUTER))
+}

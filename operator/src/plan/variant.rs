@@ -1,0 +1,230 @@
+//! A variant's pods: their Deployment, the headless Service that routers find them by, and how many there are.
+
+use gondola_crds::RecommenderPipeline;
+use gondola_crds::resolution::VariantBundles;
+use gondola_crds::spec::Variant;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::autoscaling::v2::{
+    CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
+    MetricTarget, ResourceMetricSource,
+};
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, PodTemplateSpec, Service, ServicePort, ServiceSpec, Volume,
+};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+
+use super::manifest;
+use super::names::{Component, Names};
+use super::pod::{self, Access, annotations};
+
+/// The annotation of a pod template that says, as JSON, which bundles its pods serve: what a pipeline falls back on.
+pub const BUNDLES: &str = "gondola.dev/bundles";
+const MANIFEST_FOLDER: &str = "/etc/gondola/pipeline";
+const BUNDLES_FOLDER: &str = "/var/lib/gondola";
+const DEFAULT_PROGRESS_DEADLINE: i32 = 600;
+/// Bundles are loaded at this rate at least, for the budget of a start: a slow disk's.
+const SLOWEST_BYTES_A_SECOND: u64 = 20 << 20;
+
+/// The Deployment of a variant that serves these bundles.
+pub fn deployment(
+    pipeline: &RecommenderPipeline,
+    variant: &Variant,
+    bundles: &VariantBundles,
+    image: &str,
+) -> Deployment {
+    let names = Names::of(pipeline);
+    let component = Component::Variant(&variant.name);
+    let metadata = names.component_metadata(component);
+    let labels = metadata.labels.clone();
+    let bundles_json =
+        serde_json::to_string(bundles).expect("a report that was read from JSON can be written as JSON");
+    Deployment {
+        metadata,
+        spec: DeploymentSpec {
+            // Left to the autoscaler where there is one.
+            replicas: variant.autoscaling.is_none().then(|| replicas(variant)),
+            selector: names.label_selector(component),
+            strategy: Some(never_fewer()),
+            progress_deadline_seconds: Some(
+                pipeline
+                    .spec
+                    .progress_deadline_seconds
+                    .unwrap_or(DEFAULT_PROGRESS_DEADLINE),
+            ),
+            revision_history_limit: Some(2),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels,
+                    annotations: Some(annotations([(BUNDLES, bundles_json)])),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod_spec(pipeline, variant, bundles, image)),
+            },
+            ..DeploymentSpec::default()
+        },
+        status: None,
+    }
+}
+
+/// How many pods a variant has where no autoscaler decides.
+pub fn replicas(variant: &Variant) -> i32 {
+    variant.replicas.unwrap_or(1)
+}
+
+/// New pods beside the old, and none of the old goes before a new one answers.
+pub fn never_fewer() -> DeploymentStrategy {
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".to_owned()),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_surge: Some(IntOrString::Int(1)),
+            max_unavailable: Some(IntOrString::Int(0)),
+        }),
+    }
+}
+
+fn pod_spec(
+    pipeline: &RecommenderPipeline,
+    variant: &Variant,
+    bundles: &VariantBundles,
+    image: &str,
+) -> k8s_openapi::api::core::v1::PodSpec {
+    let names = Names::of(pipeline);
+    let overrides = pod::overrides(pipeline.spec.template.as_ref(), variant.template.as_ref());
+    let mut pod = pod::spec(
+        names.artifacts_account(),
+        names.label_selector(Component::Variant(&variant.name)),
+        &overrides,
+    );
+    let fetch = pod::container("fetch", image, &["fetch"], &overrides);
+    let mut serve = pod::container("serve", image, &["serve"], &overrides);
+    serve.resources = variant.resources.clone();
+    pod::serves(&mut serve, start_seconds(bundles.bytes()));
+    pod.init_containers = Some(vec![fetch]);
+    pod.containers = vec![serve];
+    let config = manifest::config_map(pipeline, variant, bundles).name_any();
+    for container in pod
+        .init_containers
+        .iter_mut()
+        .flatten()
+        .chain(&mut pod.containers)
+    {
+        pod::set(
+            container,
+            "GONDOLA_FILE",
+            format!("{MANIFEST_FOLDER}/{}", manifest::FILE),
+        );
+        pod::set(container, "GONDOLA_VARIANT", &variant.name);
+        pod::set(container, "GONDOLA_DIGESTS", manifest::digests(bundles));
+        pod::set(container, "GONDOLA_BUNDLES", BUNDLES_FOLDER);
+    }
+    let manifest_volume = Volume {
+        name: "pipeline".to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: config,
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    pod::mount(&mut pod, manifest_volume, MANIFEST_FOLDER, Access::Read);
+    // Twice the bundles: a file that is being fetched, and what is there already.
+    let room = pod::scratch("bundles", 2 * bundles.bytes() + (64 << 20));
+    pod::mount(&mut pod, room, BUNDLES_FOLDER, Access::Write);
+    pod::reads_store(&mut pod, &pipeline.spec.artifacts);
+    pod
+}
+
+/// How long a pod may load: a minute, and what its bundles take from a slow disk.
+fn start_seconds(bytes: u64) -> i32 {
+    i32::try_from(60 + bytes / SLOWEST_BYTES_A_SECOND).unwrap_or(i32::MAX)
+}
+
+/// The Service without an address of its own whose endpoints are the variant's pods.
+pub fn service(pipeline: &RecommenderPipeline, variant: &Variant) -> Service {
+    let names = Names::of(pipeline);
+    let component = Component::Variant(&variant.name);
+    Service {
+        metadata: names.component_metadata(component),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            selector: Some(names.selector(component)),
+            ports: Some(vec![port()]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The port of every Service of ours.
+pub fn port() -> ServicePort {
+    ServicePort {
+        name: Some(pod::PORT_NAME.to_owned()),
+        port: pod::PORT,
+        target_port: Some(IntOrString::String(pod::PORT_NAME.to_owned())),
+        protocol: Some("TCP".to_owned()),
+        // HTTP/2 without TLS, so that gateways and meshes speak gRPC to it.
+        app_protocol: Some("kubernetes.io/h2c".to_owned()),
+        ..ServicePort::default()
+    }
+}
+
+/// The budget of a component's disruptions; none where one pod alone would block every drain of its node.
+pub fn budget(
+    pipeline: &RecommenderPipeline,
+    component: Component<'_>,
+    replicas: i32,
+) -> Option<PodDisruptionBudget> {
+    let names = Names::of(pipeline);
+    (replicas > 1).then(|| PodDisruptionBudget {
+        metadata: names.component_metadata(component),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(names.label_selector(component)),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    })
+}
+
+/// The fewest pods that a variant can have.
+pub fn fewest(variant: &Variant) -> i32 {
+    variant
+        .autoscaling
+        .as_ref()
+        .map_or_else(|| replicas(variant), |autoscaling| autoscaling.min_replicas)
+}
+
+/// The autoscaler of a variant that wants one.
+pub fn autoscaler(pipeline: &RecommenderPipeline, variant: &Variant) -> Option<HorizontalPodAutoscaler> {
+    let autoscaling = variant.autoscaling.as_ref()?;
+    let names = Names::of(pipeline);
+    let component = Component::Variant(&variant.name);
+    Some(HorizontalPodAutoscaler {
+        metadata: names.component_metadata(component),
+        spec: HorizontalPodAutoscalerSpec {
+            min_replicas: Some(autoscaling.min_replicas),
+            max_replicas: autoscaling.max_replicas,
+            scale_target_ref: CrossVersionObjectReference {
+                api_version: Some("apps/v1".to_owned()),
+                kind: "Deployment".to_owned(),
+                name: names.component(component),
+            },
+            metrics: Some(vec![MetricSpec {
+                type_: "Resource".to_owned(),
+                resource: Some(ResourceMetricSource {
+                    name: "cpu".to_owned(),
+                    target: MetricTarget {
+                        type_: "Utilization".to_owned(),
+                        average_utilization: Some(autoscaling.target_cpu_percent.unwrap_or(70)),
+                        ..MetricTarget::default()
+                    },
+                }),
+                ..MetricSpec::default()
+            }]),
+            ..HorizontalPodAutoscalerSpec::default()
+        },
+        status: None,
+    })
+}

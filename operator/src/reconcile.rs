@@ -1,0 +1,138 @@
+//! One pass over one pipeline: observe, plan, apply, report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gondola_crds::RecommenderPipeline;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::{Api, Client, Resource, ResourceExt};
+
+use crate::apply::{self, Applied};
+use crate::backoff::Backoff;
+use crate::caches::Caches;
+use crate::events::{self, Events};
+use crate::health::Pulse;
+use crate::metrics::Metrics;
+use crate::plan::Installation;
+use crate::plan::names::ALLOW_USE;
+use crate::{plan, report};
+
+/// A pipeline is looked at this often even if nothing seems to happen, in case a watch lost something.
+const RESYNC: Duration = Duration::from_secs(600);
+
+/// What a pass works with.
+pub struct Context {
+    /// Writes only while this operator leads.
+    pub client: Client,
+    /// What is there.
+    pub caches: Caches,
+    /// What holds for all pipelines.
+    pub installation: Installation,
+    /// Tells people of changes.
+    pub events: Events,
+    /// How long a pipeline waits that failed.
+    pub backoff: Backoff,
+    /// Shows that the loop moves.
+    pub pulse: Pulse,
+    /// What happened, in numbers.
+    pub metrics: Metrics,
+}
+
+/// Why a pass has to be made again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The API server failed before anything could be decided.
+    #[error("the API server could not be asked")]
+    Api(#[source] Box<kube::Error>),
+    /// Something could not be brought about; the status says what.
+    #[error("{0}")]
+    Incomplete(String),
+    /// The status could not be written.
+    #[error("the status could not be written")]
+    Status(#[source] Box<kube::Error>),
+}
+
+/// Brings one pipeline a step nearer to its spec, and writes down what is true now.
+///
+/// Runs from scratch: nothing depends on why it was called, or on how far an earlier pass came.
+pub async fn reconcile(
+    pipeline: Arc<RecommenderPipeline>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    context.pulse.beat();
+    let _timer = context.metrics.pass();
+    if pipeline.meta().deletion_timestamp.is_some() {
+        // Everything of ours has an owner, and goes with it.
+        return Ok(Action::await_change());
+    }
+    let allowed = account_allowed(&context.client, &pipeline).await?;
+    let observed = context.caches.observe(&pipeline, allowed);
+    let plan = plan::plan(&pipeline, &observed, &context.installation);
+    let applied = if pipeline.spec.suspend || plan.objection.is_some() {
+        Applied::default()
+    } else {
+        apply::children(&context.client, &pipeline, &plan, &observed).await
+    };
+    context.metrics.wrote(applied.writes());
+    let status = report::status(&pipeline, &observed, &plan, &applied, Timestamp::now());
+    let changed = apply::status_if_changed(&context.client, &pipeline, &status)
+        .await
+        .map_err(|error| ReconcileError::Status(Box::new(error)))?;
+    if changed {
+        context.metrics.wrote(1);
+        let before = pipeline.status.clone().unwrap_or_default();
+        for event in events::between(&before.conditions, &status.conditions) {
+            context.events.tell(&pipeline, &event).await;
+        }
+    }
+    next_look(&pipeline, &applied, &context)
+}
+
+fn next_look(
+    pipeline: &RecommenderPipeline,
+    applied: &Applied,
+    context: &Context,
+) -> Result<Action, ReconcileError> {
+    match applied.first_failure() {
+        Some(failure) => Err(ReconcileError::Incomplete(failure.with_cause())),
+        None => {
+            context.backoff.forget(&pipeline.uid().unwrap_or_default());
+            Ok(Action::requeue(RESYNC))
+        }
+    }
+}
+
+/// Whether pods may run as the service account that the spec names: its owner says so with a label. Else whoever may write
+/// pipelines could borrow any account of the namespace.
+async fn account_allowed(client: &Client, pipeline: &RecommenderPipeline) -> Result<bool, ReconcileError> {
+    let Some(name) = &pipeline.spec.artifacts.service_account_name else {
+        return Ok(true);
+    };
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
+    let account = api
+        .get_metadata_opt(name)
+        .await
+        .map_err(|error| ReconcileError::Api(Box::new(error)))?;
+    Ok(account.is_some_and(|account| {
+        account
+            .labels()
+            .get(ALLOW_USE)
+            .is_some_and(|value| value == "true")
+    }))
+}
+
+/// When to look again at a pipeline whose pass failed.
+pub fn on_error(pipeline: Arc<RecommenderPipeline>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let wait = context.backoff.next(&pipeline.uid().unwrap_or_default());
+    context.metrics.failed();
+    tracing::warn!(
+        pipeline = pipeline.name_any(),
+        namespace = pipeline.namespace(),
+        %error,
+        ?wait,
+        "the pass is made again"
+    );
+    Action::requeue(wait)
+}

@@ -1,0 +1,38 @@
+//! The words that conditions give as reasons. They are API: scripts and alerts read them, so that none changes.
+//!
+//! The resolver's words stand in [`gondola_crds::resolution::RefusalReason`].
+
+/// Everything is as the spec wants it.
+pub const SERVING: &str = "Serving";
+/// At least one variant answers.
+pub const ANSWERING: &str = "Answering";
+/// No pod answers yet, or none any more.
+pub const NOT_ANSWERING: &str = "NotAnswering";
+/// Every reference leads to a bundle, and they belong together.
+pub const RESOLVED: &str = "Resolved";
+/// The resolver has not looked yet at what the spec names now.
+pub const RESOLVING: &str = "Resolving";
+/// Pods of the newest rollout are being started.
+pub const ROLLING_OUT: &str = "RollingOut";
+/// A rollout took longer than `spec.progressDeadlineSeconds`.
+pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
+/// An object of a name that we need belongs to somebody else.
+pub const NAME_CONFLICT: &str = "NameConflict";
+/// The API server refuses an object that follows from the spec.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// The API server did not take an object; it is tried again.
+pub const APPLY_FAILED: &str = "ApplyFailed";
+/// The operator may not do what it needs to.
+pub const FORBIDDEN: &str = "Forbidden";
+/// The service account that the spec names does not allow its use.
+pub const SERVICE_ACCOUNT_NOT_ALLOWED: &str = "ServiceAccountNotAllowed";
+/// The store is none that whoever installed the operator permits.
+pub const STORE_NOT_ALLOWED: &str = "StoreNotAllowed";
+/// `spec.suspend` is set.
+pub const SUSPENDED: &str = "Suspended";
+/// Users of a variant whose pods don't answer get the control.
+pub const FALLBACK_TO_CONTROL: &str = "FallbackToControl";
+/// What was served before goes on, since what the spec names now can't be served.
+pub const LAST_GOOD: &str = "LastGoodBundles";
+/// Nothing stands in for anything.
+pub const AS_SPECIFIED: &str = "AsSpecified";
