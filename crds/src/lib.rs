@@ -3,11 +3,13 @@
 //! - [`spec`]: what a platform team asks for;
 //! - [`status`]: what the operator found;
 //! - [`resolution`] and [`routes`]: what the resolver tells the operator, and what the operator tells the routers;
+//! - [`reference`](mod@reference): the page about all fields;
 //! - [`validation`]: the rules of the schema as plain Rust, for programs that read a manifest without an API server.
 //!
 //! The committed `recommenderpipelines.yaml` is generated (`make generate`), and a test compares it with these types.
 //! This crate knows no Kubernetes client.
 
+pub mod reference;
 pub mod resolution;
 pub mod routes;
 pub mod spec;
@@ -25,14 +27,27 @@ pub fn crd_yaml() -> String {
     format!("# Generated from the Rust types in crds/src by `make generate`; do not edit.\n{yaml}")
 }
 
+/// Every committed file that is generated from the types, with its place in the repository.
+pub fn generated() -> [(&'static str, String); 3] {
+    [
+        ("crds/recommenderpipelines.yaml", crd_yaml()),
+        // Helm installs what lies in its own folder.
+        ("charts/gondola/crds/recommenderpipelines.yaml", crd_yaml()),
+        ("docs/reference.md", reference::markdown()),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_committed_definition_is_what_the_types_give() {
-        let committed = include_str!("../recommenderpipelines.yaml");
-        assert!(
-            committed == super::crd_yaml(),
-            "crds/recommenderpipelines.yaml is not what the types give now; run `make generate` and commit it"
-        );
+    fn committed_files_are_what_the_types_give() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for (file, text) in super::generated() {
+            let committed = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+            assert!(
+                committed == text,
+                "{file} is not what the types give now; run `make generate` and commit it"
+            );
+        }
     }
 }

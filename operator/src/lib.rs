@@ -26,6 +26,8 @@ pub mod config;
 pub mod controller;
 pub mod events;
 pub mod fence;
+#[cfg(test)]
+mod fixtures;
 pub mod health;
 pub mod lease;
 pub mod metrics;

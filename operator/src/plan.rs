@@ -262,3 +262,6 @@ fn kept_configs(names: &Names<'_>, observed: &Observed) -> Vec<String> {
     });
     of_variant.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -326,3 +326,6 @@ fn variants(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
-//! Writes the custom resource definition anew, for `make generate`.
+//! Writes anew what is generated from the types and committed, for `make generate`.
 
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("recommenderpipelines.yaml");
-    std::fs::write(&file, gondola_crds::crd_yaml())?;
-    println!("wrote {}", file.display());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (file, text) in gondola_crds::generated() {
+        std::fs::write(root.join(file), text)?;
+        println!("wrote {file}");
+    }
     Ok(())
 }

@@ -1,0 +1,176 @@
+//! A pipeline and a cluster for tests: what is planned is there at once, and runs or does not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gondola_crds::RecommenderPipeline;
+use gondola_crds::resolution::{
+    REPORT_KEY, Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
+};
+use k8s_openapi::api::apps::v1::DeploymentStatus;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+
+use crate::apply::Applied;
+use crate::observe::{ByName, Observed};
+use crate::plan::names::{Component, Names};
+use crate::plan::{Installation, Plan, plan};
+use crate::report;
+
+const PIPELINE: &str = "\
+apiVersion: gondola.dev/v1alpha1
+kind: RecommenderPipeline
+metadata: {name: grocery, namespace: shop, uid: 8f2f, generation: 1}
+spec:
+  artifacts: {url: 's3://models/grocery', credentials: {secretRef: {name: models-s3}}, endpoint: 'http://minio:9000'}
+  features: {bundle: features@stable}
+  retrieval: {bundle: two-tower@stable, candidates: 200}
+  similarity: {bundle: item-text@stable}
+  variants:
+  - {name: dlrm, scorer: dlrm@stable, weight: 50, replicas: 2, resources: {limits: {nvidia.com/gpu: 1}}}
+  - {name: forest, scorer: forest@stable, weight: 50, autoscaling: {minReplicas: 2, maxReplicas: 5}}
+";
+
+/// A pipeline with a variant on GPUs and one that is scaled.
+pub(crate) fn pipeline() -> RecommenderPipeline {
+    gondola_crds::from_yaml(PIPELINE).expect("the fixture is a pipeline")
+}
+
+/// The same with its text changed, and of the next generation.
+pub(crate) fn changed(from: &str, to: &str) -> RecommenderPipeline {
+    assert!(PIPELINE.contains(from), "{from:?} is not in the fixture");
+    let mut pipeline =
+        gondola_crds::from_yaml(&PIPELINE.replace(from, to)).expect("the fixture is a pipeline");
+    pipeline.metadata.generation = Some(2);
+    pipeline
+}
+
+pub(crate) fn installation() -> Installation {
+    Installation {
+        image: "gondola-inference:test".into(),
+        ..Installation::default()
+    }
+}
+
+/// Bundles of a version.
+pub(crate) fn bundles(version: &str) -> VariantBundles {
+    let bundle = |name: &str| ResolvedBundle {
+        name: name.into(),
+        version: version.into(),
+        digest: format!(
+            "sha256:{}",
+            crate::plan::manifest::short_hash(&format!("{name}{version}")).repeat(8)
+        ),
+        bytes: 100 << 20,
+    };
+    VariantBundles {
+        features: bundle("features"),
+        retrieval: bundle("two-tower"),
+        scorer: bundle("scorer"),
+        similarity: Some(bundle("item-text")),
+    }
+}
+
+pub(crate) fn refusal() -> VariantResolution {
+    VariantResolution::Refused(Refusal {
+        reason: RefusalReason::ContractMismatch,
+        message: "dlrm@stable was built for another workflow".into(),
+    })
+}
+
+/// A cluster that does at once what it is told.
+pub(crate) struct Cluster {
+    pub(crate) observed: Observed,
+}
+
+impl Cluster {
+    pub(crate) fn empty() -> Self {
+        let observed = Observed {
+            account_allowed: true,
+            ..Observed::default()
+        };
+        Self { observed }
+    }
+
+    /// The resolver reports for the pipeline's generation; `of` says what became of each variant.
+    pub(crate) fn report(
+        &mut self,
+        pipeline: &RecommenderPipeline,
+        of: impl Fn(&str) -> VariantResolution,
+    ) -> &mut Self {
+        let variants = pipeline.spec.variants.iter();
+        let resolution = Resolution {
+            generation: pipeline.metadata.generation.unwrap(),
+            variants: variants
+                .map(|variant| (variant.name.clone(), of(&variant.name)))
+                .collect(),
+        };
+        let name = Names::of(pipeline).resolution();
+        let mut config = self.observed.configs.get(&name).map_or_else(
+            || crate::plan::resolver::config_map(pipeline),
+            |config| config.as_ref().clone(),
+        );
+        let text = serde_json::to_string(&resolution).unwrap();
+        config.data = Some(BTreeMap::from([(REPORT_KEY.to_owned(), text)]));
+        self.observed.configs.insert(name, Arc::new(config));
+        self
+    }
+
+    pub(crate) fn plan(&self, pipeline: &RecommenderPipeline) -> Plan {
+        plan(pipeline, &self.observed, &installation())
+    }
+
+    /// Everything that is planned is there, and nothing else; Deployments have their pods as `ready` says.
+    pub(crate) fn obey(&mut self, pipeline: &RecommenderPipeline, ready: impl Fn(&str) -> bool) -> Plan {
+        let plan = self.plan(pipeline);
+        let children = plan.children.clone();
+        let report = self.observed.configs.remove(&Names::of(pipeline).resolution());
+        self.observed.accounts = by_name(children.accounts);
+        self.observed.configs = by_name(children.configs);
+        self.observed
+            .configs
+            .extend(report.map(|report| (report.name_any(), report)));
+        self.observed.services = by_name(children.services);
+        self.observed.deployments = by_name(children.deployments);
+        for (name, deployment) in &mut self.observed.deployments {
+            let deployment = Arc::make_mut(deployment);
+            let wanted = *deployment.spec.replicas.get_or_insert(2);
+            let count = if ready(name) { wanted } else { 0 };
+            deployment.status = Some(DeploymentStatus {
+                replicas: Some(wanted),
+                updated_replicas: Some(wanted),
+                ready_replicas: Some(count),
+                available_replicas: Some(count),
+                ..DeploymentStatus::default()
+            });
+        }
+        plan
+    }
+
+    /// What is true now, given that everything could be applied. Written into the pipeline, as the API server would.
+    pub(crate) fn status(&self, pipeline: &mut RecommenderPipeline) {
+        let plan = self.plan(pipeline);
+        let applied = Applied::default();
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        pipeline.status = Some(report::status(pipeline, &self.observed, &plan, &applied, now));
+    }
+}
+
+fn by_name<K: Resource<DynamicType = ()> + Clone>(objects: Vec<K>) -> ByName<K> {
+    objects
+        .into_iter()
+        .map(|object| (object.name_any(), Arc::new(object)))
+        .collect()
+}
+
+/// The status and the reason of a condition; nothing if there is none.
+pub(crate) fn condition<'a>(pipeline: &'a RecommenderPipeline, type_: &str) -> Option<(&'a str, &'a str)> {
+    let conditions = &pipeline.status.as_ref()?.conditions;
+    let condition = conditions.iter().find(|condition| condition.type_ == type_)?;
+    Some((&condition.status, &condition.reason))
+}
+
+/// The name of a variant's Deployment.
+pub(crate) fn deployment_of(pipeline: &RecommenderPipeline, variant: &str) -> String {
+    Names::of(pipeline).component(Component::Variant(variant))
+}

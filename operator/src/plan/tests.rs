@@ -1,0 +1,323 @@
+use gondola_crds::resolution::VariantResolution;
+use k8s_openapi::api::core::v1::PodSpec;
+
+use super::*;
+use crate::fixtures::{Cluster, bundles, changed, deployment_of, pipeline, refusal};
+
+fn resolved(version: &str) -> impl Fn(&str) -> VariantResolution {
+    move |_| VariantResolution::Resolved(bundles(version))
+}
+
+/// The names of the planned Deployments.
+fn deployments(plan: &Plan) -> Vec<String> {
+    plan.children
+        .deployments
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect()
+}
+
+fn deployment<'a>(plan: &'a Plan, name: &str) -> &'a Deployment {
+    let mut all = plan.children.deployments.iter();
+    all.find(|deployment| deployment.name_any() == name).unwrap()
+}
+
+fn routed(plan: &Plan) -> Vec<&str> {
+    plan.routes
+        .variants
+        .iter()
+        .map(|route| route.name.as_str())
+        .collect()
+}
+
+#[test]
+fn before_the_first_report_there_is_only_who_makes_it_and_who_waits_for_it() {
+    let plan = Cluster::empty().plan(&pipeline());
+    assert_eq!(deployments(&plan), ["grocery-resolver", "grocery-router"]);
+    assert_eq!(routed(&plan), ["dlrm"], "the control is always there");
+}
+
+#[test]
+fn what_the_resolver_found_is_rolled_out_pinned() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    let plan = cluster.report(&pipeline, resolved("v1")).plan(&pipeline);
+    let names = [
+        "grocery-resolver",
+        "grocery-router",
+        "grocery-dlrm",
+        "grocery-forest",
+    ];
+    assert_eq!(deployments(&plan), names);
+    let config = plan
+        .children
+        .configs
+        .iter()
+        .find(|config| config.immutable == Some(true));
+    let text = &config.unwrap().data.as_ref().unwrap()[manifest::FILE];
+    assert!(
+        text.contains("two-tower/v1") && !text.contains("@stable"),
+        "{text}"
+    );
+    let read = gondola_crds::from_yaml(text).expect("pods read it as a manifest");
+    assert_eq!(read.spec.variants.len(), 1);
+}
+
+#[test]
+fn a_change_of_weights_changes_the_routes_and_no_pod() {
+    let mut cluster = Cluster::empty();
+    let before = pipeline();
+    let first = cluster.report(&before, resolved("v1")).obey(&before, |_| true);
+    let after = changed("dlrm@stable, weight: 50", "dlrm@stable, weight: 90");
+    for reported in [false, true] {
+        if reported {
+            cluster.report(&after, resolved("v1"));
+        }
+        let second = cluster.plan(&after);
+        assert_eq!(second.routes.variants[0].weight, 90);
+        assert_eq!(
+            first.children.deployments, second.children.deployments,
+            "reported: {reported}"
+        );
+    }
+}
+
+#[test]
+fn a_new_version_makes_new_pods_with_a_new_manifest() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    let first = cluster
+        .report(&pipeline, resolved("v1"))
+        .obey(&pipeline, |_| true);
+    let second = cluster.report(&pipeline, resolved("v2")).plan(&pipeline);
+    let name = deployment_of(&pipeline, "dlrm");
+    assert_ne!(
+        deployment(&first, &name).spec.template,
+        deployment(&second, &name).spec.template
+    );
+    let manifests = |plan: &Plan| -> Vec<String> {
+        let configs = plan.children.configs.iter();
+        configs
+            .filter(|config| config.immutable == Some(true))
+            .map(ResourceExt::name_any)
+            .collect()
+    };
+    assert!(
+        manifests(&first)
+            .iter()
+            .all(|name| !manifests(&second).contains(name))
+    );
+}
+
+#[test]
+fn the_manifest_of_older_pods_stays_until_the_new_ones_answer() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster
+        .report(&pipeline, resolved("v1"))
+        .obey(&pipeline, |_| false);
+    let rolling = cluster.report(&pipeline, resolved("v2")).plan(&pipeline);
+    assert_eq!(rolling.kept_configs.len(), 2, "one a variant");
+    cluster.obey(&pipeline, |_| true);
+    assert!(cluster.plan(&pipeline).kept_configs.is_empty());
+}
+
+#[test]
+fn a_refusal_leaves_running_pods_alone() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    let good = cluster
+        .report(&pipeline, resolved("v1"))
+        .obey(&pipeline, |_| true);
+    let refused = cluster.report(&pipeline, |_| refusal()).plan(&pipeline);
+    assert_eq!(good.children.deployments, refused.children.deployments);
+    assert!(matches!(refused.variants[0].1, Serves::LastGood(..)));
+}
+
+#[test]
+fn one_variants_refusal_leaves_the_others_be() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&pipeline, |variant| match variant {
+        "dlrm" => refusal(),
+        _ => VariantResolution::Resolved(bundles("v1")),
+    });
+    let plan = cluster.plan(&pipeline);
+    assert!(deployments(&plan).contains(&"grocery-forest".to_owned()));
+    assert!(!deployments(&plan).contains(&"grocery-dlrm".to_owned()));
+}
+
+#[test]
+fn a_variant_gets_users_when_its_first_pod_answers_and_keeps_them_when_pods_fail() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster
+        .report(&pipeline, resolved("v1"))
+        .obey(&pipeline, |_| false);
+    assert_eq!(routed(&cluster.plan(&pipeline)), ["dlrm"]);
+    cluster.obey(&pipeline, |name| name == "grocery-forest");
+    assert_eq!(routed(&cluster.obey(&pipeline, |_| true)), ["dlrm", "forest"]);
+    cluster.obey(&pipeline, |_| false);
+    assert_eq!(routed(&cluster.plan(&pipeline)), ["dlrm", "forest"]);
+}
+
+#[test]
+fn a_variant_that_is_removed_leaves_the_routes_and_everything_of_it() {
+    let mut cluster = Cluster::empty();
+    let before = pipeline();
+    cluster.report(&before, resolved("v1")).obey(&before, |_| true);
+    let forest = "\n  - {name: forest, scorer: forest@stable, weight: 50, autoscaling: {minReplicas: 2, maxReplicas: 5}}";
+    let after = changed(forest, "");
+    let plan = cluster.plan(&after);
+    assert_eq!(routed(&plan), ["dlrm"]);
+    assert!(!deployments(&plan).contains(&"grocery-forest".to_owned()));
+    assert!(plan.children.autoscalers.is_empty());
+}
+
+#[test]
+fn replicas_are_left_to_an_autoscaler() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    let plan = cluster.report(&pipeline, resolved("v1")).plan(&pipeline);
+    assert_eq!(deployment(&plan, "grocery-dlrm").spec.replicas, Some(2));
+    assert_eq!(deployment(&plan, "grocery-forest").spec.replicas, None);
+    assert_eq!(plan.children.autoscalers.len(), 1);
+    let budgets: Vec<String> = plan.children.budgets.iter().map(ResourceExt::name_any).collect();
+    assert_eq!(budgets, ["grocery-router", "grocery-dlrm", "grocery-forest"]);
+}
+
+fn is_restricted(pod: &PodSpec) -> bool {
+    let context = pod.security_context.as_ref().unwrap();
+    let seccomp = context.seccomp_profile.as_ref().unwrap();
+    let containers = pod.init_containers.iter().flatten().chain(&pod.containers);
+    let container = |container: &k8s_openapi::api::core::v1::Container| {
+        let context = container.security_context.as_ref().unwrap();
+        let dropped = context.capabilities.as_ref().unwrap().drop.as_ref().unwrap();
+        context.allow_privilege_escalation == Some(false)
+            && context.read_only_root_filesystem == Some(true)
+            && context.privileged.is_none()
+            && dropped == &["ALL"]
+    };
+    context.run_as_non_root == Some(true)
+        && seccomp.type_ == "RuntimeDefault"
+        && pod.host_network.is_none()
+        && pod.host_pid.is_none()
+        && containers.map(container).all(|restricted| restricted)
+}
+
+#[test]
+fn every_pod_meets_the_restricted_standard() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    let plan = cluster.report(&pipeline, resolved("v1")).plan(&pipeline);
+    for deployment in &plan.children.deployments {
+        let pod = deployment.spec.template.spec.as_ref().unwrap();
+        assert!(is_restricted(pod), "{}", deployment.name_any());
+        let talks = ["grocery-router", "grocery-resolver"].contains(&deployment.name_any().as_str());
+        assert_eq!(
+            pod.automount_service_account_token,
+            Some(talks),
+            "{}",
+            deployment.name_any()
+        );
+    }
+}
+
+#[test]
+fn what_a_variant_overrides_stands_and_lists_are_joined() {
+    let text = "weight: 50, replicas: 2, ";
+    let pipeline = changed(
+        "  variants:",
+        "  template: {image: 'ours:1', nodeSelector: {pool: a}, env: [{name: A, value: '1'}, {name: GONDOLA_LOG, value: warn}]}\n  variants:",
+    );
+    let mut with_variant = serde_json::to_value(&pipeline).unwrap();
+    with_variant["spec"]["variants"][0]["template"] = serde_json::json!({"image": "ours:2", "nodeSelector": {"gpu": "yes"}, "env": [{"name": "A", "value": "2"}]});
+    let pipeline: RecommenderPipeline = serde_json::from_value(with_variant).unwrap();
+    let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
+    let pod = deployment(&plan, "grocery-dlrm")
+        .spec
+        .template
+        .spec
+        .as_ref()
+        .unwrap();
+    let serve = &pod.containers[0];
+    assert_eq!(serve.image.as_deref(), Some("ours:2"), "{text}");
+    assert_eq!(pod.node_selector.as_ref().unwrap().len(), 2);
+    let value = |name: &str| {
+        let variable = serve
+            .env
+            .as_ref()
+            .unwrap()
+            .iter()
+            .find(|variable| variable.name == name);
+        variable.and_then(|variable| variable.value.clone())
+    };
+    assert_eq!(value("A").as_deref(), Some("2"));
+    assert_eq!(value("GONDOLA_LOG").as_deref(), Some("warn"));
+    assert_eq!(value("GONDOLA_VARIANT").as_deref(), Some("dlrm"));
+    let router = deployment(&plan, "grocery-router")
+        .spec
+        .template
+        .spec
+        .as_ref()
+        .unwrap();
+    assert_eq!(router.containers[0].image.as_deref(), Some("ours:1"));
+}
+
+#[test]
+fn the_longest_names_fit() {
+    let pipeline = changed("name: grocery,", &format!("name: {},", "p".repeat(30)));
+    let mut long = serde_json::to_value(&pipeline).unwrap();
+    long["spec"]["variants"][0]["name"] = "v".repeat(32).into();
+    let pipeline: RecommenderPipeline = serde_json::from_value(long).unwrap();
+    let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
+    for service in &plan.children.services {
+        assert!(service.name_any().len() <= 63, "{}", service.name_any());
+    }
+    for deployment in &plan.children.deployments {
+        let labels = deployment.labels().values();
+        assert!(labels.map(String::len).all(|length| length <= 63));
+    }
+}
+
+#[test]
+fn the_same_state_gives_the_same_plan_and_a_plan_that_is_obeyed_changes_nothing_more() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&pipeline, resolved("v1"));
+    for _ in 0..3 {
+        cluster.obey(&pipeline, |_| true);
+    }
+    let settled = cluster.plan(&pipeline).children;
+    let again = cluster.obey(&pipeline, |_| true).children;
+    assert_eq!(format!("{settled:?}"), format!("{again:?}"));
+}
+
+#[test]
+fn rendered_objects_are_as_reviewed() {
+    let pipeline = changed(
+        "  variants:",
+        "  networkPolicy: {storeCidrs: [10.1.0.0/16]}\n  gateway: {name: public, hostnames: [shop.example]}\n  monitoring: {interval: 30s}\n  variants:",
+    );
+    let mut cluster = Cluster::empty();
+    cluster.observed.extensions = Extension::ALL.into();
+    let Children {
+        accounts,
+        roles,
+        bindings,
+        configs,
+        services,
+        policies,
+        deployments,
+        budgets,
+        autoscalers,
+        extensions,
+    } = cluster.report(&pipeline, resolved("v1")).plan(&pipeline).children;
+    insta::assert_yaml_snapshot!("rights", (accounts, roles, bindings));
+    insta::assert_yaml_snapshot!("configuration", configs);
+    insta::assert_yaml_snapshot!("pods", deployments);
+    insta::assert_yaml_snapshot!("network", (services, policies));
+    insta::assert_yaml_snapshot!("scaling", (budgets, autoscalers));
+    let extensions: Vec<_> = extensions.into_iter().map(|(_, object)| object).collect();
+    insta::assert_yaml_snapshot!("extensions", extensions);
+}

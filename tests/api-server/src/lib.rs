@@ -1,0 +1,38 @@
+//! A real Kubernetes API server for custom resources, for tests that need one and have no cluster.
+//!
+//! [`ApiServer::start`] starts etcd and Kubernetes' own library for serving custom resources
+//! (`k8s.io/apiextensions-apiserver`; `scripts/api-server.sh` makes the program) and puts a proxy in front of them. A
+//! client of the proxy finds the kinds that an operator works with: [`kinds::KINDS`] are registered as custom
+//! resources with an open schema, those of groups that a custom resource can't have (the core group, `apps`, `policy`,
+//! `autoscaling`) under a stand-in group, and the proxy renames in paths and bodies (see [`rename`]).
+//!
+//! What is real: storage, resource versions, watches, field management, server-side apply with its conflicts,
+//! preconditions, optimistic locking, finalizers, the `status` subresource, and for Gondola's own kind the schema, its
+//! defaults and its CEL rules.
+//!
+//! What is not:
+//! - The built-in kinds are neither defaulted nor checked: a Deployment without containers is accepted, a `data` that
+//!   is no map as well, and a Service gets no address. Every object counts its `generation`, a ConfigMap's too.
+//! - Lists in the built-in kinds have no keys: server-side apply takes `containers`, `env`, `ports` or `conditions`
+//!   as one value, owned whole. So has strategic merge patch no meaning here (the server answers 415).
+//! - No controller runs: no ReplicaSets or Pods from a Deployment, no EndpointSlices from a Service, and no garbage
+//!   collector ([`ApiServer::collect_garbage`] does its work when it is called). A test writes the status that it
+//!   wants to be read.
+//! - There are no users and no permissions, any namespace name can be used, and `Namespace` itself is not served.
+//! - Discovery: of a group and version only (`/apis/GROUP/VERSION`, `/api/v1`); `/apis` is not found.
+//! - Bodies of the renamed kinds have to be JSON, as every kube-rs client writes them (server-side apply too).
+//!
+//! The proxy records every request and spoils those that a test tells it to: [`traffic`]. What goes past it
+//! ([`ApiServer::direct`]) is neither recorded nor renamed.
+
+mod binaries;
+mod garbage;
+pub mod kinds;
+mod process;
+mod proxy;
+pub mod rename;
+mod server;
+pub mod traffic;
+
+pub use server::ApiServer;
+pub use traffic::{Deed, Fault, Injected, Request, Seen, Traffic};

@@ -1,0 +1,276 @@
+//! What went through the proxy, and what it is told to do with what comes.
+//!
+//! A [`Fault`] says which requests it is for, which of them in order, and what happens to it; [`Traffic::inject`] puts
+//! it in force. Requests are counted from then on, in the order in which they arrive.
+//!
+//! ```ignore
+//! // The third write is done, and its client never learns of it.
+//! let mut third = server.traffic().inject(Fault::on_write(Deed::CutAfter).nth(3));
+//! // ... let the operator run ...
+//! let write = third.fired().await;
+//! ```
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use hyper::{Method, StatusCode};
+use tokio::sync::watch;
+
+/// A request as it arrived, with the names that its client uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// GET, POST, PUT, PATCH or DELETE.
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    /// The client's name for itself.
+    pub user_agent: Option<String>,
+}
+
+impl Request {
+    /// Whether it changes something.
+    pub fn is_write(&self) -> bool {
+        [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&self.method)
+    }
+
+    /// Whether it is a watch.
+    pub fn is_watch(&self) -> bool {
+        let query = self.path.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"))
+    }
+}
+
+/// A request and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The request.
+    pub request: Request,
+    /// The status that its client was told; none while it waits, and when the connection was ended instead.
+    pub status: Option<StatusCode>,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// The server never sees it: its connection is ended.
+    CutBefore,
+    /// The server does it, and its connection is ended instead of an answer.
+    CutAfter,
+    /// [`Deed::CutAfter`], and nothing that arrives later gets through until [`Traffic::plug_in`]: as if its client had
+    /// died just then.
+    UnplugAfter,
+    /// The server never sees it: the proxy answers with this status. kube-rs's client itself tries 429, 503 and 504
+    /// again, up to 15 times, each of which counts.
+    Answer(StatusCode),
+}
+
+/// A [`Deed`] for some of the requests.
+pub struct Fault {
+    matches: Box<dyn Fn(&Request) -> bool + Send>,
+    deed: Deed,
+    skip: u64,
+    times: u64,
+}
+
+impl Fault {
+    /// Does it to the first request that matches, once.
+    pub fn on(deed: Deed, matches: impl Fn(&Request) -> bool + Send + 'static) -> Self {
+        Self { matches: Box::new(matches), deed, skip: 0, times: 1 }
+    }
+
+    /// Does it to the first write, once.
+    pub fn on_write(deed: Deed) -> Self {
+        Self::on(deed, Request::is_write)
+    }
+
+    /// Begins with the n-th request that matches; the first is 1.
+    #[must_use]
+    pub fn nth(self, n: u64) -> Self {
+        Self { skip: n.saturating_sub(1), ..self }
+    }
+
+    /// Does it to as many requests in a row.
+    #[must_use]
+    pub fn times(self, times: u64) -> Self {
+        Self { times, ..self }
+    }
+
+    /// Does it to every request from then on.
+    #[must_use]
+    pub fn always(self) -> Self {
+        self.times(u64::MAX)
+    }
+
+    /// Counts a request; what happens to it.
+    fn meet(&mut self, request: &Request) -> Option<Deed> {
+        if !(self.matches)(request) {
+            return None;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return None;
+        }
+        self.times = self.times.checked_sub(1)?;
+        Some(self.deed)
+    }
+}
+
+/// A fault in force. It stays so when this is dropped.
+pub struct Injected {
+    fired: watch::Receiver<Option<Request>>,
+}
+
+impl Injected {
+    /// Waits until it has happened to a request (with the server's part done), and returns the latest such. Put a
+    /// bound on the wait.
+    pub async fn fired(&mut self) -> Request {
+        match self.fired.wait_for(Option::is_some).await {
+            Ok(request) => request.clone().expect("it was waited for"),
+            // The fault was taken away before it happened to anything.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Whether it has happened.
+    pub fn has_fired(&self) -> bool {
+        self.fired.borrow().is_some()
+    }
+}
+
+/// What the proxy saw and what it is told. Clones are the same.
+#[derive(Clone)]
+pub struct Traffic {
+    state: Arc<Mutex<State>>,
+    watches_held: watch::Sender<bool>,
+    watches_ended: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    seen: Vec<Seen>,
+    faults: Vec<(Fault, watch::Sender<Option<Request>>)>,
+    unplugged: bool,
+}
+
+impl Traffic {
+    pub(crate) fn new() -> Self {
+        let (watches_held, watches_ended) = (watch::Sender::new(false), watch::Sender::new(0));
+        Self { state: Arc::default(), watches_held, watches_ended }
+    }
+
+    /// Every request so far, in the order of arrival.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state().seen.clone()
+    }
+
+    /// Every write so far, in the order of arrival.
+    pub fn writes(&self) -> Vec<Seen> {
+        self.state().seen.iter().filter(|seen| seen.request.is_write()).cloned().collect()
+    }
+
+    /// Forgets the requests so far; where [`Traffic::seen`] would begin anew.
+    pub fn forget(&self) {
+        self.state().seen.clear();
+    }
+
+    /// Puts a fault in force. The first injected of those that match a request has its way.
+    pub fn inject(&self, fault: Fault) -> Injected {
+        let (sender, fired) = watch::channel(None);
+        self.state().faults.push((fault, sender));
+        Injected { fired }
+    }
+
+    /// Takes all faults away.
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
+    /// Ends every watch, and every request from now on without an answer: the server can't be reached.
+    pub fn unplug(&self) {
+        self.state().unplugged = true;
+        self.end_watches();
+    }
+
+    /// The server can be reached again.
+    pub fn plug_in(&self) {
+        self.state().unplugged = false;
+    }
+
+    /// Keeps back what watches would tell, without ending them: clients see an old state.
+    pub fn hold_watches(&self) {
+        self.watches_held.send_replace(true);
+    }
+
+    /// Lets watches tell what was kept back, and what comes.
+    pub fn release_watches(&self) {
+        self.watches_held.send_replace(false);
+    }
+
+    /// Ends every watch, as a server does from time to time.
+    pub fn end_watches(&self) {
+        self.watches_ended.send_modify(|times| *times += 1);
+    }
+
+    /// Writes a request down and says what happens to it.
+    pub(crate) fn arrive(&self, request: Request) -> Turn {
+        let mut state = self.state();
+        let number = state.seen.len();
+        state.seen.push(Seen { request: request.clone(), status: None });
+        let mut turn = Turn { traffic: self.clone(), request, number, deed: None, fired: None };
+        if state.unplugged {
+            turn.deed = Some(Deed::CutBefore);
+            return turn;
+        }
+        // Every fault counts every request, whichever of them has its way.
+        for (fault, fired) in &mut state.faults {
+            let met = fault.meet(&turn.request);
+            if turn.deed.is_none() && met.is_some() {
+                (turn.deed, turn.fired) = (met, Some(fired.clone()));
+            }
+        }
+        // Now, and not when the server has answered: what arrives meanwhile must not get through.
+        state.unplugged = turn.deed == Some(Deed::UnplugAfter);
+        turn
+    }
+
+    pub(crate) fn watch_gate(&self) -> WatchGate {
+        WatchGate { held: self.watches_held.subscribe(), ended: self.watches_ended.subscribe() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds the lock but a test's own matcher")
+    }
+}
+
+/// One request's way through the proxy.
+pub(crate) struct Turn {
+    traffic: Traffic,
+    request: Request,
+    number: usize,
+    /// What happens to it.
+    pub(crate) deed: Option<Deed>,
+    fired: Option<watch::Sender<Option<Request>>>,
+}
+
+impl Turn {
+    /// Writes down what the client is told, and tells who waits for the fault.
+    pub(crate) fn done(self, status: Option<StatusCode>) {
+        if let Some(seen) = self.traffic.state().seen.get_mut(self.number).filter(|seen| seen.request == self.request)
+        {
+            seen.status = status;
+        }
+        if self.deed == Some(Deed::UnplugAfter) {
+            self.traffic.end_watches();
+        }
+        if let Some(fired) = self.fired {
+            fired.send_replace(Some(self.request));
+        }
+    }
+}
+
+/// What a watch looks at before it tells something.
+pub(crate) struct WatchGate {
+    /// Whether it has to keep it back.
+    pub(crate) held: watch::Receiver<bool>,
+    /// Changes when it has to end.
+    pub(crate) ended: watch::Receiver<u64>,
+}
