@@ -118,7 +118,8 @@ impl Cache {
         let path = self.bundles().join(digest.hex());
         let bytes = std::fs::read(path.join(manifest::FILE_NAME)).ok()?;
         let manifest = (Digest::of(&bytes) == digest).then(|| Manifest::parse(&bytes).ok())??;
-        let whole = |file: &BundleFile| holds(&path.join(&file.path), file.size, file.sha256).unwrap_or(false);
+        let whole =
+            |file: &BundleFile| holds(&path.join(&file.path), file.size, file.sha256).unwrap_or(false);
         manifest.files.iter().all(whole).then_some(BundleFolder {
             path,
             manifest,

@@ -153,7 +153,10 @@ impl Access {
         }
         if let Some(endpoint) = &self.endpoint {
             settings.push(("aws_endpoint".to_owned(), endpoint.clone()));
-            settings.push(("aws_allow_http".to_owned(), endpoint.starts_with("http://").to_string()));
+            settings.push((
+                "aws_allow_http".to_owned(),
+                endpoint.starts_with("http://").to_string(),
+            ));
         }
         Ok(settings)
     }

@@ -32,9 +32,18 @@ fn rows(schema: &Value, path: &str, page: &mut String) {
     };
     for (name, field) in fields {
         let place = format!("{path}.{name}");
-        let must = required.as_array().is_some_and(|names| names.iter().any(|known| known == name));
-        let shown = if must { format!("**`{place}`**") } else { format!("`{place}`") };
-        let text = field["description"].as_str().unwrap_or_default().replace(['\n', '|'], " ");
+        let must = required
+            .as_array()
+            .is_some_and(|names| names.iter().any(|known| known == name));
+        let shown = if must {
+            format!("**`{place}`**")
+        } else {
+            format!("`{place}`")
+        };
+        let text = field["description"]
+            .as_str()
+            .unwrap_or_default()
+            .replace(['\n', '|'], " ");
         *page += &format!("| {shown} | {} | {} |\n", kind(field), text.trim());
         // Kubernetes' own types have their own reference.
         if !is_foreign(&place) {
@@ -56,11 +65,18 @@ fn kind(field: &Value) -> String {
         None => "quantity or number".to_owned(),
     };
     if let Some(words) = field["enum"].as_array() {
-        let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.as_str().unwrap_or("null"))).collect();
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| format!("`{}`", word.as_str().unwrap_or("null")))
+            .collect();
         kind = words.join(" or ");
     }
     let bounds = bounds(field.as_object());
-    if bounds.is_empty() { kind } else { format!("{kind}, {bounds}") }
+    if bounds.is_empty() {
+        kind
+    } else {
+        format!("{kind}, {bounds}")
+    }
 }
 
 fn bounds(field: Option<&Map<String, Value>>) -> String {
@@ -86,5 +102,8 @@ fn rules(schema: &Value) -> String {
     let lines = rules
         .iter()
         .filter_map(|rule| Some(format!("- {}\n", rule["message"].as_str()?)));
-    format!("\nThe API server refuses it with one of these messages:\n\n{}", lines.collect::<String>())
+    format!(
+        "\nThe API server refuses it with one of these messages:\n\n{}",
+        lines.collect::<String>()
+    )
 }

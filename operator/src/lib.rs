@@ -67,6 +67,15 @@ pub async fn run(
     // Our own backoff decides when something is tried again: the client's would go on for minutes, past the end of a lease.
     let mut kube = kube;
     kube.default_retry = false;
+    let agent = format!(
+        "gondola-operator/{} ({})",
+        env!("CARGO_PKG_VERSION"),
+        config.identity
+    );
+    let agent = agent
+        .parse()
+        .context("--identity can't be part of a request; use letters, digits and '-'")?;
+    kube.headers.push((http::header::USER_AGENT, agent));
     let (pulse, metrics) = (Pulse::default(), Metrics::default());
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await

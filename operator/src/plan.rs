@@ -168,7 +168,8 @@ fn serves(
 }
 
 /// A variant gets users from the moment its first pod answers. From then on it stays, so that a pod that fails does not
-/// move users: the routers ask the control instead. The control is always there.
+/// move users: the routers ask the control instead. A variant that is scaled to nothing gets none. The control is always
+/// there.
 fn routes(pipeline: &RecommenderPipeline, observed: &Observed) -> Routes {
     let names = Names::of(pipeline);
     let before = observed.routes(&names).unwrap_or_default();
@@ -177,7 +178,7 @@ fn routes(pipeline: &RecommenderPipeline, observed: &Observed) -> Routes {
     let gets_users = |variant: &&Variant| {
         let routed = before.variants.iter().any(|route| route.name == variant.name);
         let answers = || observed.rollout(&names, Component::Variant(&variant.name)).ready > 0;
-        variant.name == control || routed || answers()
+        variant.name == control || (variant::fewest(variant) > 0 && (routed || answers()))
     };
     let route = |variant: &Variant| Route {
         name: variant.name.clone(),

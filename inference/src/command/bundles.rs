@@ -171,7 +171,9 @@ async fn fetch_one(store: &Store, cache: &Cache, resolved: &Resolved) -> anyhow:
     let bytes = resolved.manifest.total_bytes();
     tracing::info!(bundle = %resolved.reference, version = resolved.version, bytes, "fetching");
     let bar = bar(&resolved.reference, bytes);
-    let folder = cache.fetch(store, resolved, &|bytes| bar.set_position(bytes)).await?;
+    let folder = cache
+        .fetch(store, resolved, &|bytes| bar.set_position(bytes))
+        .await?;
     bar.finish_and_clear();
     Ok(folder)
 }

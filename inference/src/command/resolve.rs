@@ -14,8 +14,8 @@ use gondola_crds::resolution::{REPORT_KEY, Resolution, VariantResolution};
 use gondola_inference::resolver;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::watcher::{self, watcher};
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use serde_json::json;
 

@@ -14,9 +14,9 @@ use futures::{Stream, StreamExt as _};
 use gondola_crds::routes::{ROUTES_KEY, Routes};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Config, watcher};
-use kube::runtime::WatchStreamExt as _;
 use kube::{Api, Client, ResourceExt as _};
 
 use super::remote::{Connections, RemoteVariant};
@@ -55,7 +55,12 @@ impl Recommender for CurrentRouter {
         self.now()?.similar(request, deadline).await
     }
 
-    async fn put_user(&self, user: UserId, update: UserUpdate, deadline: Instant) -> Result<(), ServiceError> {
+    async fn put_user(
+        &self,
+        user: UserId,
+        update: UserUpdate,
+        deadline: Instant,
+    ) -> Result<(), ServiceError> {
         self.now()?.put_user(user, update, deadline).await
     }
 
@@ -95,7 +100,9 @@ pub async fn follow(client: Client, namespace: &str, config_map: &str, current: 
                 current.0.store(Some(Arc::new(router)));
                 told = Some((routes, addresses));
             }
-            Err(error) => tracing::error!(error = %format!("{error:#}"), "the routes can't be used; the old stay"),
+            Err(error) => {
+                tracing::error!(error = %format!("{error:#}"), "the routes can't be used; the old stay")
+            }
         }
     }
 }
@@ -140,9 +147,12 @@ fn routes(config: &ConfigMap) -> Option<Routes> {
 /// The addresses of each variant's pods that answer, sorted.
 fn addresses(routes: &Routes, slices: &[Arc<EndpointSlice>]) -> BTreeMap<String, BTreeSet<String>> {
     let of = |service: &str| {
-        let slices = slices
-            .iter()
-            .filter(|slice| slice.labels().get(SERVICE_NAME).is_some_and(|name| name == service));
+        let slices = slices.iter().filter(|slice| {
+            slice
+                .labels()
+                .get(SERVICE_NAME)
+                .is_some_and(|name| name == service)
+        });
         slices.flat_map(|slice| slice_addresses(slice)).collect()
     };
     let variants = routes.variants.iter();
@@ -160,7 +170,11 @@ fn slice_addresses(slice: &EndpointSlice) -> Vec<String> {
     let hosts = ready.flat_map(|endpoint| &endpoint.addresses);
     let address = |host: &String| {
         let port = port?;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.clone()
+        };
         Some(format!("{host}:{port}"))
     };
     hosts.filter_map(address).collect()
@@ -231,7 +245,10 @@ mod tests {
             ..Routes::default()
         };
         let slices = [
-            slice("grocery-dlrm", &[("10.0.0.2", Some(true)), ("10.0.0.3", Some(false))]),
+            slice(
+                "grocery-dlrm",
+                &[("10.0.0.2", Some(true)), ("10.0.0.3", Some(false))],
+            ),
             slice("grocery-dlrm", &[("fd00::1", None)]),
             slice("other", &[("10.0.0.9", Some(true))]),
         ];

@@ -1,0 +1,131 @@
+//! However a spec came about, its end is the same: applying A and then B leaves what B alone leaves.
+
+use rand::seq::IndexedRandom as _;
+use rand::{Rng, RngExt as _, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use crate::world::{World, pipeline, until};
+
+const PAIRS: usize = 200;
+/// Pairs that run side by side.
+const AT_ONCE: usize = 25;
+
+/// A pipeline with any of its fields changed.
+fn generated(random: &mut impl Rng) -> Value {
+    let names = ["dlrm", "forest", "mlp", "a", "a-very-long-name-of-a-variant-xx"];
+    let count = random.random_range(1..=3);
+    let chosen: Vec<&str> = names.sample(random, count).copied().collect();
+    let variants: Vec<_> = chosen
+        .iter()
+        .map(|name| (*name, random.random_range(1..=100), random.random_range(0..=3)))
+        .collect();
+    let mut spec = pipeline(&variants);
+    let optional = [
+        (
+            "/spec/template",
+            json!({"nodeSelector": {"pool": "gpu"}, "env": [{"name": "A", "value": "ü"}]}),
+        ),
+        ("/spec/router", json!({"replicas": 1})),
+        ("/spec/networkPolicy", json!({"storeCidrs": ["10.0.0.0/8"]})),
+        ("/spec/networkPolicy", json!({})),
+        ("/spec/progressDeadlineSeconds", json!(30)),
+        (
+            "/spec/ordering",
+            json!({"limit": 10000, "sampling": {"temperature": "0.5"}}),
+        ),
+        (
+            "/spec/filters",
+            json!({"blockedItems": ["1", "ä"], "alreadyBought": "Remove"}),
+        ),
+        (
+            "/spec/artifacts/credentials",
+            json!({"secretRef": {"name": "models"}}),
+        ),
+        ("/spec/artifacts/endpoint", json!("http://minio:9000")),
+        ("/spec/similarity", json!({"bundle": "item-text/1"})),
+        (
+            "/spec/variants/0/autoscaling",
+            json!({"minReplicas": 2, "maxReplicas": 4}),
+        ),
+        (
+            "/spec/variants/0/resources",
+            json!({"limits": {"cpu": "1000m", "nvidia.com/gpu": 1}}),
+        ),
+        (
+            "/spec/variants/0/template",
+            json!({"image": "other:1", "tolerations": [{"key": "gpu", "operator": "Exists"}]}),
+        ),
+        ("/spec/experiment", json!({"control": chosen[0]})),
+    ];
+    for (place, value) in optional {
+        if random.random_bool(0.3) {
+            let (parent, field) = place.rsplit_once('/').unwrap();
+            spec.pointer_mut(parent).unwrap()[field] = value;
+        }
+    }
+    spec
+}
+
+async fn settle(world: &World, namespace: &str, spec: &Value) -> anyhow::Result<()> {
+    world.apply(namespace, spec).await?;
+    world.wait_for(namespace, "grocery", "Ready", "True").await?;
+    let variants = spec["spec"]["variants"].as_array().unwrap().len();
+    until("what is too much is gone", || async {
+        let dump = world.dump(namespace).await?;
+        let deployments = dump.keys().filter(|name| name.starts_with("Deployment ")).count();
+        let manifests = dump.values().filter(|object| object["immutable"] == true).count();
+        Ok((deployments == variants + 2 && manifests == variants).then_some(()))
+    })
+    .await
+}
+
+/// A variant that was there keeps its users whatever else changes, so that routes may differ in nothing but history.
+async fn compare(world: &World, number: usize, first: &Value, second: &Value) -> anyhow::Result<()> {
+    let (both, alone) = (format!("both{number}"), format!("alone{number}"));
+    settle(world, &both, first).await?;
+    if first["spec"].get("experiment").is_some() && second["spec"].get("experiment").is_some() {
+        // The control can't change while an experiment runs: it is taken away first, as its message says.
+        let mut without = first.clone();
+        without["spec"].as_object_mut().unwrap().remove("experiment");
+        settle(world, &both, &without).await?;
+    }
+    settle(world, &both, second).await?;
+    settle(world, &alone, second).await?;
+    let done = until("both are the same", || async {
+        let (both, alone) = (world.dump(&both).await?, world.dump(&alone).await?);
+        Ok((both == alone).then_some(()))
+    });
+    if done.await.is_err() {
+        assert_eq!(
+            world.dump(&both).await?,
+            world.dump(&alone).await?,
+            "{first} then {second}"
+        );
+    }
+    world.delete(&both, "grocery").await?;
+    world.delete(&alone, "grocery").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_spec_after_another_leaves_what_the_second_alone_leaves() -> anyhow::Result<()> {
+    let Some(world) = World::start().await? else {
+        return Ok(());
+    };
+    let operator = world.operator()?;
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let pairs: Vec<_> = (0..PAIRS)
+        .map(|_| (generated(&mut random), generated(&mut random)))
+        .collect();
+    for (chunk, pairs) in pairs.chunks(AT_ONCE).enumerate() {
+        let compared = pairs
+            .iter()
+            .enumerate()
+            .map(|(place, (first, second))| compare(&world, chunk * AT_ONCE + place, first, second));
+        futures::future::try_join_all(compared).await?;
+        world.server.collect_garbage().await?;
+        world.server.traffic().forget();
+    }
+    eprintln!("pairs compared: {PAIRS}");
+    operator.stop().await
+}
