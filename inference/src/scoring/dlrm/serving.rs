@@ -658,6 +658,11 @@ mod tests {
             user_categorical: vec![5],
             ..config.clone()
         });
+        // One vocabulary in which candidates are looked for that have a value in common, and one in which they are not.
+        check(DlrmConfig {
+            item_categorical: vec![1024, 1025],
+            ..config.clone()
+        });
         check(DlrmConfig {
             item_categorical: vec![11],
             bottom: vec![16, 8],

@@ -51,6 +51,8 @@ impl ValueLayers {
 pub(super) struct Values {
     /// The slot of each value of the column at hand, if it has one.
     seen: Vec<u32>,
+    /// How many slots there are.
+    count: u32,
     /// The first slot of each column, and the end of the last.
     starts: Vec<usize>,
     /// `[candidates, columns + 1]`; the last is the slot of the user.
@@ -68,45 +70,51 @@ impl Values {
     /// Gives a slot to each value of the candidates, whose indexes are `[columns]` at the end of their blocks.
     pub(super) fn find(&mut self, layers: &ValueLayers, blocks: &[&[f32]]) {
         let columns = layers.tables.len();
+        self.count = 0;
         self.embeddings.clear();
         self.slots.clear();
         self.slots.resize(blocks.len() * (columns + 1), 0);
         self.starts.clear();
-        let mut next = 0;
         for (column, table) in layers.tables.iter().enumerate() {
-            self.starts.push(next as usize);
+            self.starts.push(self.count as usize);
             self.seen.clear();
             if table.len() <= SHARED_BELOW {
                 self.seen.resize(table.len(), NONE);
             }
-            let index = |block: &[f32]| block[block.len() - columns + column].to_bits();
             for (candidate, block) in blocks.iter().enumerate() {
-                let value = index(block);
-                let slot = match self.seen.get_mut(value as usize) {
-                    Some(slot) if *slot != NONE => *slot,
-                    seen => {
-                        if let Some(slot) = seen {
-                            *slot = next;
-                        }
-                        self.embeddings.extend_from_slice(table.row(value));
-                        next += 1;
-                        next - 1
-                    }
-                };
-                self.slots[candidate * (columns + 1) + column] = slot;
+                let value = block[block.len() - columns + column].to_bits();
+                self.slots[candidate * (columns + 1) + column] = self.slot(table, value);
             }
         }
-        self.starts.push(next as usize);
+        self.starts.push(self.count as usize);
         let users = self.slots.iter_mut().skip(columns).step_by(columns + 1);
-        users.for_each(|slot| *slot = next);
+        users.for_each(|slot| *slot = self.count);
+    }
+
+    /// The slot of a value of the column at hand: the one that it has, or a new one.
+    fn slot(&mut self, table: &EmbeddingTable, value: u32) -> u32 {
+        let slot = self.count;
+        match self.seen.get_mut(value as usize) {
+            Some(seen) if *seen != NONE => return *seen,
+            Some(seen) => *seen = slot,
+            None => {}
+        }
+        self.embeddings.extend_from_slice(table.row(value));
+        self.count += 1;
+        slot
     }
 
     /// Works out what each value brings. `user` are the user's embeddings, `[dim, user columns]`, `user_top` what the user
     /// alone brings.
     pub(super) fn work_out(&mut self, layers: &ValueLayers, user: &Matrix, user_top: &[f32]) {
-        let slots = self.starts.last().copied().unwrap_or(0);
-        let (users, width) = (user.outputs(), user_top.len());
-        self.zeros.resize(width.max(users), 0.0);
+        self.zeros.resize(user_top.len().max(user.outputs()), 0.0);
+        self.meet(user);
+        self.weigh(layers, user.outputs(), user_top);
+    }
+
+    /// The products of each value's embedding with the user's.
+    fn meet(&mut self, user: &Matrix) {
+        let (slots, users) = (self.count as usize, user.outputs());
         self.products.resize(slots * users, 0.0);
         let x = Rows {
             values: &self.embeddings,
@@ -117,7 +125,12 @@ impl Values {
             stride: users,
         };
         user.multiply(slots, x, Start::Row(&self.zeros[..users]), Activation::None, out);
-        self.parts.resize(slots * width, 0.0);
+    }
+
+    /// What these products bring to the first top layer, a column after the other, and what the user does.
+    fn weigh(&mut self, layers: &ValueLayers, users: usize, user_top: &[f32]) {
+        let width = user_top.len();
+        self.parts.resize(self.count as usize * width, 0.0);
         for (weights, slots) in layers.top.iter().zip(self.starts.windows(2)) {
             let x = Rows {
                 values: &self.products[slots[0] * users..],
