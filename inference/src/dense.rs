@@ -10,7 +10,7 @@ mod products;
 pub mod weights;
 
 pub use matrix::{Activation, Matrix, Rows, RowsMut, Start};
-pub use products::inner_products;
+pub use products::{inner_products, inner_products_at, sum_vectors_at};
 pub use weights::{Weights, WeightsError};
 
 /// `y = x W + b`, with `W` as `[input, output]`.
@@ -129,6 +129,15 @@ impl EmbeddingTable {
         Self { width, values }
     }
 
+    /// Number of indexes.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a table always has rows for null and the unknown"
+    )]
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width.max(1)
+    }
+
     /// The vector of an index; that of the unknown (1) for an index past the end.
     pub fn row(&self, index: u32) -> &[f32] {
         let start = index as usize * self.width;
@@ -145,17 +154,16 @@ impl EmbeddingTable {
 }
 
 /// Asks the processor to fetch values that will be needed soon: they may lie anywhere in memory.
-pub fn prefetch(values: &[f32]) {
-    const CACHE_LINE: usize = 16;
+pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in values.chunks(CACHE_LINE) {
+    for line in values.chunks(64 / size_of::<T>()) {
         // SAFETY: a hint that reads nothing; every x86-64 processor has it.
         unsafe {
             std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast());
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, CACHE_LINE);
+    let _ = values;
 }
 
 #[cfg(test)]

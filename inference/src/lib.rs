@@ -18,6 +18,7 @@
 
 pub mod dense;
 pub mod features;
+mod memory;
 pub mod ordering;
 pub mod pipeline;
 pub mod resolver;

@@ -18,6 +18,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
     /// The first `count` lanes to memory; nothing behind them is touched.
     unsafe fn store_first(self, to: *mut f32, count: usize);
+    /// `a + b`.
+    unsafe fn add(a: Self, b: Self) -> Self;
     /// `a * b + c`.
     unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self;
     /// Zero for negative lanes. NaN stays NaN: damage has to show in the end, not to turn into a zero.
@@ -58,6 +60,11 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, count: usize) {
         unsafe { _mm512_mask_storeu_ps(to, mask(count), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Self, b: Self) -> Self {
+        Self(unsafe { _mm512_add_ps(a.0, b.0) })
     }
 
     #[inline(always)]
@@ -120,6 +127,11 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn add(a: Self, b: Self) -> Self {
+        unsafe { Self(_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
     unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self {
         unsafe { Self(_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
     }
@@ -170,6 +182,11 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, count: usize) {
         unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|lane| a.0[lane] + b.0[lane]))
     }
 
     #[inline(always)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 
 use super::{EmbeddingTable, Linear};
+use crate::memory::on_huge_pages;
 
 /// Why weights could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -70,10 +71,10 @@ impl Weights {
             let found = format!("{:?} of {:?}", tensor.dtype(), tensor.shape());
             return Err(wrong(format!("is {found}, but F32 of {shape:?} is needed")));
         }
-        let values = tensor.data().chunks_exact(4);
-        let values: Vec<f32> = values
-            .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks are of 4 bytes")))
-            .collect();
+        let data = tensor.data().chunks_exact(4);
+        // A table of embeddings is read at random.
+        let mut values = on_huge_pages(data.len());
+        values.extend(data.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks are of 4 bytes"))));
         match values.iter().position(|value| !value.is_finite()) {
             Some(position) => Err(wrong(format!("has {} at position {position}", values[position]))),
             None => Ok(values),

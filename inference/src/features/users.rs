@@ -5,19 +5,21 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::history::{History, Purchase};
-use super::row::{EncodedRow, RawRow, UserId};
+use super::row::{EncodedRow, EncodedTable, RawRow, UserId};
 use super::table::RawTable;
 use super::workflow::EntityWorkflow;
 
 /// How many users may be put before the next features bundle: 200,000 rows of about 1 KB are 200 MB.
 pub const MAXIMUM_PUT_USERS: usize = 200_000;
 
-/// The raw rows and purchases of all users.
+/// The rows and purchases of all users.
 ///
+/// Rows of the snapshot are encoded once, when it is loaded: 80 bytes for 20 columns, beside the raw row.
 /// Requests read; a `PUT` writes. The lock is held for one map operation only, and readers share it.
 #[derive(Debug)]
 pub struct Users {
     table: RawTable,
+    encoded: EncodedTable,
     history: History,
     put: RwLock<HashMap<UserId, Arc<PutUser>>>,
 }
@@ -79,10 +81,11 @@ impl Deref for Purchases<'_> {
 pub struct TooManyUsers;
 
 impl Users {
-    /// The users of a snapshot.
-    pub fn new(table: RawTable, history: History) -> Self {
+    /// The users of a snapshot, and their rows encoded.
+    pub fn new(table: RawTable, encoded: EncodedTable, history: History) -> Self {
         Self {
             table,
+            encoded,
             history,
             put: RwLock::default(),
         }
@@ -103,7 +106,7 @@ impl Users {
         &self.table
     }
 
-    /// Looks a user up and encodes their row. Somebody of whom nothing is known has the workflow's defaults.
+    /// Looks a user up. `workflow` encodes what was put; somebody of whom nothing is known has the workflow's defaults.
     pub fn find(&self, user: &UserId, workflow: &EntityWorkflow) -> User<'_> {
         if let Some(put) = self.put_user(user) {
             let row = workflow.encode(&put.features);
@@ -119,7 +122,7 @@ impl Users {
         }
         match self.table.find(user.as_str()) {
             Some(row) => User {
-                row: workflow.encode(&self.table.row(row)),
+                row: self.encoded.row(row),
                 purchases: Purchases::Snapshot(self.history.of(row)),
                 known: true,
             },

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::features::{Cells, EncodedRow, EncodedTable, ItemId, RawTable};
+use crate::memory::zeros_on_huge_pages;
 use crate::scoring::{Loaded, SampledBy, Scorer};
 
 /// How many items may be put before the next bundles: requests compare the user with each of them, 10,000 x 64 products
@@ -80,7 +81,7 @@ impl Items {
     /// The items of a snapshot, prepared for one scorer. `popularity` is the raw column that orders popular items.
     pub fn new(table: RawTable, encoded: EncodedTable, popularity: &str, loaded: &Loaded) -> Self {
         let block_width = loaded.scorer.block_width();
-        let mut blocks = vec![0.0; encoded.rows() * block_width];
+        let mut blocks = zeros_on_huge_pages(encoded.rows() * block_width);
         loaded.scorer.prepare(&encoded, &mut blocks);
         let column = loaded.sampled_by.as_ref();
         let weights = (0..table.len())

@@ -288,6 +288,7 @@ impl Variant {
         let similarity = folders.similarity.as_deref().map(load_similarity).transpose()?;
         let scorer = scoring::load(&folders.scorer, &workflow.layout())?;
         let encoded = workflow.item.encode_table(&items);
+        let encoded_users = workflow.user.encode_table(&users);
         let blocked = settings
             .blocked_items
             .iter()
@@ -297,7 +298,7 @@ impl Variant {
             diversity,
             blocked: blocked.map(|row| row as u32).collect(),
             items: Items::new(items, encoded, &schema.popularity, &scorer),
-            users: Users::new(users, history),
+            users: Users::new(users, encoded_users, history),
             settings: settings.clone(),
             schema,
             workflow,

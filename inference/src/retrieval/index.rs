@@ -4,6 +4,7 @@
 //! `efSearch`) is set once, when it is loaded. A file goes through [`header::check`] before FAISS parses it, and in a
 //! server through a child process before that ([`trial::try_load`]).
 //!
+//! What is loaded as an inverted file of whole vectors is searched by our own code ([`lists`]), everything else by FAISS.
 //! A search runs on the thread that asks for it: other cores belong to other requests. Building uses them all.
 //!
 //! No identifiers of items here: a neighbour is a position (or the number that the file's author gave). Who knows the
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 mod ffi;
 pub mod header;
+mod lists;
 #[cfg(test)]
 mod tests;
 pub mod trial;
@@ -25,6 +27,7 @@ pub mod trial;
 pub use header::{Header, HeaderError};
 
 use ffi::{Handle, Threads};
+use lists::Lists;
 
 /// How nearness is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,9 +139,15 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// Who searches.
+enum Engine {
+    Faiss(Handle),
+    Lists(Box<Lists>),
+}
+
 /// A FAISS index, ready to be searched from many threads.
 pub struct Index {
-    handle: Handle,
+    engine: Engine,
     /// Four letters a level as in the file, or the factory string it was built by.
     kind: String,
     metric: Metric,
@@ -149,7 +158,7 @@ pub struct Index {
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
-            handle: _,
+            engine: _,
             kind,
             metric,
             dimension,
@@ -186,12 +195,14 @@ impl Index {
         Ok(Self::new(handle, factory.to_owned()))
     }
 
-    /// Writes the index as FAISS does.
+    /// Writes an index that was built, as FAISS does.
     pub fn save(&self, path: &Path) -> Result<(), IndexError> {
         let name = c_path(path)?;
-        self.handle
-            .write(&name)
-            .map_err(|message| faiss(format!("write {}", path.display()), message))
+        let failed = |message| faiss(format!("write {}", path.display()), message);
+        match &self.engine {
+            Engine::Faiss(handle) => handle.write(&name).map_err(failed),
+            Engine::Lists(_) => Err(failed("it was loaded to be searched; copy its file".to_owned())),
+        }
     }
 
     /// Checks the file's structure, reads it, and sets how hard it is searched.
@@ -204,6 +215,11 @@ impl Index {
         handle.make_direct_map();
         let mut index = Self::new(handle, kind);
         index.set_search(search)?;
+        if let Engine::Faiss(handle) = &index.engine
+            && let Some(lists) = Lists::of(handle)
+        {
+            index.engine = Engine::Lists(Box::new(lists));
+        }
         Ok(index)
     }
 
@@ -225,10 +241,12 @@ impl Index {
             if !(1..=header::MAX_SEARCH).contains(&value) {
                 return Err(failed("it must be 1 to 1048576"));
             }
-            // FAISS refuses a parameter for no other reason than that the index does not have it.
-            self.handle
-                .set_parameter(name, value)
-                .map_err(|_| failed(needs))?;
+            match (&mut self.engine, parameter) {
+                // FAISS refuses a parameter for no other reason than that the index does not have it.
+                (Engine::Faiss(handle), _) => handle.set_parameter(name, value).map_err(|_| failed(needs))?,
+                (Engine::Lists(lists), "nprobe") => lists.set_nprobe(value as usize),
+                (Engine::Lists(_), _) => return Err(failed(needs)),
+            }
         }
         Ok(())
     }
@@ -243,7 +261,7 @@ impl Index {
             metric,
             dimension: handle.dimension(),
             len: handle.len(),
-            handle,
+            engine: Engine::Faiss(handle),
         }
     }
 
@@ -277,25 +295,43 @@ impl Index {
                 dimension: self.dimension,
             });
         }
-        self.search_rows(query, k, Threads::One, |found| out.extend(found))
+        rows(query, self.dimension, "query")?;
+        match &self.engine {
+            Engine::Faiss(handle) => {
+                self.search_rows(handle, query, k, Threads::One, |found| out.extend(found))
+            }
+            Engine::Lists(lists) => {
+                lists.search(query, k.min(self.len), out);
+                Ok(())
+            }
+        }
     }
 
     /// The nearest of many queries (whole rows), with all cores: for offline work, not for requests.
     pub fn search_batch(&self, queries: &[f32], k: usize) -> Result<Vec<Vec<(i64, f32)>>, IndexError> {
-        let mut all = Vec::with_capacity(queries.len() / self.dimension.max(1));
-        self.search_rows(queries, k, Threads::All, |found| all.push(found.collect()))?;
-        Ok(all)
+        let rows = rows(queries, self.dimension, "query")?;
+        match &self.engine {
+            Engine::Faiss(handle) => {
+                let mut all = Vec::with_capacity(rows);
+                self.search_rows(handle, queries, k, Threads::All, |found| {
+                    all.push(found.collect())
+                })?;
+                Ok(all)
+            }
+            Engine::Lists(lists) => Ok(lists.search_batch(queries, k.min(self.len))),
+        }
     }
 
-    /// Searches, and hands each query's neighbours to `take`, in the order of the queries.
+    /// Has FAISS search, and hands each query's neighbours to `take`, in the order of the queries (whole rows).
     fn search_rows(
         &self,
+        handle: &Handle,
         queries: &[f32],
         k: usize,
         threads: Threads,
         mut take: impl FnMut(&mut dyn Iterator<Item = (i64, f32)>),
     ) -> Result<(), IndexError> {
-        let rows = rows(queries, self.dimension, "query")?;
+        let rows = queries.len() / self.dimension;
         let k = k.min(self.len);
         SCRATCH.with_borrow_mut(|Scratch { ids, distances }| {
             ids.clear();
@@ -304,7 +340,7 @@ impl Index {
             distances.resize(rows * k, 0.0);
             if rows * k > 0 {
                 let failed = |message| faiss(format!("search the {k} nearest"), message);
-                self.handle
+                handle
                     .search(queries, k, ids, distances, threads)
                     .map_err(failed)?;
             }
@@ -334,7 +370,13 @@ impl Index {
         if position >= self.len && !self.kind.contains("IxM") {
             return Err(failed("there is no such position".to_owned()));
         }
-        self.handle.reconstruct(position as i64, out).map_err(failed)
+        match &self.engine {
+            Engine::Faiss(handle) => handle.reconstruct(position as i64, out).map_err(failed),
+            Engine::Lists(lists) => {
+                out.copy_from_slice(lists.vector(position));
+                Ok(())
+            }
+        }
     }
 
     /// Which share of the exact `k` nearest (of `vectors`, the rows that the index was built over) this index finds,

@@ -14,6 +14,7 @@
 //! doing a user's or an item's part of the work for every candidate.
 
 pub mod serving;
+mod values;
 
 use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Embedding, Linear, Module, VarBuilder};

@@ -53,6 +53,16 @@ unsafe impl Send for Handle {}
 // documents as safe to call at once on CPU indexes.
 unsafe impl Sync for Handle {}
 
+/// What an inverted file holds beside its vectors.
+pub(super) struct RawLists {
+    /// How many lists it looks through.
+    pub(super) nprobe: usize,
+    /// Row-major, one row a list.
+    pub(super) centroids: Vec<f32>,
+    /// The ids of each list's vectors.
+    pub(super) ids: Vec<Vec<i64>>,
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: we own the index, and nobody can use it after this.
@@ -163,8 +173,46 @@ impl Handle {
             }
             let ivf = c::faiss_IndexIVF_cast(index);
             if !ivf.is_null() {
+                // One that came with the file is dropped first: FAISS would take it as it is.
+                c::faiss_IndexIVF_make_direct_map(ivf, 0);
                 c::faiss_IndexIVF_make_direct_map(ivf, 1);
             }
+        }
+    }
+
+    /// The lists of an inverted file that keeps whole vectors (found by [`Handle::reconstruct`]) and compares a query with
+    /// every centroid, by inner product both; `None` for all other kinds.
+    pub(super) fn lists(&self) -> Option<RawLists> {
+        // SAFETY: every cast is checked by FAISS (null where the kind is another); getters on a valid index and on its
+        // quantizer, which lives as long as it; a list's ids go into room for as many as it says that it has.
+        unsafe {
+            let index = self.0.as_ptr();
+            if c::faiss_IndexIVFFlat_cast(index).is_null() {
+                return None;
+            }
+            let ivf = c::faiss_IndexIVF_cast(index);
+            let quantizer = c::faiss_IndexIVF_quantizer(ivf);
+            let inner_product = c::FaissMetricType_METRIC_INNER_PRODUCT;
+            let metrics = [index, quantizer].map(|index| c::faiss_Index_metric_type(index));
+            let flat = c::faiss_IndexFlat_cast(quantizer);
+            if flat.is_null() || metrics != [inner_product; 2] {
+                return None;
+            }
+            let (mut values, mut count) = (ptr::null_mut(), 0);
+            c::faiss_IndexFlat_xb(flat, &mut values, &mut count);
+            if values.is_null() || count != c::faiss_IndexIVF_nlist(ivf) * self.dimension() {
+                return None;
+            }
+            let ids = (0..c::faiss_IndexIVF_nlist(ivf)).map(|list| {
+                let mut ids = vec![-1; c::faiss_IndexIVF_get_list_size(ivf, list)];
+                c::faiss_IndexIVF_invlists_get_ids(ivf, list, ids.as_mut_ptr());
+                ids
+            });
+            Some(RawLists {
+                nprobe: c::faiss_IndexIVF_nprobe(ivf),
+                centroids: std::slice::from_raw_parts(values, count).to_vec(),
+                ids: ids.collect(),
+            })
         }
     }
 

@@ -100,7 +100,8 @@ impl Trial {
     }
 
     fn spawn(&self, path: &Path, bytes: u64) -> std::io::Result<Child> {
-        let memory = bytes.saturating_mul(2).saturating_add(ROOM_BYTES);
+        // The index as FAISS has it, what is taken out of it to be searched by us, and tables of its ids.
+        let memory = bytes.saturating_mul(3).saturating_add(ROOM_BYTES);
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(path);
         command

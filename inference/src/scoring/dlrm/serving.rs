@@ -6,7 +6,8 @@
 //! |---|---|
 //! | top layer 1, products of two of the item's embeddings | once an item, kept in its block |
 //! | bottom layer 1, user's numeric columns; top layer 1, products of two of the user's embeddings | once a request |
-//! | bottom layer 1, item's numeric columns and pair features; the other bottom layers; products with the bottom's output; products of a user's with an item's embedding; the rest of the top | each candidate |
+//! | products of a user's with an item's embedding, and their part of top layer 1 | once a value of the candidates: see [`values`](super::values) |
+//! | bottom layer 1, item's numeric columns and pair features; the other bottom layers; products with the bottom's output; the rest of the top | each candidate |
 //!
 //! An item's block is `[its part of top layer 1, its numeric columns, the indexes of its embeddings]`. Neither the
 //! embeddings nor the item's part of the bottom's first layer are kept: most tables are small enough for the processor's
@@ -17,6 +18,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::DlrmConfig;
+use super::values::{ValueLayers, Values};
 use crate::dense::{
     Activation, EmbeddingTable, Linear, Matrix, Mlp, Rows, RowsMut, Start, Weights, WeightsError,
     inner_products, prefetch,
@@ -30,14 +32,14 @@ const PREPARED_AT_A_TIME: usize = 64;
 /// Candidates scored at a time: all that lies between two layers stays in the second-level cache.
 const SCORED_AT_A_TIME: usize = 256;
 
-/// How many candidates ahead memory is asked for blocks and embeddings.
-const AHEAD: usize = 4;
+/// How many candidates ahead memory is asked for an item's part of the first top layer.
+const AHEAD: usize = 8;
 
 /// A DLRM that serves.
 pub struct DlrmScorer {
     config: DlrmConfig,
     user: Vec<EmbeddingTable>,
-    item: Vec<EmbeddingTable>,
+    item: ValueLayers,
     bottom_first: FirstBottom,
     bottom_rest: Mlp,
     top_first: FirstTop,
@@ -62,12 +64,12 @@ struct FirstTop {
     follows: Activation,
 }
 
-/// Where a candidate's inputs of the first top layer lie in its row: the bottom's output, its products with the user's
-/// embeddings, those of each item embedding with the user's, and the bottom's products with the item's embeddings.
+/// Where a candidate's inputs of the first top layer lie in its row: the bottom's output, and its products with the user's
+/// and the item's embeddings.
 struct Candidate {
     bottom: Range<usize>,
     with_user: Range<usize>,
-    bottom_item: Range<usize>,
+    with_item: Range<usize>,
 }
 
 /// Buffers of one thread.
@@ -79,6 +81,7 @@ struct Buffers {
     user_top: Vec<f32>,
     /// The user's embeddings, `[dim, user columns]`.
     user: Matrix,
+    values: Values,
     bottom: Vec<f32>,
     spare: Vec<f32>,
     candidates: Vec<f32>,
@@ -110,7 +113,10 @@ impl DlrmScorer {
         let (bottom_first, top_first) = (bottom.remove(0), top.remove(0));
         Ok(Self {
             user: embeddings("user", &config.user_categorical)?,
-            item: embeddings("item", &config.item_categorical)?,
+            item: ValueLayers {
+                tables: embeddings("item", &config.item_categorical)?,
+                top: FirstTop::of_values(&top_first, config),
+            },
             bottom_first: FirstBottom::split(&bottom_first, config),
             bottom_rest: Mlp::new(bottom, Activation::Relu),
             top_first: FirstTop::split(&top_first, config),
@@ -126,12 +132,6 @@ impl DlrmScorer {
     /// Where an item's block keeps its numeric columns.
     fn numeric(&self) -> Range<usize> {
         self.top_width()..self.top_width() + self.config.item_numeric
-    }
-
-    /// An item's embeddings, as its block names them.
-    fn embeddings<'a>(&'a self, block: &'a [f32]) -> impl Iterator<Item = (&'a EmbeddingTable, u32)> {
-        let indexes = block[self.numeric().end..].iter().map(|index| index.to_bits());
-        self.item.iter().zip(indexes)
     }
 
     fn check_user(&self, user: &EncodedRow) -> Result<(), ScoreError> {
@@ -173,27 +173,20 @@ impl DlrmScorer {
         add_row(products, &self.top_first.user_user, user_top);
     }
 
-    /// The bottom's output for each candidate, `[candidates, dim]`, into `buffers.bottom`; and the first top layer as far
-    /// as it depends on the user or the item alone, `[candidates, top width]`, into `buffers.top`.
+    /// The bottom's output for each candidate, `[candidates, dim]`, into `buffers.bottom`.
     fn run_bottom(&self, blocks: &[&[f32]], pairs: &[f32], buffers: &mut Buffers) {
         let Buffers {
             user_bottom,
-            user_top,
             bottom,
             spare,
-            top,
             ..
         } = buffers;
         let (rows, pair, first) = (blocks.len(), self.config.pair, &self.bottom_first);
         spare.clear();
-        top.clear();
         for (position, block) in blocks.iter().enumerate() {
-            if let Some(ahead) = blocks.get(position + AHEAD) {
-                prefetch(ahead);
-            }
+            self.item.prefetch(block);
             spare.extend_from_slice(&block[self.numeric()]);
             spare.extend_from_slice(&pairs[position * pair..][..pair]);
-            top.extend(block.iter().zip(user_top.iter()).map(|(item, user)| item + user));
         }
         bottom.resize(rows * first.bias.len(), 0.0);
         first.item_and_pair.multiply(
@@ -212,45 +205,44 @@ impl DlrmScorer {
         self.bottom_rest.batch(rows, bottom, spare);
     }
 
-    /// A row for each candidate, laid out as [`Candidate`] says, into `buffers.candidates`.
+    /// A row for each candidate, laid out as [`Candidate`] says, into `buffers.candidates`; and what the item, the user and
+    /// the values bring to the first top layer, `[candidates, top width]`, into `buffers.top`.
     fn run_products(&self, blocks: &[&[f32]], buffers: &mut Buffers) {
         let Buffers {
-            embeddings,
             user,
+            user_top,
+            values,
             bottom,
             candidates,
+            top,
             ..
         } = buffers;
+        values.find(&self.item, blocks);
+        values.work_out(&self.item, user, user_top);
         let (dim, place) = (self.config.embedding_dim, Candidate::of(&self.config));
-        let width = self.top_first.candidate.inputs();
+        let (width, top_width) = (place.with_item.end, user_top.len());
         candidates.resize(blocks.len() * width, 0.0);
+        top.resize(blocks.len() * top_width, 0.0);
         let rows = candidates.chunks_exact_mut(width).zip(bottom.chunks_exact(dim));
-        for (position, (row, bottom)) in rows.enumerate() {
+        for (position, ((row, bottom), top)) in rows.zip(top.chunks_exact_mut(top_width)).enumerate() {
             if let Some(ahead) = blocks.get(position + AHEAD) {
-                self.embeddings(ahead)
-                    .for_each(|(table, index)| table.prefetch(index));
-            }
-            embeddings.clear();
-            embeddings.extend_from_slice(bottom);
-            for (table, index) in self.embeddings(blocks[position]) {
-                embeddings.extend_from_slice(table.row(index));
+                prefetch(&ahead[..top_width]);
             }
             row[place.bottom.clone()].copy_from_slice(bottom);
             row[place.with_user.clone()].fill(0.0);
-            user.multiply(
-                1 + self.item.len(),
-                Rows {
-                    values: embeddings,
-                    stride: dim,
-                },
-                Start::Output,
-                Activation::None,
-                RowsMut {
-                    values: &mut row[place.with_user.clone()],
-                    stride: self.user.len(),
-                },
-            );
-            inner_products(&embeddings[dim..], bottom, &mut row[place.bottom_item.clone()]);
+            values.products(position, bottom, &mut row[place.with_item.clone()]);
+            values.sum(position, &blocks[position][..top_width], top);
+        }
+        if !place.with_user.is_empty() && !blocks.is_empty() {
+            let x = Rows {
+                values: bottom,
+                stride: dim,
+            };
+            let out = RowsMut {
+                values: &mut candidates[place.with_user.start..],
+                stride: width,
+            };
+            user.multiply(blocks.len(), x, Start::Output, Activation::None, out);
         }
     }
 
@@ -282,7 +274,7 @@ impl DlrmScorer {
 
 impl Scorer for DlrmScorer {
     fn block_width(&self) -> usize {
-        self.numeric().end + self.item.len()
+        self.numeric().end + self.item.tables.len()
     }
 
     fn prepare(&self, items: &EncodedTable, out: &mut [f32]) {
@@ -290,7 +282,7 @@ impl Scorer for DlrmScorer {
         let found = (items.categorical_width(), items.numeric_width());
         assert_eq!(
             found,
-            (self.item.len(), self.config.item_numeric),
+            (self.item.tables.len(), self.config.item_numeric),
             "items of another workflow"
         );
         assert_eq!(out.len(), items.rows() * width, "blocks of another width");
@@ -305,8 +297,8 @@ impl Scorer for DlrmScorer {
                     *kept = f32::from_bits(*index);
                 }
                 embeddings.clear();
-                for (table, index) in self.embeddings(block) {
-                    embeddings.extend_from_slice(table.row(index));
+                for embedding in self.item.embeddings(block) {
+                    embeddings.extend_from_slice(embedding);
                 }
                 push_triangle(&embeddings, self.config.embedding_dim, &mut triangles);
             }
@@ -334,6 +326,11 @@ impl Scorer for DlrmScorer {
         assert_eq!(candidates.pair_width, pair, "pair features of another workflow");
         scores.clear();
         BUFFERS.with_borrow_mut(|buffers| {
+            // They come from all over the memory while the user's part is worked out.
+            candidates
+                .blocks
+                .iter()
+                .for_each(|block| prefetch(&block[self.top_width()..]));
             self.run_user(user, buffers);
             for (chunk, blocks) in candidates.blocks.chunks(SCORED_AT_A_TIME).enumerate() {
                 let pairs = &candidates.pairs[chunk * SCORED_AT_A_TIME * pair..];
@@ -351,12 +348,12 @@ impl Candidate {
     fn of(config: &DlrmConfig) -> Self {
         let (users, items) = (config.user_categorical.len(), config.item_categorical.len());
         let bottom = 0..config.embedding_dim;
-        let with_user = bottom.end..bottom.end + (1 + items) * users;
-        let bottom_item = with_user.end..with_user.end + items;
+        let with_user = bottom.end..bottom.end + users;
+        let with_item = with_user.end..with_user.end + items;
         Self {
             bottom,
             with_user,
-            bottom_item,
+            with_item,
         }
     }
 }
@@ -372,25 +369,29 @@ impl FirstBottom {
     }
 }
 
+/// Where the first top layer reads the product of two vectors, which are numbered as they are stacked: 0 is the bottom's
+/// output, then the user's, then the item's.
+fn product(config: &DlrmConfig, row: usize, column: usize) -> usize {
+    config.embedding_dim + row * (row - 1) / 2 + column
+}
+
 impl FirstTop {
     fn split(layer: &Linear, config: &DlrmConfig) -> Self {
         let (users, items) = (config.user_categorical.len(), config.item_categorical.len());
-        let dim = config.embedding_dim;
-        // The vectors are numbered as they are stacked: 0 is the bottom's output, then the user's, then the item's.
-        let product = |r: usize, c: usize| dim + r * (r - 1) / 2 + c;
+        let product = |r, c| product(config, r, c);
         let (user, item) = (|column: usize| 1 + column, |column: usize| 1 + users + column);
         let user_user = (0..users).flat_map(|r| (0..r).map(move |c| product(user(r), user(c))));
         let item_item = (0..items).flat_map(|r| (0..r).map(move |c| product(item(r), item(c))));
         // In the order of `Candidate`.
-        let bottom = 0..dim;
-        let bottom_user = (0..users).map(|u| product(user(u), 0));
-        let item_user = (0..items).flat_map(|i| (0..users).map(move |u| product(item(i), user(u))));
-        let bottom_item = (0..items).map(|i| product(item(i), 0));
-        let candidate = bottom.chain(bottom_user).chain(item_user).chain(bottom_item);
+        let bottom = 0..config.embedding_dim;
+        let with_user = (0..users).map(|u| product(user(u), 0));
+        let with_item = (0..items).map(|i| product(item(i), 0));
         Self {
             user_user: layer.weights().of_inputs(user_user),
             item_item: layer.weights().of_inputs(item_item),
-            candidate: layer.weights().of_inputs(candidate),
+            candidate: layer
+                .weights()
+                .of_inputs(bottom.chain(with_user).chain(with_item)),
             bias: layer.bias().to_vec(),
             follows: if config.top.is_empty() {
                 Activation::None
@@ -398,6 +399,16 @@ impl FirstTop {
                 Activation::Relu
             },
         }
+    }
+
+    /// Of each item column, the weights for the products of its embedding with the user's.
+    fn of_values(layer: &Linear, config: &DlrmConfig) -> Vec<Matrix> {
+        let (users, items) = (config.user_categorical.len(), config.item_categorical.len());
+        let weights = |item: usize| {
+            let inputs = (0..users).map(|user| product(config, 1 + users + item, 1 + user));
+            layer.weights().of_inputs(inputs)
+        };
+        (0..items).map(weights).collect()
     }
 }
 
@@ -645,6 +656,11 @@ mod tests {
         check(DlrmConfig {
             top: vec![],
             user_categorical: vec![5],
+            ..config.clone()
+        });
+        // One vocabulary in which candidates are looked for that have a value in common, and one in which they are not.
+        check(DlrmConfig {
+            item_categorical: vec![1024, 1025],
             ..config.clone()
         });
         check(DlrmConfig {
