@@ -104,12 +104,18 @@ impl ApiServer {
 
     /// Registers a kind and returns when it is served.
     pub async fn install(&self, definition: CustomResourceDefinition) -> anyhow::Result<()> {
-        let client = self.direct()?;
-        install(&client, definition).await
+        install(&self.impatient()?, definition).await
+    }
+
+    /// A client that does not wait a second when the server answers that a new kind's storage is not ready.
+    fn impatient(&self) -> anyhow::Result<Client> {
+        let mut config = Config::new(self.process.url().parse()?);
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
     }
 
     async fn make_ready(&self) -> anyhow::Result<()> {
-        let client = self.direct()?;
+        let client = self.impatient()?;
         wait_until_found(&client, "/healthz").await.context("the API server does not become healthy")?;
         try_join_all(KINDS.iter().map(|kind| install(&client, kind.definition()))).await?;
         Ok(())
