@@ -47,14 +47,21 @@ impl ApiServer {
                 let name = std::thread::current().name().unwrap_or("a test").to_owned();
                 let folder = folder.display();
                 // Past the test runner, which shows what a test prints only when it fails.
-                writeln!(std::io::stderr(), "{name}: skipped, there is no API server in {folder} (make api-server)")?;
+                writeln!(
+                    std::io::stderr(),
+                    "{name}: skipped, there is no API server in {folder} (make api-server)"
+                )?;
                 return Ok(None);
             }
         };
         let process = tokio::task::spawn_blocking(move || Process::start(&binaries)).await??;
         let traffic = Traffic::new();
         let proxy = Proxy::start(process.url(), traffic.clone())?;
-        let server = Self { proxy, traffic, process };
+        let server = Self {
+            proxy,
+            traffic,
+            process,
+        };
         server.make_ready().await.with_context(|| server.process.logs())?;
         Ok(Some(server))
     }
@@ -116,7 +123,9 @@ impl ApiServer {
 
     async fn make_ready(&self) -> anyhow::Result<()> {
         let client = self.impatient()?;
-        wait_until_found(&client, "/healthz").await.context("the API server does not become healthy")?;
+        wait_until_found(&client, "/healthz")
+            .await
+            .context("the API server does not become healthy")?;
         try_join_all(KINDS.iter().map(|kind| install(&client, kind.definition()))).await?;
         Ok(())
     }
@@ -124,8 +133,15 @@ impl ApiServer {
 
 async fn install(client: &Client, definition: CustomResourceDefinition) -> anyhow::Result<()> {
     let spec = &definition.spec;
-    let version = spec.versions.iter().find(|version| version.served).context("no version of the kind is served")?;
-    let path = format!("/apis/{}/{}/{}?limit=1", spec.group, version.name, spec.names.plural);
+    let version = spec
+        .versions
+        .iter()
+        .find(|version| version.served)
+        .context("no version of the kind is served")?;
+    let path = format!(
+        "/apis/{}/{}/{}?limit=1",
+        spec.group, version.name, spec.names.plural
+    );
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     definitions
         .create(&PostParams::default(), &definition)
@@ -139,7 +155,9 @@ async fn wait_until_found(client: &Client, path: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + READY;
     loop {
         let request = http::Request::get(path).body(Vec::new())?;
-        let Err(error) = client.request_text(request).await else { return Ok(()) };
+        let Err(error) = client.request_text(request).await else {
+            return Ok(());
+        };
         if Instant::now() > deadline {
             bail!("{path} is not found after {READY:?}: {error}");
         }
