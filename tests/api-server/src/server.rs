@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use futures::future::try_join_all;
 use hyper::http;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, PostParams};
-use kube::{Client, Config};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::{Client, Config, ResourceExt};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -138,16 +138,35 @@ async fn install(client: &Client, definition: CustomResourceDefinition) -> anyho
         .iter()
         .find(|version| version.served)
         .context("no version of the kind is served")?;
-    let path = format!(
-        "/apis/{}/{}/{}?limit=1",
-        spec.group, version.name, spec.names.plural
-    );
+    let path = format!("/apis/{}/{}/{}", spec.group, version.name, spec.names.plural);
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     definitions
         .create(&PostParams::default(), &definition)
         .await
         .with_context(|| format!("the API server refuses the kind {}", spec.names.kind))?;
-    wait_until_found(client, &path).await
+    // A list and not an object: lists come from the server's cache, and wait for it.
+    wait_until_found(client, &path).await?;
+    grow_old(&definitions, &definition).await
+}
+
+/// Says that the kind has been there for long: objects of a kind younger than two seconds are created only after two
+/// seconds, because another API server might not know it yet. There is no other.
+async fn grow_old(
+    definitions: &Api<CustomResourceDefinition>,
+    definition: &CustomResourceDefinition,
+) -> anyhow::Result<()> {
+    let status = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "status": {"conditions": [{
+            "type": "Established", "status": "True", "reason": "InitialNamesAccepted",
+            "message": "the initial names have been accepted", "lastTransitionTime": "2020-01-01T00:00:00Z",
+        }]},
+    });
+    let how = PatchParams::apply("gondola-test-api-server").force();
+    definitions
+        .patch_status(&definition.name_any(), &how, &Patch::Apply(&status))
+        .await?;
+    Ok(())
 }
 
 /// Waits until a GET of the path is answered well.
