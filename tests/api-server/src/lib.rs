@@ -19,6 +19,7 @@
 //! - No controller runs: no ReplicaSets or Pods from a Deployment, no EndpointSlices from a Service, and no garbage
 //!   collector ([`ApiServer::collect_garbage`] does its work when it is called). A test writes the status that it
 //!   wants to be read.
+//! - Of the subresources `status` is served, and `scale` of what has replicas; no `eviction`, `log` or `token`.
 //! - There are no users and no permissions, any namespace name can be used, and `Namespace` itself is not served.
 //! - Discovery: of a group and version only (`/apis/GROUP/VERSION`, `/api/v1`); `/apis` is not found.
 //! - Bodies of the renamed kinds have to be JSON, as every kube-rs client writes them (server-side apply too).

@@ -11,8 +11,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, Error, ResourceExt};
+use kube::{Client, Config, Error, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -457,7 +458,10 @@ async fn an_operator_finds_the_kinds_and_the_version_and_nothing_is_left_behind(
     leases
         .create(&PostParams::default(), &serde_json::from_value(lease)?)
         .await?;
-    assert!(server.kubeconfig(NAMESPACE)?.is_file());
+    let beside = Kubeconfig::read_from(server.kubeconfig(NAMESPACE)?)?;
+    let beside = Config::from_custom_kubeconfig(beside, &KubeConfigOptions::default()).await?;
+    let leases: Api<Lease> = Api::default_namespaced(Client::try_from(beside)?);
+    assert_eq!(leases.list(&Default::default()).await?.items.len(), 1);
 
     let (folder, url) = (server.folder().to_owned(), server.url());
     drop(server);
@@ -468,6 +472,23 @@ async fn an_operator_finds_the_kinds_and_the_version_and_nothing_is_left_behind(
             .await
             .is_err()
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_test_that_panics_leaves_nothing_behind() -> anyhow::Result<()> {
+    let Some(server) = ApiServer::start().await? else {
+        return Ok(());
+    };
+    let folder = server.folder().to_owned();
+    assert_eq!(processes_with(&folder.to_string_lossy())?.len(), 2);
+    let test = tokio::spawn(async move {
+        let _server = server;
+        panic!("as a test may");
+    });
+    assert!(test.await.is_err_and(|error| error.is_panic()));
+    assert!(!folder.exists());
+    assert!(processes_with(&folder.to_string_lossy())?.is_empty());
     Ok(())
 }
 
