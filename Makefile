@@ -78,8 +78,8 @@ $(GONDOLA_ENCODER): | $(TOOLS)/bin/python
 
 # A real API server for custom resources, for the tests of the operator: etcd and a library of Kubernetes, from Debian.
 .PHONY: api-server
-api-server: | packages
-	@scripts/api-server.sh $(GONDOLA_API_SERVER_BIN)
+api-server: | packages ## Make the API server that tests of the operator talk to (once)
+	@scripts/api-server.sh $(TOOLS)/api-server
 
 ##### The product
 

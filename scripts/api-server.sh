@@ -5,8 +5,8 @@
 # Nothing is installed: Debian's own packages (etcd, Go, and the libraries of Kubernetes' API server for custom
 # resources, which only Debian's unstable release carries) are fetched beside the system's, with apt's check of their
 # signatures, unpacked into a folder that is gone afterwards, and tests/api-server/server/main.go is compiled with them.
-# Says and does nothing when the folder holds what this script and that file describe. The folder is there whole or not
-# at all.
+# Says and does nothing when the folder holds what was made of that file. The folder is there whole or not at all. What
+# Debian offers on the day is taken; FOLDER/versions says what that was.
 set -euo pipefail
 
 folder=$1
@@ -43,7 +43,7 @@ libraries=(
     golang-opentelemetry-proto-dev
 )
 
-stamp=$(cat "$0" "$source" | sha256sum | cut -d ' ' -f 1)
+stamp=$(sha256sum <"$source" | cut -d ' ' -f 1)
 [[ -f $folder/stamp && $(<"$folder/stamp") == "$stamp" ]] && exit 0
 
 if ! command -v dpkg-deb >/dev/null || ! command -v apt-get >/dev/null; then
@@ -61,7 +61,7 @@ finish() {
     ((code != 0)) || rm -f "$work.log"
 }
 trap finish EXIT
-exec 3>&1 >"$work.log" 2>&2
+exec 3>&1 >"$work.log"
 
 # Runs apt (whichever of its programs) on lists and a status of its own.
 with_apt() {
@@ -89,9 +89,9 @@ all_libraries() {
 }
 
 compile() {
-    env -u GOFLAGS GOROOT="$work/root/usr/lib/${go%-go}" GOPATH="$work/root/usr/share/gocode" GO111MODULE=off \
+    env -u GOFLAGS GOROOT="$go" GOPATH="$work/root/usr/share/gocode" GO111MODULE=off \
         GOTOOLCHAIN=local CGO_ENABLED=0 GOCACHE="$work/go-cache" \
-        "$work/root/usr/lib/${go%-go}/bin/go" build -trimpath -ldflags "-s -w $version" \
+        "$go/bin/go" build -trimpath -ldflags "-s -w $version" \
         -o "$work/content/gondola-test-api-server" "$source" 2>>"$work.log"
 }
 
@@ -99,21 +99,21 @@ step="finding Debian's mirror"
 mkdir -p "$work"/{apt/lists/partial,apt/cache/archives/partial,debs,root,content}
 touch "$work/apt/status"
 # The mirror that this machine already uses, where it says so.
-mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Label: Debian' 2>>"$work.log" | head -1)
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Label: Debian' 2>>"$work.log" | sed -n 1p)
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} sid main" \
     >"$work/sources.list"
 
 step="reading Debian's list of packages"
 echo "fetching etcd and the libraries of the API server from Debian" >&3
-with_apt apt-get update -q
-go=$(with_apt apt-cache depends golang-go | sed -nE 's/^ *Depends: (golang-[0-9.]+-go)$/\1/p')
+with_apt apt-get update -q -o APT::Update::Error-Mode=any
+go_version=$(with_apt apt-cache depends golang-go | sed -nE 's/^ *Depends: golang-([0-9.]+)-go$/\1/p')
 released=$(with_apt apt-cache show golang-k8s-apiextensions-apiserver-dev | sed -nE 's/^Version: 0\.([0-9.]+).*/\1/p')
 component=k8s.io/component-base/version
 version="-X $component.gitVersion=v1.$released -X $component.gitMajor=1 -X $component.gitMinor=${released%%.*}"
 
 step="fetching etcd and Go from Debian"
-unpack etcd-server "$go" "${go%-go}-src"
-go=${go#golang-} go=go-${go}
+unpack etcd-server "golang-$go_version-go" "golang-$go_version-src"
+go=$work/root/usr/lib/go-$go_version
 
 step="compiling the API server"
 echo "compiling the API server for tests (three minutes of processor time, once)" >&3
@@ -127,7 +127,7 @@ fi
 
 step="moving what was made to $folder"
 cp "$work/root/usr/bin/etcd" "$work/content/etcd"
-echo "Kubernetes 1.$released, $("$work/content/etcd" --version | head -1), ${go%-go}" >"$work/content/versions"
+echo "Kubernetes 1.$released, $("$work/content/etcd" --version | sed -n 1p), Go $go_version" >"$work/content/versions"
 echo "$stamp" >"$work/content/stamp"
 rm -rf "$folder"
 mv -T "$work/content" "$folder"

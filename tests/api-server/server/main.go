@@ -2,8 +2,8 @@
 //
 // It is the published library k8s.io/apiextensions-apiserver with what a test has no use for left out: no TLS, no
 // authentication, no authorization, no admission plugins, and no other API server to lean on. It starts the etcd that
-// it stores in, prints its address as its first line, and ends, with etcd, as soon as its standard input is closed: a
-// test that is killed leaves nothing behind.
+// it stores in, prints its address as its first line, and ends, with etcd and the folder, as soon as its standard input
+// is closed: a test that is killed leaves nothing behind.
 //
 //	gondola-test-api-server ETCD FOLDER
 package main
@@ -53,6 +53,7 @@ func main() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		_ = etcd.Process.Kill()
 		_, _ = etcd.Process.Wait()
+		_ = os.RemoveAll(os.Args[2])
 		os.Exit(0)
 	}()
 	log.Fatalf("the API server ended: %v", serve(endpoint))

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions,
+};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
@@ -27,7 +29,11 @@ impl ApiServer {
         let mut collected = Vec::new();
         loop {
             let heap = Heap::look(&client).await?;
-            let garbage: Vec<&Object> = heap.objects.iter().filter(|object| heap.is_garbage(object)).collect();
+            let garbage: Vec<&Object> = heap
+                .objects
+                .iter()
+                .filter(|object| heap.is_garbage(object))
+                .collect();
             let waiting = heap.objects.iter().filter(|object| heap.waits_in_vain(object));
             let mut changed = !garbage.is_empty();
             for object in garbage {
@@ -73,9 +79,15 @@ impl Heap {
         for resource in resources(client).await? {
             let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
             let found = api.list(&ListParams::default()).await?;
-            objects.extend(found.items.into_iter().map(|found| Object { resource: resource.clone(), found }));
+            objects.extend(found.items.into_iter().map(|found| Object {
+                resource: resource.clone(),
+                found,
+            }));
         }
-        let alive = objects.iter().filter_map(|object| Some((object.found.uid()?, object.name()))).collect();
+        let alive = objects
+            .iter()
+            .filter_map(|object| Some((object.found.uid()?, object.name())))
+            .collect();
         Ok(Self { objects, alive })
     }
 
@@ -100,7 +112,13 @@ impl Heap {
     /// Whether an object waits for dependents that are gone.
     fn waits_in_vain(&self, object: &Object) -> bool {
         let uid = object.found.uid();
-        let depends = |other: &Object| other.found.owner_references().iter().any(|owner| Some(&owner.uid) == uid.as_ref());
+        let depends = |other: &Object| {
+            other
+                .found
+                .owner_references()
+                .iter()
+                .any(|owner| Some(&owner.uid) == uid.as_ref())
+        };
         object.waits() && !self.objects.iter().any(depends)
     }
 }
@@ -117,7 +135,11 @@ impl Object {
 
     /// Whether it is being deleted and waits for its dependents.
     fn waits(&self) -> bool {
-        let foreground = self.found.finalizers().iter().any(|finalizer| finalizer == FOREGROUND);
+        let foreground = self
+            .found
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == FOREGROUND);
         foreground && self.found.metadata.deletion_timestamp.is_some()
     }
 
@@ -129,27 +151,49 @@ impl Object {
     }
 
     async fn delete(&self, client: &Client) -> anyhow::Result<()> {
-        let this_one = Preconditions { uid: self.found.uid(), resource_version: None };
+        let this_one = Preconditions {
+            uid: self.found.uid(),
+            resource_version: None,
+        };
         let how = DeleteParams::background().preconditions(this_one);
-        self.api(client).delete(&self.found.name_any(), &how).await.with_context(|| format!("cannot delete {self}"))?;
+        self.api(client)
+            .delete(&self.found.name_any(), &how)
+            .await
+            .with_context(|| format!("cannot delete {self}"))?;
         Ok(())
     }
 
     async fn stop_waiting(&self, client: &Client) -> anyhow::Result<()> {
-        let finalizers: Vec<&String> = self.found.finalizers().iter().filter(|name| *name != FOREGROUND).collect();
+        let finalizers: Vec<&String> = self
+            .found
+            .finalizers()
+            .iter()
+            .filter(|name| *name != FOREGROUND)
+            .collect();
         let patch = json!({"metadata": {
             "finalizers": finalizers, "resourceVersion": self.found.resource_version(),
         }});
         let name = self.found.name_any();
-        self.api(client).patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        self.api(client)
+            .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await?;
         Ok(())
     }
 }
 
 impl std::fmt::Display for Object {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let namespace = self.found.namespace().map(|namespace| namespace + "/").unwrap_or_default();
-        write!(formatter, "{} {namespace}{}", self.resource.kind, self.found.name_any())
+        let namespace = self
+            .found
+            .namespace()
+            .map(|namespace| namespace + "/")
+            .unwrap_or_default();
+        write!(
+            formatter,
+            "{} {namespace}{}",
+            self.resource.kind,
+            self.found.name_any()
+        )
     }
 }
 
@@ -157,15 +201,19 @@ impl std::fmt::Display for Object {
 async fn resources(client: &Client) -> anyhow::Result<Vec<ApiResource>> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definitions = definitions.list(&ListParams::default()).await?;
-    let resources = definitions.items.into_iter().map(|definition| definition.spec).filter_map(|spec| {
-        let version = spec.versions.iter().find(|version| version.storage)?.name.clone();
-        Some(ApiResource {
-            api_version: format!("{}/{version}", spec.group),
-            group: spec.group,
-            version,
-            kind: spec.names.kind,
-            plural: spec.names.plural,
-        })
-    });
+    let resources = definitions
+        .items
+        .into_iter()
+        .map(|definition| definition.spec)
+        .filter_map(|spec| {
+            let version = spec.versions.iter().find(|version| version.storage)?.name.clone();
+            Some(ApiResource {
+                api_version: format!("{}/{version}", spec.group),
+                group: spec.group,
+                version,
+                kind: spec.names.kind,
+                plural: spec.names.plural,
+            })
+        });
     Ok(resources.collect())
 }

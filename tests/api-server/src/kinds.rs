@@ -1,9 +1,9 @@
-//! The built-in kinds that are served here, as custom resources with an open schema.
+//! The built-in kinds that are served here, as custom resources.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::json;
 
-use crate::rename;
+use crate::{rename, schema};
 
 /// A built-in kind. All of them are namespaced.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,13 @@ const fn kind(
     plural: &'static str,
     subresources: Subresources,
 ) -> Kind {
-    Kind { group, version, kind, plural, subresources }
+    Kind {
+        group,
+        version,
+        kind,
+        plural,
+        subresources,
+    }
 }
 
 /// What a client of the proxy finds beside the kinds that a test installs.
@@ -49,17 +55,71 @@ pub const KINDS: [Kind; 17] = [
     kind("", "v1", "Secret", "secrets", Subresources::None),
     kind("", "v1", "Service", "services", Subresources::Status),
     kind("", "v1", "ServiceAccount", "serviceaccounts", Subresources::None),
-    kind("apps", "v1", "Deployment", "deployments", Subresources::StatusAndScale),
-    kind("apps", "v1", "ReplicaSet", "replicasets", Subresources::StatusAndScale),
-    kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", Subresources::Status),
+    kind(
+        "apps",
+        "v1",
+        "Deployment",
+        "deployments",
+        Subresources::StatusAndScale,
+    ),
+    kind(
+        "apps",
+        "v1",
+        "ReplicaSet",
+        "replicasets",
+        Subresources::StatusAndScale,
+    ),
+    kind(
+        "autoscaling",
+        "v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+        Subresources::Status,
+    ),
     kind("coordination.k8s.io", "v1", "Lease", "leases", Subresources::None),
-    kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", Subresources::None),
+    kind(
+        "discovery.k8s.io",
+        "v1",
+        "EndpointSlice",
+        "endpointslices",
+        Subresources::None,
+    ),
     kind("events.k8s.io", "v1", "Event", "events", Subresources::None),
-    kind("networking.k8s.io", "v1", "Ingress", "ingresses", Subresources::Status),
-    kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", Subresources::None),
-    kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", Subresources::Status),
-    kind("rbac.authorization.k8s.io", "v1", "Role", "roles", Subresources::None),
-    kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", Subresources::None),
+    kind(
+        "networking.k8s.io",
+        "v1",
+        "Ingress",
+        "ingresses",
+        Subresources::Status,
+    ),
+    kind(
+        "networking.k8s.io",
+        "v1",
+        "NetworkPolicy",
+        "networkpolicies",
+        Subresources::None,
+    ),
+    kind(
+        "policy",
+        "v1",
+        "PodDisruptionBudget",
+        "poddisruptionbudgets",
+        Subresources::Status,
+    ),
+    kind(
+        "rbac.authorization.k8s.io",
+        "v1",
+        "Role",
+        "roles",
+        Subresources::None,
+    ),
+    kind(
+        "rbac.authorization.k8s.io",
+        "v1",
+        "RoleBinding",
+        "rolebindings",
+        Subresources::None,
+    ),
 ];
 
 impl Kind {
@@ -85,10 +145,11 @@ impl Kind {
                 "names": {"kind": self.kind, "plural": self.plural, "singular": self.kind.to_lowercase()},
                 "versions": [{
                     "name": self.version, "served": true, "storage": true, "subresources": subresources,
-                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+                    "schema": {"openAPIV3Schema": schema::of(self.kind)},
                 }],
             },
         });
-        serde_json::from_value(definition).expect("the definition of a built-in kind has the shape of a definition")
+        serde_json::from_value(definition)
+            .expect("the definition of a built-in kind has the shape of a definition")
     }
 }

@@ -39,11 +39,18 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {}", binaries.server.display()))?;
         let output = child.stdout.take().context("the server's output was piped")?;
-        let mut process = Self { child, folder, url: String::new() };
+        let mut process = Self {
+            child,
+            folder,
+            url: String::new(),
+        };
         BufReader::new(output).read_line(&mut process.url)?;
         process.url.truncate(process.url.trim_end().len());
         if process.url.is_empty() {
-            bail!("the API server ended before it had an address\n{}", process.logs());
+            bail!(
+                "the API server ended before it had an address\n{}",
+                process.logs()
+            );
         }
         Ok(process)
     }
@@ -63,7 +70,10 @@ impl Process {
         let tails = ["server.log", "etcd.log"].map(|name| {
             let text = std::fs::read_to_string(self.folder().join(name)).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
-            format!("{name}:\n{}", lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"))
+            format!(
+                "{name}:\n{}",
+                lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+            )
         });
         tails.join("\n")
     }

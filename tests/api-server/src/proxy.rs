@@ -14,7 +14,9 @@ use futures::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
@@ -42,15 +44,27 @@ impl Proxy {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("the proxy finds no port")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let way = Arc::new(Way { server: server.to_owned(), client: client(), traffic });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let way = Arc::new(Way {
+            server: server.to_owned(),
+            client: client(),
+            traffic,
+        });
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("test-api-proxy".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! { () = accept(listener, way) => {}, _ = stopped => {} }
-            });
-        })?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("test-api-proxy".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! { () = accept(listener, way) => {}, _ = stopped => {} }
+                });
+            })?;
+        Ok(Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Where clients reach it.
@@ -88,7 +102,9 @@ async fn serve(stream: TcpStream, way: Arc<Way>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| way.clone().pass(request));
     // An error ends the connection, which is what is wanted when a request was cut.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 /// Why a connection ends without an answer.
@@ -132,7 +148,11 @@ impl Way {
         let (answer, renaming) = self.ask(request).await?;
         let cut = turn.deed.is_some();
         turn.done((!cut).then_some(answer.status()));
-        if cut { Err(Cut::Wanted) } else { hand_back(answer, renaming, watches).await }
+        if cut {
+            Err(Cut::Wanted)
+        } else {
+            hand_back(answer, renaming, watches).await
+        }
     }
 
     /// Asks the server.
@@ -142,12 +162,15 @@ impl Way {
     ) -> Result<(Response<Incoming>, Option<Renaming>), Cut> {
         let (mut parts, body) = request.into_parts();
         let path = path_of(&parts.uri);
-        let (path, renaming) = Renaming::of_path(path).map_or((path.to_owned(), None), |(path, how)| (path, Some(how)));
+        let (path, renaming) =
+            Renaming::of_path(path).map_or((path.to_owned(), None), |(path, how)| (path, Some(how)));
         let mut body = body.collect().await.map_err(Cut::Request)?.to_bytes();
         if let Some(renaming) = &renaming {
             body = rewritten(body, |value| renaming.to_server(value));
         }
-        parts.uri = format!("{}{path}", self.server).parse::<Uri>().map_err(|error| Cut::Form(error.into()))?;
+        parts.uri = format!("{}{path}", self.server)
+            .parse::<Uri>()
+            .map_err(|error| Cut::Form(error.into()))?;
         // Compressed answers could not be renamed; the length may have changed.
         for header in [ACCEPT_ENCODING, CONTENT_LENGTH, HOST] {
             parts.headers.remove(header);
@@ -159,7 +182,10 @@ impl Way {
 }
 
 fn read(request: &hyper::Request<Incoming>) -> Request {
-    let user_agent = request.headers().get(USER_AGENT).and_then(|name| name.to_str().ok());
+    let user_agent = request
+        .headers()
+        .get(USER_AGENT)
+        .and_then(|name| name.to_str().ok());
     Request {
         method: request.method().clone(),
         path: path_of(request.uri()).to_owned(),
@@ -191,7 +217,12 @@ async fn hand_back(
 
 /// The lines of a watch, each renamed and let through the gate.
 fn lines(body: Incoming, renaming: Option<Renaming>, gate: WatchGate) -> Body {
-    let lines = Lines { body, rest: BytesMut::new(), renaming, gate };
+    let lines = Lines {
+        body,
+        rest: BytesMut::new(),
+        renaming,
+        gate,
+    };
     let frames = stream::unfold(lines, |mut lines| async move {
         let line = lines.next().await?;
         Some((line.map(Frame::data), lines))
@@ -209,7 +240,12 @@ struct Lines {
 
 impl Lines {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
-        let Self { body, rest, renaming, gate: WatchGate { held, ended } } = self;
+        let Self {
+            body,
+            rest,
+            renaming,
+            gate: WatchGate { held, ended },
+        } = self;
         let told = async {
             let line = match next_line(body, rest).await? {
                 Ok(line) => line,
@@ -263,6 +299,7 @@ fn refusal(status: StatusCode) -> Response<Body> {
         StatusCode::FORBIDDEN => "Forbidden",
         StatusCode::NOT_FOUND => "NotFound",
         StatusCode::CONFLICT => "Conflict",
+        StatusCode::GONE => "Expired",
         StatusCode::UNPROCESSABLE_ENTITY => "Invalid",
         StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
         StatusCode::INTERNAL_SERVER_ERROR => "InternalError",
@@ -276,13 +313,19 @@ fn refusal(status: StatusCode) -> Response<Body> {
     });
     let mut answer = Response::new(whole(body.to_string().into()));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if status == StatusCode::TOO_MANY_REQUESTS {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        answer
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
 }
 
 fn whole(body: Bytes) -> Body {
-    Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync()
+    Full::new(body)
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
 }

@@ -47,8 +47,18 @@ impl Renaming {
             return None;
         }
         let version = rest.split(['/', '?']).next().unwrap_or_default();
-        let known = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        Some((format!("/apis/{served}/{rest}"), Self { known, served: format!("{served}/{version}") }))
+        let known = if group.is_empty() {
+            version.to_owned()
+        } else {
+            format!("{group}/{version}")
+        };
+        Some((
+            format!("/apis/{served}/{rest}"),
+            Self {
+                known,
+                served: format!("{served}/{version}"),
+            },
+        ))
     }
 
     /// Renames a request's body, which is an object, a patch of one, or options.
@@ -69,7 +79,12 @@ impl Renaming {
         }
         rename_object(body, &self.served, &self.known);
         rename_string(body.get_mut("groupVersion"), &self.served, &self.known);
-        for item in body.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+        for item in body
+            .get_mut("items")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             rename_object(item, &self.served, &self.known);
         }
     }
@@ -77,7 +92,9 @@ impl Renaming {
 
 fn rename_object(object: &mut Value, from: &str, to: &str) {
     rename_string(object.get_mut("apiVersion"), from, to);
-    let fields = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("managedFields"));
+    let fields = object
+        .get_mut("metadata")
+        .and_then(|metadata| metadata.get_mut("managedFields"));
     for entry in fields.and_then(Value::as_array_mut).into_iter().flatten() {
         rename_string(entry.get_mut("apiVersion"), from, to);
     }
@@ -100,7 +117,10 @@ fn rename_texts(value: &mut Value) {
 }
 
 fn without_stand_ins(text: &str) -> String {
-    text.replace(&format!("{CORE}/"), "").replace(&format!(".{CORE}"), "").replace(CORE, "").replace(STAND_IN, "")
+    text.replace(&format!("{CORE}/"), "")
+        .replace(&format!(".{CORE}"), "")
+        .replace(CORE, "")
+        .replace(STAND_IN, "")
 }
 
 #[cfg(test)]
@@ -116,8 +136,14 @@ mod tests {
 
     #[test]
     fn only_groups_without_a_dot_are_renamed_in_paths() {
-        check_path("/api/v1/configmaps?watch=1", Some("/apis/core.test.gondola.dev/v1/configmaps?watch=1"));
-        check_path("/api/v1?timeout=1s", Some("/apis/core.test.gondola.dev/v1?timeout=1s"));
+        check_path(
+            "/api/v1/configmaps?watch=1",
+            Some("/apis/core.test.gondola.dev/v1/configmaps?watch=1"),
+        );
+        check_path(
+            "/api/v1?timeout=1s",
+            Some("/apis/core.test.gondola.dev/v1?timeout=1s"),
+        );
         check_path(
             "/apis/apps/v1/namespaces/a/deployments/b/status",
             Some("/apis/apps.test.gondola.dev/v1/namespaces/a/deployments/b/status"),
@@ -137,7 +163,10 @@ mod tests {
         let mut body = object.clone();
         renaming.to_server(&mut body);
         assert_eq!(body["apiVersion"], "apps.test.gondola.dev/v1");
-        assert_eq!(body["metadata"]["managedFields"][0]["apiVersion"], "apps.test.gondola.dev/v1");
+        assert_eq!(
+            body["metadata"]["managedFields"][0]["apiVersion"],
+            "apps.test.gondola.dev/v1"
+        );
         assert_eq!(body["metadata"]["ownerReferences"], owner);
         let mut event = json!({"type": "ADDED", "object": body});
         renaming.to_client(&mut event);
@@ -157,6 +186,9 @@ mod tests {
         });
         renaming.to_client(&mut status);
         assert_eq!(status["message"], "configmaps \"b\" not found");
-        assert_eq!(status["details"], json!({"group": "", "causes": [{"message": "using v1"}]}));
+        assert_eq!(
+            status["details"],
+            json!({"group": "", "causes": [{"message": "using v1"}]})
+        );
     }
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use futures::future::try_join_all;
 use hyper::http;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, PostParams};
-use kube::{Client, Config};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::{Client, Config, ResourceExt};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -47,14 +47,21 @@ impl ApiServer {
                 let name = std::thread::current().name().unwrap_or("a test").to_owned();
                 let folder = folder.display();
                 // Past the test runner, which shows what a test prints only when it fails.
-                writeln!(std::io::stderr(), "{name}: skipped, there is no API server in {folder} (make api-server)")?;
+                writeln!(
+                    std::io::stderr(),
+                    "{name}: skipped, there is no API server in {folder} (make api-server)"
+                )?;
                 return Ok(None);
             }
         };
         let process = tokio::task::spawn_blocking(move || Process::start(&binaries)).await??;
         let traffic = Traffic::new();
         let proxy = Proxy::start(process.url(), traffic.clone())?;
-        let server = Self { proxy, traffic, process };
+        let server = Self {
+            proxy,
+            traffic,
+            process,
+        };
         server.make_ready().await.with_context(|| server.process.logs())?;
         Ok(Some(server))
     }
@@ -104,13 +111,21 @@ impl ApiServer {
 
     /// Registers a kind and returns when it is served.
     pub async fn install(&self, definition: CustomResourceDefinition) -> anyhow::Result<()> {
-        let client = self.direct()?;
-        install(&client, definition).await
+        install(&self.impatient()?, definition).await
+    }
+
+    /// A client that does not wait a second when the server answers that a new kind's storage is not ready.
+    fn impatient(&self) -> anyhow::Result<Client> {
+        let mut config = Config::new(self.process.url().parse()?);
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
     }
 
     async fn make_ready(&self) -> anyhow::Result<()> {
-        let client = self.direct()?;
-        wait_until_found(&client, "/healthz").await.context("the API server does not become healthy")?;
+        let client = self.impatient()?;
+        wait_until_found(&client, "/healthz")
+            .await
+            .context("the API server does not become healthy")?;
         try_join_all(KINDS.iter().map(|kind| install(&client, kind.definition()))).await?;
         Ok(())
     }
@@ -118,14 +133,40 @@ impl ApiServer {
 
 async fn install(client: &Client, definition: CustomResourceDefinition) -> anyhow::Result<()> {
     let spec = &definition.spec;
-    let version = spec.versions.iter().find(|version| version.served).context("no version of the kind is served")?;
-    let path = format!("/apis/{}/{}/{}?limit=1", spec.group, version.name, spec.names.plural);
+    let version = spec
+        .versions
+        .iter()
+        .find(|version| version.served)
+        .context("no version of the kind is served")?;
+    let path = format!("/apis/{}/{}/{}", spec.group, version.name, spec.names.plural);
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     definitions
         .create(&PostParams::default(), &definition)
         .await
         .with_context(|| format!("the API server refuses the kind {}", spec.names.kind))?;
-    wait_until_found(client, &path).await
+    // A list and not an object: lists come from the server's cache, and wait for it.
+    wait_until_found(client, &path).await?;
+    grow_old(&definitions, &definition).await
+}
+
+/// Says that the kind has been there for long: objects of a kind younger than two seconds are created only after two
+/// seconds, because another API server might not know it yet. There is no other.
+async fn grow_old(
+    definitions: &Api<CustomResourceDefinition>,
+    definition: &CustomResourceDefinition,
+) -> anyhow::Result<()> {
+    let status = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "status": {"conditions": [{
+            "type": "Established", "status": "True", "reason": "InitialNamesAccepted",
+            "message": "the initial names have been accepted", "lastTransitionTime": "2020-01-01T00:00:00Z",
+        }]},
+    });
+    let how = PatchParams::apply("gondola-test-api-server").force();
+    definitions
+        .patch_status(&definition.name_any(), &how, &Patch::Apply(&status))
+        .await?;
+    Ok(())
 }
 
 /// Waits until a GET of the path is answered well.
@@ -133,7 +174,9 @@ async fn wait_until_found(client: &Client, path: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + READY;
     loop {
         let request = http::Request::get(path).body(Vec::new())?;
-        let Err(error) = client.request_text(request).await else { return Ok(()) };
+        let Err(error) = client.request_text(request).await else {
+            return Ok(());
+        };
         if Instant::now() > deadline {
             bail!("{path} is not found after {READY:?}: {error}");
         }

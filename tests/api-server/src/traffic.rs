@@ -35,7 +35,9 @@ impl Request {
     /// Whether it is a watch.
     pub fn is_watch(&self) -> bool {
         let query = self.path.split_once('?').map_or("", |(_, query)| query);
-        query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"))
+        query
+            .split('&')
+            .any(|pair| matches!(pair, "watch=true" | "watch=1"))
     }
 }
 
@@ -74,7 +76,12 @@ pub struct Fault {
 impl Fault {
     /// Does it to the first request that matches, once.
     pub fn on(deed: Deed, matches: impl Fn(&Request) -> bool + Send + 'static) -> Self {
-        Self { matches: Box::new(matches), deed, skip: 0, times: 1 }
+        Self {
+            matches: Box::new(matches),
+            deed,
+            skip: 0,
+            times: 1,
+        }
     }
 
     /// Does it to the first write, once.
@@ -85,7 +92,10 @@ impl Fault {
     /// Begins with the n-th request that matches; the first is 1.
     #[must_use]
     pub fn nth(self, n: u64) -> Self {
-        Self { skip: n.saturating_sub(1), ..self }
+        Self {
+            skip: n.saturating_sub(1),
+            ..self
+        }
     }
 
     /// Does it to as many requests in a row.
@@ -154,7 +164,11 @@ struct State {
 impl Traffic {
     pub(crate) fn new() -> Self {
         let (watches_held, watches_ended) = (watch::Sender::new(false), watch::Sender::new(0));
-        Self { state: Arc::default(), watches_held, watches_ended }
+        Self {
+            state: Arc::default(),
+            watches_held,
+            watches_ended,
+        }
     }
 
     /// Every request so far, in the order of arrival.
@@ -164,7 +178,12 @@ impl Traffic {
 
     /// Every write so far, in the order of arrival.
     pub fn writes(&self) -> Vec<Seen> {
-        self.state().seen.iter().filter(|seen| seen.request.is_write()).cloned().collect()
+        self.state()
+            .seen
+            .iter()
+            .filter(|seen| seen.request.is_write())
+            .cloned()
+            .collect()
     }
 
     /// Forgets the requests so far; where [`Traffic::seen`] would begin anew.
@@ -214,8 +233,17 @@ impl Traffic {
     pub(crate) fn arrive(&self, request: Request) -> Turn {
         let mut state = self.state();
         let number = state.seen.len();
-        state.seen.push(Seen { request: request.clone(), status: None });
-        let mut turn = Turn { traffic: self.clone(), request, number, deed: None, fired: None };
+        state.seen.push(Seen {
+            request: request.clone(),
+            status: None,
+        });
+        let mut turn = Turn {
+            traffic: self.clone(),
+            request,
+            number,
+            deed: None,
+            fired: None,
+        };
         if state.unplugged {
             turn.deed = Some(Deed::CutBefore);
             return turn;
@@ -233,11 +261,16 @@ impl Traffic {
     }
 
     pub(crate) fn watch_gate(&self) -> WatchGate {
-        WatchGate { held: self.watches_held.subscribe(), ended: self.watches_ended.subscribe() }
+        WatchGate {
+            held: self.watches_held.subscribe(),
+            ended: self.watches_ended.subscribe(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds the lock but a test's own matcher")
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the lock but a test's own matcher")
     }
 }
 
@@ -254,7 +287,12 @@ pub(crate) struct Turn {
 impl Turn {
     /// Writes down what the client is told, and tells who waits for the fault.
     pub(crate) fn done(self, status: Option<StatusCode>) {
-        if let Some(seen) = self.traffic.state().seen.get_mut(self.number).filter(|seen| seen.request == self.request)
+        if let Some(seen) = self
+            .traffic
+            .state()
+            .seen
+            .get_mut(self.number)
+            .filter(|seen| seen.request == self.request)
         {
             seen.status = status;
         }
