@@ -124,6 +124,10 @@ generate: setup ## Write anew what is generated and committed (a test compares i
 bench: build ## Speed of each stage and of the whole, in process and over gRPC
 	@scripts/bench.sh $(CACHE)/bench
 
+.PHONY: bench-operator
+bench-operator: setup api-server ## What a thousand pipelines cost the operator (an API server alone)
+	cargo test --release --workspace --test control_plane -- --ignored --nocapture a_thousand_pipelines
+
 .PHONY: bench-peers
 bench-peers: build $(PEERS)/artifacts/meta.json ## The same request by a Python pipeline and by us, on the same artifacts
 	scripts/bench-peers.sh $(PEERS)

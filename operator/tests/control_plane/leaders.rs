@@ -10,7 +10,7 @@ use kube::api::Api;
 use crate::world::{World, pipeline, until};
 
 /// An operator as a process, which ends with this value.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -20,19 +20,52 @@ impl Drop for Process {
 }
 
 impl Process {
-    fn start(world: &World, identity: &str) -> anyhow::Result<Self> {
+    /// One of several, of which one leads.
+    pub(crate) fn start(world: &World, identity: &str) -> anyhow::Result<Self> {
+        Self::spawn(
+            world,
+            identity,
+            &["--lease-namespace", "system", "--listen", "127.0.0.1:0"],
+        )
+    }
+
+    /// One that waits for no lead.
+    pub(crate) fn start_alone(world: &World, identity: &str, listen: &str) -> anyhow::Result<Self> {
+        Self::spawn(world, identity, &["--listen", listen])
+    }
+
+    fn spawn(world: &World, identity: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let child = Command::new(env!("CARGO_BIN_EXE_gondola-operator"))
             .env("KUBECONFIG", world.server.kubeconfig("system")?)
             .args([
                 "--inference-image",
                 "gondola-inference:test",
-                "--lease-namespace",
-                "system",
+                "--identity",
+                identity,
             ])
-            .args(["--identity", identity, "--listen", "127.0.0.1:0"])
+            .args(arguments)
             .stderr(Stdio::null())
             .spawn()?;
         Ok(Self(child))
+    }
+
+    /// Memory that is its own now, in KiB.
+    pub(crate) fn resident_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line
+            .and_then(|line| line.split_whitespace().next())
+            .unwrap_or_default();
+        Ok(number.parse()?)
+    }
+
+    /// Seconds of a processor that it used so far.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+        Ok(ticks / 100.0)
     }
 
     fn signal(&self, signal: &str) -> anyhow::Result<()> {

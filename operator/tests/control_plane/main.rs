@@ -8,5 +8,6 @@ mod crashes;
 mod faults;
 mod leaders;
 mod pairs;
+mod scale;
 mod steady;
 mod world;

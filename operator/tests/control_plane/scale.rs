@@ -17,10 +17,17 @@ async fn a_thousand_pipelines() -> anyhow::Result<()> {
     let started = Instant::now();
     let first = Process::start(&world, "operator-a")?;
     for number in 0..PIPELINES {
-        world.apply(&format!("shop{}", number % 20), &named(number)).await?;
+        world
+            .apply(&format!("shop{}", number % 20), &named(number))
+            .await?;
     }
-    world.wait_for_all_ready(PIPELINES, Duration::from_secs(900)).await?;
-    println!("{PIPELINES} pipelines from nothing to ready: {:.1} s", started.elapsed().as_secs_f64());
+    world
+        .wait_for_all_ready(PIPELINES, Duration::from_secs(900))
+        .await?;
+    println!(
+        "{PIPELINES} pipelines from nothing to ready: {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
     world.wait_until_quiet().await?;
     drop(first);
     world.stop_stand_ins();
@@ -33,14 +40,22 @@ async fn a_thousand_pipelines() -> anyhow::Result<()> {
         Ok((passes(&address.to_string()).await.unwrap_or(0) >= PIPELINES).then_some(()))
     })
     .await?;
-    println!("looked at all of them from cold: {:.1} s", started.elapsed().as_secs_f64());
+    println!(
+        "looked at all of them from cold: {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
     let cold = second.cpu_seconds()?;
     tokio::time::sleep(Duration::from_secs(30)).await;
     let seen = world.server.traffic().seen();
-    let writes = seen.iter().filter(|seen| seen.request.is_write() && is_operator(&seen.request));
+    let writes = seen
+        .iter()
+        .filter(|seen| seen.request.is_write() && is_operator(&seen.request));
     println!("requests: {}, writes among them: {}", seen.len(), writes.count());
     println!("resident: {} MiB", second.resident_kib()? / 1024);
-    println!("processor: {cold:.1} s for that, {:.2} s in the 30 s after", second.cpu_seconds()? - cold);
+    println!(
+        "processor: {cold:.1} s for that, {:.2} s in the 30 s after",
+        second.cpu_seconds()? - cold
+    );
     Ok(())
 }
 
@@ -59,6 +74,8 @@ async fn passes(address: &str) -> anyhow::Result<usize> {
     connection.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await?;
-    let count = answer.lines().find_map(|line| line.strip_prefix("gondola_operator_reconcile_seconds_count "));
+    let count = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("gondola_operator_reconcile_seconds_count "));
     Ok(count.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
 }

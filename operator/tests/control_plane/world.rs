@@ -39,12 +39,12 @@ const KINDS: [(&str, &str, &str); 9] = [
 ];
 
 /// What the store holds, by the stand-in of the resolver: a version, or nothing that can be served.
-pub type Bundles = Arc<Mutex<Option<String>>>;
+pub(crate) type Bundles = Arc<Mutex<Option<String>>>;
 
-pub struct World {
-    pub server: ApiServer,
-    pub client: Client,
-    pub bundles: Bundles,
+pub(crate) struct World {
+    pub(crate) server: ApiServer,
+    pub(crate) client: Client,
+    pub(crate) bundles: Bundles,
     stand_ins: JoinHandle<()>,
 }
 
@@ -56,7 +56,7 @@ impl Drop for World {
 
 impl World {
     /// A world without an operator; none if there is no API server here.
-    pub async fn start() -> anyhow::Result<Option<Self>> {
+    pub(crate) async fn start() -> anyhow::Result<Option<Self>> {
         let Some(server) = ApiServer::start().await? else {
             return Ok(None);
         };
@@ -73,12 +73,12 @@ impl World {
     }
 
     /// The store holds another version from now on.
-    pub fn publish(&self, version: Option<&str>) {
+    pub(crate) fn publish(&self, version: Option<&str>) {
         *self.bundles.lock().unwrap() = version.map(str::to_owned);
     }
 
     /// Starts an operator in this process.
-    pub fn operator(&self) -> anyhow::Result<Operator> {
+    pub(crate) fn operator(&self) -> anyhow::Result<Operator> {
         let config = Config {
             inference_image: "gondola-inference:test".into(),
             scope: Scope::Cluster,
@@ -98,12 +98,16 @@ impl World {
         Ok(Operator { running, stop })
     }
 
-    pub fn pipelines(&self, namespace: &str) -> Api<RecommenderPipeline> {
+    pub(crate) fn pipelines(&self, namespace: &str) -> Api<RecommenderPipeline> {
         Api::namespaced(self.client.clone(), namespace)
     }
 
     /// What a user would do with kubectl.
-    pub async fn apply(&self, namespace: &str, pipeline: &Value) -> anyhow::Result<RecommenderPipeline> {
+    pub(crate) async fn apply(
+        &self,
+        namespace: &str,
+        pipeline: &Value,
+    ) -> anyhow::Result<RecommenderPipeline> {
         let name = pipeline["metadata"]["name"].as_str().context("it has no name")?;
         let parameters = PatchParams::apply("user").force();
         let patch = Patch::Apply(pipeline);
@@ -118,7 +122,7 @@ impl World {
     }
 
     /// Waits until a condition is as wanted for the newest generation.
-    pub async fn wait_for(
+    pub(crate) async fn wait_for(
         &self,
         namespace: &str,
         name: &str,
@@ -140,8 +144,32 @@ impl World {
         .await
     }
 
+    /// Waits until so many pipelines are ready.
+    pub(crate) async fn wait_for_all_ready(&self, count: usize, patience: Duration) -> anyhow::Result<()> {
+        let all: Api<RecommenderPipeline> = Api::all(self.client.clone());
+        let started = Instant::now();
+        let is_ready = |pipeline: &RecommenderPipeline| {
+            let status = pipeline.status.clone().unwrap_or_default();
+            let mut conditions = status.conditions.iter();
+            conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        };
+        while started.elapsed() < patience {
+            let listed = all.list(&ListParams::default()).await?;
+            if listed.iter().filter(|pipeline| is_ready(pipeline)).count() == count {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        bail!("not all of {count} pipelines were ready within {patience:?}")
+    }
+
+    /// From now on nobody rolls out or resolves.
+    pub(crate) fn stop_stand_ins(&self) {
+        self.stand_ins.abort();
+    }
+
     /// Waits until the operator has written nothing for a while, and nothing is left to do.
-    pub async fn wait_until_quiet(&self) -> anyhow::Result<()> {
+    pub(crate) async fn wait_until_quiet(&self) -> anyhow::Result<()> {
         let mut before = self.operator_writes();
         let mut since = Instant::now();
         until("the operator is quiet", || async {
@@ -155,12 +183,12 @@ impl World {
     }
 
     /// How many writes of operators arrived so far.
-    pub fn operator_writes(&self) -> usize {
+    pub(crate) fn operator_writes(&self) -> usize {
         let writes = self.server.traffic().writes();
         writes.iter().filter(|seen| is_operator(&seen.request)).count()
     }
 
-    pub async fn delete(&self, namespace: &str, name: &str) -> anyhow::Result<()> {
+    pub(crate) async fn delete(&self, namespace: &str, name: &str) -> anyhow::Result<()> {
         let api = self.pipelines(namespace);
         until("the pipeline is deleted", || async {
             match api.delete(name, &DeleteParams::background()).await {
@@ -173,7 +201,7 @@ impl World {
     }
 
     /// Everything in a namespace that a pipeline can own, without what differs from run to run.
-    pub async fn dump(&self, namespace: &str) -> anyhow::Result<BTreeMap<String, Value>> {
+    pub(crate) async fn dump(&self, namespace: &str) -> anyhow::Result<BTreeMap<String, Value>> {
         let mut all = BTreeMap::new();
         for (group, version, kind) in KINDS {
             let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
@@ -189,33 +217,33 @@ impl World {
 }
 
 /// An operator in this process.
-pub struct Operator {
+pub(crate) struct Operator {
     running: JoinHandle<anyhow::Result<()>>,
     stop: oneshot::Sender<()>,
 }
 
 impl Operator {
     /// Ends it in the middle of whatever it does: it keeps nothing that a process would not lose as well.
-    pub async fn crash(self) {
+    pub(crate) async fn crash(self) {
         self.running.abort();
         let _ = self.running.await;
     }
 
     /// Asks it to end.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(());
         self.running.await?
     }
 }
 
 /// Whether an operator made a request.
-pub fn is_operator(request: &Request) -> bool {
+pub(crate) fn is_operator(request: &Request) -> bool {
     let agent = request.user_agent.as_deref().unwrap_or_default();
     agent.starts_with("gondola-operator")
 }
 
 /// Asks until there is an answer.
-pub async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> anyhow::Result<T>
+pub(crate) async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<Option<T>>>,
 {
@@ -232,7 +260,7 @@ where
 }
 
 /// A pipeline with variants of the names, weights and numbers of pods.
-pub fn pipeline(variants: &[(&str, u32, i32)]) -> Value {
+pub(crate) fn pipeline(variants: &[(&str, u32, i32)]) -> Value {
     let variant = |(name, weight, replicas): &(&str, u32, i32)| json!({"name": name, "scorer": format!("{name}@stable"), "weight": weight, "replicas": replicas});
     json!({
         "apiVersion": "gondola.dev/v1alpha1",
