@@ -120,6 +120,17 @@ fmt: ## Format the code
 generate: setup ## Write anew what is generated and committed (a test compares it)
 	cargo run --release -p gondola-crds --bin generate-crds
 
+.PHONY: chart
+chart: $(TOOLS)/bin/helm ## Lint and render the Helm chart
+	@scripts/chart.sh $(TOOLS)/bin/helm check
+
+.PHONY: generate-chart
+generate-chart: $(TOOLS)/bin/helm ## Write anew the kustomize base, which the chart renders
+	@scripts/chart.sh $(TOOLS)/bin/helm write
+
+$(TOOLS)/bin/helm: | $(TOOLS)/bin/python
+	scripts/helm.sh $@
+
 .PHONY: bench
 bench: build ## Speed of each stage and of the whole, in process and over gRPC
 	@scripts/bench.sh $(CACHE)/bench

@@ -225,6 +225,16 @@ impl Violations {
             );
             self.add(&format!("{field}.name"), problem);
         }
+        if ["router", "resolver"].contains(&variant.name.as_str()) {
+            let problem = "a variant can't be called router or resolver, which are the names of other pods of the pipeline";
+            self.add(&format!("{field}.name"), problem);
+        }
+        if let Some(autoscaling) = &variant.autoscaling
+            && autoscaling.min_replicas > autoscaling.max_replicas
+        {
+            let problem = "minReplicas is above maxReplicas; give the smaller number first";
+            self.add(&format!("{field}.autoscaling"), problem);
+        }
         self.bundle(&format!("{field}.scorer"), &variant.scorer);
         self.range(&format!("{field}.weight"), Some(variant.weight), 0, 1_000_000);
         self.range(&format!("{field}.replicas"), variant.replicas, 0, 1000);
@@ -453,7 +463,51 @@ spec:
         }
     }
 
-    /// A spec with every field that has a bound.
+    /// The rules of the schema as the API server evaluates them, and those of this module, agree.
+    #[test]
+    fn rules_written_in_cel_refuse_what_is_refused_here() {
+        let good: RecommenderPipeline = serde_saphyr::from_str(GOOD).unwrap();
+        kube::core::cel::validate_cel(&good).unwrap();
+        for (from, to, message) in [
+            ("weight: 50", "weight: 0", "no variant has a weight above 0"),
+            (
+                "  variants:",
+                "  experiment: {control: rf}\n  variants:",
+                "names no variant",
+            ),
+            (
+                "name: forest",
+                "name: router",
+                "can't be called router or resolver",
+            ),
+            (
+                "name: forest,",
+                "name: forest, autoscaling: {minReplicas: 2, maxReplicas: 1},",
+                "minReplicas is above maxReplicas",
+            ),
+        ] {
+            check(from, to, message);
+            let bad: RecommenderPipeline = serde_saphyr::from_str(&GOOD.replace(from, to)).unwrap();
+            let errors = kube::core::cel::validate_cel(&bad).unwrap_err().to_string();
+            assert!(errors.contains(message), "{errors:?} does not say {message:?}");
+        }
+    }
+
+    #[test]
+    fn the_control_stays_while_an_experiment_runs() {
+        let with = |control: &str| -> RecommenderPipeline {
+            let spec = format!("  experiment: {{control: {control}}}\n  variants:");
+            serde_saphyr::from_str(&GOOD.replace("  variants:", &spec)).unwrap()
+        };
+        let errors = kube::core::cel::validate_cel_update(&with("forest"), &with("dlrm")).unwrap_err();
+        assert!(
+            errors.to_string().contains("remove the experiment first"),
+            "{errors}"
+        );
+        kube::core::cel::validate_cel_update(&with("dlrm"), &with("dlrm")).unwrap();
+    }
+
+    /// A spec with every field that a program without a cluster reads and that has a bound.
     const FULL: &str = "\
 artifacts: {url: 's3://models/grocery', credentials: {secretRef: {name: models-s3}}, pollInterval: 1m}
 features: {bundle: features@stable, online: {redis: {url: 'redis://redis:6379'}}}

@@ -175,7 +175,7 @@ fn pipeline_of<K: ResourceExt>(object: &K) -> Option<Key> {
     Some(ObjectRef::new(name).within(&object.namespace()?))
 }
 
-/// What a pipeline owns of one kind. The owner decides, not the label: labels can be written by anyone.
+/// What is labelled as a pipeline's, of one kind. Labels can be written by anyone: whoever changes something looks at its owner.
 fn of<K>(store: &Store<K>, pipeline: &RecommenderPipeline) -> ByName<K>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
