@@ -61,6 +61,10 @@ pub struct Pair {
     pub item: u32,
 }
 
+/// The least chance of a pair to have been drawn that we reckon with: an item that was not sold before can't be drawn,
+/// and one chance in 100,000 is as good as none.
+const LEAST_CHANCE: f64 = 1e-5;
+
 /// Pairs and whether they were bought, in random order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LabelledPairs {
@@ -68,6 +72,8 @@ pub struct LabelledPairs {
     pub pairs: Vec<Pair>,
     /// 1 for bought, 0 for not.
     pub labels: Vec<f32>,
+    /// How likely each pair was to be drawn as a negative, had it not been bought.
+    pub chances: Vec<f32>,
 }
 
 /// What was bought in a window.
@@ -128,8 +134,24 @@ pub fn label(
         .chain(negatives.into_iter().map(|pair| (pair, 0.0)))
         .collect();
     labelled.shuffle(&mut rng);
-    let (pairs, labels) = labelled.into_iter().unzip();
-    Ok(LabelledPairs { pairs, labels })
+    let (pairs, labels): (Vec<Pair>, Vec<f32>) = labelled.into_iter().unzip();
+    let chances = chances(&pairs, &users, &items, bought.len());
+    Ok(LabelledPairs {
+        pairs,
+        labels,
+        chances,
+    })
+}
+
+/// How likely each pair is to be among the pairs of `draws` draws. Popular items and active users meet more than once,
+/// but are drawn once only, so this is less than the draws times the share of the pair.
+fn chances(pairs: &[Pair], users: &[f64], items: &[f64], draws: usize) -> Vec<f32> {
+    let scale = draws as f64 / (users.iter().sum::<f64>() * items.iter().sum::<f64>());
+    let chance = |pair: &Pair| {
+        let expected = scale * users[pair.user as usize] * items[pair.item as usize];
+        (-(-expected).exp_m1()).max(LEAST_CHANCE) as f32
+    };
+    pairs.iter().map(chance).collect()
 }
 
 fn negatives(
@@ -232,6 +254,21 @@ mod tests {
             "users 20 to 39 have 590 of 780 shares"
         );
         assert!(share(&|pair| pair.user == 0) < 1e-9, "user 0 was never active");
+    }
+
+    #[test]
+    fn chances_are_the_share_of_seeds_that_draw_a_pair() {
+        let users: Vec<f64> = (0..40).map(f64::from).collect();
+        let items: Vec<f64> = (0..80).map(|item| if item == 7 { 100.0 } else { 1.0 }).collect();
+        let frequent = Pair { user: 39, item: 7 };
+        let never = Pair { user: 0, item: 7 };
+        let found = chances(&[frequent, never], &users, &items, 50);
+        let drawn = (0..400).filter(|seed| draw(*seed).contains(&frequent)).count() as f32 / 400.0;
+        assert!(
+            (found[0] - drawn).abs() < 0.1,
+            "{found:?}, but {drawn} were drawn"
+        );
+        assert_eq!(found[1], LEAST_CHANCE as f32);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use url::Url;
 use crate::dataset::{Dataset, DatasetConfig};
 use crate::evaluate::{self, PairMetrics, VariantQuality, end_to_end};
 use crate::features::{self, FeatureTables, POPULARITY, Snapshot};
-use crate::fit::examples::{Encoded, encoded_pairs, raw_pairs};
+use crate::fit::examples::{Encoded, Examples, encoded_pairs, raw_pairs};
 use crate::fit::two_tower::Trained;
 use crate::fit::{self, plan, text::TextSummary, two_tower};
 use crate::labels::{self, LabelledPairs, Window};
@@ -123,7 +123,8 @@ impl Run {
         let encoded = Encoded::new(&workflow, &test.snapshot);
 
         self.fit_retrieval(&workflow, &encoded, &test).await?;
-        let importances = self.fit_scorers(&workflow, &pairs, &train)?;
+        let examples = self.examples(&workflow, &pairs, &train).await?;
+        let importances = self.fit_scorers(&workflow, &examples)?;
         let text = self.timed("text embeddings", |run| {
             run.fit_text(&test.snapshot, &config.encoder)
         })?;
@@ -148,9 +149,12 @@ impl Run {
             fingerprint,
             dataset: self.dataset.config.name.clone(),
             windows: format!(
-                "Trained on what was known on {} and bought until {}; tested on what was known on {} and bought until {}.",
+                "Trained on what was known on {} and bought until {} (training windows of {} days: {}); tested on what was \
+                 known on {} and bought until {}.",
                 windows.train_start(),
                 windows.test_start,
+                windows.target_days,
+                windows.training,
                 windows.test_start,
                 windows.test_end()
             ),
@@ -179,12 +183,7 @@ impl Run {
     }
 
     /// Features as of a date, and labelled pairs of the window after it.
-    async fn sample(
-        &mut self,
-        name: &'static str,
-        as_of: chrono::NaiveDate,
-        seed: u64,
-    ) -> anyhow::Result<Sample> {
+    async fn sample(&mut self, name: &str, as_of: chrono::NaiveDate, seed: u64) -> anyhow::Result<Sample> {
         let started = Instant::now();
         let spinner = progress::spinner("features and labels");
         spinner.set_message(format!("as of {as_of}"));
@@ -291,14 +290,30 @@ impl Run {
         )?)
     }
 
-    fn fit_scorers(
+    /// The labelled pairs of all training windows; a window's tables are let go before the next are read.
+    async fn examples(
         &mut self,
         workflow: &Workflow,
         pairs: &PairFeatures,
         train: &Sample,
+    ) -> anyhow::Result<Examples> {
+        let mut examples = Examples::new(workflow);
+        examples.add(workflow, pairs, &train.snapshot, &train.labelled);
+        let seed = self.dataset.config.training.seed;
+        let earlier = self.dataset.config.windows.earlier_starts();
+        for (as_of, number) in earlier.into_iter().zip(2..) {
+            let name = format!("train {number}");
+            let sample = self.sample(&name, as_of, seed + number).await?;
+            examples.add(workflow, pairs, &sample.snapshot, &sample.labelled);
+        }
+        Ok(examples)
+    }
+
+    fn fit_scorers(
+        &mut self,
+        workflow: &Workflow,
+        examples: &Examples,
     ) -> anyhow::Result<Vec<(String, f64)>> {
-        let encoded = Encoded::new(workflow, &train.snapshot);
-        let features = encoded_pairs(pairs, &train.labelled.pairs, &train.snapshot, &encoded.items);
         let (layout, cardinalities) = (workflow.layout(), workflow.cardinalities());
         let training = self.dataset.config.training.clone();
         self.timed("DLRM", |run| {
@@ -309,9 +324,7 @@ impl Run {
                 &training.dlrm,
                 &layout,
                 &cardinalities,
-                &encoded,
-                &train.labelled,
-                &features,
+                examples,
                 seed,
                 &bar,
                 &folder,
@@ -323,15 +336,7 @@ impl Run {
             let spinner = progress::spinner("forest");
             let folder = run.bundles.join("forest");
             let seed = training.seed;
-            let importances = fit::forest::train(
-                &training.forest,
-                &layout,
-                &encoded,
-                &train.labelled,
-                &features,
-                seed,
-                &folder,
-            )?;
+            let importances = fit::forest::train(&training.forest, &layout, examples, seed, &folder)?;
             spinner.finish();
             Ok(importances)
         })
@@ -383,6 +388,7 @@ impl Run {
                 &test.labelled.pairs,
                 &features,
             )?;
+            let scores = evaluate::pairs::among_sampled(&scores, &test.labelled.chances);
             metrics.push((name.to_owned(), PairMetrics::of(&scores, &test.labelled.labels)));
         }
         Ok(metrics)
