@@ -76,6 +76,15 @@ pub struct LabelledPairs {
     pub chances: Vec<f32>,
 }
 
+impl LabelledPairs {
+    /// The geometric mean of the chances. Models learn odds in units of its inverse: bought pairs then weigh about as much as
+    /// negatives, and no model has to begin with a bias.
+    pub fn usual_chance(&self) -> f32 {
+        let logarithms: f64 = self.chances.iter().map(|chance| f64::from(chance.ln())).sum();
+        (logarithms / self.chances.len().max(1) as f64).exp() as f32
+    }
+}
+
 /// What was bought in a window.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
@@ -269,6 +278,11 @@ mod tests {
             "{found:?}, but {drawn} were drawn"
         );
         assert_eq!(found[1], LEAST_CHANCE as f32);
+        let labelled = LabelledPairs {
+            chances: vec![0.5, 0.005],
+            ..LabelledPairs::default()
+        };
+        assert!((labelled.usual_chance() - 0.05).abs() < 1e-6);
     }
 
     #[test]

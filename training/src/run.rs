@@ -125,6 +125,8 @@ impl Run {
         self.fit_retrieval(&workflow, &encoded, &test).await?;
         let examples = self.examples(&workflow, &pairs, &train).await?;
         let importances = self.fit_scorers(&workflow, &examples)?;
+        let usual_chance = examples.labelled.usual_chance();
+        drop(examples);
         let text = self.timed("text embeddings", |run| {
             run.fit_text(&test.snapshot, &config.encoder)
         })?;
@@ -139,7 +141,7 @@ impl Run {
         self.write_features(&workflow, &test)?;
 
         let scorers = self.timed("scores of labelled pairs", |run| {
-            run.score_pairs(&workflow, &pairs, &encoded, &test)
+            run.score_pairs(&workflow, &pairs, &encoded, &test, usual_chance)
         })?;
         let bought = end_to_end::bought(&test.window);
         let baselines = end_to_end::baselines(&test.snapshot, &bought);
@@ -376,6 +378,7 @@ impl Run {
         pairs: &PairFeatures,
         encoded: &Encoded,
         test: &Sample,
+        usual_chance: f32,
     ) -> anyhow::Result<Vec<(String, PairMetrics)>> {
         let features = encoded_pairs(pairs, &test.labelled.pairs, &test.snapshot, &encoded.items);
         let mut metrics = Vec::new();
@@ -388,7 +391,7 @@ impl Run {
                 &test.labelled.pairs,
                 &features,
             )?;
-            let scores = evaluate::pairs::among_sampled(&scores, &test.labelled.chances);
+            let scores = evaluate::pairs::among_sampled(&scores, &test.labelled.chances, usual_chance);
             metrics.push((name.to_owned(), PairMetrics::of(&scores, &test.labelled.labels)));
         }
         Ok(metrics)

@@ -1,7 +1,6 @@
 //! The DLRM: trained on labelled pairs by binary cross-entropy.
 
 use std::path::Path;
-use std::sync::PoisonError;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap};
@@ -16,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use super::examples::{Examples, tensors};
 use super::{FitError, leftover, weights, write_json};
 use crate::dataset::config::Dlrm;
+use crate::labels::LabelledPairs;
 
 /// Trains a DLRM and leaves it in a bundle's folder.
 pub fn train(
@@ -49,7 +49,7 @@ pub fn train(
     };
     let mut optimizer = AdamW::new(variables.all_vars(), parameters).map_err(&failed)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (offsets, mean) = offsets(&examples.labelled.chances);
+    let offsets = offsets(&examples.labelled);
     let mut order: Vec<usize> = (0..offsets.len()).collect();
     bar.set_length((settings.epochs * order.len().div_ceil(settings.batch)) as u64);
     for epoch in 0..settings.epochs {
@@ -71,7 +71,6 @@ pub fn train(
             bar.inc(1);
         }
     }
-    raise_bias(&variables, config.top.len(), mean).map_err(&failed)?;
     variables
         .save(folder.join("model.safetensors"))
         .map_err(&failed)?;
@@ -84,22 +83,11 @@ pub fn train(
 }
 
 /// What is added to each logit in training: the more likely a pair is to be drawn as a negative, the less. What the network
-/// itself has to learn is then how likely the pair is to be bought. The mean is taken out, so that training starts near the
-/// truth; it is given beside them.
-fn offsets(chances: &[f32]) -> (Vec<f32>, f32) {
-    let mean = chances.iter().map(|chance| f64::from(chance.ln())).sum::<f64>() / chances.len().max(1) as f64;
-    let offset = |chance: &f32| mean as f32 - chance.ln();
-    (chances.iter().map(offset).collect(), mean as f32)
-}
-
-/// Adds to the bias of the logit.
-fn raise_bias(variables: &VarMap, last: usize, by: f32) -> candle_core::Result<()> {
-    let name = format!("top.{last}.bias");
-    let data = variables.data().lock().unwrap_or_else(PoisonError::into_inner);
-    let bias = data
-        .get(&name)
-        .ok_or_else(|| candle_core::Error::Msg(format!("there is no {name}")))?;
-    bias.set(&(bias.as_tensor() + f64::from(by))?)
+/// itself has to learn is then how likely the pair is to be bought.
+fn offsets(labelled: &LabelledPairs) -> Vec<f32> {
+    let usual = labelled.usual_chance();
+    let chances = labelled.chances.iter();
+    chances.map(|chance| (usual / chance).ln()).collect()
 }
 
 fn loss(
@@ -148,10 +136,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_likely_negative_lowers_the_logit_in_training_and_the_mean_is_0() {
-        let (offsets, mean) = offsets(&[0.5, 0.005]);
-        assert!((mean - 0.05f32.ln()).abs() < 1e-5);
-        assert!((offsets[1] - offsets[0] - 100f32.ln()).abs() < 1e-5);
-        assert!((offsets[0] + offsets[1]).abs() < 1e-5);
+    fn a_likely_negative_lowers_the_logit_in_training() {
+        let labelled = LabelledPairs {
+            chances: vec![0.5, 0.005],
+            ..LabelledPairs::default()
+        };
+        let offsets = offsets(&labelled);
+        assert!((offsets[0] + 10f32.ln()).abs() < 1e-5);
+        assert!((offsets[1] - 10f32.ln()).abs() < 1e-5);
     }
 }

@@ -152,7 +152,9 @@ mod tests {
             numeric: vec![value],
         };
         let (mut from, mut to) = (EncodedTable::new(0, 1), EncodedTable::new(0, 1));
-        [1.0, 2.0, 3.0].map(|value| from.push(&row(value)));
+        for value in [1.0, 2.0, 3.0] {
+            from.push(&row(value));
+        }
         let mut known = HashMap::new();
         let places = [2, 0, 2].map(|place| moved(place, &mut known, &from, &mut to));
         assert_eq!(places, [0, 1, 0]);

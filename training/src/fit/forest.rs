@@ -2,8 +2,10 @@
 //!
 //! Trees regress on the label, 0 or 1, so that a leaf holds the share of pairs in it that were bought, and the forest the
 //! mean share. (With the `binary` objective a leaf holds one Newton step in logits, which is linear in that share: a mean of
-//! such steps is no logit.) A pair that was bought counts as much as it was likely to be drawn had it not been bought, so
-//! the share is how likely the pair is to be bought, not how much likelier than to be drawn.
+//! such steps is no logit.) A pair that was bought counts the more, the likelier it was to be drawn had it not been bought,
+//! so that the share orders pairs by how likely they are to be bought, not by how much likelier than to be drawn. In units
+//! of the usual chance the best candidates have shares near 1, where the trees that saw negatives decide; with shares near 0
+//! the mean would follow the few trees that saw none.
 //!
 //! The index into a vocabulary is a number to the forest. Vocabularies are ordered by frequency, so a split means "the
 //! more frequent values"; the binding can't declare categories when it makes a data set.
@@ -77,9 +79,10 @@ pub fn train(
 
 /// How much each pair counts.
 fn counts(labelled: &LabelledPairs) -> Vec<f32> {
+    let usual = labelled.usual_chance();
     let pairs = labelled.labels.iter().zip(&labelled.chances);
     pairs
-        .map(|(label, chance)| if *label > 0.5 { *chance } else { 1.0 })
+        .map(|(label, chance)| if *label > 0.5 { *chance / usual } else { 1.0 })
         .collect()
 }
 
@@ -118,8 +121,11 @@ mod tests {
         let labelled = LabelledPairs {
             pairs: vec![Pair { user: 0, item: 0 }; 3],
             labels: vec![1.0, 0.0, 1.0],
-            chances: vec![0.25, 0.5, 1e-5],
+            chances: vec![0.5, 0.05, 0.005],
         };
-        assert_eq!(counts(&labelled), [0.25, 1.0, 1e-5]);
+        let wanted = [10.0, 1.0, 0.1];
+        for (found, wanted) in counts(&labelled).into_iter().zip(wanted) {
+            assert!((found - wanted).abs() < 1e-4, "{found}");
+        }
     }
 }
