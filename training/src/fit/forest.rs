@@ -3,9 +3,7 @@
 //! Trees regress on the label, 0 or 1, so that a leaf holds the share of pairs in it that were bought, and the forest the
 //! mean share. (With the `binary` objective a leaf holds one Newton step in logits, which is linear in that share: a mean of
 //! such steps is no logit.) A pair that was bought counts the more, the likelier it was to be drawn had it not been bought,
-//! so that the share orders pairs by how likely they are to be bought, not by how much likelier than to be drawn. In units
-//! of the usual chance the best candidates have shares near 1, where the trees that saw negatives decide; with shares near 0
-//! the mean would follow the few trees that saw none.
+//! so that the share orders pairs by how likely they are to be bought, not by how much likelier than to be drawn.
 //!
 //! The index into a vocabulary is a number to the forest. Vocabularies are ordered by frequency, so a split means "the
 //! more frequent values"; the binding can't declare categories when it makes a data set.
