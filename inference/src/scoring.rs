@@ -103,8 +103,8 @@ pub struct ScorerConfig {
 pub struct SampledBy {
     /// The raw item column that they were drawn in proportion to.
     pub column: String,
-    /// The power of that column that the odds are multiplied by: 1 where the odds are exact, less where the model is less
-    /// sure than it should be (an average of trees is).
+    /// The power of that column that the odds are multiplied by: 1 for a model that was not told how negatives are drawn, 0
+    /// for one whose training took that out already.
     pub exponent: f32,
 }
 

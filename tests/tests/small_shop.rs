@@ -38,6 +38,7 @@ fn write_config(folder: &Path) -> PathBuf {
     config.training.two_tower.text_index = "Flat".to_owned();
     config.training.two_tower.text_nprobe = None;
     config.training.forest.leaf_pairs = 2;
+    config.windows.training = 2;
     config.features.frequency_thresholds.clear();
     let path = folder.join("dataset.yaml");
     fs::write(&path, serde_saphyr::to_string(&config).unwrap()).unwrap();
@@ -251,6 +252,7 @@ async fn what_was_bought_can_be_left_out(folder: &Path, config: &RunConfig) {
             item: ItemId::from(*item),
             purchases: 3.0,
             days_since_last: 1.0,
+            recent_purchases: None,
         });
     let update = UserUpdate {
         features: RawRow::default(),

@@ -20,6 +20,18 @@ pub use snapshot::Snapshot;
 /// The column that orders popular items.
 pub const POPULARITY: &str = "time_weighted_purchases";
 
+/// The item column that says which share of its latest buyers bought it more than once.
+pub const REPEAT_RATE: &str = "repeat_rate";
+
+/// The [`REPEAT_RATE`] of an item without buyers: what few buyers are drawn to.
+pub const USUAL_REPEAT_RATE: f64 = 0.1;
+
+/// How many buyers the usual rate counts as much as.
+const USUAL_BUYERS: f64 = 5.0;
+
+/// Days before the cut-off in which [`REPEAT_RATE`] looks for buyers.
+const REPEAT_DAYS: u32 = 90;
+
 /// Where the tables of one cut-off date lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureTables {
@@ -65,7 +77,13 @@ pub async fn compute(
         &tables.items,
     )
     .await?;
-    write(dataset, "the purchases of users", HISTORY_SQL, &tables.history).await?;
+    write(
+        dataset,
+        "the purchases of users",
+        &history_sql(&dataset.config),
+        &tables.history,
+    )
+    .await?;
     Ok(tables)
 }
 
@@ -180,8 +198,8 @@ fn attribute_tables(column: &str, name: &str) -> String {
     )
 }
 
-/// Items: how often they were sold lately, the time-weighted number, the mean price, and what the catalogue says. Items
-/// that were sold but are not in the catalogue have nulls there.
+/// Items: how often they were sold lately, the time-weighted number, the mean price, the share of buyers who came back,
+/// and what the catalogue says. Where there are few buyers, that share is drawn to the usual. Items that were sold but are not in the catalogue have nulls there.
 fn items_sql(config: &DatasetConfig) -> String {
     let windows: String = config.features.windows_days.iter().map(|days| {
         format!(",\n    CAST(SUM(CASE WHEN age_days <= {days} THEN 1 ELSE 0 END) AS DOUBLE) AS count_{days}d_purchased")
@@ -203,20 +221,34 @@ fn items_sql(config: &DatasetConfig) -> String {
 sales AS (
   SELECT item_id, SUM(EXP(-LN(2.0) * age_days / {half_life:?})) AS {POPULARITY}, AVG(price) AS mean_price,
     MIN(age_days) AS days_since_sold{windows}
-  FROM purchases GROUP BY item_id)
+  FROM purchases GROUP BY item_id),
+buyers AS (
+  SELECT item_id, user_id, COUNT(*) AS times FROM purchases WHERE age_days <= {REPEAT_DAYS} GROUP BY item_id, user_id),
+repeats AS (
+  SELECT item_id, (SUM(CASE WHEN times > 1 THEN 1 ELSE 0 END) + {usual:?}) / (COUNT(*) + {USUAL_BUYERS:?}) AS {REPEAT_RATE}
+  FROM buyers GROUP BY item_id)
 SELECT ids.item_id,{counts}
-  COALESCE(sales.{POPULARITY}, 0) AS {POPULARITY}, sales.mean_price, sales.days_since_sold{known}
+  COALESCE(sales.{POPULARITY}, 0) AS {POPULARITY}, sales.mean_price, sales.days_since_sold,
+  COALESCE(repeats.{REPEAT_RATE}, {USUAL_REPEAT_RATE:?}) AS {REPEAT_RATE}{known}
 FROM ids
 LEFT JOIN sales ON sales.item_id = ids.item_id
+LEFT JOIN repeats ON repeats.item_id = ids.item_id
 LEFT JOIN items ON items.item_id = ids.item_id
 ORDER BY ids.item_id",
         half_life = config.features.half_life_days,
+        usual = USUAL_REPEAT_RATE * USUAL_BUYERS,
     )
 }
 
-const HISTORY_SQL: &str =
-    "SELECT user_id, item_id, CAST(COUNT(*) AS DOUBLE) AS purchases, MIN(age_days) AS days_since_last
-FROM purchases GROUP BY user_id, item_id ORDER BY user_id, item_id";
+/// What each user bought: how often, how long ago the last time was, and how often with old times counted less.
+fn history_sql(config: &DatasetConfig) -> String {
+    format!(
+        "SELECT user_id, item_id, CAST(COUNT(*) AS DOUBLE) AS purchases, MIN(age_days) AS days_since_last,
+  SUM(EXP(-LN(2.0) * age_days / {half_life:?})) AS recent_purchases
+FROM purchases GROUP BY user_id, item_id ORDER BY user_id, item_id",
+        half_life = config.features.history_half_life_days,
+    )
+}
 
 /// The feature of a user's most frequent value of an item column.
 pub fn popular(column: &str) -> String {

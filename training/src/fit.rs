@@ -15,7 +15,10 @@ use std::path::PathBuf;
 use gondola_inference::features::workflow::WorkflowError;
 use gondola_inference::features::{TableError, pairs::UnknownPairColumn, schema::SchemaError};
 use gondola_inference::retrieval::index::IndexError;
+use gondola_inference::scoring::SampledBy;
 use gondola_inference::similarity::encoder::{EncodeError, EncoderLoadError};
+
+use crate::features::POPULARITY;
 
 /// Why a model could not be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +94,14 @@ impl FitError {
         let path = path.to_owned();
         move |source| Self::File { path, source }
     }
+}
+
+/// What is left of the sampling of negatives for serving to undo; nothing for the power 0.
+fn leftover(exponent: f32) -> Option<SampledBy> {
+    (exponent != 0.0).then(|| SampledBy {
+        column: POPULARITY.to_owned(),
+        exponent,
+    })
 }
 
 /// Writes a JSON file of a bundle.

@@ -61,6 +61,10 @@ pub struct Pair {
     pub item: u32,
 }
 
+/// The least chance of a pair to have been drawn that we reckon with: an item that was not sold before can't be drawn,
+/// and one chance in 100,000 is as good as none.
+const LEAST_CHANCE: f64 = 1e-5;
+
 /// Pairs and whether they were bought, in random order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LabelledPairs {
@@ -68,6 +72,17 @@ pub struct LabelledPairs {
     pub pairs: Vec<Pair>,
     /// 1 for bought, 0 for not.
     pub labels: Vec<f32>,
+    /// How likely each pair was to be drawn as a negative, had it not been bought.
+    pub chances: Vec<f32>,
+}
+
+impl LabelledPairs {
+    /// The geometric mean of the chances. Models learn odds in units of its inverse: bought pairs then weigh about as much as
+    /// negatives, and no model has to begin with a bias.
+    pub fn usual_chance(&self) -> f32 {
+        let logarithms: f64 = self.chances.iter().map(|chance| f64::from(chance.ln())).sum();
+        (logarithms / self.chances.len().max(1) as f64).exp() as f32
+    }
 }
 
 /// What was bought in a window.
@@ -128,8 +143,25 @@ pub fn label(
         .chain(negatives.into_iter().map(|pair| (pair, 0.0)))
         .collect();
     labelled.shuffle(&mut rng);
-    let (pairs, labels) = labelled.into_iter().unzip();
-    Ok(LabelledPairs { pairs, labels })
+    let (pairs, labels): (Vec<Pair>, Vec<f32>) = labelled.into_iter().unzip();
+    let chances = chances(&pairs, &users, &items, bought.len());
+    Ok(LabelledPairs {
+        pairs,
+        labels,
+        chances,
+    })
+}
+
+/// How likely each pair is to be among the pairs of `draws` draws. Popular items and active users meet more than once,
+/// but are drawn once only, so this is less than the draws times the share of the pair.
+/// Draws that meet a pair again are repeated and not counted here: where most draws do, this is too low.
+fn chances(pairs: &[Pair], users: &[f64], items: &[f64], draws: usize) -> Vec<f32> {
+    let scale = draws as f64 / (users.iter().sum::<f64>() * items.iter().sum::<f64>());
+    let chance = |pair: &Pair| {
+        let expected = scale * users[pair.user as usize] * items[pair.item as usize];
+        (-(-expected).exp_m1()).max(LEAST_CHANCE) as f32
+    };
+    pairs.iter().map(chance).collect()
 }
 
 fn negatives(
@@ -232,6 +264,30 @@ mod tests {
             "users 20 to 39 have 590 of 780 shares"
         );
         assert!(share(&|pair| pair.user == 0) < 1e-9, "user 0 was never active");
+    }
+
+    #[test]
+    fn chances_are_how_often_seeds_draw_a_pair() {
+        let users: Vec<f64> = (0..40).map(f64::from).collect();
+        let items = [1.0; 80];
+        let of_the_most_active: Vec<Pair> = (0..80).map(|item| Pair { user: 39, item }).collect();
+        let chances = chances(&of_the_most_active, &users, &items, 50);
+        let wanted: f32 = chances.iter().sum();
+        let draw = |seed| negatives(&bought(), &users, &items, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+        let drawn = (0..400).flat_map(draw).filter(|pair| pair.user == 39).count() as f32 / 400.0;
+        assert!((wanted - drawn).abs() < 0.25, "{wanted}, but {drawn} were drawn");
+    }
+
+    #[test]
+    fn a_pair_that_can_not_be_drawn_has_the_least_chance_and_none_has_more_than_1() {
+        let pairs = [0, 1].map(|user| Pair { user, item: 0 });
+        let found = chances(&pairs, &[0.0, 1e6], &[1.0], 50);
+        assert_eq!(found, [LEAST_CHANCE as f32, 1.0]);
+        let labelled = LabelledPairs {
+            chances: vec![0.5, 0.005],
+            ..LabelledPairs::default()
+        };
+        assert!((labelled.usual_chance() - 0.05).abs() < 1e-6);
     }
 
     #[test]

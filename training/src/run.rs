@@ -16,7 +16,7 @@ use url::Url;
 use crate::dataset::{Dataset, DatasetConfig};
 use crate::evaluate::{self, PairMetrics, VariantQuality, end_to_end};
 use crate::features::{self, FeatureTables, POPULARITY, Snapshot};
-use crate::fit::examples::{Encoded, encoded_pairs, raw_pairs};
+use crate::fit::examples::{Encoded, Examples, encoded_pairs, raw_pairs};
 use crate::fit::two_tower::Trained;
 use crate::fit::{self, plan, text::TextSummary, two_tower};
 use crate::labels::{self, LabelledPairs, Window};
@@ -124,7 +124,10 @@ impl Run {
         let encoded = Encoded::new(&workflow, &test.snapshot);
 
         self.fit_retrieval(&workflow, &encoded, &test).await?;
-        let importances = self.fit_scorers(&workflow, &pairs, &train)?;
+        let examples = self.examples(&workflow, &pairs, &train).await?;
+        let importances = self.fit_scorers(&workflow, &examples)?;
+        let usual_chance = examples.labelled.usual_chance();
+        drop(examples);
         let text = self.timed("text embeddings", |run| {
             run.fit_text(&test.snapshot, &config.encoder)
         })?;
@@ -139,7 +142,7 @@ impl Run {
         self.write_features(&workflow, &test)?;
 
         let scorers = self.timed("scores of labelled pairs", |run| {
-            run.score_pairs(&workflow, &pairs, &encoded, &test)
+            run.score_pairs(&workflow, &pairs, &encoded, &test, usual_chance)
         })?;
         let bought = end_to_end::bought(&test.window);
         let baselines = end_to_end::baselines(&test.snapshot, &bought);
@@ -149,9 +152,12 @@ impl Run {
             fingerprint,
             dataset: self.dataset.config.name.clone(),
             windows: format!(
-                "Trained on what was known on {} and bought until {}; tested on what was known on {} and bought until {}.",
+                "Trained on what was known on {} and bought until {} (training windows of {} days: {}); tested on what was \
+                 known on {} and bought until {}.",
                 windows.train_start(),
                 windows.test_start,
+                windows.target_days,
+                windows.training,
                 windows.test_start,
                 windows.test_end()
             ),
@@ -180,12 +186,7 @@ impl Run {
     }
 
     /// Features as of a date, and labelled pairs of the window after it.
-    async fn sample(
-        &mut self,
-        name: &'static str,
-        as_of: chrono::NaiveDate,
-        seed: u64,
-    ) -> anyhow::Result<Sample> {
+    async fn sample(&mut self, name: &str, as_of: chrono::NaiveDate, seed: u64) -> anyhow::Result<Sample> {
         let started = Instant::now();
         let spinner = progress::spinner("features and labels");
         spinner.set_message(format!("as of {as_of}"));
@@ -292,14 +293,30 @@ impl Run {
         )?)
     }
 
-    fn fit_scorers(
+    /// The labelled pairs of all training windows; a window's tables are let go before the next are read.
+    async fn examples(
         &mut self,
         workflow: &Workflow,
         pairs: &PairFeatures,
         train: &Sample,
+    ) -> anyhow::Result<Examples> {
+        let mut examples = Examples::new(workflow);
+        examples.add(workflow, pairs, &train.snapshot, &train.labelled);
+        let seed = self.dataset.config.training.seed;
+        let earlier = self.dataset.config.windows.earlier_starts();
+        for (as_of, number) in earlier.into_iter().zip(2..) {
+            let name = format!("train {number}");
+            let sample = self.sample(&name, as_of, seed + number).await?;
+            examples.add(workflow, pairs, &sample.snapshot, &sample.labelled);
+        }
+        Ok(examples)
+    }
+
+    fn fit_scorers(
+        &mut self,
+        workflow: &Workflow,
+        examples: &Examples,
     ) -> anyhow::Result<Vec<(String, f64)>> {
-        let encoded = Encoded::new(workflow, &train.snapshot);
-        let features = encoded_pairs(pairs, &train.labelled.pairs, &train.snapshot, &encoded.items);
         let (layout, cardinalities) = (workflow.layout(), workflow.cardinalities());
         let training = self.dataset.config.training.clone();
         self.timed("DLRM", |run| {
@@ -310,9 +327,7 @@ impl Run {
                 &training.dlrm,
                 &layout,
                 &cardinalities,
-                &encoded,
-                &train.labelled,
-                &features,
+                examples,
                 seed,
                 &bar,
                 &folder,
@@ -324,15 +339,7 @@ impl Run {
             let spinner = progress::spinner("forest");
             let folder = run.bundles.join("forest");
             let seed = training.seed;
-            let importances = fit::forest::train(
-                &training.forest,
-                &layout,
-                &encoded,
-                &train.labelled,
-                &features,
-                seed,
-                &folder,
-            )?;
+            let importances = fit::forest::train(&training.forest, &layout, examples, seed, &folder)?;
             spinner.finish();
             Ok(importances)
         })
@@ -372,6 +379,7 @@ impl Run {
         pairs: &PairFeatures,
         encoded: &Encoded,
         test: &Sample,
+        usual_chance: f32,
     ) -> anyhow::Result<Vec<(String, PairMetrics)>> {
         let features = encoded_pairs(pairs, &test.labelled.pairs, &test.snapshot, &encoded.items);
         let mut metrics = Vec::new();
@@ -384,6 +392,7 @@ impl Run {
                 &test.labelled.pairs,
                 &features,
             )?;
+            let scores = evaluate::pairs::among_sampled(&scores, &test.labelled.chances, usual_chance);
             metrics.push((name.to_owned(), PairMetrics::of(&scores, &test.labelled.labels)));
         }
         Ok(metrics)

@@ -339,6 +339,15 @@ async fn the_complete_journey_becomes_features_and_labelled_pairs() {
     close(item.cell("count_90d_purchased"), 4304.0);
     close(item.cell("time_weighted_purchases"), 2054.4885208483684);
     close(item.cell("mean_price"), 1.00915481935568);
+    close(item.cell("repeat_rate"), 0.6620135363790186);
+    let favourite = snapshot.items.find("890536").unwrap() as u32;
+    let purchases = snapshot.history.of(snapshot.users.find("900").unwrap());
+    let favourite = purchases.iter().find(|bought| bought.item == favourite).unwrap();
+    assert_eq!(favourite.purchases, 76.0);
+    close(
+        Cell::Number(f64::from(favourite.recent_purchases)),
+        f64::from(27.128_45_f32),
+    );
     let window = Window::read(&dataset, train_start, test_start).await.unwrap();
     assert_eq!(window.bought.len(), 72_932);
     let bought = window.pairs(&snapshot);

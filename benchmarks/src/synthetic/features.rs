@@ -148,8 +148,9 @@ fn write_history(path: &Path, items: usize, users: usize) -> anyhow::Result<()> 
     let batch = RecordBatch::try_from_iter([
         ("user_id", Arc::new(user_ids) as ArrayRef),
         ("item_id", Arc::new(StringArray::from(item_ids))),
-        ("purchases", Arc::new(purchases)),
+        ("purchases", Arc::new(purchases.clone())),
         ("days_since_last", Arc::new(days)),
+        ("recent_purchases", Arc::new(purchases)),
     ])?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)

@@ -1,7 +1,7 @@
 //! Pair features: what a user's purchases say about a candidate.
 //!
-//! Three kinds of columns, told by their names: `purchases` (how often the user bought the candidate),
-//! `days_since_last` (missing if never) and `affinity_<item column>` (how many of the user's purchases share the
+//! Four kinds of columns, told by their names: `purchases` (how often the user bought the candidate),
+//! `recent_purchases` (the same, with old ones counted less), `days_since_last` (missing if never) and `affinity_<item column>` (how many of the user's purchases share the
 //! candidate's value in that column; 0 where it is null). The same code runs in training and in serving.
 
 use std::cell::RefCell;
@@ -17,7 +17,7 @@ pub const AFFINITY: &str = "affinity_";
 /// A pair column that this code can't compute.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[error(
-    "there is no pair feature {column:?}; use purchases, days_since_last, or affinity_ and a categorical item column of {known:?}"
+    "there is no pair feature {column:?}; use purchases, recent_purchases, days_since_last, or affinity_ and a categorical item column of {known:?}"
 )]
 pub struct UnknownPairColumn {
     /// The column's name.
@@ -29,6 +29,7 @@ pub struct UnknownPairColumn {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum PairColumn {
     Purchases,
+    RecentPurchases,
     DaysSinceLast,
     /// Position of the item's categorical column.
     Affinity(usize),
@@ -139,6 +140,9 @@ impl PairFeatures {
                         PairColumn::Purchases => {
                             Some(bought.map_or(0.0, |bought| f64::from(bought.purchases)))
                         }
+                        PairColumn::RecentPurchases => {
+                            Some(bought.map_or(0.0, |bought| f64::from(bought.recent_purchases)))
+                        }
                         PairColumn::DaysSinceLast => bought.map(|bought| f64::from(bought.days_since_last)),
                         PairColumn::Affinity(column) => Some(f64::from(
                             counts[position][categories(*candidate)[*column] as usize],
@@ -196,7 +200,7 @@ impl PairFeatures {
             .zip(counts)
             .filter_map(|(column, count)| match column {
                 PairColumn::Affinity(column) => Some((*column, count)),
-                PairColumn::Purchases | PairColumn::DaysSinceLast => None,
+                PairColumn::Purchases | PairColumn::RecentPurchases | PairColumn::DaysSinceLast => None,
             })
     }
 }
@@ -211,6 +215,7 @@ fn parse(name: &str, item_columns: &[String]) -> Result<PairColumn, UnknownPairC
     };
     match name {
         "purchases" => Ok(PairColumn::Purchases),
+        "recent_purchases" => Ok(PairColumn::RecentPurchases),
         "days_since_last" => Ok(PairColumn::DaysSinceLast),
         other => affinity(other).ok_or_else(|| UnknownPairColumn {
             column: other.to_owned(),
@@ -255,9 +260,15 @@ mod tests {
             item,
             purchases,
             days_since_last,
+            recent_purchases: purchases / 2.0,
         };
         let history = [bought(0, 3.0, 10.0), bought(3, 5.0, 1.0)];
-        let names = ["purchases", "days_since_last", "affinity_type"];
+        let names = [
+            "purchases",
+            "days_since_last",
+            "affinity_type",
+            "recent_purchases",
+        ];
         let pairs = PairFeatures::raw(&names, &workflow()).unwrap();
         for _ in 0..2 {
             let values = pairs.values(&history, &[0, 1, 2, 3], &items());
@@ -268,6 +279,7 @@ mod tests {
                 [Some(3.0), Some(3.0), Some(0.0), Some(0.0)],
                 "null shares nothing"
             );
+            assert_eq!(values[3], [Some(1.5), Some(0.0), Some(0.0), Some(2.5)]);
         }
     }
 
@@ -276,7 +288,7 @@ mod tests {
         let error = PairFeatures::raw(&["affinity_colour"], &workflow()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "there is no pair feature \"affinity_colour\"; use purchases, days_since_last, or affinity_ and a categorical item column of [\"type\"]"
+            "there is no pair feature \"affinity_colour\"; use purchases, recent_purchases, days_since_last, or affinity_ and a categorical item column of [\"type\"]"
         );
     }
 }

@@ -103,4 +103,8 @@ pub struct PurchaseUpdate {
     pub purchases: f32,
     /// Days since the last time.
     pub days_since_last: f32,
+    /// How often, each time counted half after every `features.history_half_life_days` of the data set's configuration.
+    /// Left out, every time counts as if it were today.
+    #[serde(default)]
+    pub recent_purchases: Option<f32>,
 }

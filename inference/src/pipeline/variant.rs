@@ -374,10 +374,15 @@ impl Variant {
             if !(update.days_since_last >= 0.0 && update.days_since_last.is_finite()) {
                 return Err(wrong("days_since_last is below 0"));
             }
+            let recent_purchases = update.recent_purchases.unwrap_or(update.purchases);
+            if !(recent_purchases >= 0.0 && recent_purchases.is_finite()) {
+                return Err(wrong("recent_purchases is below 0"));
+            }
             Ok(Purchase {
                 item,
                 purchases: update.purchases,
                 days_since_last: update.days_since_last,
+                recent_purchases,
             })
         };
         let history = update

@@ -74,6 +74,7 @@ mod tests {
             item,
             purchases,
             days_since_last,
+            recent_purchases: purchases,
         }
     }
 

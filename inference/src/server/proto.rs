@@ -181,6 +181,7 @@ pub fn user_update(features: Features, history: Option<PurchaseHistory>) -> User
         item: purchase.item.into(),
         purchases: purchase.purchases,
         days_since_last: purchase.days_since_last,
+        recent_purchases: purchase.recent_purchases,
     };
     let history = history.map(|history| history.purchases.into_iter().map(purchase).collect());
     UserUpdate {
@@ -194,6 +195,7 @@ pub fn history(history: Vec<PurchaseUpdate>) -> PurchaseHistory {
         item: purchase.item.as_str().to_owned(),
         purchases: purchase.purchases,
         days_since_last: purchase.days_since_last,
+        recent_purchases: purchase.recent_purchases,
     };
     PurchaseHistory {
         purchases: history.into_iter().map(purchase).collect(),

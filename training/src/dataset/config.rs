@@ -131,6 +131,9 @@ pub struct Features {
     /// Days after which a purchase counts half in the time-weighted number of purchases.
     #[serde(default = "default_half_life")]
     pub half_life_days: f64,
+    /// Days after which a user's purchase counts half in how often the user bought an item lately.
+    #[serde(default = "default_history_half_life")]
+    pub history_half_life_days: f64,
     /// Item columns of which a user's most frequent and last values become features.
     #[serde(default)]
     pub user_attributes: Vec<String>,
@@ -149,10 +152,14 @@ pub struct Windows {
     /// The first day of the test window; everything before it is known when the test is answered.
     #[serde(with = "date")]
     pub test_start: NaiveDate,
-    /// Days of the test window, and of the training window just before it.
+    /// Days of the test window, and of each training window before it.
     #[serde(default = "default_target_days")]
     pub target_days: u32,
-    /// Days before the training window whose purchases train the two towers.
+    /// Training windows, one before the other, the last just before the test window. Each has features of its own
+    /// cut-off; more of them are more examples of people who buy again.
+    #[serde(default = "default_training_windows")]
+    pub training: u32,
+    /// Days before the last training window whose purchases train the two towers.
     #[serde(default = "default_retrieval_days")]
     pub retrieval_days: u32,
     /// Items that were not sold within so many days before the cut-off are not retrieved.
@@ -182,9 +189,17 @@ impl Windows {
         self.test_start + Days::new(self.target_days.into())
     }
 
-    /// The first day of the training window.
+    /// The first day of the last training window.
     pub fn train_start(&self) -> NaiveDate {
         self.test_start - Days::new(self.target_days.into())
+    }
+
+    /// The first days of the training windows before the last, the latest first.
+    pub fn earlier_starts(&self) -> Vec<NaiveDate> {
+        let days = u64::from(self.target_days);
+        (1..u64::from(self.training))
+            .map(|window| self.train_start() - Days::new(window * days))
+            .collect()
     }
 
     /// The first day of the purchases that train the two towers.
@@ -253,7 +268,8 @@ pub struct Dlrm {
     pub learning_rate: f64,
     /// Pull of every weight to 0.
     pub weight_decay: f64,
-    /// The power of the recency-weighted purchases, by which negatives are drawn, that its odds are multiplied by to rank.
+    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
+    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
     pub weight_exponent: f32,
 }
 
@@ -271,7 +287,8 @@ pub struct Forest {
     pub pair_share: f64,
     /// Share of the inputs that a tree sees.
     pub input_share: f64,
-    /// The power of the recency-weighted purchases, by which negatives are drawn, that its odds are multiplied by to rank.
+    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
+    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
     pub weight_exponent: f32,
 }
 
@@ -281,6 +298,14 @@ fn default_windows() -> Vec<u32> {
 
 fn default_half_life() -> f64 {
     30.0
+}
+
+fn default_history_half_life() -> f64 {
+    90.0
+}
+
+fn default_training_windows() -> u32 {
+    1
 }
 
 fn default_target_days() -> u32 {
@@ -334,7 +359,7 @@ impl Default for Dlrm {
             batch: 512,
             learning_rate: 1e-3,
             weight_decay: 0.02,
-            weight_exponent: 1.3,
+            weight_exponent: 0.0,
         }
     }
 }
@@ -346,8 +371,8 @@ impl Default for Forest {
             leaves: 1023,
             leaf_pairs: 50,
             pair_share: 0.6,
-            input_share: 1.0,
-            weight_exponent: 0.5,
+            input_share: 0.6,
+            weight_exponent: 0.0,
         }
     }
 }
@@ -383,7 +408,12 @@ impl DatasetConfig {
         positive("windows.target_days", self.windows.target_days.into())?;
         positive("windows.retrieval_days", self.windows.retrieval_days.into())?;
         positive("windows.index_days", self.windows.index_days.into())?;
+        positive("windows.training", self.windows.training.into())?;
         positive("features.half_life_days", self.features.half_life_days)?;
+        positive(
+            "features.history_half_life_days",
+            self.features.history_half_life_days,
+        )?;
         positive("training.two_tower.batch", self.training.two_tower.batch as f64)?;
         positive(
             "training.two_tower.temperature",
@@ -414,5 +444,24 @@ impl DatasetConfig {
             .or_else(|| thresholds.get("default"))
             .copied()
             .unwrap_or(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_windows_stand_one_before_the_other_and_the_last_ends_where_the_test_begins() {
+        let windows = Windows {
+            test_start: "2017-12-12".parse().unwrap(),
+            target_days: 20,
+            training: 3,
+            retrieval_days: 60,
+            index_days: 90,
+        };
+        let day = |day: &str| day.parse::<NaiveDate>().unwrap();
+        assert_eq!(windows.train_start(), day("2017-11-22"));
+        assert_eq!(windows.earlier_starts(), [day("2017-11-02"), day("2017-10-13")]);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use gondola_inference::features::Layout;
+use gondola_inference::ordering;
 use gondola_inference::scoring::{self, CandidateBatch, LoadError, ScoreError};
 
 use crate::fit::examples::Encoded;
@@ -46,4 +47,25 @@ pub fn score(
         scores.append(&mut one);
     }
     Ok(scores)
+}
+
+/// Turns scores, whose odds say how likely a pair is to be bought in units of `1 / usual`, into how likely it is to be one of
+/// the bought pairs among labelled ones: the more likely a pair was to be drawn as a negative, the less.
+pub fn among_sampled(scores: &[f32], chances: &[f32], usual: f32) -> Vec<f32> {
+    let pairs = scores.iter().zip(chances);
+    pairs
+        .map(|(score, chance)| ordering::with_weight(*score, usual / chance))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_likely_negative_is_less_likely_to_be_a_bought_pair() {
+        let found = among_sampled(&[0.1, 0.1], &[0.5, 0.05], 0.5);
+        assert!((found[0] - 0.1).abs() < 1e-6);
+        assert!((found[1] - 1.0 / 1.9).abs() < 1e-6, "odds of 1 to 9, times 10");
+    }
 }

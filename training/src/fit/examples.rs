@@ -1,10 +1,12 @@
 //! Examples: pairs of rows as the numbers that models train on.
 
+use std::collections::HashMap;
+
 use candle_core::{Device, Result as CandleResult, Tensor};
 use gondola_inference::features::{EncodedTable, PairFeatures, Workflow};
 
 use crate::features::Snapshot;
-use crate::labels::Pair;
+use crate::labels::{LabelledPairs, Pair};
 
 /// A snapshot after the workflow.
 pub struct Encoded {
@@ -22,6 +24,61 @@ impl Encoded {
             items: workflow.item.encode_table(&snapshot.items),
         }
     }
+}
+
+/// What scorers train on: the labelled pairs of one or more cut-offs, with only those rows that they name.
+pub struct Examples {
+    /// The rows of users and items, each as of the cut-off of the pairs that name it.
+    pub encoded: Encoded,
+    /// The labelled pairs, by these rows.
+    pub labelled: LabelledPairs,
+    /// Their encoded pair features, row-major.
+    pub features: Vec<f32>,
+}
+
+impl Examples {
+    /// No examples yet, for rows that the workflow makes.
+    pub fn new(workflow: &Workflow) -> Self {
+        let layout = workflow.layout();
+        Self {
+            encoded: Encoded {
+                users: EncodedTable::new(layout.user_categorical.len(), layout.user_numeric.len()),
+                items: EncodedTable::new(layout.item_categorical.len(), layout.item_numeric.len()),
+            },
+            labelled: LabelledPairs::default(),
+            features: Vec::new(),
+        }
+    }
+
+    /// Adds the labelled pairs of a snapshot.
+    pub fn add(
+        &mut self,
+        workflow: &Workflow,
+        features: &PairFeatures,
+        snapshot: &Snapshot,
+        labelled: &LabelledPairs,
+    ) {
+        let encoded = Encoded::new(workflow, snapshot);
+        let pair_features = encoded_pairs(features, &labelled.pairs, snapshot, &encoded.items);
+        self.features.extend(pair_features);
+        let (mut users, mut items) = (HashMap::new(), HashMap::new());
+        for pair in &labelled.pairs {
+            self.labelled.pairs.push(Pair {
+                user: moved(pair.user, &mut users, &encoded.users, &mut self.encoded.users),
+                item: moved(pair.item, &mut items, &encoded.items, &mut self.encoded.items),
+            });
+        }
+        self.labelled.labels.extend_from_slice(&labelled.labels);
+        self.labelled.chances.extend_from_slice(&labelled.chances);
+    }
+}
+
+/// The row of `to` that holds a row of `from`; copied when it is met first.
+fn moved(row: u32, known: &mut HashMap<u32, u32>, from: &EncodedTable, to: &mut EncodedTable) -> u32 {
+    *known.entry(row).or_insert_with(|| {
+        to.push(&from.row(row as usize));
+        to.rows() as u32 - 1
+    })
 }
 
 /// The raw pair features of many pairs, one list a column: what the workflow is fitted on.
@@ -80,4 +137,27 @@ pub fn tensors(table: &EncodedTable, rows: &[u32]) -> CandleResult<(Tensor, Tens
         Tensor::from_vec(categorical, (rows.len(), table.categorical_width()), &Device::Cpu)?,
         Tensor::from_vec(numeric, (rows.len(), table.numeric_width()), &Device::Cpu)?,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use gondola_inference::features::EncodedRow;
+
+    use super::*;
+
+    #[test]
+    fn a_row_is_copied_once_and_then_found_again() {
+        let row = |value| EncodedRow {
+            categorical: vec![],
+            numeric: vec![value],
+        };
+        let (mut from, mut to) = (EncodedTable::new(0, 1), EncodedTable::new(0, 1));
+        for value in [1.0, 2.0, 3.0] {
+            from.push(&row(value));
+        }
+        let mut known = HashMap::new();
+        let places = [2, 0, 2].map(|place| moved(place, &mut known, &from, &mut to));
+        assert_eq!(places, [0, 1, 0]);
+        assert_eq!((to.row(0), to.row(1), to.rows()), (row(3.0), row(1.0), 2));
+    }
 }

@@ -1,5 +1,10 @@
 //! The random forest: LightGBM's `rf` boosting on labelled pairs.
 //!
+//! Trees regress on the label, 0 or 1, so that a leaf holds the share of pairs in it that were bought, and the forest the
+//! mean share. (With the `binary` objective a leaf holds one Newton step in logits, which is linear in that share: a mean of
+//! such steps is no logit.) A pair that was bought counts the more, the likelier it was to be drawn had it not been bought,
+//! so that the share orders pairs by how likely they are to be bought, not by how much likelier than to be drawn.
+//!
 //! The index into a vocabulary is a number to the forest. Vocabularies are ordered by frequency, so a split means "the
 //! more frequent values"; the binding can't declare categories when it makes a data set.
 
@@ -7,14 +12,13 @@ use std::path::Path;
 
 use gondola_inference::features::{EncodedTable, Layout};
 use gondola_inference::scoring::forest::lightgbm_name;
-use gondola_inference::scoring::{Family, SampledBy, ScorerConfig};
+use gondola_inference::scoring::{Family, ScorerConfig};
 use lightgbm3::{Booster, Dataset, ImportanceType};
 use serde_json::json;
 
-use super::examples::Encoded;
-use super::{FitError, write_json};
+use super::examples::{Encoded, Examples};
+use super::{FitError, leftover, write_json};
 use crate::dataset::config::Forest;
-use crate::features::POPULARITY;
 use crate::labels::{LabelledPairs, Pair};
 
 /// How much each input helped, the most helpful first: (input, share of the total gain).
@@ -24,21 +28,25 @@ pub type Importances = Vec<(String, f64)>;
 pub fn train(
     settings: &Forest,
     layout: &Layout,
-    encoded: &Encoded,
-    labelled: &LabelledPairs,
-    pairs: &[f32],
+    examples: &Examples,
     seed: u64,
     folder: &Path,
 ) -> Result<Importances, FitError> {
     let inputs = layout.inputs();
     let names: Vec<String> = inputs.iter().map(|input| lightgbm_name(input)).collect();
-    let rows = matrix(encoded, &labelled.pairs, pairs, layout.pair.len());
+    let Examples {
+        encoded,
+        labelled,
+        features,
+    } = examples;
+    let rows = matrix(encoded, &labelled.pairs, features, layout.pair.len());
     let mut dataset =
         Dataset::from_slice(&rows, &labelled.labels, inputs.len() as i32, true).map_err(FitError::Forest)?;
+    dataset.set_weights(&counts(labelled)).map_err(FitError::Forest)?;
     dataset.set_feature_names(&names).map_err(FitError::Forest)?;
     let parameters = json!({
         "boosting": "rf",
-        "objective": "binary",
+        "objective": "regression",
         "num_iterations": settings.trees,
         "num_leaves": settings.leaves,
         "min_data_in_leaf": settings.leaf_pairs,
@@ -57,10 +65,7 @@ pub fn train(
         &folder.join("scorer.json"),
         &ScorerConfig {
             inputs: inputs.clone(),
-            sampled_by: Some(SampledBy {
-                column: POPULARITY.to_owned(),
-                exponent: settings.weight_exponent,
-            }),
+            sampled_by: leftover(settings.weight_exponent),
             family: Family::Forest,
         },
     )?;
@@ -68,6 +73,15 @@ pub fn train(
         .feature_importance(ImportanceType::Gain)
         .map_err(FitError::Forest)?;
     Ok(shares(inputs, gains))
+}
+
+/// How much each pair counts.
+fn counts(labelled: &LabelledPairs) -> Vec<f32> {
+    let usual = labelled.usual_chance();
+    let pairs = labelled.labels.iter().zip(&labelled.chances);
+    pairs
+        .map(|(label, chance)| if *label > 0.5 { *chance / usual } else { 1.0 })
+        .collect()
 }
 
 /// One row a pair, in the order of [`Layout::inputs`].
@@ -94,4 +108,22 @@ fn shares(inputs: Vec<String>, gains: Vec<f64>) -> Importances {
         .collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
     shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_bought_counts_as_much_as_it_was_likely_to_be_drawn() {
+        let labelled = LabelledPairs {
+            pairs: vec![Pair { user: 0, item: 0 }; 3],
+            labels: vec![1.0, 0.0, 1.0],
+            chances: vec![0.5, 0.05, 0.005],
+        };
+        let wanted = [10.0, 1.0, 0.1];
+        for (found, wanted) in counts(&labelled).into_iter().zip(wanted) {
+            assert!((found - wanted).abs() < 1e-4, "{found}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use gondola_inference::features::{CategoricalPlan, EntityPlan, Fill, NumericPlan, WorkflowPlan, pairs};
 
 use crate::dataset::DatasetConfig;
-use crate::features::POPULARITY;
+use crate::features::{POPULARITY, REPEAT_RATE, USUAL_REPEAT_RATE};
 
 /// Days that stand in for "never": longer than any window that we look at.
 const NEVER_DAYS: f64 = 730.0;
@@ -46,7 +46,17 @@ fn items(config: &DatasetConfig) -> EntityPlan {
         fill: Fill::Median,
         ..NumericPlan::amount("mean_price")
     };
-    let rest = [NumericPlan::amount(POPULARITY), price, days("days_since_sold")];
+    let repeats = NumericPlan {
+        fill: Fill::Constant(USUAL_REPEAT_RATE),
+        log: false,
+        ..NumericPlan::amount(REPEAT_RATE)
+    };
+    let rest = [
+        NumericPlan::amount(POPULARITY),
+        price,
+        days("days_since_sold"),
+        repeats,
+    ];
     let known = config.items.numeric.iter().map(|column| quantity(column));
     EntityPlan {
         categorical: categories(config, "item", config.items.categorical.iter().cloned()),
@@ -57,8 +67,10 @@ fn items(config: &DatasetConfig) -> EntityPlan {
 fn pair(config: &DatasetConfig) -> Vec<NumericPlan> {
     let affinities = config.features.affinities.iter();
     let affinities = affinities.map(|column| NumericPlan::amount(&format!("{}{column}", pairs::AFFINITY)));
-    [NumericPlan::amount("purchases"), days("days_since_last")]
+    let bought = ["purchases", "recent_purchases"].map(NumericPlan::amount);
+    bought
         .into_iter()
+        .chain([days("days_since_last")])
         .chain(affinities)
         .collect()
 }
