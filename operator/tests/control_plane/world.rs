@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 
 /// How long anything may take: seconds alone, more beside a build.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// An operator that wrote nothing for so long has nothing to do.
+const QUIET: Duration = Duration::from_millis(700);
 const LOOK: Duration = Duration::from_millis(30);
 
 /// Everything that a pipeline can own.
@@ -170,16 +172,19 @@ impl World {
 
     /// Waits until the operator has written nothing for a while, and nothing is left to do.
     pub(crate) async fn wait_until_quiet(&self) -> anyhow::Result<()> {
-        let mut before = self.operator_writes();
-        let mut since = Instant::now();
-        until("the operator is quiet", || async {
+        let (mut before, mut since) = (self.operator_writes(), Instant::now());
+        let started = Instant::now();
+        while since.elapsed() < QUIET {
+            if started.elapsed() > PATIENCE {
+                bail!("the operator wrote for {PATIENCE:?} and did not come to rest");
+            }
+            tokio::time::sleep(LOOK).await;
             let now = self.operator_writes();
             if now != before {
                 (before, since) = (now, Instant::now());
             }
-            Ok((since.elapsed() > Duration::from_millis(700)).then_some(()))
-        })
-        .await
+        }
+        Ok(())
     }
 
     /// How many writes of operators arrived so far.
