@@ -22,7 +22,6 @@ pub fn config_map(pipeline: &RecommenderPipeline, variant: &Variant, bundles: &V
     let pinned = RecommenderPipeline {
         metadata: kube::api::ObjectMeta {
             name: pipeline.metadata.name.clone(),
-            namespace: pipeline.metadata.namespace.clone(),
             ..kube::api::ObjectMeta::default()
         },
         spec: pinned(&pipeline.spec, variant, bundles),

@@ -122,10 +122,10 @@ async fn after_a_crash_at_any_write_the_end_is_the_same() -> anyhow::Result<()> 
     let Some(world) = World::start().await? else {
         return Ok(());
     };
-    let (undisturbed, _) = Life::begin(&world, "life", None)?.live().await?;
+    let (undisturbed, _) = Life::begin(&world, "run-0", None)?.live().await?;
     let mut points = 0;
     for k in 1.. {
-        let (dump, died) = Life::begin(&world, &format!("life{k}"), Some(k))?.live().await?;
+        let (dump, died) = Life::begin(&world, &format!("run-{k}"), Some(k))?.live().await?;
         assert_eq!(dump, undisturbed, "after a crash at write {k}");
         if !died {
             break;
