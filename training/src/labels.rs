@@ -42,6 +42,18 @@ pub enum LabelError {
         /// Time of the last transaction.
         last: String,
     },
+    /// The data end within the test window.
+    #[error(
+        "the test window reaches until {until}, but the data end before {known_until}: set windows.test_start to {latest_start} or earlier"
+    )]
+    ShortWindow {
+        /// The day after the window's last.
+        until: NaiveDate,
+        /// The day after the data's last.
+        known_until: NaiveDate,
+        /// The latest first day of a window that is full.
+        latest_start: NaiveDate,
+    },
     /// Everybody bought everything, or nobody was active before the cut-off.
     #[error("cannot draw {wanted} pairs that were not bought: {why}")]
     NoNegatives {
@@ -203,6 +215,29 @@ pub fn user_weights(history: &History, users: usize, half_life_days: f64) -> Vec
             .sum()
     };
     (0..users).map(weight).collect()
+}
+
+/// The day after the last purchase: what was known then is all that there is.
+pub async fn day_after_last(dataset: &Dataset) -> Result<NaiveDate, DatasetError> {
+    let sql = "SELECT CAST(CAST(MAX(at) AS DATE) AS VARCHAR), '' FROM transactions";
+    let found = text_pairs(dataset, "the day of the last purchase", sql).await?;
+    let last = found.first().and_then(|(day, _)| day.parse::<NaiveDate>().ok());
+    Ok(last.unwrap_or_default() + chrono::Days::new(1))
+}
+
+/// Refuses a test window that the data don't fill: buyers of its last days would count as people who bought nothing.
+pub async fn check_test_window(dataset: &Dataset) -> Result<(), LabelError> {
+    let windows = dataset.config.windows;
+    let known_until = day_after_last(dataset).await?;
+    // A window without any purchase has its own message.
+    if windows.test_start < known_until && windows.test_end() > known_until {
+        return Err(LabelError::ShortWindow {
+            until: windows.test_end(),
+            known_until,
+            latest_start: known_until - chrono::Days::new(windows.target_days.into()),
+        });
+    }
+    Ok(())
 }
 
 async fn text_pairs(

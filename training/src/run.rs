@@ -116,6 +116,7 @@ impl Run {
     async fn finish(mut self, config: &RunConfig, fingerprint: String) -> anyhow::Result<Summary> {
         let windows = self.dataset.config.windows;
         let seed = self.dataset.config.training.seed;
+        labels::check_test_window(&self.dataset).await?;
         let train = self.sample("train", windows.train_start(), seed).await?;
         let test = self.sample("test", windows.test_start, seed + 1).await?;
 
@@ -123,7 +124,8 @@ impl Run {
         let pairs = PairFeatures::of(&workflow)?;
         let encoded = Encoded::new(&workflow, &test.snapshot);
 
-        self.fit_retrieval(&workflow, &encoded, &test).await?;
+        let towers = self.fit_towers(&workflow).await?;
+        self.index_items(&towers, &encoded, &test.snapshot, "as evaluated")?;
         let examples = self.examples(&workflow, &pairs, &train).await?;
         let importances = self.fit_scorers(&workflow, &examples)?;
         let usual_chance = examples.labelled.usual_chance();
@@ -139,7 +141,7 @@ impl Run {
             "recall@200 of the text index".into(),
             format!("{:.4}", text.recall),
         ));
-        self.write_features(&workflow, &test)?;
+        self.write_features(&workflow, &test.snapshot, &test.tables)?;
 
         let scorers = self.timed("scores of labelled pairs", |run| {
             run.score_pairs(&workflow, &pairs, &encoded, &test, usual_chance)
@@ -147,6 +149,7 @@ impl Run {
         let bought = end_to_end::bought(&test.window);
         let baselines = end_to_end::baselines(&test.snapshot, &bought);
         let variants = self.timed("lists for every buyer", |run| run.ask_variants(&bought))?;
+        self.bring_up_to_date(&workflow, &towers).await?;
         let bundles = self.publish(config, &workflow, text.dimension).await?;
         Ok(Summary {
             fingerprint,
@@ -232,13 +235,8 @@ impl Run {
         Ok(Workflow::fit(&plan, users, items, &values))
     }
 
-    /// Trains the towers on the purchases before the training window, and indexes the items of the test snapshot.
-    async fn fit_retrieval(
-        &mut self,
-        workflow: &Workflow,
-        encoded: &Encoded,
-        test: &Sample,
-    ) -> anyhow::Result<()> {
+    /// Trains the towers on the purchases before the training window.
+    async fn fit_towers(&mut self, workflow: &Workflow) -> anyhow::Result<Trained> {
         let started = Instant::now();
         let config = &self.dataset.config;
         let windows = config.windows;
@@ -258,39 +256,59 @@ impl Run {
             &bar,
         )?;
         bar.finish();
-        let recall = self.save_retrieval(&trained, encoded, test)?;
-        self.facts.push((
-            "recall@200 of the index against exact search".into(),
-            format!("{recall:.4}"),
-        ));
         self.steps
-            .push(("two towers and index".into(), started.elapsed().as_secs_f64()));
-        Ok(())
+            .push(("two towers".into(), started.elapsed().as_secs_f64()));
+        Ok(trained)
     }
 
-    fn save_retrieval(&mut self, trained: &Trained, encoded: &Encoded, test: &Sample) -> anyhow::Result<f64> {
-        let Snapshot { items, users, .. } = &test.snapshot;
+    /// Indexes the items of a snapshot that were sold lately; `which` tells this index from others in the report.
+    fn index_items(
+        &mut self,
+        trained: &Trained,
+        encoded: &Encoded,
+        snapshot: &Snapshot,
+        which: &str,
+    ) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let Snapshot { items, users, .. } = snapshot;
         let windows = self.dataset.config.windows;
         let sold = |row: &u32| {
             let days = items.row(*row as usize).cell("days_since_sold").as_number();
             days.is_some_and(|days| days <= f64::from(windows.index_days))
         };
         let rows: Vec<u32> = (0..items.len() as u32).filter(sold).collect();
-        self.facts
-            .push(("items in the index".into(), rows.len().to_string()));
         let vectors = trained.embed_items(&encoded.items, &rows)?;
         let step = 1 + users.len() / RECALL_QUERIES;
         let queries: Vec<u32> = (0..users.len() as u32).step_by(step).collect();
         let queries = trained.embed_users(&encoded.users, &queries)?;
         let settings = &self.dataset.config.training.two_tower;
-        Ok(trained.save(
-            &self.bundles.join("two-tower"),
-            settings,
-            items,
-            &rows,
-            &vectors,
-            &queries,
-        )?)
+        let folder = self.bundles.join("two-tower");
+        let recall = trained.save(&folder, settings, items, &rows, &vectors, &queries)?;
+        self.facts.push((
+            format!("index {which}: items, recall@200 against exact search"),
+            format!("{}, {recall:.4}", rows.len()),
+        ));
+        self.steps
+            .push((format!("index {which}"), started.elapsed().as_secs_f64()));
+        Ok(())
+    }
+
+    /// What is published knows everything until the data's last day, not only what was known when the test window began:
+    /// the models stay as they were evaluated, features and index are made anew.
+    async fn bring_up_to_date(&mut self, workflow: &Workflow, towers: &Trained) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let as_of = labels::day_after_last(&self.dataset).await?;
+        let folder = self.tables.join("latest");
+        fs::create_dir_all(&folder).context("cannot make a folder for tables")?;
+        let tables = features::compute(&self.dataset, as_of, &folder).await?;
+        let snapshot = Snapshot::read(&tables)?;
+        self.write_features(workflow, &snapshot, &tables)?;
+        self.facts
+            .push(("published: what was known on".into(), as_of.to_string()));
+        self.steps
+            .push(("features, as published".into(), started.elapsed().as_secs_f64()));
+        let encoded = Encoded::new(workflow, &snapshot);
+        self.index_items(towers, &encoded, &snapshot, "as published")
     }
 
     /// The labelled pairs of all training windows; a window's tables are let go before the next are read.
@@ -362,11 +380,16 @@ impl Run {
         Ok(summary)
     }
 
-    fn write_features(&mut self, workflow: &Workflow, test: &Sample) -> anyhow::Result<()> {
+    fn write_features(
+        &mut self,
+        workflow: &Workflow,
+        snapshot: &Snapshot,
+        tables: &FeatureTables,
+    ) -> anyhow::Result<()> {
         let folder = self.bundles.join("features");
-        Schema::new(&test.snapshot.as_of.to_string(), POPULARITY).save(&folder)?;
+        Schema::new(&snapshot.as_of.to_string(), POPULARITY).save(&folder)?;
         workflow.save(&folder)?;
-        for table in [&test.tables.users, &test.tables.items, &test.tables.history] {
+        for table in [&tables.users, &tables.items, &tables.history] {
             let name = table.file_name().context("a table has a file name")?;
             fs::copy(table, folder.join(name)).with_context(|| format!("cannot copy {}", table.display()))?;
         }

@@ -276,6 +276,19 @@ async fn a_window_without_purchases_says_how_far_the_data_reach() {
 }
 
 #[tokio::test]
+async fn a_test_window_that_the_data_do_not_fill_is_refused_with_one_that_they_do() {
+    let mut config = example("h-and-m");
+    config.windows.test_start = day("2020-09-10");
+    let dataset = open(config, &hm_files()).await.unwrap();
+    let error = labels::check_test_window(&dataset).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the test window reaches until 2020-09-30, but the data end before 2020-09-23: set windows.test_start to 2020-09-03 \
+         or earlier"
+    );
+}
+
+#[tokio::test]
 async fn a_key_that_nobody_knows_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dataset.yaml");
