@@ -258,7 +258,10 @@ fn add_variant(
 fn kept_configs(names: &Names<'_>, observed: &Observed) -> Vec<String> {
     let of_variant = observed.configs.values().filter_map(|config| {
         let variant = config.labels().get(names::VARIANT)?;
-        let rolling = !observed.rollout(names, Component::Variant(variant)).complete;
+        let component = Component::Variant(variant);
+        // Where the Deployment is gone, nobody starts again.
+        let there = observed.deployments.contains_key(&names.component(component));
+        let rolling = there && !observed.rollout(names, component).complete;
         rolling.then(|| config.name_any())
     });
     of_variant.collect()
