@@ -1,5 +1,7 @@
 //! Bundles in an S3-compatible store: moto's server, which `make setup` installs and GONDOLA_S3_SERVER names.
 
+#![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

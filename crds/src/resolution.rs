@@ -21,6 +21,10 @@ pub struct Resolution {
 }
 
 /// What became of a variant's references.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a pipeline has a handful of them, and most are the large one"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum VariantResolution {

@@ -189,7 +189,7 @@ fn replicas_are_left_to_an_autoscaler() {
 fn is_restricted(pod: &PodSpec) -> bool {
     let context = pod.security_context.as_ref().unwrap();
     let seccomp = context.seccomp_profile.as_ref().unwrap();
-    let containers = pod.init_containers.iter().flatten().chain(&pod.containers);
+    let mut containers = pod.init_containers.iter().flatten().chain(&pod.containers);
     let container = |container: &k8s_openapi::api::core::v1::Container| {
         let context = container.security_context.as_ref().unwrap();
         let dropped = context.capabilities.as_ref().unwrap().drop.as_ref().unwrap();
@@ -202,7 +202,7 @@ fn is_restricted(pod: &PodSpec) -> bool {
         && seccomp.type_ == "RuntimeDefault"
         && pod.host_network.is_none()
         && pod.host_pid.is_none()
-        && containers.map(container).all(|restricted| restricted)
+        && containers.all(container)
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! place; both write what kube-controller-manager and the resolver would. Everything else is the operator's own work and
 //! the API server's.
 
+#![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
+
 mod crashes;
 mod faults;
 mod leaders;

@@ -18,7 +18,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, CustomResourceExt, ResourceExt};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex as TurnLock, MutexGuard, oneshot};
 use tokio::task::JoinHandle;
 
 /// How long anything may take: seconds alone, more beside a build.
@@ -48,7 +48,11 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) bundles: Bundles,
     stand_ins: JoinHandle<()>,
+    _turn: MutexGuard<'static, ()>,
 }
+
+/// One world at a time: some tests say how long a thing may take.
+static TURN: TurnLock<()> = TurnLock::const_new(());
 
 impl Drop for World {
     fn drop(&mut self) {
@@ -59,6 +63,7 @@ impl Drop for World {
 impl World {
     /// A world without an operator; none if there is no API server here.
     pub(crate) async fn start() -> anyhow::Result<Option<Self>> {
+        let turn = TURN.lock().await;
         let Some(server) = ApiServer::start().await? else {
             return Ok(None);
         };
@@ -71,6 +76,7 @@ impl World {
             client,
             bundles,
             stand_ins,
+            _turn: turn,
         }))
     }
 
