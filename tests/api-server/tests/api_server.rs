@@ -102,14 +102,14 @@ async fn the_status_of_a_pipeline_is_a_subresource() -> anyhow::Result<()> {
         .create(&PostParams::default(), &pipeline("good", [50, 50])?)
         .await?;
     let status = json!({"apiVersion": "gondola.dev/v1alpha1", "kind": "RecommenderPipeline",
-        "status": {"summary": "dlrm 50%"}});
+        "status": {"traffic": "dlrm 50%"}});
     let manager = PatchParams::apply("gondola").force();
     let written = pipelines
         .patch_status("good", &manager, &Patch::Apply(&status))
         .await?;
     assert_eq!(
         (
-            written.data["status"]["summary"].as_str(),
+            written.data["status"]["traffic"].as_str(),
             written.metadata.generation
         ),
         (Some("dlrm 50%"), Some(1))
