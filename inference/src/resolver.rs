@@ -110,3 +110,94 @@ fn store_reason(error: &StoreError) -> RefusalReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gondola_artifacts::{BundleDescription, Contract, Digest, Metric, publish, set_channel};
+
+    use super::*;
+
+    const SPEC: &str = "\
+artifacts: {url: 'URL'}
+features: {bundle: features@stable}
+retrieval: {bundle: two-tower@stable}
+variants:
+- {name: dlrm, scorer: dlrm@stable, weight: 50}
+- {name: forest, scorer: forest@stable, weight: 50}
+";
+
+    fn spec(url: &str) -> RecommenderPipelineSpec {
+        serde_saphyr::from_str(&SPEC.replace("URL", url)).unwrap()
+    }
+
+    async fn put(store: &Store, name: &str, kind: Kind, workflow: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), format!("{name} for {workflow}")).unwrap();
+        let space = matches!(kind, Kind::Retrieval);
+        let contract = Contract {
+            workflow: Some(Digest::of(workflow.as_bytes())),
+            embedding_space: space.then(|| "space".to_owned()),
+            dimension: space.then_some(64),
+            metric: space.then_some(Metric::InnerProduct),
+            inputs: (kind == Kind::Scorer).then(|| vec!["user.age".to_owned()]),
+        };
+        let description = BundleDescription {
+            name: name.to_owned(),
+            kind,
+            contract,
+        };
+        let published = publish(store, folder.path(), &description).await.unwrap();
+        set_channel(store, name, "stable", &published.version)
+            .await
+            .unwrap();
+    }
+
+    fn reason(resolution: &Resolution, variant: &str) -> Option<RefusalReason> {
+        match &resolution.variants[variant] {
+            VariantResolution::Resolved(_) => None,
+            VariantResolution::Refused(refusal) => Some(refusal.reason),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_variant_is_judged_alone_and_taken_up_when_it_is_mended() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", folder.path().display());
+        let store = Store::open(&url).unwrap();
+        let look = async || resolve(&spec(&url), 7, &Access::default()).await;
+        assert_eq!(reason(&look().await, "dlrm"), Some(RefusalReason::BundleNotFound));
+
+        put(&store, "features", Kind::Features, "a").await;
+        put(&store, "two-tower", Kind::Retrieval, "a").await;
+        put(&store, "dlrm", Kind::Scorer, "a").await;
+        put(&store, "forest", Kind::Scorer, "b").await;
+        let found = look().await;
+        assert_eq!((found.generation, reason(&found, "dlrm")), (7, None));
+        assert_eq!(reason(&found, "forest"), Some(RefusalReason::ContractMismatch));
+
+        put(&store, "forest", Kind::Scorer, "a").await;
+        let mended = look().await;
+        assert_eq!(reason(&mended, "forest"), None);
+        let VariantResolution::Resolved(bundles) = &mended.variants["forest"] else {
+            panic!("it was resolved");
+        };
+        assert_eq!(bundles.scorer.name, "forest");
+        assert!(
+            bundles.scorer.digest.starts_with("sha256:"),
+            "{}",
+            bundles.scorer.digest
+        );
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_be_opened_or_asked_is_told_from_one_that_lacks_something() {
+        let found = resolve(&spec("ftp://models"), 1, &Access::default()).await;
+        assert_eq!(reason(&found, "dlrm"), Some(RefusalReason::InvalidStore));
+        let access = Access {
+            credentials: Some("/does/not/exist".into()),
+            endpoint: None,
+        };
+        let found = resolve(&spec("s3://models/x"), 1, &access).await;
+        assert_eq!(reason(&found, "dlrm"), Some(RefusalReason::AccessDenied));
+    }
+}

@@ -17,3 +17,5 @@ mod asking;
 mod routing;
 #[path = "serving/stopping.rs"]
 mod stopping;
+#[path = "serving/watching.rs"]
+mod watching;

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::{REPORT_KEY, Resolution, VariantBundles};
 use gondola_crds::routes::{ROUTES_KEY, Routes};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -18,7 +17,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
 use crate::plan::extensions::Extension;
-use crate::plan::names::{Component, Names, VARIANT};
+use crate::plan::names::{Component, Names};
 use crate::plan::variant::BUNDLES;
 
 /// Objects of one kind, by name.
@@ -89,40 +88,17 @@ impl Observed {
     }
 
     /// What keeps a component's pods from running, if anything does: the first pod's reason that has one.
-    pub fn pod_problem(&self, component: Component<'_>) -> Option<PodProblem> {
-        let label = |pod: &Pod, name: &str| pod.labels().get(name).cloned();
-        let wanted = match component {
-            Component::Variant(name) => Some(name.to_owned()),
-            Component::Router | Component::Resolver => None,
+    pub fn pod_problem(&self, names: &Names<'_>, component: Component<'_>) -> Option<PodProblem> {
+        let selector = names.selector(component);
+        let chosen = |pod: &&Arc<Pod>| {
+            let labels = pod.labels();
+            selector
+                .iter()
+                .all(|(name, value)| labels.get(name) == Some(value))
         };
-        let role = match component {
-            Component::Variant(_) => "variant",
-            Component::Router => "router",
-            Component::Resolver => "resolver",
-        };
-        let mut pods: Vec<&Arc<Pod>> = self
-            .pods
-            .iter()
-            .filter(|pod| label(pod, VARIANT) == wanted)
-            .filter(|pod| label(pod, "app.kubernetes.io/component").as_deref() == Some(role))
-            .collect();
+        let mut pods: Vec<&Arc<Pod>> = self.pods.iter().filter(chosen).collect();
         pods.sort_by_key(|pod| pod.name_any());
         pods.into_iter().find_map(|pod| problem(pod))
-    }
-
-    /// Names of variants that have children but stand no more in the spec.
-    pub fn former_variants(&self, pipeline: &RecommenderPipeline) -> BTreeSet<String> {
-        let current: BTreeSet<&str> = pipeline
-            .spec
-            .variants
-            .iter()
-            .map(|variant| variant.name.as_str())
-            .collect();
-        let named = self
-            .deployments
-            .values()
-            .filter_map(|deployment| deployment.labels().get(VARIANT).cloned());
-        named.filter(|name| !current.contains(name.as_str())).collect()
     }
 }
 
@@ -190,7 +166,7 @@ fn problem(pod: &Pod) -> Option<PodProblem> {
         .iter()
         .flatten()
         .chain(status.container_statuses.iter().flatten());
-    let waiting = containers.filter_map(|container| {
+    let mut waiting = containers.filter_map(|container| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.clone()?;
         // A pod that is being made is no problem.
@@ -206,5 +182,5 @@ fn problem(pod: &Pod) -> Option<PodProblem> {
             message: ended.or_else(|| waiting.message.clone()).unwrap_or_default(),
         })
     });
-    waiting.into_iter().next()
+    waiting.next()
 }

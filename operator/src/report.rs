@@ -81,9 +81,9 @@ pub fn status(
     );
     let needs = Needs {
         children_applied: children_applied(plan, applied),
-        artifacts_resolved: artifacts_resolved(plan, observed),
-        variants_rolled_out: variants_rolled_out(plan, &rollouts, observed),
-        routers_rolled_out: rolled_out("the router", &router, observed, Component::Router),
+        artifacts_resolved: artifacts_resolved(plan, observed, &names),
+        variants_rolled_out: variants_rolled_out(plan, &rollouts, observed, &names),
+        routers_rolled_out: rolled_out(Component::Router, &router, observed, &names),
     };
     let ready = needs.ready();
     let mut findings = vec![
@@ -108,7 +108,7 @@ pub fn status(
         )),
         ready_variants: Some(format!("{answering}/{}", plan.variants.len())),
         traffic: Some(traffic(plan)),
-        variants: variants(pipeline, plan, &rollouts, observed),
+        variants: variants(pipeline, plan, &rollouts, observed, &names),
     }
 }
 
@@ -158,7 +158,7 @@ fn failure_reason(failure: &Failure) -> &'static str {
     }
 }
 
-fn artifacts_resolved(plan: &Plan, observed: &Observed) -> Finding {
+fn artifacts_resolved(plan: &Plan, observed: &Observed, names: &Names<'_>) -> Finding {
     let refused = plan
         .variants
         .iter()
@@ -172,7 +172,7 @@ fn artifacts_resolved(plan: &Plan, observed: &Observed) -> Finding {
     }
     let pending = |serves: &Serves| matches!(serves, Serves::Waiting(_) | Serves::Unresolved);
     if plan.variants.iter().any(|(_, serves)| pending(serves)) {
-        let problem = observed.pod_problem(Component::Resolver);
+        let problem = observed.pod_problem(names, Component::Resolver);
         let message = problem.map_or_else(
             || "the resolver is looking up what the spec names".to_owned(),
             |problem| format!("the resolver can't run: {}: {}", problem.reason, problem.message),
@@ -186,15 +186,15 @@ fn artifacts_resolved(plan: &Plan, observed: &Observed) -> Finding {
     )
 }
 
-fn variants_rolled_out(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>, observed: &Observed) -> Finding {
+fn variants_rolled_out(
+    plan: &Plan,
+    rollouts: &BTreeMap<&str, Rollout>,
+    observed: &Observed,
+    names: &Names<'_>,
+) -> Finding {
     let findings = plan.variants.iter().map(|(name, _)| {
-        let what = format!("variant {name}");
-        rolled_out(
-            &what,
-            &rollouts[name.as_str()],
-            observed,
-            Component::Variant(name),
-        )
+        let component = Component::Variant(name);
+        rolled_out(component, &rollouts[name.as_str()], observed, names)
     });
     let unmet = findings.filter(|finding| finding.truth != Truth::True);
     // What is stuck comes before what only takes time.
@@ -202,24 +202,33 @@ fn variants_rolled_out(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>, observed
     first.unwrap_or_else(|| Finding::new(Truth::True, reasons::SERVING, "every variant is rolled out"))
 }
 
-fn rolled_out(what: &str, rollout: &Rollout, observed: &Observed, component: Component<'_>) -> Finding {
+fn rolled_out(
+    component: Component<'_>,
+    rollout: &Rollout,
+    observed: &Observed,
+    names: &Names<'_>,
+) -> Finding {
     if rollout.complete {
-        return Finding::new(Truth::True, reasons::SERVING, format!("{what} is rolled out"));
+        return Finding::new(
+            Truth::True,
+            reasons::SERVING,
+            format!("{component} is rolled out"),
+        );
     }
     let problem = observed
-        .pod_problem(component)
+        .pod_problem(names, component)
         .map(|problem| format!(": {}: {}", problem.reason, problem.message))
         .unwrap_or_default();
     match &rollout.missed_deadline {
         Some(_) => Finding::new(
             Truth::False,
             reasons::PROGRESS_DEADLINE_EXCEEDED,
-            format!("{what} was not rolled out in time{problem}; its older pods go on serving"),
+            format!("{component} was not rolled out in time{problem}; its older pods go on serving"),
         ),
         None => Finding::new(
             Truth::Unknown,
             reasons::ROLLING_OUT,
-            format!("{what} is being rolled out{problem}"),
+            format!("{component} is being rolled out{problem}"),
         ),
     }
 }
@@ -300,6 +309,7 @@ fn variants(
     plan: &Plan,
     rollouts: &BTreeMap<&str, Rollout>,
     observed: &Observed,
+    names: &Names<'_>,
 ) -> Vec<VariantStatus> {
     let of_spec = pipeline.spec.variants.iter().zip(&plan.variants);
     of_spec
@@ -311,7 +321,7 @@ fn variants(
                     .map(|(role, bundle)| (role.to_owned(), bundle.digest.clone()));
                 digests.collect()
             });
-            let problem = observed.pod_problem(Component::Variant(name));
+            let problem = observed.pod_problem(names, Component::Variant(name));
             VariantStatus {
                 name: name.clone(),
                 weight: Some(variant.weight),

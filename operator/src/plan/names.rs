@@ -1,6 +1,7 @@
 //! Names and labels of everything that a pipeline owns. They stand here alone.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use gondola_crds::RecommenderPipeline;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
@@ -32,6 +33,16 @@ impl Component<'_> {
             Self::Resolver => "resolver",
             Self::Router => "router",
             Self::Variant(_) => "variant",
+        }
+    }
+}
+
+impl fmt::Display for Component<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolver => f.write_str("the resolver"),
+            Self::Router => f.write_str("the router"),
+            Self::Variant(name) => write!(f, "variant {name}"),
         }
     }
 }
