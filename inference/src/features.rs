@@ -18,7 +18,7 @@ pub mod users;
 pub mod vocabulary;
 pub mod workflow;
 
-pub use fit::{CategoricalPlan, EntityPlan, Fill, NumericPlan, WorkflowPlan};
+pub use fit::{CategoricalPlan, EntityPlan, Fill, NumericPlan, Scale, WorkflowPlan};
 pub use history::{History, Purchase};
 pub use pairs::PairFeatures;
 pub use row::{Cardinalities, EncodedRow, EncodedTable, ItemId, Layout, RawRow, UserId, Value};

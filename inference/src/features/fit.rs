@@ -39,7 +39,7 @@ pub struct CategoricalPlan {
     pub frequency_threshold: u64,
 }
 
-/// What to do to a numeric column, in this order: fill, clip, log, normalise.
+/// What to do to a numeric column, in this order: fill, clip, log, scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NumericPlan {
     /// Its name in the raw row.
@@ -50,8 +50,20 @@ pub struct NumericPlan {
     pub clip: Option<(f64, f64)>,
     /// Whether to take `ln(1 + x)`.
     pub log: bool,
-    /// Whether to subtract the mean and divide by the standard deviation.
-    pub normalise: bool,
+    /// What becomes of the numbers' scale.
+    pub scale: Scale,
+}
+
+/// What becomes of the numbers' scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// It stays.
+    AsIs,
+    /// The mean is subtracted and the standard deviation divides.
+    Standard,
+    /// The standard deviation divides, and 0 stays 0: forests rank better by columns that are mostly 0 when they stay so.
+    KeepZero,
 }
 
 impl NumericPlan {
@@ -62,7 +74,7 @@ impl NumericPlan {
             fill: Fill::Constant(0.0),
             clip: None,
             log: true,
-            normalise: true,
+            scale: Scale::Standard,
         }
     }
 }
@@ -128,8 +140,13 @@ fn fit_numeric(plan: &NumericPlan, mut values: Vec<Option<f64>>) -> NumericColum
     if plan.log {
         add(Operation::Log, &mut values);
     }
-    if plan.normalise {
-        let (mean, standard_deviation) = mean_and_deviation(&values);
+    let (mean, standard_deviation) = mean_and_deviation(&values);
+    let mean = match plan.scale {
+        Scale::AsIs => None,
+        Scale::Standard => Some(mean),
+        Scale::KeepZero => Some(0.0),
+    };
+    if let Some(mean) = mean {
         add(
             Operation::Normalise {
                 mean,
@@ -180,7 +197,7 @@ mod tests {
             fill,
             clip: Some((0.0, 10.0)),
             log: false,
-            normalise: true,
+            scale: Scale::Standard,
         }
     }
 

@@ -10,6 +10,7 @@ mod crashes;
 mod faults;
 mod leaders;
 mod pairs;
+mod rights;
 mod scale;
 mod steady;
 mod world;

@@ -371,7 +371,7 @@ impl Default for Forest {
             leaves: 1023,
             leaf_pairs: 50,
             pair_share: 0.6,
-            input_share: 0.6,
+            input_share: 1.0,
             weight_exponent: 0.0,
         }
     }

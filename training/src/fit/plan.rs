@@ -1,6 +1,8 @@
 //! What the workflow does to each column, from the data set's configuration.
 
-use gondola_inference::features::{CategoricalPlan, EntityPlan, Fill, NumericPlan, WorkflowPlan, pairs};
+use gondola_inference::features::{
+    CategoricalPlan, EntityPlan, Fill, NumericPlan, Scale, WorkflowPlan, pairs,
+};
 
 use crate::dataset::DatasetConfig;
 use crate::features::{POPULARITY, REPEAT_RATE, USUAL_REPEAT_RATE};
@@ -68,11 +70,15 @@ fn pair(config: &DatasetConfig) -> Vec<NumericPlan> {
     let affinities = config.features.affinities.iter();
     let affinities = affinities.map(|column| NumericPlan::amount(&format!("{}{column}", pairs::AFFINITY)));
     let bought = ["purchases", "recent_purchases"].map(NumericPlan::amount);
-    bought
+    let all = bought
         .into_iter()
         .chain([days("days_since_last")])
-        .chain(affinities)
-        .collect()
+        .chain(affinities);
+    all.map(|column| NumericPlan {
+        scale: Scale::KeepZero,
+        ..column
+    })
+    .collect()
 }
 
 fn categories(
