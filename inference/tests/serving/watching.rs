@@ -102,7 +102,7 @@ async fn weights_and_pods_that_change_are_known_within_two_seconds() -> anyhow::
     let router = Running::start(front, current).await;
 
     // Both stand-ins call themselves dlrm; who answers for the forest is told by the pods that are left.
-    until(async || shares(&router).await.get("nobody").is_none()).await;
+    until(async || !shares(&router).await.contains_key("nobody")).await;
     endpoints(&client, "forest", None).await?;
     let answered = async || {
         let mut fell_back = 0;
