@@ -17,8 +17,6 @@ use crate::reconcile::{Context, on_error, reconcile};
 const CONCURRENCY: u16 = 8;
 /// Changes that come together make one pass: a rollout touches a dozen objects within a blink.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-/// How often the loop shows that it moves, while there is nothing to do.
-const BEAT: Duration = Duration::from_secs(5);
 
 /// The APIs that this cluster has beside Kubernetes' own.
 pub async fn extensions(client: &Client) -> BTreeSet<Extension> {
@@ -85,15 +83,9 @@ pub async fn run(
             })
             .await;
     };
-    let beating = async {
-        loop {
-            pulse.beat();
-            tokio::time::sleep(BEAT).await;
-        }
-    };
     tokio::select! {
         () = reading => tracing::error!("all watches ended"),
         () = passing => {}
-        () = beating => {}
+        () = pulse.keep_beating() => {}
     }
 }

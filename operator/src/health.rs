@@ -14,6 +14,9 @@ use crate::metrics::Metrics;
 /// A loop that did not move for so long is stuck: a pass makes a few dozen requests of some seconds at most.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
 
+/// How often the loop shows that it moves, while there is nothing to do.
+const BEAT: Duration = Duration::from_secs(5);
+
 /// The pulse of the reconcile loop: it beats with every pass, and by itself while there is nothing to do.
 #[derive(Clone, Debug)]
 pub struct Pulse {
@@ -37,6 +40,14 @@ impl Pulse {
     pub fn beat(&self) {
         let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Beats for as long as it is awaited: while there is nothing to do, and while standing by.
+    pub async fn keep_beating(&self) {
+        loop {
+            self.beat();
+            tokio::time::sleep(BEAT).await;
+        }
     }
 
     /// Whether the loop moved lately.

@@ -114,7 +114,7 @@ async fn lead(
     let mut election = Election::new(api, Terms::new(LEASE, &config.identity));
     tokio::select! {
         () = election.win() => {}
-        () = beating(&pulse) => {}
+        () = pulse.keep_beating() => {}
         () = &mut stop => return Ok(()),
     }
     metrics.set_leading(true);
@@ -134,14 +134,6 @@ async fn lead(
     };
     election.give_back().await;
     outcome
-}
-
-/// While there is nothing to reconcile, standing by is all there is to do.
-async fn beating(pulse: &Pulse) {
-    loop {
-        pulse.beat();
-        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-    }
 }
 
 /// Lets the passes that are under way end when `stop` does.

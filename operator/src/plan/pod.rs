@@ -1,17 +1,18 @@
 //! What all pods of a pipeline have in common: where they may run, what they may do, and how they stop.
 
-use std::collections::BTreeMap;
-
 use gondola_crds::spec::{Artifacts, PodOverrides};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle,
     LifecycleHandler, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
-    Probe, SeccompProfile, SecretVolumeSource, SecurityContext, SleepAction, TopologySpreadConstraint,
-    Volume, VolumeMount,
+    PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext, SleepAction,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::names::{Component, Names};
 
 /// The port that serves HTTP and gRPC, in every pod.
 pub const PORT: i32 = 8080;
@@ -81,6 +82,36 @@ pub fn spec(account: String, spread: LabelSelector, overrides: &PodOverrides) ->
         runtime_class_name: overrides.runtime_class_name.clone(),
         priority_class_name: overrides.priority_class_name.clone(),
         ..PodSpec::default()
+    }
+}
+
+/// The Deployment of a component's pods, which never has fewer than before while it rolls out: new pods come beside the old,
+/// and none of the old goes before a new one answers. How many there are is the caller's.
+pub fn deployment(names: &Names<'_>, component: Component<'_>, pod: PodSpec) -> Deployment {
+    let metadata = names.component_metadata(component);
+    let template = ObjectMeta {
+        labels: metadata.labels.clone(),
+        ..ObjectMeta::default()
+    };
+    Deployment {
+        metadata,
+        spec: DeploymentSpec {
+            selector: names.label_selector(component),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
+            revision_history_limit: Some(2),
+            template: PodTemplateSpec {
+                metadata: Some(template),
+                spec: Some(pod),
+            },
+            ..DeploymentSpec::default()
+        },
+        status: None,
     }
 }
 
@@ -267,9 +298,4 @@ fn spread_over(topology: &str, pods: &LabelSelector) -> TopologySpreadConstraint
 /// What an empty list is in the API: nothing, so that nobody owns it.
 pub fn some_if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
-}
-
-/// What an empty map is in the API.
-pub fn annotations<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
-    pairs.map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -1,10 +1,9 @@
 //! The resolver: the one pod of a pipeline that looks up what channels point to, and where it reports.
 
 use gondola_crds::RecommenderPipeline;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
-use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, ServiceAccount};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStrategy};
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::names::{Component, Names};
 use super::{pod, rights};
@@ -24,8 +23,6 @@ pub fn config_map(pipeline: &RecommenderPipeline) -> ConfigMap {
 /// The resolver's Deployment: one pod, never two at once.
 pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
     let names = Names::of(pipeline);
-    let metadata = names.component_metadata(RESOLVER);
-    let labels = metadata.labels.clone();
     let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
     let mut resolve = pod::container("resolve", image, &["resolve"], &overrides);
     pod::set(&mut resolve, "GONDOLA_PIPELINE", names.pipeline());
@@ -39,27 +36,13 @@ pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![resolve];
     pod::reads_store(&mut pod, &pipeline.spec.artifacts);
-    Deployment {
-        metadata,
-        spec: DeploymentSpec {
-            replicas: Some(1),
-            selector: names.label_selector(RESOLVER),
-            strategy: Some(DeploymentStrategy {
-                type_: Some("Recreate".to_owned()),
-                ..DeploymentStrategy::default()
-            }),
-            revision_history_limit: Some(2),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels,
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod),
-            },
-            ..DeploymentSpec::default()
-        },
-        status: None,
-    }
+    let mut deployment = pod::deployment(&names, RESOLVER, pod);
+    deployment.spec.replicas = Some(1);
+    deployment.spec.strategy = Some(DeploymentStrategy {
+        type_: Some("Recreate".to_owned()),
+        ..DeploymentStrategy::default()
+    });
+    deployment
 }
 
 /// The service account of pods that read the store; none where the spec names one.

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::routes::{ROUTES_KEY, Routes};
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service, ServiceAccount, ServiceSpec};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServiceSpec};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::names::{Component, Names};
 use super::rights;
@@ -37,8 +36,6 @@ pub fn replicas(pipeline: &RecommenderPipeline) -> i32 {
 /// The Deployment of the routers.
 pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
     let names = Names::of(pipeline);
-    let metadata = names.component_metadata(ROUTER);
-    let labels = metadata.labels.clone();
     let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
     let mut route = pod::container("route", image, &["route"], &overrides);
     pod::set(&mut route, "GONDOLA_ROUTES_CONFIG_MAP", names.routes());
@@ -46,24 +43,9 @@ pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
     let mut pod = pod::spec(names.component(ROUTER), names.label_selector(ROUTER), &overrides);
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![route];
-    Deployment {
-        metadata,
-        spec: DeploymentSpec {
-            replicas: Some(replicas(pipeline)),
-            selector: names.label_selector(ROUTER),
-            strategy: Some(variant::never_fewer()),
-            revision_history_limit: Some(2),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels,
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod),
-            },
-            ..DeploymentSpec::default()
-        },
-        status: None,
-    }
+    let mut deployment = pod::deployment(&names, ROUTER, pod);
+    deployment.spec.replicas = Some(replicas(pipeline));
+    deployment
 }
 
 /// The Service that clients ask.

@@ -3,22 +3,19 @@
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::VariantBundles;
 use gondola_crds::spec::Variant;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
     MetricTarget, ResourceMetricSource,
 };
-use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, PodTemplateSpec, Service, ServicePort, ServiceSpec, Volume,
-};
+use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, Service, ServicePort, ServiceSpec, Volume};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::manifest;
 use super::names::{Component, Names};
-use super::pod::{self, Access, annotations};
+use super::pod::{self, Access};
 
 /// The annotation of a pod template that says, as JSON, which bundles its pods serve: what a pipeline falls back on.
 pub const BUNDLES: &str = "gondola.dev/bundles";
@@ -37,52 +34,22 @@ pub fn deployment(
 ) -> Deployment {
     let names = Names::of(pipeline);
     let component = Component::Variant(&variant.name);
-    let metadata = names.component_metadata(component);
-    let labels = metadata.labels.clone();
-    let bundles_json =
+    let mut deployment = pod::deployment(&names, component, pod_spec(pipeline, variant, bundles, image));
+    let spec = &mut deployment.spec;
+    // Left to the autoscaler where there is one.
+    spec.replicas = variant.autoscaling.is_none().then(|| replicas(variant));
+    let deadline = pipeline.spec.progress_deadline_seconds;
+    spec.progress_deadline_seconds = Some(deadline.unwrap_or(DEFAULT_PROGRESS_DEADLINE));
+    let bundles =
         serde_json::to_string(bundles).expect("a report that was read from JSON can be written as JSON");
-    Deployment {
-        metadata,
-        spec: DeploymentSpec {
-            // Left to the autoscaler where there is one.
-            replicas: variant.autoscaling.is_none().then(|| replicas(variant)),
-            selector: names.label_selector(component),
-            strategy: Some(never_fewer()),
-            progress_deadline_seconds: Some(
-                pipeline
-                    .spec
-                    .progress_deadline_seconds
-                    .unwrap_or(DEFAULT_PROGRESS_DEADLINE),
-            ),
-            revision_history_limit: Some(2),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels,
-                    annotations: Some(annotations([(BUNDLES, bundles_json)])),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod_spec(pipeline, variant, bundles, image)),
-            },
-            ..DeploymentSpec::default()
-        },
-        status: None,
-    }
+    let template = spec.template.metadata.get_or_insert_default();
+    template.annotations = Some([(BUNDLES.to_owned(), bundles)].into());
+    deployment
 }
 
 /// How many pods a variant has where no autoscaler decides.
 pub fn replicas(variant: &Variant) -> i32 {
     variant.replicas.unwrap_or(1)
-}
-
-/// New pods beside the old, and none of the old goes before a new one answers.
-pub fn never_fewer() -> DeploymentStrategy {
-    DeploymentStrategy {
-        type_: Some("RollingUpdate".to_owned()),
-        rolling_update: Some(RollingUpdateDeployment {
-            max_surge: Some(IntOrString::Int(1)),
-            max_unavailable: Some(IntOrString::Int(0)),
-        }),
-    }
 }
 
 fn pod_spec(
