@@ -58,6 +58,14 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// The folder of credentials is empty.
+    #[error(
+        "there are no credentials in {}; create the Secret that spec.artifacts.credentials names in the pipeline's namespace, with a key for each setting, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", .folder.display()
+    )]
+    NoCredentials {
+        /// Their folder.
+        folder: PathBuf,
+    },
     /// The folder of a `file://` store can't be made.
     #[error("the folder of the store {url} can't be created")]
     Create {
@@ -146,10 +154,16 @@ impl Access {
     fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
         let mut settings = Vec::new();
         if let Some(folder) = &self.credentials {
-            settings.extend(read_settings(folder).map_err(|source| StoreError::Credentials {
+            settings = read_settings(folder).map_err(|source| StoreError::Credentials {
                 folder: folder.clone(),
                 source,
-            })?);
+            })?;
+            // A cloud's client would look for an identity elsewhere, and say something confusing after a while.
+            if settings.is_empty() {
+                return Err(StoreError::NoCredentials {
+                    folder: folder.clone(),
+                });
+            }
         }
         if let Some(endpoint) = &self.endpoint {
             settings.push(("aws_endpoint".to_owned(), endpoint.clone()));

@@ -504,4 +504,9 @@ impl RecommenderPipelineSpec {
             None => self.variants.first(),
         }
     }
+
+    /// How a variant's candidates are found: its own way, or else the pipeline's.
+    pub fn retrieval_of<'a>(&'a self, variant: &'a Variant) -> &'a Retrieval {
+        variant.retrieval.as_ref().unwrap_or(&self.retrieval)
+    }
 }

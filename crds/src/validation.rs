@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::spec::duration;
 use crate::spec::{
     Artifacts, BundleRef, Filters, Ordering, RecommenderPipeline, RecommenderPipelineSpec, Retrieval,
     Sampling, Search, Variant,
@@ -323,21 +324,10 @@ fn is_temperature(text: &str) -> bool {
     digits(whole, 4) && digits(places, 3) && plain && number()
 }
 
-/// Numbers of at most six digits, each with its unit.
+/// The same as the schema's pattern: up to 32 characters, up to six digits before each unit.
 fn is_duration(text: &str) -> bool {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let unit = &rest[digits..];
-        let after = ["ms", "s", "m", "h"]
-            .iter()
-            .find_map(|name| unit.strip_prefix(name));
-        match after {
-            Some(after) if (1..=6).contains(&digits) => rest = after,
-            _ => return false,
-        }
-    }
-    (1..=32).contains(&text.len())
+    let digits = text.split(|character: char| !character.is_ascii_digit());
+    text.len() <= 32 && digits.map(str::len).all(|count| count <= 6) && duration(text).is_some()
 }
 
 #[cfg(test)]

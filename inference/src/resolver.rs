@@ -3,29 +3,58 @@
 //! It reads manifests, never models, and decides nothing: what it finds goes to the operator as a
 //! [`Resolution`], and each variant is judged alone, so that one variant's bad bundle leaves the others be.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gondola_artifacts::{
-    Access, Kind, Reference, ResolveError, Resolved, Store, StoreError, TogetherError, resolve_together,
+    Access, Kind, Reference, ReferenceError, ResolveError, Resolved, Store, StoreError, TogetherError, resolve_together,
 };
 use gondola_crds::resolution::{
     Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
 };
 use gondola_crds::spec::{RecommenderPipelineSpec, Variant};
 
-/// Looks up every reference of a spec. `generation` is the spec's.
-pub async fn resolve(spec: &RecommenderPipelineSpec, generation: i64, access: &Access) -> Resolution {
+use crate::causes::with_causes;
+
+/// Looks up every reference of a spec. `generation` is the spec's; a store that takes longer than `patience` counts as away.
+pub async fn resolve(
+    spec: &RecommenderPipelineSpec,
+    generation: i64,
+    access: &Access,
+    patience: Duration,
+) -> Resolution {
     let store = Store::open_with(&spec.artifacts.url, access);
-    let mut variants = BTreeMap::new();
-    for variant in &spec.variants {
-        let outcome = match &store {
-            Ok(store) => resolve_variant(store, spec, variant).await,
-            Err(error) => Err(refusal(store_reason(error), error)),
-        };
+    let look_up = async |variant: &Variant| match &store {
+        Ok(store) => tokio::time::timeout(patience, resolve_variant(store, spec, variant))
+            .await
+            .unwrap_or_else(|_| Err(too_slow(store, patience))),
+        Err(error) => Err(refusal(store_reason(error), error)),
+    };
+    let outcomes = spec.variants.iter().map(async |variant| {
+        let outcome = look_up(variant).await;
         let resolution = outcome.map_or_else(VariantResolution::Refused, VariantResolution::Resolved);
-        variants.insert(variant.name.clone(), resolution);
-    }
+        (variant.name.clone(), resolution)
+    });
+    let variants = futures::future::join_all(outcomes).await.into_iter().collect();
     Resolution { generation, variants }
+}
+
+/// What a variant serves, each with the kind of bundle that it must lead to: features, retrieval, scorer, and similarity where
+/// the pipeline has it.
+pub fn references(
+    spec: &RecommenderPipelineSpec,
+    variant: &Variant,
+) -> Result<Vec<(Kind, Reference)>, ReferenceError> {
+    let similarity = spec.similarity.as_ref().map(|similarity| &similarity.bundle);
+    let always = [
+        (Kind::Features, &spec.features.bundle),
+        (Kind::Retrieval, &spec.retrieval_of(variant).bundle),
+        (Kind::Scorer, &variant.scorer),
+    ];
+    always
+        .into_iter()
+        .chain(similarity.map(|bundle| (Kind::Similarity, bundle)))
+        .map(|(kind, bundle)| Ok((kind, bundle.0.parse()?)))
+        .collect()
 }
 
 async fn resolve_variant(
@@ -33,20 +62,9 @@ async fn resolve_variant(
     spec: &RecommenderPipelineSpec,
     variant: &Variant,
 ) -> Result<VariantBundles, Refusal> {
-    let retrieval = variant.retrieval.as_ref().unwrap_or(&spec.retrieval);
-    let mut wanted = vec![
-        (Kind::Features, &spec.features.bundle),
-        (Kind::Retrieval, &retrieval.bundle),
-        (Kind::Scorer, &variant.scorer),
-    ];
-    let similarity = spec.similarity.as_ref().map(|similarity| &similarity.bundle);
-    wanted.extend(similarity.map(|bundle| (Kind::Similarity, bundle)));
-
-    let references = wanted.iter().map(|(_, bundle)| bundle.0.parse::<Reference>());
-    let references: Vec<Reference> = references
-        .collect::<Result<_, _>>()
-        .map_err(|error| refusal(RefusalReason::BundleNotFound, &error))?;
-    let found = resolve_together(store, &references)
+    let wanted = references(spec, variant).map_err(|error| refusal(RefusalReason::BundleNotFound, &error))?;
+    let parsed: Vec<Reference> = wanted.iter().map(|(_, reference)| reference.clone()).collect();
+    let found = resolve_together(store, &parsed)
         .await
         .map_err(|error| refusal(together_reason(&error), &error))?;
     for ((kind, _), resolved) in wanted.iter().zip(&found) {
@@ -59,7 +77,7 @@ async fn resolve_variant(
         features: next(),
         retrieval: next(),
         scorer: next(),
-        similarity: similarity.map(|_| next()),
+        similarity: spec.similarity.as_ref().map(|_| next()),
     })
 }
 
@@ -74,10 +92,18 @@ fn bundle(resolved: &Resolved) -> ResolvedBundle {
 
 /// The message is the whole chain of causes: the operator has nothing else to show.
 fn refusal(reason: RefusalReason, error: &(dyn std::error::Error + 'static)) -> Refusal {
-    let chain = std::iter::successors(Some(error), |error| error.source());
     Refusal {
         reason,
-        message: chain.map(ToString::to_string).collect::<Vec<_>>().join(": "),
+        message: with_causes(error),
+    }
+}
+
+fn too_slow(store: &Store, patience: Duration) -> Refusal {
+    Refusal {
+        reason: RefusalReason::StoreUnavailable,
+        message: format!(
+            "the store {store} did not answer within {patience:?}; see whether it can be reached from the pipeline's namespace"
+        ),
     }
 }
 
@@ -102,7 +128,7 @@ fn store_reason(error: &StoreError) -> RefusalReason {
         | StoreError::NotFolder { .. }
         | StoreError::Create { .. }
         | StoreError::Open { .. } => RefusalReason::InvalidStore,
-        StoreError::Credentials { .. } => RefusalReason::AccessDenied,
+        StoreError::Credentials { .. } | StoreError::NoCredentials { .. } => RefusalReason::AccessDenied,
         StoreError::Long { .. } => RefusalReason::BundleInvalid,
         error if error.is_denied() => RefusalReason::AccessDenied,
         StoreError::Read { .. } | StoreError::Write { .. } | StoreError::List { .. } => {
@@ -129,6 +155,8 @@ variants:
     fn spec(url: &str) -> RecommenderPipelineSpec {
         serde_saphyr::from_str(&SPEC.replace("URL", url)).unwrap()
     }
+
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     async fn put(store: &Store, name: &str, kind: Kind, workflow: &str) {
         let folder = tempfile::tempdir().unwrap();
@@ -164,7 +192,7 @@ variants:
         let folder = tempfile::tempdir().unwrap();
         let url = format!("file://{}", folder.path().display());
         let store = Store::open(&url).unwrap();
-        let look = async || resolve(&spec(&url), 7, &Access::default()).await;
+        let look = async || resolve(&spec(&url), 7, &Access::default(), PATIENCE).await;
         assert_eq!(reason(&look().await, "dlrm"), Some(RefusalReason::BundleNotFound));
 
         put(&store, "features", Kind::Features, "a").await;
@@ -191,13 +219,13 @@ variants:
 
     #[tokio::test]
     async fn a_store_that_cannot_be_opened_or_asked_is_told_from_one_that_lacks_something() {
-        let found = resolve(&spec("ftp://models"), 1, &Access::default()).await;
+        let found = resolve(&spec("ftp://models"), 1, &Access::default(), PATIENCE).await;
         assert_eq!(reason(&found, "dlrm"), Some(RefusalReason::InvalidStore));
         let access = Access {
             credentials: Some("/does/not/exist".into()),
             endpoint: None,
         };
-        let found = resolve(&spec("s3://models/x"), 1, &access).await;
+        let found = resolve(&spec("s3://models/x"), 1, &access, PATIENCE).await;
         assert_eq!(reason(&found, "dlrm"), Some(RefusalReason::AccessDenied));
     }
 }

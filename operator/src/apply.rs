@@ -2,6 +2,8 @@
 //!
 //! Every object is sent whole, under one field manager, so that a field that is no longer wanted goes by being left out.
 //! Nothing is sent that is there already: an object carries the hash of what was sent last, and is compared with that.
+//! Caches may be old, so that nothing is written on their word alone: a write names the version that it was decided on, and the
+//! first of a pass comes after a look at whether the spec is still the newest.
 
 pub mod covers;
 
@@ -16,6 +18,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::observe::{ByName, Observed, Rollout};
 use crate::plan::extensions::Extension;
@@ -61,6 +64,14 @@ pub enum Failure {
         /// What the API server says.
         message: String,
     },
+    /// What the caches know is not what is there.
+    #[error("{kind} {name} is not as it is known here; the pass is made again when the change has arrived")]
+    Outdated {
+        /// The object's kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
     /// It failed, and may go well the next time.
     #[error("{kind} {name} could not be written")]
     Unavailable {
@@ -90,6 +101,7 @@ impl Failure {
                 name,
                 message: status.message.clone(),
             },
+            kube::Error::Api(status) if status.is_conflict() => Self::Outdated { kind, name },
             // 400 and 422: the same request fails the same way again.
             kube::Error::Api(status) if [400, 422].contains(&status.code) => Self::Refused {
                 kind,
@@ -118,6 +130,12 @@ impl Applied {
     /// The first failure, in the order of application.
     pub fn first_failure(&self) -> Option<&Failure> {
         self.failures.first()
+    }
+
+    /// Whether something turned out to be other than the caches know it: then nothing that follows from them counts.
+    pub fn is_outdated(&self) -> bool {
+        let mut failures = self.failures.iter();
+        failures.any(|failure| matches!(failure, Failure::Outdated { .. }))
     }
 
     /// How many objects were written or deleted.
@@ -161,6 +179,8 @@ enum Outcome {
 struct Applier<'a> {
     client: &'a Client,
     pipeline: &'a RecommenderPipeline,
+    /// Set once the spec was found to be the newest there is.
+    confirmed: OnceCell<()>,
 }
 
 /// Brings about what should be: configuration before the pods that mount it, and the end of things last. A failure is a
@@ -171,7 +191,11 @@ pub async fn children(
     plan: &Plan,
     observed: &Observed,
 ) -> Applied {
-    let applier = Applier { client, pipeline };
+    let applier = Applier {
+        client,
+        pipeline,
+        confirmed: OnceCell::new(),
+    };
     let mut applied = Applied::default();
     // Taken apart without `..`, so that a kind that nobody applies does not compile.
     let Children {
@@ -214,7 +238,7 @@ pub async fn children(
     }
     // Something that can't be brought about may be in the way of what stands in for it: nothing ends before all is there.
     if applied.failures.is_empty() {
-        applier.retire(plan, observed, &mut applied).await;
+        applier.end_surplus(plan, observed, &mut applied).await;
     }
     applied
 }
@@ -278,16 +302,37 @@ impl Applier<'_> {
         }
         let wanted =
             with_hash(serde_json::to_value(wanted).map_err(|error| failed(kube::Error::SerdeError(error)))?);
+        let version = live.as_ref().and_then(ResourceExt::resource_version);
         let live = live.map(|live| serde_json::to_value(live).unwrap_or_default());
         if live.is_some_and(|live| covers(&live, &wanted)) {
             return Ok(Outcome::Unchanged);
         }
+        self.confirm().await?;
         tracing::info!(kind, name, namespace = self.namespace(), "applying");
+        let wanted = at_version(wanted, version);
         let parameters = PatchParams::apply(MANAGER).force();
         api.patch(&name, &parameters, &Patch::Apply(&wanted))
             .await
             .map_err(failed)?;
         Ok(Outcome::Written)
+    }
+
+    /// Asks, before the first write of a pass, whether the spec that it was planned from is still the newest: a cache that was
+    /// filled by a server that lags behind would have us undo what was done for a newer one.
+    async fn confirm(&self) -> Result<(), Failure> {
+        let ask = async || {
+            let (kind, name) = (RecommenderPipeline::kind(&()).into_owned(), self.pipeline.name_any());
+            let live = self.api::<RecommenderPipeline>().get_metadata_opt(&name).await;
+            let live = live.map_err(|error| Failure::new(kind.clone(), name.clone(), error))?;
+            let known = &self.pipeline.metadata;
+            let same = live.is_some_and(|live| {
+                live.metadata.uid == known.uid
+                    && live.metadata.generation == known.generation
+                    && live.metadata.deletion_timestamp.is_none()
+            });
+            same.then_some(()).ok_or(Failure::Outdated { kind, name })
+        };
+        self.confirmed.get_or_try_init(ask).await.copied()
     }
 
     /// Applies an object of an API that this cluster has, or ends it where the spec wants none.
@@ -304,7 +349,7 @@ impl Applier<'_> {
         let name = self.pipeline.name_any();
         let failed = |error| Failure::new(resource.kind.clone(), name.clone(), error);
         match api.get_opt(&name).await.map_err(failed)? {
-            Some(live) if self.owns(live.owner_references()) => retire(&api, &resource.kind, &live).await,
+            Some(live) if self.owns(live.owner_references()) => self.retire(&api, &resource.kind, &live).await,
             Some(_) | None => Ok(Outcome::Unchanged),
         }
     }
@@ -318,7 +363,7 @@ impl Applier<'_> {
     }
 
     /// Ends what is of this pipeline and should not be there any more.
-    async fn retire(&self, plan: &Plan, observed: &Observed, applied: &mut Applied) {
+    async fn end_surplus(&self, plan: &Plan, observed: &Observed, applied: &mut Applied) {
         let children = &plan.children;
         self.end(&children.deployments, &observed.deployments, &[], applied)
             .await;
@@ -350,30 +395,31 @@ impl Applier<'_> {
                     && wanted.iter().all(|wanted| wanted.name_any() != name)
             });
         for object in surplus {
-            let outcome = retire(&api, &K::kind(&()), object.as_ref()).await;
+            let outcome = self.retire(&api, &K::kind(&()), object.as_ref()).await;
             applied.take(outcome);
         }
     }
-}
 
-/// Deletes exactly the object that was seen, never one that has taken its name, or has changed since: caches may be old.
-async fn retire<K>(api: &Api<K>, kind: &str, object: &K) -> Result<Outcome, Failure>
-where
-    K: Resource + Clone + Debug + DeserializeOwned,
-{
-    let name = object.name_any();
-    let parameters = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: object.uid(),
-            resource_version: object.resource_version(),
-        }),
-        ..DeleteParams::background()
-    };
-    tracing::info!(kind, name, "deleting");
-    match api.delete(&name, &parameters).await {
-        Ok(_) => Ok(Outcome::Written),
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(Outcome::Unchanged),
-        Err(error) => Err(Failure::new(kind.to_owned(), name, error)),
+    /// Deletes exactly the object that was seen, never one that has taken its name, or has changed since.
+    async fn retire<K>(&self, api: &Api<K>, kind: &str, object: &K) -> Result<Outcome, Failure>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned,
+    {
+        self.confirm().await?;
+        let name = object.name_any();
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: object.uid(),
+                resource_version: object.resource_version(),
+            }),
+            ..DeleteParams::background()
+        };
+        tracing::info!(kind, name, "deleting");
+        match api.delete(&name, &parameters).await {
+            Ok(_) => Ok(Outcome::Written),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Outcome::Unchanged),
+            Err(error) => Err(Failure::new(kind.to_owned(), name, error)),
+        }
     }
 }
 
@@ -384,14 +430,33 @@ fn with_hash(mut object: Value) -> Value {
     object
 }
 
+/// Makes a write one of exactly the object that was looked at: it fails if somebody has changed it since.
+fn at_version(mut object: Value, version: Option<String>) -> Value {
+    if let Some(version) = version {
+        object["metadata"]["resourceVersion"] = Value::String(version);
+    }
+    object
+}
+
+/// What became of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusOutcome {
+    /// It says already what it should.
+    Unchanged,
+    /// It was written.
+    Written,
+    /// The pipeline is not what the caches know any more.
+    Outdated,
+}
+
 /// Writes the status, unless it says already what it should.
-pub async fn status_if_changed(
+pub async fn status(
     client: &Client,
     pipeline: &RecommenderPipeline,
     status: &RecommenderPipelineStatus,
-) -> Result<bool, kube::Error> {
+) -> Result<StatusOutcome, kube::Error> {
     if pipeline.status.as_ref() == Some(status) {
-        return Ok(false);
+        return Ok(StatusOutcome::Unchanged);
     }
     let api: Api<RecommenderPipeline> =
         Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
@@ -401,8 +466,11 @@ pub async fn status_if_changed(
         "metadata": {"name": pipeline.name_any(), "uid": pipeline.uid()},
         "status": status,
     });
+    let patch = at_version(patch, pipeline.resource_version());
     let parameters = PatchParams::apply(STATUS_MANAGER).force();
-    api.patch_status(&pipeline.name_any(), &parameters, &Patch::Apply(&patch))
-        .await?;
-    Ok(true)
+    match api.patch_status(&pipeline.name_any(), &parameters, &Patch::Apply(&patch)).await {
+        Ok(_) => Ok(StatusOutcome::Written),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(StatusOutcome::Outdated),
+        Err(error) => Err(error),
+    }
 }

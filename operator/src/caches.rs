@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::stream::{BoxStream, SelectAll, StreamExt as _};
+use futures::stream::{self, BoxStream, SelectAll, Stream, StreamExt as _};
 use gondola_crds::RecommenderPipeline;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -18,7 +19,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
@@ -28,6 +29,9 @@ use crate::plan::names::{MANAGED_BY, PIPELINE};
 
 /// A dead connection is noticed after this many seconds and a margin.
 const WATCH_SECONDS: u32 = 90;
+
+/// The selector of all labels.
+const EVERYTHING: &str = "";
 
 /// Which namespaces are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +52,45 @@ impl Scope {
             Self::Cluster => Api::all(client.clone()),
             Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
         }
+    }
+}
+
+/// What is watched, and how.
+#[derive(Clone, Debug)]
+pub struct Watches {
+    /// Which namespaces.
+    pub scope: Scope,
+    /// After so long everything is listed anew, so that an event that a watch lost does no harm for longer.
+    pub relist: Duration,
+}
+
+impl Watches {
+    /// Every change of the objects of a kind that `labels` select, for ever.
+    fn events<K>(
+        &self,
+        client: &Client,
+        labels: &str,
+    ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+    {
+        let (api, relist) = (self.scope.api::<K>(client), self.relist);
+        let settings = watcher::Config::default()
+            .timeout(WATCH_SECONDS)
+            .labels(labels);
+        let from_a_list = move || {
+            watcher(api.clone(), settings.clone())
+                .default_backoff()
+                .take_until(Box::pin(tokio::time::sleep(relist)))
+        };
+        stream::repeat_with(from_a_list)
+            .flatten()
+            .modify(forget_managers)
     }
 }
 
@@ -76,28 +119,27 @@ pub struct Caches {
 
 impl Caches {
     /// Starts to watch. The caches fill, and keep up, while the stream of keys is read.
-    pub fn start(client: &Client, scope: &Scope, extensions: BTreeSet<Extension>) -> (Self, Keys) {
+    pub fn start(client: &Client, watches: &Watches, extensions: BTreeSet<Extension>) -> (Self, Keys) {
         let mut keys = Keys::new();
         let (pipelines, writer) = reflector::store();
-        let pipeline_changes = watcher(scope.api::<RecommenderPipeline>(client), configuration())
-            .default_backoff()
-            .modify(forget_managers)
+        let pipeline_changes = watches
+            .events::<RecommenderPipeline>(client, EVERYTHING)
             .reflect(writer)
             .touched_objects()
             .map(|pipeline| pipeline.map(|pipeline| ObjectRef::from_obj(&pipeline)));
         keys.push(pipeline_changes.boxed());
         let caches = Self {
             pipelines,
-            accounts: cache(client, scope, &mut keys),
-            roles: cache(client, scope, &mut keys),
-            bindings: cache(client, scope, &mut keys),
-            configs: cache(client, scope, &mut keys),
-            services: cache(client, scope, &mut keys),
-            deployments: cache(client, scope, &mut keys),
-            budgets: cache(client, scope, &mut keys),
-            autoscalers: cache(client, scope, &mut keys),
-            policies: cache(client, scope, &mut keys),
-            pods: cache(client, scope, &mut keys),
+            accounts: cache(client, watches, &mut keys),
+            roles: cache(client, watches, &mut keys),
+            bindings: cache(client, watches, &mut keys),
+            configs: cache(client, watches, &mut keys),
+            services: cache(client, watches, &mut keys),
+            deployments: cache(client, watches, &mut keys),
+            budgets: cache(client, watches, &mut keys),
+            autoscalers: cache(client, watches, &mut keys),
+            policies: cache(client, watches, &mut keys),
+            pods: cache(client, watches, &mut keys),
             extensions,
         };
         (caches, keys)
@@ -137,16 +179,12 @@ impl Caches {
     }
 }
 
-fn configuration() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
-}
-
 /// Managed fields are a third of an object's bytes, and nobody here reads them.
 fn forget_managers<K: ResourceExt>(object: &mut K) {
     object.managed_fields_mut().clear();
 }
 
-fn cache<K>(client: &Client, scope: &Scope, keys: &mut Keys) -> Store<K>
+fn cache<K>(client: &Client, watches: &Watches, keys: &mut Keys) -> Store<K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -159,9 +197,8 @@ where
 {
     let (store, writer) = reflector::store();
     let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
-    let changes = watcher(scope.api::<K>(client), configuration().labels(&ours))
-        .default_backoff()
-        .modify(forget_managers)
+    let changes = watches
+        .events::<K>(client, &ours)
         .reflect(writer)
         .touched_objects()
         .filter_map(|object| async move { object.map(|object| pipeline_of(&object)).transpose() });

@@ -1,10 +1,11 @@
 //! What was typed, and what was meant.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use crate::caches::Scope;
+use crate::caches::{Scope, Watches};
 use crate::policy::Policy;
 
 /// Runs recommender pipelines on Kubernetes.
@@ -17,6 +18,9 @@ pub struct Arguments {
     /// The one namespace to watch. Left out: all.
     #[arg(long, env = "GONDOLA_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
+    /// After so many seconds everything is listed anew, in case a watch lost something.
+    #[arg(long, env = "GONDOLA_RELIST_SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..))]
+    relist_seconds: u64,
     /// What URLs of stores must begin with, joined by commas, for example `s3://models/,gs://models/`. Left out: any.
     #[arg(long, env = "GONDOLA_ALLOWED_STORES", value_delimiter = ',')]
     allowed_stores: Vec<String>,
@@ -51,8 +55,8 @@ pub enum LogFormat {
 pub struct Config {
     /// Image of the data plane, where a pipeline names none.
     pub inference_image: String,
-    /// Which namespaces are watched.
-    pub scope: Scope,
+    /// What is watched.
+    pub watches: Watches,
     /// What pipelines may ask for.
     pub policy: Policy,
     /// Namespace of the Lease; none for an operator that runs alone.
@@ -72,6 +76,7 @@ impl From<Arguments> for Config {
         let Arguments {
             inference_image,
             watch_namespace,
+            relist_seconds,
             allowed_stores,
             lease_namespace,
             identity,
@@ -83,7 +88,10 @@ impl From<Arguments> for Config {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         Self {
             inference_image,
-            scope: given(watch_namespace).map_or(Scope::Cluster, Scope::Namespace),
+            watches: Watches {
+                scope: given(watch_namespace).map_or(Scope::Cluster, Scope::Namespace),
+                relist: Duration::from_secs(relist_seconds),
+            },
             policy: Policy {
                 allowed_stores: allowed_stores
                     .into_iter()

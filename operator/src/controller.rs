@@ -9,7 +9,8 @@ use kube::core::GroupVersionKind;
 use kube::runtime::controller::{self, Config, ReconcileRequest, applier};
 use kube::{Client, discovery};
 
-use crate::caches::{Caches, Scope};
+use crate::caches::{Caches, Watches};
+use crate::health::Pulse;
 use crate::plan::extensions::Extension;
 use crate::reconcile::{Context, on_error, reconcile};
 
@@ -31,19 +32,19 @@ pub async fn extensions(client: &Client) -> BTreeSet<Extension> {
     found
 }
 
-/// Reconciles every pipeline of `scope` until `stop` ends; then ends the passes that are under way.
+/// Reconciles every pipeline that is watched until `stop` ends; then ends the passes that are under way.
 pub async fn run(
-    scope: &Scope,
+    watches: &Watches,
     client: Client,
+    pulse: &Pulse,
     context: impl FnOnce(Caches) -> Context,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let found = extensions(&client).await;
-    let (caches, keys) = Caches::start(&client, scope, found);
+    let (caches, keys) = Caches::start(&client, watches, found);
     let pipelines = caches.pipelines.clone();
     let filled = caches.clone();
     let context = Arc::new(context(caches));
-    let pulse = context.pulse.clone();
 
     // Keys are read from the start, since that is what fills the caches; passes wait until all are full.
     let (sender, receiver) = futures::channel::mpsc::unbounded();
@@ -86,6 +87,7 @@ pub async fn run(
     tokio::select! {
         () = reading => tracing::error!("all watches ended"),
         () = passing => {}
+        // Passes run in this same task: while one keeps it from moving, the pulse does not beat.
         () = pulse.keep_beating() => {}
     }
 }

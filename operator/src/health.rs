@@ -11,13 +11,14 @@ use axum::routing::get;
 
 use crate::metrics::Metrics;
 
-/// A loop that did not move for so long is stuck: a pass makes a few dozen requests of some seconds at most.
-const STUCK_AFTER: Duration = Duration::from_secs(120);
+/// A loop that did not move for so long is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
 
-/// How often the loop shows that it moves, while there is nothing to do.
+/// How often the loop shows that it moves.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// The pulse of the reconcile loop: it beats with every pass, and by itself while there is nothing to do.
+/// The pulse of the reconcile loop: it beats as long as the task moves that passes run in. One pass that never ends has a time limit
+/// of its own.
 #[derive(Clone, Debug)]
 pub struct Pulse {
     started: Instant,
@@ -36,13 +37,12 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// The loop moves.
-    pub fn beat(&self) {
+    fn beat(&self) {
         let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(milliseconds, Ordering::Relaxed);
     }
 
-    /// Beats for as long as it is awaited: while there is nothing to do, and while standing by.
+    /// Beats for as long as it is polled: beside the passes, or while standing by.
     pub async fn keep_beating(&self) {
         loop {
             self.beat();

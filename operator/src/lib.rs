@@ -162,7 +162,7 @@ fn reconcile_all(
     let client = ClientBuilder::try_from(kube.clone())?
         .with_layer(&FenceLayer::new(leadership))
         .build();
-    let scope = config.scope.clone();
+    let watches = config.watches.clone();
     let installation = Installation {
         image: config.inference_image.clone(),
         policy: config.policy.clone(),
@@ -176,10 +176,10 @@ fn reconcile_all(
         installation,
         events,
         backoff: Backoff::default(),
-        pulse,
         metrics,
     };
     Ok(async move {
-        controller::run(&scope, client, context, async move { stopping.notified().await }).await;
+        let stop = async move { stopping.notified().await };
+        controller::run(&watches, client, &pulse, context, stop).await;
     })
 }

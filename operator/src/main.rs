@@ -16,7 +16,7 @@ async fn main() -> anyhow::Result<()> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         server = %kube.cluster_url,
-        scope = ?config.scope,
+        watches = ?config.watches,
         image = config.inference_image,
         "starting"
     );

@@ -3,24 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_crds::RecommenderPipeline;
+use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Api, Client, Resource, ResourceExt};
 
-use crate::apply::{self, Applied};
+use crate::apply::{self, Applied, StatusOutcome};
 use crate::backoff::Backoff;
 use crate::caches::Caches;
 use crate::events::{self, Events};
-use crate::health::Pulse;
 use crate::metrics::Metrics;
 use crate::plan::Installation;
 use crate::plan::names::ALLOW_USE;
 use crate::{plan, report};
 
-/// A pipeline is looked at this often even if nothing seems to happen, in case a watch lost something.
-const RESYNC: Duration = Duration::from_secs(600);
+/// A pass that takes longer is given up, and made again: a few dozen requests of some seconds at most.
+const LONGEST: Duration = Duration::from_secs(60);
+/// What the caches did not know yet has arrived after this time, most likely.
+const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// What a pass works with.
 pub struct Context {
@@ -34,8 +35,6 @@ pub struct Context {
     pub events: Events,
     /// How long a pipeline waits that failed.
     pub backoff: Backoff,
-    /// Shows that the loop moves.
-    pub pulse: Pulse,
     /// What happened, in numbers.
     pub metrics: Metrics,
 }
@@ -46,6 +45,9 @@ pub enum ReconcileError {
     /// The API server failed before anything could be decided.
     #[error("the API server could not be asked")]
     Api(#[source] Box<kube::Error>),
+    /// It took too long.
+    #[error("the pass did not end within {LONGEST:?}")]
+    TooLong,
     /// Something could not be brought about; the status says what.
     #[error("{0}")]
     Incomplete(String),
@@ -61,33 +63,54 @@ pub async fn reconcile(
     pipeline: Arc<RecommenderPipeline>,
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
-    context.pulse.beat();
     let _timer = context.metrics.pass();
+    let pass = pass(&pipeline, &context);
+    tokio::time::timeout(LONGEST, pass)
+        .await
+        .unwrap_or(Err(ReconcileError::TooLong))
+}
+
+async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Action, ReconcileError> {
     if pipeline.meta().deletion_timestamp.is_some() {
         // Everything of ours has an owner, and goes with it.
         return Ok(Action::await_change());
     }
-    let allowed = account_allowed(&context.client, &pipeline).await?;
-    let observed = context.caches.observe(&pipeline, allowed);
-    let plan = plan::plan(&pipeline, &observed, &context.installation);
+    let allowed = account_allowed(&context.client, pipeline).await?;
+    let observed = context.caches.observe(pipeline, allowed);
+    let plan = plan::plan(pipeline, &observed, &context.installation);
     let applied = if pipeline.spec.suspend || plan.objection.is_some() {
         Applied::default()
     } else {
-        apply::children(&context.client, &pipeline, &plan, &observed).await
+        apply::children(&context.client, pipeline, &plan, &observed).await
     };
     context.metrics.wrote(applied.writes());
-    let status = report::status(&pipeline, &observed, &plan, &applied, Timestamp::now());
-    let changed = apply::status_if_changed(&context.client, &pipeline, &status)
+    if applied.is_outdated() {
+        return Ok(Action::requeue(CATCH_UP));
+    }
+    let status = report::status(pipeline, &observed, &plan, &applied, Timestamp::now());
+    let outcome = apply::status(&context.client, pipeline, &status)
         .await
         .map_err(|error| ReconcileError::Status(Box::new(error)))?;
-    if changed {
-        context.metrics.wrote(1);
-        let before = pipeline.status.clone().unwrap_or_default();
-        for event in events::between(&before.conditions, &status.conditions) {
-            context.events.tell(&pipeline, &event).await;
+    match outcome {
+        StatusOutcome::Outdated => return Ok(Action::requeue(CATCH_UP)),
+        StatusOutcome::Unchanged => {}
+        StatusOutcome::Written => {
+            context.metrics.wrote(1);
+            tell_changes(pipeline, &status, context).await;
         }
     }
-    next_look(&pipeline, &applied, &context)
+    next_look(pipeline, &applied, context)
+}
+
+async fn tell_changes(
+    pipeline: &RecommenderPipeline,
+    status: &RecommenderPipelineStatus,
+    context: &Context,
+) {
+    let before = pipeline.status.clone().unwrap_or_default();
+    for event in events::between(&before.conditions, &status.conditions) {
+        context.events.tell(pipeline, &event).await;
+    }
 }
 
 fn next_look(
@@ -99,7 +122,7 @@ fn next_look(
         Some(failure) => Err(ReconcileError::Incomplete(failure.with_cause())),
         None => {
             context.backoff.forget(&pipeline.uid().unwrap_or_default());
-            Ok(Action::requeue(RESYNC))
+            Ok(Action::await_change())
         }
     }
 }

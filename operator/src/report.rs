@@ -154,7 +154,7 @@ fn failure_reason(failure: &Failure) -> &'static str {
         Failure::NameConflict { .. } => reasons::NAME_CONFLICT,
         Failure::Refused { .. } => reasons::INVALID_SPEC,
         Failure::Forbidden { .. } => reasons::FORBIDDEN,
-        Failure::Unavailable { .. } => reasons::APPLY_FAILED,
+        Failure::Outdated { .. } | Failure::Unavailable { .. } => reasons::APPLY_FAILED,
     }
 }
 

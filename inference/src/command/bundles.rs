@@ -13,7 +13,6 @@ use gondola_inference::pipeline::VariantFolders;
 use gondola_inference::server::service::BundleDescription;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::manifest::VariantReferences;
 
 /// Where bundles come from and lie.
 #[derive(Debug, Args)]
@@ -24,12 +23,8 @@ pub(super) struct BundleArguments {
     /// URL of the store, for example `file:///srv/models`; the manifest's own where it is left out.
     #[arg(long, env = "GONDOLA_STORE")]
     pub(super) store: Option<String>,
-    /// Folder of the store's credentials, a file for each setting; from the environment where it is left out.
-    #[arg(long, env = "GONDOLA_CREDENTIALS")]
-    credentials: Option<PathBuf>,
-    /// Where an S3-compatible store answers, for example `http://minio:9000`.
-    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
-    store_endpoint: Option<String>,
+    #[command(flatten)]
+    access: AccessArguments,
     /// Digests that the bundles must have, as `role=sha256:...`, joined by commas. Bundles that are here already are then
     /// served without the store.
     #[arg(long, env = "GONDOLA_DIGESTS")]
@@ -37,6 +32,26 @@ pub(super) struct BundleArguments {
     /// Folder in which fetched bundles are kept; `~/.cache/gondola/bundles` where it is left out.
     #[arg(long, env = "GONDOLA_BUNDLES")]
     cache: Option<PathBuf>,
+}
+
+/// What a store needs to know beside its URL.
+#[derive(Debug, Args)]
+pub(super) struct AccessArguments {
+    /// Folder of the store's credentials, a file for each setting; from the environment where it is left out.
+    #[arg(long, env = "GONDOLA_CREDENTIALS")]
+    credentials: Option<PathBuf>,
+    /// Where an S3-compatible store answers, for example `http://minio:9000`.
+    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
+    store_endpoint: Option<String>,
+}
+
+impl AccessArguments {
+    pub(super) fn access(&self) -> Access {
+        Access {
+            credentials: self.credentials.clone(),
+            endpoint: self.store_endpoint.clone(),
+        }
+    }
 }
 
 /// Digests that bundles must have, by role.
@@ -77,11 +92,7 @@ impl Pins {
 
 impl BundleArguments {
     pub(super) fn open_store(&self, url: &str) -> anyhow::Result<Store> {
-        let access = Access {
-            credentials: self.credentials.clone(),
-            endpoint: self.store_endpoint.clone(),
-        };
-        Ok(Store::open_with(url, &access)?)
+        Ok(Store::open_with(url, &self.access.access())?)
     }
 
     pub(super) fn pins(&self) -> Pins {
@@ -128,17 +139,16 @@ pub(super) async fn fetch(
     store: &Store,
     cache: &Cache,
     pins: &Pins,
-    references: &VariantReferences,
+    references: &[(Kind, Reference)],
 ) -> anyhow::Result<VariantBundles> {
     if let Some(kept) = kept(cache, pins, references).await? {
         tracing::info!("every bundle is here; the store is not asked");
         return Ok(kept);
     }
-    let wanted = references.by_kind()?;
-    let parsed: Vec<Reference> = wanted.iter().map(|(_, reference)| reference.clone()).collect();
-    let resolved = resolve_together(store, &parsed).await?;
+    let wanted: Vec<Reference> = references.iter().map(|(_, reference)| reference.clone()).collect();
+    let resolved = resolve_together(store, &wanted).await?;
     let mut bundles = VariantBundles::default();
-    for ((kind, _), resolved) in wanted.iter().zip(&resolved) {
+    for ((kind, _), resolved) in references.iter().zip(&resolved) {
         resolved.require(*kind)?;
         pins.check(*kind, resolved)?;
         let folder = fetch_one(store, cache, resolved).await?;
@@ -151,18 +161,18 @@ pub(super) async fn fetch(
 async fn kept(
     cache: &Cache,
     pins: &Pins,
-    references: &VariantReferences,
+    references: &[(Kind, Reference)],
 ) -> anyhow::Result<Option<VariantBundles>> {
     let mut bundles = VariantBundles::default();
-    for (kind, reference) in references.by_kind()? {
-        let Some(digest) = pins.of(kind) else {
+    for (kind, reference) in references {
+        let Some(digest) = pins.of(*kind) else {
             return Ok(None);
         };
         let Some(folder) = cache.find(digest).await else {
             return Ok(None);
         };
-        check_kind(&reference, &folder.manifest, kind)?;
-        bundles.add(kind, &reference, folder);
+        check_kind(reference, &folder.manifest, *kind)?;
+        bundles.add(*kind, reference, folder);
     }
     Ok(Some(bundles))
 }

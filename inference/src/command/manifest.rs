@@ -7,6 +7,7 @@ use gondola_artifacts::{Kind, Reference, ReferenceError};
 use gondola_crds::spec::{self, RecommenderPipelineSpec, Search};
 use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{AlreadyBought, DiversitySettings, VariantSettings};
+use gondola_inference::resolver;
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
 
@@ -27,37 +28,8 @@ pub(super) struct Pipeline {
 pub(super) struct VariantPlan {
     pub(super) weight: u32,
     pub(super) settings: VariantSettings,
-    pub(super) bundles: VariantReferences,
-}
-
-/// References of a variant's bundles.
-#[derive(Clone)]
-pub(super) struct VariantReferences {
-    pub(super) features: String,
-    pub(super) retrieval: String,
-    pub(super) scorer: String,
-    pub(super) similarity: Option<String>,
-}
-
-impl VariantReferences {
-    /// Each with the kind of bundle that it must lead to.
-    pub(super) fn by_kind(&self) -> Result<Vec<(Kind, Reference)>, ReferenceError> {
-        let Self {
-            features,
-            retrieval,
-            scorer,
-            similarity,
-        } = self;
-        let mut wanted = vec![
-            (Kind::Features, features.parse()?),
-            (Kind::Retrieval, retrieval.parse()?),
-            (Kind::Scorer, scorer.parse()?),
-        ];
-        if let Some(similarity) = similarity {
-            wanted.push((Kind::Similarity, similarity.parse()?));
-        }
-        Ok(wanted)
-    }
+    /// What it serves, each with the kind of bundle that it must lead to.
+    pub(super) bundles: Vec<(Kind, Reference)>,
 }
 
 impl Pipeline {
@@ -79,6 +51,8 @@ impl Pipeline {
             .context("the manifest has no variant")?
             .name
             .clone();
+        let variants = spec.variants.iter().map(|variant| plan(&spec, variant));
+        let variants = variants.collect::<Result<_, _>>()?;
         Ok(Self {
             namespace: pipeline
                 .metadata
@@ -90,7 +64,7 @@ impl Pipeline {
                 .context("metadata.name is missing; give the pipeline a name")?,
             store: store.unwrap_or_else(|| spec.artifacts.url.clone()),
             control,
-            variants: spec.variants.iter().map(|variant| plan(&spec, variant)).collect(),
+            variants,
         })
     }
 
@@ -108,8 +82,8 @@ impl Pipeline {
     }
 }
 
-fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> VariantPlan {
-    let retrieval = variant.retrieval.as_ref().unwrap_or(&spec.retrieval);
+fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> Result<VariantPlan, ReferenceError> {
+    let retrieval = spec.retrieval_of(variant);
     let sources = retrieval.sources.clone().unwrap_or_default();
     let quota = |quota: Option<spec::Quota>| quota.map_or(0, |quota| quota.candidates as usize);
     let filters = spec.filters.clone().unwrap_or_default();
@@ -141,20 +115,11 @@ fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> VariantPlan 
                 most: diversity.most as usize,
             }),
     };
-    let bundles = VariantReferences {
-        features: spec.features.bundle.to_string(),
-        retrieval: retrieval.bundle.to_string(),
-        scorer: variant.scorer.to_string(),
-        similarity: spec
-            .similarity
-            .as_ref()
-            .map(|similarity| similarity.bundle.to_string()),
-    };
-    VariantPlan {
+    Ok(VariantPlan {
         weight: variant.weight,
         settings,
-        bundles,
-    }
+        bundles: resolver::references(spec, variant)?,
+    })
 }
 
 fn order(ordering: &spec::Ordering) -> Order {

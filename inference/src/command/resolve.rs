@@ -1,6 +1,5 @@
 //! `resolve`: the resolver of a pipeline in a cluster.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +18,14 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use serde_json::json;
 
+use super::bundles::AccessArguments;
 use super::serving::on_signal;
 
 /// The field manager of the report.
 const MANAGER: &str = "gondola-resolver";
 const DEFAULT_POLL: Duration = Duration::from_secs(60);
+/// A store that takes longer for a variant's manifests counts as away: half a dozen small objects.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// After a refusal that time may heal, it is looked again this soon at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -36,12 +38,8 @@ pub(super) struct Arguments {
     /// The ConfigMap to report in.
     #[arg(long, env = "GONDOLA_REPORT_CONFIG_MAP")]
     report_config_map: String,
-    /// Folder of the store's credentials, a file for each setting; from the environment where it is left out.
-    #[arg(long, env = "GONDOLA_CREDENTIALS")]
-    credentials: Option<PathBuf>,
-    /// Where an S3-compatible store answers, for example `http://minio:9000`.
-    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
-    store_endpoint: Option<String>,
+    #[command(flatten)]
+    access: AccessArguments,
     /// Address of health checks.
     #[arg(long, env = "GONDOLA_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
@@ -80,10 +78,7 @@ async fn look_up(arguments: Arguments, client: Client) -> anyhow::Result<()> {
     let mut reporter = Reporter {
         reports,
         config_map: arguments.report_config_map,
-        access: Access {
-            credentials: arguments.credentials,
-            endpoint: arguments.store_endpoint,
-        },
+        access: arguments.access.access(),
         last: None,
     };
     let Some(mut pipeline) = changes.next().await else {
@@ -121,7 +116,7 @@ impl Reporter {
     /// Looks up, writes down what is new, and says when to look again.
     async fn report(&mut self, pipeline: &RecommenderPipeline) -> Duration {
         let generation = pipeline.metadata.generation.unwrap_or_default();
-        let resolution = resolver::resolve(&pipeline.spec, generation, &self.access).await;
+        let resolution = resolver::resolve(&pipeline.spec, generation, &self.access, PATIENCE).await;
         let poll = pipeline.spec.artifacts.poll_every().unwrap_or(DEFAULT_POLL);
         let refused = resolution
             .variants

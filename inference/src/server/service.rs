@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::compute::NotDone;
+use crate::causes::with_causes;
 use crate::features::{ItemId, RawRow, UserId};
 use crate::pipeline::{
     Answer, RecommendRequest, RequestError, RequestErrorKind, SimilarRequest, UserUpdate, VariantSummary,
@@ -177,13 +178,7 @@ impl ServiceError {
 
     /// What a client is told: the error and its causes.
     pub fn message(&self) -> String {
-        let mut message = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
-        }
-        message
+        with_causes(self)
     }
 }
 

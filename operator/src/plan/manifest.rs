@@ -61,7 +61,7 @@ fn pinned(
 ) -> RecommenderPipelineSpec {
     let retrieval = Retrieval {
         bundle: BundleRef(bundles.retrieval.pinned()),
-        ..variant.retrieval.as_ref().unwrap_or(&spec.retrieval).clone()
+        ..spec.retrieval_of(variant).clone()
     };
     let similarity = spec.similarity.as_ref().zip(bundles.similarity.as_ref());
     RecommenderPipelineSpec {

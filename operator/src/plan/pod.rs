@@ -209,6 +209,8 @@ pub fn reads_store(pod: &mut PodSpec, artifacts: &Artifacts) {
         let source = SecretVolumeSource {
             secret_name: Some(credentials.secret_ref.name.clone()),
             default_mode: Some(0o440),
+            // Where it is missing, the pod starts and says so; else it would hang without a word in its status.
+            optional: Some(true),
             ..SecretVolumeSource::default()
         };
         let volume = Volume {

@@ -9,7 +9,7 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::{
     REPORT_KEY, Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
 };
-use gondola_operator::caches::Scope;
+use gondola_operator::caches::{Scope, Watches};
 use gondola_operator::config::{Config, LogFormat};
 use gondola_test_api_server::{ApiServer, Request};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -87,9 +87,17 @@ impl World {
 
     /// Starts an operator in this process.
     pub(crate) fn operator(&self) -> anyhow::Result<Operator> {
+        self.operator_that_relists(Duration::from_secs(600))
+    }
+
+    /// Starts an operator in this process that lists everything anew after so long.
+    pub(crate) fn operator_that_relists(&self, relist: Duration) -> anyhow::Result<Operator> {
         let config = Config {
             inference_image: "gondola-inference:test".into(),
-            scope: Scope::Cluster,
+            watches: Watches {
+                scope: Scope::Cluster,
+                relist,
+            },
             policy: Default::default(),
             lease_namespace: None,
             identity: "operator-0".into(),
