@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use gondola_artifacts::{
-    Access, Kind, Reference, ReferenceError, ResolveError, Resolved, Store, StoreError, TogetherError, resolve_together,
+    Access, Kind, Reference, ReferenceError, ResolveError, Resolved, Store, StoreError, TogetherError,
+    resolve_together,
 };
 use gondola_crds::resolution::{
     Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,

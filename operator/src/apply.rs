@@ -321,7 +321,10 @@ impl Applier<'_> {
     /// filled by a server that lags behind would have us undo what was done for a newer one.
     async fn confirm(&self) -> Result<(), Failure> {
         let ask = async || {
-            let (kind, name) = (RecommenderPipeline::kind(&()).into_owned(), self.pipeline.name_any());
+            let (kind, name) = (
+                RecommenderPipeline::kind(&()).into_owned(),
+                self.pipeline.name_any(),
+            );
             let live = self.api::<RecommenderPipeline>().get_metadata_opt(&name).await;
             let live = live.map_err(|error| Failure::new(kind.clone(), name.clone(), error))?;
             let known = &self.pipeline.metadata;
@@ -349,7 +352,9 @@ impl Applier<'_> {
         let name = self.pipeline.name_any();
         let failed = |error| Failure::new(resource.kind.clone(), name.clone(), error);
         match api.get_opt(&name).await.map_err(failed)? {
-            Some(live) if self.owns(live.owner_references()) => self.retire(&api, &resource.kind, &live).await,
+            Some(live) if self.owns(live.owner_references()) => {
+                self.retire(&api, &resource.kind, &live).await
+            }
             Some(_) | None => Ok(Outcome::Unchanged),
         }
     }
@@ -468,7 +473,10 @@ pub async fn status(
     });
     let patch = at_version(patch, pipeline.resource_version());
     let parameters = PatchParams::apply(STATUS_MANAGER).force();
-    match api.patch_status(&pipeline.name_any(), &parameters, &Patch::Apply(&patch)).await {
+    match api
+        .patch_status(&pipeline.name_any(), &parameters, &Patch::Apply(&patch))
+        .await
+    {
         Ok(_) => Ok(StatusOutcome::Written),
         Err(kube::Error::Api(status)) if status.is_conflict() => Ok(StatusOutcome::Outdated),
         Err(error) => Err(error),

@@ -80,17 +80,13 @@ impl Watches {
             + 'static,
     {
         let (api, relist) = (self.scope.api::<K>(client), self.relist);
-        let settings = watcher::Config::default()
-            .timeout(WATCH_SECONDS)
-            .labels(labels);
+        let settings = watcher::Config::default().timeout(WATCH_SECONDS).labels(labels);
         let from_a_list = move || {
             watcher(api.clone(), settings.clone())
                 .default_backoff()
                 .take_until(Box::pin(tokio::time::sleep(relist)))
         };
-        stream::repeat_with(from_a_list)
-            .flatten()
-            .modify(forget_managers)
+        stream::repeat_with(from_a_list).flatten().modify(forget_managers)
     }
 }
 

@@ -102,11 +102,7 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
     next_look(pipeline, &applied, context)
 }
 
-async fn tell_changes(
-    pipeline: &RecommenderPipeline,
-    status: &RecommenderPipelineStatus,
-    context: &Context,
-) {
+async fn tell_changes(pipeline: &RecommenderPipeline, status: &RecommenderPipelineStatus, context: &Context) {
     let before = pipeline.status.clone().unwrap_or_default();
     for event in events::between(&before.conditions, &status.conditions) {
         context.events.tell(pipeline, &event).await;

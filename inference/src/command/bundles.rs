@@ -13,7 +13,6 @@ use gondola_inference::pipeline::VariantFolders;
 use gondola_inference::server::service::BundleDescription;
 use indicatif::{ProgressBar, ProgressStyle};
 
-
 /// Where bundles come from and lie.
 #[derive(Debug, Args)]
 pub(super) struct BundleArguments {
@@ -145,7 +144,10 @@ pub(super) async fn fetch(
         tracing::info!("every bundle is here; the store is not asked");
         return Ok(kept);
     }
-    let wanted: Vec<Reference> = references.iter().map(|(_, reference)| reference.clone()).collect();
+    let wanted: Vec<Reference> = references
+        .iter()
+        .map(|(_, reference)| reference.clone())
+        .collect();
     let resolved = resolve_together(store, &wanted).await?;
     let mut bundles = VariantBundles::default();
     for ((kind, _), resolved) in references.iter().zip(&resolved) {

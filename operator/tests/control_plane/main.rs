@@ -12,5 +12,6 @@ mod leaders;
 mod pairs;
 mod rights;
 mod scale;
+mod staleness;
 mod steady;
 mod world;

@@ -30,6 +30,7 @@
 mod binaries;
 mod garbage;
 pub mod kinds;
+mod past;
 mod process;
 mod proxy;
 pub mod rename;

@@ -133,7 +133,7 @@ impl Way {
     async fn pass(self: Arc<Self>, request: hyper::Request<Incoming>) -> Result<Response<Body>, Cut> {
         let asked = read(&request);
         let watches = asked.is_watch().then(|| self.traffic.watch_gate());
-        let turn = self.traffic.arrive(asked);
+        let turn = self.traffic.arrive(asked.clone());
         match turn.deed {
             Some(Deed::CutBefore) => {
                 turn.done(None);
@@ -145,14 +145,26 @@ impl Way {
             }
             Some(Deed::CutAfter | Deed::UnplugAfter) | None => {}
         }
+        if let Some(body) = self.traffic.past_answer(&asked) {
+            turn.done(Some(StatusCode::OK));
+            return Ok(json_answer(body));
+        }
         let (answer, renaming) = self.ask(request).await?;
         let cut = turn.deed.is_some();
         turn.done((!cut).then_some(answer.status()));
         if cut {
-            Err(Cut::Wanted)
-        } else {
-            hand_back(answer, renaming, watches).await
+            return Err(Cut::Wanted);
         }
+        let (mut parts, body) = answer.into_parts();
+        parts.headers.remove(CONTENT_LENGTH);
+        if let Some(gate) = watches.filter(|_| parts.status.is_success()) {
+            return Ok(Response::from_parts(parts, lines(body, renaming, gate)));
+        }
+        let body = renamed(body, renaming).await?;
+        if parts.status.is_success() {
+            self.traffic.remember(&asked, &body);
+        }
+        Ok(Response::from_parts(parts, whole(body)))
     }
 
     /// Asks the server.
@@ -197,22 +209,13 @@ fn path_of(uri: &Uri) -> &str {
     uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
-/// Hands the server's answer to the client: a watch line by line, all else whole.
-async fn hand_back(
-    answer: Response<Incoming>,
-    renaming: Option<Renaming>,
-    watches: Option<WatchGate>,
-) -> Result<Response<Body>, Cut> {
-    let (mut parts, body) = answer.into_parts();
-    parts.headers.remove(CONTENT_LENGTH);
-    if let Some(gate) = watches.filter(|_| parts.status.is_success()) {
-        return Ok(Response::from_parts(parts, lines(body, renaming, gate)));
-    }
-    let mut body = body.collect().await.map_err(Cut::Answer)?.to_bytes();
-    if let Some(renaming) = renaming {
-        body = rewritten(body, |value| renaming.to_client(value));
-    }
-    Ok(Response::from_parts(parts, whole(body)))
+/// The whole body of an answer, with the names that the client knows.
+async fn renamed(body: Incoming, renaming: Option<Renaming>) -> Result<Bytes, Cut> {
+    let body = body.collect().await.map_err(Cut::Answer)?.to_bytes();
+    Ok(match renaming {
+        Some(renaming) => rewritten(body, |value| renaming.to_client(value)),
+        None => body,
+    })
 }
 
 /// The lines of a watch, each renamed and let through the gate.
@@ -244,19 +247,24 @@ impl Lines {
             body,
             rest,
             renaming,
-            gate: WatchGate { held, ended },
+            gate: WatchGate { held, ended, traffic },
         } = self;
         let told = async {
-            let line = match next_line(body, rest).await? {
-                Ok(line) => line,
-                Err(error) => return Some(Err(io::Error::other(error))),
-            };
-            // The sender lives as long as the proxy.
-            let _ = held.wait_for(|held| !held).await;
-            Some(Ok(match renaming {
-                Some(renaming) => with_newline(rewritten(line, |value| renaming.to_client(value))),
-                None => line,
-            }))
+            loop {
+                let line = match next_line(body, rest).await? {
+                    Ok(line) => line,
+                    Err(error) => return Some(Err(io::Error::other(error))),
+                };
+                // The sender lives as long as the proxy.
+                let _ = held.wait_for(|held| !held).await;
+                let line = match renaming {
+                    Some(renaming) => with_newline(rewritten(line, |value| renaming.to_client(value))),
+                    None => line,
+                };
+                if !traffic.loses(&line) {
+                    return Some(Ok(line));
+                }
+            }
         };
         tokio::select! { line = told => line, _ = ended.changed() => None }
     }
@@ -311,16 +319,20 @@ fn refusal(status: StatusCode) -> Response<Body> {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason,
         "message": "refused, as a test wanted it", "code": status.as_u16(),
     });
-    let mut answer = Response::new(whole(body.to_string().into()));
+    let mut answer = json_answer(body.to_string().into());
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if status == StatusCode::TOO_MANY_REQUESTS {
         answer
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    answer
+}
+
+fn json_answer(body: Bytes) -> Response<Body> {
+    let mut answer = Response::new(whole(body));
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
     answer
 }
 

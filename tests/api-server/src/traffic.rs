@@ -12,8 +12,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use hyper::{Method, StatusCode};
+use serde_json::Value;
 use tokio::sync::watch;
+
+use crate::past::Past;
 
 /// A request as it arrived, with the names that its client uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,11 @@ impl Request {
     /// Whether it changes something.
     pub fn is_write(&self) -> bool {
         [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&self.method)
+    }
+
+    /// Whether it is the list, in pages, that a watch begins with.
+    pub fn is_list(&self) -> bool {
+        self.method == Method::GET && self.path.contains("limit=") && !self.is_watch()
     }
 
     /// Whether it is a watch.
@@ -159,7 +168,12 @@ struct State {
     seen: Vec<Seen>,
     faults: Vec<(Fault, watch::Sender<Option<Request>>)>,
     unplugged: bool,
+    past: Past,
+    lost: Option<Loses>,
 }
+
+/// Says of an event, as a watch tells it, whether it is lost.
+type Loses = Box<dyn FnMut(&Value) -> bool + Send>;
 
 impl Traffic {
     pub(crate) fn new() -> Self {
@@ -200,7 +214,9 @@ impl Traffic {
 
     /// Takes all faults away.
     pub fn heal(&self) {
-        self.state().faults.clear();
+        let mut state = self.state();
+        state.faults.clear();
+        state.lost = None;
     }
 
     /// Ends every watch, and every request from now on without an answer: the server can't be reached.
@@ -222,6 +238,17 @@ impl Traffic {
     /// Lets watches tell what was kept back, and what comes.
     pub fn release_watches(&self) {
         self.watches_held.send_replace(false);
+    }
+
+    /// Loses every event of a watch that `loses` says so of; its client never hears of it. Ends with [`Traffic::heal`].
+    pub fn lose_events(&self, loses: impl FnMut(&Value) -> bool + Send + 'static) {
+        self.state().lost = Some(Box::new(loses));
+    }
+
+    /// From now on each list whose path `matches` is answered once more as it was last, as by a server that lags behind. Watches
+    /// then go on from that old state: hold them with [`Traffic::hold_watches`] to keep a client there.
+    pub fn relive_lists(&self, matches: impl Fn(&str) -> bool) {
+        self.state().past.relive(matches);
     }
 
     /// Ends every watch, as a server does from time to time.
@@ -260,10 +287,30 @@ impl Traffic {
         turn
     }
 
+    /// Remembers the answer to a list.
+    pub(crate) fn remember(&self, request: &Request, body: &Bytes) {
+        self.state().past.remember(request, body);
+    }
+
+    /// An answer of the past, if this request gets one.
+    pub(crate) fn past_answer(&self, request: &Request) -> Option<Bytes> {
+        self.state().past.answer(request)
+    }
+
+    /// Whether a line of a watch is lost.
+    pub(crate) fn loses(&self, line: &[u8]) -> bool {
+        let mut state = self.state();
+        let Some(loses) = &mut state.lost else {
+            return false;
+        };
+        serde_json::from_slice(line).is_ok_and(|event| loses(&event))
+    }
+
     pub(crate) fn watch_gate(&self) -> WatchGate {
         WatchGate {
             held: self.watches_held.subscribe(),
             ended: self.watches_ended.subscribe(),
+            traffic: self.clone(),
         }
     }
 
@@ -311,4 +358,6 @@ pub(crate) struct WatchGate {
     pub(crate) held: watch::Receiver<bool>,
     /// Changes when it has to end.
     pub(crate) ended: watch::Receiver<u64>,
+    /// Says what is lost.
+    pub(crate) traffic: Traffic,
 }
