@@ -29,6 +29,8 @@ export GONDOLA_S3_SERVER ?= $(TOOLS)/bin/moto_server
 export PATH := $(PATH):$(TOOLS)/bin:$(HOME)/.cargo/bin
 
 DEBIAN := build-essential ca-certificates cmake curl git libclang-14-dev libopenblas-dev pkg-config python3-venv unzip
+# What a node of a test cluster takes beside Kubernetes.
+CLUSTER := containerd containernetworking-plugins iproute2 nftables openssl procps runc
 CMAKE_VERSION := 4.4.5
 CARGO_DENY_VERSION := 0.20.2
 MOTO_VERSION := 5.2.5
@@ -100,6 +102,16 @@ demo-check: build ## The same, asked as a client would, checked, and stopped
 .PHONY: test
 test: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## Run every test
 	cargo test --release --workspace
+
+.PHONY: e2e
+e2e: ## The operator on a real Kubernetes (KUBE_ASSETS names the folder of its programs; as root)
+	@if [ -n "$${KUBE_ASSETS:-}" ]; then $(MAKE) e2e-ready; fi
+	@scripts/e2e.sh $(DEMO) $(CACHE)/e2e
+
+.PHONY: e2e-ready
+e2e-ready: build api-server $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/bin/helm
+	@scripts/packages.sh $(CLUSTER)
+	@scripts/demo.sh train $(DEMO)
 
 .PHONY: lint
 lint: setup $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) ## Formatting, clippy, licences and sources of dependencies

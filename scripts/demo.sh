@@ -2,6 +2,7 @@
 # The quickstart: trains on the Complete Journey (what is there already is reused), then serves.
 #   demo.sh serve OUTPUT LISTEN    until Ctrl-C
 #   demo.sh check OUTPUT           asks as a client would, checks the answers, stops
+#   demo.sh train OUTPUT           only leaves the bundles there
 set -euo pipefail
 
 mode=$1 output=$(realpath -m "$2")
@@ -19,6 +20,7 @@ mkdir -p "$output"
 
 up=("$bin/gondola-inference" up --file "$example/pipeline.yaml" --store "file://$output/store")
 case $mode in
+train) ;;
 serve)
     cat <<MESSAGE
 
@@ -35,7 +37,7 @@ check)
     exec "$bin/demo-check" -- "${up[@]}"
     ;;
 *)
-    echo "demo.sh: no mode $mode (serve, check)" >&2
+    echo "demo.sh: no mode $mode (serve, check, train)" >&2
     exit 2
     ;;
 esac

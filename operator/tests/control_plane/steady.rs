@@ -92,3 +92,68 @@ async fn a_field_that_somebody_edits_is_put_back_and_what_is_not_ours_stays() ->
     assert_eq!(mended.metadata.annotations.unwrap()["team"], "search");
     operator.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gitops_tool_and_a_person_meet_no_conflict_and_no_difference() -> anyhow::Result<()> {
+    use kube::api::{Patch, PatchParams};
+    use serde_json::Value;
+
+    let Some(world) = World::start().await? else {
+        return Ok(());
+    };
+    let operator = world.operator()?;
+    let wanted = pipeline(&[("dlrm", 50, 2), ("forest", 50, 1)]);
+    let pipelines = world.pipelines("shop");
+    // Without force: a conflict is an error.
+    let tool = PatchParams::apply("gitops-tool");
+    pipelines.patch("grocery", &tool, &Patch::Apply(&wanted)).await?;
+    world.wait_for("shop", "grocery", "Ready", "True").await?;
+    world.wait_until_quiet().await?;
+
+    let spec_and_metadata = |mut object: Value| {
+        for field in ["managedFields", "resourceVersion"] {
+            object["metadata"].as_object_mut().unwrap().remove(field);
+        }
+        object
+    };
+    let live = spec_and_metadata(serde_json::to_value(pipelines.get("grocery").await?)?);
+    for manager in ["gitops-tool", "a-person"] {
+        let look = PatchParams {
+            dry_run: true,
+            ..PatchParams::apply(manager)
+        };
+        let would_be = pipelines.patch("grocery", &look, &Patch::Apply(&wanted)).await?;
+        assert_eq!(
+            live,
+            spec_and_metadata(serde_json::to_value(would_be)?),
+            "{manager} sees a difference"
+        );
+        let parameters = PatchParams::apply(manager);
+        pipelines
+            .patch("grocery", &parameters, &Patch::Apply(&wanted))
+            .await?;
+    }
+    let owned = pipelines
+        .get("grocery")
+        .await?
+        .metadata
+        .managed_fields
+        .unwrap_or_default();
+    let operators: Vec<_> = owned
+        .iter()
+        .filter(|entry| {
+            entry
+                .manager
+                .as_deref()
+                .is_some_and(|name| name.starts_with("gondola"))
+        })
+        .collect();
+    assert!(
+        operators
+            .iter()
+            .all(|entry| entry.subresource.as_deref() == Some("status")),
+        "the operator owns more than the status: {operators:?}"
+    );
+    world.wait_until_quiet().await?;
+    operator.stop().await
+}

@@ -1,0 +1,100 @@
+//! The bundles in the S3-compatible server: what was trained, new versions, and broken ones.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use gondola_artifacts::{
+    Access, BundleDescription, Cache, Digest, Manifest, Store, publish, resolve, set_channel,
+};
+
+/// Where they lie.
+pub(crate) const URL: &str = "s3://models/complete-journey";
+
+/// The bundles of the example.
+const BUNDLES: [&str; 5] = ["features", "two-tower", "dlrm", "forest", "item-text"];
+
+/// What is other about a copy.
+enum Change<'a> {
+    None,
+    Note(&'a str),
+    OtherWorkflow,
+}
+
+/// The server with its bundles.
+pub(crate) struct Bundles {
+    store: Store,
+    cache: Cache,
+    _work: tempfile::TempDir,
+}
+
+impl Bundles {
+    /// Copies what was trained into the server.
+    pub(crate) async fn upload(trained: &Path, endpoint: &str) -> anyhow::Result<Self> {
+        let work = tempfile::tempdir()?;
+        let credentials = work.path().join("credentials");
+        std::fs::create_dir(&credentials)?;
+        for (name, value) in [
+            ("aws_access_key_id", "test"),
+            ("aws_secret_access_key", "test"),
+            ("aws_region", "us-east-1"),
+        ] {
+            std::fs::write(credentials.join(name), value)?;
+        }
+        let access = Access {
+            credentials: Some(credentials),
+            endpoint: Some(endpoint.to_owned()),
+        };
+        let trained = Store::open(&format!("file://{}", trained.display()))?;
+        let bundles = Self {
+            store: Store::open_with(URL, &access)?,
+            cache: Cache::open(work.path().join("cache"))?,
+            _work: work,
+        };
+        for name in BUNDLES {
+            bundles.copy(&trained, name, &Change::None).await?;
+        }
+        Ok(bundles)
+    }
+
+    /// Publishes a new version of a bundle that differs in a file that nobody reads; its channel points there from now on.
+    pub(crate) async fn publish_anew(&self, name: &str, note: &str) -> anyhow::Result<String> {
+        self.copy(&self.store, name, &Change::Note(note)).await
+    }
+
+    /// Publishes a version of a bundle that was made for features that nobody has.
+    pub(crate) async fn publish_for_another_workflow(&self, name: &str) -> anyhow::Result<String> {
+        self.copy(&self.store, name, &Change::OtherWorkflow).await
+    }
+
+    async fn copy(&self, from: &Store, name: &str, change: &Change<'_>) -> anyhow::Result<String> {
+        let reference = format!("{name}@stable").parse()?;
+        let found = resolve(from, &reference).await?;
+        let kept = self.cache.fetch(from, &found, &|_| {}).await?;
+        let folder = tempfile::tempdir()?;
+        copy_files(&kept.path, &found.manifest, folder.path())?;
+        let mut contract = found.manifest.contract.clone();
+        match change {
+            Change::None => {}
+            Change::Note(note) => std::fs::write(folder.path().join("note.txt"), note)?,
+            Change::OtherWorkflow => contract.workflow = Some(Digest::of(b"another workflow")),
+        }
+        let description = BundleDescription {
+            name: name.to_owned(),
+            kind: found.manifest.kind,
+            contract,
+        };
+        let published = publish(&self.store, folder.path(), &description).await?;
+        set_channel(&self.store, name, "stable", &published.version).await?;
+        Ok(published.version)
+    }
+}
+
+fn copy_files(from: &Path, manifest: &Manifest, to: &Path) -> anyhow::Result<()> {
+    for file in &manifest.files {
+        let (source, target) = (from.join(&file.path), to.join(&file.path));
+        let parent = target.parent().context("a file lies in a folder")?;
+        std::fs::create_dir_all(parent)?;
+        std::fs::copy(source, target)?;
+    }
+    Ok(())
+}
