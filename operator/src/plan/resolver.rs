@@ -25,6 +25,7 @@ pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
     let names = Names::of(pipeline);
     let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
     let mut resolve = pod::container("resolve", image, &["resolve"], &overrides);
+    resolve.resources = Some(pod::modest_resources());
     pod::set(&mut resolve, "GONDOLA_PIPELINE", names.pipeline());
     pod::set(&mut resolve, "GONDOLA_REPORT_CONFIG_MAP", names.resolution());
     pod::serves(&mut resolve, START_SECONDS);

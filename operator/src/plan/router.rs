@@ -38,6 +38,9 @@ pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
     let names = Names::of(pipeline);
     let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
     let mut route = pod::container("route", image, &["route"], &overrides);
+    let router = pipeline.spec.router.as_ref();
+    let wanted = router.and_then(|router| router.resources.clone());
+    route.resources = Some(wanted.unwrap_or_else(pod::modest_resources));
     pod::set(&mut route, "GONDOLA_ROUTES_CONFIG_MAP", names.routes());
     pod::serves(&mut route, START_SECONDS);
     let mut pod = pod::spec(names.component(ROUTER), names.label_selector(ROUTER), &overrides);

@@ -65,7 +65,8 @@ fn pod_spec(
         names.label_selector(Component::Variant(&variant.name)),
         &overrides,
     );
-    let fetch = pod::container("fetch", image, &["fetch"], &overrides);
+    let mut fetch = pod::container("fetch", image, &["fetch"], &overrides);
+    fetch.resources = Some(pod::modest_resources());
     let mut serve = pod::container("serve", image, &["serve"], &overrides);
     serve.resources = variant.resources.clone();
     pod::serves(&mut serve, start_seconds(bundles.bytes()));
