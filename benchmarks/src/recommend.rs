@@ -64,6 +64,7 @@ pub(crate) fn load(bundles: &Path, scorer: &str, nprobe: u32) -> anyhow::Result<
         quotas: Quotas {
             two_tower: CANDIDATES,
             bought_before: 0,
+            co_bought: 0,
             popular: 0,
         },
         search: search(nprobe),

@@ -299,6 +299,10 @@ pub struct Sources {
     /// Items that the user bought before, the most often bought first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bought_before: Option<Quota>,
+    /// Items that people bought who bought the same as the user lately, and that the user did not buy; the features bundle needs
+    /// its neighbours for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub co_bought: Option<Quota>,
     /// The most popular items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub popular: Option<Quota>,

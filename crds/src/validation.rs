@@ -145,6 +145,7 @@ impl Violations {
         };
         for (name, quota) in [
             ("boughtBefore", &sources.bought_before),
+            ("coBought", &sources.co_bought),
             ("popular", &sources.popular),
         ] {
             let candidates = quota.as_ref().map(|quota| quota.candidates);

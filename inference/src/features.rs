@@ -6,10 +6,13 @@
 //!
 //! - [`row`]: the values themselves; [`table`]: raw rows in memory; [`users`]: the users of a snapshot and those put since;
 //! - [`vocabulary`], [`workflow`], [`fit`]: the preprocessing;
-//! - [`history`], [`pairs`]: what a user bought before, and what that says about a candidate.
+//! - [`history`], [`pairs`]: what a user bought before, and what that says about a candidate; [`neighbours`]: which items are
+//!   bought by the same users; [`groups`]: how both lie in memory.
 
 pub mod fit;
+pub mod groups;
 pub mod history;
+pub mod neighbours;
 pub mod pairs;
 pub mod row;
 pub mod schema;
@@ -20,6 +23,7 @@ pub mod workflow;
 
 pub use fit::{CategoricalPlan, EntityPlan, Fill, NumericPlan, Scale, WorkflowPlan};
 pub use history::{History, Purchase};
+pub use neighbours::{Neighbour, Neighbours};
 pub use pairs::PairFeatures;
 pub use row::{Cardinalities, EncodedRow, EncodedTable, ItemId, Layout, RawRow, UserId, Value};
 pub use schema::Schema;

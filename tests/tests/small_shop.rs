@@ -89,6 +89,7 @@ async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: A
         quotas: Quotas {
             two_tower: ITEMS,
             bought_before: 5,
+            co_bought: 0,
             popular: 0,
         },
         search: SearchParameters::default(),

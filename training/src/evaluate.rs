@@ -3,12 +3,15 @@
 //! [`pairs`] scores labelled pairs with the very scorers that serve ([`metrics`]: AUC, precision, recall).
 //! [`end_to_end`] asks the loaded pipeline for every buyer of the test window and compares with what they bought
 //! ([`ranking`]: Recall, MAP and nDCG at 12), beside [`baselines`] that need no model.
+//! [`retrieval`] says how much of it is among the candidates at all, beside item neighbours and [`ease`].
 
 pub mod baselines;
+pub mod ease;
 pub mod end_to_end;
 pub mod metrics;
 pub mod pairs;
 pub mod ranking;
+pub mod retrieval;
 
 pub use end_to_end::{Quality, VariantQuality};
 pub use metrics::PairMetrics;

@@ -4,6 +4,7 @@
 //! cut-off day or later can leak in, because nothing else is in reach. The queries stream: sums and sorts that need
 //! more memory than they may take spill to disk. Written as plain SQL, they run on a distributed engine as they stand.
 
+pub mod neighbours;
 pub mod snapshot;
 
 use std::path::{Path, PathBuf};

@@ -301,6 +301,54 @@ mod tests {
         assert!(share(&|pair| pair.user == 0) < 1e-9, "user 0 was never active");
     }
 
+    /// Popularity, and how lately users were active, are among negatives what the weights say: their means, and their medians.
+    #[test]
+    fn negatives_are_as_popular_and_as_recent_as_what_is_sold() {
+        let days = |user: usize| 1.0 + (user % 90) as f64;
+        let users: Vec<f64> = (0..900).map(|user| 0.5f64.powf(days(user) / 30.0)).collect();
+        // As in every shop: few items are sold often, most hardly ever.
+        let items: Vec<f64> = (0..500).map(|item| 1.0 / (1.0 + item as f64)).collect();
+        let bought: Vec<Pair> = (0..4_000)
+            .map(|place| Pair {
+                user: place % 900,
+                item: 499 - place / 900,
+            })
+            .collect();
+        let drawn = negatives(&bought, &users, &items, &mut ChaCha8Rng::seed_from_u64(11)).unwrap();
+        let weighted_mean = |weights: &[f64], value: &dyn Fn(usize) -> f64| {
+            let sum: f64 = weights
+                .iter()
+                .enumerate()
+                .map(|(place, weight)| weight * value(place))
+                .sum();
+            sum / weights.iter().sum::<f64>()
+        };
+        let mean = |value: &dyn Fn(&Pair) -> f64| drawn.iter().map(value).sum::<f64>() / drawn.len() as f64;
+
+        let wanted = weighted_mean(&users, &days);
+        let found = mean(&|pair| days(pair.user as usize));
+        assert!((found - wanted).abs() < 1.5, "{found} days, not {wanted}");
+        let uniform = (0..900).map(days).sum::<f64>() / 900.0;
+        assert!(
+            found < uniform - 10.0,
+            "as old as users drawn evenly: {found} of {uniform} days"
+        );
+
+        let rank = |item: usize| (1.0 + item as f64).ln();
+        let wanted = weighted_mean(&items, &rank);
+        let found = mean(&|pair| rank(pair.item as usize));
+        // A pair is drawn once only, so that the most popular come a little less often than their share.
+        assert!(
+            found >= wanted && found - wanted < 0.5,
+            "log rank {found}, not {wanted}"
+        );
+        let uniform = (0..500).map(rank).sum::<f64>() / 500.0;
+        assert!(
+            found < uniform - 1.0,
+            "as unpopular as items drawn evenly: {found} of {uniform}"
+        );
+    }
+
     #[test]
     fn chances_are_how_often_seeds_draw_a_pair() {
         let users: Vec<f64> = (0..40).map(f64::from).collect();

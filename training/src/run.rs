@@ -31,6 +31,7 @@ const RECALL_QUERIES: usize = 500;
 const EVALUATED_QUOTAS: Quotas = Quotas {
     two_tower: 200,
     bought_before: 100,
+    co_bought: 0,
     popular: 0,
 };
 

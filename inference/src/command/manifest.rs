@@ -93,6 +93,7 @@ fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> Result<Varia
         quotas: Quotas {
             two_tower: retrieval.candidates.unwrap_or(DEFAULT_CANDIDATES) as usize,
             bought_before: quota(sources.bought_before),
+            co_bought: quota(sources.co_bought),
             popular: quota(sources.popular),
         },
         search: search(retrieval.search.as_ref()),

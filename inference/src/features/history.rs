@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::groups::Groups;
 use super::table::{RawTable, TableError, number_column, read_parquet, text_column};
 
 /// The column that counts old purchases less.
@@ -22,11 +23,7 @@ pub struct Purchase {
 
 /// The purchases of all users of a snapshot, one slice a user, each ordered by item row.
 #[derive(Debug, Default)]
-pub struct History {
-    /// Where each user's purchases begin; one more than there are users.
-    starts: Vec<u32>,
-    purchases: Vec<Purchase>,
-}
+pub struct History(Groups<Purchase>);
 
 impl History {
     /// Reads `history.parquet` (user_id, item_id, purchases, days_since_last, recent_purchases); rows of users or items that
@@ -61,25 +58,12 @@ impl History {
     /// Takes (user row, purchase) in any order.
     pub fn new(users: usize, mut rows: Vec<(u32, Purchase)>) -> Self {
         rows.sort_by_key(|(user, purchase)| (*user, purchase.item));
-        let mut starts = vec![0; users + 1];
-        for (user, _) in &rows {
-            starts[*user as usize + 1] += 1;
-        }
-        for user in 0..users {
-            starts[user + 1] += starts[user];
-        }
-        Self {
-            starts,
-            purchases: rows.into_iter().map(|(_, purchase)| purchase).collect(),
-        }
+        Self(Groups::new(users, rows))
     }
 
     /// What the user in this row bought, ordered by item row; nothing for a row that is not there.
     pub fn of(&self, user: usize) -> &[Purchase] {
-        match (self.starts.get(user), self.starts.get(user + 1)) {
-            (Some(start), Some(end)) => &self.purchases[*start as usize..*end as usize],
-            _ => &[],
-        }
+        self.0.of(user)
     }
 }
 

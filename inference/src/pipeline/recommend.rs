@@ -78,7 +78,13 @@ impl Variant {
         let query = self.retrieval.embed_user(&user.row);
         let nearest = self.retrieval.search(&query, quotas.two_tower)?;
         let nearest = with_put_items(nearest, items, |item| Some(inner_product(&query, &item.vector)));
-        Ok(sources::join(quotas, &nearest, &user.purchases, items.popular()))
+        Ok(sources::join(
+            quotas,
+            &nearest,
+            &user.purchases,
+            &self.neighbours,
+            items.popular(),
+        ))
     }
 
     /// Takes away what the rules of the spec forbid.

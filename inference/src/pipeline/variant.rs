@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use super::items::{Items, ItemsView, NewItem, TooManyItems, text, weight};
 use super::request::{Answer, PurchaseUpdate, RecommendRequest, Recommendation, UserUpdate};
+use crate::features::neighbours::NEIGHBOURS;
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
 use crate::features::users::TooManyUsers;
 use crate::features::workflow::WorkflowError;
 use crate::features::{
-    Cell, EntityWorkflow, History, ItemId, PairFeatures, Purchase, RawRow, RawTable, Schema, TableError,
-    UserId, Users, Value, Workflow,
+    Cell, EntityWorkflow, History, ItemId, Neighbours, PairFeatures, Purchase, RawRow, RawTable, Schema,
+    TableError, UserId, Users, Value, Workflow,
 };
 use crate::ordering::{Order, Scored};
 use crate::retrieval::index::{IndexError, SearchParameters};
@@ -266,6 +267,7 @@ pub struct Variant {
     pub(super) pairs: PairFeatures,
     pub(super) users: Users,
     pub(super) items: Items,
+    pub(super) neighbours: Neighbours,
     pub(super) blocked: HashSet<u32>,
     pub(super) diversity: Option<Diversity>,
     pub(super) retrieval: Retrieval,
@@ -283,6 +285,11 @@ impl Variant {
         let users = RawTable::read(&features.join("users.parquet"), "user_id")?;
         let items = RawTable::read(&features.join("items.parquet"), "item_id")?;
         let history = History::read(&features.join("history.parquet"), &users, &items)?;
+        // Nothing is read that nobody asks for: bundles from before there were neighbours go on being served.
+        let neighbours = match settings.quotas.co_bought {
+            0 => Neighbours::default(),
+            _ => Neighbours::read(&features.join(NEIGHBOURS), &items)?,
+        };
         let retrieval = Retrieval::load(&folders.retrieval, &items, &settings.search)?;
         let load_similarity = |folder| Similarity::load(folder, &items, &settings.similarity_search);
         let similarity = folders.similarity.as_deref().map(load_similarity).transpose()?;
@@ -299,6 +306,7 @@ impl Variant {
             blocked: blocked.map(|row| row as u32).collect(),
             items: Items::new(items, encoded, &schema.popularity, &scorer),
             users: Users::new(users, encoded_users, history),
+            neighbours,
             settings: settings.clone(),
             schema,
             workflow,

@@ -1,12 +1,16 @@
 //! Candidate sources: where candidates come from, and how the sources are joined.
 //!
 //! The two-tower search is the first; `bought before` adds what the user buys again and again (in a grocery that is most
-//! of it), `popular` what everybody buys. Each has a quota, and an item that several sources name is taken once.
+//! of it), `co-bought` what people buy who buy the same, `popular` what everybody buys. Each has a quota, and an item that several
+//! sources name is taken once.
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::Found;
-use crate::features::Purchase;
+use crate::features::{Neighbours, Purchase};
+
+/// Of so many of a user's purchases, the latest, the neighbours are candidates: older ones say little, and cost as much.
+const ANCHORS: usize = 50;
 
 /// How many candidates each source may give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub struct Quotas {
     pub two_tower: usize,
     /// Bought before by the user, the most often bought first.
     pub bought_before: usize,
+    /// Bought by those who bought the same as the user.
+    pub co_bought: usize,
     /// The most popular.
     pub popular: usize,
 }
@@ -22,12 +28,18 @@ pub struct Quotas {
 impl Quotas {
     /// The most candidates that a request can have.
     pub fn total(&self) -> usize {
-        self.two_tower + self.bought_before + self.popular
+        self.two_tower + self.bought_before + self.co_bought + self.popular
     }
 }
 
 /// Joins the sources, each up to its quota, in the order of their names in [`Quotas`].
-pub fn join(quotas: &Quotas, nearest: &[Found], purchases: &[Purchase], popular: &[u32]) -> Vec<u32> {
+pub fn join(
+    quotas: &Quotas,
+    nearest: &[Found],
+    purchases: &[Purchase],
+    neighbours: &Neighbours,
+    popular: &[u32],
+) -> Vec<u32> {
     let mut seen = HashSet::with_capacity(quotas.total());
     let mut candidates = Vec::with_capacity(quotas.total());
     let mut take = |item: u32| {
@@ -40,6 +52,9 @@ pub fn join(quotas: &Quotas, nearest: &[Found], purchases: &[Purchase], popular:
         .take(quotas.two_tower)
         .for_each(|found| take(found.item));
     most_often_bought(purchases, quotas.bought_before).for_each(&mut take);
+    co_bought(purchases, neighbours, quotas.co_bought)
+        .into_iter()
+        .for_each(&mut take);
     popular.iter().take(quotas.popular).for_each(|item| take(*item));
     candidates
 }
@@ -65,9 +80,36 @@ pub fn most_often_bought(purchases: &[Purchase], limit: usize) -> impl Iterator<
     ordered.into_iter().map(|purchase| purchase.item)
 }
 
+/// The items that are nearest to what the user bought lately, and that the user did not buy: similarities are summed.
+pub fn co_bought(purchases: &[Purchase], neighbours: &Neighbours, limit: usize) -> Vec<u32> {
+    if limit == 0 {
+        return Vec::new();
+    }
+    let mut latest: Vec<&Purchase> = purchases.iter().collect();
+    latest.sort_unstable_by(|a, b| {
+        let by_day = a.days_since_last.total_cmp(&b.days_since_last);
+        by_day.then_with(|| a.item.cmp(&b.item))
+    });
+    let mut sums: HashMap<u32, f32> = HashMap::new();
+    for anchor in latest.iter().take(ANCHORS) {
+        for neighbour in neighbours.of(anchor.item) {
+            *sums.entry(neighbour.item).or_default() += neighbour.similarity;
+        }
+    }
+    let bought = |item: &u32| {
+        purchases
+            .binary_search_by_key(item, |purchase| purchase.item)
+            .is_ok()
+    };
+    let mut ranked: Vec<(u32, f32)> = sums.into_iter().filter(|(item, _)| !bought(item)).collect();
+    ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    ranked.into_iter().take(limit).map(|(item, _)| item).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::Neighbour;
 
     fn bought(item: u32, purchases: f32, days_since_last: f32) -> Purchase {
         Purchase {
@@ -87,10 +129,46 @@ mod tests {
         let quotas = Quotas {
             two_tower: 2,
             bought_before: 2,
+            co_bought: 1,
             popular: 1,
         };
         let purchases = [bought(1, 1.0, 1.0), bought(6, 9.0, 3.0), bought(8, 2.0, 3.0)];
-        assert_eq!(join(&quotas, &nearest, &purchases, &[5, 9]), [5, 6, 8]);
+        let found = join(&quotas, &nearest, &purchases, &neighbours(), &[5, 9]);
+        assert_eq!(found, [5, 6, 8, 3]);
+    }
+
+    /// Item 3 is near to 1 and 6, item 4 to 6 alone; 8 is near to 1.
+    fn neighbours() -> Neighbours {
+        let near = |item, similarity| Neighbour { item, similarity };
+        Neighbours::new(
+            10,
+            vec![
+                (1, near(3, 0.3)),
+                (1, near(8, 0.9)),
+                (6, near(3, 0.3)),
+                (6, near(4, 0.5)),
+            ],
+        )
+    }
+
+    #[test]
+    fn what_is_near_to_several_purchases_comes_before_what_is_near_to_one_and_what_was_bought_is_left_out() {
+        let purchases = [bought(1, 1.0, 1.0), bought(6, 9.0, 3.0), bought(8, 2.0, 3.0)];
+        assert_eq!(co_bought(&purchases, &neighbours(), 5), [3, 4]);
+        assert_eq!(co_bought(&purchases, &neighbours(), 1), [3]);
+        assert_eq!(co_bought(&purchases, &Neighbours::default(), 5), [0; 0]);
+    }
+
+    #[test]
+    fn the_latest_purchases_are_the_ones_that_count() {
+        let old = (0..60).map(|item| bought(item, 1.0, 100.0 - item as f32));
+        let purchases: Vec<Purchase> = old.collect();
+        let near = |item| Neighbour {
+            item,
+            similarity: 1.0,
+        };
+        let neighbours = Neighbours::new(100, vec![(0, near(90)), (59, near(91))]);
+        assert_eq!(co_bought(&purchases, &neighbours, 5), [91]);
     }
 
     #[test]

@@ -1,0 +1,58 @@
+//! Values of numbered things, each with as many as it has: what users bought, which items are neighbours.
+
+/// Values by group, one slice a group.
+#[derive(Debug)]
+pub struct Groups<T> {
+    /// Where each group begins; one more than there are groups.
+    starts: Vec<u32>,
+    values: Vec<T>,
+}
+
+impl<T> Default for Groups<T> {
+    fn default() -> Self {
+        Self {
+            starts: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+}
+
+impl<T> Groups<T> {
+    /// Takes (group, value) of `count` groups, sorted by group. Panics on a group past the last, as a slice does.
+    pub fn new(count: usize, rows: Vec<(u32, T)>) -> Self {
+        let mut starts = vec![0; count + 1];
+        for (group, _) in &rows {
+            starts[*group as usize + 1] += 1;
+        }
+        for group in 0..count {
+            starts[group + 1] += starts[group];
+        }
+        Self {
+            starts,
+            values: rows.into_iter().map(|(_, value)| value).collect(),
+        }
+    }
+
+    /// The values of a group; none for one that is not there.
+    pub fn of(&self, group: usize) -> &[T] {
+        match (self.starts.get(group), self.starts.get(group + 1)) {
+            (Some(start), Some(end)) => &self.values[*start as usize..*end as usize],
+            _ => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_group_has_its_own_values_and_one_that_is_not_there_has_none() {
+        let groups = Groups::new(3, vec![(0, 'a'), (2, 'b'), (2, 'c')]);
+        assert_eq!(groups.of(0), ['a']);
+        assert!(groups.of(1).is_empty());
+        assert_eq!(groups.of(2), ['b', 'c']);
+        assert!(groups.of(3).is_empty());
+        assert!(Groups::<char>::default().of(0).is_empty());
+    }
+}

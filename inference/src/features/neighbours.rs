@@ -1,0 +1,109 @@
+//! Which items are bought by the same users: the base of the `co-bought` source.
+//!
+//! Item-based collaborative filtering (Sarwar et al. 2001): two items are as near as the cosine of the angle between their columns
+//! in the table of who bought what.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float32Array, StringArray};
+use arrow::record_batch::RecordBatch;
+
+use super::groups::Groups;
+use super::table::{RawTable, TableError, number_column, read_parquet, text_column};
+use super::vocabulary::write_parquet;
+
+/// The file of a features bundle that holds them.
+pub const NEIGHBOURS: &str = "neighbours.parquet";
+
+/// An item that is bought by those who buy another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    /// Its row in the catalogue.
+    pub item: u32,
+    /// How near it is: above 0, at most 1.
+    pub similarity: f32,
+}
+
+/// The nearest neighbours of every item, the nearest first.
+#[derive(Debug, Default)]
+pub struct Neighbours(Groups<Neighbour>);
+
+impl Neighbours {
+    /// Takes (item row, neighbour) in any order.
+    pub fn new(items: usize, mut rows: Vec<(u32, Neighbour)>) -> Self {
+        rows.sort_by(|(a, first), (b, second)| {
+            a.cmp(b)
+                .then_with(|| second.similarity.total_cmp(&first.similarity))
+                .then_with(|| first.item.cmp(&second.item))
+        });
+        Self(Groups::new(items, rows))
+    }
+
+    /// Reads what [`save`] wrote; rows of items that the table does not have are left out.
+    pub fn read(path: &Path, items: &RawTable) -> Result<Self, TableError> {
+        let batch = read_parquet(path)?;
+        let of = text_column(&batch, "item_id", path)?;
+        let neighbours = text_column(&batch, "neighbour_id", path)?;
+        let similarities = number_column(&batch, "similarity", path)?;
+        let row = |place: usize| {
+            let neighbour = Neighbour {
+                item: items.find(neighbours.value(place))? as u32,
+                similarity: similarities.value(place) as f32,
+            };
+            Some((items.find(of.value(place))? as u32, neighbour))
+        };
+        Ok(Self::new(
+            items.len(),
+            (0..batch.num_rows()).filter_map(row).collect(),
+        ))
+    }
+
+    /// The neighbours of an item; none for one that came later.
+    pub fn of(&self, item: u32) -> &[Neighbour] {
+        self.0.of(item as usize)
+    }
+}
+
+/// Writes the neighbours of items as a Parquet file (item_id, neighbour_id, similarity).
+pub fn save(neighbours: &Neighbours, items: &RawTable, path: &Path) -> Result<(), TableError> {
+    let rows = || {
+        (0..items.len() as u32)
+            .flat_map(|item| neighbours.of(item).iter().map(move |neighbour| (item, neighbour)))
+    };
+    let ids = StringArray::from_iter_values(rows().map(|(item, _)| items.id(item as usize)));
+    let of = StringArray::from_iter_values(rows().map(|(_, neighbour)| items.id(neighbour.item as usize)));
+    let similarities = Float32Array::from_iter_values(rows().map(|(_, neighbour)| neighbour.similarity));
+    let batch = RecordBatch::try_from_iter([
+        ("item_id", Arc::new(ids) as ArrayRef),
+        ("neighbour_id", Arc::new(of) as ArrayRef),
+        ("similarity", Arc::new(similarities) as ArrayRef),
+    ])
+    .map_err(|source| TableError::Arrow {
+        path: path.to_owned(),
+        source,
+    })?;
+    write_parquet(path, &batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_with_the_nearest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("neighbours.parquet");
+        let ids = StringArray::from(vec!["a", "b", "c"]);
+        let batch = RecordBatch::try_from_iter([("item_id", Arc::new(ids) as ArrayRef)]).unwrap();
+        let items = RawTable::from_batch(&batch, "item_id", &path).unwrap();
+        let near = |item, similarity| Neighbour { item, similarity };
+        let neighbours = Neighbours::new(3, vec![(0, near(1, 0.25)), (0, near(2, 0.5)), (2, near(0, 0.5))]);
+        save(&neighbours, &items, &path).unwrap();
+        let read = Neighbours::read(&path, &items).unwrap();
+        assert_eq!(read.of(0), [near(2, 0.5), near(1, 0.25)]);
+        assert!(read.of(1).is_empty());
+        assert_eq!(read.of(2), [near(0, 0.5)]);
+        assert!(read.of(9).is_empty());
+    }
+}

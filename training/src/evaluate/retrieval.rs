@@ -1,0 +1,168 @@
+//! How much of what was bought is among the candidates at all: no scorer can put first what retrieval did not find.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use gondola_inference::features::{Neighbours, Purchase};
+use gondola_inference::retrieval::index::IndexError;
+use gondola_inference::retrieval::{Retrieval, sources};
+use serde::{Deserialize, Serialize};
+
+use super::baselines::most_popular;
+use super::ease::{Ease, Singular};
+use crate::features::Snapshot;
+use crate::fit::examples::Encoded;
+use crate::labels::Pair;
+
+/// Number of candidates.
+pub const CANDIDATES: usize = 200;
+/// Days that the most popular items are counted over.
+const POPULAR_DAYS: u32 = 7;
+
+/// How much of what was bought a source finds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetrievalQuality {
+    /// The source.
+    pub name: String,
+    /// Share of what each buyer bought that is among 200 candidates, averaged over buyers.
+    pub recall: f64,
+    /// The same of what the buyer had never bought before, averaged over buyers of something new.
+    pub recall_of_new: f64,
+}
+
+/// Why retrieval could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateRetrievalError {
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The linear baseline.
+    #[error(transparent)]
+    Ease(#[from] Singular),
+}
+
+/// The two towers beside what needs no deep model.
+pub fn evaluate(
+    towers: &Retrieval,
+    encoded: &Encoded,
+    neighbours: &Neighbours,
+    snapshot: &Snapshot,
+    bought: &[Pair],
+) -> Result<Vec<RetrievalQuality>, EvaluateRetrievalError> {
+    let buyers = Buyers::of(snapshot, bought);
+    let popular = most_popular(&snapshot.items, POPULAR_DAYS, CANDIDATES);
+    let ease = Ease::fit(&snapshot.history, snapshot.users.len(), snapshot.items.len())?;
+    let history = |user: u32| snapshot.history.of(user as usize);
+    let nearest = |user: u32| -> Result<Vec<u32>, IndexError> {
+        let query = towers.embed_user(&encoded.users.row(user as usize));
+        Ok(towers
+            .search(&query, CANDIDATES)?
+            .iter()
+            .map(|found| found.item)
+            .collect())
+    };
+    Ok(vec![
+        buyers.quality("two towers", nearest)?,
+        buyers.quality("most popular in 7 days", |_| Ok(popular.clone()))?,
+        buyers.quality("bought before, most often first", |user| {
+            Ok(sources::most_often_bought(history(user), CANDIDATES).collect())
+        })?,
+        buyers.quality("ItemKNN", |user| Ok(item_knn(history(user), neighbours)))?,
+        buyers.quality("EASE^R", |user| Ok(ease.recommend(history(user), CANDIDATES)))?,
+    ])
+}
+
+/// The items that are nearest to all that a user bought, those included: in a grocery things are bought again.
+fn item_knn(purchases: &[Purchase], neighbours: &Neighbours) -> Vec<u32> {
+    let mut sums: HashMap<u32, f32> = HashMap::new();
+    for purchase in purchases {
+        for neighbour in neighbours.of(purchase.item) {
+            *sums.entry(neighbour.item).or_default() += neighbour.similarity;
+        }
+    }
+    let mut ranked: Vec<(u32, f32)> = sums.into_iter().collect();
+    ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    ranked
+        .into_iter()
+        .take(CANDIDATES)
+        .map(|(item, _)| item)
+        .collect()
+}
+
+/// What each buyer bought in the window, and which of it was new to them.
+struct Buyers(BTreeMap<u32, (HashSet<u32>, HashSet<u32>)>);
+
+impl Buyers {
+    fn of(snapshot: &Snapshot, bought: &[Pair]) -> Self {
+        let mut buyers: BTreeMap<u32, (HashSet<u32>, HashSet<u32>)> = BTreeMap::new();
+        for pair in bought {
+            let (all, new) = buyers.entry(pair.user).or_default();
+            all.insert(pair.item);
+            let before = snapshot.history.of(pair.user as usize);
+            if before
+                .binary_search_by_key(&pair.item, |purchase| purchase.item)
+                .is_err()
+            {
+                new.insert(pair.item);
+            }
+        }
+        Self(buyers)
+    }
+
+    fn quality(
+        &self,
+        name: &str,
+        candidates: impl Fn(u32) -> Result<Vec<u32>, IndexError>,
+    ) -> Result<RetrievalQuality, IndexError> {
+        let (mut all, mut new) = (Mean::default(), Mean::default());
+        for (user, (bought, new_to_user)) in &self.0 {
+            let found: HashSet<u32> = candidates(*user)?.into_iter().collect();
+            all.add_share(bought, &found);
+            new.add_share(new_to_user, &found);
+        }
+        Ok(RetrievalQuality {
+            name: name.to_owned(),
+            recall: all.mean(),
+            recall_of_new: new.mean(),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: f64,
+}
+
+impl Mean {
+    /// Adds the share of what is wanted that was found; nothing where nothing is wanted.
+    fn add_share(&mut self, wanted: &HashSet<u32>, found: &HashSet<u32>) {
+        if !wanted.is_empty() {
+            self.sum += wanted.intersection(found).count() as f64 / wanted.len() as f64;
+            self.count += 1.0;
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        if self.count > 0.0 {
+            self.sum / self.count
+        } else {
+            0.0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buyer_of_nothing_new_does_not_count_among_those_of_something_new() {
+        let bought = |items: &[u32]| items.iter().copied().collect::<HashSet<u32>>();
+        let buyers = Buyers(BTreeMap::from([
+            (0, (bought(&[1, 2]), bought(&[]))),
+            (1, (bought(&[1, 2, 3, 4]), bought(&[3]))),
+        ]));
+        let quality = buyers.quality("first three", |_| Ok(vec![1, 2, 3])).unwrap();
+        assert_eq!((quality.recall, quality.recall_of_new), ((1.0 + 0.75) / 2.0, 1.0));
+    }
+}
