@@ -5,7 +5,9 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap};
 use gondola_inference::features::{Cardinalities, Layout};
-use gondola_inference::scoring::dlrm::{Dlrm as Network, DlrmConfig, binary_cross_entropy};
+use gondola_inference::scoring::dlrm::arrangement::{Arrangement, Interaction};
+use gondola_inference::scoring::dlrm::{Dlrm as Network, DlrmConfig};
+use gondola_inference::scoring::neural::{Batch, InputShape, Network as _, binary_cross_entropy};
 use gondola_inference::scoring::{Family, ScorerConfig};
 use indicatif::ProgressBar;
 use rand::SeedableRng;
@@ -32,11 +34,9 @@ pub fn train(
         embedding_dim: settings.embedding_dim,
         bottom: settings.bottom.clone(),
         top: settings.top.clone(),
-        user_categorical: cardinalities.user.clone(),
-        item_categorical: cardinalities.item.clone(),
-        user_numeric: layout.user_numeric.len(),
-        item_numeric: layout.item_numeric.len(),
-        pair: layout.pair.len(),
+        interaction: Interaction::Dot,
+        arrangement: Arrangement::Gondola,
+        shape: InputShape::of(layout, cardinalities),
     };
     let variables = VarMap::new();
     let builder = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
@@ -57,7 +57,7 @@ pub fn train(
         // The last passes take smaller steps, so that the end does not depend on the last batches.
         optimizer.set_learning_rate(settings.learning_rate * (1.0 - epoch as f64 / settings.epochs as f64));
         for (step, batch) in order.chunks(settings.batch).enumerate() {
-            let loss = loss(&network, batch, examples, &offsets, config.pair).map_err(&failed)?;
+            let loss = loss(&network, batch, examples, &offsets, config.shape.pair).map_err(&failed)?;
             optimizer.backward_step(&loss).map_err(&failed)?;
             let loss: f32 = loss.to_scalar().map_err(&failed)?;
             if !loss.is_finite() {
@@ -119,13 +119,13 @@ fn loss(
     let (user_categorical, user_numeric) = tensors(&encoded.users, &users)?;
     let (item_categorical, item_numeric) = tensors(&encoded.items, &items)?;
     let pair = Tensor::from_vec(pairs, (batch.len(), width), &Device::Cpu)?;
-    let logits = network.forward(
-        &user_categorical,
-        &user_numeric,
-        &item_categorical,
-        &item_numeric,
-        &pair,
-    )?;
+    let logits = network.forward(&Batch {
+        user_categorical,
+        user_numeric,
+        item_categorical,
+        item_numeric,
+        pair,
+    })?;
     let offsets: Vec<f32> = batch.iter().map(|position| offsets[*position]).collect();
     let logits = (logits + Tensor::from_vec(offsets, batch.len(), &Device::Cpu)?)?;
     binary_cross_entropy(&logits, &Tensor::from_vec(labels, batch.len(), &Device::Cpu)?)
