@@ -106,12 +106,14 @@ impl Matrix {
     pub fn side_by_side(&self, other: &Self) -> Self {
         assert_eq!(self.inputs, other.inputs, "a matrix of other inputs");
         let mut matrix = Self::default();
-        matrix.pack(self.inputs, self.outputs + other.outputs, |input, output| {
-            match output.checked_sub(self.outputs) {
+        matrix.pack(
+            self.inputs,
+            self.outputs + other.outputs,
+            |input, output| match output.checked_sub(self.outputs) {
                 None => self.weight(input, output),
                 Some(output) => other.weight(input, output),
-            }
-        });
+            },
+        );
         matrix
     }
 

@@ -66,11 +66,7 @@ impl Weights {
         })?;
         if let Some((found, way_out)) = foreign(&bytes) {
             let path = path.to_owned();
-            return Err(WeightsError::Foreign {
-                path,
-                found,
-                way_out,
-            });
+            return Err(WeightsError::Foreign { path, found, way_out });
         }
         let weights = Self {
             path: path.to_owned(),
@@ -196,13 +192,18 @@ mod tests {
     #[track_caller]
     fn check(file: &str, part: &str) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dlrm");
-        let error = Weights::read(&folder.join(file)).err().expect("this is no safetensors file");
+        let error = Weights::read(&folder.join(file))
+            .err()
+            .expect("this is no safetensors file");
         assert!(error.to_string().contains(part), "{error}");
     }
 
     #[test]
     fn files_of_other_formats_are_refused_by_name() {
-        check("dlrm_dot.pt", "is a PyTorch checkpoint, whose pickles can run code");
+        check(
+            "dlrm_dot.pt",
+            "is a PyTorch checkpoint, whose pickles can run code",
+        );
         check("dlrm_dot_gather.legacy.onnx", "is an ONNX graph");
     }
 

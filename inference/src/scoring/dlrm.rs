@@ -15,6 +15,7 @@
 //! doing a user's or an item's part of the work for every candidate.
 
 pub mod arrangement;
+mod layers;
 pub mod serving;
 mod values;
 
@@ -52,7 +53,12 @@ pub struct DlrmConfig {
 impl DlrmConfig {
     /// Widths of the bottom MLP, from its input to `embedding_dim`.
     fn bottom_widths(&self) -> Vec<usize> {
-        [&[self.shape.numeric()], self.bottom.as_slice(), &[self.embedding_dim]].concat()
+        [
+            &[self.shape.numeric()],
+            self.bottom.as_slice(),
+            &[self.embedding_dim],
+        ]
+        .concat()
     }
 
     /// Number of vectors that meet: the bottom's output and all embeddings.
@@ -95,8 +101,12 @@ impl Dlrm {
         let last = config.top.len();
         Ok(Self {
             embeddings: Embeddings::named(&config.shape, config.embedding_dim, &vb, table)?,
-            bottom: named_layers(&config.bottom_widths(), &vb, |position| arrangement.bottom(position))?,
-            top: named_layers(&config.top_widths(), &vb, |position| arrangement.top(position, last))?,
+            bottom: named_layers(&config.bottom_widths(), &vb, |position| {
+                arrangement.bottom(position)
+            })?,
+            top: named_layers(&config.top_widths(), &vb, |position| {
+                arrangement.top(position, last)
+            })?,
             interaction: config.interaction,
             products: Tensor::new(products(config), vb.device())?,
         })

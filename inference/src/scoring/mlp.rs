@@ -142,8 +142,18 @@ mod tests {
         let network = |vb: VarBuilder<'_>| Mlp::new(&small(), vb).map(drop);
         let nan = Some(("layer.1.bias", f32::NAN));
         let load = |config: MlpConfig| move |path: &Path| MlpScorer::load(path, &config).map(drop);
-        check_refused(network, nan, load(small()), "tensor layer.1.bias has NaN at position 0");
-        check_refused(network, None, load(wider), "tensor layer.0.weight is F32 of [24, ");
+        check_refused(
+            network,
+            nan,
+            load(small()),
+            "tensor layer.1.bias has NaN at position 0",
+        );
+        check_refused(
+            network,
+            None,
+            load(wider),
+            "tensor layer.0.weight is F32 of [24, ",
+        );
         check_refused(network, None, load(none), "embedding.user.0.weight has width 0");
     }
 }

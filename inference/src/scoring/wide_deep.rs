@@ -88,7 +88,11 @@ impl Wide {
         let crosses = config.crosses.clone();
         let cross_weights = match crosses.pairs.is_empty() {
             true => None,
-            false => Some(small_embedding(crosses.buckets, 1, vb.pp("embedding").pp("cross"))?),
+            false => Some(small_embedding(
+                crosses.buckets,
+                1,
+                vb.pp("embedding").pp("cross"),
+            )?),
         };
         Ok(Self {
             categories: Embeddings::new(&config.shape, 1, &vb)?,
@@ -118,7 +122,10 @@ impl Wide {
         let mut buckets = Vec::with_capacity(user.len() * crosses);
         for (user, item) in user.iter().zip(&item) {
             buckets.extend((0..crosses).map(|cross| {
-                let (user, item) = (self.crosses.hash_user(cross, user), self.crosses.hash_item(cross, item));
+                let (user, item) = (
+                    self.crosses.hash_user(cross, user),
+                    self.crosses.hash_item(cross, item),
+                );
                 self.crosses.bucket(user, item) as u32
             }));
         }

@@ -113,9 +113,9 @@ impl ServedLayer {
         })
     }
 
-    /// Turns `x` into the layer's output; `inner` is what the linear map makes of it, `[rows, inner width]`, and is used up.
+    /// Turns `x` into the layer's output; `inner` is what the linear map makes of it, `[rows, inner width]`.
     /// `x_0` and `x` are `[rows, width]`.
-    pub(super) fn finish(&self, inner: &mut Vec<f32>, spare: &mut Vec<f32>, x_0: &[f32], x: &mut [f32]) {
+    pub(super) fn finish(&self, inner: &[f32], spare: &mut Vec<f32>, x_0: &[f32], x: &mut [f32]) {
         let width = self.map.input().max(1);
         match &self.rest {
             Rest::Full => add_products(inner, x_0, x),
@@ -153,7 +153,10 @@ mod tests {
     use crate::scoring::neural::tests::{expected, fixture};
 
     /// The samples' weights of three layers under our names; biases are common to all kinds.
-    fn layers(kind: &str, rename: impl Fn(usize, &str, &Tensor) -> Vec<(String, Tensor)>) -> HashMap<String, Tensor> {
+    fn layers(
+        kind: &str,
+        rename: impl Fn(usize, &str, &Tensor) -> Vec<(String, Tensor)>,
+    ) -> HashMap<String, Tensor> {
         let samples = candle_core::safetensors::load(fixture("dcn.safetensors"), &Device::Cpu).unwrap();
         let mut renamed = HashMap::new();
         for (name, tensor) in &samples {
@@ -203,7 +206,7 @@ mod tests {
         for layer in 0..3 {
             let layer = ServedLayer::load(&weights, &format!("cross.{layer}"), cross, width).unwrap();
             layer.map.batch(rows, &x, &mut inner);
-            layer.finish(&mut inner, &mut spare, x_0, &mut x);
+            layer.finish(&inner, &mut spare, x_0, &mut x);
         }
         x
     }
@@ -219,7 +222,10 @@ mod tests {
         assert_eq!(found.len(), wanted.len());
         for (found, wanted) in found.iter().zip(wanted) {
             let difference = (f64::from(*found) - wanted).abs();
-            assert!(difference < 1e-6 * wanted.abs().max(1.0), "{found} is not {wanted}");
+            assert!(
+                difference < 1e-6 * wanted.abs().max(1.0),
+                "{found} is not {wanted}"
+            );
         }
     }
 

@@ -45,7 +45,8 @@ impl DcnScorer {
         } = config;
         let tables = EmbeddingTables::load(&weights, "", shape, *embedding_dim)?;
         if config.cross_layers == 0 {
-            let problem = "is not read by its configuration, but a DCN has one cross layer at least".to_owned();
+            let problem =
+                "is not read by its configuration, but a DCN has one cross layer at least".to_owned();
             return Err(weights.wrong("cross.0.weight", problem));
         }
         let width = config.width();
@@ -56,7 +57,13 @@ impl DcnScorer {
         let deep_output = deep.last().map_or(0, Linear::output);
         let first_deep = (!deep.is_empty()).then(|| deep.remove(0));
         let both = Linear::side_by_side(&cross[0].map, first_deep.as_ref());
-        let first = FirstLayer::split(both.weights(), both.bias(), shape, *embedding_dim, Activation::None);
+        let first = FirstLayer::split(
+            both.weights(),
+            both.bias(),
+            shape,
+            *embedding_dim,
+            Activation::None,
+        );
         let logit = weights.linear("logit", width + deep_output, 1)?;
         let head = DcnHead {
             item_width: shape.item_width(*embedding_dim),
@@ -208,7 +215,12 @@ mod tests {
             ..small()
         };
         let nan = Some(("cross.2.bias", f32::NAN));
-        check_refused(network, nan, load(small()), "tensor cross.2.bias has NaN at position 0");
+        check_refused(
+            network,
+            nan,
+            load(small()),
+            "tensor cross.2.bias has NaN at position 0",
+        );
         let none = other(Cross::Full, 0);
         check_refused(network, None, load(none), "a DCN has one cross layer at least");
         let more = other(Cross::Full, 4);

@@ -19,10 +19,11 @@ use std::path::Path;
 
 use super::DlrmConfig;
 use super::arrangement::{Arrangement, Interaction};
+use super::layers::{Candidate, FirstBottom, FirstTop, push_met};
 use super::values::{ValueLayers, Values};
 use crate::dense::{
-    Activation, EmbeddingTable, Linear, Matrix, Mlp, Rows, RowsMut, Start, Weights, WeightsError,
-    inner_products, prefetch,
+    Activation, EmbeddingTable, Matrix, Mlp, Rows, RowsMut, Start, Weights, WeightsError, inner_products,
+    prefetch,
 };
 use crate::features::{EncodedRow, EncodedTable};
 use crate::scoring::neural::embeddings::EmbeddingTables;
@@ -46,33 +47,6 @@ pub struct DlrmScorer {
     bottom_rest: Mlp,
     top_first: FirstTop,
     top_rest: Mlp,
-}
-
-/// The first bottom layer, a matrix for each group of its inputs.
-struct FirstBottom {
-    user: Matrix,
-    /// The item's numeric columns, then the pair features.
-    item_and_pair: Matrix,
-    bias: Vec<f32>,
-}
-
-/// The first top layer, a matrix for each group of its inputs.
-struct FirstTop {
-    user_user: Matrix,
-    item_item: Matrix,
-    /// What each candidate brings: see [`Candidate`].
-    candidate: Matrix,
-    bias: Vec<f32>,
-    follows: Activation,
-}
-
-/// Where a candidate's inputs of the first top layer lie in its row: the bottom's output, and its products with the user's
-/// and the item's embeddings and with itself; there are no products where vectors stand side by side.
-struct Candidate {
-    bottom: Range<usize>,
-    with_user: Range<usize>,
-    with_item: Range<usize>,
-    itself: Range<usize>,
 }
 
 /// Buffers of one thread.
@@ -101,9 +75,10 @@ impl DlrmScorer {
         let weights = Weights::read(path)?;
         check_arrangement(&weights, config)?;
         let (arrangement, users) = (config.arrangement, config.shape.user_categorical.len());
-        let tables = EmbeddingTables::named(&weights, &config.shape, config.embedding_dim, |side, column| {
-            arrangement.table(side, column, users)
-        })?;
+        let tables =
+            EmbeddingTables::named(&weights, &config.shape, config.embedding_dim, |side, column| {
+                arrangement.table(side, column, users)
+            })?;
         let mut bottom = weights.named_layers(&config.bottom_widths(), |at| arrangement.bottom(at))?;
         let last = config.top.len();
         let mut top = weights.named_layers(&config.top_widths(), |at| arrangement.top(at, last))?;
@@ -333,95 +308,6 @@ impl Scorer for DlrmScorer {
     }
 }
 
-impl Candidate {
-    fn of(config: &DlrmConfig) -> Self {
-        let [users, items, own] = products_with_bottom(config);
-        let bottom = 0..config.embedding_dim;
-        let with_user = bottom.end..bottom.end + users;
-        let with_item = with_user.end..with_user.end + items;
-        let itself = with_item.end..with_item.end + own;
-        Self {
-            bottom,
-            with_user,
-            with_item,
-            itself,
-        }
-    }
-}
-
-impl FirstBottom {
-    fn split(layer: &Linear, config: &DlrmConfig) -> Self {
-        let user = config.shape.user_numeric;
-        Self {
-            user: layer.weights().of_inputs(0..user),
-            item_and_pair: layer.weights().of_inputs(user..layer.input()),
-            bias: layer.bias().to_vec(),
-        }
-    }
-}
-
-/// With how many of the user's embeddings, the item's embeddings and itself the bottom's output is multiplied.
-fn products_with_bottom(config: &DlrmConfig) -> [usize; 3] {
-    let users = config.shape.user_categorical.len();
-    let items = config.shape.item_categorical.len();
-    match config.interaction {
-        Interaction::Dot => [users, items, 0],
-        Interaction::DotWithItself => [users, items, 1],
-        Interaction::Cat => [0, 0, 0],
-    }
-}
-
-impl FirstTop {
-    fn split(layer: &Linear, config: &DlrmConfig) -> Self {
-        let users = config.shape.user_categorical.len();
-        let (first_user, first_item) = (1, 1 + users);
-        // In the order of `Candidate`.
-        let [with_users, with_items, own] = products_with_bottom(config);
-        let bottom = 0..config.embedding_dim;
-        let with_user = (0..with_users).map(|user| config.product(first_user + user, 0));
-        let with_item = (0..with_items).map(|item| config.product(first_item + item, 0));
-        let itself = (0..own).map(|_| config.product(0, 0));
-        let candidate = bottom.chain(with_user).chain(with_item).chain(itself);
-        Self {
-            user_user: layer.weights().of_inputs(met(config, first_user..first_item)),
-            item_item: layer.weights().of_inputs(met(config, first_item..config.vectors())),
-            candidate: layer.weights().of_inputs(candidate),
-            bias: layer.bias().to_vec(),
-            follows: if config.top.is_empty() {
-                Activation::None
-            } else {
-                Activation::Relu
-            },
-        }
-    }
-
-    /// Of each item column, the weights for the products of its embedding with the user's.
-    fn of_values(layer: &Linear, config: &DlrmConfig) -> Vec<Matrix> {
-        let users = config.shape.user_categorical.len();
-        let weights = |item: usize| {
-            let met = (1..1 + users).filter(|user| config.interaction.has(item, *user));
-            layer
-                .weights()
-                .of_inputs(met.map(|user| config.product(item, user)))
-        };
-        (1 + users..config.vectors()).map(weights).collect()
-    }
-}
-
-/// Where the first top layer reads what [`push_met`] makes of some of the vectors.
-fn met(config: &DlrmConfig, vectors: Range<usize>) -> Vec<usize> {
-    if config.interaction == Interaction::Cat {
-        let dim = config.embedding_dim;
-        return (vectors.start * dim..vectors.end * dim).collect();
-    }
-    let first = vectors.start;
-    let pairs = vectors.flat_map(|row| (first..=row).map(move |column| (row, column)));
-    pairs
-        .filter(|(row, column)| config.interaction.has(*row, *column))
-        .map(|(row, column)| config.product(row, column))
-        .collect()
-}
-
 /// Refuses a file whose names are those of another arrangement, and an interaction that an arrangement does not have.
 fn check_arrangement(weights: &Weights, config: &DlrmConfig) -> Result<(), WeightsError> {
     let wanted = config.arrangement;
@@ -436,20 +322,6 @@ fn check_arrangement(weights: &Weights, config: &DlrmConfig) -> Result<(), Weigh
             found.as_str()
         )),
         _ => Ok(()),
-    }
-}
-
-/// Adds what vectors bring that nothing else meets: their products with one another, or themselves.
-fn push_met(interaction: Interaction, vectors: &[f32], dim: usize, met: &mut Vec<f32>) {
-    let own = match interaction {
-        Interaction::Cat => return met.extend_from_slice(vectors),
-        Interaction::Dot => 0,
-        Interaction::DotWithItself => 1,
-    };
-    for (position, vector) in vectors.chunks_exact(dim).enumerate() {
-        let start = met.len();
-        met.resize(start + position + own, 0.0);
-        inner_products(vectors, vector, &mut met[start..]);
     }
 }
 

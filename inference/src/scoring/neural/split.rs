@@ -137,8 +137,12 @@ impl<'a> Chunk<'a> {
             ..
         } = *self;
         let candidates = blocks.iter().enumerate();
-        candidates
-            .map(move |(at, block)| (&block[first_width..], &pairs[at * pair_width..(at + 1) * pair_width]))
+        candidates.map(move |(at, block)| {
+            (
+                &block[first_width..],
+                &pairs[at * pair_width..(at + 1) * pair_width],
+            )
+        })
     }
 }
 

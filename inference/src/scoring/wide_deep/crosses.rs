@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn a_published_model_finds_its_weights_where_training_put_them() {
         let found = [0, 1, 2].map(|cross| bucket(&crosses(), cross, &[3, 4], &[5, 6]));
-        assert_eq!(found, [0, 0, 0]);
+        assert_eq!(found, [747, 181, 738], "what a second program computes");
     }
 
     #[test]

@@ -133,9 +133,8 @@ impl Head for WideDeepHead {
         let user = self.wide.of_user(chunk.user);
         let hashes = &mut spare.hashes;
         hashes.clear();
-        hashes.extend(
-            (0..crosses.pairs.len()).map(|cross| crosses.hash_user(cross, &chunk.user.categorical)),
-        );
+        hashes
+            .extend((0..crosses.pairs.len()).map(|cross| crosses.hash_user(cross, &chunk.user.categorical)));
         for (logit, (block, features)) in hidden.iter_mut().zip(chunk.candidates()) {
             let crossed = self.wide.of_crosses(hashes.iter().copied(), &block[1..]);
             *logit += user + block[0] + crossed + product(pair, features);
@@ -200,10 +199,25 @@ mod tests {
             ..small()
         };
         let nan = Some((CROSS_WEIGHTS, f32::NAN));
-        check_refused(network, nan, load(small()), "wide.embedding.cross.weight has NaN at position 0");
+        check_refused(
+            network,
+            nan,
+            load(small()),
+            "wide.embedding.cross.weight has NaN at position 0",
+        );
         let elsewhere = crossing(vec![(0, 4)], 97);
-        check_refused(network, None, load(elsewhere), "with the item's 4 by its configuration");
+        check_refused(
+            network,
+            None,
+            load(elsewhere),
+            "with the item's 4 by its configuration",
+        );
         check_refused(network, None, load(crossing(vec![(0, 0)], 0)), "has no buckets");
-        check_refused(network, None, load(crossing(vec![(0, 0)], 98)), "is F32 of [97, 1]");
+        check_refused(
+            network,
+            None,
+            load(crossing(vec![(0, 0)], 98)),
+            "is F32 of [97, 1]",
+        );
     }
 }

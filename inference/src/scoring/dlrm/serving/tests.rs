@@ -7,7 +7,9 @@ use rand_chacha::ChaCha8Rng;
 use super::super::Dlrm;
 use super::*;
 use crate::scoring::neural::InputShape;
-use crate::scoring::neural::tests::{check_refused, check_serving, expected, fixture, fresh, rows, score, shape};
+use crate::scoring::neural::tests::{
+    check_refused, check_serving, expected, fixture, fresh, rows, score, shape,
+};
 
 fn small() -> DlrmConfig {
     DlrmConfig {
@@ -94,7 +96,12 @@ fn weights_that_cannot_serve_are_refused_by_name() {
     let network = |vb: VarBuilder<'_>| Dlrm::new(&small(), vb).map(drop);
     let load = |config: DlrmConfig| move |path: &Path| DlrmScorer::load(path, &config).map(drop);
     let nan = Some(("top.1.bias", f32::NAN));
-    check_refused(network, nan, load(small()), "tensor top.1.bias has NaN at position 0");
+    check_refused(
+        network,
+        nan,
+        load(small()),
+        "tensor top.1.bias has NaN at position 0",
+    );
     let mut config = small();
     config.shape.item_categorical[1] = 1;
     let part = "tensor embedding.item.1.weight has 1 rows by its configuration";
@@ -180,8 +187,14 @@ fn check_sample(name: &str, arrangement: Arrangement, interaction: Interaction) 
     };
     let wanted = numbers(&expected["models"][name]["prob"]);
     for (row, wanted) in wanted.into_iter().enumerate() {
-        let dense: Vec<f32> = numbers(&expected["dense"][row]).iter().map(|v| *v as f32).collect();
-        let sparse: Vec<u32> = numbers(&expected["sparse"][row]).iter().map(|v| *v as u32).collect();
+        let dense: Vec<f32> = numbers(&expected["dense"][row])
+            .iter()
+            .map(|v| *v as f32)
+            .collect();
+        let sparse: Vec<u32> = numbers(&expected["sparse"][row])
+            .iter()
+            .map(|v| *v as u32)
+            .collect();
         let user = EncodedRow {
             categorical: sparse[..1].to_vec(),
             numeric: dense[..2].to_vec(),
@@ -192,7 +205,10 @@ fn check_sample(name: &str, arrangement: Arrangement, interaction: Interaction) 
             numeric: dense[2..4].to_vec(),
         });
         let found = score(&scorer, &user, &items, &dense[4..]).unwrap()[0];
-        assert!((f64::from(found) - wanted).abs() < 1e-6, "{name}: {found} is not {wanted}");
+        assert!(
+            (f64::from(found) - wanted).abs() < 1e-6,
+            "{name}: {found} is not {wanted}"
+        );
     }
 }
 
@@ -200,7 +216,11 @@ fn check_sample(name: &str, arrangement: Arrangement, interaction: Interaction) 
 fn models_of_other_programs_give_what_they_gave_there() {
     check_sample("dlrm_dot", Arrangement::Reference, Interaction::Dot);
     check_sample("dlrm_dot_gather", Arrangement::Reference, Interaction::Dot);
-    check_sample("dlrm_dot_itself", Arrangement::Reference, Interaction::DotWithItself);
+    check_sample(
+        "dlrm_dot_itself",
+        Arrangement::Reference,
+        Interaction::DotWithItself,
+    );
     check_sample("dlrm_cat", Arrangement::Reference, Interaction::Cat);
     check_sample("dlrm_torchrec_names", Arrangement::Torchrec, Interaction::Dot);
 }
@@ -209,13 +229,35 @@ fn models_of_other_programs_give_what_they_gave_there() {
 fn a_model_of_another_program_is_refused_until_its_configuration_says_whose_it_is() {
     let refused = |name: &str, arrangement, interaction, part: &str| {
         let path = fixture(&format!("{name}.safetensors"));
-        let error = DlrmScorer::load(&path, &sampled(arrangement, interaction)).err().unwrap();
+        let error = DlrmScorer::load(&path, &sampled(arrangement, interaction))
+            .err()
+            .unwrap();
         assert!(error.to_string().contains(part), "{error}");
     };
     let (ours, dot) = (Arrangement::Gondola, Interaction::Dot);
-    refused("dlrm_dot", ours, dot, "there is bot_l.0.weight: if the arrangement is \"reference\"");
-    refused("dlrm_torchrec_names", ours, dot, "if the arrangement is \"torchrec\"");
-    refused("dlrm_dot_itself", Arrangement::Reference, dot, "tensor top_l.0.weight is F32 of [12, 18]");
+    refused(
+        "dlrm_dot",
+        ours,
+        dot,
+        "there is bot_l.0.weight: if the arrangement is \"reference\"",
+    );
+    refused(
+        "dlrm_torchrec_names",
+        ours,
+        dot,
+        "if the arrangement is \"torchrec\"",
+    );
+    refused(
+        "dlrm_dot_itself",
+        Arrangement::Reference,
+        dot,
+        "tensor top_l.0.weight is F32 of [12, 18]",
+    );
     let itself = Interaction::DotWithItself;
-    refused("dlrm_torchrec_names", Arrangement::Torchrec, itself, "has no interaction but dot");
+    refused(
+        "dlrm_torchrec_names",
+        Arrangement::Torchrec,
+        itself,
+        "has no interaction but dot",
+    );
 }
