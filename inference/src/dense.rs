@@ -31,6 +31,23 @@ impl Linear {
         }
     }
 
+    /// Takes a packed matrix and a bias as wide as what comes out.
+    pub fn of(weights: Matrix, bias: Vec<f32>) -> Self {
+        assert_eq!(weights.outputs(), bias.len(), "a bias of another width");
+        Self { weights, bias }
+    }
+
+    /// One layer that gives what this one gives, and behind it what another does that reads the same.
+    pub fn side_by_side(&self, other: Option<&Self>) -> Self {
+        match other {
+            None => self.clone(),
+            Some(other) => Self {
+                weights: self.weights.side_by_side(&other.weights),
+                bias: [self.bias(), other.bias()].concat(),
+            },
+        }
+    }
+
     /// Width of what goes in.
     pub fn input(&self) -> usize {
         self.weights.inputs()

@@ -3,8 +3,12 @@
 //! What depends on an item alone is computed once, when items are loaded or added ([`Scorer::prepare`]); what depends on
 //! the user alone is computed once a request. What is left per candidate is the part that needs both.
 
+pub mod dcn;
 pub mod dlrm;
 pub mod forest;
+pub mod mlp;
+pub mod neural;
+pub mod wide_deep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::dense::WeightsError;
 use crate::features::{EncodedRow, EncodedTable, Layout};
+use dcn::{DcnConfig, DcnScorer};
 use dlrm::{DlrmConfig, DlrmScorer};
 use forest::{Forest, ForestError};
+use mlp::{MlpConfig, MlpScorer};
+use neural::InputShape;
+use wide_deep::{WideDeepConfig, WideDeepScorer};
 
 /// Gives every candidate a score.
 pub trait Scorer: Send + Sync {
@@ -74,6 +82,11 @@ pub enum ScoreError {
     },
 }
 
+/// Adds the probabilities of logits to scores.
+fn push_probabilities(logits: &[f32], scores: &mut Vec<f32>) {
+    scores.extend(logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())));
+}
+
 /// Refuses scores that are no numbers: what every scorer does last.
 fn check_numbers(scores: &[f32]) -> Result<(), ScoreError> {
     match scores.iter().position(|score| score.is_nan()) {
@@ -114,8 +127,27 @@ pub struct SampledBy {
 pub enum Family {
     /// A DLRM; its weights are in `model.safetensors`.
     Dlrm(DlrmConfig),
+    /// A Wide & Deep model; its weights are in `model.safetensors`.
+    WideDeep(WideDeepConfig),
+    /// A DCN; its weights are in `model.safetensors`.
+    Dcn(DcnConfig),
+    /// An MLP; its weights are in `model.safetensors`.
+    Mlp(MlpConfig),
     /// A random forest or boosted trees; the LightGBM text is in `model.txt`.
     Forest,
+}
+
+impl Family {
+    /// How many inputs of each kind a neural model reads; a forest's text says itself.
+    fn shape(&self) -> Option<&InputShape> {
+        match self {
+            Self::Dlrm(config) => Some(&config.shape),
+            Self::WideDeep(config) => Some(&config.shape),
+            Self::Dcn(config) => Some(&config.shape),
+            Self::Mlp(config) => Some(&config.shape),
+            Self::Forest => None,
+        }
+    }
 }
 
 /// Why a scorer could not be loaded.
@@ -153,6 +185,18 @@ pub enum LoadError {
         /// What the workflow gives there.
         wanted: Option<String>,
     },
+    /// A neural model is of another shape than its inputs.
+    #[error(
+        "the scorer in {folder} is made for {found:?} columns (the user's categorical and numeric, the item's, the pair's), but its inputs are {wanted:?}; publish the weights and their configuration together"
+    )]
+    Shape {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The columns of each kind that the model is made for.
+        found: [usize; 5],
+        /// Those that its inputs name.
+        wanted: [usize; 5],
+    },
     /// A neural model's weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -189,8 +233,15 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
     let config: ScorerConfig =
         serde_json::from_slice(&json).map_err(|source| LoadError::Json { path, source })?;
     check_inputs(folder, &config.inputs, &layout.inputs())?;
+    if let Some(shape) = config.family.shape() {
+        check_shape(folder, shape, layout)?;
+    }
+    let weights = folder.join("model.safetensors");
     let scorer: Box<dyn Scorer> = match &config.family {
-        Family::Dlrm(config) => Box::new(DlrmScorer::load(&folder.join("model.safetensors"), config)?),
+        Family::Dlrm(config) => Box::new(DlrmScorer::load(&weights, config)?),
+        Family::WideDeep(config) => Box::new(WideDeepScorer::load(&weights, config)?),
+        Family::Dcn(config) => Box::new(DcnScorer::load(&weights, config)?),
+        Family::Mlp(config) => Box::new(MlpScorer::load(&weights, config)?),
         Family::Forest => Box::new(load_forest(folder, layout)?),
     };
     Ok(Loaded {
@@ -219,6 +270,19 @@ fn check_inputs(folder: &Path, found: &[String], wanted: &[String]) -> Result<()
             wanted: wanted.get(position).cloned(),
         }),
     }
+}
+
+/// Refuses a shape of other columns than the inputs: whatever is computed of the numbers of columns is sound from here on.
+fn check_shape(folder: &Path, shape: &InputShape, layout: &Layout) -> Result<(), LoadError> {
+    let (found, wanted) = (shape.columns(), InputShape::columns_of(layout));
+    if found == wanted {
+        return Ok(());
+    }
+    Err(LoadError::Shape {
+        folder: folder.to_owned(),
+        found,
+        wanted,
+    })
 }
 
 #[cfg(test)]
@@ -276,6 +340,15 @@ mod tests {
             &[("scorer.json", shorter.as_bytes())],
             "is None, but the workflow gives Some",
         );
+    }
+
+    #[test]
+    fn a_model_of_another_shape_than_its_inputs_is_refused() {
+        for numbers in ["2", "18446744073709551615"] {
+            let other = DLRM.replace("\"user_numeric\": 1", &format!("\"user_numeric\": {numbers}"));
+            let part = format!("is made for [1, {numbers}, 1, 1, 1] columns");
+            check_refused(&[("scorer.json", other.as_bytes())], &part);
+        }
     }
 
     #[test]

@@ -19,7 +19,8 @@ use gondola_inference::pipeline::{
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
 use gondola_training::dataset::DatasetConfig;
-use gondola_training::run::{self, RunConfig};
+use gondola_training::dataset::training::Scorer;
+use gondola_training::run::{self, Inputs, RunConfig};
 use tempfile::TempDir;
 use url::Url;
 
@@ -37,7 +38,9 @@ fn write_config(folder: &Path) -> PathBuf {
     config.training.two_tower.nprobe = None;
     config.training.two_tower.text_index = "Flat".to_owned();
     config.training.two_tower.text_nprobe = None;
+    config.training.scorers = Scorer::ALL.to_vec();
     config.training.forest.leaf_pairs = 2;
+    config.training.boosting.leaf_pairs = 2;
     config.windows.training = 2;
     config.features.frequency_thresholds.clear();
     let path = folder.join("dataset.yaml");
@@ -47,17 +50,19 @@ fn write_config(folder: &Path) -> PathBuf {
 
 async fn train(folder: &Path) -> RunConfig {
     let config = RunConfig {
-        dataset: write_config(folder),
-        data: Url::from_directory_path(project("training/tests/fixtures/hm").canonicalize().unwrap())
-            .unwrap(),
+        inputs: Inputs {
+            dataset: write_config(folder),
+            data: Url::from_directory_path(project("training/tests/fixtures/hm").canonicalize().unwrap())
+                .unwrap(),
+        },
         encoder: project("inference/tests/fixtures/clip"),
         store: format!("file://{}", folder.join("store").display()),
         report: folder.join("report"),
         reuse: true,
     };
     let summary = run::run(&config).await.unwrap();
-    assert_eq!(summary.bundles.len(), 5);
-    assert_eq!(summary.variants.len(), 2);
+    assert_eq!(summary.bundles.len(), 3 + Scorer::ALL.len());
+    assert_eq!(summary.variants.len(), Scorer::ALL.len());
     assert!(
         fs::read_to_string(folder.join("report/index.html"))
             .unwrap()
@@ -131,7 +136,7 @@ fn some_user(variant: &Variant) -> String {
 async fn a_shop_goes_from_its_files_to_answers() {
     let folder = TempDir::new().unwrap();
     let config = train(folder.path()).await;
-    for scorer in ["dlrm", "forest"] {
+    for scorer in Scorer::ALL.map(Scorer::bundle) {
         let variant = load(folder.path(), &config, scorer, AlreadyBought::Keep).await;
         known_and_unknown_users_are_answered(&variant);
         a_count_that_can_not_be_had_is_refused(&variant);

@@ -1,10 +1,11 @@
 //! A data set: what a shop's files mean.
 //!
-//! [`config`] is the file that says so, checked; [`source`] opens the files with DataFusion as the views `transactions`,
+//! [`config`] is the file that says so, checked, and [`training`] its part about models; [`source`] opens the files with DataFusion as the views `transactions`,
 //! `users` and `items`, whatever they are called in the shop.
 
 pub mod config;
 pub mod source;
+pub mod training;
 
 pub use config::{ConfigError, DatasetConfig};
 pub use source::{Dataset, DatasetError};

@@ -1,11 +1,14 @@
 //! `gondola-train`: from a shop's transactions to published bundles and a report.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use gondola_training::run::{self, RunConfig};
+use gondola_training::dataset::training::Scorer;
+use gondola_training::report::Summary;
+use gondola_training::run::{self, Inputs, RunConfig};
 use url::Url;
 
 /// Makes recommender bundles out of a shop's transactions.
@@ -20,16 +23,26 @@ struct Args {
 enum Command {
     /// Computes features, fits every model, evaluates, publishes and writes the report.
     Run(RunArgs),
+    /// Fits one scorer and leaves its bundle's files in a folder.
+    Fit(FitArgs),
+    /// Fits scorers, compares them on the test window, prints a table and writes the report; publishes nothing.
+    Evaluate(EvaluateArgs),
 }
 
 #[derive(clap::Args)]
-struct RunArgs {
+struct InputArgs {
     /// Configuration of the data set (YAML).
-    #[arg(long, env = "GONDOLA_DATASET")]
+    #[arg(long, env = "GONDOLA_DATASET", visible_alias = "dataset")]
     config: PathBuf,
     /// Folder or URL of the data set's files.
     #[arg(long, env = "GONDOLA_DATA_FOLDER")]
     data: String,
+}
+
+#[derive(clap::Args)]
+struct RunArgs {
+    #[command(flatten)]
+    inputs: InputArgs,
     /// Folder of the sentence encoder: config.json, model.safetensors, tokenizer.json.
     #[arg(long, env = "GONDOLA_ENCODER")]
     encoder: PathBuf,
@@ -44,10 +57,37 @@ struct RunArgs {
     reuse: bool,
 }
 
-impl TryFrom<RunArgs> for RunConfig {
+#[derive(clap::Args)]
+struct FitArgs {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Which scorer.
+    #[arg(long)]
+    scorer: Scorer,
+    /// Folder of the bundle's files, which must not be there yet.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct EvaluateArgs {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Which scorer; may be given several times.
+    #[arg(long, required_unless_present = "all")]
+    scorer: Vec<Scorer>,
+    /// Every scorer.
+    #[arg(long, conflicts_with = "scorer")]
+    all: bool,
+    /// Folder of the report: index.html and summary.json.
+    #[arg(long, env = "GONDOLA_REPORT")]
+    report: PathBuf,
+}
+
+impl TryFrom<InputArgs> for Inputs {
     type Error = anyhow::Error;
 
-    fn try_from(args: RunArgs) -> anyhow::Result<Self> {
+    fn try_from(args: InputArgs) -> anyhow::Result<Self> {
         let data = if args.data.contains("://") {
             Url::parse(&args.data).with_context(|| format!("--data {} is no URL", args.data))?
         } else {
@@ -55,17 +95,24 @@ impl TryFrom<RunArgs> for RunConfig {
             Url::from_directory_path(&folder)
                 .map_err(|()| anyhow::anyhow!("--data {} is no folder", args.data))?
         };
+        let dataset = args.config;
+        Ok(Self { dataset, data })
+    }
+}
+
+impl TryFrom<RunArgs> for RunConfig {
+    type Error = anyhow::Error;
+
+    fn try_from(args: RunArgs) -> anyhow::Result<Self> {
         let RunArgs {
-            config: dataset,
+            inputs,
             encoder,
             store,
             report,
             reuse,
-            ..
         } = args;
         Ok(Self {
-            dataset,
-            data,
+            inputs: inputs.try_into()?,
             encoder,
             store,
             report,
@@ -80,10 +127,7 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_env_filter(filter())
         .init();
-    let Args {
-        command: Command::Run(args),
-    } = Args::parse();
-    match train(args).await {
+    match execute(Args::parse_from(typed(std::env::args_os().collect()))).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -92,14 +136,107 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn train(args: RunArgs) -> anyhow::Result<()> {
+/// What was typed, with `run` where no command was named.
+fn typed(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let first = arguments.get(1).map(|argument| argument.to_string_lossy());
+    let named = first
+        .is_some_and(|first| !first.starts_with("--") || ["--help", "--version"].contains(&first.as_ref()));
+    if !named {
+        arguments.insert(1.min(arguments.len()), "run".into());
+    }
+    arguments
+}
+
+async fn execute(args: Args) -> anyhow::Result<()> {
+    match args.command {
+        Command::Run(args) => run(args).await,
+        Command::Fit(args) => fit(args).await,
+        Command::Evaluate(args) => evaluate(args).await,
+    }
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = RunConfig::try_from(args)?;
     let summary = run::run(&config).await?;
-    println!("{}", summary.table());
-    println!("report: {}", config.report.join("index.html").display());
+    tell(&summary, &config.report);
     Ok(())
+}
+
+async fn fit(args: FitArgs) -> anyhow::Result<()> {
+    let fitted = run::fit(&args.inputs.try_into()?, args.scorer, &args.out).await?;
+    let (scorer, rounds, out) = (args.scorer, fitted.rounds, args.out.display());
+    println!("{scorer}: trained for {rounds} passes or trees, left in {out}");
+    Ok(())
+}
+
+async fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
+    let scorers = if args.all {
+        Scorer::ALL.to_vec()
+    } else {
+        args.scorer
+    };
+    let summary = run::evaluate(&args.inputs.try_into()?, &scorers, &args.report).await?;
+    tell(&summary, &args.report);
+    Ok(())
+}
+
+fn tell(summary: &Summary, report: &Path) {
+    println!("{}", summary.table());
+    println!("report: {}", report.join("index.html").display());
 }
 
 fn filter() -> tracing_subscriber::EnvFilter {
     tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_is_what_is_done_where_no_command_is_named() {
+        let typed = |arguments: &[&str]| typed(arguments.iter().map(OsString::from).collect());
+        assert_eq!(
+            typed(&["gondola-train", "--data", "x"]),
+            ["gondola-train", "run", "--data", "x"]
+        );
+        assert_eq!(typed(&["gondola-train"]), ["gondola-train", "run"]);
+        for named in [
+            ["gondola-train", "fit"],
+            ["gondola-train", "--help"],
+            ["gondola-train", "-h"],
+        ] {
+            assert_eq!(typed(&named), named);
+        }
+    }
+
+    #[test]
+    fn every_command_is_read() {
+        Args::try_parse_from([
+            "gondola-train",
+            "evaluate",
+            "--all",
+            "--dataset",
+            "d",
+            "--data",
+            "x",
+            "--report",
+            "r",
+        ])
+        .unwrap();
+        let fit = [
+            "gondola-train",
+            "fit",
+            "--scorer",
+            "wide_deep",
+            "--config",
+            "d",
+            "--data",
+            "x",
+            "--out",
+            "o",
+        ];
+        Args::try_parse_from(fit).unwrap();
+        assert!(Args::try_parse_from(["gondola-train", "evaluate", "--data", "x", "--report", "r"]).is_err());
+    }
 }

@@ -1,7 +1,7 @@
 //! Publishing: every bundle of a run into a store, then the channels.
 //!
 //! All bundles are there before the first channel moves, so that nobody who follows `stable` finds a set that does not
-//! belong together for longer than it takes to move five channels; who resolves in between is told by the contracts.
+//! belong together for longer than it takes to move its channels; who resolves in between is told by the contracts.
 
 use std::path::Path;
 
@@ -10,10 +10,8 @@ use gondola_artifacts::{
 };
 use gondola_inference::features::Workflow;
 
-/// The scorers of a run.
-pub const SCORERS: [&str; 2] = ["dlrm", "forest"];
-/// The bundles of a run.
-pub const NAMES: [&str; 5] = ["features", "two-tower", "dlrm", "forest", "item-text"];
+use crate::dataset::training::Scorer;
+
 /// The channel that a run publishes to.
 pub const CHANNEL: &str = "stable";
 
@@ -24,15 +22,13 @@ const TEXT_SPACE: &str = "item-text";
 pub async fn all(
     store: &str,
     bundles: &Path,
-    workflow: &Workflow,
-    dimension: usize,
-    text_dimension: usize,
+    descriptions: &[BundleDescription],
 ) -> anyhow::Result<Vec<(String, String, String)>> {
     let store = Store::open(store)?;
-    let mut published = Vec::with_capacity(NAMES.len());
-    for description in descriptions(workflow, dimension, text_dimension)? {
-        let done = publish(&store, &bundles.join(&description.name), &description).await?;
-        published.push((description.name, done.version, done.digest.to_string()));
+    let mut published = Vec::with_capacity(descriptions.len());
+    for description in descriptions {
+        let done = publish(&store, &bundles.join(&description.name), description).await?;
+        published.push((description.name.clone(), done.version, done.digest.to_string()));
     }
     for (name, version, _) in &published {
         set_channel(&store, name, CHANNEL, version).await?;
@@ -57,7 +53,9 @@ pub async fn all_there(store: &str, bundles: &[(String, String, String)]) -> boo
     !bundles.is_empty()
 }
 
-fn descriptions(
+/// The bundles of a run.
+pub fn descriptions(
+    scorers: &[Scorer],
     workflow: &Workflow,
     dimension: usize,
     text_dimension: usize,
@@ -84,11 +82,13 @@ fn descriptions(
     };
     let towers = space(format!("two-tower of {digest}"), dimension, on_workflow());
     let texts = space(TEXT_SPACE.to_owned(), text_dimension, Contract::default());
-    Ok(vec![
+    let before = [
         describe("features", Kind::Features, inputs()),
         describe("two-tower", Kind::Retrieval, towers),
-        describe("dlrm", Kind::Scorer, inputs()),
-        describe("forest", Kind::Scorer, inputs()),
-        describe("item-text", Kind::Similarity, texts),
-    ])
+    ];
+    let scorers = scorers
+        .iter()
+        .map(|scorer| describe(scorer.bundle(), Kind::Scorer, inputs()));
+    let texts = describe("item-text", Kind::Similarity, texts);
+    Ok(before.into_iter().chain(scorers).chain([texts]).collect())
 }

@@ -1,17 +1,20 @@
 //! The report of a run: one HTML page for people, without outside assets, and `summary.json` for programs.
 
 pub mod chart;
+pub mod comparison;
 pub mod page;
+pub mod reference;
+pub mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{PairMetrics, Quality, VariantQuality};
+use crate::evaluate::{Quality, ScorerQuality, VariantQuality};
 
 /// What one run made and how good it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Names the inputs of the run: a run with the same ones need not be done again.
     pub fingerprint: String,
@@ -21,15 +24,13 @@ pub struct Summary {
     pub windows: String,
     /// Facts about the data: what, how much.
     pub facts: Vec<(String, String)>,
-    /// Each scorer on the labelled pairs of the test window.
-    pub scorers: Vec<(String, PairMetrics)>,
-    /// How much each input helped the forest, the most helpful first.
-    pub importances: Vec<(String, f64)>,
+    /// Each scorer on the labelled pairs of the test window, what it costs, and what its inputs are worth.
+    pub scorers: Vec<ScorerQuality>,
     /// The baselines' lists.
     pub baselines: Vec<Quality>,
     /// The variants' lists and latencies.
     pub variants: Vec<VariantQuality>,
-    /// The bundles: name, version, digest.
+    /// The bundles that were published: name, version, digest.
     pub bundles: Vec<(String, String, String)>,
     /// Seconds of each step, in order.
     pub steps: Vec<(String, f64)>,
@@ -70,35 +71,11 @@ impl Summary {
         serde_json::from_slice(&fs::read(folder.join("summary.json")).ok()?).ok()
     }
 
-    /// The metrics as a table for the terminal.
+    /// The metrics as tables for the terminal.
     pub fn table(&self) -> String {
-        let mut table = format!(
-            "{:36} {:>8} {:>10} {:>8}\n",
-            "scorer, on labelled pairs", "AUC", "precision", "recall"
-        );
-        for (name, metrics) in &self.scorers {
-            let PairMetrics {
-                auc,
-                precision,
-                recall,
-                ..
-            } = metrics;
-            table += &format!("{name:36} {auc:8.4} {precision:10.4} {recall:8.4}\n");
-        }
-        table += &format!(
-            "\n{:36} {:>8} {:>10} {:>8}\n",
-            "lists of 12, all buyers", "Recall", "MAP", "nDCG"
-        );
-        for Quality { name, metrics } in self
-            .baselines
-            .iter()
-            .chain(self.variants.iter().map(|v| &v.quality))
-        {
-            table += &format!(
-                "{name:36} {:8.4} {:10.4} {:8.4}\n",
-                metrics.recall, metrics.map, metrics.ndcg
-            );
-        }
-        table
+        let scorers = comparison::pairs(self).text();
+        let lists = comparison::lists(self).text();
+        let costs = comparison::costs(self).text();
+        format!("{scorers}\n{lists}\n{costs}")
     }
 }

@@ -10,6 +10,8 @@ use gondola_inference::retrieval::TwoTowerConfig;
 use gondola_inference::retrieval::index::{Index, Metric};
 use gondola_inference::retrieval::tower::TowerConfig;
 use gondola_inference::scoring::dlrm::DlrmConfig;
+use gondola_inference::scoring::dlrm::arrangement::{Arrangement, Interaction};
+use gondola_inference::scoring::neural::InputShape;
 use gondola_inference::scoring::{Family, ScorerConfig};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -151,16 +153,14 @@ pub(super) fn write_dlrm(folder: &Path, workflow: &Workflow) -> anyhow::Result<(
         embedding_dim: DLRM_EMBEDDING,
         bottom: vec![128],
         top: vec![128, 64, 32],
-        user_categorical: cardinalities.user,
-        item_categorical: cardinalities.item,
-        user_numeric: layout.user_numeric.len(),
-        item_numeric: layout.item_numeric.len(),
-        pair: layout.pair.len(),
+        interaction: Interaction::Dot,
+        arrangement: Arrangement::Gondola,
+        shape: InputShape::of(&layout, &cardinalities),
     };
     let mut weights = Weights::new(5);
     for (entity, columns) in [
-        ("user", &config.user_categorical),
-        ("item", &config.item_categorical),
+        ("user", &config.shape.user_categorical),
+        ("item", &config.shape.item_categorical),
     ] {
         for (column, cardinality) in columns.iter().enumerate() {
             weights.embedding(
@@ -170,8 +170,8 @@ pub(super) fn write_dlrm(folder: &Path, workflow: &Workflow) -> anyhow::Result<(
             )?;
         }
     }
-    let numeric = config.user_numeric + config.item_numeric + config.pair;
-    let vectors = 1 + config.user_categorical.len() + config.item_categorical.len();
+    let numeric = config.shape.numeric();
+    let vectors = 1 + config.shape.user_categorical.len() + config.shape.item_categorical.len();
     weights.layers("bottom", &[numeric, 128, DLRM_EMBEDDING])?;
     weights.layers(
         "top",

@@ -102,6 +102,21 @@ impl Matrix {
         matrix
     }
 
+    /// The matrix of these outputs, and behind them those of another matrix of the same inputs.
+    pub fn side_by_side(&self, other: &Self) -> Self {
+        assert_eq!(self.inputs, other.inputs, "a matrix of other inputs");
+        let mut matrix = Self::default();
+        matrix.pack(
+            self.inputs,
+            self.outputs + other.outputs,
+            |input, output| match output.checked_sub(self.outputs) {
+                None => self.weight(input, output),
+                Some(output) => other.weight(input, output),
+            },
+        );
+        matrix
+    }
+
     fn weight(&self, input: usize, output: usize) -> f32 {
         self.panels[((output / LANES) * self.inputs + input) * LANES + output % LANES]
     }
@@ -139,6 +154,19 @@ impl Matrix {
         }
         // SAFETY: `check` found every row inside its buffer.
         unsafe { multiply_portable(self, rows, x, start, activation, out) }
+    }
+
+    /// `out += x W` for one row.
+    pub fn add_row(&self, x: &[f32], out: &mut [f32]) {
+        let x = Rows {
+            values: x,
+            stride: self.inputs,
+        };
+        let out = RowsMut {
+            values: out,
+            stride: self.outputs,
+        };
+        self.multiply(1, x, Start::Output, Activation::None, out);
     }
 
     /// What the kernels rely on.

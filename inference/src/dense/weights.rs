@@ -29,6 +29,16 @@ pub enum WeightsError {
         #[source]
         source: safetensors::SafeTensorError,
     },
+    /// The file is of a format that we don't read.
+    #[error("{path} is {found}, which is not read: {way_out}")]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        way_out: &'static str,
+    },
     /// A tensor is missing, or not as the configuration says.
     #[error("{path}: tensor {tensor} {problem}; publish the weights and their configuration together")]
     Tensor {
@@ -54,6 +64,10 @@ impl Weights {
             path: path.to_owned(),
             source,
         })?;
+        if let Some((found, way_out)) = foreign(&bytes) {
+            let path = path.to_owned();
+            return Err(WeightsError::Foreign { path, found, way_out });
+        }
         let weights = Self {
             path: path.to_owned(),
             bytes,
@@ -92,6 +106,29 @@ impl Weights {
         Ok(Linear::new(&weights, &bias))
     }
 
+    /// The linear layers between `widths`, named `{name}.{position}`.
+    pub fn layers(&self, name: &str, widths: &[usize]) -> Result<Vec<Linear>, WeightsError> {
+        self.named_layers(widths, |position| format!("{name}.{position}"))
+    }
+
+    /// The linear layers between `widths`, each with the name that `name` gives to its position.
+    pub fn named_layers(
+        &self,
+        widths: &[usize],
+        name: impl Fn(usize) -> String,
+    ) -> Result<Vec<Linear>, WeightsError> {
+        let pairs = widths.windows(2).enumerate();
+        pairs
+            .map(|(position, pair)| self.linear(&name(position), pair[0], pair[1]))
+            .collect()
+    }
+
+    /// The names of all tensors.
+    pub fn names(&self) -> Result<Vec<String>, WeightsError> {
+        let tensors = self.tensors()?;
+        Ok(tensors.names().into_iter().map(str::to_owned).collect())
+    }
+
     /// `{name}.weight` (`[cardinality, width]`), with rows for null and the unknown at least.
     pub fn embedding(
         &self,
@@ -105,11 +142,15 @@ impl Weights {
                 format!("has {cardinality} rows by its configuration, but null and the unknown need two");
             return Err(self.wrong(&tensor, problem));
         }
+        if width == 0 {
+            return Err(self.wrong(&tensor, "has width 0 by its configuration".to_owned()));
+        }
         let values = self.tensor(&tensor, &[cardinality, width])?;
         Ok(EmbeddingTable::new(width, values))
     }
 
-    fn wrong(&self, tensor: &str, problem: String) -> WeightsError {
+    /// An error that names a tensor of this file.
+    pub(crate) fn wrong(&self, tensor: &str, problem: String) -> WeightsError {
         WeightsError::Tensor {
             path: self.path.clone(),
             tensor: tensor.to_owned(),
@@ -122,5 +163,60 @@ impl Weights {
             path: self.path.clone(),
             source,
         })
+    }
+}
+
+/// What a file is that is no safetensors file, and the way out, where its first bytes tell.
+///
+/// A safetensors file begins with the length of its header, 8 bytes of which the last are 0.
+fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const SAVE: &str = "save its state_dict as safetensors";
+    match bytes {
+        [b'P', b'K', 3, 4, ..] => Some(("a PyTorch checkpoint, whose pickles can run code", SAVE)),
+        [0x80, 2..=5, .., b'.'] => Some(("a Python pickle, which can run code", SAVE)),
+        // Field 1 of an ONNX model is its version, a small number; field 2 names who made it.
+        [0x08, 1..=32, 0x12, ..] => Some((
+            "an ONNX graph",
+            "save the weights that it was exported from as safetensors",
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(file: &str, part: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dlrm");
+        let error = Weights::read(&folder.join(file))
+            .err()
+            .expect("this is no safetensors file");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+
+    #[test]
+    fn files_of_other_formats_are_refused_by_name() {
+        check(
+            "dlrm_dot.pt",
+            "is a PyTorch checkpoint, whose pickles can run code",
+        );
+        check("dlrm_dot_gather.legacy.onnx", "is an ONNX graph");
+    }
+
+    #[test]
+    fn a_file_that_ends_too_early_is_refused_wherever_it_ends() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dlrm/dlrm_dot.safetensors");
+        let whole = fs::read(fixture).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        for length in (0..whole.len()).step_by(97) {
+            fs::write(&path, &whole[..length]).unwrap();
+            let error = Weights::read(&path).err().expect("this is no whole file");
+            assert!(matches!(error, WeightsError::Format { .. }), "{error}");
+        }
     }
 }

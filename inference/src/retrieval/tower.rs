@@ -16,7 +16,7 @@ use candle_core::{D, Result as CandleResult, Tensor};
 use candle_nn::{Embedding, Init, Linear as CandleLinear, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::dense::{Activation, EmbeddingTable, Linear, Mlp, Weights, WeightsError};
+use crate::dense::{Activation, EmbeddingTable, Mlp, Weights, WeightsError};
 use crate::features::EncodedRow;
 
 /// Why a tower could not be loaded.
@@ -71,9 +71,18 @@ pub(crate) fn small_embedding(
 
 /// The linear layers between `widths`, named by their positions.
 pub(crate) fn linear_layers(widths: &[usize], vb: &VarBuilder<'_>) -> CandleResult<Vec<CandleLinear>> {
+    named_layers(widths, vb, |position| position.to_string())
+}
+
+/// The linear layers between `widths`, each with the name that `name` gives to its position.
+pub(crate) fn named_layers(
+    widths: &[usize],
+    vb: &VarBuilder<'_>,
+    name: impl Fn(usize) -> String,
+) -> CandleResult<Vec<CandleLinear>> {
     let pairs = widths.windows(2).enumerate();
     pairs
-        .map(|(position, pair)| candle_nn::linear(pair[0], pair[1], vb.pp(position)))
+        .map(|(position, pair)| candle_nn::linear(pair[0], pair[1], vb.pp(name(position))))
         .collect()
 }
 
@@ -142,14 +151,9 @@ impl TowerRuntime {
         let embedding = |(position, (cardinality, width)): (usize, (&usize, &usize))| {
             weights.embedding(&format!("embedding.{position}"), *cardinality, *width)
         };
-        let widths = config.widths();
-        let layers = widths
-            .windows(2)
-            .enumerate()
-            .map(|(position, pair)| weights.linear(&format!("layer.{position}"), pair[0], pair[1]));
         Ok(Self {
             embeddings: sizes.map(embedding).collect::<Result<_, _>>()?,
-            mlp: Mlp::new(layers.collect::<Result<Vec<Linear>, _>>()?, Activation::None),
+            mlp: Mlp::new(weights.layers("layer", &config.widths())?, Activation::None),
             output: config.output,
         })
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
+use super::training::Training;
+
 /// Why a configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -208,90 +210,6 @@ impl Windows {
     }
 }
 
-/// Hyper-parameters. The defaults do well on a data set of a million transactions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Training {
-    /// Seed of every random choice: the same seed gives the same models.
-    pub seed: u64,
-    /// The two towers and their index.
-    pub two_tower: TwoTower,
-    /// The DLRM.
-    pub dlrm: Dlrm,
-    /// The random forest.
-    pub forest: Forest,
-}
-
-/// Hyper-parameters of the two towers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TwoTower {
-    /// Width of the common space.
-    pub dimension: usize,
-    /// Widths of the hidden layers.
-    pub hidden: Vec<usize>,
-    /// Passes over the purchases.
-    pub epochs: usize,
-    /// Purchases a step; each is a negative of all others.
-    pub batch: usize,
-    /// Step size.
-    pub learning_rate: f64,
-    /// Divides the cosine before the softmax.
-    pub temperature: f64,
-    /// FAISS factory string of the index.
-    pub index: String,
-    /// Lists that an IVF index visits.
-    pub nprobe: Option<u32>,
-    /// Neighbours that an HNSW index keeps in view.
-    pub ef_search: Option<u32>,
-    /// FAISS factory string of the index of texts.
-    pub text_index: String,
-    /// Lists that an IVF index of texts visits.
-    pub text_nprobe: Option<u32>,
-}
-
-/// Hyper-parameters of the DLRM.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Dlrm {
-    /// Width of the embeddings.
-    pub embedding_dim: usize,
-    /// Widths of the bottom MLP's hidden layers.
-    pub bottom: Vec<usize>,
-    /// Widths of the top MLP's hidden layers.
-    pub top: Vec<usize>,
-    /// Passes over the labelled pairs.
-    pub epochs: usize,
-    /// Pairs a step.
-    pub batch: usize,
-    /// Step size.
-    pub learning_rate: f64,
-    /// Pull of every weight to 0.
-    pub weight_decay: f64,
-    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
-    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
-    pub weight_exponent: f32,
-}
-
-/// Hyper-parameters of the random forest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Forest {
-    /// Number of trees.
-    pub trees: u32,
-    /// Leaves of a tree, at most.
-    pub leaves: u32,
-    /// Labelled pairs in a leaf, at least.
-    pub leaf_pairs: u32,
-    /// Share of the pairs that a tree sees.
-    pub pair_share: f64,
-    /// Share of the inputs that a tree sees.
-    pub input_share: f64,
-    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
-    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
-    pub weight_exponent: f32,
-}
-
 fn default_windows() -> Vec<u32> {
     vec![7, 30, 90]
 }
@@ -318,63 +236,6 @@ fn default_retrieval_days() -> u32 {
 
 fn default_index_days() -> u32 {
     90
-}
-
-impl Default for Training {
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            two_tower: TwoTower::default(),
-            dlrm: Dlrm::default(),
-            forest: Forest::default(),
-        }
-    }
-}
-
-impl Default for TwoTower {
-    fn default() -> Self {
-        Self {
-            dimension: 64,
-            hidden: vec![128],
-            epochs: 4,
-            batch: 1024,
-            learning_rate: 1e-3,
-            temperature: 0.1,
-            index: "IVF256,Flat".to_owned(),
-            nprobe: Some(32),
-            ef_search: None,
-            text_index: "IVF256,Flat".to_owned(),
-            text_nprobe: Some(16),
-        }
-    }
-}
-
-impl Default for Dlrm {
-    fn default() -> Self {
-        Self {
-            embedding_dim: 8,
-            bottom: vec![64],
-            top: vec![128, 64],
-            epochs: 1,
-            batch: 512,
-            learning_rate: 1e-3,
-            weight_decay: 0.02,
-            weight_exponent: 0.0,
-        }
-    }
-}
-
-impl Default for Forest {
-    fn default() -> Self {
-        Self {
-            trees: 100,
-            leaves: 1023,
-            leaf_pairs: 50,
-            pair_share: 0.6,
-            input_share: 1.0,
-            weight_exponent: 0.0,
-        }
-    }
 }
 
 impl DatasetConfig {
@@ -419,7 +280,9 @@ impl DatasetConfig {
             "training.two_tower.temperature",
             self.training.two_tower.temperature,
         )?;
-        positive("training.dlrm.batch", self.training.dlrm.batch as f64)?;
+        for (field, descent) in self.training.descents() {
+            positive(field, descent.batch as f64)?;
+        }
         for (field, names) in [
             ("features.user_attributes", &self.features.user_attributes),
             ("features.affinities", &self.features.affinities),

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::baselines;
-use super::ranking::RankingMetrics;
+use super::ranking::{RankingIntervals, RankingMetrics, UserMetrics};
 use crate::features::Snapshot;
 use crate::labels::Window;
 
@@ -32,6 +32,9 @@ pub struct Quality {
 pub struct VariantQuality {
     /// How good its lists are.
     pub quality: Quality,
+    /// Where the metrics lie when other buyers had come.
+    #[serde(default)]
+    pub intervals: RankingIntervals,
     /// Median and 99th percentile of each stage and of the whole, in microseconds.
     pub latency: BTreeMap<String, (f64, f64)>,
 }
@@ -81,10 +84,11 @@ pub fn baselines(snapshot: &Snapshot, bought: &Bought) -> Vec<Quality> {
     ]
 }
 
-/// Asks a variant for every buyer.
+/// Asks a variant for every buyer; `seed` is that of the intervals.
 pub fn variant(
     variant: &Variant,
     bought: &Bought,
+    seed: u64,
     bar: &ProgressBar,
 ) -> Result<VariantQuality, RequestError> {
     bar.set_length(bought.len() as u64);
@@ -113,22 +117,23 @@ pub fn variant(
         );
         bar.inc(1);
     }
-    let users = lists.iter().map(Vec::as_slice).zip(bought.values());
+    let users = UserMetrics::of_each(lists.iter().map(Vec::as_slice).zip(bought.values()), K);
     let stages = times
         .into_iter()
         .map(|(stage, times)| (stage.as_str().to_owned(), percentiles(times)));
     Ok(VariantQuality {
         quality: Quality {
             name: variant.name().to_owned(),
-            metrics: RankingMetrics::of(users, K),
+            metrics: RankingMetrics::mean(&users),
         },
+        intervals: RankingIntervals::of(&users, seed),
         latency: stages
             .chain([("whole request".to_owned(), percentiles(totals))])
             .collect(),
     })
 }
 
-fn percentiles(mut values: Vec<f64>) -> (f64, f64) {
+pub(super) fn percentiles(mut values: Vec<f64>) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
     let at = |share: f64| {
         values

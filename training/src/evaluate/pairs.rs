@@ -1,11 +1,13 @@
 //! Scores of labelled pairs, by the scorers that serve.
 
 use std::path::Path;
+use std::time::Instant;
 
-use gondola_inference::features::Layout;
+use gondola_inference::features::{EncodedRow, EncodedTable, Layout};
 use gondola_inference::ordering;
-use gondola_inference::scoring::{self, CandidateBatch, LoadError, ScoreError};
+use gondola_inference::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
 
+use super::end_to_end::percentiles;
 use crate::fit::examples::Encoded;
 use crate::labels::Pair;
 
@@ -20,33 +22,112 @@ pub enum ScorePairsError {
     Score(#[from] ScoreError),
 }
 
-/// Loads the scorer of a bundle's folder and scores each pair. `features` are the encoded pair features, row-major.
-pub fn score(
-    folder: &Path,
-    layout: &Layout,
-    encoded: &Encoded,
-    pairs: &[Pair],
-    features: &[f32],
-) -> Result<Vec<f32>, ScorePairsError> {
-    let scorer = scoring::load(folder, layout)?.scorer;
-    let width = scorer.block_width();
-    let mut blocks = vec![0.0; encoded.items.rows() * width];
-    scorer.prepare(&encoded.items, &mut blocks);
-    let pair_width = layout.pair.len();
-    let mut scores = Vec::with_capacity(pairs.len());
-    let mut one = Vec::new();
-    for (position, pair) in pairs.iter().enumerate() {
-        let block = &blocks[pair.item as usize * width..][..width];
-        let features = &features[position * pair_width..][..pair_width];
-        let batch = CandidateBatch {
-            blocks: &[block],
-            pairs: features,
-            pair_width,
-        };
-        scorer.score(&encoded.users.row(pair.user as usize), &batch, &mut one)?;
-        scores.append(&mut one);
+/// Candidates that a request is timed with.
+const TIMED_CANDIDATES: usize = 200;
+
+/// Requests that are timed, after as many that are not.
+const TIMED_REQUESTS: usize = 200;
+
+/// A loaded scorer, and what it keeps of each item.
+pub struct Judge<'a> {
+    scorer: Box<dyn Scorer>,
+    /// Number of pair features.
+    pub pair_width: usize,
+    /// Users and items, by the rows that pairs name.
+    pub encoded: &'a Encoded,
+    blocks: Vec<f32>,
+}
+
+impl<'a> Judge<'a> {
+    /// Loads the scorer of a bundle's folder.
+    pub fn load(folder: &Path, layout: &Layout, encoded: &'a Encoded) -> Result<Self, ScorePairsError> {
+        let scorer = scoring::load(folder, layout)?.scorer;
+        Ok(Self {
+            blocks: blocks(scorer.as_ref(), &encoded.items),
+            scorer,
+            pair_width: layout.pair.len(),
+            encoded,
+        })
     }
-    Ok(scores)
+
+    /// Scores each pair. `features` are the encoded pair features, row-major.
+    pub fn score(&self, pairs: &[Pair], features: &[f32]) -> Result<Vec<f32>, ScorePairsError> {
+        let rows = pairs.iter().enumerate().map(|(position, pair)| {
+            let features = &features[position * self.pair_width..][..self.pair_width];
+            (
+                self.encoded.users.row(pair.user as usize),
+                self.block(pair.item),
+                features,
+            )
+        });
+        self.score_each(rows)
+    }
+
+    /// Scores each row of a user with the same row of an item.
+    pub fn score_rows(
+        &self,
+        users: &EncodedTable,
+        items: &EncodedTable,
+        features: &[f32],
+    ) -> Result<Vec<f32>, ScorePairsError> {
+        let (blocks, width) = (blocks(self.scorer.as_ref(), items), self.scorer.block_width());
+        let rows = (0..users.rows()).map(|row| {
+            let features = &features[row * self.pair_width..][..self.pair_width];
+            (users.row(row), &blocks[row * width..][..width], features)
+        });
+        self.score_each(rows)
+    }
+
+    fn score_each<'b>(
+        &self,
+        rows: impl Iterator<Item = (EncodedRow, &'b [f32], &'b [f32])>,
+    ) -> Result<Vec<f32>, ScorePairsError> {
+        let (mut scores, mut one) = (Vec::new(), Vec::new());
+        for (user, block, pairs) in rows {
+            let batch = CandidateBatch {
+                blocks: &[block],
+                pairs,
+                pair_width: self.pair_width,
+            };
+            self.scorer.score(&user, &batch, &mut one)?;
+            scores.append(&mut one);
+        }
+        Ok(scores)
+    }
+
+    /// The median microseconds that a request of 200 candidates takes, in one thread.
+    pub fn microseconds(&self) -> Result<f64, ScorePairsError> {
+        let (users, items) = (self.encoded.users.rows(), self.encoded.items.rows());
+        let pairs = vec![0.0; TIMED_CANDIDATES * self.pair_width];
+        let (mut times, mut scores) = (Vec::new(), Vec::new());
+        for request in 0..2 * TIMED_REQUESTS {
+            let user = self.encoded.users.row(request * 7919 % users.max(1));
+            let candidates =
+                (0..TIMED_CANDIDATES).map(|at| (request * 104_729 + at * 1_299_709) % items.max(1));
+            let blocks: Vec<&[f32]> = candidates.map(|item| self.block(item as u32)).collect();
+            let batch = CandidateBatch {
+                blocks: &blocks,
+                pairs: &pairs,
+                pair_width: self.pair_width,
+            };
+            let started = Instant::now();
+            self.scorer.score(&user, &batch, &mut scores)?;
+            times.push(started.elapsed().as_secs_f64() * 1e6);
+        }
+        Ok(percentiles(times.split_off(TIMED_REQUESTS)).0)
+    }
+
+    fn block(&self, item: u32) -> &[f32] {
+        let width = self.scorer.block_width();
+        &self.blocks[item as usize * width..][..width]
+    }
+}
+
+/// What a scorer keeps of items.
+fn blocks(scorer: &dyn Scorer, items: &EncodedTable) -> Vec<f32> {
+    let mut blocks = vec![0.0; items.rows() * scorer.block_width()];
+    scorer.prepare(items, &mut blocks);
+    blocks
 }
 
 /// Turns scores, whose odds say how likely a pair is to be bought in units of `1 / usual`, into how likely it is to be one of

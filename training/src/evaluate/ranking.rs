@@ -5,6 +5,8 @@ use std::hash::Hash;
 
 use serde::{Deserialize, Serialize};
 
+use super::bootstrap::{Interval, intervals};
+
 /// Means over users of the metrics of their lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RankingMetrics {
@@ -24,27 +26,81 @@ impl RankingMetrics {
         users: impl Iterator<Item = (&'a [T], &'a HashSet<T>)>,
         k: usize,
     ) -> Self {
-        let mut total = Self::default();
-        for (list, bought) in users.filter(|(_, bought)| !bought.is_empty()) {
-            let mut seen = HashSet::new();
-            let hits: Vec<bool> = list
-                .iter()
-                .take(k)
-                .map(|item| bought.contains(item) && seen.insert(item))
-                .collect();
-            total.recall += hits.iter().filter(|hit| **hit).count() as f64 / bought.len() as f64;
-            total.map += average_precision(&hits, bought.len().min(k));
-            total.ndcg += discounted_gain(&hits, bought.len().min(k));
-            total.users += 1;
-        }
-        let count = total.users.max(1) as f64;
+        Self::mean(&UserMetrics::of_each(users, k))
+    }
+
+    /// Means over users.
+    pub fn mean(users: &[UserMetrics]) -> Self {
+        let [recall, map, ndcg] = weighted(users, &vec![1.0; users.len()]);
         Self {
-            recall: total.recall / count,
-            map: total.map / count,
-            ndcg: total.ndcg / count,
-            users: total.users,
+            recall,
+            map,
+            ndcg,
+            users: users.len(),
         }
     }
+}
+
+/// Where the means lie when other users had come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RankingIntervals {
+    /// Of the recall.
+    pub recall: Interval,
+    /// Of the mean average precision.
+    pub map: Interval,
+    /// Of the discounted gain.
+    pub ndcg: Interval,
+}
+
+impl RankingIntervals {
+    /// Of some users' lists.
+    pub fn of(users: &[UserMetrics], seed: u64) -> Self {
+        let [recall, map, ndcg] = intervals(users.len(), seed, |counts| weighted(users, counts));
+        Self { recall, map, ndcg }
+    }
+}
+
+/// Recall, average precision and discounted gain of one user's list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UserMetrics([f64; 3]);
+
+impl UserMetrics {
+    /// Of every user who bought anything.
+    pub fn of_each<'a, T: Eq + Hash + 'a>(
+        users: impl Iterator<Item = (&'a [T], &'a HashSet<T>)>,
+        k: usize,
+    ) -> Vec<Self> {
+        let buyers = users.filter(|(_, bought)| !bought.is_empty());
+        buyers.map(|(list, bought)| Self::of(list, bought, k)).collect()
+    }
+
+    fn of<T: Eq + Hash>(list: &[T], bought: &HashSet<T>, k: usize) -> Self {
+        let mut seen = HashSet::new();
+        let hits: Vec<bool> = list
+            .iter()
+            .take(k)
+            .map(|item| bought.contains(item) && seen.insert(item))
+            .collect();
+        let found = hits.iter().filter(|hit| **hit).count() as f64;
+        let most = bought.len().min(k);
+        Self([
+            found / bought.len() as f64,
+            average_precision(&hits, most),
+            discounted_gain(&hits, most),
+        ])
+    }
+}
+
+/// Means over users, of which each counts so often.
+fn weighted(users: &[UserMetrics], counts: &[f64]) -> [f64; 3] {
+    let mut sums = [0.0; 3];
+    for (UserMetrics(metrics), count) in users.iter().zip(counts) {
+        for (sum, metric) in sums.iter_mut().zip(metrics) {
+            *sum += count * metric;
+        }
+    }
+    let total = counts.iter().sum::<f64>().max(1.0);
+    sums.map(|sum| sum / total)
 }
 
 fn average_precision(hits: &[bool], most: usize) -> f64 {

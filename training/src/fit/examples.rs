@@ -1,6 +1,7 @@
 //! Examples: pairs of rows as the numbers that models train on.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use candle_core::{Device, Result as CandleResult, Tensor};
 use gondola_inference::features::{EncodedTable, PairFeatures, Workflow};
@@ -34,6 +35,8 @@ pub struct Examples {
     pub labelled: LabelledPairs,
     /// Their encoded pair features, row-major.
     pub features: Vec<f32>,
+    /// How many pairs each window has, in the order in which they were added.
+    windows: Vec<usize>,
 }
 
 impl Examples {
@@ -47,10 +50,25 @@ impl Examples {
             },
             labelled: LabelledPairs::default(),
             features: Vec::new(),
+            windows: Vec::new(),
         }
     }
 
-    /// Adds the labelled pairs of a snapshot.
+    /// Positions of the validation window's pairs, which was added first, and of all others; `None` where there is one window
+    /// only.
+    pub fn split(&self) -> Option<(Range<usize>, Range<usize>)> {
+        match self.windows[..] {
+            [] | [_] => None,
+            [first, ..] => Some((0..first, first..self.labelled.pairs.len())),
+        }
+    }
+
+    /// Positions of all pairs.
+    pub fn all(&self) -> Range<usize> {
+        0..self.labelled.pairs.len()
+    }
+
+    /// Adds the labelled pairs of a window and of the snapshot before it.
     pub fn add(
         &mut self,
         workflow: &Workflow,
@@ -70,6 +88,7 @@ impl Examples {
         }
         self.labelled.labels.extend_from_slice(&labelled.labels);
         self.labelled.chances.extend_from_slice(&labelled.chances);
+        self.windows.push(labelled.pairs.len());
     }
 }
 
@@ -137,6 +156,72 @@ pub fn tensors(table: &EncodedTable, rows: &[u32]) -> CandleResult<(Tensor, Tens
         Tensor::from_vec(categorical, (rows.len(), table.categorical_width()), &Device::Cpu)?,
         Tensor::from_vec(numeric, (rows.len(), table.numeric_width()), &Device::Cpu)?,
     ))
+}
+
+#[cfg(test)]
+pub(super) mod samples {
+    use gondola_inference::features::{Cardinalities, EncodedRow, Layout};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// Categories of users and items.
+    const CATEGORIES: u32 = 6;
+    const WINDOWS: usize = 3;
+    const PAIRS: usize = 1500;
+
+    /// A shop in which users buy items of their own category, mostly.
+    pub(in crate::fit) fn shop() -> (Layout, Cardinalities, Examples) {
+        let layout = Layout {
+            user_categorical: vec!["popular_kind".to_owned()],
+            user_numeric: vec!["purchases".to_owned()],
+            item_categorical: vec!["kind".to_owned()],
+            item_numeric: vec!["price".to_owned()],
+            pair: vec!["purchases".to_owned()],
+        };
+        let sizes = vec![CATEGORIES as usize];
+        let cardinalities = Cardinalities {
+            user: sizes.clone(),
+            item: sizes,
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let mut examples = Examples {
+            encoded: Encoded {
+                users: rows(&mut rng),
+                items: rows(&mut rng),
+            },
+            labelled: LabelledPairs::default(),
+            features: Vec::new(),
+            windows: vec![PAIRS; WINDOWS],
+        };
+        for _ in 0..WINDOWS * PAIRS {
+            examples.push(rng.random_range(0..60), rng.random_range(0..60), rng.random());
+        }
+        (layout, cardinalities, examples)
+    }
+
+    fn rows(rng: &mut ChaCha8Rng) -> EncodedTable {
+        let mut table = EncodedTable::new(1, 1);
+        for row in 0..60 {
+            table.push(&EncodedRow {
+                categorical: vec![row % CATEGORIES],
+                numeric: vec![rng.random_range(-1.0..1.0)],
+            });
+        }
+        table
+    }
+
+    impl Examples {
+        fn push(&mut self, user: u32, item: u32, luck: f32) {
+            let wanted = user % CATEGORIES == item % CATEGORIES;
+            let chance = if wanted { 0.9 } else { 0.15 };
+            self.labelled.pairs.push(Pair { user, item });
+            self.labelled.labels.push(f32::from(u8::from(luck < chance)));
+            self.labelled.chances.push(0.01);
+            self.features.push(0.5);
+        }
+    }
 }
 
 #[cfg(test)]

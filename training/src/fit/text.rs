@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 
 use super::two_tower::save_index;
 use super::{FitError, write_json};
-use crate::dataset::config::TwoTower;
+use crate::dataset::training::TwoTower;
 
 /// Texts encoded at a time.
 const ENCODED_AT_A_TIME: usize = 64;

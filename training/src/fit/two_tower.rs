@@ -20,7 +20,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::examples::{Encoded, tensors};
 use super::{FitError, weights, write_json};
-use crate::dataset::config::TwoTower;
+use crate::dataset::training::TwoTower;
 use crate::labels::Pair;
 
 /// What makes a logit vanish in a softmax.

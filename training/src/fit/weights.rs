@@ -2,7 +2,7 @@
 //!
 //! candle's generator on the processor can't be seeded, so the weights that a network was made with are replaced.
 
-use candle_core::{Result as CandleResult, Tensor};
+use candle_core::{Result as CandleResult, Tensor, Var};
 use candle_nn::VarMap;
 use rand::distr::{Distribution, Uniform};
 use rand::{RngExt, SeedableRng};
@@ -38,8 +38,19 @@ pub fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
     Ok(())
 }
 
+/// All weights, in the order of their names.
+pub fn in_order(weights: &VarMap) -> Vec<Var> {
+    let variables = weights
+        .data()
+        .lock()
+        .expect("no thread panicked with the weights in hand");
+    let mut named: Vec<(&String, &Var)> = variables.iter().collect();
+    named.sort_by_key(|(name, _)| *name);
+    named.into_iter().map(|(_, variable)| variable.clone()).collect()
+}
+
 /// Number of inputs of the layer that a weight or a bias belongs to.
-fn fan_in(variables: &std::collections::HashMap<String, candle_core::Var>, name: &str) -> usize {
+fn fan_in(variables: &std::collections::HashMap<String, Var>, name: &str) -> usize {
     let weight = name
         .strip_suffix(".bias")
         .map_or(name.to_owned(), |layer| format!("{layer}.weight"));

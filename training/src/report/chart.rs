@@ -117,7 +117,8 @@ pub fn bars(names: &[&str], groups: &[(String, Vec<f64>)], format: impl Fn(f64) 
         );
         for (position, value) in values.iter().enumerate() {
             let y = top + bar * position as f64 + 1.0;
-            let length = value / largest * 360.0;
+            // A value below 0 has a label and no bar.
+            let length = value.max(0.0) / largest * 360.0;
             let _ = write!(
                 svg,
                 "<rect x='{left}' y='{y}' width='{length:.1}' height='{}' fill='{}'/><text x='{:.1}' y='{}'>{}</text>",

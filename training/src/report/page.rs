@@ -2,6 +2,8 @@
 
 use super::Summary;
 use super::chart::{Line, bars, escape, unit_lines};
+use super::table::Table;
+use super::{comparison, reference};
 use crate::evaluate::Quality;
 
 /// Inputs that the chart of importances shows.
@@ -22,19 +24,17 @@ pub fn render(summary: &Summary) -> String {
     let body = [
         format!("<h1>{}</h1><p>{}</p>", escape(&title), escape(&summary.windows)),
         section("Data", &facts(summary)),
-        section(
-            "Scorers on labelled pairs of the test window",
-            &(scorers(summary) + &roc(summary)),
-        ),
+        section("Scorers on labelled pairs of the test window", &scorers(summary)),
         section(
             "Lists of 12 for every buyer of the test window",
             &quality(summary),
         ),
-        section("What helped the forest", &importances(summary)),
+        section("What the inputs are worth", &importances(summary)),
         section(
             "Latency by stage, one request at a time, in process",
             &latency(summary),
         ),
+        section("What scorers cost", &comparison::costs(summary).html()),
         section("Bundles", &bundles(summary)),
         section("What the run took", &steps(summary)),
     ]
@@ -49,60 +49,34 @@ fn section(title: &str, content: &str) -> String {
     format!("<section><h2>{}</h2>{content}</section>", escape(title))
 }
 
-/// A table; columns after the first hold numbers.
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let class = |column: usize| if column == 0 { "" } else { " class='number'" };
-    let cells = |tag: &str, row: Vec<String>| {
-        let cell =
-            |(column, text): (usize, String)| format!("<{tag}{}>{}</{tag}>", class(column), escape(&text));
-        format!(
-            "<tr>{}</tr>",
-            row.into_iter().enumerate().map(cell).collect::<String>()
-        )
-    };
-    let head = cells("th", head.iter().map(|text| (*text).to_owned()).collect());
-    format!(
-        "<table>{head}{}</table>",
-        rows.map(|row| cells("td", row)).collect::<String>()
-    )
-}
-
 fn facts(summary: &Summary) -> String {
-    table(
-        &["what", "how much"],
-        summary
-            .facts
-            .iter()
-            .map(|(what, value)| vec![what.clone(), value.clone()]),
-    )
+    let facts = summary.facts.iter();
+    let table = Table {
+        head: vec!["what", "how much"],
+        rows: facts
+            .map(|(what, value)| vec![what.clone(), value.clone()])
+            .collect(),
+    };
+    table.html()
 }
 
 fn scorers(summary: &Summary) -> String {
-    let number = |value: f64| format!("{value:.4}");
-    let rows = summary.scorers.iter().map(|(name, m)| {
-        vec![
-            name.clone(),
-            number(m.auc),
-            number(m.precision),
-            number(m.recall),
-            number(m.log_loss),
-        ]
-    });
-    table(
-        &["scorer", "AUC", "precision at 0.5", "recall at 0.5", "log loss"],
-        rows,
+    format!(
+        "<p class='note'>In brackets: 95 of 100 draws of users.</p>{}{}<p class='note'>{}</p>{}",
+        comparison::pairs(summary).html(),
+        roc(summary),
+        escape(reference::NOTE),
+        reference::table().html()
     )
 }
 
 fn roc(summary: &Summary) -> String {
-    let line =
-        |(name, metrics): &'_ (String, crate::evaluate::PairMetrics)| format!("{name} ({:.3})", metrics.auc);
     let lines: Vec<Line<'_>> = summary
         .scorers
         .iter()
         .map(|scorer| Line {
-            name: line(scorer),
-            points: &scorer.1.roc,
+            name: format!("{} ({:.3})", scorer.name, scorer.metrics.auc),
+            points: &scorer.metrics.roc,
         })
         .collect();
     unit_lines("false positive rate", "true positive rate", &lines)
@@ -114,17 +88,6 @@ fn quality(summary: &Summary) -> String {
         .iter()
         .chain(summary.variants.iter().map(|variant| &variant.quality))
         .collect();
-    let number = |value: f64| format!("{value:.4}");
-    let rows = all.iter().map(|quality| {
-        let m = &quality.metrics;
-        vec![
-            quality.name.clone(),
-            number(m.recall),
-            number(m.map),
-            number(m.ndcg),
-            m.users.to_string(),
-        ]
-    });
     let groups: Vec<(String, Vec<f64>)> = all
         .iter()
         .map(|quality| {
@@ -134,20 +97,50 @@ fn quality(summary: &Summary) -> String {
             )
         })
         .collect();
-    table(
-        &["who made the lists", "Recall@12", "MAP@12", "nDCG@12", "users"],
-        rows,
-    ) + &bars(&["Recall@12", "MAP@12", "nDCG@12"], &groups, |value| {
-        format!("{value:.4}")
-    })
+    comparison::lists(summary).html()
+        + &bars(&["Recall@12", "MAP@12", "nDCG@12"], &groups, |value| {
+            format!("{value:.4}")
+        })
 }
 
+/// Share of the gain for trees, and drop in AUC where it was asked for.
 fn importances(summary: &Summary) -> String {
-    let shown = summary.importances.iter().take(IMPORTANCES_SHOWN);
-    let groups: Vec<(String, Vec<f64>)> = shown.map(|(name, share)| (name.clone(), vec![*share])).collect();
+    let charts = summary.scorers.iter().map(|scorer| {
+        let percent = |value: f64| format!("{:.1} %", value * 100.0);
+        chart_of_inputs(
+            &scorer.name,
+            "share of the gain of all splits",
+            &scorer.gains,
+            percent,
+        ) + &chart_of_inputs(
+            &scorer.name,
+            "drop in AUC when an input's values change places",
+            &scorer.permuted,
+            |value| format!("{value:.4}"),
+        )
+    });
     format!(
-        "<p class='note'>Share of the total gain of all splits; the first {IMPORTANCES_SHOWN} inputs.</p>{}",
-        bars(&["gain"], &groups, |value| format!("{:.1} %", value * 100.0))
+        "<p class='note'>The first {IMPORTANCES_SHOWN} inputs.</p>{}",
+        charts.collect::<String>()
+    )
+}
+
+fn chart_of_inputs(
+    scorer: &str,
+    what: &str,
+    inputs: &[(String, f64)],
+    format: impl Fn(f64) -> String,
+) -> String {
+    if inputs.is_empty() {
+        return String::new();
+    }
+    let shown = inputs.iter().take(IMPORTANCES_SHOWN);
+    let groups: Vec<(String, Vec<f64>)> = shown.map(|(name, value)| (name.clone(), vec![*value])).collect();
+    format!(
+        "<h3>{}: {}</h3>{}",
+        escape(scorer),
+        escape(what),
+        bars(&["input"], &groups, format)
     )
 }
 
@@ -188,6 +181,12 @@ fn steps(summary: &Summary) -> String {
         .steps
         .iter()
         .map(|(step, seconds)| vec![step.clone(), format!("{seconds:.1}")]);
-    format!("<p>{total:.0} seconds, {peak:.2} GiB of memory at most.</p>")
-        + &table(&["step", "seconds"], steps)
+    let table = Table {
+        head: vec!["step", "seconds"],
+        rows: steps.collect(),
+    };
+    format!(
+        "<p>{total:.0} seconds, {peak:.2} GiB of memory at most.</p>{}",
+        table.html()
+    )
 }

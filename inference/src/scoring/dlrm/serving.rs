@@ -4,8 +4,8 @@
 //!
 //! | part | done |
 //! |---|---|
-//! | top layer 1, products of two of the item's embeddings | once an item, kept in its block |
-//! | bottom layer 1, user's numeric columns; top layer 1, products of two of the user's embeddings | once a request |
+//! | top layer 1, products of two of the item's embeddings (or, where they stand side by side, themselves) | once an item, kept in its block |
+//! | bottom layer 1, user's numeric columns; top layer 1, the same of the user's embeddings | once a request |
 //! | products of a user's with an item's embedding, and their part of top layer 1 | once a value of the candidates: see [`values`](super::values) |
 //! | bottom layer 1, item's numeric columns and pair features; the other bottom layers; products with the bottom's output; the rest of the top | each candidate |
 //!
@@ -18,13 +18,16 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::DlrmConfig;
+use super::arrangement::{Arrangement, Interaction};
+use super::layers::{Candidate, FirstBottom, FirstTop, push_met};
 use super::values::{ValueLayers, Values};
 use crate::dense::{
-    Activation, EmbeddingTable, Linear, Matrix, Mlp, Rows, RowsMut, Start, Weights, WeightsError,
-    inner_products, prefetch,
+    Activation, EmbeddingTable, Matrix, Mlp, Rows, RowsMut, Start, Weights, WeightsError, inner_products,
+    prefetch,
 };
 use crate::features::{EncodedRow, EncodedTable};
-use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers};
+use crate::scoring::neural::embeddings::EmbeddingTables;
+use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers, push_probabilities};
 
 /// Items prepared at a time.
 const PREPARED_AT_A_TIME: usize = 64;
@@ -44,32 +47,6 @@ pub struct DlrmScorer {
     bottom_rest: Mlp,
     top_first: FirstTop,
     top_rest: Mlp,
-}
-
-/// The first bottom layer, a matrix for each group of its inputs.
-struct FirstBottom {
-    user: Matrix,
-    /// The item's numeric columns, then the pair features.
-    item_and_pair: Matrix,
-    bias: Vec<f32>,
-}
-
-/// The first top layer, a matrix for each group of its inputs.
-struct FirstTop {
-    user_user: Matrix,
-    item_item: Matrix,
-    /// What each candidate brings: see [`Candidate`].
-    candidate: Matrix,
-    bias: Vec<f32>,
-    follows: Activation,
-}
-
-/// Where a candidate's inputs of the first top layer lie in its row: the bottom's output, and its products with the user's
-/// and the item's embeddings.
-struct Candidate {
-    bottom: Range<usize>,
-    with_user: Range<usize>,
-    with_item: Range<usize>,
 }
 
 /// Buffers of one thread.
@@ -96,25 +73,20 @@ impl DlrmScorer {
     /// Reads the weights that [`super::Dlrm`] left.
     pub fn load(path: &Path, config: &DlrmConfig) -> Result<Self, WeightsError> {
         let weights = Weights::read(path)?;
-        let embeddings = |entity: &str, cardinalities: &[usize]| {
-            let sizes = cardinalities.iter().enumerate();
-            sizes
-                .map(|(column, size)| {
-                    weights.embedding(
-                        &format!("embedding.{entity}.{column}"),
-                        *size,
-                        config.embedding_dim,
-                    )
-                })
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let mut bottom = layers(&weights, "bottom", &config.bottom_widths())?;
-        let mut top = layers(&weights, "top", &config.top_widths())?;
+        check_arrangement(&weights, config)?;
+        let (arrangement, users) = (config.arrangement, config.shape.user_categorical.len());
+        let tables =
+            EmbeddingTables::named(&weights, &config.shape, config.embedding_dim, |side, column| {
+                arrangement.table(side, column, users)
+            })?;
+        let mut bottom = weights.named_layers(&config.bottom_widths(), |at| arrangement.bottom(at))?;
+        let last = config.top.len();
+        let mut top = weights.named_layers(&config.top_widths(), |at| arrangement.top(at, last))?;
         let (bottom_first, top_first) = (bottom.remove(0), top.remove(0));
         Ok(Self {
-            user: embeddings("user", &config.user_categorical)?,
+            user: tables.user,
             item: ValueLayers {
-                tables: embeddings("item", &config.item_categorical)?,
+                tables: tables.item,
                 top: FirstTop::of_values(&top_first, config),
             },
             bottom_first: FirstBottom::split(&bottom_first, config),
@@ -131,21 +103,7 @@ impl DlrmScorer {
 
     /// Where an item's block keeps its numeric columns.
     fn numeric(&self) -> Range<usize> {
-        self.top_width()..self.top_width() + self.config.item_numeric
-    }
-
-    fn check_user(&self, user: &EncodedRow) -> Result<(), ScoreError> {
-        let wanted = (self.user.len(), self.config.user_numeric);
-        let found = (user.categorical.len(), user.numeric.len());
-        if wanted == found {
-            return Ok(());
-        }
-        Err(ScoreError::UserShape {
-            wanted_categorical: wanted.0,
-            wanted_numeric: wanted.1,
-            found_categorical: found.0,
-            found_numeric: found.1,
-        })
+        self.top_width()..self.top_width() + self.config.shape.item_numeric
     }
 
     /// What depends on the user alone, into the buffers named after the user.
@@ -165,12 +123,17 @@ impl DlrmScorer {
         packed.pack_transposed(self.config.embedding_dim, self.user.len(), embeddings);
         user_bottom.clear();
         user_bottom.extend_from_slice(&self.bottom_first.bias);
-        add_row(&user.numeric, &self.bottom_first.user, user_bottom);
+        self.bottom_first.user.add_row(&user.numeric, user_bottom);
         products.clear();
-        push_triangle(embeddings, self.config.embedding_dim, products);
+        push_met(
+            self.config.interaction,
+            embeddings,
+            self.config.embedding_dim,
+            products,
+        );
         user_top.clear();
         user_top.extend_from_slice(&self.top_first.bias);
-        add_row(products, &self.top_first.user_user, user_top);
+        self.top_first.user_user.add_row(products, user_top);
     }
 
     /// The bottom's output for each candidate, `[candidates, dim]`, into `buffers.bottom`.
@@ -181,7 +144,7 @@ impl DlrmScorer {
             spare,
             ..
         } = buffers;
-        let (rows, pair, first) = (blocks.len(), self.config.pair, &self.bottom_first);
+        let (rows, pair, first) = (blocks.len(), self.config.shape.pair, &self.bottom_first);
         spare.clear();
         for (position, block) in blocks.iter().enumerate() {
             self.item.prefetch(block);
@@ -193,7 +156,7 @@ impl DlrmScorer {
             rows,
             Rows {
                 values: spare,
-                stride: self.config.item_numeric + pair,
+                stride: self.config.shape.item_numeric + pair,
             },
             Start::Row(user_bottom),
             Activation::Relu,
@@ -220,7 +183,7 @@ impl DlrmScorer {
         values.find(&self.item, blocks);
         values.work_out(&self.item, user, user_top);
         let (dim, place) = (self.config.embedding_dim, Candidate::of(&self.config));
-        let (width, top_width) = (place.with_item.end, user_top.len());
+        let (width, top_width) = (place.itself.end, user_top.len());
         candidates.resize(blocks.len() * width, 0.0);
         top.resize(blocks.len() * top_width, 0.0);
         let rows = candidates.chunks_exact_mut(width).zip(bottom.chunks_exact(dim));
@@ -231,6 +194,7 @@ impl DlrmScorer {
             row[place.bottom.clone()].copy_from_slice(bottom);
             row[place.with_user.clone()].fill(0.0);
             values.products(position, bottom, &mut row[place.with_item.clone()]);
+            inner_products(bottom, bottom, &mut row[place.itself.clone()]);
             values.sum(position, &blocks[position][..top_width], top);
         }
         if !place.with_user.is_empty() && !blocks.is_empty() {
@@ -279,16 +243,11 @@ impl Scorer for DlrmScorer {
 
     fn prepare(&self, items: &EncodedTable, out: &mut [f32]) {
         let (width, top) = (self.block_width(), &self.top_first.item_item);
-        let found = (items.categorical_width(), items.numeric_width());
-        assert_eq!(
-            found,
-            (self.item.tables.len(), self.config.item_numeric),
-            "items of another workflow"
-        );
+        self.config.shape.check_items(items);
         assert_eq!(out.len(), items.rows() * width, "blocks of another width");
-        let (mut embeddings, mut triangles) = (Vec::new(), Vec::new());
+        let (mut embeddings, mut met) = (Vec::new(), Vec::new());
         for (chunk, blocks) in out.chunks_mut(PREPARED_AT_A_TIME * width).enumerate() {
-            triangles.clear();
+            met.clear();
             for (position, block) in blocks.chunks_exact_mut(width).enumerate() {
                 let row = chunk * PREPARED_AT_A_TIME + position;
                 block[..self.top_width()].fill(0.0);
@@ -300,10 +259,15 @@ impl Scorer for DlrmScorer {
                 for embedding in self.item.embeddings(block) {
                     embeddings.extend_from_slice(embedding);
                 }
-                push_triangle(&embeddings, self.config.embedding_dim, &mut triangles);
+                push_met(
+                    self.config.interaction,
+                    &embeddings,
+                    self.config.embedding_dim,
+                    &mut met,
+                );
             }
             let x = Rows {
-                values: &triangles,
+                values: &met,
                 stride: top.inputs(),
             };
             let rows = blocks.len() / width;
@@ -321,8 +285,8 @@ impl Scorer for DlrmScorer {
         candidates: &CandidateBatch<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), ScoreError> {
-        self.check_user(user)?;
-        let pair = self.config.pair;
+        self.config.shape.check_user(user)?;
+        let pair = self.config.shape.pair;
         assert_eq!(candidates.pair_width, pair, "pair features of another workflow");
         scores.clear();
         BUFFERS.with_borrow_mut(|buffers| {
@@ -337,342 +301,29 @@ impl Scorer for DlrmScorer {
                 self.run_bottom(blocks, pairs, buffers);
                 self.run_products(blocks, buffers);
                 self.run_top(blocks.len(), buffers);
-                scores.extend(buffers.top.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())));
+                push_probabilities(&buffers.top, scores);
             }
         });
         check_numbers(scores)
     }
 }
 
-impl Candidate {
-    fn of(config: &DlrmConfig) -> Self {
-        let (users, items) = (config.user_categorical.len(), config.item_categorical.len());
-        let bottom = 0..config.embedding_dim;
-        let with_user = bottom.end..bottom.end + users;
-        let with_item = with_user.end..with_user.end + items;
-        Self {
-            bottom,
-            with_user,
-            with_item,
-        }
+/// Refuses a file whose names are those of another arrangement, and an interaction that an arrangement does not have.
+fn check_arrangement(weights: &Weights, config: &DlrmConfig) -> Result<(), WeightsError> {
+    let wanted = config.arrangement;
+    let wrong = |problem| Err(weights.wrong(&format!("{}.weight", wanted.bottom(0)), problem));
+    if wanted == Arrangement::Torchrec && config.interaction != Interaction::Dot {
+        return wrong("is TorchRec's, which has no interaction but dot".to_owned());
     }
-}
-
-impl FirstBottom {
-    fn split(layer: &Linear, config: &DlrmConfig) -> Self {
-        let user = config.user_numeric;
-        Self {
-            user: layer.weights().of_inputs(0..user),
-            item_and_pair: layer.weights().of_inputs(user..layer.input()),
-            bias: layer.bias().to_vec(),
-        }
+    match Arrangement::of_names(&weights.names()?) {
+        Some(found) if found != wanted => wrong(format!(
+            "is missing, but there is {}.weight: if the arrangement is {:?}, say so in scorer.json",
+            found.bottom(0),
+            found.as_str()
+        )),
+        _ => Ok(()),
     }
-}
-
-/// Where the first top layer reads the product of two vectors, which are numbered as they are stacked: 0 is the bottom's
-/// output, then the user's, then the item's.
-fn product(config: &DlrmConfig, row: usize, column: usize) -> usize {
-    config.embedding_dim + row * (row - 1) / 2 + column
-}
-
-impl FirstTop {
-    fn split(layer: &Linear, config: &DlrmConfig) -> Self {
-        let (users, items) = (config.user_categorical.len(), config.item_categorical.len());
-        let product = |r, c| product(config, r, c);
-        let (user, item) = (|column: usize| 1 + column, |column: usize| 1 + users + column);
-        let user_user = (0..users).flat_map(|r| (0..r).map(move |c| product(user(r), user(c))));
-        let item_item = (0..items).flat_map(|r| (0..r).map(move |c| product(item(r), item(c))));
-        // In the order of `Candidate`.
-        let bottom = 0..config.embedding_dim;
-        let with_user = (0..users).map(|u| product(user(u), 0));
-        let with_item = (0..items).map(|i| product(item(i), 0));
-        Self {
-            user_user: layer.weights().of_inputs(user_user),
-            item_item: layer.weights().of_inputs(item_item),
-            candidate: layer
-                .weights()
-                .of_inputs(bottom.chain(with_user).chain(with_item)),
-            bias: layer.bias().to_vec(),
-            follows: if config.top.is_empty() {
-                Activation::None
-            } else {
-                Activation::Relu
-            },
-        }
-    }
-
-    /// Of each item column, the weights for the products of its embedding with the user's.
-    fn of_values(layer: &Linear, config: &DlrmConfig) -> Vec<Matrix> {
-        let (users, items) = (config.user_categorical.len(), config.item_categorical.len());
-        let weights = |item: usize| {
-            let inputs = (0..users).map(|user| product(config, 1 + users + item, 1 + user));
-            layer.weights().of_inputs(inputs)
-        };
-        (0..items).map(weights).collect()
-    }
-}
-
-/// `out += x W` for one row.
-fn add_row(x: &[f32], weights: &Matrix, out: &mut [f32]) {
-    let (x, out) = (
-        Rows {
-            values: x,
-            stride: x.len(),
-        },
-        RowsMut {
-            stride: out.len(),
-            values: out,
-        },
-    );
-    weights.multiply(1, x, Start::Output, Activation::None, out);
-}
-
-/// Adds the products of each of some vectors with those before it.
-fn push_triangle(vectors: &[f32], dim: usize, products: &mut Vec<f32>) {
-    for (position, vector) in vectors.chunks_exact(dim).enumerate() {
-        let start = products.len();
-        products.resize(start + position, 0.0);
-        inner_products(vectors, vector, &mut products[start..]);
-    }
-}
-
-fn layers(weights: &Weights, name: &str, widths: &[usize]) -> Result<Vec<Linear>, WeightsError> {
-    let pairs = widths.windows(2).enumerate();
-    pairs
-        .map(|(position, pair)| weights.linear(&format!("{name}.{position}"), pair[0], pair[1]))
-        .collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use candle_core::{DType, Device, Tensor};
-    use candle_nn::{VarBuilder, VarMap};
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
-    use super::super::Dlrm;
-    use super::*;
-
-    /// More than are scored at a time.
-    const CANDIDATES: usize = SCORED_AT_A_TIME + 44;
-
-    fn rows(rng: &mut ChaCha8Rng, count: usize, cardinalities: &[usize], numeric: usize) -> EncodedTable {
-        let mut table = EncodedTable::new(cardinalities.len(), numeric);
-        for _ in 0..count {
-            table.push(&EncodedRow {
-                categorical: cardinalities
-                    .iter()
-                    .map(|size| rng.random_range(0..*size as u32))
-                    .collect(),
-                numeric: (0..numeric).map(|_| rng.random_range(-2.0..2.0)).collect(),
-            });
-        }
-        table
-    }
-
-    fn tensors(table: &EncodedTable, repeat: usize) -> (Tensor, Tensor) {
-        let rows: Vec<usize> = (0..table.rows())
-            .flat_map(|row| std::iter::repeat_n(row, repeat))
-            .collect();
-        let categorical: Vec<u32> = rows
-            .iter()
-            .flat_map(|row| table.categorical(*row))
-            .copied()
-            .collect();
-        let numeric: Vec<f32> = rows.iter().flat_map(|row| table.numeric(*row)).copied().collect();
-        let count = rows.len();
-        (
-            Tensor::from_vec(categorical, (count, table.categorical_width()), &Device::Cpu).unwrap(),
-            Tensor::from_vec(numeric, (count, table.numeric_width()), &Device::Cpu).unwrap(),
-        )
-    }
-
-    #[track_caller]
-    fn check(config: DlrmConfig) {
-        let weights = VarMap::new();
-        let model = Dlrm::new(
-            &config,
-            VarBuilder::from_varmap(&weights, DType::F32, &Device::Cpu),
-        )
-        .unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.safetensors");
-        weights.save(&path).unwrap();
-        let scorer = DlrmScorer::load(&path, &config).unwrap();
-
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let user = rows(&mut rng, 1, &config.user_categorical, config.user_numeric);
-        let items = rows(
-            &mut rng,
-            CANDIDATES,
-            &config.item_categorical,
-            config.item_numeric,
-        );
-        let pairs: Vec<f32> = (0..CANDIDATES * config.pair)
-            .map(|_| rng.random_range(-2.0..2.0))
-            .collect();
-
-        let ((user_cat, user_num), (item_cat, item_num)) = (tensors(&user, CANDIDATES), tensors(&items, 1));
-        let pair = Tensor::from_vec(pairs.clone(), (CANDIDATES, config.pair), &Device::Cpu).unwrap();
-        let logits = model
-            .forward(&user_cat, &user_num, &item_cat, &item_num, &pair)
-            .unwrap();
-        let trained: Vec<f32> = candle_nn::ops::sigmoid(&logits).unwrap().to_vec1().unwrap();
-
-        let mut blocks = vec![0.0; CANDIDATES * scorer.block_width()];
-        scorer.prepare(&items, &mut blocks);
-        let blocks: Vec<&[f32]> = blocks.chunks_exact(scorer.block_width()).collect();
-        let batch = CandidateBatch {
-            blocks: &blocks,
-            pairs: &pairs,
-            pair_width: config.pair,
-        };
-        let mut served = Vec::new();
-        scorer.score(&user.row(0), &batch, &mut served).unwrap();
-        for (trained, served) in trained.iter().zip(&served) {
-            assert!((trained - served).abs() < 1e-5, "{trained} is not {served}");
-        }
-    }
-
-    fn small() -> DlrmConfig {
-        DlrmConfig {
-            embedding_dim: 8,
-            bottom: vec![16],
-            top: vec![24, 12],
-            user_categorical: vec![5, 9, 3],
-            item_categorical: vec![11, 4, 6, 7],
-            user_numeric: 3,
-            item_numeric: 5,
-            pair: 2,
-        }
-    }
-
-    /// A scorer with the weights that training starts from, one tensor of them filled with a value.
-    fn load(config: &DlrmConfig, filled: Option<(&str, f32)>) -> Result<DlrmScorer, WeightsError> {
-        let mut weights = VarMap::new();
-        let vb = VarBuilder::from_varmap(&weights, DType::F32, &Device::Cpu);
-        Dlrm::new(config, vb).unwrap();
-        if let Some((name, value)) = filled {
-            let shape = weights.data().lock().unwrap()[name].shape().clone();
-            weights
-                .set_one(name, Tensor::full(value, shape, &Device::Cpu).unwrap())
-                .unwrap();
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.safetensors");
-        weights.save(&path).unwrap();
-        DlrmScorer::load(&path, config)
-    }
-
-    fn score(scorer: &DlrmScorer, user: &EncodedRow, count: usize) -> Result<Vec<f32>, ScoreError> {
-        let mut rng = ChaCha8Rng::seed_from_u64(6);
-        let config = &scorer.config;
-        let items = rows(&mut rng, count, &config.item_categorical, config.item_numeric);
-        let mut blocks = vec![0.0; count * scorer.block_width()];
-        scorer.prepare(&items, &mut blocks);
-        let blocks: Vec<&[f32]> = blocks.chunks_exact(scorer.block_width()).collect();
-        let pairs = vec![0.5; count * config.pair];
-        let batch = CandidateBatch {
-            blocks: &blocks,
-            pairs: &pairs,
-            pair_width: config.pair,
-        };
-        let mut scores = vec![7.0];
-        scorer.score(user, &batch, &mut scores).map(|()| scores)
-    }
-
-    fn some_user() -> EncodedRow {
-        EncodedRow {
-            categorical: vec![1, 1, 1],
-            numeric: vec![0.5, -1.0, 2.0],
-        }
-    }
-
-    #[test]
-    fn no_candidates_have_no_scores() {
-        let scorer = load(&small(), None).unwrap();
-        assert_eq!(score(&scorer, &some_user(), 0).unwrap(), Vec::<f32>::new());
-    }
-
-    #[test]
-    fn an_index_that_training_never_saw_is_the_unknown() {
-        let scorer = load(&small(), None).unwrap();
-        let mut user = some_user();
-        let known = score(&scorer, &user, 5).unwrap();
-        user.categorical[1] = u32::MAX;
-        assert_eq!(score(&scorer, &user, 5).unwrap(), known);
-    }
-
-    #[test]
-    fn a_user_of_another_workflow_is_refused() {
-        let scorer = load(&small(), None).unwrap();
-        let mut user = some_user();
-        user.numeric.pop();
-        let message = score(&scorer, &user, 5).unwrap_err().to_string();
-        let part = "3 categorical and 3 numeric user features, but the row has 3 and 2";
-        assert!(message.contains(part), "{message}");
-    }
-
-    #[test]
-    fn a_score_that_is_nan_is_an_error() {
-        let scorer = load(&small(), None).unwrap();
-        let mut user = some_user();
-        user.numeric[1] = f32::NAN;
-        let error = score(&scorer, &user, 5).unwrap_err();
-        assert!(
-            matches!(error, ScoreError::NotANumber { position: 0, .. }),
-            "{error}"
-        );
-    }
-
-    #[track_caller]
-    fn check_refused(config: &DlrmConfig, filled: Option<(&str, f32)>, part: &str) {
-        let error = load(config, filled).err().expect("these weights can't be served");
-        assert!(error.to_string().contains(part), "{error}");
-    }
-
-    #[test]
-    fn weights_that_cannot_serve_are_refused_by_name() {
-        let nan = Some(("top.1.bias", f32::NAN));
-        check_refused(&small(), nan, "tensor top.1.bias has NaN at position 0");
-        let mut config = small();
-        config.item_categorical[1] = 1;
-        check_refused(
-            &config,
-            None,
-            "tensor embedding.item.1.weight has 1 rows by its configuration",
-        );
-    }
-
-    #[test]
-    fn serving_gives_what_training_gave() {
-        let config = small();
-        check(config.clone());
-        check(DlrmConfig {
-            pair: 0,
-            bottom: vec![],
-            ..config.clone()
-        });
-        check(DlrmConfig {
-            top: vec![],
-            user_categorical: vec![5],
-            ..config.clone()
-        });
-        // One vocabulary in which candidates are looked for that have a value in common, and one in which they are not.
-        check(DlrmConfig {
-            item_categorical: vec![1024, 1025],
-            ..config.clone()
-        });
-        check(DlrmConfig {
-            item_categorical: vec![11],
-            bottom: vec![16, 8],
-            ..config.clone()
-        });
-        check(DlrmConfig {
-            user_categorical: vec![6; 19],
-            embedding_dim: 20,
-            top: vec![33],
-            ..config
-        });
-    }
-}
+mod tests;

@@ -1,0 +1,380 @@
+//! What is trained, and how: hyper-parameters with defaults that do well on a data set of a million transactions.
+
+use std::fmt;
+
+use gondola_inference::scoring::dcn::cross::Cross;
+use serde::{Deserialize, Serialize};
+
+/// The scorers that can be trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Scorer {
+    /// Embeddings that meet in products.
+    Dlrm,
+    /// A linear model beside an MLP.
+    WideDeep,
+    /// Layers that cross all inputs.
+    Dcn,
+    /// All inputs through linear layers.
+    Mlp,
+    /// A random forest.
+    Forest,
+    /// Gradient boosted trees.
+    Boosting,
+}
+
+impl Scorer {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Dlrm,
+        Self::WideDeep,
+        Self::Dcn,
+        Self::Mlp,
+        Self::Forest,
+        Self::Boosting,
+    ];
+
+    /// The name of its bundle.
+    pub fn bundle(self) -> &'static str {
+        match self {
+            Self::Dlrm => "dlrm",
+            Self::WideDeep => "wide-deep",
+            Self::Dcn => "dcn",
+            Self::Mlp => "mlp",
+            Self::Forest => "forest",
+            Self::Boosting => "boosting",
+        }
+    }
+
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Dlrm => "DLRM",
+            Self::WideDeep => "Wide & Deep",
+            Self::Dcn => "DCN",
+            Self::Mlp => "MLP",
+            Self::Forest => "random forest",
+            Self::Boosting => "gradient boosting",
+        }
+    }
+}
+
+impl fmt::Display for Scorer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.title())
+    }
+}
+
+/// What is trained, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Training {
+    /// Seed of every random choice: the same seed gives the same models.
+    pub seed: u64,
+    /// The scorers that a run trains and publishes.
+    pub scorers: Vec<Scorer>,
+    /// The two towers and their index.
+    pub two_tower: TwoTower,
+    /// The DLRM.
+    pub dlrm: Dlrm,
+    /// The Wide & Deep model.
+    pub wide_deep: WideDeep,
+    /// The DCN.
+    pub dcn: Dcn,
+    /// The MLP.
+    pub mlp: Mlp,
+    /// The random forest.
+    pub forest: Forest,
+    /// The gradient boosted trees.
+    pub boosting: Boosting,
+}
+
+impl Training {
+    /// How each network descends, and which field says how many pairs are a step.
+    pub fn descents(&self) -> [(&'static str, &Descent); 4] {
+        [
+            ("training.dlrm.descent.batch", &self.dlrm.descent),
+            ("training.wide_deep.descent.batch", &self.wide_deep.descent),
+            ("training.dcn.descent.batch", &self.dcn.descent),
+            ("training.mlp.descent.batch", &self.mlp.descent),
+        ]
+    }
+}
+
+/// Hyper-parameters of the two towers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TwoTower {
+    /// Width of the common space.
+    pub dimension: usize,
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Passes over the purchases.
+    pub epochs: usize,
+    /// Purchases a step; each is a negative of all others.
+    pub batch: usize,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Divides the cosine before the softmax.
+    pub temperature: f64,
+    /// FAISS factory string of the index.
+    pub index: String,
+    /// Lists that an IVF index visits.
+    pub nprobe: Option<u32>,
+    /// Neighbours that an HNSW index keeps in view.
+    pub ef_search: Option<u32>,
+    /// FAISS factory string of the index of texts.
+    pub text_index: String,
+    /// Lists that an IVF index of texts visits.
+    pub text_nprobe: Option<u32>,
+}
+
+/// How a network descends to small losses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Descent {
+    /// Passes over the labelled pairs, at most.
+    pub epochs: usize,
+    /// Passes without a smaller loss on the validation window after which no further one is tried.
+    pub patience: usize,
+    /// Pairs a step.
+    pub batch: usize,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Pull of every weight to 0.
+    pub weight_decay: f64,
+}
+
+/// Hyper-parameters of the DLRM.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dlrm {
+    /// Width of the embeddings.
+    pub embedding_dim: usize,
+    /// Widths of the bottom MLP's hidden layers.
+    pub bottom: Vec<usize>,
+    /// Widths of the top MLP's hidden layers.
+    pub top: Vec<usize>,
+    /// How it is trained.
+    pub descent: Descent,
+    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
+    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
+    pub weight_exponent: f32,
+}
+
+/// Hyper-parameters of the Wide & Deep model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WideDeep {
+    /// Width of the deep part's embeddings.
+    pub embedding_dim: usize,
+    /// Widths of the deep part's hidden layers.
+    pub hidden: Vec<usize>,
+    /// Pairs of a user's and an item's categorical column that the wide part crosses. Left out: each of
+    /// `features.user_attributes` that a user buys most often, with itself.
+    pub crosses: Option<Vec<(String, String)>>,
+    /// Number of weights that all crosses share.
+    pub cross_buckets: usize,
+    /// How it is trained.
+    pub descent: Descent,
+    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
+    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
+    pub weight_exponent: f32,
+}
+
+/// Hyper-parameters of the DCN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dcn {
+    /// Width of the embeddings.
+    pub embedding_dim: usize,
+    /// What cross layers do: `full`, `vector` (version 1) or `low_rank: N`.
+    pub cross: Cross,
+    /// Number of cross layers.
+    pub cross_layers: usize,
+    /// Widths of the deep part's layers.
+    pub hidden: Vec<usize>,
+    /// How it is trained.
+    pub descent: Descent,
+    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
+    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
+    pub weight_exponent: f32,
+}
+
+/// Hyper-parameters of the MLP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mlp {
+    /// Width of the embeddings.
+    pub embedding_dim: usize,
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// How it is trained.
+    pub descent: Descent,
+    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
+    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
+    pub weight_exponent: f32,
+}
+
+/// Hyper-parameters of the random forest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Forest {
+    /// Number of trees.
+    pub trees: u32,
+    /// Leaves of a tree, at most.
+    pub leaves: u32,
+    /// Labelled pairs in a leaf, at least.
+    pub leaf_pairs: u32,
+    /// Share of the pairs that a tree sees.
+    pub pair_share: f64,
+    /// Share of the inputs that a tree sees.
+    pub input_share: f64,
+    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
+    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
+    pub weight_exponent: f32,
+}
+
+/// Hyper-parameters of the gradient boosted trees.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Boosting {
+    /// Number of trees, at most.
+    pub trees: u32,
+    /// Trees without a smaller loss on the validation window after which no further one is tried.
+    pub patience: u32,
+    /// Leaves of a tree, at most.
+    pub leaves: u32,
+    /// Labelled pairs in a leaf, at least.
+    pub leaf_pairs: u32,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Share of the inputs that a tree sees.
+    pub input_share: f64,
+    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
+    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
+    pub weight_exponent: f32,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            scorers: vec![Scorer::Dlrm, Scorer::Forest],
+            two_tower: TwoTower::default(),
+            dlrm: Dlrm::default(),
+            wide_deep: WideDeep::default(),
+            dcn: Dcn::default(),
+            mlp: Mlp::default(),
+            forest: Forest::default(),
+            boosting: Boosting::default(),
+        }
+    }
+}
+
+impl Default for TwoTower {
+    fn default() -> Self {
+        Self {
+            dimension: 64,
+            hidden: vec![128],
+            epochs: 4,
+            batch: 1024,
+            learning_rate: 1e-3,
+            temperature: 0.1,
+            index: "IVF256,Flat".to_owned(),
+            nprobe: Some(32),
+            ef_search: None,
+            text_index: "IVF256,Flat".to_owned(),
+            text_nprobe: Some(16),
+        }
+    }
+}
+
+impl Default for Descent {
+    fn default() -> Self {
+        Self {
+            epochs: 4,
+            patience: 1,
+            batch: 512,
+            learning_rate: 1e-3,
+            weight_decay: 0.02,
+        }
+    }
+}
+
+impl Default for Dlrm {
+    fn default() -> Self {
+        Self {
+            embedding_dim: 8,
+            bottom: vec![64],
+            top: vec![128, 64],
+            descent: Descent::default(),
+            weight_exponent: 0.0,
+        }
+    }
+}
+
+impl Default for WideDeep {
+    fn default() -> Self {
+        Self {
+            embedding_dim: 8,
+            hidden: vec![128, 64],
+            crosses: None,
+            cross_buckets: 1 << 16,
+            descent: Descent::default(),
+            weight_exponent: 0.0,
+        }
+    }
+}
+
+impl Default for Dcn {
+    fn default() -> Self {
+        Self {
+            embedding_dim: 8,
+            cross: Cross::Full,
+            cross_layers: 2,
+            hidden: vec![128, 64],
+            descent: Descent::default(),
+            weight_exponent: 0.0,
+        }
+    }
+}
+
+impl Default for Mlp {
+    fn default() -> Self {
+        Self {
+            embedding_dim: 8,
+            hidden: vec![128, 64],
+            descent: Descent::default(),
+            weight_exponent: 0.0,
+        }
+    }
+}
+
+impl Default for Forest {
+    fn default() -> Self {
+        Self {
+            trees: 100,
+            leaves: 1023,
+            leaf_pairs: 50,
+            pair_share: 0.6,
+            input_share: 1.0,
+            weight_exponent: 0.0,
+        }
+    }
+}
+
+impl Default for Boosting {
+    fn default() -> Self {
+        Self {
+            trees: 500,
+            patience: 30,
+            leaves: 63,
+            leaf_pairs: 50,
+            learning_rate: 0.05,
+            input_share: 0.8,
+            weight_exponent: 0.0,
+        }
+    }
+}

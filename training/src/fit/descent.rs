@@ -1,0 +1,219 @@
+//! How networks train: batches of labelled pairs, binary cross-entropy, AdamW.
+//!
+//! The one loop of all families. The same seed gives the same weights.
+
+use std::ops::Range;
+use std::path::Path;
+
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap};
+use gondola_inference::scoring::neural::{Batch, Network, binary_cross_entropy};
+use indicatif::ProgressBar;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::examples::{Examples, tensors};
+use super::{FitError, Fitted, Task, weights};
+use crate::dataset::training::{Descent, Scorer};
+use crate::labels::LabelledPairs;
+use crate::progress;
+
+/// Pairs whose loss is computed at a time where nothing is learned from it.
+const WEIGHED_AT_A_TIME: usize = 4096;
+
+/// Trains a network as [`fit`](super) says and leaves its weights in a bundle's folder.
+pub fn train<N: Network>(
+    scorer: Scorer,
+    settings: &Descent,
+    task: Task<'_>,
+    network: impl Fn(VarBuilder<'_>) -> CandleResult<N>,
+    folder: &Path,
+) -> Result<Fitted, FitError> {
+    let start = || Training::start(scorer, settings, task, &network);
+    let epochs = match task.examples.split() {
+        None => settings.epochs,
+        Some((validation, earlier)) => start()?.best_epochs(earlier, validation)?,
+    };
+    let mut training = start()?;
+    for epoch in 0..epochs {
+        training.pass(task.examples.all(), epoch)?;
+    }
+    let path = folder.join("model.safetensors");
+    training
+        .weights
+        .save(path)
+        .map_err(FitError::network(scorer.title()))?;
+    training.bar.finish();
+    Ok(Fitted {
+        rounds: epochs,
+        gains: None,
+    })
+}
+
+/// A network in training.
+struct Training<'a, N> {
+    model: &'static str,
+    settings: &'a Descent,
+    examples: &'a Examples,
+    /// What is added to each logit, see [`offsets`].
+    offsets: Vec<f32>,
+    network: N,
+    weights: VarMap,
+    optimizer: AdamW,
+    rng: ChaCha8Rng,
+    bar: ProgressBar,
+}
+
+impl<'a, N: Network> Training<'a, N> {
+    fn start(
+        scorer: Scorer,
+        settings: &'a Descent,
+        task: Task<'a>,
+        network: impl Fn(VarBuilder<'_>) -> CandleResult<N>,
+    ) -> Result<Self, FitError> {
+        let failed = FitError::network(scorer.title());
+        let variables = VarMap::new();
+        let builder = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+        let network = network(builder).map_err(&failed)?;
+        weights::seed(&variables, task.training.seed).map_err(&failed)?;
+        let parameters = ParamsAdamW {
+            lr: settings.learning_rate,
+            weight_decay: settings.weight_decay,
+            ..ParamsAdamW::default()
+        };
+        Ok(Self {
+            model: scorer.title(),
+            settings,
+            examples: task.examples,
+            offsets: offsets(&task.examples.labelled),
+            network,
+            // In the order of their names: a map's own order differs from run to run.
+            optimizer: AdamW::new(weights::in_order(&variables), parameters).map_err(&failed)?,
+            weights: variables,
+            rng: ChaCha8Rng::seed_from_u64(task.training.seed),
+            bar: progress::bar(scorer.title()),
+        })
+    }
+
+    /// How many passes over the pairs at `learned` make the loss of those at `weighed` smallest.
+    fn best_epochs(mut self, learned: Range<usize>, weighed: Range<usize>) -> Result<usize, FitError> {
+        let (mut best, mut least) = (0, f64::INFINITY);
+        for epoch in 0..self.settings.epochs {
+            self.pass(learned.clone(), epoch)?;
+            let loss = self.mean_loss(weighed.clone())?;
+            tracing::info!(model = self.model, epoch, loss, "loss on the validation window");
+            if loss < least {
+                (best, least) = (epoch + 1, loss);
+            } else if epoch + 1 - best >= self.settings.patience.max(1) {
+                break;
+            }
+        }
+        self.bar.finish_and_clear();
+        Ok(best)
+    }
+
+    /// One pass over the pairs at these positions.
+    fn pass(&mut self, positions: Range<usize>, epoch: usize) -> Result<(), FitError> {
+        let failed = FitError::network(self.model);
+        let Descent {
+            epochs,
+            batch,
+            learning_rate,
+            ..
+        } = *self.settings;
+        let mut order: Vec<usize> = positions.collect();
+        order.shuffle(&mut self.rng);
+        self.bar.inc_length(order.len().div_ceil(batch) as u64);
+        // Later passes take smaller steps, so that the end does not depend on the last batches.
+        let rate = learning_rate * (1.0 - epoch as f64 / epochs as f64);
+        self.optimizer.set_learning_rate(rate);
+        for (step, batch) in order.chunks(batch).enumerate() {
+            let loss = self.loss(batch).map_err(&failed)?;
+            self.optimizer.backward_step(&loss).map_err(&failed)?;
+            let loss: f32 = loss.to_scalar().map_err(&failed)?;
+            if !loss.is_finite() {
+                let model = self.model;
+                return Err(FitError::Diverged { model, loss, step });
+            }
+            self.bar.set_message(format!("loss {loss:.3}"));
+            self.bar.inc(1);
+        }
+        Ok(())
+    }
+
+    /// The mean loss of the pairs at these positions.
+    fn mean_loss(&self, positions: Range<usize>) -> Result<f64, FitError> {
+        let count = positions.len().max(1) as f64;
+        let order: Vec<usize> = positions.collect();
+        let mut sum = 0.0;
+        for batch in order.chunks(WEIGHED_AT_A_TIME) {
+            let loss = self.loss(batch).and_then(|loss| loss.to_scalar::<f32>());
+            sum += f64::from(loss.map_err(FitError::network(self.model))?) * batch.len() as f64;
+        }
+        Ok(sum / count)
+    }
+
+    /// The mean loss of a batch, of which a gradient can be taken.
+    fn loss(&self, batch: &[usize]) -> CandleResult<Tensor> {
+        let of_each = |values: &[f32]| {
+            let values: Vec<f32> = batch.iter().map(|position| values[*position]).collect();
+            Tensor::from_vec(values, batch.len(), &Device::Cpu)
+        };
+        let logits = self.network.forward(&self::batch(self.examples, batch)?)?;
+        let logits = (logits + of_each(&self.offsets)?)?;
+        binary_cross_entropy(&logits, &of_each(&self.examples.labelled.labels)?)
+    }
+}
+
+/// The pairs at some positions, as a network reads them.
+fn batch(examples: &Examples, positions: &[usize]) -> CandleResult<Batch> {
+    let Examples {
+        encoded,
+        labelled,
+        features,
+        ..
+    } = examples;
+    let pairs = || positions.iter().map(|position| labelled.pairs[*position]);
+    let users: Vec<u32> = pairs().map(|pair| pair.user).collect();
+    let items: Vec<u32> = pairs().map(|pair| pair.item).collect();
+    let (user_categorical, user_numeric) = tensors(&encoded.users, &users)?;
+    let (item_categorical, item_numeric) = tensors(&encoded.items, &items)?;
+    let width = features.len() / labelled.pairs.len().max(1);
+    let of_pairs: Vec<f32> = positions
+        .iter()
+        .flat_map(|position| &features[position * width..][..width])
+        .copied()
+        .collect();
+    Ok(Batch {
+        user_categorical,
+        user_numeric,
+        item_categorical,
+        item_numeric,
+        pair: Tensor::from_vec(of_pairs, (positions.len(), width), &Device::Cpu)?,
+    })
+}
+
+/// What is added to each logit in training: the more likely a pair is to be drawn as a negative, the less. What the network
+/// itself has to learn is then how likely the pair is to be bought.
+fn offsets(labelled: &LabelledPairs) -> Vec<f32> {
+    let usual = labelled.usual_chance();
+    let chances = labelled.chances.iter();
+    chances.map(|chance| (usual / chance).ln()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_likely_negative_lowers_the_logit_in_training() {
+        let labelled = LabelledPairs {
+            chances: vec![0.5, 0.005],
+            ..LabelledPairs::default()
+        };
+        let offsets = offsets(&labelled);
+        assert!((offsets[0] + 10f32.ln()).abs() < 1e-5);
+        assert!((offsets[1] - 10f32.ln()).abs() < 1e-5);
+    }
+}

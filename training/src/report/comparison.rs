@@ -1,0 +1,93 @@
+//! Tables that compare scorers: on labelled pairs, by their lists, and by what they cost.
+
+use super::Summary;
+use super::table::Table;
+use crate::evaluate::bootstrap::Interval;
+
+/// Scorers on labelled pairs.
+pub fn pairs(summary: &Summary) -> Table {
+    let rows = summary.scorers.iter().map(|scorer| {
+        let (m, at) = (&scorer.metrics, &scorer.intervals);
+        vec![
+            scorer.name.clone(),
+            within(m.auc, at.auc),
+            within(m.precision, at.precision),
+            within(m.recall, at.recall),
+            number(m.log_loss),
+            number(m.calibration.error),
+            number(m.calibration.ratio),
+        ]
+    });
+    Table {
+        head: vec![
+            "scorer, on labelled pairs",
+            "AUC",
+            "precision at 0.5",
+            "recall at 0.5",
+            "log loss",
+            "calibration error",
+            "mean / rate",
+        ],
+        rows: rows.collect(),
+    }
+}
+
+/// Lists of the baselines and of the scorers' pipelines.
+pub fn lists(summary: &Summary) -> Table {
+    let baselines = summary.baselines.iter().map(|quality| {
+        let m = &quality.metrics;
+        let numbers = [m.ndcg, m.map, m.recall].map(number);
+        [
+            vec![quality.name.clone()],
+            numbers.to_vec(),
+            vec![m.users.to_string()],
+        ]
+        .concat()
+    });
+    let variants = summary.variants.iter().map(|variant| {
+        let (m, at) = (&variant.quality.metrics, &variant.intervals);
+        vec![
+            variant.quality.name.clone(),
+            within(m.ndcg, at.ndcg),
+            within(m.map, at.map),
+            within(m.recall, at.recall),
+            m.users.to_string(),
+        ]
+    });
+    Table {
+        head: vec!["who made the lists", "nDCG@12", "MAP@12", "Recall@12", "users"],
+        rows: baselines.chain(variants).collect(),
+    }
+}
+
+/// What scorers cost.
+pub fn costs(summary: &Summary) -> Table {
+    let rows = summary.scorers.iter().map(|scorer| {
+        vec![
+            scorer.name.clone(),
+            format!("{:.1}", scorer.seconds),
+            scorer.rounds.to_string(),
+            format!("{:.2}", scorer.bytes as f64 / f64::from(1 << 20)),
+            format!("{:.0}", scorer.microseconds),
+        ]
+    });
+    Table {
+        head: vec![
+            "scorer",
+            "seconds to train",
+            "passes or trees",
+            "MiB",
+            "µs for 200 candidates",
+        ],
+        rows: rows.collect(),
+    }
+}
+
+/// A metric, and where it lies in 95 of 100 draws of users.
+fn within(value: f64, Interval { low, high }: Interval) -> String {
+    format!("{value:.4} ({low:.4} to {high:.4})")
+}
+
+fn number(value: f64) -> String {
+    format!("{value:.4}")
+}

@@ -1,0 +1,74 @@
+//! Tables: a head, and rows whose first cell is a name and whose others are numbers.
+
+use super::chart::escape;
+
+/// A table.
+pub struct Table {
+    /// The head of each column.
+    pub head: Vec<&'static str>,
+    /// A cell for each column.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// As HTML; columns after the first hold numbers.
+    pub fn html(&self) -> String {
+        let head = cells("th", self.head.iter().copied());
+        let rows = self.rows.iter();
+        let rows: String = rows
+            .map(|row| cells("td", row.iter().map(String::as_str)))
+            .collect();
+        format!("<table>{head}{rows}</table>")
+    }
+
+    /// As lines of text, with columns as wide as they need.
+    pub fn text(&self) -> String {
+        let all: Vec<Vec<&str>> = std::iter::once(self.head.clone())
+            .chain(
+                self.rows
+                    .iter()
+                    .map(|row| row.iter().map(String::as_str).collect()),
+            )
+            .collect();
+        let width = |column: usize| {
+            let cells = all.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
+        let mut text = String::new();
+        for row in &all {
+            let cells = row.iter().zip(&widths).enumerate();
+            let line = cells.map(|(column, (cell, width))| match column {
+                0 => format!("{cell:width$}"),
+                _ => format!("  {cell:>width$}"),
+            });
+            text += line.collect::<String>().trim_end();
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn cells<'a>(tag: &str, row: impl Iterator<Item = &'a str>) -> String {
+    let class = |column: usize| if column == 0 { "" } else { " class='number'" };
+    let cells: String = row
+        .enumerate()
+        .map(|(column, text)| format!("<{tag}{}>{}</{tag}>", class(column), escape(text)))
+        .collect();
+    format!("<tr>{cells}</tr>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_text_are_as_wide_as_their_widest_cell() {
+        let table = Table {
+            head: vec!["who", "AUC"],
+            rows: vec![vec!["a forest".to_owned(), "0.8".to_owned()]],
+        };
+        assert_eq!(table.text(), "who       AUC\na forest  0.8\n");
+        assert!(table.html().contains("<td class='number'>0.8</td>"));
+    }
+}
