@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::dense::WeightsError;
 use crate::features::{EncodedRow, EncodedTable, Layout};
 use dlrm::{DlrmConfig, DlrmScorer};
-use forest::{Forest, ForestError};
+use forest::{Forest, ForestError, Format};
 
 /// Gives every candidate a score.
 pub trait Scorer: Send + Sync {
@@ -114,7 +114,7 @@ pub struct SampledBy {
 pub enum Family {
     /// A DLRM; its weights are in `model.safetensors`.
     Dlrm(DlrmConfig),
-    /// A random forest or boosted trees; the LightGBM text is in `model.txt`.
+    /// A random forest or boosted trees; the name of the model's file says its format ([`Format::file`]).
     Forest,
 }
 
@@ -156,6 +156,16 @@ pub enum LoadError {
     /// A neural model's weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// No file, or more than one, can be the forest.
+    #[error(
+        "{folder} must hold one of model.txt (LightGBM), model.json (XGBoost, CatBoost), model.ubj (XGBoost) and model.onnx, but it holds {found}"
+    )]
+    ForestFile {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// Which there are, or why one that looks like a model is not read.
+        found: String,
+    },
     /// A forest.
     #[error("cannot load the forest of {folder}")]
     Forest {
@@ -200,12 +210,45 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
 }
 
 fn load_forest(folder: &Path, layout: &Layout) -> Result<Forest, LoadError> {
-    let path = folder.join("model.txt");
-    let text = fs::read_to_string(&path).map_err(|source| LoadError::File { path, source })?;
-    Forest::load(&text, layout).map_err(|source| LoadError::Forest {
+    let format = forest_format(folder)?;
+    let path = folder.join(format.file());
+    let bytes = fs::read(&path).map_err(|source| LoadError::File { path, source })?;
+    Forest::load(format, &bytes, layout).map_err(|source| LoadError::Forest {
         folder: folder.to_owned(),
         source,
     })
+}
+
+/// The format of the one model file in a folder.
+fn forest_format(folder: &Path) -> Result<Format, LoadError> {
+    let there: Vec<Format> = Format::ALL
+        .into_iter()
+        .filter(|format| folder.join(format.file()).exists())
+        .collect();
+    let found = match there[..] {
+        [format] => return Ok(format),
+        [] => refused_file(folder).unwrap_or_else(|| "none of them".to_owned()),
+        _ => there
+            .iter()
+            .map(|format| format.file())
+            .collect::<Vec<_>>()
+            .join(" and "),
+    };
+    Err(LoadError::ForestFile {
+        folder: folder.to_owned(),
+        found,
+    })
+}
+
+/// A file of a kind that is known and not read, and why.
+fn refused_file(folder: &Path) -> Option<String> {
+    let files = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    files
+        .filter_map(|path| {
+            let why = Format::refusal(&path)?;
+            Some(format!("{} ({why})", path.file_name()?.display()))
+        })
+        .min()
 }
 
 fn check_inputs(folder: &Path, found: &[String], wanted: &[String]) -> Result<(), LoadError> {
