@@ -1,4 +1,9 @@
-//! Files of LightGBM and its predictions, damaged files, and every path against the others.
+//! Files of LightGBM and its predictions, damaged files, and every path against the others. Other formats: [`samples`] for
+//! what they predict, and a module for what each refuses.
+
+mod catboost;
+mod samples;
+mod xgboost;
 
 use super::*;
 
@@ -8,6 +13,7 @@ macro_rules! fixture {
         concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/trees/", $name)
     };
 }
+use fixture;
 
 const RANDOM_FOREST: &str = include_str!(fixture!("random_forest.txt"));
 const ROWS: &[u8] = include_bytes!(fixture!("random_forest.rows.f32"));
@@ -45,11 +51,15 @@ fn rows() -> Vec<f32> {
         .collect()
 }
 
-fn expected() -> Vec<f64> {
-    EXPECTED
+fn doubles(bytes: &[u8]) -> Vec<f64> {
+    bytes
         .chunks_exact(8)
         .map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()))
         .collect()
+}
+
+fn expected() -> Vec<f64> {
+    doubles(EXPECTED)
 }
 
 fn predictions(forest: &Forest, path: Path, rows: &[f32]) -> Vec<f64> {
@@ -64,7 +74,7 @@ fn check_close(found: &[f64], expected: &[f64], tolerance: f64) {
     for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!(
             (found - expected).abs() <= tolerance,
-            "row {row}: {found}, LightGBM says {expected}"
+            "row {row}: {found}, the library says {expected}"
         );
     }
 }
@@ -96,61 +106,6 @@ fn with_value(key: &str, position: usize, value: &str) -> String {
     let mut values: Vec<&str> = values.split(' ').collect();
     values[position] = value;
     format!("{key}={}", values.join(" "))
-}
-
-#[test]
-fn sample_models_give_the_predictions_of_lightgbm() {
-    let samples: serde_json::Value =
-        serde_json::from_str(include_str!(fixture!("lightgbm_expected.json"))).unwrap();
-    let numbers = |list: &serde_json::Value| -> Vec<f64> {
-        list.as_array()
-            .unwrap()
-            .iter()
-            .map(|value| value.as_f64().unwrap_or(f64::NAN))
-            .collect()
-    };
-    let rows: Vec<f32> = samples["rows"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(&numbers)
-        .map(|value| value as f32)
-        .collect();
-    for (name, text) in [
-        (
-            "lightgbm_binary_cat_nan.txt",
-            include_str!(fixture!("lightgbm_binary_cat_nan.txt")),
-        ),
-        (
-            "lightgbm_no_missing.txt",
-            include_str!(fixture!("lightgbm_no_missing.txt")),
-        ),
-        (
-            "lightgbm_rf_lambdarank.txt",
-            include_str!(fixture!("lightgbm_rf_lambdarank.txt")),
-        ),
-        (
-            "lightgbm_zero_as_missing.txt",
-            include_str!(fixture!("lightgbm_zero_as_missing.txt")),
-        ),
-    ] {
-        let forest = Forest::load(Format::LightGbm, text.as_bytes(), &unnamed(6)).unwrap();
-        let expected = &samples["expected"][name];
-        for path in Path::available() {
-            let found = predictions(&forest, path, &rows);
-            let raw = numbers(&expected["raw"]);
-            let raw: Vec<f64> = raw
-                .iter()
-                .map(|raw| forest.objective.apply(raw / forest.divisor))
-                .collect();
-            check_close(&found, &raw, 1e-12);
-            for key in ["prob", "predict"] {
-                if !expected[key].is_null() {
-                    check_close(&found, &numbers(&expected[key]), 1e-12);
-                }
-            }
-        }
-    }
 }
 
 #[test]
