@@ -31,6 +31,16 @@ pub enum OnnxError {
     /// The bytes are no ONNX.
     #[error("the model is no ONNX file that can be read")]
     Protobuf(#[source] prost::DecodeError),
+    /// A domain is used and not imported.
+    #[error(
+        "the ONNX model does not import the domain {domain:?} of its operator {operator}; it may be cut off, fetch it again"
+    )]
+    Import {
+        /// The domain.
+        domain: String,
+        /// The operator.
+        operator: String,
+    },
     /// The file has not one tree ensemble.
     #[error("the ONNX model has {count} tree ensembles, it must have one; export the model of trees alone")]
     Ensembles {
@@ -118,12 +128,28 @@ const TREES_DOMAIN: &str = "ai.onnx.ml";
 pub(crate) fn parse(bytes: &[u8]) -> Result<Model, OnnxError> {
     let file = messages::Model::decode(bytes).map_err(Error::Protobuf)?;
     let graph = file.graph.unwrap_or_default();
+    check_imports(&graph, &file.imports)?;
     let node = ensemble_node(&graph)?;
     let features = features(&graph, node)?;
     match node.operator.as_str() {
         "TreeEnsembleClassifier" => classic::classifier(node, features),
         "TreeEnsembleRegressor" => classic::regressor(node, features),
         _ => ensemble::regressor(node, features, &[1.0]),
+    }
+}
+
+/// Imports stand behind the graph, so a file that was cut off between the two lacks them.
+fn check_imports(graph: &Graph, imports: &[messages::Import]) -> Result<(), Error> {
+    let imported = |node: &Node| {
+        let mut domains = imports.iter().map(|import| &import.domain);
+        domains.any(|domain| *domain == node.domain)
+    };
+    match graph.nodes.iter().find(|node| !imported(node)) {
+        None => Ok(()),
+        Some(node) => Err(Error::Import {
+            domain: node.domain.clone(),
+            operator: node.operator.clone(),
+        }),
     }
 }
 
@@ -139,8 +165,8 @@ fn ensemble_node(graph: &Graph) -> Result<&Node, Error> {
     let (ensembles, others): (Vec<&Node>, Vec<&Node>) = graph.nodes.iter().partition(has_trees);
     for node in others {
         match (node.domain.as_str(), node.operator.as_str()) {
-            ("" | "ai.onnx", "Identity" | "Cast") | (TREES_DOMAIN, "ZipMap") => {}
-            ("" | "ai.onnx", operator) => {
+            ("", "Identity" | "Cast") | (TREES_DOMAIN, "ZipMap") => {}
+            ("", operator) => {
                 return Err(Error::Operator {
                     operator: operator.to_owned(),
                 });

@@ -288,7 +288,7 @@ fn damaged_trees_are_refused_with_tree_node_and_value() {
         "split_feature",
         5,
         "8",
-        "tree 0, split_feature[5] is 8, but the model has fewer features",
+        "tree 0, node 5 reads feature 8, but the model has 8 features",
     );
     check(
         "split_feature",

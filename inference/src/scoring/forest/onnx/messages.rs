@@ -5,6 +5,15 @@
 pub(super) struct Model {
     #[prost(message, optional, tag = "7")]
     pub(super) graph: Option<Graph>,
+    #[prost(message, repeated, tag = "8")]
+    pub(super) imports: Vec<Import>,
+}
+
+/// A domain whose operators the graph may use.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Import {
+    #[prost(string, tag = "1")]
+    pub(super) domain: String,
 }
 
 /// Nodes that hand named values to each other.

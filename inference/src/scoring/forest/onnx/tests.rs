@@ -1,6 +1,6 @@
 //! What the graph and the lists of an ensemble may hold. What models of exporters predict: `forest::tests::samples`.
 
-use super::messages::{Attribute, Dimension, Graph, Input, Kind, Node, Shape, Tensor, TensorKind};
+use super::messages::{Attribute, Dimension, Graph, Import, Input, Kind, Node, Shape, Tensor, TensorKind};
 use super::*;
 use crate::features::Layout;
 use crate::scoring::forest::walk::Path;
@@ -159,7 +159,11 @@ fn graph(nodes: Vec<Node>) -> Vec<u8> {
         nodes,
         inputs: vec![input],
     });
-    messages::Model { graph }.encode_to_vec()
+    let import = |domain: &str| Import {
+        domain: domain.to_owned(),
+    };
+    let imports = ["", "ai.onnx.ml", "com.microsoft"].map(import).to_vec();
+    messages::Model { graph, imports }.encode_to_vec()
 }
 
 #[track_caller]
@@ -396,6 +400,10 @@ fn what_exporters_put_around_the_trees_is_passed_and_all_else_is_refused() {
     check_refused(
         vec![],
         "the ONNX model has 0 tree ensembles, it must have one; export the model of trees alone",
+    );
+    check_refused(
+        vec![node("org.example", "Cast", "X", "Y", vec![])],
+        "the ONNX model does not import the domain \"org.example\" of its operator Cast; it may be cut off, fetch it again",
     );
     // Two nodes that hand each other's value on for ever.
     let circle = vec![
