@@ -322,6 +322,40 @@ mod tests {
     }
 
     #[test]
+    fn a_forest_is_the_one_model_file_of_its_folder() {
+        let inputs = layout().inputs();
+        let json = serde_json::to_vec(&serde_json::json!({"family": "forest", "inputs": inputs})).unwrap();
+        let scorer = ("scorer.json", &json[..]);
+        for (format, part) in [
+            ("model.txt", "not a LightGBM text model"),
+            ("model.json", "the model is no JSON"),
+            ("model.ubj", "the model is no UBJSON"),
+            ("model.onnx", "the model is no ONNX file"),
+        ] {
+            check_refused(&[scorer, (format, b"\xC3\xA9")], part);
+        }
+        check_refused(&[scorer], "but it holds none of them");
+        let two = [scorer, ("model.txt", &b""[..]), ("model.onnx", b"")];
+        check_refused(&two, "but it holds model.txt and model.onnx");
+        for (name, part) in [
+            (
+                "sklearn_rf_clf.joblib",
+                "but it holds sklearn_rf_clf.joblib (a pickle runs code when it is read",
+            ),
+            (
+                "catboost_float.cbm",
+                "but it holds catboost_float.cbm (CatBoost's own format",
+            ),
+            (
+                "treelite_rf_clf.bin",
+                "but it holds treelite_rf_clf.bin (a binary of another tool",
+            ),
+        ] {
+            check_refused(&[scorer, (name, b"")], part);
+        }
+    }
+
+    #[test]
     fn damaged_weights_are_refused() {
         let absurd_header = [&u64::MAX.to_le_bytes()[..], b"{}"].concat();
         for bytes in [&absurd_header[..], &absurd_header[..5], b""] {

@@ -188,7 +188,7 @@ fn files_that_were_cut_off_anywhere_are_refused() {
 #[test]
 fn altered_bytes_of_any_format_never_panic() {
     for sample in SAMPLES {
-        for at in (0..sample.bytes.len()).step_by(7) {
+        for at in (0..sample.bytes.len()).step_by(17) {
             for byte in [0, 0x7F, 0xFF, b'9', b'-', b'['] {
                 let mut bytes = sample.bytes.to_vec();
                 bytes[at] = byte;
