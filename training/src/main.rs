@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use gondola_training::check;
 use gondola_training::run::{self, RunConfig};
 use url::Url;
 
@@ -20,6 +21,8 @@ struct Args {
 enum Command {
     /// Computes features, fits every model, evaluates, publishes and writes the report.
     Run(RunArgs),
+    /// Says whether a scorer, one of your own for example, fits a workflow; without a scorer, which inputs it must read.
+    Check(CheckArgs),
 }
 
 #[derive(clap::Args)]
@@ -42,6 +45,16 @@ struct RunArgs {
     /// Does nothing where an earlier run with the same inputs left its bundles and its report.
     #[arg(long, env = "GONDOLA_REUSE")]
     reuse: bool,
+}
+
+#[derive(clap::Args)]
+struct CheckArgs {
+    /// Folder of the scorer: scorer.json and the model.
+    #[arg(long)]
+    bundle: Option<PathBuf>,
+    /// Folder of a features bundle: schema.json, workflow.json and the vocabularies.
+    #[arg(long)]
+    features: PathBuf,
 }
 
 impl TryFrom<RunArgs> for RunConfig {
@@ -80,10 +93,11 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_env_filter(filter())
         .init();
-    let Args {
-        command: Command::Run(args),
-    } = Args::parse();
-    match train(args).await {
+    let done = match Args::parse().command {
+        Command::Run(args) => train(args).await,
+        Command::Check(args) => check_scorer(&args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -97,6 +111,14 @@ async fn train(args: RunArgs) -> anyhow::Result<()> {
     let summary = run::run(&config).await?;
     println!("{}", summary.table());
     println!("report: {}", config.report.join("index.html").display());
+    Ok(())
+}
+
+fn check_scorer(args: &CheckArgs) -> anyhow::Result<()> {
+    match &args.bundle {
+        Some(bundle) => print!("{}", check::check(bundle, &args.features)?),
+        None => print!("{}", check::inputs(&args.features)?),
+    }
     Ok(())
 }
 
