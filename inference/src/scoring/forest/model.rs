@@ -272,14 +272,14 @@ pub enum TreeError {
         value: f64,
     },
     /// A threshold is NaN, or no value can be below it.
-    #[error("tree {tree}, node {node} has the threshold {threshold}, but it must be a number")]
+    #[error(
+        "tree {tree}, node {node} has a threshold that splits nothing (NaN, or `below minus infinity`); train the model anew"
+    )]
     Threshold {
         /// Number of the tree, from 0.
         tree: usize,
         /// The node.
         node: usize,
-        /// What it says.
-        threshold: f64,
     },
     /// The category sets of the trees are too large.
     #[error(
@@ -410,11 +410,7 @@ fn check_node(
         });
     }
     match split {
-        Split::Number { threshold, .. } if threshold.is_nan() => Err(TreeError::Threshold {
-            tree,
-            node,
-            threshold: *threshold,
-        }),
+        Split::Number { threshold, .. } if threshold.is_nan() => Err(TreeError::Threshold { tree, node }),
         _ => Ok(()),
     }
 }

@@ -452,7 +452,7 @@ fn lists_that_do_not_belong_together_are_refused() {
         ),
         (
             floats("nodes_values", &[f32::NAN, 0.0, 0.0]),
-            "tree 0, node 0 has the threshold NaN, but it must be a number",
+            "tree 0, node 0 has a threshold that splits nothing (NaN, or `below minus infinity`); train the model anew",
         ),
         (
             floats("target_weights", &[f32::NAN, 0.0]),

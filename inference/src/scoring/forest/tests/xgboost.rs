@@ -167,7 +167,7 @@ fn damaged_trees_are_refused_with_tree_node_and_value() {
         (
             "split_conditions",
             json!([-1e39, 1.0, 1.0]),
-            "tree 0, node 0 has the threshold NaN, but it must be a number",
+            "tree 0, node 0 has a threshold that splits nothing (NaN, or `below minus infinity`); train the model anew",
         ),
         (
             "split_type",
