@@ -47,9 +47,12 @@ struct Feature {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 enum Treatment {
     #[default]
-    AsIs,
-    AsFalse,
-    AsTrue,
+    #[serde(rename = "AsIs")]
+    Kept,
+    #[serde(rename = "AsFalse")]
+    False,
+    #[serde(rename = "AsTrue")]
+    True,
 }
 
 #[derive(Debug, Deserialize)]
@@ -282,7 +285,7 @@ impl Border {
                 features: features.len(),
             })?
             .nan_value_treatment;
-        let missing_left = !matches!(treatment, Treatment::AsTrue);
+        let missing_left = !matches!(treatment, Treatment::True);
         Ok((feature, Split::at_most(f64::from(border), missing_left)))
     }
 }
