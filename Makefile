@@ -143,6 +143,20 @@ generate-chart: $(TOOLS)/bin/helm ## Write anew the kustomize base, which the ch
 $(TOOLS)/bin/helm: | $(TOOLS)/bin/python
 	scripts/helm.sh $@
 
+FUZZ_SECONDS ?= 300
+
+.PHONY: fuzz
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged model files for every parser, FUZZ_SECONDS each (needs nightly Rust)
+	@for target in lightgbm json ubjson onnx; do \
+		mkdir -p fuzz/corpus/$$target && \
+		CARGO_TARGET_DIR=$(CACHE)/target-fuzz cargo +nightly fuzz run $$target \
+			fuzz/corpus/$$target inference/tests/fixtures/trees -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 || exit 1; \
+	done
+
+$(TOOLS)/bin/cargo-fuzz:
+	cargo install cargo-fuzz --root $(TOOLS)
+
 .PHONY: bench
 bench: build ## Speed of each stage and of the whole, in process and over gRPC
 	@scripts/bench.sh $(CACHE)/bench

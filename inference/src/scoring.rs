@@ -19,7 +19,7 @@ use crate::dense::WeightsError;
 use crate::features::{EncodedRow, EncodedTable, Layout};
 use dcn::{DcnConfig, DcnScorer};
 use dlrm::{DlrmConfig, DlrmScorer};
-use forest::{Forest, ForestError};
+use forest::{Forest, ForestError, Format};
 use mlp::{MlpConfig, MlpScorer};
 use neural::InputShape;
 use wide_deep::{WideDeepConfig, WideDeepScorer};
@@ -133,7 +133,7 @@ pub enum Family {
     Dcn(DcnConfig),
     /// An MLP; its weights are in `model.safetensors`.
     Mlp(MlpConfig),
-    /// A random forest or boosted trees; the LightGBM text is in `model.txt`.
+    /// A random forest or boosted trees; the name of the model's file says its format ([`Format::file`]).
     Forest,
 }
 
@@ -200,6 +200,16 @@ pub enum LoadError {
     /// A neural model's weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// No file, or more than one, can be the forest.
+    #[error(
+        "{folder} must hold one of model.txt (LightGBM), model.json (XGBoost, CatBoost), model.ubj (XGBoost) and model.onnx, but it holds {found}"
+    )]
+    ForestFile {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// Which there are, or why one that looks like a model is not read.
+        found: String,
+    },
     /// A forest.
     #[error("cannot load the forest of {folder}")]
     Forest {
@@ -251,12 +261,45 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
 }
 
 fn load_forest(folder: &Path, layout: &Layout) -> Result<Forest, LoadError> {
-    let path = folder.join("model.txt");
-    let text = fs::read_to_string(&path).map_err(|source| LoadError::File { path, source })?;
-    Forest::load(&text, layout).map_err(|source| LoadError::Forest {
+    let format = forest_format(folder)?;
+    let path = folder.join(format.file());
+    let bytes = fs::read(&path).map_err(|source| LoadError::File { path, source })?;
+    Forest::load(format, &bytes, layout).map_err(|source| LoadError::Forest {
         folder: folder.to_owned(),
         source,
     })
+}
+
+/// The format of the one model file in a folder.
+fn forest_format(folder: &Path) -> Result<Format, LoadError> {
+    let there: Vec<Format> = Format::ALL
+        .into_iter()
+        .filter(|format| folder.join(format.file()).exists())
+        .collect();
+    let found = match there[..] {
+        [format] => return Ok(format),
+        [] => refused_file(folder).unwrap_or_else(|| "none of them".to_owned()),
+        _ => there
+            .iter()
+            .map(|format| format.file())
+            .collect::<Vec<_>>()
+            .join(" and "),
+    };
+    Err(LoadError::ForestFile {
+        folder: folder.to_owned(),
+        found,
+    })
+}
+
+/// A file of a kind that is known and not read, and why.
+fn refused_file(folder: &Path) -> Option<String> {
+    let files = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    files
+        .filter_map(|path| {
+            let why = Format::refusal(&path)?;
+            Some(format!("{} ({why})", path.file_name()?.display()))
+        })
+        .min()
 }
 
 fn check_inputs(folder: &Path, found: &[String], wanted: &[String]) -> Result<(), LoadError> {
@@ -348,6 +391,40 @@ mod tests {
             let other = DLRM.replace("\"user_numeric\": 1", &format!("\"user_numeric\": {numbers}"));
             let part = format!("is made for [1, {numbers}, 1, 1, 1] columns");
             check_refused(&[("scorer.json", other.as_bytes())], &part);
+        }
+    }
+
+    #[test]
+    fn a_forest_is_the_one_model_file_of_its_folder() {
+        let inputs = layout().inputs();
+        let json = serde_json::to_vec(&serde_json::json!({"family": "forest", "inputs": inputs})).unwrap();
+        let scorer = ("scorer.json", &json[..]);
+        for (format, part) in [
+            ("model.txt", "not a LightGBM text model"),
+            ("model.json", "the model is no JSON"),
+            ("model.ubj", "the model is no UBJSON"),
+            ("model.onnx", "the model is no ONNX file"),
+        ] {
+            check_refused(&[scorer, (format, b"\xC3\xA9")], part);
+        }
+        check_refused(&[scorer], "but it holds none of them");
+        let two = [scorer, ("model.txt", &b""[..]), ("model.onnx", b"")];
+        check_refused(&two, "but it holds model.txt and model.onnx");
+        for (name, part) in [
+            (
+                "sklearn_rf_clf.joblib",
+                "but it holds sklearn_rf_clf.joblib (a pickle runs code when it is read",
+            ),
+            (
+                "catboost_float.cbm",
+                "but it holds catboost_float.cbm (CatBoost's own format",
+            ),
+            (
+                "treelite_rf_clf.bin",
+                "but it holds treelite_rf_clf.bin (a binary of another tool",
+            ),
+        ] {
+            check_refused(&[scorer, (name, b"")], part);
         }
     }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use gondola_training::check;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::report::Summary;
 use gondola_training::run::{self, Inputs, RunConfig};
@@ -27,6 +28,8 @@ enum Command {
     Fit(FitArgs),
     /// Fits scorers, compares them on the test window, prints a table and writes the report; publishes nothing.
     Evaluate(EvaluateArgs),
+    /// Says whether a scorer, one of your own for example, fits a workflow; without a scorer, which inputs it must read.
+    Check(CheckArgs),
 }
 
 #[derive(clap::Args)]
@@ -82,6 +85,16 @@ struct EvaluateArgs {
     /// Folder of the report: index.html and summary.json.
     #[arg(long, env = "GONDOLA_REPORT")]
     report: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct CheckArgs {
+    /// Folder of the scorer: scorer.json and the model.
+    #[arg(long)]
+    bundle: Option<PathBuf>,
+    /// Folder of a features bundle: schema.json, workflow.json and the vocabularies.
+    #[arg(long)]
+    features: PathBuf,
 }
 
 impl TryFrom<InputArgs> for Inputs {
@@ -152,6 +165,7 @@ async fn execute(args: Args) -> anyhow::Result<()> {
         Command::Run(args) => run(args).await,
         Command::Fit(args) => fit(args).await,
         Command::Evaluate(args) => evaluate(args).await,
+        Command::Check(args) => check_scorer(&args),
     }
 }
 
@@ -183,6 +197,14 @@ async fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
 fn tell(summary: &Summary, report: &Path) {
     println!("{}", summary.table());
     println!("report: {}", report.join("index.html").display());
+}
+
+fn check_scorer(args: &CheckArgs) -> anyhow::Result<()> {
+    match &args.bundle {
+        Some(bundle) => print!("{}", check::check(bundle, &args.features)?),
+        None => print!("{}", check::inputs(&args.features)?),
+    }
+    Ok(())
 }
 
 fn filter() -> tracing_subscriber::EnvFilter {

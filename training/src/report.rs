@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::evaluate::retrieval::RetrievalQuality;
 use crate::evaluate::{Quality, ScorerQuality, VariantQuality};
 
 /// What one run made and how good it is.
@@ -26,6 +27,8 @@ pub struct Summary {
     pub facts: Vec<(String, String)>,
     /// Each scorer on the labelled pairs of the test window, what it costs, and what its inputs are worth.
     pub scorers: Vec<ScorerQuality>,
+    /// How much of what was bought is among the candidates of each source.
+    pub retrieval: Vec<RetrievalQuality>,
     /// The baselines' lists.
     pub baselines: Vec<Quality>,
     /// The variants' lists and latencies.
@@ -76,6 +79,7 @@ impl Summary {
         let scorers = comparison::pairs(self).text();
         let lists = comparison::lists(self).text();
         let costs = comparison::costs(self).text();
-        format!("{scorers}\n{lists}\n{costs}")
+        let retrieval = comparison::retrieval(self).text();
+        format!("{scorers}\n{retrieval}\n{lists}\n{costs}")
     }
 }

@@ -171,8 +171,12 @@ impl Run {
         })?;
         let bought = end_to_end::bought(&test.window);
         let variants = self.timed("lists for every buyer", |run| run.ask_variants(scorers, &bought))?;
+        let retrieval = self.timed("retrieval beside its baselines", |run| {
+            run.judge_retrieval(ground)
+        })?;
         let summary = Summary {
             fingerprint,
+            retrieval,
             dataset: self.dataset.config.name.clone(),
             windows: self.windows(),
             scorers: qualities,

@@ -1,34 +1,47 @@
-//! Forests of decision trees: random forests and gradient boosting, in LightGBM's text format.
+//! Forests of decision trees: random forests and gradient boosting, from the files of the libraries that train them.
 //!
 //! `score = objective(sum over trees of the leaf that the row reaches)`, or of their average for random forests; for two
-//! classes the objective is `1 / (1 + exp(-x))`. Results equal LightGBM's own on the same `f32` inputs: every decision
-//! is the same, and leaf values are added in `f64` in the order of the trees.
+//! classes the objective is `1 / (1 + exp(-x))`. Results equal those of the library on the same `f32` inputs: every
+//! decision is the same, and leaf values are added in the order of the trees, in `f64`, or in `f32` where the library does.
 //!
 //! Inputs stand in the order of [`Layout::inputs`]. The index into a categorical column's vocabulary is a category if
 //! the model splits the column by category, and a number otherwise. An item's part of the row is made once
 //! ([`Scorer::prepare`]); a request copies the parts together and walks all candidates at once.
 //!
-//! [`lightgbm`] reads and checks the file; [`walk`] has the nodes and the vector code. Nothing here does I/O.
+//! [`format`] knows the files; a module for each format reads and checks one ([`lightgbm`], [`xgboost`], [`catboost`],
+//! [`onnx`]) and makes a [`model`] of it; [`walk`] has the nodes and the vector code. Nothing here does I/O.
 
+mod catboost;
+mod format;
 mod lightgbm;
+mod model;
+mod onnx;
+mod ubjson;
 mod walk;
+mod xgboost;
 
 use std::cell::RefCell;
 
 use crate::features::{EncodedRow, EncodedTable, Layout};
 use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers};
 
+pub use catboost::CatBoostError;
+pub use format::{Format, FormatError};
 pub use lightgbm::LightGbmError;
-use lightgbm::Objective;
+pub use model::TreeError;
+use model::{Model, Objective};
+pub use onnx::OnnxError;
+pub use ubjson::UbjsonError;
 pub use walk::TooLarge;
 use walk::{Matrix, Path, Trees};
+pub use xgboost::XgBoostError;
 
 /// Why a forest could not be loaded.
-#[derive(Debug, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ForestError {
-    /// The text is no model that we read.
+    /// The file is no model that we read.
     #[error(transparent)]
-    Text(#[from] LightGbmError),
+    Format(#[from] FormatError),
     /// The model does not fit the nodes of the walk.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -49,7 +62,7 @@ pub enum ForestError {
         position: usize,
         /// Its name in the model.
         model: String,
-        /// Its name in the layout, as LightGBM would write it.
+        /// Its name in the layout.
         workflow: String,
     },
 }
@@ -66,7 +79,7 @@ pub fn lightgbm_name(input: &str) -> String {
 pub struct Forest {
     trees: Trees,
     objective: Objective,
-    /// What the sum over the trees is divided by before the objective: 1, or the number of trees.
+    /// What the trees' result is divided by before the objective: 1, or the number of trees.
     divisor: f64,
     widths: Widths,
     path: Path,
@@ -98,35 +111,15 @@ thread_local! {
 }
 
 impl Forest {
-    /// Reads a model from LightGBM's text format. Its features must be the inputs of `layout`, by number and, unless the
-    /// file has no names, by name (see [`lightgbm_name`]).
-    pub fn load(text: &str, layout: &Layout) -> Result<Self, ForestError> {
-        let model = lightgbm::parse(text)?;
-        let inputs = layout.inputs();
-        if model.features != inputs.len() {
-            return Err(ForestError::InputCount {
-                model: model.features,
-                workflow: inputs.len(),
-            });
-        }
-        for (position, (name, input)) in model.feature_names.iter().flatten().zip(&inputs).enumerate() {
-            let workflow = lightgbm_name(input);
-            if *name != workflow {
-                return Err(ForestError::InputName {
-                    position,
-                    model: name.clone(),
-                    workflow,
-                });
-            }
-        }
+    /// Reads a model. Its features must be the inputs of `layout`, by number and, unless the file has no names, by name:
+    /// as they are, or as LightGBM writes them ([`lightgbm_name`]).
+    pub fn load(format: Format, bytes: &[u8], layout: &Layout) -> Result<Self, ForestError> {
+        let model = format.parse(bytes)?;
+        check_inputs(&model, &layout.inputs())?;
         Ok(Self {
             trees: Trees::new(&model)?,
             objective: model.objective,
-            divisor: if model.average {
-                model.trees.len().max(1) as f64
-            } else {
-                1.0
-            },
+            divisor: model.divisor,
             widths: Widths {
                 user_categorical: layout.user_categorical.len(),
                 user_numeric: layout.user_numeric.len(),
@@ -163,6 +156,26 @@ impl Forest {
             }
         });
     }
+}
+
+fn check_inputs(model: &Model, inputs: &[String]) -> Result<(), ForestError> {
+    if model.features != inputs.len() {
+        return Err(ForestError::InputCount {
+            model: model.features,
+            workflow: inputs.len(),
+        });
+    }
+    let names = model.feature_names.iter().flatten();
+    for (position, (name, input)) in names.zip(inputs).enumerate() {
+        if name != input && *name != lightgbm_name(input) {
+            return Err(ForestError::InputName {
+                position,
+                model: name.clone(),
+                workflow: input.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Scorer for Forest {

@@ -1,9 +1,9 @@
 //! The feature tables of one cut-off date, read into memory.
 
 use chrono::NaiveDate;
-use gondola_inference::features::{History, RawTable, TableError};
+use gondola_inference::features::{History, Neighbours, RawTable, TableError};
 
-use super::FeatureTables;
+use super::{FeatureTables, neighbours};
 
 /// What was known on the cut-off date.
 pub struct Snapshot {
@@ -18,6 +18,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Which items are bought by the same users.
+    pub fn neighbours(&self) -> Neighbours {
+        neighbours::nearest(&self.history, self.users.len(), self.items.len())
+    }
+
     /// Reads the tables.
     pub fn read(tables: &FeatureTables) -> Result<Self, TableError> {
         let users = RawTable::read(&tables.users, "user_id")?;

@@ -3,6 +3,7 @@
 use super::Summary;
 use super::table::Table;
 use crate::evaluate::bootstrap::Interval;
+use crate::evaluate::retrieval::RetrievalQuality;
 
 /// Scorers on labelled pairs.
 pub fn pairs(summary: &Summary) -> Table {
@@ -29,6 +30,25 @@ pub fn pairs(summary: &Summary) -> Table {
             "mean / rate",
         ],
         rows: rows.collect(),
+    }
+}
+
+/// What sources find of what was bought.
+pub fn retrieval(summary: &Summary) -> Table {
+    let row = |source: &RetrievalQuality| {
+        vec![
+            source.name.clone(),
+            number(source.recall),
+            number(source.recall_of_new),
+        ]
+    };
+    Table {
+        head: vec![
+            "200 candidates from",
+            "Recall@200",
+            "of what was new to the buyer",
+        ],
+        rows: summary.retrieval.iter().map(row).collect(),
     }
 }
 

@@ -26,6 +26,10 @@ pub fn render(summary: &Summary) -> String {
         section("Data", &facts(summary)),
         section("Scorers on labelled pairs of the test window", &scorers(summary)),
         section(
+            "Candidates: how much of what was bought is among them",
+            &comparison::retrieval(summary).html(),
+        ),
+        section(
             "Lists of 12 for every buyer of the test window",
             &quality(summary),
         ),

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{AlreadyBought, Variant, VariantFolders, VariantSettings};
+use gondola_inference::retrieval::Retrieval;
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
 
@@ -12,6 +13,7 @@ use super::work::{Ground, Made, Run};
 use crate::dataset::training::Scorer;
 use crate::evaluate::pairs::{self, Judge};
 use crate::evaluate::permutation;
+use crate::evaluate::retrieval::{self, RetrievalQuality};
 use crate::evaluate::scorer::ScorerQuality;
 use crate::evaluate::{PairIntervals, PairMetrics, VariantQuality, end_to_end};
 use crate::fit::examples::encoded_pairs;
@@ -89,6 +91,26 @@ impl Run {
             });
         }
         Ok(qualities)
+    }
+
+    /// How much of what was bought is among the candidates, by the two towers and by what needs no deep model.
+    pub(super) fn judge_retrieval(&mut self, ground: &Ground) -> anyhow::Result<Vec<RetrievalQuality>> {
+        let snapshot = &ground.test.snapshot;
+        let two_tower = &self.dataset.config.training.two_tower;
+        let search = SearchParameters {
+            nprobe: two_tower.nprobe,
+            ef_search: two_tower.ef_search,
+        };
+        let towers = Retrieval::load(&self.folder("two-tower")?, &snapshot.items, &search)?;
+        let bought = ground.test.window.pairs(snapshot);
+        let neighbours = snapshot.neighbours();
+        Ok(retrieval::evaluate(
+            &towers,
+            &ground.encoded,
+            &neighbours,
+            snapshot,
+            &bought,
+        )?)
     }
 
     /// Loads a variant of each scorer from the bundles' folders, as a pod would, and asks it for every buyer.

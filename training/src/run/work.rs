@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
+use gondola_inference::features::neighbours::{self, NEIGHBOURS};
 use gondola_inference::features::{Cells, PairFeatures, Schema, Workflow};
 
 use super::Inputs;
@@ -321,6 +322,7 @@ impl Run {
             let name = table.file_name().context("a table has a file name")?;
             fs::copy(table, folder.join(name)).with_context(|| format!("cannot copy {}", table.display()))?;
         }
+        neighbours::save(&snapshot.neighbours(), &snapshot.items, &folder.join(NEIGHBOURS))?;
         Ok(())
     }
 }

@@ -12,91 +12,7 @@
 
 use std::collections::BTreeMap;
 
-/// The most leaves a tree can have: LightGBM's own limit for `num_leaves`.
-const MOST_LEAVES: usize = 131_072;
-
-/// A whole model, as the file has it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Model {
-    /// Names of the features; `None` where the file has none, or LightGBM's own (`Column_0`, ...).
-    pub(crate) feature_names: Option<Vec<String>>,
-    /// Number of features.
-    pub(crate) features: usize,
-    /// The sum over the trees is divided by their number (random forests).
-    pub(crate) average: bool,
-    /// What turns the sum into a prediction.
-    pub(crate) objective: Objective,
-    pub(crate) trees: Vec<Tree>,
-}
-
-/// What turns the sum (or average) over the trees into a prediction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Objective {
-    /// Nothing: regression and ranking.
-    Identity,
-    /// `1 / (1 + exp(-slope * sum))`: two classes, and cross-entropy.
-    Sigmoid { slope: f64 },
-}
-
-impl Objective {
-    /// The prediction for a sum over the trees.
-    pub(crate) fn apply(self, sum: f64) -> f64 {
-        match self {
-            Self::Identity => sum,
-            Self::Sigmoid { slope } => 1.0 / (1.0 + (-slope * sum).exp()),
-        }
-    }
-}
-
-/// One tree: inner nodes (the first is the root) and leaves. A tree of one leaf has no inner node.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Tree {
-    pub(crate) nodes: Vec<Node>,
-    pub(crate) leaves: Vec<f64>,
-}
-
-/// An inner node.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Node {
-    pub(crate) feature: usize,
-    pub(crate) split: Split,
-    pub(crate) left: Child,
-    pub(crate) right: Child,
-}
-
-/// Where a branch leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Child {
-    Node(usize),
-    Leaf(usize),
-}
-
-/// How a node decides.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Split {
-    /// Left if the value is at most `threshold`; a missing value goes left if `missing_left`.
-    Number {
-        threshold: f64,
-        missing: Missing,
-        missing_left: bool,
-    },
-    /// Left if the value, cut to an integer, is in the set; so NaN and negative values go right.
-    Category {
-        /// Bit `c % 32` of word `c / 32` stands for category `c`.
-        set: Vec<u32>,
-    },
-}
-
-/// Which values of a numeric feature count as missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
-    /// None: NaN is read as 0.
-    None,
-    /// 0 and NaN.
-    Zero,
-    /// NaN.
-    NaN,
-}
+use super::model::{Combine, Entry, MOST_LEAVES, Missing, Model, Objective, Reading, Split, Tree, TreeError};
 
 /// Why a text is no LightGBM model that we can read.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -180,18 +96,9 @@ pub enum LightGbmError {
         /// What would do.
         wanted: &'static str,
     },
-    /// A node or leaf that two nodes lead to, or the root: the tree has a cycle or is a graph.
-    #[error("tree {tree}, node {node}: {side} {child} has another parent already, or is the root")]
-    NotATree {
-        /// Number of the tree, from 0.
-        tree: usize,
-        /// The node that leads there.
-        node: usize,
-        /// `left_child` or `right_child`.
-        side: &'static str,
-        /// The child, as the file writes it.
-        child: i64,
-    },
+    /// Nodes and leaves make no tree; leaves are numbered on after the inner nodes.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// The tree is linear.
     #[error("tree {tree} is linear (is_linear=1), which is not supported; train without linear_tree")]
     Linear {
@@ -244,7 +151,14 @@ pub(crate) fn parse(text: &str) -> Result<Model, LightGbmError> {
     Ok(Model {
         feature_names: header.feature_names,
         features: header.features,
-        average: header.average,
+        reading: Reading::LightGbm,
+        combine: Combine::Sum,
+        start: 0.0,
+        divisor: if header.average {
+            trees.len().max(1) as f64
+        } else {
+            1.0
+        },
         objective: header.objective,
         trees,
     })
@@ -399,14 +313,15 @@ impl<'a> Block<'a> {
         if let Some(leaf) = leaves.iter().position(|value| !value.is_finite()) {
             return Err(self.value("leaf_value", leaf, leaves[leaf], "it must be finite"));
         }
-        let nodes = match count {
+        let mut entries = match count {
             1 => Vec::new(),
-            _ => self.nodes(count, features)?,
+            _ => self.nodes(count)?,
         };
-        Ok(Tree { nodes, leaves })
+        entries.extend(leaves.into_iter().map(Entry::Leaf));
+        Ok(Tree::grow_whole(tree, entries, features)?)
     }
 
-    fn nodes(&self, leaves: usize, features: usize) -> Result<Vec<Node>, Error> {
+    fn nodes(&self, leaves: usize) -> Result<Vec<Entry>, Error> {
         let inner = leaves - 1;
         let feature: Vec<usize> = self.list("split_feature", inner, "it must be a feature's number")?;
         let threshold: Vec<f64> = self.list("threshold", inner, "it must be a number")?;
@@ -415,25 +330,15 @@ impl<'a> Block<'a> {
         let right: Vec<i64> = self.list("right_child", inner, "it must be a node's number")?;
         let mut sets = self.sets()?;
 
-        let mut parents = Parents::new(inner);
-        let mut nodes = Vec::with_capacity(inner);
+        let mut nodes = Vec::with_capacity(inner + leaves);
         for node in 0..inner {
-            if feature[node] >= features {
-                return Err(self.value(
-                    "split_feature",
-                    node,
-                    feature[node],
-                    "the model has fewer features",
-                ));
-            }
-            nodes.push(Node {
+            nodes.push(Entry::Inner {
                 feature: feature[node],
                 split: self.split(node, decision[node], threshold[node], &mut sets)?,
-                left: self.child(&mut parents, node, "left_child", left[node])?,
-                right: self.child(&mut parents, node, "right_child", right[node])?,
+                left: self.child(node, "left_child", left[node], inner)?,
+                right: self.child(node, "right_child", right[node], inner)?,
             });
         }
-        self.reach_all(&nodes)?;
         Ok(nodes)
     }
 
@@ -451,7 +356,10 @@ impl<'a> Block<'a> {
                 let wanted = "it must be the number of a category set of its own";
                 return Err(self.value("threshold", node, threshold, wanted));
             };
-            return Ok(Split::Category { set });
+            return Ok(Split::Category {
+                set,
+                missing_left: false,
+            });
         }
         if threshold.is_nan() {
             return Err(self.value("threshold", node, threshold, "it must not be NaN"));
@@ -469,49 +377,16 @@ impl<'a> Block<'a> {
         })
     }
 
-    fn child(
-        &self,
-        parents: &mut Parents,
-        node: usize,
-        side: &'static str,
-        child: i64,
-    ) -> Result<Child, Error> {
-        let found = match child {
-            0.. => Child::Node(child as usize),
-            _ => Child::Leaf(!child as usize),
+    /// The number of the child's entry: `inner` nodes come first, and one leaf more than that follows.
+    fn child(&self, node: usize, side: &'static str, child: i64, inner: usize) -> Result<usize, Error> {
+        let (number, count) = match child {
+            0.. => (child as usize, inner),
+            _ => (!child as usize, inner + 1),
         };
-        match parents.claim(found) {
-            Some(true) => Ok(found),
-            Some(false) => Err(Error::NotATree {
-                tree: self.number,
-                node,
-                side,
-                child,
-            }),
-            None => Err(self.value(side, node, child, "the tree has no such node or leaf")),
-        }
-    }
-
-    /// Each node has one parent at most; a cycle apart from the root is what could be left.
-    fn reach_all(&self, nodes: &[Node]) -> Result<(), Error> {
-        let mut reached = vec![false; nodes.len()];
-        let mut open = vec![0];
-        while let Some(node) = open.pop() {
-            reached[node] = true;
-            for child in [nodes[node].left, nodes[node].right] {
-                if let Child::Node(child) = child {
-                    open.push(child);
-                }
-            }
-        }
-        match reached.iter().position(|reached| !reached) {
-            None => Ok(()),
-            Some(node) => Err(self.value(
-                "left_child",
-                node,
-                child_text(nodes[node].left),
-                "the root does not lead to this node",
-            )),
+        match number < count {
+            true if child < 0 => Ok(inner + number),
+            true => Ok(number),
+            false => Err(self.value(side, node, child, "the tree has no such node or leaf")),
         }
     }
 
@@ -595,39 +470,6 @@ impl<'a> Block<'a> {
             value: value.to_string(),
             wanted,
         }
-    }
-}
-
-/// Which inner nodes and leaves have a parent.
-struct Parents {
-    nodes: Vec<bool>,
-    leaves: Vec<bool>,
-}
-
-impl Parents {
-    fn new(inner: usize) -> Self {
-        let mut nodes = vec![false; inner];
-        nodes[0] = true; // the root needs none
-        Self {
-            nodes,
-            leaves: vec![false; inner + 1],
-        }
-    }
-
-    /// Whether `child` was free; `None` if there is no such child.
-    fn claim(&mut self, child: Child) -> Option<bool> {
-        let taken = match child {
-            Child::Node(node) => self.nodes.get_mut(node)?,
-            Child::Leaf(leaf) => self.leaves.get_mut(leaf)?,
-        };
-        Some(!std::mem::replace(taken, true))
-    }
-}
-
-fn child_text(child: Child) -> i64 {
-    match child {
-        Child::Node(node) => node as i64,
-        Child::Leaf(leaf) => !(leaf as i64),
     }
 }
 

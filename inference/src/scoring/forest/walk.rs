@@ -67,7 +67,7 @@ impl Matrix {
         }
     }
 
-    /// Whether a number is NaN. The bits of categories never look so.
+    /// Whether a number, or what stands for a category, is NaN. The bits of categories never look so.
     fn has_nan(&self) -> bool {
         self.values
             .iter()
@@ -114,11 +114,11 @@ impl Path {
 }
 
 impl Trees {
-    /// Puts the sum over all trees into `sums` (cleared first), one for each row of `matrix`.
+    /// Puts what all trees make together into `sums` (cleared first), one for each row of `matrix`.
     pub(crate) fn sum(&self, matrix: &Matrix, path: Path, sums: &mut Vec<f64>) {
         assert_eq!(matrix.columns, self.columns().len(), "a matrix of another forest");
         sums.clear();
-        sums.resize(matrix.padded_rows(), 0.0);
+        sums.resize(matrix.padded_rows(), self.start);
         match path {
             _ if self.zero_is_missing() || (self.nan_is_missing() && matrix.has_nan()) => {
                 portable::sum::<true>(self, matrix, sums);

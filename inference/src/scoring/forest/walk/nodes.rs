@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::scoring::forest::lightgbm::{Child, Missing, Model, Node, Split, Tree};
+use crate::scoring::forest::model::{Child, Combine, Missing, Model, Node, Reading, Split, Tree};
 
 /// Why a forest does not fit the walk's nodes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,10 +31,12 @@ pub enum TooLarge {
     },
 }
 
-/// What a node's test is. Bit 2: something is missing; bit 1: zero too; bit 0: that goes left.
+/// What a node's test is. Bit 2: something is missing; bit 1: zero too; bit 0: that goes left. Without bit 2, bit 0 says
+/// that the test is by category, and bit 1 that NaN goes left.
 pub(super) mod kind {
     pub(in super::super) const NUMBER: u32 = 0;
     pub(in super::super) const CATEGORY: u32 = 1;
+    pub(in super::super) const CATEGORY_OR_NAN: u32 = 3;
     pub(in super::super) const MISSING: u32 = 4;
     pub(in super::super) const ZERO: u32 = 2;
     pub(in super::super) const LEFT: u32 = 1;
@@ -43,6 +45,8 @@ pub(super) mod kind {
 pub(super) const FEATURE_SHIFT: u32 = 21;
 pub(super) const KIND_SHIFT: u32 = 18;
 pub(super) const KIND_MASK: u32 = 7 << KIND_SHIFT;
+/// The bits of a kind that are [`kind::CATEGORY`] for both tests by category.
+pub(super) const CATEGORY_MASK: u32 = 5 << KIND_SHIFT;
 pub(super) const CHILD_MASK: u32 = (1 << KIND_SHIFT) - 1;
 /// A set is its place in [`Trees::sets`] (below this bit), and the logarithm of its number of words.
 pub(super) const SIZE_SHIFT: u32 = 27;
@@ -54,10 +58,6 @@ pub(super) const LEAF_MASK: u32 = 0x003F_FFFF;
 /// A category that is in no set. Read as `f32` it is a number, not NaN.
 const NO_CATEGORY: u32 = 0x7F00_0000;
 
-/// LightGBM's bound for what is zero. Its interfaces drop such values before trees see them, so they count as 0 in every
-/// test; its thresholds next to 0 stand exactly at the bound.
-const ZERO: f32 = 1e-35;
-
 /// A forest in walking order.
 #[derive(Clone, Debug)]
 pub(crate) struct Trees {
@@ -67,6 +67,9 @@ pub(crate) struct Trees {
     pub(super) sets: Vec<u32>,
     pub(super) leaves: Vec<f64>,
     pub(super) spans: Vec<Span>,
+    /// How the leaves of a row are brought together, and what with first.
+    pub(super) combine: Combine,
+    pub(super) start: f64,
     columns: Columns,
     zero_is_missing: bool,
     nan_is_missing: bool,
@@ -88,6 +91,7 @@ pub(super) struct Span {
 pub(crate) struct Columns {
     /// Which features the forest splits by category.
     category: Vec<bool>,
+    reading: Reading,
     /// No node treats NaN as missing; LightGBM then reads it as 0.
     nan_is_zero: bool,
 }
@@ -97,13 +101,15 @@ impl Columns {
         self.category.len()
     }
 
-    /// The value of `column` as the walk reads it. LightGBM cuts a category to an integer; NaN and negative numbers are
-    /// in no set.
+    /// The value of `column` as the walk reads it: NaN stays NaN, and another value that is no category is in no set.
     pub(crate) fn encode(&self, column: usize, value: f32) -> u32 {
         match self.category[column] {
-            true if value > -1.0 => (value as u32).min(NO_CATEGORY),
-            true => NO_CATEGORY,
-            false if value.abs() <= ZERO || (self.nan_is_zero && value.is_nan()) => 0,
+            true if value.is_nan() => f32::NAN.to_bits(),
+            true => self
+                .reading
+                .category(value)
+                .map_or(NO_CATEGORY, |category| category.min(NO_CATEGORY)),
+            false if value.abs() <= self.reading.zero() || (self.nan_is_zero && value.is_nan()) => 0,
             false => value.to_bits(),
         }
     }
@@ -134,6 +140,8 @@ impl Trees {
             sets: Vec::new(),
             leaves: Vec::new(),
             spans: Vec::new(),
+            combine: model.combine,
+            start: model.start,
             columns: columns(model)?,
             zero_is_missing: false,
             nan_is_missing: false,
@@ -188,7 +196,7 @@ impl Trees {
                 Child::Node(node) => {
                     let node = &tree.nodes[node];
                     let (low, kind) = self.test(node);
-                    span.categories |= kind == kind::CATEGORY;
+                    span.categories |= matches!(kind, kind::CATEGORY | kind::CATEGORY_OR_NAN);
                     self.nodes.push(pack(low, kind, node.feature, placed));
                     placed += 2;
                     open.push_back((node.left, depth + 1));
@@ -202,15 +210,17 @@ impl Trees {
     /// The low half of a node, and its kind.
     fn test(&mut self, node: &Node) -> (u32, u32) {
         match &node.split {
-            Split::Category { set } => {
+            Split::Category { set, missing_left } => {
                 let place = self.sets.len();
                 let words = set.len().next_power_of_two();
                 self.sets.extend_from_slice(set);
                 self.sets.resize(place + words, 0);
-                (
-                    words.ilog2() << SIZE_SHIFT | (place as u32 & PLACE_MASK),
-                    kind::CATEGORY,
-                )
+                self.nan_is_missing |= *missing_left;
+                let kind = match missing_left {
+                    true => kind::CATEGORY_OR_NAN,
+                    false => kind::CATEGORY,
+                };
+                (words.ilog2() << SIZE_SHIFT | (place as u32 & PLACE_MASK), kind)
             }
             Split::Number {
                 threshold,
@@ -268,6 +278,7 @@ fn columns(model: &Model) -> Result<Columns, TooLarge> {
     }
     Ok(Columns {
         category: categories,
+        reading: model.reading,
         nan_is_zero: false,
     })
 }

@@ -1,7 +1,8 @@
 //! The walk without vector instructions, for every processor and every forest.
 
 use super::nodes::{
-    CHILD_MASK, FEATURE_SHIFT, KIND_MASK, KIND_SHIFT, LEAF_MASK, PLACE_MASK, SIZE_SHIFT, Span, kind,
+    CATEGORY_MASK, CHILD_MASK, FEATURE_SHIFT, KIND_MASK, KIND_SHIFT, LEAF_MASK, PLACE_MASK, SIZE_SHIFT, Span,
+    kind,
 };
 use super::{Matrix, PAD, STEPS_PER_CHECK, Trees};
 
@@ -44,9 +45,8 @@ fn walk<const MISSING: bool, const CATEGORIES: bool>(
             }
             at = next;
         }
-        for (sum, at) in sums.iter_mut().zip(at) {
-            *sum += leaves[(nodes[at as usize] as u32 & LEAF_MASK) as usize];
-        }
+        let leaf = |at: &u32| leaves[(nodes[*at as usize] as u32 & LEAF_MASK) as usize];
+        trees.combine.add(sums, at.iter().map(leaf));
     }
 }
 
@@ -63,8 +63,10 @@ fn next<const MISSING: bool, const CATEGORIES: bool>(
     let (low, high) = (node as u32, (node >> 32) as u32);
     // SAFETY: a feature is below the number of columns (checked by the parser and by `Trees::sum`).
     let value = unsafe { *row.get_unchecked((high >> FEATURE_SHIFT) as usize) };
-    let right = if CATEGORIES && high & KIND_MASK == kind::CATEGORY << KIND_SHIFT {
-        !in_set(sets, low, value)
+    let right = if CATEGORIES && high & CATEGORY_MASK == kind::CATEGORY << KIND_SHIFT {
+        let kind = (high & KIND_MASK) >> KIND_SHIFT;
+        let missing_left = MISSING && kind == kind::CATEGORY_OR_NAN && f32::from_bits(value).is_nan();
+        !(missing_left || in_set(sets, low, value))
     } else {
         let (value, threshold) = (f32::from_bits(value), f32::from_bits(low));
         if MISSING {

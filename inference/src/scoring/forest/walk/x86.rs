@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::nodes::{
-    CHILD_MASK, FEATURE_SHIFT, KIND_MASK, KIND_SHIFT, LEAF_MASK, PLACE_MASK, SIZE_SHIFT, Span, kind,
+    CATEGORY_MASK, CHILD_MASK, FEATURE_SHIFT, KIND_SHIFT, LEAF_MASK, PLACE_MASK, SIZE_SHIFT, Span, kind,
 };
 use super::{Matrix, STEPS_PER_CHECK, Trees};
 
@@ -81,19 +81,18 @@ fn each_group(
     }
 }
 
-/// Adds to each sum the value of the leaf that its row has reached.
+/// Brings into each result the value of the leaf that its row has reached.
 ///
 /// # Safety
 /// `at` must be leaves of the tree.
 #[inline(always)]
 unsafe fn add_leaves(trees: &Trees, span: Span, at: &[u32], sums: &mut [f64]) {
-    for (sum, &at) in sums.iter_mut().zip(at) {
-        // SAFETY: `at` is a leaf of the tree, which carries the number of one of the tree's values.
-        unsafe {
-            let leaf = *trees.nodes.get_unchecked(span.nodes + at as usize) as u32 & LEAF_MASK;
-            *sum += *trees.leaves.get_unchecked(span.leaves + leaf as usize);
-        }
-    }
+    // SAFETY: `at` are leaves of the tree, each with the number of one of the tree's values.
+    let leaf = |at: &u32| unsafe {
+        let leaf = *trees.nodes.get_unchecked(span.nodes + *at as usize) as u32 & LEAF_MASK;
+        *trees.leaves.get_unchecked(span.leaves + leaf as usize)
+    };
+    trees.combine.add(sums, at.iter().map(leaf));
 }
 
 /// Walks `REGISTERS` times 16 rows through one tree.
@@ -143,7 +142,7 @@ unsafe fn walk_avx512<const REGISTERS: usize>(
             let mut right =
                 _mm512_cmp_ps_mask::<_CMP_GT_OQ>(_mm512_castsi512_ps(value), _mm512_castsi512_ps(low));
             let category = _mm512_cmpeq_epi32_mask(
-                _mm512_and_epi32(high, set(KIND_MASK)),
+                _mm512_and_epi32(high, set(CATEGORY_MASK)),
                 set(kind::CATEGORY << KIND_SHIFT),
             );
             if category != 0 {
@@ -227,7 +226,7 @@ unsafe fn walk_avx2<const REGISTERS: usize>(
                 _mm256_castsi256_ps(low),
             ));
             let category = _mm256_cmpeq_epi32(
-                _mm256_and_si256(high, set(KIND_MASK)),
+                _mm256_and_si256(high, set(CATEGORY_MASK)),
                 set(kind::CATEGORY << KIND_SHIFT),
             );
             if _mm256_testz_si256(category, category) == 0 {
