@@ -67,13 +67,12 @@ impl Neighbours {
 
 /// Writes the neighbours of items as a Parquet file (item_id, neighbour_id, similarity).
 pub fn save(neighbours: &Neighbours, items: &RawTable, path: &Path) -> Result<(), TableError> {
-    let rows = || {
-        (0..items.len() as u32)
-            .flat_map(|item| neighbours.of(item).iter().map(move |neighbour| (item, neighbour)))
-    };
-    let ids = StringArray::from_iter_values(rows().map(|(item, _)| items.id(item as usize)));
-    let of = StringArray::from_iter_values(rows().map(|(_, neighbour)| items.id(neighbour.item as usize)));
-    let similarities = Float32Array::from_iter_values(rows().map(|(_, neighbour)| neighbour.similarity));
+    let of_item = |item: u32| neighbours.of(item).iter().map(move |neighbour| (item, neighbour));
+    let rows: Vec<(u32, &Neighbour)> = (0..items.len() as u32).flat_map(of_item).collect();
+    let id = |row: u32| items.id(row as usize);
+    let ids = StringArray::from_iter_values(rows.iter().map(|(item, _)| id(*item)));
+    let of = StringArray::from_iter_values(rows.iter().map(|(_, neighbour)| id(neighbour.item)));
+    let similarities = Float32Array::from_iter_values(rows.iter().map(|(_, neighbour)| neighbour.similarity));
     let batch = RecordBatch::try_from_iter([
         ("item_id", Arc::new(ids) as ArrayRef),
         ("neighbour_id", Arc::new(of) as ArrayRef),
