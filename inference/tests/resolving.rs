@@ -170,14 +170,20 @@ async fn the_report_follows_the_store_and_the_spec() -> anyhow::Result<()> {
     Ok(())
 }
 
+const EMPTY_LIST: &str =
+    "<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>0</KeyCount></ListBucketResult>";
+
 /// A store that answers everybody the same, but those who know `key` that there is nothing.
 async fn stub(answer: Option<StatusCode>, key: &'static str) -> String {
     let answers = move |request: Request| async move {
         let known = request.headers().get(AUTHORIZATION);
         let known = known.and_then(|header| header.to_str().ok()).unwrap_or_default();
         match answer {
-            _ if known.contains(&format!("Credential={key}/")) => StatusCode::NOT_FOUND,
-            Some(status) => status,
+            _ if known.contains(&format!("Credential={key}/")) => match request.uri().query() {
+                Some(_) => (StatusCode::OK, EMPTY_LIST),
+                None => (StatusCode::NOT_FOUND, ""),
+            },
+            Some(status) => (status, ""),
             None => std::future::pending().await,
         }
     };
