@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use gondola_test_api_server::{Deed, Fault, Request};
-use serde_json::Value;
 
 use crate::world::{World, is_operator, pipeline, until};
 
@@ -167,7 +166,7 @@ async fn watches_that_end_and_versions_that_are_gone_leave_no_gap() -> anyhow::R
         until("the Deployment follows", || async {
             let dump = world.dump("shop").await?;
             let wanted = &dump["Deployment grocery-dlrm"]["spec"]["replicas"];
-            Ok((*wanted == Value::from(replicas)).then_some(()))
+            Ok((*wanted == replicas).then_some(()))
         })
         .await?;
     }
