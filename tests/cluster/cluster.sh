@@ -62,7 +62,7 @@ up) up "$@" ;;
 down) down ;;
 in)
     first=$(inside) || { echo "cluster.sh: there is no cluster in $state; bring it up first" >&2; exit 1; }
-    exec nsenter --target "$first" --mount --net --pid -- env KUBECONFIG="$state/admin.kubeconfig" PATH="${KUBE_ASSETS:+$KUBE_ASSETS:}$PATH" "$@"
+    exec nsenter --target "$first" --mount --net --pid -- env --chdir="$PWD" KUBECONFIG="$state/admin.kubeconfig" PATH="${KUBE_ASSETS:+$KUBE_ASSETS:}$PATH" "$@"
     ;;
 *) echo "cluster.sh: there is no mode $mode; name up, in or down" >&2; exit 2 ;;
 esac
