@@ -1,8 +1,11 @@
 use gondola_crds::resolution::VariantResolution;
 use k8s_openapi::api::apps::v1::DeploymentCondition;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
 use std::sync::Arc;
 
 use crate::fixtures::{Cluster, bundles, changed, condition, pipeline, refusal};
+use crate::plan::names::{Component, Names};
 
 fn resolved(_: &str) -> VariantResolution {
     VariantResolution::Resolved(bundles("v1"))
@@ -163,4 +166,67 @@ fn the_same_state_gives_the_same_status_to_the_byte() {
     let first = pipeline.status.clone();
     cluster.status(&mut pipeline);
     assert_eq!(first, pipeline.status);
+}
+
+/// A pod of dlrm that Kubernetes says something of.
+fn pod(pipeline: &gondola_crds::RecommenderPipeline, status: serde_json::Value) -> Arc<Pod> {
+    let labels = Names::of(pipeline).selector(Component::Variant("dlrm"));
+    let pod = json!({"metadata": {"name": "grocery-dlrm-1", "labels": labels}, "status": status});
+    Arc::new(serde_json::from_value(pod).unwrap())
+}
+
+#[track_caller]
+fn check_shown(status: serde_json::Value, part: &str) {
+    let mut pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&pipeline, resolved);
+    cluster.obey(&pipeline, |name| name != "grocery-dlrm");
+    cluster.observed.pods = vec![pod(&pipeline, status)];
+    cluster.status(&mut pipeline);
+    assert_eq!(condition(&pipeline, "Ready"), Some(("Unknown", "RollingOut")));
+    let status = pipeline.status.unwrap();
+    let message = status.variants[0].message.clone().unwrap_or_default();
+    assert!(message.contains(part), "{message}");
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready");
+    assert!(ready.unwrap().message.contains(part), "{ready:?}");
+}
+
+#[test]
+fn a_gpu_that_no_node_has_is_shown_with_the_schedulers_message() {
+    let message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.";
+    check_shown(
+        json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]}),
+        &format!("Unschedulable: {message}"),
+    );
+}
+
+#[test]
+fn an_image_that_crashes_is_shown_with_its_last_words() {
+    let container = json!({
+        "name": "serve", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
+        "lastState": {"terminated": {"exitCode": 1, "message": "cannot listen on nonsense"}},
+    });
+    check_shown(
+        json!({"containerStatuses": [container]}),
+        "CrashLoopBackOff: cannot listen on nonsense",
+    );
+}
+
+#[test]
+fn a_pod_that_is_being_made_is_no_problem() {
+    let mut pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&pipeline, resolved);
+    cluster.obey(&pipeline, |name| name != "grocery-dlrm");
+    let container = json!({
+        "name": "serve", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"waiting": {"reason": "ContainerCreating"}},
+    });
+    cluster.observed.pods = vec![pod(&pipeline, json!({"containerStatuses": [container]}))];
+    cluster.status(&mut pipeline);
+    assert_eq!(pipeline.status.unwrap().variants[0].message, None);
 }
