@@ -25,12 +25,12 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Publishes a bundle with the contract that a set of one workflow has; gives its version.
-async fn put(store: &Store, name: &str, kind: Kind, content: &str) -> String {
+async fn put(store: &Store, name: &str, kind: Kind, workflow: &str, content: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), content).unwrap();
     let space = kind == Kind::Retrieval;
     let contract = Contract {
-        workflow: Some(Digest::of(b"workflow")),
+        workflow: Some(Digest::of(workflow.as_bytes())),
         embedding_space: space.then(|| "space".to_owned()),
         dimension: space.then_some(64),
         metric: space.then_some(Metric::InnerProduct),
@@ -151,12 +151,12 @@ async fn the_report_follows_the_store_and_the_spec() -> anyhow::Result<()> {
 
     let empty = reported(&client, |found| refusal(found).is_some()).await?;
     assert_eq!(refusal(&empty).unwrap().reason, RefusalReason::BundleNotFound);
-    put(&store, "features", Kind::Features, "features").await;
-    put(&store, "two-tower", Kind::Retrieval, "towers").await;
-    let first = put(&store, "dlrm", Kind::Scorer, "first").await;
+    put(&store, "features", Kind::Features, "a", "features").await;
+    put(&store, "two-tower", Kind::Retrieval, "a", "towers").await;
+    let first = put(&store, "dlrm", Kind::Scorer, "a", "first").await;
     reported(&client, |found| version(found) == Some(&first)).await?;
     // The channel moves: nobody touches the pipeline.
-    let second = put(&store, "dlrm", Kind::Scorer, "second").await;
+    let second = put(&store, "dlrm", Kind::Scorer, "a", "second").await;
     let found = reported(&client, |found| version(found) == Some(&second)).await?;
     assert_eq!(found.generation, 1);
     // The spec pins what it had.
@@ -282,4 +282,63 @@ async fn credentials_that_are_changed_are_taken_up_without_a_restart() {
         RefusalReason::BundleNotFound,
         "features",
     );
+}
+
+/// A spec with a variant that may fail beside the other.
+fn two_variants(url: &str) -> RecommenderPipelineSpec {
+    let mut spec = spec(json!({"url": url}));
+    spec["variants"] = json!([
+        {"name": "dlrm", "scorer": "dlrm@stable", "weight": 50},
+        {"name": "forest", "scorer": "forest@stable", "weight": 50},
+    ]);
+    serde_json::from_value(spec).unwrap()
+}
+
+fn reason(resolution: &Resolution, variant: &str) -> Option<RefusalReason> {
+    match &resolution.variants[variant] {
+        VariantResolution::Resolved(_) => None,
+        VariantResolution::Refused(refusal) => Some(refusal.reason),
+    }
+}
+
+#[tokio::test]
+async fn each_variant_is_judged_alone_and_taken_up_when_it_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    let store = Store::open(&url).unwrap();
+    let look = async || resolve(&two_variants(&url), 7, &Access::default(), PATIENCE).await;
+    assert_eq!(reason(&look().await, "dlrm"), Some(RefusalReason::BundleNotFound));
+
+    put(&store, "features", Kind::Features, "a", "features").await;
+    put(&store, "two-tower", Kind::Retrieval, "a", "towers").await;
+    put(&store, "dlrm", Kind::Scorer, "a", "dlrm").await;
+    put(&store, "forest", Kind::Scorer, "b", "forest").await;
+    let found = look().await;
+    assert_eq!((found.generation, reason(&found, "dlrm")), (7, None));
+    assert_eq!(reason(&found, "forest"), Some(RefusalReason::ContractMismatch));
+
+    put(&store, "forest", Kind::Scorer, "a", "forest").await;
+    let mended = look().await;
+    assert_eq!(reason(&mended, "forest"), None);
+    let VariantResolution::Resolved(bundles) = &mended.variants["forest"] else {
+        panic!("it was resolved");
+    };
+    assert_eq!(bundles.scorer.name, "forest");
+    assert!(
+        bundles.scorer.digest.starts_with("sha256:"),
+        "{}",
+        bundles.scorer.digest
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_or_asked_is_told_from_one_that_lacks_something() {
+    let found = resolve(&two_variants("ftp://models"), 1, &Access::default(), PATIENCE).await;
+    assert_eq!(reason(&found, "dlrm"), Some(RefusalReason::InvalidStore));
+    let access = Access {
+        credentials: Some("/does/not/exist".into()),
+        endpoint: None,
+    };
+    let found = resolve(&two_variants("s3://models/x"), 1, &access, PATIENCE).await;
+    assert_eq!(reason(&found, "dlrm"), Some(RefusalReason::AccessDenied));
 }
