@@ -87,6 +87,20 @@ fn push_probabilities(logits: &[f32], scores: &mut Vec<f32>) {
     scores.extend(logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())));
 }
 
+/// Refuses a user's row that has other columns than a model reads: how many categorical and numeric ones those are.
+fn check_user(user: &EncodedRow, categorical: usize, numeric: usize) -> Result<(), ScoreError> {
+    let found = (user.categorical.len(), user.numeric.len());
+    if found == (categorical, numeric) {
+        return Ok(());
+    }
+    Err(ScoreError::UserShape {
+        wanted_categorical: categorical,
+        wanted_numeric: numeric,
+        found_categorical: found.0,
+        found_numeric: found.1,
+    })
+}
+
 /// Refuses scores that are no numbers: what every scorer does last.
 fn check_numbers(scores: &[f32]) -> Result<(), ScoreError> {
     match scores.iter().position(|score| score.is_nan()) {

@@ -23,7 +23,7 @@ mod xgboost;
 use std::cell::RefCell;
 
 use crate::features::{EncodedRow, EncodedTable, Layout};
-use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers};
+use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers, check_user};
 
 pub use catboost::CatBoostError;
 pub use format::{Format, FormatError};
@@ -210,14 +210,7 @@ impl Scorer for Forest {
         scores: &mut Vec<f32>,
     ) -> Result<(), ScoreError> {
         let widths = &self.widths;
-        if (user.categorical.len(), user.numeric.len()) != (widths.user_categorical, widths.user_numeric) {
-            return Err(ScoreError::UserShape {
-                wanted_categorical: widths.user_categorical,
-                wanted_numeric: widths.user_numeric,
-                found_categorical: user.categorical.len(),
-                found_numeric: user.numeric.len(),
-            });
-        }
+        check_user(user, widths.user_categorical, widths.user_numeric)?;
         assert_eq!(
             candidates.pair_width, widths.pair,
             "pair features of another workflow"

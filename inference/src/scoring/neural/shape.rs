@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::{Cardinalities, EncodedRow, EncodedTable, Layout};
-use crate::scoring::ScoreError;
+use crate::scoring::{ScoreError, check_user};
 
 /// How many inputs of each kind a model reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,17 +76,7 @@ impl InputShape {
 
     /// Refuses a user's row of another workflow.
     pub(crate) fn check_user(&self, user: &EncodedRow) -> Result<(), ScoreError> {
-        let wanted = (self.user_categorical.len(), self.user_numeric);
-        let found = (user.categorical.len(), user.numeric.len());
-        if wanted == found {
-            return Ok(());
-        }
-        Err(ScoreError::UserShape {
-            wanted_categorical: wanted.0,
-            wanted_numeric: wanted.1,
-            found_categorical: found.0,
-            found_numeric: found.1,
-        })
+        check_user(user, self.user_categorical.len(), self.user_numeric)
     }
 
     /// Panics for items of another workflow, which nobody can have loaded beside this model.
