@@ -3,11 +3,13 @@
 //! Item-based collaborative filtering (Sarwar et al. 2001): two items are as near as the cosine of the angle between their columns
 //! in the table of who bought what.
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, StringArray};
 use arrow::record_batch::RecordBatch;
+use hashbrown::HashMap;
 
 use super::groups::Groups;
 use super::table::{RawTable, TableError, number_column, read_parquet, text_column};
@@ -32,11 +34,7 @@ pub struct Neighbours(Groups<Neighbour>);
 impl Neighbours {
     /// Takes (item row, neighbour) in any order.
     pub fn new(items: usize, mut rows: Vec<(u32, Neighbour)>) -> Self {
-        rows.sort_by(|(a, first), (b, second)| {
-            a.cmp(b)
-                .then_with(|| second.similarity.total_cmp(&first.similarity))
-                .then_with(|| first.item.cmp(&second.item))
-        });
+        rows.sort_by(|(a, first), (b, second)| a.cmp(b).then_with(|| nearest_first(first, second)));
         Self(Groups::new(items, rows))
     }
 
@@ -59,10 +57,29 @@ impl Neighbours {
         ))
     }
 
+    /// What is near to any of some items, with the sum of its similarities to them, the nearest first.
+    pub fn nearest_to(&self, items: impl Iterator<Item = u32>) -> Vec<Neighbour> {
+        let mut sums: HashMap<u32, f32> = HashMap::new();
+        for neighbour in items.flat_map(|item| self.of(item)) {
+            *sums.entry(neighbour.item).or_default() += neighbour.similarity;
+        }
+        let summed = |(item, similarity)| Neighbour { item, similarity };
+        let mut ranked: Vec<Neighbour> = sums.into_iter().map(summed).collect();
+        ranked.sort_unstable_by(nearest_first);
+        ranked
+    }
+
     /// The neighbours of an item; none for one that came later.
     pub fn of(&self, item: u32) -> &[Neighbour] {
         self.0.of(item as usize)
     }
+}
+
+/// The order of neighbours: of equally near ones, the earlier row comes first.
+pub fn nearest_first(a: &Neighbour, b: &Neighbour) -> Ordering {
+    b.similarity
+        .total_cmp(&a.similarity)
+        .then_with(|| a.item.cmp(&b.item))
 }
 
 /// Writes the neighbours of items as a Parquet file (item_id, neighbour_id, similarity).

@@ -4,7 +4,7 @@
 //! of it), `co-bought` what people buy who buy the same, `popular` what everybody buys. Each has a quota, and an item that several
 //! sources name is taken once.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 use super::Found;
 use crate::features::{Neighbours, Purchase};
@@ -90,20 +90,14 @@ pub fn co_bought(purchases: &[Purchase], neighbours: &Neighbours, limit: usize) 
         let by_day = a.days_since_last.total_cmp(&b.days_since_last);
         by_day.then_with(|| a.item.cmp(&b.item))
     });
-    let mut sums: HashMap<u32, f32> = HashMap::new();
-    for anchor in latest.iter().take(ANCHORS) {
-        for neighbour in neighbours.of(anchor.item) {
-            *sums.entry(neighbour.item).or_default() += neighbour.similarity;
-        }
-    }
+    let anchors = latest.iter().take(ANCHORS).map(|anchor| anchor.item);
     let bought = |item: &u32| {
         purchases
             .binary_search_by_key(item, |purchase| purchase.item)
             .is_ok()
     };
-    let mut ranked: Vec<(u32, f32)> = sums.into_iter().filter(|(item, _)| !bought(item)).collect();
-    ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    ranked.into_iter().take(limit).map(|(item, _)| item).collect()
+    let near = neighbours.nearest_to(anchors).into_iter().map(|near| near.item);
+    near.filter(|item| !bought(item)).take(limit).collect()
 }
 
 #[cfg(test)]

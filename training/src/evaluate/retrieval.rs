@@ -1,6 +1,6 @@
 //! How much of what was bought is among the candidates at all: no scorer can put first what retrieval did not find.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use gondola_inference::features::{Neighbours, Purchase};
 use gondola_inference::retrieval::index::IndexError;
@@ -73,19 +73,9 @@ pub fn evaluate(
 
 /// The items that are nearest to all that a user bought, those included: in a grocery things are bought again.
 fn item_knn(purchases: &[Purchase], neighbours: &Neighbours) -> Vec<u32> {
-    let mut sums: HashMap<u32, f32> = HashMap::new();
-    for purchase in purchases {
-        for neighbour in neighbours.of(purchase.item) {
-            *sums.entry(neighbour.item).or_default() += neighbour.similarity;
-        }
-    }
-    let mut ranked: Vec<(u32, f32)> = sums.into_iter().collect();
-    ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    ranked
-        .into_iter()
-        .take(CANDIDATES)
-        .map(|(item, _)| item)
-        .collect()
+    let bought = purchases.iter().map(|purchase| purchase.item);
+    let near = neighbours.nearest_to(bought).into_iter();
+    near.take(CANDIDATES).map(|neighbour| neighbour.item).collect()
 }
 
 /// What each buyer bought in the window, and which of it was new to them.

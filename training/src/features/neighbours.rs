@@ -1,5 +1,6 @@
 //! Which items are bought by the same users, counted over everything that is known.
 
+use gondola_inference::features::neighbours::nearest_first;
 use gondola_inference::features::{History, Neighbour, Neighbours};
 
 /// Neighbours that are kept of each item: what follows is near to everything.
@@ -35,11 +36,7 @@ pub fn nearest(history: &History, users: usize, items: usize) -> Neighbours {
                 similarity: similarity(*other),
             })
             .collect();
-        near.sort_unstable_by(|a, b| {
-            b.similarity
-                .total_cmp(&a.similarity)
-                .then_with(|| a.item.cmp(&b.item))
-        });
+        near.sort_unstable_by(nearest_first);
         rows.extend(
             near.into_iter()
                 .take(KEPT)

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
+use gondola_inference::features::Neighbours;
+use gondola_inference::features::neighbours::NEIGHBOURS;
 use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{AlreadyBought, Variant, VariantFolders, VariantSettings};
 use gondola_inference::retrieval::Retrieval;
@@ -96,14 +98,9 @@ impl Run {
     /// How much of what was bought is among the candidates, by the two towers and by what needs no deep model.
     pub(super) fn judge_retrieval(&mut self, ground: &Ground) -> anyhow::Result<Vec<RetrievalQuality>> {
         let snapshot = &ground.test.snapshot;
-        let two_tower = &self.dataset.config.training.two_tower;
-        let search = SearchParameters {
-            nprobe: two_tower.nprobe,
-            ef_search: two_tower.ef_search,
-        };
-        let towers = Retrieval::load(&self.folder("two-tower")?, &snapshot.items, &search)?;
+        let towers = Retrieval::load(&self.folder("two-tower")?, &snapshot.items, &self.search())?;
         let bought = ground.test.window.pairs(snapshot);
-        let neighbours = snapshot.neighbours();
+        let neighbours = Neighbours::read(&self.folder("features")?.join(NEIGHBOURS), &snapshot.items)?;
         Ok(retrieval::evaluate(
             &towers,
             &ground.encoded,
@@ -136,15 +133,19 @@ impl Run {
         Ok(qualities)
     }
 
-    fn variant_settings(&self, scorer: Scorer) -> VariantSettings {
+    fn search(&self) -> SearchParameters {
         let two_tower = &self.dataset.config.training.two_tower;
+        SearchParameters {
+            nprobe: two_tower.nprobe,
+            ef_search: two_tower.ef_search,
+        }
+    }
+
+    fn variant_settings(&self, scorer: Scorer) -> VariantSettings {
         VariantSettings {
             name: scorer.bundle().to_owned(),
             quotas: EVALUATED_QUOTAS,
-            search: SearchParameters {
-                nprobe: two_tower.nprobe,
-                ef_search: two_tower.ef_search,
-            },
+            search: self.search(),
             similarity_search: SearchParameters::default(),
             already_bought: AlreadyBought::Keep,
             blocked_items: Vec::new(),
