@@ -1,6 +1,7 @@
 //! The Kubernetes API of Gondola: the types of [`RecommenderPipeline`] and the YAML generated from them.
 //!
 //! - [`spec`]: what a platform team asks for;
+//! - [`experiment`]: the part of it that is an A/B experiment;
 //! - [`status`]: what the operator found;
 //! - [`resolution`] and [`routes`]: what the resolver tells the operator, and what the operator tells the routers;
 //! - [`reference`](mod@reference): the page about all fields;
@@ -9,6 +10,8 @@
 //! The committed `recommenderpipelines.yaml` is generated (`make generate`), and a test compares it with these types.
 //! This crate knows no Kubernetes client.
 
+pub mod experiment;
+pub mod experiment_status;
 pub mod reference;
 pub mod resolution;
 pub mod routes;

@@ -20,6 +20,55 @@ pub struct Routes {
     pub control: String,
     /// The variants, in the order of the spec.
     pub variants: Vec<Route>,
+    /// The experiment that shares the users while it runs; without one, weights do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<ExperimentRoutes>,
+}
+
+/// Who takes part in an experiment, and what they get. Everybody else gets the control.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExperimentRoutes {
+    /// The experiment's name.
+    pub name: String,
+    /// How often it was started anew.
+    pub epoch: u32,
+    /// Digest of everything here but itself: routers tell it, so that a step counts when all of them have it.
+    pub revision: String,
+    /// What users are shared by.
+    pub salt: String,
+    /// The header that holds the unit's id; the request's user where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_header: Option<String>,
+    /// Who is kept out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<HoldoutRoutes>,
+    /// How many of the 10,000 buckets take part.
+    pub traffic_buckets: u16,
+    /// The arms, the control first.
+    pub arms: Vec<ArmRoute>,
+    /// An answer that takes longer is slow.
+    pub slow_milliseconds: u64,
+}
+
+/// Who is kept out of experiments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HoldoutRoutes {
+    /// What users are held out by.
+    pub salt: String,
+    /// How many of the 10,000 buckets are held out.
+    pub buckets: u16,
+}
+
+/// One arm of an experiment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArmRoute {
+    /// The variant's name.
+    pub variant: String,
+    /// Its share of those who take part, relative to the sum of all arms' weights.
+    pub weight: u32,
 }
 
 /// A variant that may get users.

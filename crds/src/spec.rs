@@ -14,6 +14,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::experiment::Experiment;
 use crate::status::RecommenderPipelineStatus;
 
 /// A recommender: its models and indexes in object storage, how requests are answered, and the variants that share the
@@ -39,9 +40,9 @@ use crate::status::RecommenderPipelineStatus;
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.variants.all(v, !(v.name in ['router', 'resolver']))").message("a variant can't be called router or resolver, which are the names of other pods of the pipeline"))]
-#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.control == oldSelf.experiment.control").message("experiment.control can't change while the experiment runs; remove the experiment first"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || (self.experiment.control == oldSelf.experiment.control && self.experiment.arms == oldSelf.experiment.arms && self.experiment.design == oldSelf.experiment.design && self.experiment.metrics == oldSelf.experiment.metrics && (has(self.experiment.salt) ? has(oldSelf.experiment.salt) && self.experiment.salt == oldSelf.experiment.salt : !has(oldSelf.experiment.salt)) && (has(self.experiment.unit) ? has(oldSelf.experiment.unit) && self.experiment.unit == oldSelf.experiment.unit : !has(oldSelf.experiment.unit)) && (has(self.experiment.holdout) ? has(oldSelf.experiment.holdout) && self.experiment.holdout == oldSelf.experiment.holdout : !has(oldSelf.experiment.holdout)))").message("control, arms, unit, salt, holdout, metrics and design of an experiment can't change while it runs; give it another name or another restartToken, which starts it anew"))]
 #[x_kube(validation = Rule::new("self.variants.exists(v, v.weight > 0)").message("no variant has a weight above 0, so nobody would be served; give one variant a weight"))]
-#[x_kube(validation = Rule::new("!has(self.experiment) || self.variants.exists(v, v.name == self.experiment.control)").message("experiment.control names no variant; use the name of one of spec.variants"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.arms.all(a, self.variants.exists(v, v.name == a.variant))").message("an arm of the experiment names no variant; use the names of spec.variants"))]
 pub struct RecommenderPipelineSpec {
     /// Where the bundles are.
     pub artifacts: Artifacts,
@@ -454,15 +455,6 @@ pub struct Autoscaling {
     pub target_cpu_percent: Option<i32>,
 }
 
-/// An A/B experiment between variants.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Experiment {
-    /// The variant that the others are compared with, and that stands in when another is down.
-    #[schemars(length(min = 1, max = 32))]
-    pub control: String,
-}
-
 /// The pods that give every user a variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -490,7 +482,13 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let number: u64 = rest[..digits].parse().ok()?;
-        let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+        let units = [
+            ("ms", 1),
+            ("s", 1000),
+            ("m", 60_000),
+            ("h", 3_600_000),
+            ("d", 86_400_000),
+        ];
         let (after, milliseconds) = units
             .into_iter()
             .find_map(|(unit, milliseconds)| Some((rest[digits..].strip_prefix(unit)?, milliseconds)))?;

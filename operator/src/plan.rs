@@ -196,6 +196,7 @@ fn routes(pipeline: &RecommenderPipeline, observed: &Observed) -> Routes {
             .map(route)
             .collect(),
         control,
+        experiment: None,
     }
 }
 

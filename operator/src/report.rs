@@ -109,6 +109,7 @@ pub fn status(
         ready_variants: Some(format!("{answering}/{}", plan.variants.len())),
         traffic: Some(traffic(plan)),
         variants: variants(pipeline, plan, &rollouts, observed, &names),
+        experiment: None,
     }
 }
 

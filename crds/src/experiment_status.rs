@@ -1,0 +1,224 @@
+//! What is true of an experiment: where it stands, what the data say, and what was decided.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is true of an experiment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExperimentStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub phase: Phase,
+    /// How often it was started anew; 1 at first.
+    pub epoch: u32,
+    /// Digest of what routers are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_revision: Option<String>,
+    /// The share of users who take part, for `kubectl get`: `20%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic_percent: Option<String>,
+    /// Which step of the ramp, from 0.
+    #[serde(default)]
+    pub stage: u32,
+    /// When the step began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_started_at: Option<String>,
+    /// When the experiment began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// How many users each arm needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_units: Option<u64>,
+    /// When the planned number will be reached, at today's pace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_decision_time: Option<String>,
+    /// Users whose window of the first success metric is over, of all arms, for `kubectl get`: `182,311`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<String>,
+    /// Relative improvement of the first arm beside the control, for `kubectl get`: `+3.1%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lift: Option<String>,
+    /// Its interval, for `kubectl get`: `[-0.4%, +6.7%]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// The arms, the control first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arms: Vec<ArmStatus>,
+    /// What each arm improved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub success: Vec<MetricStatus>,
+    /// What each arm harmed or did not harm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guardrails: Vec<MetricStatus>,
+    /// Whether users are shared as planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_ratio: Option<SampleRatioStatus>,
+    /// Errors and latency of each arm against the control's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<OperationsStatus>,
+    /// What was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionStatus>,
+    /// The arm that everybody gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub winner: Option<String>,
+    /// When events were analysed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_analysis_time: Option<String>,
+    /// Where the statistics lie, in the experiment's store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results_uri: Option<String>,
+    /// Earlier epochs and how they ended, the newest first; at most five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastEpoch>,
+}
+
+/// Where an experiment stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Its pods are not ready yet.
+    #[default]
+    Pending,
+    /// It lets more users in, step by step.
+    Ramping,
+    /// All users of its share take part.
+    Running,
+    /// An arm won, and everybody gets it.
+    Promoted,
+    /// An arm did harm; everybody gets the control.
+    RolledBack,
+    /// The plan is fulfilled, and nothing is certain; everybody gets the control.
+    Inconclusive,
+    /// The plan is fulfilled, and the arms are as good as each other; everybody gets the control.
+    Equivalent,
+    /// Users are not shared as planned, so that the data say nothing.
+    Invalid,
+    /// The spec serves the winner as its control.
+    Completed,
+}
+
+impl Phase {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Ramping => "Ramping",
+            Self::Running => "Running",
+            Self::Promoted => "Promoted",
+            Self::RolledBack => "RolledBack",
+            Self::Inconclusive => "Inconclusive",
+            Self::Equivalent => "Equivalent",
+            Self::Invalid => "Invalid",
+            Self::Completed => "Completed",
+        }
+    }
+
+    /// Whether nothing more is decided.
+    pub fn is_over(self) -> bool {
+        match self {
+            Self::Pending | Self::Ramping | Self::Running | Self::Invalid => false,
+            Self::Promoted | Self::RolledBack | Self::Inconclusive | Self::Equivalent | Self::Completed => {
+                true
+            }
+        }
+    }
+}
+
+/// What is true of an arm.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArmStatus {
+    /// The variant's name.
+    pub name: String,
+    /// Users who were exposed.
+    pub units: u64,
+    /// Users whose window of the first success metric is over.
+    pub matured: u64,
+    /// Answers that they got.
+    pub exposures: u64,
+    /// The share of these that the control gave instead, for example `0.1%`.
+    pub fallback_rate: String,
+}
+
+/// What is true of a metric in an arm.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricStatus {
+    /// The metric's name.
+    pub name: String,
+    /// The arm that is compared with the control.
+    pub arm: String,
+    /// The control's mean.
+    pub control: String,
+    /// The arm's mean.
+    pub treatment: String,
+    /// Relative difference, for example `+3.1%`.
+    pub lift: String,
+    /// Its interval, valid however often one looks: `[-0.4%, +6.7%]`.
+    pub lift_interval: String,
+    /// The smallest p so far, valid however often one looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_value: Option<String>,
+    /// The relative loss that is put up with, of a guardrail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<String>,
+    /// In one word: `Better`, `Worse` or `Undecided`; of a guardrail `NonInferior`, `Harm` or `Undecided`.
+    pub verdict: String,
+}
+
+/// Whether users are shared as planned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SampleRatioStatus {
+    /// The smallest p so far, valid however often one looks.
+    pub p_value: String,
+    /// The p of a chi-square test of today's counts alone.
+    pub chi2_p_value: String,
+    /// Whether the shares are not as planned.
+    pub detected: bool,
+}
+
+/// Errors or latency of an arm against the control's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationsStatus {
+    /// What is counted: `errors`, `slow`, `fallbacks` or `empty`.
+    pub name: String,
+    /// The arm.
+    pub arm: String,
+    /// Logarithm of the evidence that the arm is worse than allowed.
+    pub log_evidence: String,
+    /// Whether that is enough.
+    pub alarm: bool,
+}
+
+/// What was decided.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionStatus {
+    /// The phase that it led to, or `PromotionReady`.
+    pub verdict: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
+    /// When.
+    pub time: String,
+}
+
+/// An earlier epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PastEpoch {
+    /// The experiment's name then.
+    pub name: String,
+    /// Which epoch.
+    pub epoch: u32,
+    /// Where it stood when it ended.
+    pub phase: Phase,
+    /// What had been decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
