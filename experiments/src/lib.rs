@@ -1,0 +1,5 @@
+//! A/B experiments.
+
+#![forbid(unsafe_code)]
+
+pub mod statistics;

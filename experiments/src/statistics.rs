@@ -1,0 +1,64 @@
+//! The statistics of experiments: pure functions of sums.
+//!
+//! An arm's users become [`Sums`], sums become an [`Estimate`] (a mean or a ratio with the variance of that), and two estimates
+//! become an answer: once by [`welch`], at any time by a [`sequence`], as a relative [`lift`], or one-sided against a margin
+//! ([`guardrail`]). [`cuped`] makes estimates sharper by what users did before. [`sample_ratio`] asks whether users are shared as
+//! planned, [`operations`] whether an arm has more errors than allowed, and [`planning`] how many users it takes.
+//!
+//! Notation in formulas: c the control, t the treatment, s² a variance with n−1, N = n_c + n_t, v = s²_t/n_t + s²_c/n_c,
+//! d = mean_t − mean_c.
+
+pub mod cuped;
+pub mod estimate;
+pub mod guardrail;
+pub mod lift;
+pub mod operations;
+pub mod planning;
+pub mod sample_ratio;
+pub mod sequence;
+pub mod sums;
+pub mod welch;
+
+pub use estimate::{Contrast, Estimate};
+pub use sums::{Observation, Sums};
+
+/// From where to where.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// All numbers.
+    pub const EVERYTHING: Self = Self {
+        low: f64::NEG_INFINITY,
+        high: f64::INFINITY,
+    };
+
+    /// What is within `width` of `centre`.
+    pub fn around(centre: f64, width: f64) -> Self {
+        Self {
+            low: centre - width,
+            high: centre + width,
+        }
+    }
+
+    /// What lies in both.
+    pub fn intersection(self, other: Self) -> Self {
+        Self {
+            low: self.low.max(other.low),
+            high: self.high.min(other.high),
+        }
+    }
+
+    /// Whether it lies within another.
+    pub fn lies_within(self, other: Self) -> bool {
+        other.low <= self.low && self.high <= other.high
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+//! Relative improvement, and its interval by Fieller's theorem (1954).
+//!
+//! It excludes 0 exactly where the interval of the difference with the same reach does. Where the control's mean can't be told from
+//! 0, a ratio to it has no bounded interval.
+
+use super::{Estimate, Interval};
+
+/// m_t / m_c − 1; `None` where the control's mean is 0.
+pub fn lift(control: &Estimate, treatment: &Estimate) -> Option<f64> {
+    (control.mean != 0.0).then(|| treatment.mean / control.mean - 1.0)
+}
+
+/// The interval of the lift that reaches `reach` standard errors: the roots r of
+/// (m_c² − C²v_c) r² − 2 m_t m_c r + (m_t² − C²v_t) = 0, less 1. `None` where it is not bounded.
+pub fn interval(control: &Estimate, treatment: &Estimate, reach: f64) -> Option<Interval> {
+    let squared = reach * reach;
+    let a = control.mean * control.mean - squared * control.variance;
+    let b = treatment.mean * control.mean;
+    let c = treatment.mean * treatment.mean - squared * treatment.variance;
+    let discriminant = b * b - a * c;
+    if !(a > 0.0 && discriminant >= 0.0) {
+        return None;
+    }
+    let root = discriminant.sqrt();
+    Some(Interval {
+        low: (b - root) / a - 1.0,
+        high: (b + root) / a - 1.0,
+    })
+}
