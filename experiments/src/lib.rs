@@ -1,5 +1,33 @@
-//! A/B experiments.
+//! A/B experiments: from sums over users to a decision, as pure functions.
+//!
+//! In reading order:
+//!
+//! - [`settings`]: the experiment as it was asked for, in numbers;
+//! - [`evidence`]: what the analyzer found of the users, as sums; [`operations`]: what the routers saw of errors and latency;
+//! - [`assess`](mod@assess): what the evidence says, by [`statistics`];
+//! - [`decide`](mod@decide): the first decision that is due;
+//! - [`step`](mod@step): from one ledger to the next, and what routers are told; [`ledger`]: what is remembered between steps;
+//! - [`report`]: what people see of it: status, conditions, and the verdict in one sentence.
+//!
+//! Promises: no clock is read, nothing random is drawn, and a step that is made twice comes to the same end. A decision follows
+//! from the ledger and the evidence alone, so that it survives every restart.
+//!
+//! Absent on purpose: events, stores, users' ids, Kubernetes clients. Who runs steps: the operator, and `gondola-inference up` on
+//! one machine.
 
 #![forbid(unsafe_code)]
 
+pub mod assess;
+pub mod decide;
+pub mod evidence;
+pub mod ledger;
+pub mod moment;
+pub mod operations;
+pub mod percent;
+pub mod report;
+pub mod settings;
 pub mod statistics;
+pub mod step;
+
+#[cfg(test)]
+mod fixtures;

@@ -24,7 +24,8 @@ pub fn theta(arms: &[&Sums]) -> f64 {
 /// arm, so that means keep their size and lifts their meaning. `None` below two users.
 pub fn adjusted(sums: &Sums, theta: f64, centre: f64) -> Option<Estimate> {
     (sums.n >= 2).then(|| {
-        let spread = sums.variance_y() + theta * theta * sums.variance_x() - 2.0 * theta * sums.covariance_xy();
+        let spread =
+            sums.variance_y() + theta * theta * sums.variance_x() - 2.0 * theta * sums.covariance_xy();
         Estimate {
             n: sums.n,
             mean: sums.mean(sums.y) - theta * (sums.mean(sums.x) - centre),

@@ -40,8 +40,7 @@ impl Evidence {
         let allowed = part(ratio);
         for (log_likelihood, step) in self.log_likelihoods.iter_mut().zip(GRID) {
             let worse = part(step * ratio);
-            let gain =
-                bad_t * (worse / allowed).ln() + bad_c * ((1.0 - worse) / (1.0 - allowed)).ln();
+            let gain = bad_t * (worse / allowed).ln() + bad_c * ((1.0 - worse) / (1.0 - allowed)).ln();
             *log_likelihood += gain / dispersion;
         }
     }

@@ -48,15 +48,22 @@ impl Plan {
     /// Users of each arm: ⌈(z_{1−α/2} + z_power)² (s²_c + s²_t) / δ²⌉; `None` where that is no number.
     pub fn units_per_arm(&self) -> Option<u64> {
         let z = quantile(1.0 - self.alpha / 2.0) + quantile(self.power);
-        let units = z * z * (self.control_variance + self.treatment_variance)
-            / (self.difference * self.difference);
+        let units =
+            z * z * (self.control_variance + self.treatment_variance) / (self.difference * self.difference);
         (units.is_finite() && units < 1e15).then(|| (units.ceil() as u64).max(2))
     }
 }
 
 /// The smallest relative improvement that `control` and `treatment` users find with the power wanted, where users vary by
 /// `variance` around `mean`.
-pub fn detectable_lift(mean: f64, variance: f64, control: u64, treatment: u64, alpha: f64, power: f64) -> Option<f64> {
+pub fn detectable_lift(
+    mean: f64,
+    variance: f64,
+    control: u64,
+    treatment: u64,
+    alpha: f64,
+    power: f64,
+) -> Option<f64> {
     if mean <= 0.0 || control == 0 || treatment == 0 {
         return None;
     }

@@ -79,10 +79,7 @@ fn welch_sequence_lift_and_guardrail_are_those_of_the_worked_case() {
     close(read.contrast.variance.sqrt(), &wanted["se"], tolerance);
     close(read.bounds.low, &wanted["lower"], tolerance);
     close(read.bounds.high, &wanted["upper"], tolerance);
-    assert_eq!(
-        format!("{:?}", read.verdict),
-        wanted["verdict"].as_str().unwrap()
-    );
+    assert_eq!(format!("{:?}", read.verdict), wanted["verdict"].as_str().unwrap());
 }
 
 #[test]
@@ -111,16 +108,19 @@ fn ratios_are_those_of_the_worked_case() {
     close(control.variance, &wanted["controlVar"], tolerance);
     close(treatment.variance, &wanted["treatmentVar"], tolerance);
     let contrast = Contrast::new(&control, &treatment, 1.0);
-    close(contrast.difference / contrast.variance.sqrt(), &wanted["z"], tolerance);
+    close(
+        contrast.difference / contrast.variance.sqrt(),
+        &wanted["z"],
+        tolerance,
+    );
 }
 
 #[test]
 fn cuped_is_that_of_the_worked_case() {
     let (input, expected, tolerance) = case("ratio-and-cuped");
     let sums = |arm: &str| {
-        let numbers = |name: &str| -> Vec<f64> {
-            serde_json::from_value(input["cuped"][arm][name].clone()).unwrap()
-        };
+        let numbers =
+            |name: &str| -> Vec<f64> { serde_json::from_value(input["cuped"][arm][name].clone()).unwrap() };
         let mut sums = Sums::default();
         for (x, y) in numbers("x").into_iter().zip(numbers("y")) {
             sums.add(Observation { y, m: 0.0, x });
@@ -178,18 +178,16 @@ fn evidence_of_errors_grows_as_in_the_worked_case() {
             requests: number(requests),
             bad: number(bad),
         };
-        evidence.observe(
-            arm(0, 1),
-            arm(2, 3),
-            input["ratioMargin"].as_f64().unwrap(),
-            1.0,
-        );
+        evidence.observe(arm(0, 1), arm(2, 3), input["ratioMargin"].as_f64().unwrap(), 1.0);
         close(evidence.log(), &expected["logE"][position], tolerance);
         if evidence.log() >= alarm {
             first_alarm.get_or_insert(position);
         }
     }
-    assert_eq!(first_alarm, expected["alarmTick"].as_u64().map(|tick| tick as usize));
+    assert_eq!(
+        first_alarm,
+        expected["alarmTick"].as_u64().map(|tick| tick as usize)
+    );
 }
 
 #[test]
@@ -198,7 +196,10 @@ fn clumps_of_errors_are_seen_as_dispersion() {
     let mut clumped = Dispersion::default();
     for tick in 0..40 {
         let requests = 1000;
-        steady.observe(Tick { requests, bad: 9 + tick % 3 });
+        steady.observe(Tick {
+            requests,
+            bad: 9 + tick % 3,
+        });
         clumped.observe(Tick {
             requests,
             bad: if tick % 10 == 0 { 100 } else { 0 },
@@ -250,7 +251,12 @@ fn what_does_not_vary_says_nothing() {
 fn arm() -> impl Strategy<Value = Sums> {
     (2_u64..100_000, 0.0_f64..1.0).prop_map(|(n, rate)| {
         let y = (n as f64 * rate).floor();
-        Sums { n, y, yy: y, ..Sums::default() }
+        Sums {
+            n,
+            y,
+            yy: y,
+            ..Sums::default()
+        }
     })
 }
 

@@ -27,8 +27,8 @@ pub fn welch(control: &Estimate, treatment: &Estimate, factor: f64) -> Option<We
         return None;
     }
     let freedom = |variance: f64, n: u64| variance * variance / (n - 1) as f64;
-    let degrees =
-        variance * variance / (freedom(treatment.variance, treatment.n) + freedom(control_variance, control.n));
+    let degrees = variance * variance
+        / (freedom(treatment.variance, treatment.n) + freedom(control_variance, control.n));
     let difference = treatment.mean - factor * control.mean;
     let standard_error = variance.sqrt();
     let t = difference / standard_error;

@@ -1,0 +1,267 @@
+//! Decisions, in the order in which they must be asked: harm first, then whether the data can be trusted, then who wins.
+
+use std::time::Duration;
+
+use gondola_crds::experiment::Promotion;
+
+use crate::assess::{Assessment, Comparison};
+use crate::ledger::{Decision, Reason, Verdict};
+use crate::moment::Moment;
+use crate::percent::{share, signed};
+use crate::settings::Settings;
+use crate::statistics::Interval;
+use crate::statistics::guardrail::GuardrailVerdict;
+
+/// How an experiment stands at the moment of a decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// The moment.
+    pub now: Moment,
+    /// How long the experiment has run.
+    pub running: Duration,
+    /// How long all its users have taken part; `None` before the last step.
+    pub settled: Option<Duration>,
+    /// A treatment arm of which no pod has answered for too long, by its place.
+    pub down: Option<usize>,
+    /// What the evidence says; `None` without any.
+    pub assessment: Option<&'a Assessment>,
+    /// Whether the evidence is of late.
+    pub fresh: bool,
+}
+
+/// The first decision that is due.
+pub fn decide(settings: &Settings, standing: &Standing<'_>) -> Option<Decision> {
+    let rules: [fn(&Settings, &Standing<'_>) -> Option<Finding>; 5] =
+        [operations, sample_ratio, harm, winner, fulfilled];
+    rules
+        .iter()
+        .find_map(|rule| rule(settings, standing))
+        .map(|finding| Decision {
+            verdict: finding.verdict,
+            arm: finding.arm.map(|arm| settings.arms[arm].clone()),
+            reason: finding.reason,
+            message: finding.message,
+            time: standing.now,
+        })
+}
+
+/// What a rule found.
+struct Finding {
+    verdict: Verdict,
+    arm: Option<usize>,
+    reason: Reason,
+    message: String,
+}
+
+/// Errors, latency and dead pods act at once, whatever else is known.
+fn operations(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
+    let roll_back = |arm: usize, reason, message| Finding {
+        verdict: Verdict::RolledBack,
+        arm: Some(arm),
+        reason,
+        message,
+    };
+    if let Some(arm) = standing.down {
+        let message = format!(
+            "no pod of arm {} answers; everybody gets {}",
+            settings.arms[arm], settings.arms[0]
+        );
+        return Some(roll_back(arm, Reason::ArmNotReady, message));
+    }
+    let alarm = standing.assessment?.alarm.as_ref()?;
+    let arm = &settings.arms[alarm.arm];
+    let what = match alarm.kind {
+        None => format!(
+            "had more than {} errors in two successive ticks",
+            share(settings.operations.max_error_rate)
+        ),
+        Some(kind) => format!(
+            "has more {} than {} times the control's",
+            match kind.as_str() {
+                "slow" => "slow answers",
+                "empty" => "empty answers",
+                word => word,
+            },
+            match kind {
+                crate::operations::Kind::Slow => settings.operations.latency_ratio,
+                _ => settings.operations.error_ratio,
+            }
+        ),
+    };
+    let message = format!("arm {arm} {what}; everybody gets {}", settings.arms[0]);
+    Some(roll_back(alarm.arm, Reason::OperationsHarm, message))
+}
+
+/// Where users are not shared as planned, the data say nothing: neither that an arm wins nor that it does harm.
+fn sample_ratio(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
+    let ratio = &standing.assessment?.sample_ratio;
+    ratio.detected.then(|| Finding {
+        verdict: Verdict::Invalid,
+        arm: None,
+        reason: Reason::SampleRatioMismatch,
+        message: format!(
+            "users are not shared as planned: {:?} of {:?} at weights {:?} (p {:.2e}); find out why events are lost or made before \
+             you trust any number",
+            ratio.counts, settings.arms, settings.weights, ratio.p
+        ),
+    })
+}
+
+/// Whether the data are there and of late: nothing is decided on old ones.
+fn trusted<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
+    standing.assessment.filter(|_| standing.fresh)
+}
+
+fn harm(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
+    let assessment = trusted(standing)?;
+    let guardrail = assessment
+        .guardrails
+        .iter()
+        .find(|guardrail| guardrail.verdict == GuardrailVerdict::Harm);
+    let roll_back = |arm: usize, reason, why: String| Finding {
+        verdict: Verdict::RolledBack,
+        arm: Some(arm),
+        reason,
+        message: format!("{why}; everybody gets {}", settings.arms[0]),
+    };
+    if let Some(guardrail) = guardrail {
+        let lift = guardrail.latest.and_then(|latest| latest.lift);
+        let why = format!(
+            "arm {} loses more of {} than the margin of {} ({})",
+            settings.arms[guardrail.arm],
+            guardrail.metric,
+            share(guardrail.margin),
+            lift.map_or_else(|| "no lift".to_owned(), signed)
+        );
+        return Some(roll_back(guardrail.arm, Reason::GuardrailHarm, why));
+    }
+    let worse = assessment.success.iter().find(|comparison| comparison.worse)?;
+    let why = format!(
+        "arm {} is worse in {}: {}",
+        settings.arms[worse.arm],
+        worse.metric,
+        in_words(worse)
+    );
+    Some(roll_back(worse.arm, Reason::SuccessHarm, why))
+}
+
+fn winner(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
+    let assessment = trusted(standing)?;
+    if standing.running < settings.min_duration
+        || standing
+            .settled
+            .is_none_or(|settled| settled < settings.cadence.settle)
+    {
+        return None;
+    }
+    let best = assessment
+        .success
+        .iter()
+        .filter(|comparison| is_better(comparison) && harmless(assessment, comparison.arm))
+        .max_by(|a, b| lift_of(a).total_cmp(&lift_of(b)))?;
+    let arm = &settings.arms[best.arm];
+    let verdict = match settings.promotion {
+        Promotion::Manual => Verdict::PromotionReady,
+        Promotion::Automatic => Verdict::Promoted,
+    };
+    Some(Finding {
+        verdict,
+        arm: Some(best.arm),
+        reason: Reason::Better,
+        message: format!("arm {arm} is better in {}: {}", best.metric, in_words(best)),
+    })
+}
+
+fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
+    let time_over = standing.running >= settings.max_duration;
+    let assessment = match trusted(standing) {
+        Some(assessment) => assessment,
+        None if time_over => {
+            return Some(Finding {
+                verdict: Verdict::Inconclusive,
+                arm: None,
+                reason: Reason::TimeOver,
+                message: "the longest time is over, and there are no fresh data".to_owned(),
+            });
+        }
+        None => return None,
+    };
+    // An arm that is better and waits for its guardrails, or for the last step to settle, is given until the end.
+    let waiting = assessment.success.iter().any(is_better);
+    let planned = assessment.plan_fulfilled_at.is_some() && standing.running >= settings.min_duration;
+    let reason = match (time_over, planned && !waiting) {
+        (true, _) => Reason::TimeOver,
+        (false, true) => Reason::PlanFulfilled,
+        (false, false) => return None,
+    };
+    let why = match reason {
+        Reason::PlanFulfilled => "every arm had its planned number of users",
+        _ => "the longest time is over",
+    };
+    let intervals: Vec<String> = assessment.success.iter().map(in_words).collect();
+    let equivalent = is_equivalent(settings, assessment);
+    Some(Finding {
+        verdict: if equivalent {
+            Verdict::Equivalent
+        } else {
+            Verdict::Inconclusive
+        },
+        arm: None,
+        reason,
+        message: if equivalent {
+            format!(
+                "{why}, and the arms are as good as each other ({}); choose the one that costs less",
+                intervals.join(", ")
+            )
+        } else {
+            format!(
+                "{why}, and no arm is better for certain ({})",
+                intervals.join(", ")
+            )
+        },
+    })
+}
+
+fn is_better(comparison: &Comparison) -> bool {
+    comparison.better || comparison.final_read.is_some_and(|read| read.better)
+}
+
+/// Whether every guardrail of an arm is known to hold.
+fn harmless(assessment: &Assessment, arm: usize) -> bool {
+    let mut of_arm = assessment
+        .guardrails
+        .iter()
+        .filter(|guardrail| guardrail.arm == arm);
+    of_arm.all(|guardrail| guardrail.verdict == GuardrailVerdict::NonInferior)
+}
+
+fn is_equivalent(settings: &Settings, assessment: &Assessment) -> bool {
+    let Some(margin) = settings.equivalence_margin else {
+        return false;
+    };
+    let within = Interval::around(0.0, margin);
+    assessment.success.iter().all(|comparison| {
+        let ninety = comparison.final_read.and_then(|read| read.ninety);
+        ninety.is_some_and(|ninety| ninety.lies_within(within))
+    })
+}
+
+fn lift_of(comparison: &Comparison) -> f64 {
+    comparison
+        .latest
+        .and_then(|latest| latest.lift)
+        .unwrap_or(f64::NEG_INFINITY)
+}
+
+/// Lift and interval, for people.
+fn in_words(comparison: &Comparison) -> String {
+    let lift = comparison.latest.and_then(|latest| latest.lift);
+    let lift = lift.map_or_else(|| "no lift yet".to_owned(), signed);
+    match comparison.interval {
+        Some(Interval { low, high }) => format!("{lift}, between {} and {}", signed(low), signed(high)),
+        None => format!("{lift}, not bounded yet"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+use gondola_crds::experiment_status::Phase;
+use serde_json::json;
+
+use crate::fixtures::{DAY, Daily, START, World, evidence, spec};
+use crate::ledger::{Reason, Verdict};
+use crate::operations::{ArmTraffic, Operations};
+use crate::step::Routing;
+
+const SAME: Daily = Daily {
+    users: 2000,
+    buyers: 200,
+    clicks: 6000,
+};
+const BETTER: Daily = Daily { buyers: 240, ..SAME };
+const WORSE: Daily = Daily { buyers: 140, ..SAME };
+
+#[track_caller]
+fn check(world: &mut World, days: u32, arms: [Daily; 2], verdict: Verdict, reason: Reason) {
+    let step = world.run(START, START + DAY * days, arms);
+    let decision = step.ledger.decision.expect("something was decided");
+    assert_eq!(
+        (decision.verdict, decision.reason),
+        (verdict, reason),
+        "{}",
+        decision.message
+    );
+}
+
+#[test]
+fn a_better_arm_is_ready_for_promotion_and_nothing_is_changed() {
+    let mut world = World::new(&spec());
+    let step = world.run(START, START + DAY * 6, [SAME, BETTER]);
+    assert!(step.assessment.unwrap().success[0].better);
+    assert_eq!(step.ledger.decision, None, "a week is not over");
+    let mut world = World::new(&spec());
+    check(
+        &mut world,
+        8,
+        [SAME, BETTER],
+        Verdict::PromotionReady,
+        Reason::Better,
+    );
+    let ledger = world.ledger.unwrap();
+    assert_eq!(ledger.phase, Phase::Running);
+    assert_eq!(ledger.winner, None);
+}
+
+#[test]
+fn a_better_arm_gets_everybody_where_that_is_asked_for() {
+    let mut spec = spec();
+    spec["promotion"] = json!("Automatic");
+    let mut world = World::new(&spec);
+    check(&mut world, 8, [SAME, BETTER], Verdict::Promoted, Reason::Better);
+    assert_eq!(world.ledger.as_ref().unwrap().winner.as_deref(), Some("dlrm"));
+    // Data that turn later change nothing any more.
+    let step = world.step(START + DAY * 20, Some(evidence(1, 20, [SAME, WORSE])));
+    assert_eq!(step.routing, Routing::Everybody("dlrm".to_owned()));
+    world.alone = Some("dlrm");
+    let step = world.step(START + DAY * 21, None);
+    assert_eq!(step.ledger.phase, Phase::Completed);
+}
+
+#[test]
+fn a_worse_arm_is_rolled_back_before_the_week_is_over() {
+    let mut world = World::new(&spec());
+    check(
+        &mut world,
+        3,
+        [SAME, WORSE],
+        Verdict::RolledBack,
+        Reason::SuccessHarm,
+    );
+    let step = world.step(START + DAY * 4, None);
+    assert_eq!(step.routing, Routing::Everybody("rf".to_owned()));
+}
+
+#[test]
+fn harm_to_a_guardrail_outweighs_success() {
+    let harm = Daily {
+        clicks: 4000,
+        ..BETTER
+    };
+    check(
+        &mut World::new(&spec()),
+        8,
+        [SAME, harm],
+        Verdict::RolledBack,
+        Reason::GuardrailHarm,
+    );
+}
+
+#[test]
+fn nothing_is_believed_where_users_are_not_shared_as_planned() {
+    let lost = Daily { users: 1800, ..WORSE };
+    let mut world = World::new(&spec());
+    check(
+        &mut world,
+        9,
+        [SAME, lost],
+        Verdict::Invalid,
+        Reason::SampleRatioMismatch,
+    );
+    let frozen = world.ledger.clone().unwrap();
+    let step = world.run(START + DAY * 9, START + DAY * 27, [SAME, lost]);
+    assert_eq!(step.ledger.stage, frozen.stage, "the ramp is frozen");
+    assert_eq!(step.ledger.phase, Phase::Invalid);
+}
+
+#[test]
+fn errors_end_an_arm_even_where_users_are_not_shared_as_planned() {
+    let lost = Daily { users: 1800, ..SAME };
+    let mut world = World::new(&spec());
+    world.run(START, START + DAY * 9, [SAME, lost]);
+    let mut seen = evidence(1, 9, [SAME, lost]);
+    let bad = ArmTraffic {
+        requests: 100,
+        errors: 20,
+        ..ArmTraffic::default()
+    };
+    let good = ArmTraffic {
+        requests: 100,
+        ..ArmTraffic::default()
+    };
+    seen.operations = Operations::new(2);
+    let settings = crate::fixtures::settings(&spec()).operations;
+    for _ in 0..2 {
+        seen.operations.observe(&[good, bad], &settings);
+    }
+    let step = world.step(START + DAY * 9, Some(seen));
+    assert_eq!(step.ledger.decision.unwrap().reason, Reason::OperationsHarm);
+}
+
+#[test]
+fn old_data_decide_nothing() {
+    let mut world = World::new(&spec());
+    world.run(START, START + DAY * 6, [SAME, BETTER]);
+    // The analyzer stands still.
+    let step = world.step(START + DAY * 9, Some(evidence(1, 8, [SAME, BETTER])));
+    assert_eq!(step.fresh, Some(false));
+    assert_eq!(step.ledger.decision, None);
+}
+
+#[test]
+fn a_fulfilled_plan_without_a_winner_is_a_result() {
+    let slightly = Daily { buyers: 202, ..SAME };
+    check(
+        &mut World::new(&spec()),
+        11,
+        [SAME, slightly],
+        Verdict::Equivalent,
+        Reason::PlanFulfilled,
+    );
+    let mut spec = spec();
+    spec["design"]
+        .as_object_mut()
+        .unwrap()
+        .remove("equivalenceMargin");
+    check(
+        &mut World::new(&spec),
+        11,
+        [SAME, slightly],
+        Verdict::Inconclusive,
+        Reason::PlanFulfilled,
+    );
+}
+
+#[test]
+fn time_ends_what_data_do_not() {
+    let few = Daily {
+        users: 200,
+        buyers: 20,
+        clicks: 600,
+    };
+    check(
+        &mut World::new(&spec()),
+        28,
+        [few, few],
+        Verdict::Inconclusive,
+        Reason::TimeOver,
+    );
+}

@@ -1,0 +1,213 @@
+//! What the analyzer found: sufficient statistics and counts, as one JSON object. All that is known of users stays behind it.
+//!
+//! Sums are kept by look (a day, unless the spec says otherwise): a user adds to `units` in the look of their first exposure, and
+//! to a metric's sums in the look in which their window for it is over. So every course over time, the smallest p so far and the one
+//! read at the planned number of users follow from one object, and a program that starts anew comes to the same end.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::moment::Moment;
+use crate::operations::Operations;
+use crate::statistics::Sums;
+
+/// The key of the ConfigMap that holds it.
+pub const EVIDENCE_KEY: &str = "evidence.json";
+/// The form of this object. A program refuses another.
+pub const FORMAT: u32 = 1;
+
+/// What the data of an epoch come to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The experiment's name.
+    pub experiment: String,
+    /// Its epoch.
+    pub epoch: u32,
+    /// When the epoch began: the start of look 0.
+    pub started_at: Moment,
+    /// How long a look covers, in milliseconds.
+    pub look_milliseconds: u64,
+    /// Up to when events were taken into account.
+    pub analysed_at: Moment,
+    /// The arms, the control first.
+    pub arms: Vec<ArmEvidence>,
+    /// Names of the metrics: success, then guardrails, in the spec's order.
+    pub metrics: Vec<String>,
+    /// Sums by look, ascending; looks without users are left out.
+    pub looks: Vec<Look>,
+    /// Errors and latency.
+    pub operations: Operations,
+    /// What the routers said last.
+    pub routers: Vec<RouterEvidence>,
+    /// How complete the data are.
+    pub health: Health,
+    /// Where this object lies in the experiment's store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<String>,
+}
+
+/// What an arm's users did, up to now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArmEvidence {
+    /// The variant's name.
+    pub name: String,
+    /// Users who were exposed.
+    pub units: u64,
+    /// Answers that they got.
+    pub exposures: u64,
+    /// Those that the control gave instead.
+    pub fallbacks: u64,
+}
+
+/// What a stretch of time added.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Look {
+    /// Which stretch since the start, from 0.
+    pub number: u32,
+    /// Users of each arm whose first exposure falls into it.
+    pub units: Vec<u64>,
+    /// For each metric, each arm's users whose window ended in it.
+    pub metrics: Vec<Vec<Sums>>,
+}
+
+/// What a router said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouterEvidence {
+    /// Its pod or address.
+    pub name: String,
+    /// The revision of the configuration that it answers by.
+    pub revision: String,
+    /// Exposures that it dropped, of each arm, since it started.
+    pub dropped: Vec<u64>,
+    /// Why it writes no events, if it doesn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// How complete the data are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// Files that were read.
+    pub files: u64,
+    /// Files that could not be read, by name; at most five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged_files: Vec<String>,
+    /// Exposures, without duplicates.
+    pub exposures: u64,
+    /// Outcomes of exposed users, without duplicates.
+    pub outcomes: u64,
+    /// Exposures that were there already.
+    pub duplicate_exposures: u64,
+    /// Outcomes that were there already.
+    pub duplicate_outcomes: u64,
+    /// Events that came after their user's window had been closed.
+    pub late: u64,
+    /// Outcomes of users whom nobody saw exposed, by now.
+    pub outcomes_of_unknown_units: u64,
+    /// Events from the future, or from before anything began: not counted.
+    pub misdated: u64,
+    /// Outcomes of a type that no metric names: not counted.
+    pub outcomes_of_other_types: u64,
+    /// Outcomes whose value is no finite number: not counted.
+    pub unusable_values: u64,
+    /// Users seen in two arms: not counted in either.
+    pub crossover_units: u64,
+    /// Answers that were never recorded, of each arm, because a queue was full.
+    pub dropped: Vec<u64>,
+    /// When the newest exposure happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_exposure: Option<Moment>,
+}
+
+/// Why a text is no evidence that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// It is no such JSON.
+    #[error("the analyzer's report can't be read")]
+    Json(#[from] serde_json::Error),
+    /// It is of another form, or does not fit itself.
+    #[error("the analyzer's report {problem}; let the analyzer and the operator have the same version")]
+    Form {
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Evidence {
+    /// Reads and checks.
+    pub fn parse(text: &str) -> Result<Self, EvidenceError> {
+        let evidence: Self = serde_json::from_str(text)?;
+        evidence
+            .check()
+            .map_err(|problem| EvidenceError::Form { problem })?;
+        Ok(evidence)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.format != FORMAT {
+            return Err(format!("has format {}, not {FORMAT}", self.format));
+        }
+        let (arms, metrics) = (self.arms.len(), self.metrics.len());
+        let fits = |look: &Look| {
+            look.units.len() == arms
+                && look.metrics.len() == metrics
+                && look.metrics.iter().all(|sums| sums.len() == arms)
+        };
+        if !self.looks.iter().all(fits) {
+            return Err("has looks that don't fit its arms and metrics".to_owned());
+        }
+        if !self.looks.is_sorted_by(|a, b| a.number < b.number) || self.look_milliseconds == 0 {
+            return Err("has looks out of order".to_owned());
+        }
+        Ok(())
+    }
+
+    /// When a look ends.
+    pub fn end_of(&self, look: u32) -> Moment {
+        self.started_at + Duration::from_millis(self.look_milliseconds) * (look + 1)
+    }
+
+    /// Users of each arm up to and with each look, and the moment at which that was so. The last look may still go on.
+    pub fn units_over_time(&self) -> impl Iterator<Item = (Moment, Vec<u64>)> {
+        let mut counts = vec![0; self.arms.len()];
+        self.looks.iter().map(move |look| {
+            for (count, new) in counts.iter_mut().zip(&look.units) {
+                *count += new;
+            }
+            (self.end_of(look.number).min(self.analysed_at), counts.clone())
+        })
+    }
+
+    /// The sums of each arm for one metric, up to and with each look.
+    pub fn sums_over_time(&self, metric: usize) -> impl Iterator<Item = (Point, Vec<Sums>)> {
+        let mut sums = vec![Sums::default(); self.arms.len()];
+        self.looks.iter().map(move |look| {
+            for (sum, new) in sums.iter_mut().zip(&look.metrics[metric]) {
+                sum.merge(new);
+            }
+            let end = self.end_of(look.number);
+            let point = Point {
+                at: end.min(self.analysed_at),
+                complete: end <= self.analysed_at,
+            };
+            (point, sums.clone())
+        })
+    }
+}
+
+/// A point of a course over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// When.
+    pub at: Moment,
+    /// Whether its look is over, so that it never changes.
+    pub complete: bool,
+}

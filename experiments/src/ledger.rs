@@ -1,0 +1,188 @@
+//! What an experiment has come to: the little that can't be worked out anew from spec and evidence.
+//!
+//! The operator keeps it in a ConfigMap that the pipeline owns, and repeats it in the status; the local server keeps it in a file. It
+//! changes only in [`crate::step`].
+
+use std::collections::BTreeMap;
+
+use gondola_crds::experiment::Experiment;
+use gondola_crds::experiment_status::{PastEpoch, Phase};
+use serde::{Deserialize, Serialize};
+
+use crate::moment::Moment;
+
+/// The key of the ConfigMap that holds it.
+pub const LEDGER_KEY: &str = "ledger.json";
+/// Earlier epochs that are remembered.
+const REMEMBERED: usize = 5;
+
+/// What an experiment has come to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// The experiment's name.
+    pub experiment: String,
+    /// How often it was started anew; 1 at first.
+    pub epoch: u32,
+    /// The text that would start it anew if it were another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_token: Option<String>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Moment>,
+    /// Which step of the ramp, from 0.
+    #[serde(default)]
+    pub stage: u32,
+    /// Since when every router lets this step's users in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_since: Option<Moment>,
+    /// Since when no pod of an arm answers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unready_since: BTreeMap<String, Moment>,
+    /// What was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    /// The arm that everybody gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub winner: Option<String>,
+    /// Earlier epochs, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastEpoch>,
+}
+
+/// What was decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// What follows.
+    pub verdict: Verdict,
+    /// The arm that it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<String>,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+    /// When.
+    pub time: Moment,
+}
+
+/// What follows from a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Everybody gets the control.
+    RolledBack,
+    /// Nothing can be said of these data.
+    Invalid,
+    /// The arm has won, and a person may promote it.
+    PromotionReady,
+    /// The arm has won, and everybody gets it.
+    Promoted,
+    /// Nothing is certain.
+    Inconclusive,
+    /// The arms are as good as each other.
+    Equivalent,
+}
+
+impl Verdict {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RolledBack => "RolledBack",
+            Self::Invalid => "Invalid",
+            Self::PromotionReady => "PromotionReady",
+            Self::Promoted => "Promoted",
+            Self::Inconclusive => "Inconclusive",
+            Self::Equivalent => "Equivalent",
+        }
+    }
+
+    /// The phase that it leads to; `None` where the experiment goes on.
+    pub fn phase(self) -> Option<Phase> {
+        match self {
+            Self::RolledBack => Some(Phase::RolledBack),
+            Self::Invalid => Some(Phase::Invalid),
+            Self::PromotionReady => None,
+            Self::Promoted => Some(Phase::Promoted),
+            Self::Inconclusive => Some(Phase::Inconclusive),
+            Self::Equivalent => Some(Phase::Equivalent),
+        }
+    }
+}
+
+/// Why, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// An arm has more errors, slow answers, fallbacks or empty answers than it may.
+    OperationsHarm,
+    /// No pod of an arm answers.
+    ArmNotReady,
+    /// Users are not shared as planned.
+    SampleRatioMismatch,
+    /// An arm harms a guardrail.
+    GuardrailHarm,
+    /// An arm is worse in a success metric.
+    SuccessHarm,
+    /// An arm is better, and harms nothing.
+    Better,
+    /// The planned number of users was reached without a winner.
+    PlanFulfilled,
+    /// The longest time is over.
+    TimeOver,
+}
+
+impl Reason {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OperationsHarm => "OperationsHarm",
+            Self::ArmNotReady => "ArmNotReady",
+            Self::SampleRatioMismatch => "SampleRatioMismatch",
+            Self::GuardrailHarm => "GuardrailHarm",
+            Self::SuccessHarm => "SuccessHarm",
+            Self::Better => "Better",
+            Self::PlanFulfilled => "PlanFulfilled",
+            Self::TimeOver => "TimeOver",
+        }
+    }
+}
+
+impl Ledger {
+    /// The ledger of what the spec asks for now: the one that there was, or a new epoch if the spec started anew.
+    pub fn of(experiment: &Experiment, before: Option<&Self>) -> Self {
+        let fresh = |epoch, history| Self {
+            experiment: experiment.name.to_string(),
+            epoch,
+            restart_token: experiment.restart_token.clone(),
+            history,
+            ..Self::default()
+        };
+        match before {
+            None => fresh(1, Vec::new()),
+            Some(before) if before.experiment != experiment.name.as_str() => fresh(1, before.past()),
+            Some(before) if before.restart_token != experiment.restart_token => {
+                fresh(before.epoch + 1, before.past())
+            }
+            Some(before) => before.clone(),
+        }
+    }
+
+    /// The history with this epoch in front.
+    fn past(&self) -> Vec<PastEpoch> {
+        let this = PastEpoch {
+            name: self.experiment.clone(),
+            epoch: self.epoch,
+            phase: self.phase,
+            reason: self
+                .decision
+                .as_ref()
+                .map(|decision| decision.reason.as_str().to_owned()),
+        };
+        std::iter::once(this)
+            .chain(self.history.iter().cloned())
+            .take(REMEMBERED)
+            .collect()
+    }
+}

@@ -1,0 +1,466 @@
+//! What people see of a step: the status, and the conditions.
+
+use gondola_crds::experiment_status::{
+    ArmStatus, DecisionStatus, ExperimentStatus, MetricStatus, OperationsStatus, Phase, SampleRatioStatus,
+};
+
+use crate::assess::{Assessment, Reading};
+use crate::evidence::Evidence;
+use crate::ledger::{Reason, Verdict};
+use crate::moment::Moment;
+use crate::percent::{share, signed};
+use crate::settings::Settings;
+use crate::statistics::Interval;
+use crate::step::{Routing, Step};
+
+/// Whether something holds; `None` where that can't be told.
+pub type Truth = Option<bool>;
+
+/// A condition of the pipeline that comes from its experiment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Its type.
+    pub kind: &'static str,
+    /// Whether it holds.
+    pub truth: Truth,
+    /// Why, in one word.
+    pub reason: &'static str,
+    /// Why, for people.
+    pub message: String,
+}
+
+impl Condition {
+    fn new(kind: &'static str, truth: Truth, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            truth,
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// Types of all conditions of an experiment.
+pub const CONDITIONS: [&str; 9] = [
+    "ExperimentReady",
+    "RampProgressing",
+    "DataFresh",
+    "SampleRatioMismatch",
+    "OperationsHealthy",
+    "GuardrailsPass",
+    "Significant",
+    "PromotionReady",
+    "SpecDrift",
+];
+
+/// The status after a step.
+pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> ExperimentStatus {
+    let Step {
+        ledger, assessment, ..
+    } = step;
+    let evidence = evidence.filter(|_| assessment.is_some());
+    let first = assessment
+        .as_ref()
+        .and_then(|assessment| assessment.success.first());
+    let text = |moment: Option<Moment>| moment.map(|moment| moment.to_string());
+    let (revision, traffic) = match &step.routing {
+        Routing::Experiment(routes) => (
+            Some(routes.revision.clone()),
+            share(f64::from(routes.traffic_buckets) / 10_000.0),
+        ),
+        Routing::Everybody(_) => (None, "0%".to_owned()),
+    };
+    ExperimentStatus {
+        name: ledger.experiment.clone(),
+        phase: ledger.phase,
+        epoch: ledger.epoch,
+        config_revision: revision,
+        traffic_percent: Some(traffic),
+        stage: ledger.stage,
+        stage_started_at: text(ledger.stage_since),
+        started_at: text(ledger.started_at),
+        planned_units: Some(settings.planned_units),
+        expected_decision_time: text(expected_decision(settings, step)),
+        units: assessment
+            .as_ref()
+            .map(|assessment| grouped(assessment.matured.iter().sum())),
+        lift: first.and_then(|first| Some(signed(first.latest?.lift?))),
+        interval: first.and_then(|first| first.interval).map(in_brackets),
+        arms: arms(settings, assessment.as_ref(), evidence),
+        success: assessment
+            .iter()
+            .flat_map(|assessment| &assessment.success)
+            .map(|comparison| MetricStatus {
+                lift_interval: comparison.interval.map(in_brackets).unwrap_or_default(),
+                p_value: Some(probability(comparison.p)),
+                verdict: success_verdict(comparison).to_owned(),
+                ..metric_status(settings, &comparison.metric, comparison.arm, comparison.latest)
+            })
+            .collect(),
+        guardrails: assessment
+            .iter()
+            .flat_map(|assessment| &assessment.guardrails)
+            .map(|guardrail| MetricStatus {
+                lift_interval: guardrail.interval.map(in_brackets).unwrap_or_default(),
+                margin: Some(share(guardrail.margin)),
+                verdict: format!("{:?}", guardrail.verdict),
+                ..metric_status(settings, &guardrail.metric, guardrail.arm, guardrail.latest)
+            })
+            .collect(),
+        sample_ratio: assessment.as_ref().map(|assessment| SampleRatioStatus {
+            p_value: probability(assessment.sample_ratio.p),
+            chi2_p_value: probability(assessment.sample_ratio.chi_square_p),
+            detected: assessment.sample_ratio.detected,
+        }),
+        operations: evidence.map_or_else(Vec::new, |evidence| operations(settings, evidence)),
+        decision: ledger.decision.as_ref().map(|decision| DecisionStatus {
+            verdict: decision.verdict.as_str().to_owned(),
+            reason: decision.reason.as_str().to_owned(),
+            message: decision.message.clone(),
+            time: decision.time.to_string(),
+        }),
+        winner: ledger.winner.clone(),
+        last_analysis_time: evidence.map(|evidence| evidence.analysed_at.to_string()),
+        results_uri: evidence.and_then(|evidence| evidence.results.clone()),
+        history: ledger.history.clone(),
+    }
+}
+
+/// In one word, what is known of a success metric.
+pub fn success_verdict(comparison: &crate::assess::Comparison) -> &'static str {
+    if comparison.worse {
+        "Worse"
+    } else if comparison.better || comparison.final_read.is_some_and(|read| read.better) {
+        "Better"
+    } else {
+        "Undecided"
+    }
+}
+
+fn metric_status(settings: &Settings, metric: &str, arm: usize, latest: Option<Reading>) -> MetricStatus {
+    let number = |number: f64| format!("{number:.5}");
+    MetricStatus {
+        name: metric.to_owned(),
+        arm: settings.arms[arm].clone(),
+        control: latest
+            .map(|latest| number(latest.control.mean))
+            .unwrap_or_default(),
+        treatment: latest
+            .map(|latest| number(latest.treatment.mean))
+            .unwrap_or_default(),
+        lift: latest
+            .and_then(|latest| latest.lift)
+            .map(signed)
+            .unwrap_or_default(),
+        ..MetricStatus::default()
+    }
+}
+
+fn arms(settings: &Settings, assessment: Option<&Assessment>, evidence: Option<&Evidence>) -> Vec<ArmStatus> {
+    let arm = |(place, name): (usize, &String)| {
+        let seen = evidence.and_then(|evidence| evidence.arms.get(place));
+        let exposures = seen.map_or(0, |seen| seen.exposures);
+        let fallbacks = seen.map_or(0, |seen| seen.fallbacks);
+        ArmStatus {
+            name: name.clone(),
+            units: seen.map_or(0, |seen| seen.units),
+            matured: assessment.map_or(0, |assessment| assessment.matured[place]),
+            exposures,
+            fallback_rate: share(fallbacks as f64 / exposures.max(1) as f64),
+        }
+    };
+    settings.arms.iter().enumerate().map(arm).collect()
+}
+
+fn operations(settings: &Settings, evidence: &Evidence) -> Vec<OperationsStatus> {
+    let enough = (1.0 / settings.operations.alpha).ln();
+    let of_kind = evidence.operations.weighed.iter().flat_map(|weighed| {
+        weighed
+            .arms
+            .iter()
+            .zip(&settings.arms[1..])
+            .map(|(found, arm)| OperationsStatus {
+                name: weighed.kind.as_str().to_owned(),
+                arm: arm.clone(),
+                log_evidence: format!("{:.1}", found.log()),
+                alarm: found.log() >= enough,
+            })
+    });
+    of_kind.collect()
+}
+
+/// When the planned number of users will be reached at the pace so far, at the end of a whole week.
+pub fn expected_decision(settings: &Settings, step: &Step) -> Option<Moment> {
+    if step.ledger.phase.is_over() {
+        return None;
+    }
+    let started = step.ledger.started_at?;
+    let assessment = step.assessment.as_ref()?;
+    let fewest = assessment
+        .matured
+        .iter()
+        .copied()
+        .min()
+        .filter(|fewest| *fewest > 0)?;
+    // What comes in a window's length after the first exposure has come since then.
+    let first_window = settings.success.first()?.metric.window + settings.cadence.lateness;
+    let maturing = assessment.at.since(started + first_window);
+    let whole = maturing.mul_f64(settings.planned_units as f64 / fewest as f64);
+    let needed = crate::settings::whole_weeks(first_window + whole)
+        .max(settings.min_duration)
+        .min(settings.max_duration);
+    Some(started + needed)
+}
+
+/// Every condition, in the order of [`CONDITIONS`].
+pub fn conditions(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> Vec<Condition> {
+    vec![
+        ready(settings, step, evidence),
+        ramp(settings, step),
+        fresh(step),
+        sample_ratio(step),
+        operations_healthy(step),
+        guardrails(step),
+        significant(step),
+        promotion(step),
+        drift(step),
+    ]
+}
+
+fn ready(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> Condition {
+    let kind = "ExperimentReady";
+    let ledger = &step.ledger;
+    if ledger.phase == Phase::Pending {
+        let message = format!(
+            "waits until a pod of each arm answers: {}",
+            settings.arms.join(", ")
+        );
+        return Condition::new(kind, Some(false), "WaitingForArms", message);
+    }
+    let problem = evidence.and_then(|evidence| {
+        evidence
+            .routers
+            .iter()
+            .find_map(|router| Some((&router.name, router.problem.as_ref()?)))
+    });
+    if let (Some((router, problem)), false) = (problem, ledger.phase.is_over()) {
+        let message = format!("router {router} records nothing: {problem}");
+        return Condition::new(kind, Some(false), "NotRecording", message);
+    }
+    Condition::new(
+        kind,
+        Some(true),
+        ledger.phase.as_str(),
+        format!("epoch {} is {}", ledger.epoch, ledger.phase.as_str()),
+    )
+}
+
+fn ramp(settings: &Settings, step: &Step) -> Condition {
+    let kind = "RampProgressing";
+    let ledger = &step.ledger;
+    let stages = settings.stages.len();
+    match ledger.phase {
+        Phase::Ramping => {
+            let waits = match ledger.stage_since {
+                None => "every router has this step",
+                Some(_) => "it has been held long enough, and shows nothing bad",
+            };
+            let message = format!("step {} of {stages}, until {waits}", ledger.stage + 1);
+            Condition::new(kind, Some(true), "Ramping", message)
+        }
+        Phase::Running => Condition::new(kind, Some(false), "Complete", "everybody of its share takes part"),
+        Phase::Pending => Condition::new(kind, Some(false), "WaitingForArms", "it has not begun"),
+        Phase::Invalid => Condition::new(
+            kind,
+            Some(false),
+            "Frozen",
+            "it stays where it is, since users are not shared as planned",
+        ),
+        over => Condition::new(kind, Some(false), over.as_str(), "it is over"),
+    }
+}
+
+fn fresh(step: &Step) -> Condition {
+    let kind = "DataFresh";
+    match (step.fresh, step.ledger.phase.is_over()) {
+        (_, true) => Condition::new(kind, Some(true), "NotNeeded", "nothing more is awaited"),
+        (None, false) => Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet"),
+        (Some(true), false) => Condition::new(kind, Some(true), "Fresh", "events are analysed in time"),
+        (Some(false), false) => Condition::new(
+            kind,
+            Some(false),
+            "Stale",
+            "the last analysis is too old to decide on; look at the analyzer's pod and at the store",
+        ),
+    }
+}
+
+fn sample_ratio(step: &Step) -> Condition {
+    let kind = "SampleRatioMismatch";
+    match step
+        .assessment
+        .as_ref()
+        .map(|assessment| assessment.sample_ratio.detected)
+    {
+        None => Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet"),
+        Some(false) => Condition::new(kind, Some(false), "AsPlanned", "users are shared as planned"),
+        Some(true) => Condition::new(
+            kind,
+            Some(true),
+            "Detected",
+            "users are not shared as planned; no number can be trusted",
+        ),
+    }
+}
+
+fn operations_healthy(step: &Step) -> Condition {
+    let kind = "OperationsHealthy";
+    let decision = step
+        .ledger
+        .decision
+        .as_ref()
+        .filter(|decision| matches!(decision.reason, Reason::OperationsHarm | Reason::ArmNotReady));
+    match (decision, &step.assessment) {
+        (Some(decision), _) => Condition::new(kind, Some(false), decision.reason.as_str(), &decision.message),
+        (None, None) => Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet"),
+        (None, Some(_)) => Condition::new(kind, Some(true), "Quiet", "no arm has more errors than it may"),
+    }
+}
+
+fn guardrails(step: &Step) -> Condition {
+    use crate::statistics::guardrail::GuardrailVerdict::{Harm, NonInferior, Undecided};
+    let kind = "GuardrailsPass";
+    let Some(assessment) = &step.assessment else {
+        return Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet");
+    };
+    let named = |wanted| {
+        assessment
+            .guardrails
+            .iter()
+            .find(|guardrail| guardrail.verdict == wanted)
+            .map(|guardrail| guardrail.metric.clone())
+    };
+    if let Some(metric) = named(Harm) {
+        return Condition::new(kind, Some(false), "Harm", format!("{metric} is harmed"));
+    }
+    if let Some(metric) = named(Undecided) {
+        return Condition::new(kind, None, "Undecided", format!("{metric} is not decided yet"));
+    }
+    debug_assert!(
+        assessment
+            .guardrails
+            .iter()
+            .all(|guardrail| guardrail.verdict == NonInferior)
+    );
+    Condition::new(
+        kind,
+        Some(true),
+        "NonInferior",
+        "no guardrail is harmed, for certain",
+    )
+}
+
+fn significant(step: &Step) -> Condition {
+    let kind = "Significant";
+    let Some(assessment) = &step.assessment else {
+        return Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet");
+    };
+    let found = assessment
+        .success
+        .iter()
+        .find(|comparison| success_verdict(comparison) != "Undecided");
+    match found {
+        Some(comparison) => Condition::new(
+            kind,
+            Some(true),
+            success_verdict(comparison),
+            format!("{} is told from the control's", comparison.metric),
+        ),
+        None => Condition::new(kind, Some(false), "Undecided", "no difference is certain"),
+    }
+}
+
+fn promotion(step: &Step) -> Condition {
+    let kind = "PromotionReady";
+    match &step.ledger.decision {
+        Some(decision) if decision.verdict == Verdict::PromotionReady && !step.ledger.phase.is_over() => {
+            Condition::new(kind, Some(true), "Better", &decision.message)
+        }
+        Some(decision) => Condition::new(
+            kind,
+            Some(false),
+            decision.verdict.as_str(),
+            "there is nothing to promote",
+        ),
+        None => Condition::new(kind, Some(false), "Undecided", "no arm has won yet"),
+    }
+}
+
+fn drift(step: &Step) -> Condition {
+    let kind = "SpecDrift";
+    match (step.ledger.phase, &step.ledger.winner) {
+        (Phase::Promoted, Some(winner)) => Condition::new(
+            kind,
+            Some(true),
+            "WinnerNotInSpec",
+            format!(
+                "everybody gets {winner}, which the spec does not say; give {winner} all the weight and remove spec.experiment"
+            ),
+        ),
+        _ => Condition::new(kind, Some(false), "AsSpecified", "the spec says what is served"),
+    }
+}
+
+/// The verdict in one sentence, for the top of a page.
+pub fn sentence(settings: &Settings, step: &Step) -> String {
+    let ledger = &step.ledger;
+    if let Some(decision) = &ledger.decision {
+        let verdict = match decision.verdict {
+            Verdict::RolledBack => "Rolled back",
+            Verdict::Invalid => "Invalid",
+            Verdict::PromotionReady => "Ready to promote",
+            Verdict::Promoted => "Promoted",
+            Verdict::Inconclusive => "Inconclusive",
+            Verdict::Equivalent => "Equivalent",
+        };
+        return format!("{verdict}: {}.", decision.message);
+    }
+    if ledger.phase == Phase::Pending {
+        return format!("Not begun: waits for {}.", settings.arms.join(" and "));
+    }
+    let matured = step
+        .assessment
+        .as_ref()
+        .and_then(|assessment| assessment.matured.iter().copied().min())
+        .unwrap_or(0);
+    let part = (matured as f64 / settings.planned_units as f64).min(1.0) * 100.0;
+    let when = expected_decision(settings, step)
+        .map(|moment| format!("; expected {moment}"))
+        .unwrap_or_default();
+    format!("No decision yet: {part:.0}% of the planned users{when}.")
+}
+
+fn in_brackets(Interval { low, high }: Interval) -> String {
+    format!("[{}, {}]", signed(low), signed(high))
+}
+
+fn probability(p: f64) -> String {
+    if p < 0.0001 {
+        format!("{p:.1e}")
+    } else {
+        format!("{p:.4}")
+    }
+}
+
+/// A number with commas: 182,311.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,429 @@
+//! An experiment as it was asked for, in numbers: defaults filled in, the plan computed, the split of alpha made.
+
+use std::time::Duration;
+
+use gondola_crds::experiment::text::{Length, Percent};
+use gondola_crds::experiment::{Experiment, Method, Metric, MetricKind, Promotion};
+
+use crate::statistics::planning::Plan;
+
+const BUCKETS: f64 = 10_000.0;
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+/// Why an experiment can't be run as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// The control is no arm.
+    #[error("control {control:?} is none of the arms {arms:?}; name one of them")]
+    Control {
+        /// The control.
+        control: String,
+        /// The arms.
+        arms: Vec<String>,
+    },
+    /// The ramp goes down.
+    #[error("traffic.ramp has {second} after {first}; let each step be larger than the one before")]
+    Ramp {
+        /// A step.
+        first: String,
+        /// The step after it.
+        second: String,
+    },
+    /// Nobody would take part.
+    #[error("traffic.percent is {0}; let some users take part")]
+    Nobody(String),
+    /// The plan can't be computed.
+    #[error("design: {0}")]
+    Plan(&'static str),
+    /// Two metrics of one name.
+    #[error("two metrics are called {0:?}; give each a name of its own")]
+    MetricTwice(String),
+}
+
+/// An experiment in numbers.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name.
+    pub name: String,
+    /// Names of the arms, the control first.
+    pub arms: Vec<String>,
+    /// Their shares, in the same order.
+    pub weights: Vec<u32>,
+    /// Steps of the ramp; the last one is kept.
+    pub stages: Vec<StageSettings>,
+    /// What an arm must improve.
+    pub success: Vec<SuccessSettings>,
+    /// What an arm must not harm.
+    pub guardrails: Vec<GuardrailSettings>,
+    /// Bounds on errors and latency.
+    pub operations: OperationsSettings,
+    /// When data may decide.
+    pub method: Method,
+    /// Chance of a false finding of all that is read at any time.
+    pub alpha_sequence: f64,
+    /// Chance of a false finding of what is read once.
+    pub alpha_final: f64,
+    /// All of it.
+    pub alpha: f64,
+    /// Chance of a finding.
+    pub power: f64,
+    /// Users that each arm needs.
+    pub planned_units: u64,
+    /// The shortest time until an arm wins, in whole weeks if it is a day or more.
+    pub min_duration: Duration,
+    /// The longest time until it is over.
+    pub max_duration: Duration,
+    /// Within what arms are equivalent.
+    pub equivalence_margin: Option<f64>,
+    /// Whether a winner gets everybody at once.
+    pub promotion: Promotion,
+    /// How often things are done.
+    pub cadence: CadenceSettings,
+}
+
+/// A step of the ramp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageSettings {
+    /// How many of the 10,000 buckets take part.
+    pub buckets: u16,
+    /// How long at least.
+    pub hold: Duration,
+}
+
+/// A metric that an arm must improve.
+#[derive(Clone, Debug)]
+pub struct SuccessSettings {
+    /// The metric.
+    pub metric: MetricSettings,
+    /// By more than this, relatively.
+    pub min_effect: f64,
+}
+
+/// A metric that an arm must not harm.
+#[derive(Clone, Debug)]
+pub struct GuardrailSettings {
+    /// The metric.
+    pub metric: MetricSettings,
+    /// By more than this, relatively.
+    pub margin: f64,
+}
+
+/// How outcomes become a number for each user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricSettings {
+    /// Its name.
+    pub name: String,
+    /// How.
+    pub kind: MetricKind,
+    /// Type of the outcomes that make y.
+    pub outcome: String,
+    /// Of a ratio, type of the outcomes that make m.
+    pub below: Option<String>,
+    /// How long outcomes count after the first exposure.
+    pub window: Duration,
+    /// How long outcomes are counted before it.
+    pub lookback: Option<Duration>,
+    /// The most that y may be.
+    pub cap: Option<f64>,
+}
+
+/// Bounds on errors and latency.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OperationsSettings {
+    /// Share of errors that ends an arm.
+    pub max_error_rate: f64,
+    /// Allowed ratio of errors, fallbacks and empty answers to the control's.
+    pub error_ratio: f64,
+    /// Allowed ratio of slow answers.
+    pub latency_ratio: f64,
+    /// What is slow.
+    pub slow: Duration,
+    /// Chance of a false alarm.
+    pub alpha: f64,
+}
+
+/// How often things are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CadenceSettings {
+    /// How long routers gather events.
+    pub flush: Duration,
+    /// How late an event may come.
+    pub lateness: Duration,
+    /// How often events are analysed.
+    pub analysis: Duration,
+    /// How long a look is.
+    pub look: Duration,
+    /// How long the last step is kept before an arm can win.
+    pub settle: Duration,
+}
+
+impl CadenceSettings {
+    /// Data older than this are stale.
+    pub fn patience(&self) -> Duration {
+        3 * (self.flush + self.analysis)
+    }
+}
+
+impl Settings {
+    /// Reads an experiment.
+    pub fn of(experiment: &Experiment) -> Result<Self, SettingsError> {
+        let (arms, weights) = arms(experiment)?;
+        let success: Vec<SuccessSettings> = experiment.metrics.success.iter().map(success).collect();
+        let guardrails: Vec<GuardrailSettings> = experiment
+            .metrics
+            .guardrails
+            .iter()
+            .map(|guardrail| GuardrailSettings {
+                metric: metric(&guardrail.metric()),
+                margin: guardrail.margin.fraction(),
+            })
+            .collect();
+        check_names(&success, &guardrails)?;
+        let design = &experiment.design;
+        let method = design.method.unwrap_or_default();
+        let alpha = design.alpha.as_ref().map_or(0.05, |alpha| alpha.value());
+        let power = design.power.as_ref().map_or(0.8, |power| power.value());
+        let (alpha_sequence, alpha_final) = match method {
+            Method::Hybrid => (alpha / 5.0, alpha * 4.0 / 5.0),
+            Method::Sequential => (alpha, 0.0),
+            Method::Fixed => (0.0, alpha),
+        };
+        let comparisons = (success.len() * (arms.len() - 1)) as f64;
+        let settings = Self {
+            name: experiment.name.to_string(),
+            stages: stages(experiment)?,
+            operations: operations(experiment),
+            method,
+            alpha_sequence,
+            alpha_final,
+            alpha,
+            power,
+            planned_units: planned_units(experiment, alpha / comparisons, power)?,
+            min_duration: whole_weeks(length(design.min_duration.as_ref(), WEEK)),
+            max_duration: length(design.max_duration.as_ref(), 6 * WEEK),
+            equivalence_margin: design.equivalence_margin.as_ref().map(Percent::fraction),
+            promotion: experiment.promotion.unwrap_or_default(),
+            cadence: cadence(experiment),
+            arms,
+            weights,
+            success,
+            guardrails,
+        };
+        Ok(settings)
+    }
+
+    /// All metrics: success, then guardrails. Evidence has them in this order.
+    pub fn metrics(&self) -> impl Iterator<Item = &MetricSettings> {
+        let success = self.success.iter().map(|success| &success.metric);
+        success.chain(self.guardrails.iter().map(|guardrail| &guardrail.metric))
+    }
+
+    /// Pairs of success metric and treatment arm: alpha is shared among them (Bonferroni).
+    pub fn comparisons(&self) -> usize {
+        self.success.len() * self.treatments()
+    }
+
+    /// Arms beside the control.
+    pub fn treatments(&self) -> usize {
+        self.arms.len() - 1
+    }
+
+    /// Users of an arm and the control together at which sequences are narrowest.
+    pub fn tuned_at(&self) -> f64 {
+        let both = 2.0 * self.planned_units as f64;
+        match self.method {
+            Method::Hybrid => both / 2.0,
+            Method::Sequential | Method::Fixed => both,
+        }
+    }
+
+    /// The last step of the ramp.
+    pub fn last_stage(&self) -> u32 {
+        (self.stages.len() - 1) as u32
+    }
+}
+
+/// Names and weights of the arms, the control first.
+fn arms(experiment: &Experiment) -> Result<(Vec<String>, Vec<u32>), SettingsError> {
+    let names = || experiment.arms.iter().map(|arm| arm.variant.clone());
+    let Some(control) = names().position(|name| name == experiment.control) else {
+        return Err(SettingsError::Control {
+            control: experiment.control.clone(),
+            arms: names().collect(),
+        });
+    };
+    let mut arms: Vec<_> = experiment
+        .arms
+        .iter()
+        .map(|arm| (arm.variant.clone(), arm.weight))
+        .collect();
+    arms[..=control].rotate_right(1);
+    Ok(arms.into_iter().unzip())
+}
+
+fn success(metric_of: &Metric) -> SuccessSettings {
+    SuccessSettings {
+        metric: metric(metric_of),
+        min_effect: metric_of.min_effect.as_ref().map_or(0.0, Percent::fraction),
+    }
+}
+
+fn metric(metric: &Metric) -> MetricSettings {
+    let outcome = match metric.kind {
+        MetricKind::Ratio => &metric.numerator,
+        MetricKind::Conversion | MetricKind::Count | MetricKind::Sum => &metric.event,
+    };
+    let text = |kind: &Option<_>| kind.as_ref().map(ToString::to_string);
+    MetricSettings {
+        name: metric.name.to_string(),
+        kind: metric.kind,
+        // The schema asks for it.
+        outcome: text(outcome).unwrap_or_default(),
+        below: text(&metric.denominator).filter(|_| metric.kind == MetricKind::Ratio),
+        window: metric.window.duration(),
+        lookback: metric.cuped.as_ref().map(|cuped| cuped.lookback.duration()),
+        cap: metric.cap.as_ref().map(|cap| cap.value()),
+    }
+}
+
+fn check_names(success: &[SuccessSettings], guardrails: &[GuardrailSettings]) -> Result<(), SettingsError> {
+    let mut names: Vec<&str> = success
+        .iter()
+        .map(|success| success.metric.name.as_str())
+        .collect();
+    names.extend(guardrails.iter().map(|guardrail| guardrail.metric.name.as_str()));
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(SettingsError::MetricTwice(pair[0].to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn stages(experiment: &Experiment) -> Result<Vec<StageSettings>, SettingsError> {
+    let traffic = experiment.traffic.clone().unwrap_or_default();
+    let full = traffic.percent.map_or((10_000, "100%".to_owned()), |percent| {
+        (buckets(&percent), percent.to_string())
+    });
+    if full.0 == 0 {
+        return Err(SettingsError::Nobody(full.1));
+    }
+    let default = || {
+        let stages = [(100, HOUR), (500, DAY), (2000, DAY)];
+        // Steps that are not on the way are left out.
+        let on_the_way = stages.into_iter().filter(|(buckets, _)| *buckets < full.0);
+        let named = |(buckets, hold)| {
+            let stage = StageSettings { buckets, hold };
+            (stage, format!("{}%", f64::from(buckets) / 100.0))
+        };
+        on_the_way.map(named).collect::<Vec<_>>()
+    };
+    let mut stages = traffic.ramp.map_or_else(default, |ramp| {
+        let stage = |stage: gondola_crds::experiment::Stage| {
+            let settings = StageSettings {
+                buckets: buckets(&stage.percent),
+                hold: stage.hold.duration(),
+            };
+            (settings, stage.percent.to_string())
+        };
+        ramp.into_iter().map(stage).collect()
+    });
+    let last = StageSettings {
+        buckets: full.0,
+        hold: Duration::ZERO,
+    };
+    stages.push((last, full.1));
+    for pair in stages.windows(2) {
+        if pair[0].0.buckets >= pair[1].0.buckets {
+            return Err(SettingsError::Ramp {
+                first: pair[0].1.clone(),
+                second: pair[1].1.clone(),
+            });
+        }
+    }
+    Ok(stages.into_iter().map(|(stage, _)| stage).collect())
+}
+
+fn buckets(percent: &Percent) -> u16 {
+    (percent.fraction() * BUCKETS).round() as u16
+}
+
+fn operations(experiment: &Experiment) -> OperationsSettings {
+    let operations = experiment.operations.clone().unwrap_or_default();
+    let latency = operations.latency.as_ref();
+    let ratio = latency.and_then(|latency| latency.ratio.as_ref());
+    OperationsSettings {
+        max_error_rate: operations.max_error_rate.as_ref().map_or(0.05, Percent::fraction),
+        // Below 1 an arm would have to be better than the control.
+        error_ratio: operations
+            .error_ratio
+            .as_ref()
+            .map_or(1.2, |ratio| ratio.value().max(1.0)),
+        latency_ratio: ratio.map_or(1.2, |ratio| ratio.value().max(1.0)),
+        slow: latency.map_or(Duration::from_millis(300), |latency| latency.slo.duration()),
+        alpha: operations.alpha.as_ref().map_or(0.01, |alpha| alpha.value()),
+    }
+}
+
+fn planned_units(experiment: &Experiment, alpha: f64, power: f64) -> Result<u64, SettingsError> {
+    let design = &experiment.design;
+    if let Some(units) = design.units {
+        return Ok(units);
+    }
+    let missing = SettingsError::Plan("a plan is missing; give minDetectableLift and baseline, or units");
+    let (Some(lift), Some(baseline)) = (&design.min_detectable_lift, &design.baseline) else {
+        return Err(missing);
+    };
+    let (lift, baseline) = (lift.fraction(), baseline.value());
+    let first = experiment
+        .metrics
+        .success
+        .first()
+        .ok_or(SettingsError::Plan("there is no success metric; give one"))?;
+    let plan = if first.kind == MetricKind::Conversion {
+        if baseline <= 0.0 || baseline * (1.0 + lift) >= 1.0 {
+            return Err(SettingsError::Plan(
+                "baseline of a conversion must lie between 0 and 1, with minDetectableLift on top",
+            ));
+        }
+        Plan::conversion(baseline, lift, alpha, power)
+    } else {
+        let deviation = design.deviation.as_ref().ok_or(SettingsError::Plan(
+            "deviation is missing, which planning needs for all but conversions; give it, or units",
+        ))?;
+        Plan::mean(baseline, deviation.value(), lift, alpha, power)
+    };
+    plan.units_per_arm().ok_or(SettingsError::Plan(
+        "no number of users can show a lift of nothing; give a larger minDetectableLift and a baseline above 0",
+    ))
+}
+
+fn cadence(experiment: &Experiment) -> CadenceSettings {
+    let cadence = experiment.cadence.clone().unwrap_or_default();
+    let second = Duration::from_secs(1);
+    let traffic = experiment.traffic.as_ref();
+    CadenceSettings {
+        flush: length(cadence.flush.as_ref(), 60 * second).max(second),
+        lateness: length(cadence.lateness.as_ref(), HOUR),
+        analysis: length(cadence.analysis.as_ref(), 300 * second).max(second),
+        look: length(cadence.look.as_ref(), DAY).max(second),
+        settle: length(traffic.and_then(|traffic| traffic.settle.as_ref()), DAY),
+    }
+}
+
+fn length(length: Option<&Length>, default: Duration) -> Duration {
+    length.map_or(default, Length::duration)
+}
+
+/// Rounded up to whole weeks where it is a day or more: weekdays and weekends differ.
+pub(crate) fn whole_weeks(duration: Duration) -> Duration {
+    if duration < DAY {
+        return duration;
+    }
+    let weeks = duration.as_secs().div_ceil(WEEK.as_secs());
+    WEEK * u32::try_from(weeks).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

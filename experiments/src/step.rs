@@ -1,0 +1,315 @@
+//! One step of an experiment: from spec, ledger and evidence to the next ledger, what routers are told, and what people see.
+//!
+//! Pure and from scratch each time. The ledger alone carries over; a step that is made twice, or after a crash, comes to the same
+//! end. The operator makes a step in each pass, the local server every few seconds.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use gondola_crds::experiment::Experiment;
+use gondola_crds::experiment_status::Phase;
+use gondola_crds::routes::{ArmRoute, ExperimentRoutes, HoldoutRoutes};
+use sha2::{Digest, Sha256};
+
+use crate::assess::{Assessment, assess};
+use crate::decide::{Standing, decide};
+use crate::evidence::Evidence;
+use crate::ledger::{Decision, Ledger, Verdict};
+use crate::moment::Moment;
+use crate::settings::Settings;
+
+/// How long an arm may be without a pod that answers.
+const GRACE: Duration = Duration::from_secs(300);
+/// Requests of each arm below which a ramp waits.
+const FEWEST_REQUESTS: u64 = 50;
+
+/// What is around an experiment at the moment of a step.
+#[derive(Clone, Debug)]
+pub struct Surroundings<'a> {
+    /// The moment.
+    pub now: Moment,
+    /// The pipeline's namespace.
+    pub namespace: &'a str,
+    /// The pipeline's name.
+    pub pipeline: &'a str,
+    /// Variants of which a pod answers.
+    pub ready: &'a BTreeSet<String>,
+    /// Routers that answer.
+    pub routers: usize,
+    /// The variant that alone has a weight in the spec, if one has.
+    pub alone: Option<&'a str>,
+    /// What the analyzer found last.
+    pub evidence: Option<&'a Evidence>,
+}
+
+/// What a step came to.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What is remembered.
+    pub ledger: Ledger,
+    /// What routers are told.
+    pub routing: Routing,
+    /// What the evidence says, if there is some of this epoch.
+    pub assessment: Option<Assessment>,
+    /// Whether the evidence is of late; `None` without any, or where nothing more is awaited.
+    pub fresh: Option<bool>,
+    /// When time alone may change something.
+    pub next: Option<Moment>,
+}
+
+/// Who gets what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// Those who take part are split, and all others get the control.
+    Experiment(ExperimentRoutes),
+    /// Everybody gets one variant.
+    Everybody(String),
+}
+
+/// Makes a step.
+pub fn step(
+    experiment: &Experiment,
+    settings: &Settings,
+    before: Option<&Ledger>,
+    around: &Surroundings<'_>,
+) -> Step {
+    let mut ledger = Ledger::of(experiment, before);
+    let evidence = around
+        .evidence
+        .filter(|evidence| evidence.experiment == ledger.experiment && evidence.epoch == ledger.epoch);
+    let assessment = evidence.map(|evidence| assess(settings, evidence));
+    let fresh =
+        evidence.map(|evidence| around.now.since(evidence.analysed_at) <= settings.cadence.patience());
+    if !ledger.phase.is_over() {
+        start(&mut ledger, settings, around);
+        note_readiness(&mut ledger, settings, around);
+        confirm_stage(&mut ledger, experiment, settings, around, evidence);
+        let standing = standing(
+            &ledger,
+            settings,
+            around,
+            assessment.as_ref(),
+            fresh.unwrap_or(false),
+        );
+        match standing.and_then(|standing| decide(settings, &standing)) {
+            Some(decision) => record(&mut ledger, decision),
+            None => climb(&mut ledger, settings, around.now, fresh, evidence),
+        }
+    }
+    if ledger.phase == Phase::Promoted && around.alone.is_some() && around.alone == ledger.winner.as_deref() {
+        ledger.phase = Phase::Completed;
+    }
+    let over = ledger.phase.is_over();
+    Step {
+        routing: routing(&ledger, experiment, settings, around),
+        next: (!over).then(|| next(&ledger, settings, around.now)).flatten(),
+        fresh: fresh.filter(|_| !over),
+        assessment,
+        ledger,
+    }
+}
+
+/// It begins when every arm answers: before that, arms would differ in more than the model.
+fn start(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
+    let ready = settings.arms.iter().all(|arm| around.ready.contains(arm));
+    if ledger.phase == Phase::Pending && ready && around.routers > 0 {
+        ledger.phase = if settings.last_stage() == 0 {
+            Phase::Running
+        } else {
+            Phase::Ramping
+        };
+        // Whole seconds, as the status writes them.
+        ledger.started_at = Some(Moment(around.now.0.div_euclid(1000) * 1000));
+    }
+}
+
+fn note_readiness(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
+    for arm in &settings.arms {
+        if around.ready.contains(arm) || ledger.phase == Phase::Pending {
+            ledger.unready_since.remove(arm);
+        } else {
+            ledger.unready_since.entry(arm.clone()).or_insert(around.now);
+        }
+    }
+}
+
+/// A step of the ramp counts from the moment at which every router lets its users in.
+fn confirm_stage(
+    ledger: &mut Ledger,
+    experiment: &Experiment,
+    settings: &Settings,
+    around: &Surroundings<'_>,
+    evidence: Option<&Evidence>,
+) {
+    if ledger.stage_since.is_some() || ledger.phase == Phase::Pending {
+        return;
+    }
+    let revision = routes(ledger, experiment, settings, around).revision;
+    let told = evidence.map_or(0, |evidence| {
+        let routers = evidence.routers.iter();
+        let behind = routers.clone().any(|router| router.revision != revision);
+        if behind { 0 } else { routers.count() }
+    });
+    if told > 0 && told >= around.routers {
+        ledger.stage_since = Some(around.now);
+    }
+}
+
+fn standing<'a>(
+    ledger: &Ledger,
+    settings: &Settings,
+    around: &Surroundings<'_>,
+    assessment: Option<&'a Assessment>,
+    fresh: bool,
+) -> Option<Standing<'a>> {
+    let started = ledger.started_at?;
+    let is_down = |arm: &String| {
+        let since = ledger.unready_since.get(arm);
+        since.is_some_and(|since| around.now.since(*since) >= GRACE)
+    };
+    let last = ledger.stage == settings.last_stage();
+    Some(Standing {
+        now: around.now,
+        running: around.now.since(started),
+        settled: ledger
+            .stage_since
+            .filter(|_| last)
+            .map(|since| around.now.since(since)),
+        down: (1..settings.arms.len()).find(|arm| is_down(&settings.arms[*arm])),
+        assessment,
+        fresh,
+    })
+}
+
+fn record(ledger: &mut Ledger, decision: Decision) {
+    let same = |before: &Decision| {
+        (before.verdict, before.reason, &before.arm) == (decision.verdict, decision.reason, &decision.arm)
+    };
+    // It stands as it was made: later numbers are in the status.
+    if ledger.decision.as_ref().is_some_and(same) {
+        return;
+    }
+    if let Some(phase) = decision.verdict.phase() {
+        ledger.phase = phase;
+    }
+    if decision.verdict == Verdict::Promoted {
+        ledger.winner.clone_from(&decision.arm);
+    }
+    ledger.decision = Some(decision);
+}
+
+/// The next step of the ramp, once this one has been held, is known to be everywhere, and shows nothing bad.
+fn climb(
+    ledger: &mut Ledger,
+    settings: &Settings,
+    now: Moment,
+    fresh: Option<bool>,
+    evidence: Option<&Evidence>,
+) {
+    let (Phase::Ramping, Some(since), Some(true)) = (ledger.phase, ledger.stage_since, fresh) else {
+        return;
+    };
+    let Some(stage) = settings.stages.get(ledger.stage as usize) else {
+        return;
+    };
+    let seen = evidence.is_some_and(|evidence| {
+        let totals = &evidence.operations.totals;
+        totals.len() == settings.arms.len() && totals.iter().all(|arm| arm.requests >= FEWEST_REQUESTS)
+    });
+    if now.since(since) < stage.hold || !seen {
+        return;
+    }
+    ledger.stage += 1;
+    ledger.stage_since = None;
+    if ledger.stage == settings.last_stage() {
+        ledger.phase = Phase::Running;
+    }
+}
+
+fn routing(
+    ledger: &Ledger,
+    experiment: &Experiment,
+    settings: &Settings,
+    around: &Surroundings<'_>,
+) -> Routing {
+    match ledger.phase {
+        Phase::Pending | Phase::Ramping | Phase::Running | Phase::Invalid => {
+            Routing::Experiment(routes(ledger, experiment, settings, around))
+        }
+        Phase::Promoted | Phase::Completed => {
+            let winner = ledger.winner.clone();
+            Routing::Everybody(winner.unwrap_or_else(|| settings.arms[0].clone()))
+        }
+        Phase::RolledBack | Phase::Inconclusive | Phase::Equivalent => {
+            Routing::Everybody(settings.arms[0].clone())
+        }
+    }
+}
+
+/// What routers are told while the experiment runs.
+fn routes(
+    ledger: &Ledger,
+    experiment: &Experiment,
+    settings: &Settings,
+    around: &Surroundings<'_>,
+) -> ExperimentRoutes {
+    let Surroundings {
+        namespace, pipeline, ..
+    } = around;
+    // A spec that was made shorter than its ledger leaves the last step.
+    let stage = (ledger.stage as usize).min(settings.stages.len() - 1);
+    let traffic_buckets = if ledger.phase == Phase::Pending {
+        0
+    } else {
+        settings.stages[stage].buckets
+    };
+    let own = format!("{namespace}/{pipeline}/{}", settings.name);
+    let arms = settings.arms.iter().zip(&settings.weights);
+    let mut routes = ExperimentRoutes {
+        name: settings.name.clone(),
+        epoch: ledger.epoch,
+        revision: String::new(),
+        salt: experiment.salt.clone().unwrap_or(own),
+        unit_header: experiment.unit.as_ref().map(|unit| unit.header.clone()),
+        holdout: experiment.holdout.as_ref().map(|holdout| HoldoutRoutes {
+            salt: format!("{namespace}/{}", holdout.name),
+            buckets: (holdout.percent.fraction() * 10_000.0).round() as u16,
+        }),
+        traffic_buckets,
+        arms: arms
+            .map(|(variant, weight)| ArmRoute {
+                variant: variant.clone(),
+                weight: *weight,
+            })
+            .collect(),
+        slow_milliseconds: settings.operations.slow.as_millis() as u64,
+    };
+    routes.revision = revision(&routes);
+    routes
+}
+
+/// A short digest of what routers are told.
+fn revision(routes: &ExperimentRoutes) -> String {
+    let text = serde_json::to_string(routes).expect("routes hold text and numbers");
+    hex::encode(&Sha256::digest(text)[..6])
+}
+
+/// The next moment at which time alone may change something.
+fn next(ledger: &Ledger, settings: &Settings, now: Moment) -> Option<Moment> {
+    let hold = settings
+        .stages
+        .get(ledger.stage as usize)
+        .map_or(Duration::ZERO, |stage| stage.hold);
+    let settle = |since| since + hold.max(settings.cadence.settle);
+    let moments = [
+        ledger.stage_since.map(|since| since + hold),
+        ledger.stage_since.map(settle),
+        ledger.started_at.map(|started| started + settings.min_duration),
+        ledger.started_at.map(|started| started + settings.max_duration),
+        ledger.unready_since.values().min().map(|since| *since + GRACE),
+    ];
+    moments.into_iter().flatten().filter(|moment| *moment > now).min()
+}
+
+#[cfg(test)]
+mod tests;
