@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{Credentials, SecretRef, VolumeClaim};
-use text::{EventType, Factor, Length, Name, Percent, Probability};
+use text::{EventType, Factor, HeaderName, Length, Name, Percent, Probability, Salt, Token};
 
 /// An A/B experiment between variants. While it runs, who takes part is split by the arms' weights, and everybody else gets
 /// the control; the variants' own weights are not used.
@@ -34,8 +34,7 @@ pub struct Experiment {
     pub unit: Option<Unit>,
     /// What users are shared by; `namespace/pipeline/name` where it is left out. Letters, digits and `.`, `_`, `/`, `-`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[A-Za-z0-9._/-]+$"), length(min = 1, max = 128))]
-    pub salt: Option<String>,
+    pub salt: Option<Salt>,
     /// Users who are kept out of every experiment that names the same holdout. Left out: nobody is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holdout: Option<Holdout>,
@@ -62,8 +61,7 @@ pub struct Experiment {
     /// Another text here starts the experiment anew, with the same users and without the data so far: the only way on after
     /// a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
-    pub restart_token: Option<String>,
+    pub restart_token: Option<Token>,
 }
 
 /// A variant in an experiment.
@@ -83,11 +81,7 @@ pub struct Arm {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Unit {
     /// The request's header (gRPC: metadata) with the id, such as `x-visitor-id`. One kind of id for the whole experiment.
-    #[schemars(
-        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"),
-        length(min = 1, max = 64)
-    )]
-    pub header: String,
+    pub header: HeaderName,
 }
 
 /// Users who are kept out of experiments, so that the sum of what experiments changed can be measured.

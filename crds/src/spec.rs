@@ -34,12 +34,20 @@ use crate::status::RecommenderPipelineStatus;
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
     printcolumn = r#"{"name":"Variants","type":"string","jsonPath":".status.readyVariants"}"#,
     printcolumn = r#"{"name":"Traffic","type":"string","jsonPath":".status.traffic"}"#,
+    printcolumn = r#"{"name":"Experiment","type":"string","jsonPath":".status.experiment.name"}"#,
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.experiment.phase"}"#,
+    printcolumn = r#"{"name":"Enrolled","type":"string","jsonPath":".status.experiment.trafficPercent","priority":1}"#,
+    printcolumn = r#"{"name":"Units","type":"string","jsonPath":".status.experiment.units","priority":1}"#,
+    printcolumn = r#"{"name":"Lift","type":"string","jsonPath":".status.experiment.lift"}"#,
+    printcolumn = r#"{"name":"Interval","type":"string","jsonPath":".status.experiment.interval","priority":1}"#,
+    printcolumn = r#"{"name":"SRM","type":"string","jsonPath":".status.conditions[?(@.type=='SampleRatioMismatch')].reason","priority":1}"#,
+    printcolumn = r#"{"name":"Verdict","type":"string","jsonPath":".status.experiment.decision.verdict"}"#,
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].message","priority":1}"#,
     printcolumn = r#"{"name":"URL","type":"string","jsonPath":".status.url","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.variants.all(v, !(v.name in ['router', 'resolver']))").message("a variant can't be called router or resolver, which are the names of other pods of the pipeline"))]
+#[x_kube(validation = Rule::new("self.variants.all(v, !(v.name in ['router', 'resolver', 'analyzer']))").message("a variant can't be called router, resolver or analyzer, which are the names of other pods of the pipeline"))]
 #[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || (self.experiment.control == oldSelf.experiment.control && self.experiment.arms == oldSelf.experiment.arms && self.experiment.design == oldSelf.experiment.design && self.experiment.metrics == oldSelf.experiment.metrics && (has(self.experiment.salt) ? has(oldSelf.experiment.salt) && self.experiment.salt == oldSelf.experiment.salt : !has(oldSelf.experiment.salt)) && (has(self.experiment.unit) ? has(oldSelf.experiment.unit) && self.experiment.unit == oldSelf.experiment.unit : !has(oldSelf.experiment.unit)) && (has(self.experiment.holdout) ? has(oldSelf.experiment.holdout) && self.experiment.holdout == oldSelf.experiment.holdout : !has(oldSelf.experiment.holdout)))").message("control, arms, unit, salt, holdout, metrics and design of an experiment can't change while it runs; give it another name or another restartToken, which starts it anew"))]
 #[x_kube(validation = Rule::new("self.variants.exists(v, v.weight > 0)").message("no variant has a weight above 0, so nobody would be served; give one variant a weight"))]
 #[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.arms.all(a, self.variants.exists(v, v.name == a.variant))").message("an arm of the experiment names no variant; use the names of spec.variants"))]
@@ -145,7 +153,7 @@ pub struct Gateway {
 pub struct Monitoring {
     /// How often metrics are read, for example `30s`. Left out: as Prometheus is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(ms|s|m|h))+$"), length(max = 32))]
+    #[schemars(regex(pattern = r"^([0-9]{1,6}(ms|s|m|h|d))+$"), length(max = 32))]
     pub interval: Option<String>,
 }
 
@@ -184,7 +192,7 @@ pub struct Artifacts {
     pub credentials: Option<Credentials>,
     /// How often channels are looked up, for example `1m` (the default) or `30s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(ms|s|m|h))+$"), length(max = 32))]
+    #[schemars(regex(pattern = r"^([0-9]{1,6}(ms|s|m|h|d))+$"), length(max = 32))]
     pub poll_interval: Option<String>,
 }
 

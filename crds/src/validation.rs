@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::experiment::{EventStore, Experiment, Guardrail, MetricKind};
 use crate::spec::duration;
 use crate::spec::{
     Artifacts, BundleRef, Filters, Ordering, RecommenderPipeline, RecommenderPipelineSpec, Retrieval,
@@ -95,20 +96,12 @@ impl RecommenderPipelineSpec {
         violations.filters(self.filters.as_ref());
         violations.ordering(self.ordering.as_ref());
         violations.variants(&self.variants);
-        self.check_control(&mut violations);
+        if let Some(experiment) = &self.experiment {
+            violations.experiment(experiment, &self.variants);
+        }
         let routers = self.router.as_ref().and_then(|router| router.replicas);
         violations.range("spec.router.replicas", routers, 1, 100);
         violations.0
-    }
-
-    fn check_control(&self, violations: &mut Violations) {
-        if let Some(experiment) = &self.experiment
-            && self.control().is_none()
-        {
-            let names: Vec<_> = self.variants.iter().map(|variant| &variant.name).collect();
-            let problem = format!("{:?} names no variant; use one of {names:?}", experiment.control);
-            violations.add("spec.experiment.control", problem);
-        }
     }
 }
 
@@ -227,8 +220,8 @@ impl Violations {
             );
             self.add(&format!("{field}.name"), problem);
         }
-        if ["router", "resolver"].contains(&variant.name.as_str()) {
-            let problem = "a variant can't be called router or resolver, which are the names of other pods of the pipeline";
+        if ["router", "resolver", "analyzer"].contains(&variant.name.as_str()) {
+            let problem = "a variant can't be called router, resolver or analyzer, which are the names of other pods of the pipeline";
             self.add(&format!("{field}.name"), problem);
         }
         if let Some(autoscaling) = &variant.autoscaling
@@ -242,6 +235,94 @@ impl Violations {
         self.range(&format!("{field}.replicas"), variant.replicas, 0, 1000);
         if let Some(retrieval) = &variant.retrieval {
             self.retrieval(&format!("{field}.retrieval"), retrieval);
+        }
+    }
+
+    /// Its texts were checked when they were read.
+    fn experiment(&mut self, experiment: &Experiment, variants: &[Variant]) {
+        self.arms(experiment, variants);
+        let EventStore {
+            url,
+            endpoint,
+            volume_claim,
+            credentials,
+        } = &experiment.store;
+        self.length("spec.experiment.store.url", url, 1024);
+        if let Some(endpoint) = endpoint.as_deref().filter(|endpoint| !is_endpoint(endpoint)) {
+            let problem = format!("{endpoint:?} is no address; write for example http://minio:9000");
+            self.add("spec.experiment.store.endpoint", problem);
+        }
+        let secrets = [
+            credentials
+                .as_ref()
+                .map(|credentials| &credentials.secret_ref.name),
+            volume_claim.as_ref().map(|claim| &claim.name),
+            Some(&experiment.unit_key.secret_ref.name),
+        ];
+        for name in secrets.into_iter().flatten() {
+            self.length("spec.experiment (name of a Secret or claim)", name, 253);
+        }
+        let ramp = experiment
+            .traffic
+            .as_ref()
+            .and_then(|traffic| traffic.ramp.as_ref());
+        self.count("spec.experiment.traffic.ramp", ramp.map_or(0, Vec::len), 0, 8);
+        let metrics = &experiment.metrics;
+        self.count("spec.experiment.metrics.success", metrics.success.len(), 1, 4);
+        self.count(
+            "spec.experiment.metrics.guardrails",
+            metrics.guardrails.len(),
+            0,
+            4,
+        );
+        let guarded = metrics.guardrails.iter().map(Guardrail::metric);
+        for metric in metrics.success.iter().cloned().chain(guarded) {
+            let complete = match metric.kind {
+                MetricKind::Ratio => metric.numerator.is_some() && metric.denominator.is_some(),
+                MetricKind::Conversion | MetricKind::Count | MetricKind::Sum => metric.event.is_some(),
+            };
+            if !complete {
+                let problem = "a Ratio needs numerator and denominator; every other metric needs event";
+                self.add(&format!("spec.experiment.metrics[{}]", metric.name), problem);
+            }
+        }
+        let design = &experiment.design;
+        if let Some(units) = design.units {
+            let units = i64::try_from(units).unwrap_or(i64::MAX);
+            self.range("spec.experiment.design.units", Some(units), 100, 1_000_000_000);
+        } else if design.min_detectable_lift.is_none() || design.baseline.is_none() {
+            let problem = "a plan is missing; give minDetectableLift and baseline, or units";
+            self.add("spec.experiment.design", problem);
+        }
+    }
+
+    fn arms(&mut self, experiment: &Experiment, variants: &[Variant]) {
+        let arms = &experiment.arms;
+        self.count("spec.experiment.arms", arms.len(), 2, 8);
+        if !arms.iter().any(|arm| arm.variant == experiment.control) {
+            let problem = format!(
+                "{:?} is none of experiment.arms; add an arm with the control's name",
+                experiment.control
+            );
+            self.add("spec.experiment.control", problem);
+        }
+        for (place, arm) in arms.iter().enumerate() {
+            let field = format!("spec.experiment.arms[{}]", arm.variant);
+            if !variants.iter().any(|variant| variant.name == arm.variant) {
+                let names: Vec<_> = variants.iter().map(|variant| &variant.name).collect();
+                let problem = format!("{:?} names no variant; use one of {names:?}", arm.variant);
+                self.add(&format!("{field}.variant"), problem);
+            }
+            if arms[..place].iter().any(|other| other.variant == arm.variant) {
+                self.add(&field, "two arms are of one variant; leave one out");
+            }
+            self.range(&format!("{field}.weight"), Some(arm.weight), 1, 1_000_000);
+        }
+    }
+
+    fn count(&mut self, field: &str, length: usize, least: usize, most: usize) {
+        if !(least..=most).contains(&length) {
+            self.add(field, format!("has {length} entries; give {least} to {most}"));
         }
     }
 
@@ -286,6 +367,18 @@ impl Violations {
             problem: problem.into(),
         });
     }
+}
+
+/// `http://` or `https://`, a host without a user, and perhaps a path.
+fn is_endpoint(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    text.len() <= 1024
+        && rest.is_some_and(|rest| {
+            let host = rest.split('/').next().unwrap_or_default();
+            !host.is_empty() && !host.contains(['@', '?', '#'])
+        })
 }
 
 fn is_bundle(text: &str) -> bool {
@@ -386,7 +479,10 @@ spec:
         );
         check(
             "  variants:",
-            "  experiment: {control: rf}\n  variants:",
+            &format!(
+                "  experiment: {}\n  variants:",
+                EXPERIMENT.replace("variant: forest", "variant: rf")
+            ),
             "\"rf\" names no variant; use one of",
         );
         check(
@@ -426,7 +522,7 @@ spec:
         for (good, bad) in [
             ("1m", ""),
             ("30s", "30"),
-            ("1h30m", "1d"),
+            ("1h30m", "1w"),
             ("250ms", "m"),
             ("999999s", "1000000s"),
         ] {
@@ -463,13 +559,40 @@ spec:
             ("weight: 50", "weight: 0", "no variant has a weight above 0"),
             (
                 "  variants:",
-                "  experiment: {control: rf}\n  variants:",
+                &format!(
+                    "  experiment: {}\n  variants:",
+                    EXPERIMENT.replace("variant: forest", "variant: rf")
+                ),
                 "names no variant",
+            ),
+            (
+                "  variants:",
+                &format!(
+                    "  experiment: {}\n  variants:",
+                    EXPERIMENT.replace("control: dlrm", "control: rf")
+                ),
+                "is none of experiment.arms",
+            ),
+            (
+                "  variants:",
+                &format!(
+                    "  experiment: {}\n  variants:",
+                    EXPERIMENT.replace("event: purchase", "numerator: click")
+                ),
+                "a Ratio needs numerator and denominator",
+            ),
+            (
+                "  variants:",
+                &format!(
+                    "  experiment: {}\n  variants:",
+                    EXPERIMENT.replace("units: 5000", "minDuration: 7d")
+                ),
+                "a plan is missing",
             ),
             (
                 "name: forest",
                 "name: router",
-                "can't be called router or resolver",
+                "can't be called router, resolver or analyzer",
             ),
             (
                 "name: forest,",
@@ -484,18 +607,36 @@ spec:
         }
     }
 
+    const EXPERIMENT: &str = "{name: first, control: dlrm, arms: [{variant: dlrm, weight: 50}, {variant: forest, weight: 50}], \
+        metrics: {success: [{name: purchase, type: Conversion, event: purchase, window: 7d}]}, design: {units: 5000}, \
+        store: {url: 's3://events/grocery'}, unitKey: {secretRef: {name: unit-key}}}";
+
     #[test]
-    fn the_control_stays_while_an_experiment_runs() {
-        let with = |control: &str| -> RecommenderPipeline {
-            let spec = format!("  experiment: {{control: {control}}}\n  variants:");
+    fn what_is_compared_stays_while_an_experiment_runs() {
+        let with = |from: &str, to: &str| -> RecommenderPipeline {
+            assert!(EXPERIMENT.contains(from));
+            let spec = format!("  experiment: {}\n  variants:", EXPERIMENT.replace(from, to));
             serde_saphyr::from_str(&GOOD.replace("  variants:", &spec)).unwrap()
         };
-        let errors = kube::core::cel::validate_cel_update(&with("forest"), &with("dlrm")).unwrap_err();
-        assert!(
-            errors.to_string().contains("remove the experiment first"),
-            "{errors}"
-        );
-        kube::core::cel::validate_cel_update(&with("dlrm"), &with("dlrm")).unwrap();
+        let first = with("name: first", "name: first");
+        for (from, to) in [
+            ("control: dlrm", "control: forest"),
+            ("variant: forest, weight: 50", "variant: forest, weight: 10"),
+            ("units: 5000", "units: 500"),
+            ("window: 7d", "window: 1d"),
+            ("name: first", "name: first, salt: other"),
+        ] {
+            let changed = with(from, to);
+            let errors = kube::core::cel::validate_cel_update(&changed, &first).unwrap_err();
+            assert!(errors.to_string().contains("which starts it anew"), "{errors}");
+        }
+        for (from, to) in [
+            ("name: first", "name: second, salt: other"),
+            ("name: first", "name: first, restartToken: '2', salt: other"),
+            ("name: first", "name: first, promotion: Automatic"),
+        ] {
+            kube::core::cel::validate_cel_update(&with(from, to), &first).unwrap();
+        }
     }
 
     /// A spec with every field that a program without a cluster reads and that has a bound.
@@ -512,7 +653,24 @@ filters: {alreadyBought: Remove, blockedItems: ['42']}
 ordering: {limit: 12, sampling: {temperature: '0.5'}, diversity: {column: product_type, most: 3}}
 variants:
 - {name: dlrm, scorer: dlrm@stable, weight: 50, replicas: 2, retrieval: *retrieval}
-experiment: {control: dlrm}
+- {name: forest, scorer: forest@stable, weight: 50}
+experiment:
+  name: dlrm-vs-itself
+  control: dlrm
+  arms: [{variant: dlrm, weight: 50}, {variant: forest, weight: 50}]
+  unit: {header: x-visitor-id}
+  salt: shop/grocery
+  holdout: {name: q4, percent: 2%}
+  traffic: {percent: 50%, ramp: [{percent: 5%, hold: 1h}], settle: 24h}
+  metrics:
+    success: [{name: purchase, type: Ratio, event: purchase, numerator: click, denominator: impression, window: 7d, minEffect: 1%, cuped: {lookback: 28d}, cap: '500'}]
+    guardrails: [{name: clicks, type: Ratio, event: click, numerator: click, denominator: impression, window: 1d, margin: 2%, cap: '500'}]
+  operations: {maxErrorRate: 5%, errorRatio: '1.2', latency: {slo: 300ms, ratio: '1.2'}, alpha: '0.01'}
+  design: {alpha: '0.05', power: '0.8', minDetectableLift: 5%, baseline: '0.03', deviation: '0.2', units: 5000, minDuration: 7d, maxDuration: 42d, equivalenceMargin: 3%}
+  store: {url: 's3://events/grocery', endpoint: 'http://minio:9000', volumeClaim: {name: events}, credentials: {secretRef: {name: events-s3}}}
+  unitKey: {secretRef: {name: unit-key}}
+  cadence: {flush: 60s, lateness: 1h, analysis: 5m, look: 24h}
+  restartToken: '2'
 router: {replicas: 2}
 ";
 
@@ -528,7 +686,7 @@ router: {replicas: 2}
             .unwrap();
         let mut bounds = Vec::new();
         bounds_below(schema, &full, String::new(), &mut bounds);
-        assert!(bounds.len() > 50, "only {} bounds were found", bounds.len());
+        assert!(bounds.len() > 110, "only {} bounds were found", bounds.len());
         for (pointer, bound, beyond) in bounds {
             let mut changed = full.clone();
             *changed.pointer_mut(&pointer).unwrap() = beyond;

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use gondola_crds::experiment::Experiment;
-use gondola_crds::experiment_status::{PastEpoch, Phase};
+use gondola_crds::experiment::text::Token;
+use gondola_crds::experiment_status::{ExperimentStatus, PastEpoch, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::moment::Moment;
@@ -26,7 +27,7 @@ pub struct Ledger {
     pub epoch: u32,
     /// The text that would start it anew if it were another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restart_token: Option<String>,
+    pub restart_token: Option<Token>,
     /// Where it stands.
     pub phase: Phase,
     /// When it began.
@@ -166,6 +167,34 @@ impl Ledger {
                 fresh(before.epoch + 1, before.past())
             }
             Some(before) => before.clone(),
+        }
+    }
+
+    /// What a status repeats of a ledger that was lost: enough to go on, and to keep a decision.
+    pub fn from_status(status: &ExperimentStatus, experiment: &Experiment) -> Self {
+        let decision = status.decision.as_ref().and_then(|decision| {
+            let word = |text: &str| serde_json::Value::String(text.to_owned());
+            Some(Decision {
+                verdict: serde_json::from_value(word(&decision.verdict)).ok()?,
+                arm: status.winner.clone(),
+                reason: serde_json::from_value(word(&decision.reason)).ok()?,
+                message: decision.message.clone(),
+                time: Moment::parse(&decision.time)?,
+            })
+        });
+        let moment = |text: &Option<String>| Moment::parse(text.as_ref()?);
+        Self {
+            experiment: status.name.clone(),
+            epoch: status.epoch,
+            restart_token: experiment.restart_token.clone(),
+            phase: status.phase,
+            started_at: moment(&status.started_at),
+            stage: status.stage,
+            stage_since: moment(&status.stage_started_at),
+            unready_since: BTreeMap::new(),
+            decision,
+            winner: status.winner.clone(),
+            history: status.history.clone(),
         }
     }
 

@@ -7,7 +7,7 @@
 //! - [`assess`](mod@assess): what the evidence says, by [`statistics`];
 //! - [`decide`](mod@decide): the first decision that is due;
 //! - [`step`](mod@step): from one ledger to the next, and what routers are told; [`ledger`]: what is remembered between steps;
-//! - [`report`]: what people see of it: status, conditions, and the verdict in one sentence.
+//! - [`report`]: what people see of it: status, conditions, and the verdict in one sentence; [`page`](mod@page): all of it as HTML.
 //!
 //! Promises: no clock is read, nothing random is drawn, and a step that is made twice comes to the same end. A decision follows
 //! from the ledger and the evidence alone, so that it survives every restart.
@@ -23,6 +23,7 @@ pub mod evidence;
 pub mod ledger;
 pub mod moment;
 pub mod operations;
+pub mod page;
 pub mod percent;
 pub mod report;
 pub mod settings;

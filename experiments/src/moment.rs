@@ -12,6 +12,11 @@ use serde::{Deserialize, Serialize};
 pub struct Moment(pub i64);
 
 impl Moment {
+    /// The moment that a text such as `2026-11-25T08:00:00Z` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<Timestamp>().ok().map(Self::from)
+    }
+
     /// How long ago `earlier` was; nothing if it is yet to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)

@@ -269,8 +269,8 @@ fn routes(
         name: settings.name.clone(),
         epoch: ledger.epoch,
         revision: String::new(),
-        salt: experiment.salt.clone().unwrap_or(own),
-        unit_header: experiment.unit.as_ref().map(|unit| unit.header.clone()),
+        salt: experiment.salt.as_ref().map_or(own, ToString::to_string),
+        unit_header: experiment.unit.as_ref().map(|unit| unit.header.to_string()),
         holdout: experiment.holdout.as_ref().map(|holdout| HoldoutRoutes {
             salt: format!("{namespace}/{}", holdout.name),
             buckets: (holdout.percent.fraction() * 10_000.0).round() as u16,

@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -159,6 +160,7 @@ impl Caches {
     /// Everything that a pipeline owns.
     pub fn observe(&self, pipeline: &RecommenderPipeline, account_allowed: bool) -> Observed {
         Observed {
+            now: Timestamp::now().into(),
             accounts: of(&self.accounts, pipeline),
             roles: of(&self.roles, pipeline),
             bindings: of(&self.bindings, pipeline),

@@ -1,6 +1,7 @@
 //! Events: what changed, once, for people who describe a pipeline.
 
 use gondola_crds::RecommenderPipeline;
+use gondola_experiments::report::CONDITIONS;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
@@ -37,20 +38,41 @@ pub fn between(before: &[Condition], after: &[Condition]) -> Vec<Event> {
     };
     let worth = |condition: &&Condition| {
         let first = before.iter().all(|was| was.type_ != condition.type_);
-        // That nothing is wrong is no news.
-        !(first && condition.type_ == "Degraded" && condition.status == "False")
+        // That nothing is wrong, or nothing known, is no news.
+        !(first && (is_usual(condition) || condition.status == "Unknown"))
     };
     let all = after.iter().filter(quiet).filter(changed).filter(worth);
     all.map(event).collect()
 }
 
-fn event(condition: &Condition) -> Event {
-    let bad_when = if condition.type_ == "Degraded" {
+/// Conditions that are bad when they hold.
+const BAD_WHEN_TRUE: [&str; 3] = ["Degraded", "SampleRatioMismatch", "SpecDrift"];
+/// Conditions that are neither good nor bad.
+const NEUTRAL: [&str; 3] = ["RampProgressing", "Significant", "PromotionReady"];
+
+/// Whether a condition says nothing that somebody would act on.
+fn is_usual(condition: &Condition) -> bool {
+    let kind = condition.type_.as_str();
+    let of_experiment = kind != "ExperimentReady" && CONDITIONS.contains(&kind);
+    (kind == "Degraded" || of_experiment) && !is_bad(condition) && condition.status != "Unknown"
+}
+
+fn is_bad(condition: &Condition) -> bool {
+    let kind = condition.type_.as_str();
+    if NEUTRAL.contains(&kind) {
+        return false;
+    }
+    let bad_when = if BAD_WHEN_TRUE.contains(&kind) {
         "True"
     } else {
         "False"
     };
-    let type_ = if condition.status == bad_when {
+    // An experiment that was ended, or of which nothing can be believed, is there and yet no success.
+    condition.status == bad_when || ["RolledBack", "Invalid"].contains(&condition.reason.as_str())
+}
+
+fn event(condition: &Condition) -> Event {
+    let type_ = if is_bad(condition) {
         EventType::Warning
     } else {
         EventType::Normal

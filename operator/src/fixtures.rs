@@ -36,6 +36,25 @@ pub(crate) fn pipeline() -> RecommenderPipeline {
     gondola_crds::from_yaml(PIPELINE).expect("the fixture is a pipeline")
 }
 
+const EXPERIMENT: &str = "\
+  experiment:
+    name: dlrm-vs-forest
+    control: forest
+    arms: [{variant: dlrm, weight: 50}, {variant: forest, weight: 50}]
+    traffic: {ramp: [{percent: 5%, hold: 1h}]}
+    metrics:
+      success: [{name: purchase, type: Conversion, event: purchase, window: 7d}]
+    design: {units: 5000}
+    promotion: Automatic
+    store: {url: 's3://events/grocery', credentials: {secretRef: {name: events-s3}}}
+    unitKey: {secretRef: {name: unit-key}}
+";
+
+/// The same with an experiment between its variants.
+pub(crate) fn with_experiment() -> RecommenderPipeline {
+    gondola_crds::from_yaml(&format!("{PIPELINE}{EXPERIMENT}")).expect("the fixture is a pipeline")
+}
+
 /// The same with its text changed, and of the next generation.
 pub(crate) fn changed(from: &str, to: &str) -> RecommenderPipeline {
     assert!(PIPELINE.contains(from), "{from:?} is not in the fixture");

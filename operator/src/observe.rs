@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use gondola_crds::resolution::{REPORT_KEY, Resolution, VariantBundles};
 use gondola_crds::routes::{ROUTES_KEY, Routes};
+use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
+use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
+use gondola_experiments::moment::Moment;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
@@ -26,6 +29,8 @@ pub type ByName<K> = BTreeMap<String, Arc<K>>;
 /// Everything that a pipeline owns.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
+    /// When it was looked at.
+    pub now: Moment,
     /// Service accounts.
     pub accounts: ByName<ServiceAccount>,
     /// Roles.
@@ -61,6 +66,24 @@ impl Observed {
     /// What routers are told now.
     pub fn routes(&self, names: &Names<'_>) -> Option<Routes> {
         self.parsed(&names.routes(), ROUTES_KEY)
+    }
+
+    /// What an experiment has come to, as it was remembered last.
+    pub fn ledger(&self, names: &Names<'_>) -> Option<Ledger> {
+        self.parsed(&names.ledger(), LEDGER_KEY)
+    }
+
+    /// What the analyzer found last.
+    pub fn evidence(&self, names: &Names<'_>) -> Option<Evidence> {
+        let text = self
+            .configs
+            .get(&names.evidence())?
+            .data
+            .as_ref()?
+            .get(EVIDENCE_KEY)?;
+        Evidence::parse(text)
+            .inspect_err(|error| tracing::warn!(%error, "no evidence is used"))
+            .ok()
     }
 
     /// Text that is not ours to trust, such as a report cut short, counts as not there.

@@ -6,6 +6,7 @@
 //! A variant serves what the resolver found for this generation. Where the resolver refuses, or has not looked yet, the
 //! variant stays at the bundles that its Deployment has: running pods are never touched by a bundle that can't be served.
 
+pub mod experiment;
 pub mod extensions;
 pub mod manifest;
 pub mod names;
@@ -17,9 +18,13 @@ pub mod router;
 pub mod variant;
 
 use gondola_crds::RecommenderPipeline;
+use gondola_crds::experiment::Experiment;
 use gondola_crds::resolution::{Refusal, Resolution, VariantBundles, VariantResolution};
 use gondola_crds::routes::{Route, Routes};
 use gondola_crds::spec::Variant;
+use gondola_experiments::moment::Moment;
+use gondola_experiments::settings::SettingsError;
+use gondola_experiments::step::Routing;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
@@ -31,6 +36,7 @@ use kube::api::DynamicObject;
 
 use crate::observe::Observed;
 use crate::policy::{self, Objection, Policy};
+use experiment::Planned;
 use extensions::Extension;
 use names::{Component, Names};
 
@@ -101,10 +107,19 @@ pub struct Plan {
     pub variants: Vec<(String, Serves)>,
     /// What routers are told.
     pub routes: Routes,
+    /// The pipeline's experiment and what a step made of it, or why it can't be run.
+    pub experiment: Option<Result<Planned, SettingsError>>,
     /// Why nothing of it may be applied, if there is a reason.
     pub objection: Option<Objection>,
     /// Names of ConfigMaps that pods of an older rollout still mount.
     pub kept_configs: Vec<String>,
+}
+
+impl Plan {
+    /// When time alone may move the experiment.
+    pub fn next_step(&self) -> Option<Moment> {
+        self.experiment.as_ref()?.as_ref().ok()?.step.next
+    }
 }
 
 /// What an installation decides for all of its pipelines.
@@ -130,8 +145,13 @@ pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &
             (variant.name.clone(), serves)
         })
         .collect();
-    let routes = routes(pipeline, observed);
+    let experiment = experiment::planned(pipeline, observed);
+    let planned = experiment.as_ref().and_then(|planned| planned.as_ref().ok());
+    let routes = routes(pipeline, observed, planned);
     let mut children = shared(pipeline, &routes, observed, image);
+    if let (Some(experiment), Some(planned)) = (&pipeline.spec.experiment, planned) {
+        add_experiment(&mut children, pipeline, experiment, planned, image);
+    }
     for (variant, (_, serves)) in pipeline.spec.variants.iter().zip(&variants) {
         add_variant(&mut children, pipeline, variant, serves, image);
     }
@@ -140,6 +160,7 @@ pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &
         children,
         variants,
         routes,
+        experiment,
         objection: policy::objection(pipeline, observed, &installation.policy),
         kept_configs,
     }
@@ -169,20 +190,32 @@ fn serves(
 
 /// A variant gets users from the moment its first pod answers. From then on it stays, so that a pod that fails does not
 /// move users: the routers ask the control instead. A variant that is scaled to nothing gets none. The control is always
-/// there.
-fn routes(pipeline: &RecommenderPipeline, observed: &Observed) -> Routes {
+/// there, and so are arms of an experiment, and the one that everybody gets after it.
+fn routes(pipeline: &RecommenderPipeline, observed: &Observed, planned: Option<&Planned>) -> Routes {
     let names = Names::of(pipeline);
     let before = observed.routes(&names).unwrap_or_default();
     let control = pipeline.spec.control().map(|variant| variant.name.clone());
     let control = control.unwrap_or_default();
+    let everybody = experiment::everybody(planned);
+    let running = planned.and_then(|planned| match &planned.step.routing {
+        Routing::Experiment(routes) => Some(routes.clone()),
+        Routing::Everybody(_) => None,
+    });
+    let is_arm = |name: &str| {
+        let mut arms = running.iter().flat_map(|routes| &routes.arms);
+        arms.any(|arm| arm.variant == name)
+    };
     let gets_users = |variant: &&Variant| {
         let routed = before.variants.iter().any(|route| route.name == variant.name);
         let answers = || observed.rollout(&names, Component::Variant(&variant.name)).ready > 0;
-        variant.name == control || (variant::fewest(variant) > 0 && (routed || answers()))
+        let always = variant.name == control
+            || is_arm(&variant.name)
+            || everybody.is_some_and(|everybody| everybody == variant.name);
+        always || (variant::fewest(variant) > 0 && (routed || answers()))
     };
     let route = |variant: &Variant| Route {
         name: variant.name.clone(),
-        weight: variant.weight,
+        weight: everybody.map_or(variant.weight, |everybody| u32::from(everybody == variant.name)),
         service: names.component(Component::Variant(&variant.name)),
     };
     Routes {
@@ -196,8 +229,30 @@ fn routes(pipeline: &RecommenderPipeline, observed: &Observed) -> Routes {
             .map(route)
             .collect(),
         control,
-        experiment: None,
+        experiment: running,
     }
+}
+
+/// What an experiment adds. Its ledger comes first, so that a decision is remembered before anybody acts on it.
+fn add_experiment(
+    children: &mut Children,
+    pipeline: &RecommenderPipeline,
+    experiment: &Experiment,
+    planned: &Planned,
+    image: &str,
+) {
+    let (role, binding) = experiment::rights(pipeline);
+    children.accounts.push(experiment::account(pipeline));
+    children.roles.push(role);
+    children.bindings.push(binding);
+    let configs = [
+        experiment::ledger(pipeline, planned),
+        experiment::evidence(pipeline),
+    ];
+    children.configs.splice(0..0, configs);
+    children
+        .deployments
+        .push(experiment::deployment(pipeline, experiment, image));
 }
 
 /// What a pipeline owns whatever its variants are.

@@ -27,18 +27,20 @@ pub enum Objection {
         name: String,
     },
     /// The store is none that this cluster permits.
-    #[error("spec.artifacts.url is {url:?}, but stores of this cluster begin with {}", .allowed.join(" or "))]
+    #[error("{field}.url is {url:?}, but stores of this cluster begin with {}", .allowed.join(" or "))]
     Store {
+        /// Where it stands.
+        field: &'static str,
         /// The URL.
         url: String,
         /// What is permitted.
         allowed: Vec<String>,
     },
     /// The endpoint is the machine's own or its cloud's metadata service, which answer to whoever asks from there.
-    #[error(
-        "spec.artifacts.endpoint is {endpoint:?}, an address of the node itself; name the store's own host"
-    )]
+    #[error("{field}.endpoint is {endpoint:?}, an address of the node itself; name the store's own host")]
     Endpoint {
+        /// Where it stands.
+        field: &'static str,
         /// The endpoint.
         endpoint: String,
     },
@@ -57,9 +59,28 @@ impl Objection {
 /// The first thing that stands against a pipeline.
 pub fn objection(pipeline: &RecommenderPipeline, observed: &Observed, policy: &Policy) -> Option<Objection> {
     let artifacts = &pipeline.spec.artifacts;
-    account(artifacts, observed)
-        .or_else(|| store(artifacts, policy))
-        .or_else(|| endpoint(artifacts))
+    let bundles = Place {
+        field: "spec.artifacts",
+        url: &artifacts.url,
+        endpoint: artifacts.endpoint.as_deref(),
+    };
+    let events = pipeline.spec.experiment.as_ref().map(|experiment| Place {
+        field: "spec.experiment.store",
+        url: &experiment.store.url,
+        endpoint: experiment.store.endpoint.as_deref(),
+    });
+    let places = [Some(bundles), events];
+    account(artifacts, observed).or_else(|| {
+        let mut named = places.iter().flatten();
+        named.find_map(|place| store(place, policy).or_else(|| endpoint(place)))
+    })
+}
+
+/// A store that the spec names.
+struct Place<'a> {
+    field: &'static str,
+    url: &'a str,
+    endpoint: Option<&'a str>,
 }
 
 fn account(artifacts: &Artifacts, observed: &Observed) -> Option<Objection> {
@@ -67,20 +88,21 @@ fn account(artifacts: &Artifacts, observed: &Observed) -> Option<Objection> {
     (!observed.account_allowed).then_some(Objection::ServiceAccount { name })
 }
 
-fn store(artifacts: &Artifacts, policy: &Policy) -> Option<Objection> {
-    let url = &artifacts.url;
+fn store(place: &Place<'_>, policy: &Policy) -> Option<Objection> {
+    let url = place.url;
     // A prefix must not be left by the way up.
     let inside =
         |prefix: &String| url.starts_with(prefix.as_str()) && !url.contains("..") && !url.contains("%2e");
     let allowed = policy.allowed_stores.is_empty() || policy.allowed_stores.iter().any(inside);
     (!allowed).then(|| Objection::Store {
-        url: url.clone(),
+        field: place.field,
+        url: url.to_owned(),
         allowed: policy.allowed_stores.clone(),
     })
 }
 
-fn endpoint(artifacts: &Artifacts) -> Option<Objection> {
-    let endpoint = artifacts.endpoint.as_ref()?;
+fn endpoint(place: &Place<'_>) -> Option<Objection> {
+    let endpoint = place.endpoint?;
     let authority = endpoint.split("://").nth(1)?.split('/').next()?;
     let host = match authority.strip_prefix('[') {
         Some(bracketed) => bracketed.split(']').next()?,
@@ -98,7 +120,8 @@ fn endpoint(artifacts: &Artifacts) -> Option<Objection> {
         }
     };
     own.then(|| Objection::Endpoint {
-        endpoint: endpoint.clone(),
+        field: place.field,
+        endpoint: endpoint.to_owned(),
     })
 }
 

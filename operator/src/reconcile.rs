@@ -14,8 +14,8 @@ use crate::backoff::Backoff;
 use crate::caches::Caches;
 use crate::events::{self, Events};
 use crate::metrics::Metrics;
-use crate::plan::Installation;
 use crate::plan::names::ALLOW_USE;
+use crate::plan::{Installation, Plan};
 use crate::{plan, report};
 
 /// A pass that takes longer is given up, and made again: a few dozen requests of some seconds at most.
@@ -99,7 +99,7 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
             tell_changes(pipeline, &status, context).await;
         }
     }
-    next_look(pipeline, &applied, context)
+    next_look(pipeline, &plan, &applied, context)
 }
 
 async fn tell_changes(pipeline: &RecommenderPipeline, status: &RecommenderPipelineStatus, context: &Context) {
@@ -111,16 +111,19 @@ async fn tell_changes(pipeline: &RecommenderPipeline, status: &RecommenderPipeli
 
 fn next_look(
     pipeline: &RecommenderPipeline,
+    plan: &Plan,
     applied: &Applied,
     context: &Context,
 ) -> Result<Action, ReconcileError> {
-    match applied.first_failure() {
-        Some(failure) => Err(ReconcileError::Incomplete(failure.with_cause())),
-        None => {
-            context.backoff.forget(&pipeline.uid().unwrap_or_default());
-            Ok(Action::await_change())
-        }
+    if let Some(failure) = applied.first_failure() {
+        return Err(ReconcileError::Incomplete(failure.with_cause()));
     }
+    context.backoff.forget(&pipeline.uid().unwrap_or_default());
+    // Time alone moves an experiment; all else is a change that a watch sees.
+    Ok(match plan.next_step() {
+        Some(moment) => Action::requeue(moment.since(Timestamp::now().into()).max(CATCH_UP)),
+        None => Action::await_change(),
+    })
 }
 
 /// Whether pods may run as the service account that the spec names: its owner says so with a label. Else whoever may write

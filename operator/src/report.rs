@@ -1,6 +1,7 @@
 //! What is true now: the pipeline's status, as a pure function of the spec, of what is there, and of what this pass did.
 
 pub mod conditions;
+pub mod experiment;
 pub mod reasons;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,8 @@ pub fn status(
         ("Degraded", degraded(plan, &rollouts)),
     ];
     findings.extend(progress(pipeline, &ready));
+    findings.extend(experiment::findings(pipeline, plan));
+    let experiment = experiment::status(pipeline, plan);
     let before = pipeline
         .status
         .as_ref()
@@ -109,7 +112,7 @@ pub fn status(
         ready_variants: Some(format!("{answering}/{}", plan.variants.len())),
         traffic: Some(traffic(plan)),
         variants: variants(pipeline, plan, &rollouts, observed, &names),
-        experiment: None,
+        experiment,
     }
 }
 

@@ -112,6 +112,22 @@ text!(
     EventType, "type of outcome", "purchase", 32, r"^[A-Za-z0-9_.-]+$",
     |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 );
+text!(
+    /// What users are shared by: letters, digits, `.`, `_`, `/` and `-`.
+    Salt, "salt", "shop/home/dlrm-vs-forest", 128, r"^[A-Za-z0-9._/-]+$",
+    |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte))
+);
+text!(
+    /// The name of a header, in lower case.
+    HeaderName, "name of a header", "x-visitor-id", 64, r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+    |text| !text.is_empty() && !text.starts_with('-') && !text.ends_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+);
+text!(
+    /// A text whose only meaning is whether it is another than before.
+    Token, "token", "2", 64, r"^[A-Za-z0-9._-]+$",
+    |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+);
 
 impl Percent {
     /// The share, from 0 to 1.

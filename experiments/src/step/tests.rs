@@ -108,7 +108,7 @@ fn a_rollback_stays_until_the_experiment_starts_anew() {
         Phase::RolledBack,
         "better days don't bring it back"
     );
-    world.experiment.restart_token = Some("2".to_owned());
+    world.experiment.restart_token = Some("2".parse().unwrap());
     let step = world.step(START + DAY * 6, None);
     assert_eq!((step.ledger.epoch, step.ledger.phase), (2, Phase::Ramping));
     let past = &step.ledger.history[0];

@@ -23,6 +23,8 @@ pub enum Component<'a> {
     Resolver,
     /// It gives every user a variant.
     Router,
+    /// It turns an experiment's events into statistics.
+    Analyzer,
     /// It answers for a variant.
     Variant(&'a str),
 }
@@ -32,6 +34,7 @@ impl Component<'_> {
         match self {
             Self::Resolver => "resolver",
             Self::Router => "router",
+            Self::Analyzer => "analyzer",
             Self::Variant(_) => "variant",
         }
     }
@@ -42,6 +45,7 @@ impl fmt::Display for Component<'_> {
         match self {
             Self::Resolver => f.write_str("the resolver"),
             Self::Router => f.write_str("the router"),
+            Self::Analyzer => f.write_str("the analyzer"),
             Self::Variant(name) => write!(f, "variant {name}"),
         }
     }
@@ -81,6 +85,16 @@ impl<'a> Names<'a> {
     /// The ConfigMap that routers watch.
     pub fn routes(&self) -> String {
         format!("{}-routes", self.pipeline())
+    }
+
+    /// The ConfigMap that remembers what an experiment has come to.
+    pub fn ledger(&self) -> String {
+        format!("{}-experiment", self.pipeline())
+    }
+
+    /// The ConfigMap that the analyzer reports in.
+    pub fn evidence(&self) -> String {
+        format!("{}-evidence", self.pipeline())
     }
 
     /// The service account of pods that read the store.

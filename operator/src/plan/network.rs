@@ -32,11 +32,21 @@ pub fn policies(pipeline: &RecommenderPipeline) -> Vec<NetworkPolicy> {
         to: some_if_any(to_variants.collect()),
         ports: Some(vec![port("TCP", PORT)]),
     };
-    let router_egress = vec![dns(), api_server(), to_variants];
+    let mut router_egress = vec![dns(), api_server(), to_variants];
+    let mut analyzer = None;
+    if pipeline.spec.experiment.is_some() {
+        router_egress.push(store(rules));
+        let to_routers = NetworkPolicyEgressRule {
+            to: Some(vec![peer(&names, Component::Router)]),
+            ports: Some(vec![port("TCP", PORT)]),
+        };
+        let egress = vec![dns(), api_server(), store(rules), to_routers];
+        analyzer = Some(policy(&names, Component::Analyzer, vec![], egress));
+    }
     let router = policy(&names, Component::Router, vec![ingress(None)], router_egress);
     let resolver_egress = vec![dns(), api_server(), store(rules)];
     let resolver = policy(&names, Component::Resolver, vec![], resolver_egress);
-    variants.chain([router, resolver]).collect()
+    variants.chain([router, resolver]).chain(analyzer).collect()
 }
 
 fn policy(

@@ -1,6 +1,6 @@
 //! What all pods of a pipeline have in common: where they may run, what they may do, and how they stop.
 
-use gondola_crds::spec::{Artifacts, PodOverrides};
+use gondola_crds::spec::{Artifacts, PodOverrides, SecretRef, VolumeClaim};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle,
@@ -141,13 +141,22 @@ pub fn container(name: &str, image: &str, arguments: &[&str], overrides: &PodOve
 /// What a container asks for that holds no model: a router, a resolver, one that fetches. Every container names something, since
 /// a namespace with a quota takes no other.
 pub fn modest_resources() -> ResourceRequirements {
+    resources("100m", "64Mi", "512Mi")
+}
+
+/// What the analyzer asks for: it reads files in pieces, and works on a part of the users at a time.
+pub fn analyzer_resources() -> ResourceRequirements {
+    resources("250m", "256Mi", "1Gi")
+}
+
+fn resources(cpu: &str, memory: &str, most_memory: &str) -> ResourceRequirements {
     let quantities = |pairs: &[(&str, &str)]| {
         let quantity = |(name, amount): &(&str, &str)| ((*name).to_owned(), Quantity((*amount).to_owned()));
         Some(pairs.iter().map(quantity).collect())
     };
     ResourceRequirements {
-        requests: quantities(&[("cpu", "100m"), ("memory", "64Mi")]),
-        limits: quantities(&[("memory", "512Mi")]),
+        requests: quantities(&[("cpu", cpu), ("memory", memory)]),
+        limits: quantities(&[("memory", most_memory)]),
         ..ResourceRequirements::default()
     }
 }
@@ -217,42 +226,86 @@ fn probe(path: &str) -> Probe {
     }
 }
 
-/// Lets a pod's containers read the store: credentials, endpoint, and the volume of a `file://` URL.
+/// A store that a pod's containers use: what they are told of it, under names that begin with `variables`.
+pub struct StoreUse<'a> {
+    /// Name of the volumes.
+    pub name: &'a str,
+    /// The store's URL.
+    pub url: &'a str,
+    /// Where an S3-compatible store answers.
+    pub endpoint: Option<&'a str>,
+    /// The Secret with its credentials.
+    pub credentials: Option<&'a SecretRef>,
+    /// The claim of a `file://` URL.
+    pub claim: Option<&'a VolumeClaim>,
+    /// Where credentials are mounted.
+    pub credentials_folder: &'a str,
+    /// The variable that names that folder.
+    pub credentials_variable: &'a str,
+    /// The variable with the endpoint.
+    pub endpoint_variable: &'a str,
+    /// Whether containers write to it.
+    pub access: Access,
+}
+
+impl StoreUse<'_> {
+    /// Lets a pod's containers use the store: credentials, endpoint, and the volume of a `file://` URL.
+    pub fn grant(&self, pod: &mut PodSpec) {
+        if let Some(credentials) = self.credentials {
+            let volume = secret(&format!("{}credentials", self.name), credentials);
+            mount(pod, volume, self.credentials_folder, Access::Read);
+            for container in all_containers(pod) {
+                set(container, self.credentials_variable, self.credentials_folder);
+            }
+        }
+        if let Some(endpoint) = self.endpoint {
+            for container in all_containers(pod) {
+                set(container, self.endpoint_variable, endpoint);
+            }
+        }
+        if let (Some(claim), Some(folder)) = (self.claim, self.url.strip_prefix("file://")) {
+            let source = PersistentVolumeClaimVolumeSource {
+                claim_name: claim.name.clone(),
+                read_only: (self.access == Access::Read).then_some(true),
+            };
+            let volume = Volume {
+                name: format!("{}store", self.name),
+                persistent_volume_claim: Some(source),
+                ..Volume::default()
+            };
+            mount(pod, volume, folder, self.access);
+        }
+    }
+}
+
+/// Lets a pod's containers read the store of bundles.
 pub fn reads_store(pod: &mut PodSpec, artifacts: &Artifacts) {
-    if let Some(credentials) = &artifacts.credentials {
-        let source = SecretVolumeSource {
-            secret_name: Some(credentials.secret_ref.name.clone()),
+    let credentials = artifacts.credentials.as_ref();
+    StoreUse {
+        name: "",
+        url: &artifacts.url,
+        endpoint: artifacts.endpoint.as_deref(),
+        credentials: credentials.map(|credentials| &credentials.secret_ref),
+        claim: artifacts.volume_claim.as_ref(),
+        credentials_folder: CREDENTIALS_FOLDER,
+        credentials_variable: "GONDOLA_CREDENTIALS",
+        endpoint_variable: "GONDOLA_STORE_ENDPOINT",
+        access: Access::Read,
+    }
+    .grant(pod);
+}
+
+/// A Secret as a volume. Where it is missing, the pod starts and says so; else it would hang without a word in its status.
+pub fn secret(name: &str, secret: &SecretRef) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.name.clone()),
             default_mode: Some(0o440),
-            // Where it is missing, the pod starts and says so; else it would hang without a word in its status.
             optional: Some(true),
             ..SecretVolumeSource::default()
-        };
-        let volume = Volume {
-            name: "credentials".to_owned(),
-            secret: Some(source),
-            ..Volume::default()
-        };
-        mount(pod, volume, CREDENTIALS_FOLDER, Access::Read);
-        for container in all_containers(pod) {
-            set(container, "GONDOLA_CREDENTIALS", CREDENTIALS_FOLDER);
-        }
-    }
-    if let Some(endpoint) = &artifacts.endpoint {
-        for container in all_containers(pod) {
-            set(container, "GONDOLA_STORE_ENDPOINT", endpoint);
-        }
-    }
-    if let (Some(claim), Some(folder)) = (&artifacts.volume_claim, artifacts.url.strip_prefix("file://")) {
-        let source = PersistentVolumeClaimVolumeSource {
-            claim_name: claim.name.clone(),
-            read_only: Some(true),
-        };
-        let volume = Volume {
-            name: "store".to_owned(),
-            persistent_volume_claim: Some(source),
-            ..Volume::default()
-        };
-        mount(pod, volume, folder, Access::Read);
+        }),
+        ..Volume::default()
     }
 }
 

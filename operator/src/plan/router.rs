@@ -10,7 +10,7 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
 
 use super::names::{Component, Names};
 use super::rights;
-use super::{pod, variant};
+use super::{experiment, pod, variant};
 
 /// Seconds until a router has its configuration and the addresses of all pods.
 const START_SECONDS: i32 = 60;
@@ -46,6 +46,9 @@ pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
     let mut pod = pod::spec(names.component(ROUTER), names.label_selector(ROUTER), &overrides);
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![route];
+    if let Some(experiment) = &pipeline.spec.experiment {
+        experiment::records_events(&mut pod, experiment);
+    }
     let mut deployment = pod::deployment(&names, ROUTER, pod);
     deployment.spec.replicas = Some(replicas(pipeline));
     deployment

@@ -1,8 +1,9 @@
+use gondola_crds::experiment_status::Phase;
 use gondola_crds::resolution::VariantResolution;
 use k8s_openapi::api::core::v1::PodSpec;
 
 use super::*;
-use crate::fixtures::{Cluster, bundles, changed, deployment_of, pipeline, refusal};
+use crate::fixtures::{Cluster, bundles, changed, deployment_of, pipeline, refusal, with_experiment};
 
 fn resolved(version: &str) -> impl Fn(&str) -> VariantResolution {
     move |_| VariantResolution::Resolved(bundles(version))
@@ -320,4 +321,93 @@ fn rendered_objects_are_as_reviewed() {
     insta::assert_yaml_snapshot!("scaling", (budgets, autoscalers));
     let extensions: Vec<_> = extensions.into_iter().map(|(_, object)| object).collect();
     insta::assert_yaml_snapshot!("extensions", extensions);
+}
+
+/// A cluster in which everything of a pipeline with an experiment runs.
+fn running(pipeline: &RecommenderPipeline) -> Cluster {
+    let mut cluster = Cluster::empty();
+    cluster.observed.now = Moment(1_793_577_600_000);
+    cluster.report(pipeline, resolved("v1")).obey(pipeline, |_| true);
+    cluster.obey(pipeline, |_| true);
+    cluster
+}
+
+#[test]
+fn an_experiment_has_an_analyzer_and_routers_that_record() {
+    let plan = running(&with_experiment()).plan(&with_experiment());
+    insta::assert_yaml_snapshot!("analyzer", deployment(&plan, "grocery-analyzer"));
+    insta::assert_yaml_snapshot!(
+        "recording_router",
+        deployment(&plan, "grocery-router").spec.template.spec
+    );
+    let first = plan.children.configs[0].name_any();
+    assert_eq!(
+        first, "grocery-experiment",
+        "what is decided is written before what follows from it"
+    );
+}
+
+#[test]
+fn nobody_takes_part_before_the_arms_answer() {
+    let pipeline = with_experiment();
+    let traffic = |plan: &Plan| {
+        plan.routes
+            .experiment
+            .as_ref()
+            .map(|experiment| experiment.traffic_buckets)
+    };
+    let mut cluster = Cluster::empty();
+    let plan = cluster
+        .report(&pipeline, resolved("v1"))
+        .obey(&pipeline, |name| name != "grocery-dlrm");
+    assert_eq!(traffic(&plan), Some(0));
+    assert_eq!(
+        routed(&plan),
+        ["dlrm", "forest"],
+        "arms are known to routers from the start"
+    );
+    assert_eq!(
+        traffic(&cluster.obey(&pipeline, |_| true)),
+        Some(0),
+        "what was observed is of before"
+    );
+    assert_eq!(traffic(&cluster.plan(&pipeline)), Some(500));
+}
+
+#[test]
+fn what_was_decided_outlives_the_operator_its_status_or_its_config_map() {
+    let mut pipeline = with_experiment();
+    let mut cluster = running(&pipeline);
+    let mut plan = cluster.plan(&pipeline);
+    let planned = plan.experiment.as_mut().unwrap().as_mut().unwrap();
+    planned.step.ledger.phase = Phase::Promoted;
+    planned.step.ledger.winner = Some("dlrm".to_owned());
+    let remembered = experiment::ledger(&pipeline, planned);
+    cluster
+        .observed
+        .configs
+        .insert(remembered.name_any(), std::sync::Arc::new(remembered));
+    let everybody = |plan: &Plan| -> Vec<(String, u32)> {
+        let routes = plan.routes.variants.iter();
+        routes.map(|route| (route.name.clone(), route.weight)).collect()
+    };
+    let promoted = [("dlrm".to_owned(), 1), ("forest".to_owned(), 0)];
+    assert_eq!(everybody(&cluster.plan(&pipeline)), promoted);
+    // The status alone is enough, where somebody deleted the ConfigMap.
+    cluster.status(&mut pipeline);
+    cluster.observed.configs.remove("grocery-experiment");
+    assert_eq!(everybody(&cluster.plan(&pipeline)), promoted);
+}
+
+#[test]
+fn what_cannot_be_run_is_said_and_the_weights_stay() {
+    let mut pipeline = with_experiment();
+    pipeline.spec.experiment.as_mut().unwrap().control = "rf".to_owned();
+    let mut cluster = running(&pipeline);
+    let plan = cluster.plan(&pipeline);
+    assert!(plan.experiment.unwrap().is_err());
+    assert_eq!(plan.routes.experiment, None);
+    cluster.status(&mut pipeline);
+    let found = crate::fixtures::condition(&pipeline, "ExperimentReady");
+    assert_eq!(found, Some(("False", "InvalidExperiment")));
 }

@@ -36,3 +36,5 @@ pub const FALLBACK_TO_CONTROL: &str = "FallbackToControl";
 pub const LAST_GOOD: &str = "LastGoodBundles";
 /// Nothing stands in for anything.
 pub const AS_SPECIFIED: &str = "AsSpecified";
+/// `spec.experiment` can't be run as it is written.
+pub const INVALID_EXPERIMENT: &str = "InvalidExperiment";

@@ -169,12 +169,17 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
     .await?;
     refuse(
         &|spec| spec["spec"]["variants"][1]["name"] = "router".into(),
-        "can't be called router or resolver",
+        "can't be called router, resolver or analyzer",
     )
     .await?;
     refuse(
-        &|spec| spec["spec"]["experiment"] = json!({"control": "mlp"}),
-        "experiment.control names no variant",
+        &|spec| spec["spec"]["experiment"] = experiment("dlrm", "mlp"),
+        "an arm of the experiment names no variant",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["experiment"] = experiment("mlp", "forest"),
+        "experiment.control is none of experiment.arms",
     )
     .await?;
     refuse(
@@ -203,4 +208,16 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
     )
     .await?;
     Ok(())
+}
+
+fn experiment(control: &str, arm: &str) -> Value {
+    json!({
+        "name": "which",
+        "control": control,
+        "arms": [{"variant": "dlrm", "weight": 1}, {"variant": arm, "weight": 1}],
+        "metrics": {"success": [{"name": "purchase", "type": "Conversion", "event": "purchase", "window": "7d"}]},
+        "design": {"units": 5000},
+        "store": {"url": "s3://events/grocery"},
+        "unitKey": {"secretRef": {"name": "unit-key"}},
+    })
 }

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
 
 mod crashes;
+mod experiments;
 mod faults;
 mod leaders;
 mod pairs;

@@ -56,7 +56,6 @@ fn generated(random: &mut impl Rng) -> Value {
             "/spec/variants/0/template",
             json!({"image": "other:1", "tolerations": [{"key": "gpu", "operator": "Exists"}]}),
         ),
-        ("/spec/experiment", json!({"control": chosen[0]})),
     ];
     for (place, value) in optional {
         if random.random_bool(0.3) {
@@ -64,18 +63,39 @@ fn generated(random: &mut impl Rng) -> Value {
             spec.pointer_mut(parent).unwrap()[field] = value;
         }
     }
+    if chosen.len() > 1 && random.random_bool(0.3) {
+        spec["spec"]["experiment"] = experiment(&chosen);
+    }
     spec
+}
+
+fn experiment(arms: &[&str]) -> Value {
+    let arms: Vec<Value> = arms
+        .iter()
+        .map(|name| json!({"variant": name, "weight": 1}))
+        .collect();
+    json!({
+        "name": "which",
+        "control": arms[0]["variant"],
+        "arms": arms,
+        "metrics": {"success": [{"name": "purchase", "type": "Conversion", "event": "purchase", "window": "7d"}]},
+        "design": {"units": 5000},
+        "store": {"url": "s3://events/grocery", "credentials": {"secretRef": {"name": "events"}}},
+        "unitKey": {"secretRef": {"name": "unit-key"}},
+    })
 }
 
 async fn settle(world: &World, namespace: &str, spec: &Value) -> anyhow::Result<()> {
     world.apply(namespace, spec).await?;
     world.wait_for(namespace, "grocery", "Ready", "True").await?;
     let variants = spec["spec"]["variants"].as_array().unwrap().len();
+    // Resolver and router, and the analyzer of an experiment.
+    let others = 2 + usize::from(spec["spec"].get("experiment").is_some());
     until("what is too much is gone", || async {
         let dump = world.dump(namespace).await?;
         let deployments = dump.keys().filter(|name| name.starts_with("Deployment ")).count();
         let manifests = dump.values().filter(|object| object["immutable"] == true).count();
-        Ok((deployments == variants + 2 && manifests == variants).then_some(()))
+        Ok((deployments == variants + others && manifests == variants).then_some(()))
     })
     .await
 }
@@ -91,7 +111,7 @@ async fn compare(world: &World, number: usize, first: &Value, second: &Value) ->
     let (both, alone) = (format!("both{number}"), format!("alone{number}"));
     settle(world, &both, first).await?;
     if first["spec"].get("experiment").is_some() && second["spec"].get("experiment").is_some() {
-        // The control can't change while an experiment runs: it is taken away first, as its message says.
+        // Arms can't change while an experiment runs: it is taken away first.
         let mut without = first.clone();
         without["spec"].as_object_mut().unwrap().remove("experiment");
         settle(world, &both, &without).await?;

@@ -318,6 +318,10 @@ fn comparable(mut object: Value, namespace: &str) -> Value {
     if let Some(status) = object["status"].as_object_mut() {
         status.remove("observedGeneration");
     }
+    // When an experiment began.
+    if let Some(data) = object["data"].as_object_mut() {
+        data.remove("ledger.json");
+    }
     // The generation counts edits, and another way has another number of them.
     let text = object.to_string().replace(namespace, "NAMESPACE");
     let report = regex_free_generation(&text);

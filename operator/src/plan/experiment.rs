@@ -1,0 +1,230 @@
+//! The experiment of a pipeline: a step of it, and who keeps its records.
+//!
+//! The step itself is [`gondola_experiments::step`]; here it gets what was observed, and what comes of it becomes children: the
+//! ledger, the place of the evidence, and the analyzer. Routers record exposures and outcomes ([`records_events`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gondola_crds::RecommenderPipeline;
+use gondola_crds::experiment::Experiment;
+use gondola_experiments::evidence::Evidence;
+use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
+use gondola_experiments::settings::{Settings, SettingsError};
+use gondola_experiments::step::{Routing, Step, Surroundings, step};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStrategy};
+use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
+use kube::ResourceExt;
+
+use super::names::{Component, Names};
+use super::pod::{self, Access, StoreUse};
+use super::rights;
+use crate::observe::Observed;
+
+const ANALYZER: Component<'_> = Component::Analyzer;
+const START_SECONDS: i32 = 60;
+/// Where the key of units is mounted.
+const KEY_FOLDER: &str = "/etc/gondola/unit-key";
+/// Where credentials of the events' store are mounted.
+const CREDENTIALS_FOLDER: &str = "/etc/gondola/events-credentials";
+/// Where events wait until they are in the store, and where the analyzer keeps what it works on.
+const EVENTS_FOLDER: &str = "/var/lib/gondola/events";
+/// The most that may wait or be worked on, in bytes.
+const EVENTS_BYTES: u64 = 4 << 30;
+
+/// An experiment and what a step made of it.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The experiment in numbers.
+    pub settings: Settings,
+    /// What the step came to.
+    pub step: Step,
+    /// What it was made from.
+    pub evidence: Option<Evidence>,
+}
+
+/// Makes a step of the pipeline's experiment; `None` without one.
+pub fn planned(
+    pipeline: &RecommenderPipeline,
+    observed: &Observed,
+) -> Option<Result<Planned, SettingsError>> {
+    let experiment = pipeline.spec.experiment.as_ref()?;
+    Some(Settings::of(experiment).map(|settings| one_step(pipeline, experiment, settings, observed)))
+}
+
+fn one_step(
+    pipeline: &RecommenderPipeline,
+    experiment: &Experiment,
+    settings: Settings,
+    observed: &Observed,
+) -> Planned {
+    let names = Names::of(pipeline);
+    let evidence = observed.evidence(&names);
+    let answers = |name: &&str| observed.rollout(&names, Component::Variant(name)).ready > 0;
+    let variants = pipeline.spec.variants.iter().map(|variant| variant.name.as_str());
+    let ready: BTreeSet<String> = variants.filter(answers).map(str::to_owned).collect();
+    let mut weighted = pipeline.spec.variants.iter().filter(|variant| variant.weight > 0);
+    let alone = weighted
+        .next()
+        .filter(|_| weighted.next().is_none())
+        .map(|variant| variant.name.as_str());
+    let around = Surroundings {
+        now: observed.now,
+        namespace: &pipeline.namespace().unwrap_or_default(),
+        pipeline: &names.pipeline(),
+        ready: &ready,
+        routers: usize::try_from(observed.rollout(&names, Component::Router).ready).unwrap_or(0),
+        alone,
+        evidence: evidence.as_ref(),
+    };
+    let step = step(
+        experiment,
+        &settings,
+        before(pipeline, observed).as_ref(),
+        &around,
+    );
+    Planned {
+        settings,
+        step,
+        evidence,
+    }
+}
+
+/// The ledger as it was remembered; where its ConfigMap is lost, what the status repeats of it.
+fn before(pipeline: &RecommenderPipeline, observed: &Observed) -> Option<Ledger> {
+    let names = Names::of(pipeline);
+    observed.ledger(&names).or_else(|| {
+        let status = pipeline.status.as_ref()?.experiment.as_ref()?;
+        Some(Ledger::from_status(status, pipeline.spec.experiment.as_ref()?))
+    })
+}
+
+/// The variant that everybody gets once an experiment is over.
+pub fn everybody(planned: Option<&Planned>) -> Option<&str> {
+    match &planned?.step.routing {
+        Routing::Everybody(variant) => Some(variant),
+        Routing::Experiment(_) => None,
+    }
+}
+
+/// What is remembered of the experiment.
+pub fn ledger(pipeline: &RecommenderPipeline, planned: &Planned) -> ConfigMap {
+    let names = Names::of(pipeline);
+    let text = serde_json::to_string_pretty(&planned.step.ledger).expect("a ledger holds text and numbers");
+    ConfigMap {
+        metadata: names.metadata(names.ledger()),
+        data: Some(BTreeMap::from([(LEDGER_KEY.to_owned(), text)])),
+        ..ConfigMap::default()
+    }
+}
+
+/// Where the analyzer reports. Empty: what is in it is the analyzer's alone.
+pub fn evidence(pipeline: &RecommenderPipeline) -> ConfigMap {
+    let names = Names::of(pipeline);
+    ConfigMap {
+        metadata: names.metadata(names.evidence()),
+        ..ConfigMap::default()
+    }
+}
+
+/// The analyzer's Deployment: one pod, never two at once.
+pub fn deployment(pipeline: &RecommenderPipeline, experiment: &Experiment, image: &str) -> Deployment {
+    let names = Names::of(pipeline);
+    let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
+    let mut analyze = pod::container("analyze", image, &["analyze"], &overrides);
+    analyze.resources = Some(pod::analyzer_resources());
+    pod::set(&mut analyze, "GONDOLA_PIPELINE", names.pipeline());
+    pod::set(&mut analyze, "GONDOLA_EVIDENCE_CONFIG_MAP", names.evidence());
+    pod::set(&mut analyze, "GONDOLA_ROUTER_SERVICE", names.pipeline());
+    pod::serves(&mut analyze, START_SECONDS);
+    let mut pod = pod::spec(
+        names.component(ANALYZER),
+        names.label_selector(ANALYZER),
+        &overrides,
+    );
+    pod.automount_service_account_token = Some(true);
+    pod.containers = vec![analyze];
+    uses_events(&mut pod, experiment);
+    let mut deployment = pod::deployment(&names, ANALYZER, pod);
+    deployment.spec.replicas = Some(1);
+    deployment.spec.strategy = Some(DeploymentStrategy {
+        type_: Some("Recreate".to_owned()),
+        ..DeploymentStrategy::default()
+    });
+    deployment
+}
+
+/// The analyzer's service account.
+pub fn account(pipeline: &RecommenderPipeline) -> ServiceAccount {
+    ServiceAccount {
+        metadata: Names::of(pipeline).component_metadata(ANALYZER),
+        ..ServiceAccount::default()
+    }
+}
+
+/// What the analyzer may do: read its own pipeline, find the routers, and write its own report.
+pub fn rights(pipeline: &RecommenderPipeline) -> (Role, RoleBinding) {
+    let names = Names::of(pipeline);
+    let only = |name| Some(vec![name]);
+    let rules = vec![
+        PolicyRule {
+            resource_names: only(names.pipeline()),
+            ..rights::rule("gondola.dev", "recommenderpipelines", &["get", "list", "watch"])
+        },
+        PolicyRule {
+            resource_names: only(names.evidence()),
+            ..rights::rule("", "configmaps", &["get", "patch"])
+        },
+        rights::rule("discovery.k8s.io", "endpointslices", &["get", "list", "watch"]),
+    ];
+    rights::grant(
+        names.component_metadata(ANALYZER),
+        rules,
+        names.component(ANALYZER),
+    )
+}
+
+/// Lets routers record exposures and outcomes: the store, the key that ids are hashed with, and a folder where events wait.
+pub fn records_events(pod: &mut PodSpec, experiment: &Experiment) {
+    uses_events(pod, experiment);
+    let key = pod::secret("unit-key", &experiment.unit_key.secret_ref);
+    pod::mount(pod, key, KEY_FOLDER, Access::Read);
+    let flush = experiment
+        .cadence
+        .as_ref()
+        .and_then(|cadence| cadence.flush.as_ref());
+    for container in &mut pod.containers {
+        pod::set(container, "GONDOLA_UNIT_KEY", KEY_FOLDER);
+        if let Some(flush) = flush {
+            pod::set(container, "GONDOLA_EVENTS_FLUSH", flush.as_str());
+        }
+    }
+}
+
+/// What routers and analyzer have in common.
+fn uses_events(pod: &mut PodSpec, experiment: &Experiment) {
+    let store = &experiment.store;
+    let credentials = store.credentials.as_ref();
+    StoreUse {
+        name: "events-",
+        url: &store.url,
+        endpoint: store.endpoint.as_deref(),
+        credentials: credentials.map(|credentials| &credentials.secret_ref),
+        claim: store.volume_claim.as_ref(),
+        credentials_folder: CREDENTIALS_FOLDER,
+        credentials_variable: "GONDOLA_EVENTS_CREDENTIALS",
+        endpoint_variable: "GONDOLA_EVENTS_ENDPOINT",
+        access: Access::Write,
+    }
+    .grant(pod);
+    pod::mount(
+        pod,
+        pod::scratch("events", EVENTS_BYTES),
+        EVENTS_FOLDER,
+        Access::Write,
+    );
+    for container in &mut pod.containers {
+        pod::set(container, "GONDOLA_EVENTS_URL", &store.url);
+        pod::set(container, "GONDOLA_EVENTS_FOLDER", EVENTS_FOLDER);
+    }
+}

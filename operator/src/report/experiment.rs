@@ -1,0 +1,83 @@
+//! What is true of the experiment, in the pipeline's status.
+
+use gondola_crds::RecommenderPipeline;
+use gondola_crds::experiment_status::ExperimentStatus;
+use gondola_experiments::report::{self, CONDITIONS};
+
+use super::conditions::{Finding, Truth};
+use super::reasons;
+use crate::plan::Plan;
+use crate::plan::experiment::Planned;
+
+/// The experiment's part of the status; what was known stays where the spec can't be run.
+///
+/// Numbers move with each analysis, not with each tick of the operations' evidence in between: who watches a pipeline would see it
+/// change twice a minute for nothing.
+pub(super) fn status(pipeline: &RecommenderPipeline, plan: &Plan) -> Option<ExperimentStatus> {
+    let before = || pipeline.status.as_ref()?.experiment.clone();
+    // A step that isn't applied has not been made.
+    let planned = match plan.experiment.as_ref()? {
+        Ok(planned) if !pipeline.spec.suspend => planned,
+        _ => return before(),
+    };
+    let Planned {
+        settings,
+        step,
+        evidence,
+    } = planned;
+    let now = report::status(settings, step, evidence.as_ref());
+    match before() {
+        Some(before) if differs_in_numbers_alone(&before, &now) => Some(before),
+        _ => Some(now),
+    }
+}
+
+fn differs_in_numbers_alone(before: &ExperimentStatus, now: &ExperimentStatus) -> bool {
+    let decided = |status: &ExperimentStatus| {
+        let ExperimentStatus {
+            name,
+            phase,
+            epoch,
+            config_revision,
+            stage,
+            stage_started_at,
+            decision,
+            winner,
+            last_analysis_time,
+            ..
+        } = status.clone();
+        let place = (name, phase, epoch, config_revision, stage, stage_started_at);
+        (place, decision, winner, last_analysis_time)
+    };
+    decided(before) == decided(now)
+}
+
+/// The conditions that an experiment adds.
+pub(super) fn findings(pipeline: &RecommenderPipeline, plan: &Plan) -> Vec<(&'static str, Finding)> {
+    match &plan.experiment {
+        None => Vec::new(),
+        Some(_) if pipeline.spec.suspend => Vec::new(),
+        Some(Err(error)) => vec![(
+            CONDITIONS[0],
+            Finding::new(
+                Truth::False,
+                reasons::INVALID_EXPERIMENT,
+                format!("spec.experiment: {error}"),
+            ),
+        )],
+        Some(Ok(planned)) => report::conditions(&planned.settings, &planned.step, planned.evidence.as_ref())
+            .into_iter()
+            .map(|condition| {
+                let truth = match condition.truth {
+                    Some(true) => Truth::True,
+                    Some(false) => Truth::False,
+                    None => Truth::Unknown,
+                };
+                (
+                    condition.kind,
+                    Finding::new(truth, condition.reason, condition.message),
+                )
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,237 @@
+//! An experiment from apply to promotion, with shortened windows, and an operator that is killed on the way.
+
+use std::time::Duration;
+
+use gondola_crds::experiment_status::{ExperimentStatus, Phase};
+use gondola_crds::routes::{ROUTES_KEY, Routes};
+use gondola_experiments::evidence::{ArmEvidence, EVIDENCE_KEY, Evidence, FORMAT, Look, RouterEvidence};
+use gondola_experiments::moment::Moment;
+use gondola_experiments::operations::{ArmTraffic, Operations};
+use gondola_experiments::statistics::Sums;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::world::{World, pipeline, until};
+
+const NAMESPACE: &str = "default";
+
+fn with_experiment() -> Value {
+    let mut spec = pipeline(&[("forest", 50, 1), ("dlrm", 50, 1)]);
+    spec["spec"]["experiment"] = json!({
+        "name": "dlrm-vs-forest",
+        "control": "forest",
+        "arms": [{"variant": "forest", "weight": 50}, {"variant": "dlrm", "weight": 50}],
+        "traffic": {"ramp": [{"percent": "5%", "hold": "1s"}, {"percent": "20%", "hold": "1s"}], "settle": "1s"},
+        "metrics": {"success": [{"name": "purchase", "type": "Conversion", "event": "purchase", "window": "1s"}]},
+        "design": {"units": 1000, "minDuration": "1s", "maxDuration": "1h"},
+        "promotion": "Automatic",
+        "store": {"url": "s3://events/grocery"},
+        "unitKey": {"secretRef": {"name": "unit-key"}},
+        "cadence": {"flush": "1s", "analysis": "10s", "look": "1s", "lateness": "0s"},
+    });
+    spec
+}
+
+async fn status(world: &World) -> anyhow::Result<ExperimentStatus> {
+    let pipeline = world.pipelines(NAMESPACE).get("grocery").await?;
+    Ok(pipeline.status.unwrap_or_default().experiment.unwrap_or_default())
+}
+
+async fn routes(world: &World) -> anyhow::Result<Routes> {
+    let configs: Api<ConfigMap> = Api::namespaced(world.client.clone(), NAMESPACE);
+    let data = configs.get("grocery-routes").await?.data.unwrap_or_default();
+    Ok(serde_json::from_str(&data[ROUTES_KEY])?)
+}
+
+/// What an analyzer would write: both routers have what they are told, arms have traffic, and so many users with so many buyers.
+async fn analyze(world: &World, users: u64, buyers: [u64; 2], errors: u64) -> anyhow::Result<()> {
+    let status = status(world).await?;
+    let Some(started) = status.started_at.as_deref().and_then(Moment::parse) else {
+        return Ok(());
+    };
+    let revision = routes(world)
+        .await?
+        .experiment
+        .map(|experiment| experiment.revision)
+        .unwrap_or_default();
+    let mut operations = Operations::new(2);
+    let settings = gondola_experiments::settings::Settings::of(&serde_json::from_value(
+        with_experiment()["spec"]["experiment"].clone(),
+    )?)?;
+    let traffic = |errors| ArmTraffic {
+        requests: 500,
+        errors,
+        ..ArmTraffic::default()
+    };
+    for _ in 0..2 {
+        operations.observe(&[traffic(0), traffic(errors)], &settings.operations);
+    }
+    let sums = |buyers: u64| Sums {
+        n: users,
+        y: buyers as f64,
+        yy: buyers as f64,
+        ..Sums::default()
+    };
+    let arm = |name: &str| ArmEvidence {
+        name: name.into(),
+        units: users,
+        exposures: users,
+        fallbacks: 0,
+    };
+    let router = |name: &str| RouterEvidence {
+        name: name.into(),
+        revision: revision.clone(),
+        ..RouterEvidence::default()
+    };
+    let evidence = Evidence {
+        format: FORMAT,
+        experiment: status.name,
+        epoch: status.epoch,
+        started_at: started,
+        look_milliseconds: 1000,
+        analysed_at: Timestamp::now().into(),
+        arms: vec![arm("forest"), arm("dlrm")],
+        metrics: vec!["purchase".into()],
+        looks: vec![Look {
+            number: 0,
+            units: vec![users, users],
+            metrics: vec![buyers.map(sums).into()],
+        }],
+        operations,
+        routers: vec![router("a"), router("b")],
+        ..Evidence::default()
+    };
+    let patch = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "grocery-evidence"},
+        "data": {EVIDENCE_KEY: serde_json::to_string(&evidence)?},
+    });
+    let configs: Api<ConfigMap> = Api::namespaced(world.client.clone(), NAMESPACE);
+    let parameters = PatchParams::apply("gondola-analyzer").force();
+    configs
+        .patch("grocery-evidence", &parameters, &Patch::Apply(&patch))
+        .await?;
+    Ok(())
+}
+
+/// Analyzes twice a second until the status is as wanted.
+async fn analyze_until(
+    world: &World,
+    what: &str,
+    users: u64,
+    buyers: [u64; 2],
+    errors: u64,
+    wanted: impl Fn(&ExperimentStatus) -> bool,
+) -> anyhow::Result<ExperimentStatus> {
+    until(what, || async {
+        let now = status(world).await?;
+        if wanted(&now) {
+            return Ok(Some(now));
+        }
+        analyze(world, users, buyers, errors).await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Ok(None)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_experiment_climbs_is_decided_and_keeps_its_stage_through_a_crash() -> anyhow::Result<()> {
+    let Some(world) = World::start().await? else {
+        return Ok(());
+    };
+    let operator = world.operator()?;
+    world.apply(NAMESPACE, &with_experiment()).await?;
+    world
+        .wait_for(NAMESPACE, "grocery", "ExperimentReady", "True")
+        .await?;
+    let at = |stage| move |status: &ExperimentStatus| status.stage >= stage;
+    analyze_until(&world, "the second step", 500, [50, 50], 0, at(1)).await?;
+    operator.crash().await;
+    let before = status(&world).await?;
+    let operator = world.operator()?;
+    // Without a word from the analyzer nothing moves.
+    world.wait_until_quiet().await?;
+    let after = status(&world).await?;
+    assert_eq!((before.stage, before.started_at), (after.stage, after.started_at));
+    assert!(after.phase == Phase::Ramping || after.phase == Phase::Running);
+    let seen = analyze_until(&world, "the last step", 500, [50, 50], 0, |status| {
+        status.phase == Phase::Running
+    })
+    .await?;
+    assert_eq!(seen.traffic_percent.as_deref(), Some("100%"));
+    let seen = analyze_until(&world, "a winner", 2000, [200, 400], 0, |status| {
+        status.phase == Phase::Promoted
+    })
+    .await?;
+    assert_eq!(seen.winner.as_deref(), Some("dlrm"));
+    world.wait_for(NAMESPACE, "grocery", "SpecDrift", "True").await?;
+    let everybody: Vec<(String, u32)> = routes(&world)
+        .await?
+        .variants
+        .into_iter()
+        .map(|route| (route.name, route.weight))
+        .collect();
+    assert_eq!(everybody, [("forest".to_owned(), 0), ("dlrm".to_owned(), 1)]);
+    // The operator leaves the spec alone, and closes the experiment when the spec says the same.
+    let spec = world.pipelines(NAMESPACE).get("grocery").await?.spec;
+    assert_eq!(spec.variants[0].weight, 50);
+    let mut adopted = with_experiment();
+    adopted["spec"]["variants"][0]["weight"] = json!(0);
+    world.apply(NAMESPACE, &adopted).await?;
+    until("it is complete", || async {
+        Ok((status(&world).await?.phase == Phase::Completed).then_some(()))
+    })
+    .await?;
+    operator.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_roll_an_arm_back_until_it_is_started_anew() -> anyhow::Result<()> {
+    let Some(world) = World::start().await? else {
+        return Ok(());
+    };
+    let operator = world.operator()?;
+    world.apply(NAMESPACE, &with_experiment()).await?;
+    world
+        .wait_for(NAMESPACE, "grocery", "ExperimentReady", "True")
+        .await?;
+    let seen = analyze_until(&world, "a rollback", 500, [50, 50], 50, |status| {
+        status.phase == Phase::RolledBack
+    })
+    .await?;
+    assert_eq!(seen.decision.unwrap().reason, "OperationsHarm");
+    world
+        .wait_for(NAMESPACE, "grocery", "OperationsHealthy", "False")
+        .await?;
+    let weights: Vec<u32> = routes(&world)
+        .await?
+        .variants
+        .iter()
+        .map(|route| route.weight)
+        .collect();
+    assert_eq!(weights, [1, 0], "everybody gets the control");
+    let mut again = with_experiment();
+    again["spec"]["experiment"]["restartToken"] = json!("2");
+    world.apply(NAMESPACE, &again).await?;
+    let seen = analyze_until(&world, "a second epoch", 500, [50, 50], 0, |status| {
+        status.epoch == 2 && status.phase != Phase::Pending
+    })
+    .await?;
+    assert_eq!(seen.history[0].phase, Phase::RolledBack);
+    // Nothing of an experiment stays once the spec has none.
+    world
+        .apply(NAMESPACE, &pipeline(&[("forest", 50, 1), ("dlrm", 50, 1)]))
+        .await?;
+    until("what belonged to it is gone", || async {
+        let dump = world.dump(NAMESPACE).await?;
+        let left = ["grocery-experiment", "grocery-evidence", "grocery-analyzer"];
+        Ok(dump
+            .keys()
+            .all(|name| !left.iter().any(|gone| name.ends_with(gone)))
+            .then_some(()))
+    })
+    .await?;
+    operator.stop().await
+}
