@@ -247,6 +247,22 @@ impl Store {
         Self { objects, prefix, url }
     }
 
+    /// The object store itself, for what is no bundle.
+    pub fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.objects
+    }
+
+    /// Where `place`, with `/` between its parts, lies in the object store.
+    pub fn path(&self, place: &str) -> Path {
+        let parts = place.split('/').filter(|part| !part.is_empty());
+        parts.fold(self.prefix.clone(), |folder, part| folder.join(part))
+    }
+
+    /// Its URL, without secrets.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn bundle(&self, name: &str) -> Path {
         self.prefix.clone().join(name)
     }

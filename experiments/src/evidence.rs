@@ -118,6 +118,10 @@ pub struct Health {
     pub outcomes_of_other_types: u64,
     /// Outcomes whose value is no finite number: not counted.
     pub unusable_values: u64,
+    /// Exposures of an arm that the experiment does not have: not counted.
+    pub exposures_of_other_arms: u64,
+    /// Outcomes beyond the most that are kept of one user.
+    pub outcomes_beyond_bound: u64,
     /// Users seen in two arms: not counted in either.
     pub crossover_units: u64,
     /// Answers that were never recorded, of each arm, because a queue was full.

@@ -36,8 +36,7 @@ pub(crate) fn pipeline() -> RecommenderPipeline {
     gondola_crds::from_yaml(PIPELINE).expect("the fixture is a pipeline")
 }
 
-const EXPERIMENT: &str = "\
-  experiment:
+const EXPERIMENT: &str = "  experiment:
     name: dlrm-vs-forest
     control: forest
     arms: [{variant: dlrm, weight: 50}, {variant: forest, weight: 50}]

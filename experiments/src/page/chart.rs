@@ -111,9 +111,7 @@ impl Course<'_> {
     fn curve_path(&self, x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> String {
         let points = self.curve.iter().enumerate();
         let points: Vec<String> = points
-            .filter_map(|(place, (_, value))| {
-                value.map(|value| format!("{:.1},{:.1}", x(place), y(value)))
-            })
+            .filter_map(|(place, (_, value))| value.map(|value| format!("{:.1},{:.1}", x(place), y(value))))
             .collect();
         format!("<polyline class=curve points=\"{}\" />", points.join(" "))
     }

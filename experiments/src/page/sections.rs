@@ -35,7 +35,10 @@ pub(super) fn all(view: &View<'_>) -> String {
 }
 
 fn section(class: &str, title: &str, content: &str) -> String {
-    format!("<section class=\"{class}\"><h2>{}</h2>{content}</section>", Text(title))
+    format!(
+        "<section class=\"{class}\"><h2>{}</h2>{content}</section>",
+        Text(title)
+    )
 }
 
 /// What is still missing for each end, in the order of decisions.
@@ -44,7 +47,9 @@ fn what_would_change(view: &View<'_>) -> String {
     let mut items = Vec::new();
     match ledger.phase {
         Phase::Pending => items.push("a pod of each arm that answers".to_owned()),
-        Phase::Invalid => items.push("a new epoch (restartToken), once it is known why users were lost".to_owned()),
+        Phase::Invalid => {
+            items.push("a new epoch (restartToken), once it is known why users were lost".to_owned())
+        }
         Phase::RolledBack | Phase::Inconclusive | Phase::Equivalent => {
             items.push("a new epoch (restartToken) or another experiment".to_owned());
         }
@@ -52,16 +57,16 @@ fn what_would_change(view: &View<'_>) -> String {
         Phase::Completed => items.push("nothing; the spec says what is served".to_owned()),
         Phase::Ramping | Phase::Running => items.extend(missing(view)),
     }
-    let items: String = items.iter().map(|item| format!("<li>{}</li>", Text(item))).collect();
+    let items: String = items
+        .iter()
+        .map(|item| format!("<li>{}</li>", Text(item)))
+        .collect();
     format!("<ul>{items}</ul>")
 }
 
 fn missing(view: &View<'_>) -> Vec<String> {
     let View {
-        settings,
-        step,
-        now,
-        ..
+        settings, step, now, ..
     } = view;
     let mut items = Vec::new();
     if step.fresh != Some(true) {
@@ -122,7 +127,10 @@ fn min_effect(settings: &Settings, comparison: &Comparison) -> f64 {
 fn lift(settings: &Settings, comparison: &Comparison) -> String {
     let verdict = success_verdict(comparison);
     let arm = &settings.arms[comparison.arm];
-    let title = format!("{} of {arm} against {}: {verdict}", comparison.metric, settings.arms[0]);
+    let title = format!(
+        "{} of {arm} against {}: {verdict}",
+        comparison.metric, settings.arms[0]
+    );
     let latest = comparison.latest.and_then(|latest| latest.lift);
     let chart = Course {
         title: &title,
@@ -188,7 +196,9 @@ fn detectable(settings: &Settings, comparison: &Comparison) -> Option<f64> {
 }
 
 fn arms(view: &View<'_>, assessment: &Assessment) -> String {
-    let View { settings, evidence, .. } = view;
+    let View {
+        settings, evidence, ..
+    } = view;
     let rows: String = settings
         .arms
         .iter()
@@ -309,9 +319,10 @@ fn ramp(view: &View<'_>) -> String {
                 std::cmp::Ordering::Less => ("done", "done".to_owned()),
                 std::cmp::Ordering::Equal => (
                     "",
-                    ledger
-                        .stage_since
-                        .map_or_else(|| "on its way to the routers".to_owned(), |since| format!("since {since}")),
+                    ledger.stage_since.map_or_else(
+                        || "on its way to the routers".to_owned(),
+                        |since| format!("since {since}"),
+                    ),
                 ),
                 std::cmp::Ordering::Greater => ("todo", String::new()),
             };
@@ -381,8 +392,8 @@ fn operations(settings: &Settings, evidence: &Evidence) -> String {
 
 fn health(view: &View<'_>, evidence: &Evidence) -> String {
     let health = &evidence.health;
-    let crossover = health.crossover_units as f64
-        / evidence.arms.iter().map(|arm| arm.units).sum::<u64>().max(1) as f64;
+    let crossover =
+        health.crossover_units as f64 / evidence.arms.iter().map(|arm| arm.units).sum::<u64>().max(1) as f64;
     let dropped: u64 = health.dropped.iter().sum();
     let counts = [
         ("Exposures", health.exposures, false),
@@ -390,19 +401,46 @@ fn health(view: &View<'_>, evidence: &Evidence) -> String {
         ("Duplicate exposures, left out", health.duplicate_exposures, false),
         ("Duplicate outcomes, left out", health.duplicate_outcomes, false),
         ("Late, left out", health.late, false),
-        ("Outcomes of users not exposed", health.outcomes_of_unknown_units, false),
-        ("Outcomes of other types, left out", health.outcomes_of_other_types, false),
-        ("From the future or the far past, left out", health.misdated, false),
-        ("Values that are no number, left out", health.unusable_values, false),
-        ("Users seen in two arms, left out", health.crossover_units, crossover > 0.005),
+        (
+            "Outcomes of users not exposed",
+            health.outcomes_of_unknown_units,
+            false,
+        ),
+        (
+            "Outcomes of other types, left out",
+            health.outcomes_of_other_types,
+            false,
+        ),
+        (
+            "From the future or the far past, left out",
+            health.misdated,
+            false,
+        ),
+        (
+            "Values that are no number, left out",
+            health.unusable_values,
+            false,
+        ),
+        (
+            "Users seen in two arms, left out",
+            health.crossover_units,
+            crossover > 0.005,
+        ),
         ("Answers never recorded", dropped, dropped > 0),
-        ("Files that can't be read", health.damaged_files.len() as u64, !health.damaged_files.is_empty()),
+        (
+            "Files that can't be read",
+            health.damaged_files.len() as u64,
+            !health.damaged_files.is_empty(),
+        ),
     ];
     let rows: String = counts
         .iter()
         .map(|(name, count, bad)| {
             let class = if *bad { " bad" } else { "" };
-            format!("<tr><td>{name}</td><td class=\"n{class}\">{}</td></tr>", grouped(*count))
+            format!(
+                "<tr><td>{name}</td><td class=\"n{class}\">{}</td></tr>",
+                grouped(*count)
+            )
         })
         .collect();
     let analysed = format!(

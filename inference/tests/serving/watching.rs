@@ -44,6 +44,7 @@ async fn tell(client: &Client, weights: &[(&str, u32)]) -> anyhow::Result<()> {
         namespace: NAMESPACE.into(),
         pipeline: "grocery".into(),
         control: weights[0].0.to_owned(),
+        experiment: None,
         variants: weights.iter().map(route).collect(),
     };
     let config = json!({

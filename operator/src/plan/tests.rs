@@ -403,7 +403,7 @@ fn what_was_decided_outlives_the_operator_its_status_or_its_config_map() {
 fn what_cannot_be_run_is_said_and_the_weights_stay() {
     let mut pipeline = with_experiment();
     pipeline.spec.experiment.as_mut().unwrap().control = "rf".to_owned();
-    let mut cluster = running(&pipeline);
+    let cluster = running(&pipeline);
     let plan = cluster.plan(&pipeline);
     assert!(plan.experiment.unwrap().is_err());
     assert_eq!(plan.routes.experiment, None);

@@ -210,8 +210,8 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
     Ok(())
 }
 
-fn experiment(control: &str, arm: &str) -> Value {
-    json!({
+fn experiment(control: &str, arm: &str) -> serde_json::Value {
+    serde_json::json!({
         "name": "which",
         "control": control,
         "arms": [{"variant": "dlrm", "weight": 1}, {"variant": arm, "weight": 1}],

@@ -1,0 +1,157 @@
+//! From units to evidence.
+
+use std::collections::BTreeMap;
+
+use gondola_experiments::evidence::{ArmEvidence, Evidence, FORMAT, Health, Look};
+use gondola_experiments::moment::Moment;
+use gondola_experiments::operations::Operations;
+use gondola_experiments::statistics::Sums;
+
+use super::rules::Rules;
+use super::state::Counted;
+use super::unit::{Fate, Unit};
+use crate::event::Microseconds;
+
+/// How far a pod's clock may be ahead.
+const AHEAD: Microseconds = 5 * 60 * 1_000_000;
+
+/// What units come to, unit by unit, in the order of their hashes.
+#[derive(Debug)]
+pub struct Tally<'a> {
+    rules: &'a Rules,
+    now: Microseconds,
+    arms: Vec<ArmEvidence>,
+    looks: BTreeMap<u32, Look>,
+    health: Health,
+    counted: Counted,
+}
+
+impl<'a> Tally<'a> {
+    /// Nothing yet, for an analysis at `now`.
+    pub fn new(rules: &'a Rules, now: Moment) -> Self {
+        let arm = |name: &String| ArmEvidence {
+            name: name.clone(),
+            ..ArmEvidence::default()
+        };
+        Self {
+            rules,
+            now: now.0.saturating_mul(1000),
+            arms: rules.arms.iter().map(arm).collect(),
+            looks: BTreeMap::new(),
+            health: Health {
+                dropped: vec![0; rules.arms.len()],
+                ..Health::default()
+            },
+            counted: Counted::default(),
+        }
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn note(&mut self, counted: &Counted) {
+        self.counted.add(counted);
+    }
+
+    /// What was counted and not kept.
+    pub fn counted(&self) -> Counted {
+        self.counted
+    }
+
+    /// Counts what became of an exposure.
+    pub fn note_exposure(&mut self, fate: Fate) {
+        match fate {
+            Fate::New | Fate::Beyond => {}
+            Fate::Duplicate => self.counted.duplicate_exposures += 1,
+        }
+    }
+
+    /// Counts what became of an outcome.
+    pub fn note_outcome(&mut self, fate: Fate) {
+        match fate {
+            Fate::New => {}
+            Fate::Duplicate => self.counted.duplicate_outcomes += 1,
+            Fate::Beyond => self.counted.beyond += 1,
+        }
+    }
+
+    /// Adds a unit.
+    pub fn add(&mut self, unit: &Unit) {
+        let Some(first) = unit.first else {
+            self.health.outcomes_of_unknown_units += unit.outcomes.len() as u64;
+            return;
+        };
+        // A clock that was ahead: its units would never be old enough.
+        if first.time > self.now + AHEAD {
+            self.health.misdated += 1;
+            return;
+        }
+        self.health.exposures += unit.exposures.len() as u64;
+        self.health.outcomes += unit.outcomes.len() as u64;
+        let newest = Moment(first.time / 1000);
+        self.health.newest_exposure = self.health.newest_exposure.max(Some(newest));
+        if unit.crossover {
+            self.health.crossover_units += 1;
+            return;
+        }
+        let place = usize::from(first.arm);
+        let arm = &mut self.arms[place];
+        arm.units += 1;
+        arm.exposures += unit.exposures.len() as u64;
+        arm.fallbacks += u64::from(unit.fallbacks);
+        self.look(self.rules.look_of(first.time)).units[place] += 1;
+        for (number, metric) in self.rules.metrics.iter().enumerate() {
+            let mature = first
+                .time
+                .saturating_add(metric.window)
+                .saturating_add(self.rules.lateness);
+            if mature <= self.now {
+                let observation = unit.observe(metric, first.time);
+                self.look(self.rules.look_of(mature)).metrics[number][place].add(observation);
+            }
+        }
+    }
+
+    fn look(&mut self, number: u32) -> &mut Look {
+        let (arms, metrics) = (self.rules.arms.len(), self.rules.metrics.len());
+        self.looks.entry(number).or_insert_with(|| Look {
+            number,
+            units: vec![0; arms],
+            metrics: vec![vec![Sums::default(); arms]; metrics],
+        })
+    }
+
+    /// The evidence; what routers say of themselves is not in it yet.
+    pub fn finish(self) -> Evidence {
+        let Self {
+            rules,
+            now,
+            arms,
+            looks,
+            health,
+            counted,
+        } = self;
+        Evidence {
+            format: FORMAT,
+            experiment: rules.experiment.clone(),
+            epoch: rules.epoch,
+            started_at: Moment(rules.started / 1000),
+            look_milliseconds: (rules.look / 1000).max(1) as u64,
+            analysed_at: Moment(now / 1000),
+            operations: Operations::new(arms.len()),
+            arms,
+            metrics: rules.metrics.iter().map(|metric| metric.name.clone()).collect(),
+            looks: looks.into_values().collect(),
+            health: Health {
+                duplicate_exposures: counted.duplicate_exposures,
+                duplicate_outcomes: counted.duplicate_outcomes,
+                late: counted.late,
+                misdated: health.misdated + counted.misdated,
+                outcomes_of_other_types: counted.other_types,
+                exposures_of_other_arms: counted.other_arms,
+                unusable_values: counted.unusable,
+                outcomes_beyond_bound: counted.beyond,
+                ..health
+            },
+            ..Evidence::default()
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What happened: a unit was shown what an arm chose, or did something.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::unit::{EventId, UnitHash};
+
+/// Microseconds since 1970 (UTC).
+pub type Microseconds = i64;
+
+/// A unit was shown what its arm chose: one answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exposure {
+    /// When.
+    pub time: Microseconds,
+    /// Tells it from others.
+    pub id: EventId,
+    /// The experiment's name.
+    pub experiment: Arc<str>,
+    /// Its epoch.
+    pub epoch: u32,
+    /// The configuration that the router answered by.
+    pub revision: Arc<str>,
+    /// The arm that the unit is assigned to, whoever answered.
+    pub arm: Arc<str>,
+    /// The unit's bucket among arms.
+    pub arm_bucket: u16,
+    /// The unit's bucket in the order of letting units in.
+    pub traffic_bucket: u16,
+    /// Who.
+    pub unit: UnitHash,
+    /// The request.
+    pub request: Arc<str>,
+    /// Whether the control answered instead.
+    pub fallback: bool,
+    /// How long the answer took, in microseconds.
+    pub latency: u32,
+    /// The version of the scorer that answered.
+    pub model: Arc<str>,
+}
+
+impl Exposure {
+    /// The id of a request's exposure: the same however often it is written.
+    pub fn id_of(experiment: &str, epoch: u32, unit: UnitHash, request: &str) -> EventId {
+        EventId::of(&[
+            experiment.as_bytes(),
+            epoch.to_string().as_bytes(),
+            hex::encode(unit.0).as_bytes(),
+            request.as_bytes(),
+        ])
+    }
+}
+
+/// A unit did something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// When it happened, as the client says.
+    pub time: Microseconds,
+    /// When it arrived.
+    pub received: Microseconds,
+    /// Tells it from others.
+    pub id: EventId,
+    /// Who.
+    pub unit: UnitHash,
+    /// What, such as `purchase`.
+    pub kind: Arc<str>,
+    /// How much; 1 where the client says nothing.
+    pub value: f64,
+    /// The item, if there is one.
+    pub item: Option<Arc<str>>,
+    /// The request that it followed, if that is known.
+    pub request: Option<Arc<str>>,
+}
+
+/// Either.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// A unit was shown something.
+    Exposure(Exposure),
+    /// A unit did something.
+    Outcome(Outcome),
+}
