@@ -7,7 +7,7 @@ use anyhow::Context;
 use gondola_inference::features::{RawTable, UserId, Workflow};
 use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{
-    AlreadyBought, Answer, RecommendRequest, Variant, VariantFolders, VariantSettings,
+    AlreadyBought, Answer, RecommendRequest, Variant, VariantFolders, VariantSettings, Visit,
 };
 use gondola_inference::retrieval::Retrieval;
 use gondola_inference::retrieval::index::SearchParameters;
@@ -107,6 +107,7 @@ pub(crate) fn time(variants: &[Variant], requests: usize) -> anyhow::Result<Vec<
 
 fn request(user: usize) -> RecommendRequest {
     RecommendRequest {
+        visit: Visit::default(),
         user: UserId::from(user_id(user)),
         k: Some(ITEMS),
     }

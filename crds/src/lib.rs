@@ -4,6 +4,7 @@
 //! - [`experiment`]: the part of it that is an A/B experiment;
 //! - [`status`]: what the operator found;
 //! - [`resolution`] and [`routes`]: what the resolver tells the operator, and what the operator tells the routers;
+//! - [`router_report`]: what routers tell the analyzer;
 //! - [`reference`](mod@reference): the page about all fields;
 //! - [`validation`]: the rules of the schema as plain Rust, for programs that read a manifest without an API server.
 //!
@@ -14,6 +15,7 @@ pub mod experiment;
 pub mod experiment_status;
 pub mod reference;
 pub mod resolution;
+pub mod router_report;
 pub mod routes;
 pub mod spec;
 pub mod status;

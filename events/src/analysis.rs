@@ -9,6 +9,7 @@
 //! files were cut, nor on when analyses were made or broken off. Sums are made in the order of hashes, to the last bit.
 
 pub mod analyzer;
+pub mod rounds;
 pub mod rules;
 pub mod spill;
 pub mod state;
@@ -16,6 +17,7 @@ pub mod tally;
 pub mod unit;
 
 pub use analyzer::{AnalysisError, Analyzer};
+pub use rounds::Rounds;
 pub use rules::Rules;
 pub use tally::Tally;
 pub use unit::Unit;

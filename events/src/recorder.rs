@@ -117,7 +117,10 @@ impl State {
 
     /// What keeps events from the store now, if anything does.
     pub fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn set_problem(&self, problem: Option<String>) {
@@ -214,7 +217,9 @@ impl Recorder {
             let _ = tokio::task::spawn_blocking(move || queue.send(Command::Stop)).await;
             stopped.await
         };
-        tokio::time::timeout(patience, stop).await.is_ok_and(|done| done.is_ok())
+        tokio::time::timeout(patience, stop)
+            .await
+            .is_ok_and(|done| done.is_ok())
     }
 }
 
@@ -239,7 +244,8 @@ impl Appending {
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
             }
             if let Err(error) = self.journal.sync_if_due() {
-                self.state.set_problem(Some(format!("the journal can't be written: {error}")));
+                self.state
+                    .set_problem(Some(format!("the journal can't be written: {error}")));
             }
             if self.journal.is_due(self.flush) || self.journal.bytes() >= LARGEST_SEGMENT {
                 self.close();
@@ -250,18 +256,23 @@ impl Appending {
     fn append(&mut self, event: &Event) {
         if let Err(error) = self.journal.append(event) {
             self.state.dropped.fetch_add(1, Ordering::Relaxed);
-            self.state.set_problem(Some(format!("the journal can't be written: {error}")));
+            self.state
+                .set_problem(Some(format!("the journal can't be written: {error}")));
         }
     }
 
     fn close(&mut self) {
         match self.journal.close() {
             Ok(Some(segment)) => {
-                self.state.waiting_bytes.fetch_add(segment.bytes, Ordering::Relaxed);
+                self.state
+                    .waiting_bytes
+                    .fetch_add(segment.bytes, Ordering::Relaxed);
                 let _ = self.closed.send(segment);
             }
             Ok(None) => {}
-            Err(error) => self.state.set_problem(Some(format!("the journal can't be written: {error}"))),
+            Err(error) => self
+                .state
+                .set_problem(Some(format!("the journal can't be written: {error}"))),
         }
     }
 }

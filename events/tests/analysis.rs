@@ -121,7 +121,10 @@ impl World {
     async fn put(&mut self, kind: &Kind, first: Microseconds, bytes: Bytes) -> String {
         self.files += 1;
         let place = format!("{BASE}/{}", kind.file(first, "router-1", self.files));
-        self.objects.put(&Path::from(place.clone()), bytes.into()).await.unwrap();
+        self.objects
+            .put(&Path::from(place.clone()), bytes.into())
+            .await
+            .unwrap();
         place
     }
 
@@ -131,13 +134,15 @@ impl World {
             epoch: 1,
         };
         for rows in rows.chunks(5000) {
-            self.put(&kind, rows[0].time, encode_exposures(rows).unwrap()).await;
+            self.put(&kind, rows[0].time, encode_exposures(rows).unwrap())
+                .await;
         }
     }
 
     async fn outcomes(&mut self, rows: &[Outcome]) {
         for rows in rows.chunks(5000) {
-            self.put(&Kind::Outcomes, rows[0].time, encode_outcomes(rows).unwrap()).await;
+            self.put(&Kind::Outcomes, rows[0].time, encode_outcomes(rows).unwrap())
+                .await;
         }
     }
 
@@ -184,16 +189,28 @@ async fn a_unit_counts_when_its_window_is_over_and_with_what_happened_in_it() {
         .await;
     let early = world.analyze(25 * HOUR + 30 * 60 * 1_000_000).await;
     assert_eq!((early.arms[0].units, early.arms[1].units), (1, 1));
-    assert!(early.looks.iter().all(|look| look.metrics[0][0].n == 0), "a window and an hour are not over");
+    assert!(
+        early.looks.iter().all(|look| look.metrics[0][0].n == 0),
+        "a window and an hour are not over"
+    );
     let evidence = world.analyze(26 * HOUR + 1).await;
     let look = evidence.looks.iter().find(|look| look.number == 1).unwrap();
-    let [purchase, revenue, ctr] = &look.metrics[..] else { panic!() };
+    let [purchase, revenue, ctr] = &look.metrics[..] else {
+        panic!()
+    };
     assert_eq!((purchase[0].n, purchase[0].y, purchase[0].x), (1, 1.0, 1.0));
-    assert_eq!((revenue[0].y, revenue[0].yy), (100.0, 10_000.0), "140 is more than the cap");
+    assert_eq!(
+        (revenue[0].y, revenue[0].yy),
+        (100.0, 10_000.0),
+        "140 is more than the cap"
+    );
     assert_eq!((purchase[1].n, purchase[1].y), (1, 0.0));
     assert_eq!((ctr[1].y, ctr[1].m), (1.0, 2.0));
     let health = &evidence.health;
-    assert_eq!((health.outcomes_of_unknown_units, health.outcomes_of_other_types), (1, 1));
+    assert_eq!(
+        (health.outcomes_of_unknown_units, health.outcomes_of_other_types),
+        (1, 1)
+    );
     assert_eq!(evidence.arms[0].exposures, 2);
 }
 
@@ -233,7 +250,14 @@ async fn clocks_that_jump_are_counted_and_harm_nobody() {
     assert_eq!(evidence.arms[0].units, 1);
     let health = &evidence.health;
     assert_eq!((health.misdated, health.late, health.unusable_values), (2, 1, 1));
-    assert_eq!(evidence.looks.iter().map(|look| look.metrics[0][0].y).sum::<f64>(), 0.0);
+    assert_eq!(
+        evidence
+            .looks
+            .iter()
+            .map(|look| look.metrics[0][0].y)
+            .sum::<f64>(),
+        0.0
+    );
 }
 
 #[tokio::test]
@@ -244,7 +268,9 @@ async fn a_damaged_file_is_named_and_taken_once_it_is_whole() {
         epoch: 1,
     };
     let whole = encode_exposures(&[exposure("alice", "rf", HOUR, "1")]).unwrap();
-    let place = world.put(&kind, START + HOUR, whole.slice(..whole.len() / 2)).await;
+    let place = world
+        .put(&kind, START + HOUR, whole.slice(..whole.len() / 2))
+        .await;
     world.exposures(&[exposure("bob", "dlrm", HOUR, "2")]).await;
     let evidence = world.analyze(2 * HOUR).await;
     assert_eq!(evidence.health.damaged_files, [place.clone()]);

@@ -1,8 +1,11 @@
-//! What can be typed: `up`, `serve`, `route`, `resolve`, `fetch`.
+//! What can be typed: `up`, `serve`, `route`, `resolve`, `analyze`, `fetch`.
 
+mod analyze;
 mod bundles;
+mod events;
 mod fetch;
 mod loading;
+mod local_experiment;
 mod manifest;
 mod resolve;
 mod route;
@@ -53,6 +56,8 @@ enum Command {
     Serve(serving::Arguments),
     /// Gives every user a variant, and asks it at its addresses.
     Route(route::Arguments),
+    /// Turns the events of a pipeline's experiment into statistics, and reports them to the operator.
+    Analyze(analyze::Arguments),
     /// Looks up what a pipeline's channels point to, and reports it to the operator.
     Resolve(resolve::Arguments),
     /// Brings a pipeline's bundles here, checked, without serving them.
@@ -87,6 +92,7 @@ fn start(log: &LogArguments, command: Command) -> anyhow::Result<()> {
             Command::Up(arguments) => up::run(arguments).await,
             Command::Serve(arguments) => serving::run(arguments).await,
             Command::Route(arguments) => route::run(arguments).await,
+            Command::Analyze(arguments) => analyze::run(arguments).await,
             Command::Resolve(arguments) => resolve::run(arguments).await,
             Command::Fetch(arguments) => fetch::run(arguments).await,
             Command::TryIndex { .. } => unreachable!("handled before any runtime starts"),

@@ -13,7 +13,7 @@ pub mod variant;
 
 pub use request::{
     Answer, Degradation, PurchaseUpdate, RecommendRequest, Recommendation, SimilarRequest, SimilarTo,
-    UserUpdate,
+    UserUpdate, Visit,
 };
 pub use timing::{Stage, StageClock, StageTiming};
 pub use variant::{

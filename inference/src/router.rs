@@ -1,10 +1,12 @@
 //! The router: gives every user a variant and keeps them there.
 //!
 //! [`assignment`] decides, as a pure function of configuration and user, so that every pod decides alike. [`Router`] asks the
-//! variant that was decided on, and the control if that one is down; [`remote`] is a variant behind gRPC, at one address or
+//! variant that was decided on, and the control if that one is down; [`experiment`] says who takes part in an A/B test, and records
+//! what they were shown. [`remote`] is a variant behind gRPC, at one address or
 //! at several. In a cluster, [`watch`] makes a new router whenever configuration or addresses change.
 
 pub mod assignment;
+pub mod experiment;
 pub mod remote;
 pub mod watch;
 
@@ -13,13 +15,17 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use gondola_crds::router_report::RouterReport;
+use gondola_crds::routes::ExperimentRoutes;
+use gondola_events::intake::ToldOutcome;
 
 use crate::features::{ItemId, RawRow, UserId};
-use crate::pipeline::{Degradation, RecommendRequest, SimilarRequest, UserUpdate};
+use crate::pipeline::{Degradation, RecommendRequest, SimilarRequest, UserUpdate, Visit};
 use crate::server::service::{
-    Code, PipelineDescription, Recommender, Served, ServiceError, VariantDescription,
+    Code, PipelineDescription, Receipt, Recommender, Served, ServiceError, VariantDescription,
 };
-use assignment::{Arm, Assignment, AssignmentError};
+use assignment::{Arm, Assignment, AssignmentError, Reason};
+use experiment::{Enrolment, Recording, Ticket};
 
 /// A variant that users may get.
 #[derive(Clone)]
@@ -46,6 +52,14 @@ pub enum RouterError {
         /// The variants.
         variants: Vec<String>,
     },
+    /// An arm of the experiment is none of the variants.
+    #[error("the arm {arm:?} of the experiment is none of the variants {variants:?}; name one of them")]
+    Arm {
+        /// The arm.
+        arm: String,
+        /// The variants.
+        variants: Vec<String>,
+    },
 }
 
 /// Gives every user a variant.
@@ -56,6 +70,15 @@ pub struct Router {
     backends: Vec<Backend>,
     /// In the order of the specification.
     order: Vec<String>,
+    /// The experiment that shares the users, and which backend each of its arms is.
+    experiment: Option<(Enrolment, Vec<usize>)>,
+}
+
+/// Who answers a request, and why.
+struct Choice {
+    backend: usize,
+    reason: Reason,
+    ticket: Option<Ticket>,
 }
 
 impl Router {
@@ -85,7 +108,73 @@ impl Router {
             assignment,
             backends,
             order,
+            experiment: None,
         })
+    }
+
+    /// Lets an experiment share the users: who takes part is split by its arms, and everybody else gets the control.
+    pub fn with_experiment(
+        mut self,
+        routes: &ExperimentRoutes,
+        recording: Arc<Recording>,
+    ) -> Result<Self, RouterError> {
+        let enrolment = Enrolment::new(routes, recording)?;
+        let place = |arm: &Arc<str>| {
+            let found = self.backends.iter().position(|backend| backend.name == **arm);
+            found.ok_or_else(|| RouterError::Arm {
+                arm: arm.to_string(),
+                variants: self.order.clone(),
+            })
+        };
+        let places = enrolment.arms().iter().map(place).collect::<Result<_, _>>()?;
+        self.experiment = Some((enrolment, places));
+        Ok(self)
+    }
+
+    /// Who answers a request.
+    fn choose(&self, unit: &str, visit: &Visit) -> Choice {
+        match &self.experiment {
+            Some((enrolment, places)) => {
+                let ticket = enrolment.enrol(unit, visit);
+                Choice {
+                    backend: places[ticket.assigned.arm],
+                    reason: ticket.assigned.reason,
+                    ticket: Some(ticket),
+                }
+            }
+            None => {
+                let forced = visit.arm.as_deref().and_then(|arm| self.assignment.forced(arm));
+                let assigned = forced.unwrap_or_else(|| self.assignment.assign(unit));
+                Choice {
+                    backend: assigned.arm,
+                    reason: assigned.reason,
+                    ticket: None,
+                }
+            }
+        }
+    }
+
+    /// The answer of a backend, or the control's if that one is down.
+    async fn ask(
+        &self,
+        place: usize,
+        request: RecommendRequest,
+        deadline: Instant,
+    ) -> Result<Served, ServiceError> {
+        let backend = &self.backends[place];
+        match backend.recommender.recommend(request.clone(), deadline).await {
+            Err(error) if place != 0 && is_down(&error) => {
+                tracing::warn!(
+                    variant = backend.name,
+                    error = error.message(),
+                    "the control variant answers instead"
+                );
+                let mut served = self.control().recommender.recommend(request, deadline).await?;
+                served.answer.degraded.push(Degradation::FallbackToControl);
+                Ok(served)
+            }
+            outcome => outcome,
+        }
     }
 
     fn control(&self) -> &Backend {
@@ -127,23 +216,29 @@ impl Router {
 
 #[async_trait]
 impl Recommender for Router {
-    async fn recommend(&self, request: RecommendRequest, deadline: Instant) -> Result<Served, ServiceError> {
-        let assigned = self.assignment.assign(request.user.as_str());
-        let backend = &self.backends[assigned.arm];
-        let mut served = match backend.recommender.recommend(request.clone(), deadline).await {
-            Err(error) if assigned.arm != 0 && is_down(&error) => {
-                tracing::warn!(
-                    variant = backend.name,
-                    error = error.message(),
-                    "the control variant answers instead"
-                );
-                let mut served = self.control().recommender.recommend(request, deadline).await?;
-                served.answer.degraded.push(Degradation::FallbackToControl);
-                served
-            }
-            outcome => outcome?,
+    async fn recommend(
+        &self,
+        mut request: RecommendRequest,
+        deadline: Instant,
+    ) -> Result<Served, ServiceError> {
+        let mut visit = std::mem::take(&mut request.visit);
+        let request_id = visit.request.take();
+        let user = request.user.clone();
+        let unit = match &self.experiment {
+            Some((enrolment, _)) => enrolment.unit(user.as_str(), &visit),
+            None => user.as_str(),
         };
-        served.reason = Some(assigned.reason);
+        let Choice {
+            backend,
+            reason,
+            ticket,
+        } = self.choose(unit, &visit);
+        let outcome = self.ask(backend, request, deadline).await;
+        if let (Some((enrolment, _)), Some(ticket)) = (&self.experiment, &ticket) {
+            enrolment.note(ticket, unit, request_id, &outcome);
+        }
+        let mut served = outcome?;
+        served.reason = Some(reason);
         Ok(served)
     }
 
@@ -211,6 +306,21 @@ impl Recommender for Router {
             control,
             variants,
         })
+    }
+
+    fn unit_header(&self) -> Option<Arc<str>> {
+        self.experiment.as_ref()?.0.unit_header()
+    }
+
+    fn report(&self) -> Option<RouterReport> {
+        self.experiment.as_ref().map(|(enrolment, _)| enrolment.report())
+    }
+
+    fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
+        match &self.experiment {
+            Some((enrolment, _)) => enrolment.record_outcomes(told),
+            None => Err(ServiceError::NoExperiment),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use gondola_inference::features::{ItemId, RawRow, UserId, Value};
 use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{
     AlreadyBought, Answer, Degradation, RecommendRequest, RequestError, SimilarRequest, SimilarTo,
-    UserUpdate, Variant, VariantFolders, VariantSettings,
+    UserUpdate, Variant, VariantFolders, VariantSettings, Visit,
 };
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
@@ -119,6 +119,7 @@ async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: A
 
 fn recommend(variant: &Variant, user: &str, k: usize) -> Result<Answer, RequestError> {
     variant.recommend(&RecommendRequest {
+        visit: Visit::default(),
         user: user.into(),
         k: Some(k),
     })

@@ -37,10 +37,7 @@ pub fn left_segments(folder: &Path) -> io::Result<Vec<Segment>> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some((writer, number)) = name
-            .strip_suffix(SUFFIX)
-            .and_then(|name| name.rsplit_once('-'))
-        else {
+        let Some((writer, number)) = name.strip_suffix(SUFFIX).and_then(|name| name.rsplit_once('-')) else {
             continue;
         };
         let Ok(number) = number.parse() else {
@@ -94,7 +91,9 @@ impl Journal {
         let payload = serde_json::to_vec(event)?;
         let open = match &mut self.open {
             Some(open) => open,
-            None => self.open.insert(Self::begin(&self.folder, &self.writer, self.number)?),
+            None => self
+                .open
+                .insert(Self::begin(&self.folder, &self.writer, self.number)?),
         };
         let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
         open.file.write_all(&length.to_le_bytes())?;
@@ -136,7 +135,9 @@ impl Journal {
 
     /// Whether the open segment has been open for so long.
     pub fn is_due(&self, flush: Duration) -> bool {
-        self.open.as_ref().is_some_and(|open| open.since.elapsed() >= flush)
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.since.elapsed() >= flush)
     }
 
     /// How long the open segment is.

@@ -10,8 +10,8 @@ use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
 
 use super::*;
@@ -76,10 +76,18 @@ impl fmt::Display for Moody {
 
 #[async_trait]
 impl ObjectStore for Moody {
-    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> StoreResult<PutResult> {
         if self.refuses.load(Ordering::Relaxed) {
             let source = "503 Slow Down".into();
-            return Err(object_store::Error::Generic { store: "moody", source });
+            return Err(object_store::Error::Generic {
+                store: "moody",
+                source,
+            });
         }
         self.inner.put_opts(path, payload, options).await
     }
@@ -143,7 +151,9 @@ async fn stored(moody: &Moody) -> (Vec<EventId>, Vec<EventId>) {
 }
 
 fn ids(numbers: Range<u64>) -> Vec<EventId> {
-    let mut ids: Vec<EventId> = numbers.map(|number| EventId::of(&[&number.to_be_bytes()])).collect();
+    let mut ids: Vec<EventId> = numbers
+        .map(|number| EventId::of(&[&number.to_be_bytes()]))
+        .collect();
     ids.sort_unstable();
     ids
 }
@@ -160,8 +170,15 @@ async fn everything_that_was_taken_is_in_the_store_when_it_stops() {
     }
     assert!(recorder.stop(Duration::from_secs(20)).await);
     assert_eq!(stored(&moody).await, (ids(0..5000), ids(0..5000)));
-    assert_eq!((recorder.state().stored(), recorder.state().dropped()), (10_000, 0));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing waits");
+    assert_eq!(
+        (recorder.state().stored(), recorder.state().dropped()),
+        (10_000, 0)
+    );
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "nothing waits"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +194,10 @@ async fn a_store_that_refuses_costs_nothing_once_it_is_well_again() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let problem = recorder.state().problem().unwrap();
-    assert!(problem.contains("can't be written") && problem.contains("503"), "{problem}");
+    assert!(
+        problem.contains("can't be written") && problem.contains("503"),
+        "{problem}"
+    );
     moody.refuses.store(false, Ordering::Relaxed);
     assert!(recorder.stop(Duration::from_secs(20)).await);
     assert_eq!(stored(&moody).await.0, ids(0..100));
@@ -265,6 +285,11 @@ async fn a_folder_that_can_not_be_used_is_named() {
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     let store = store_of(&Arc::new(Moody::default()));
-    let error = Recorder::start(settings(&file.join("below")), store).err().unwrap();
-    assert!(error.to_string().contains("give a folder that can be written to"), "{error}");
+    let error = Recorder::start(settings(&file.join("below")), store)
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("give a folder that can be written to"),
+        "{error}"
+    );
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use gondola_artifacts::{Kind, Reference, ReferenceError};
+use gondola_crds::experiment::Experiment;
 use gondola_crds::spec::{self, RecommenderPipelineSpec, Search};
 use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{AlreadyBought, DiversitySettings, VariantSettings};
@@ -21,6 +22,7 @@ pub(super) struct Pipeline {
     pub(super) store: String,
     pub(super) control: String,
     pub(super) variants: Vec<VariantPlan>,
+    pub(super) experiment: Option<Experiment>,
 }
 
 /// A variant as it was asked for.
@@ -65,6 +67,7 @@ impl Pipeline {
             store: store.unwrap_or_else(|| spec.artifacts.url.clone()),
             control,
             variants,
+            experiment: spec.experiment,
         })
     }
 

@@ -12,6 +12,7 @@ use gondola_inference::router::{Backend, Router};
 use gondola_inference::server::service::Recommender;
 use serde::Deserialize;
 
+use super::events::{RecordingArguments, UPLOAD_WITHIN};
 use super::serving::ServerArguments;
 
 /// How often a router that waits for its first routes looks whether they came.
@@ -22,6 +23,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) struct Arguments {
     #[command(flatten)]
     source: Source,
+    /// The pipeline's name, in a cluster: events are kept below it.
+    #[arg(long, env = "GONDOLA_PIPELINE", default_value = "pipeline")]
+    pipeline: String,
+    #[command(flatten)]
+    recording: RecordingArguments,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -85,10 +91,15 @@ impl Routes {
 
 /// Serves the router.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { source, server } = arguments;
+    let Arguments {
+        source,
+        pipeline,
+        recording,
+        server,
+    } = arguments;
     match (source.file, source.config_map) {
         (Some(file), _) => from_file(&file, server).await,
-        (None, Some(config_map)) => from_cluster(&config_map, server).await,
+        (None, Some(config_map)) => from_cluster(&config_map, &pipeline, &recording, server).await,
         (None, None) => bail!("name the routes with --file, or in a cluster with --config-map"),
     }
 }
@@ -103,13 +114,25 @@ async fn from_file(file: &Path, settings: ServerArguments) -> anyhow::Result<()>
     settings.serve(server, async { Ok((router, message)) }).await
 }
 
-async fn from_cluster(config_map: &str, settings: ServerArguments) -> anyhow::Result<()> {
+async fn from_cluster(
+    config_map: &str,
+    pipeline: &str,
+    recording: &RecordingArguments,
+    settings: ServerArguments,
+) -> anyhow::Result<()> {
     let client = kube::Client::try_default()
         .await
         .context("there is no cluster to watch; name a file of routes with --file")?;
     let namespace = client.default_namespace().to_owned();
     let current = Arc::new(CurrentRouter::default());
-    let following = watch::follow(client, &namespace, config_map, Arc::clone(&current));
+    let recording = Arc::new(recording.start(&format!("{namespace}/{pipeline}")));
+    let following = watch::follow(
+        client,
+        &namespace,
+        config_map,
+        Arc::clone(&current),
+        Arc::clone(&recording),
+    );
     let message = format!("routes of ConfigMap {namespace}/{config_map}\n");
     let server = settings.bind().await?;
     let load = async {
@@ -118,8 +141,12 @@ async fn from_cluster(config_map: &str, settings: ServerArguments) -> anyhow::Re
         }
         Ok((Arc::clone(&current) as Arc<dyn Recommender>, message))
     };
-    tokio::select! {
+    let served = tokio::select! {
         served = settings.serve(server, load) => served,
         () = following => bail!("the watch of {namespace}/{config_map} ended"),
+    };
+    if !recording.stop(UPLOAD_WITHIN).await {
+        tracing::warn!("not every event is in the store yet; what waits is uploaded by the next start");
     }
+    served
 }

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Args;
 use gondola_inference::router::{Backend, Router};
 use gondola_inference::server::service::Recommender;
 
 use super::bundles::BundleArguments;
+use super::events::{RecordingArguments, UPLOAD_WITHIN};
 use super::loading;
+use super::local_experiment::{LocalExperiment, Served};
 use super::manifest::Pipeline;
 use super::serving::{ComputeArguments, ServerArguments, announce};
 
@@ -20,6 +23,11 @@ pub(super) struct Arguments {
     server: ServerArguments,
     #[command(flatten)]
     compute: ComputeArguments,
+    #[command(flatten)]
+    recording: RecordingArguments,
+    /// Address of the experiment's page, where the manifest has an experiment.
+    #[arg(long, env = "GONDOLA_EXPERIMENT_LISTEN", default_value = "127.0.0.1:8081")]
+    experiment_listen: String,
 }
 
 /// Serves every variant, and the router in front of them.
@@ -28,21 +36,62 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bundles,
         server: settings,
         compute,
+        mut recording,
+        experiment_listen,
     } = arguments;
     let pipeline = Pipeline::read(&bundles.file, bundles.store.clone())?;
     let server = settings.bind().await?;
     let compute = compute.start(server.front())?;
+    if let Some(experiment) = &pipeline.experiment {
+        // What is said on the command line stands before what the manifest says, as for the store of bundles.
+        let url = &mut recording.store.events_url;
+        url.get_or_insert_with(|| experiment.store.url.clone());
+    }
+    let recording_of = |pipeline: &Pipeline| {
+        let base = format!("{}/{}", pipeline.namespace, pipeline.name);
+        Arc::new(recording.start(&base))
+    };
+    let recorded = pipeline.experiment.is_some().then(|| recording_of(&pipeline));
     let load = async {
         let loaded = loading::load(&bundles, &pipeline, &pipeline.variants, &compute).await?;
-        let message = format!("pipeline {}\n{}", pipeline.name, announce(&loaded));
+        let mut message = format!("pipeline {}\n{}", pipeline.name, announce(&loaded));
         let backend = |loaded: loading::Loaded| Backend {
             name: loaded.name,
             weight: loaded.weight,
             recommender: loaded.recommender,
         };
-        let backends = loaded.into_iter().map(backend).collect();
-        let router = Router::new(&pipeline.namespace, &pipeline.name, &pipeline.control, backends)?;
-        Ok((Arc::new(router) as Arc<dyn Recommender>, message))
+        let backends: Vec<Backend> = loaded.into_iter().map(backend).collect();
+        let (Some(experiment), Some(recorded)) = (&pipeline.experiment, &recorded) else {
+            let router = Router::new(&pipeline.namespace, &pipeline.name, &pipeline.control, backends)?;
+            return Ok((Arc::new(router) as Arc<dyn Recommender>, message));
+        };
+        let served = Served {
+            namespace: pipeline.namespace.clone(),
+            pipeline: pipeline.name.clone(),
+            control: pipeline.control.clone(),
+            backends,
+        };
+        let mut local =
+            LocalExperiment::new(experiment.clone(), served, Arc::clone(recorded), &recording.store)?;
+        let router = local.open()?;
+        let listener = tokio::net::TcpListener::bind(&experiment_listen)
+            .await
+            .with_context(|| format!("cannot show the experiment at {experiment_listen}"))?;
+        message += &format!(
+            "experiment {} at http://{}/\n",
+            experiment.name,
+            listener.local_addr()?
+        );
+        let pages = local.pages();
+        tokio::spawn(async move { axum::serve(listener, pages).await });
+        tokio::spawn(local.run());
+        Ok((router as Arc<dyn Recommender>, message))
     };
-    settings.serve(server, load).await
+    settings.serve(server, load).await?;
+    if let Some(recorded) = &recorded
+        && !recorded.stop(UPLOAD_WITHIN).await
+    {
+        tracing::warn!("not every event is in the store yet; the next start uploads what waits");
+    }
+    Ok(())
 }

@@ -12,6 +12,19 @@ pub struct RecommendRequest {
     pub user: UserId,
     /// How many items; the pipeline's own limit where the request names none.
     pub k: Option<usize>,
+    /// What a router wants to know of it.
+    pub visit: Visit,
+}
+
+/// Who comes, as an experiment sees it. Variants don't look at it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Visit {
+    /// The id of the unit, where it is not the user's.
+    pub unit: Option<String>,
+    /// The arm that a tester wants to see.
+    pub arm: Option<String>,
+    /// The client's own id of the request.
+    pub request: Option<String>,
 }
 
 /// Asks what is like an item.

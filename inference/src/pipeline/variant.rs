@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::items::{Items, ItemsView, NewItem, TooManyItems, text, weight};
-use super::request::{Answer, PurchaseUpdate, RecommendRequest, Recommendation, UserUpdate};
+use super::request::{Answer, PurchaseUpdate, RecommendRequest, Recommendation, UserUpdate, Visit};
 use crate::features::neighbours::NEIGHBOURS;
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
@@ -450,6 +450,7 @@ impl Variant {
             source,
         };
         let nobody = RecommendRequest {
+            visit: Visit::default(),
             user: UserId::from(""),
             k: Some(1),
         };

@@ -92,6 +92,8 @@ impl Assigned {
 pub enum Reason {
     /// By their bucket.
     Assigned,
+    /// A tester asked for it: never counted.
+    Forced,
     /// The request names no user: the control, always the same, never by chance.
     NoUnit,
     /// Held out of every experiment: the control.
@@ -105,6 +107,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Assigned => "Assigned",
+            Self::Forced => "Forced",
             Self::NoUnit => "NoUnit",
             Self::Holdout => "Holdout",
             Self::NotInTraffic => "NotInTraffic",
@@ -149,6 +152,17 @@ impl Assignment {
     /// Names of the arms, the control first.
     pub fn arms(&self) -> &[String] {
         &self.arms
+    }
+
+    /// An arm that a tester asks for by name; `None` where there is none of it.
+    pub fn forced(&self, name: &str) -> Option<Assigned> {
+        let arm = self.arms.iter().position(|arm| arm == name)?;
+        Some(Assigned {
+            arm,
+            reason: Reason::Forced,
+            traffic_bucket: None,
+            arm_bucket: None,
+        })
     }
 
     /// The arm of a user, whose id is taken as it was received.

@@ -11,7 +11,9 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use futures::{Stream, StreamExt as _};
+use gondola_crds::router_report::RouterReport;
 use gondola_crds::routes::{ROUTES_KEY, Routes};
+use gondola_events::intake::ToldOutcome;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::WatchStreamExt as _;
@@ -19,11 +21,12 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Config, watcher};
 use kube::{Api, Client, ResourceExt as _};
 
+use super::experiment::Recording;
 use super::remote::{Connections, RemoteVariant};
 use super::{Backend, Router};
 use crate::features::{ItemId, RawRow, UserId};
 use crate::pipeline::{RecommendRequest, SimilarRequest, UserUpdate};
-use crate::server::service::{PipelineDescription, Recommender, Served, ServiceError};
+use crate::server::service::{PipelineDescription, Receipt, Recommender, Served, ServiceError};
 
 /// The label with the name of the Service that a slice belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -38,6 +41,11 @@ impl CurrentRouter {
     /// Whether there is one yet.
     pub fn is_known(&self) -> bool {
         self.0.load().is_some()
+    }
+
+    /// Puts a router into the place of the one before.
+    pub fn set(&self, router: Router) {
+        self.0.store(Some(Arc::new(router)));
     }
 
     fn now(&self) -> Result<Arc<Router>, ServiceError> {
@@ -71,10 +79,28 @@ impl Recommender for CurrentRouter {
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {
         self.now()?.describe(deadline).await
     }
+
+    fn unit_header(&self) -> Option<Arc<str>> {
+        self.now().ok()?.unit_header()
+    }
+
+    fn report(&self) -> Option<RouterReport> {
+        self.now().ok()?.report()
+    }
+
+    fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
+        self.now()?.record_outcomes(told)
+    }
 }
 
 /// Watches, and puts a new router into its place at each change. Ends only if a watch does.
-pub async fn follow(client: Client, namespace: &str, config_map: &str, current: Arc<CurrentRouter>) {
+pub async fn follow(
+    client: Client,
+    namespace: &str,
+    config_map: &str,
+    current: Arc<CurrentRouter>,
+    recording: Arc<Recording>,
+) {
     let (configs, config_changes) = watched::<ConfigMap>(
         &client,
         namespace,
@@ -94,10 +120,10 @@ pub async fn follow(client: Client, namespace: &str, config_map: &str, current: 
         if told.as_ref() == Some(&(routes.clone(), addresses.clone())) {
             continue;
         }
-        match router(&routes, &addresses, &mut connections) {
+        match router(&routes, &addresses, &mut connections, &recording) {
             Ok(router) => {
                 tracing::info!(?routes, ?addresses, "routes changed");
-                current.0.store(Some(Arc::new(router)));
+                current.set(router);
                 told = Some((routes, addresses));
             }
             Err(error) => {
@@ -161,7 +187,8 @@ fn addresses(routes: &Routes, slices: &[Arc<EndpointSlice>]) -> BTreeMap<String,
         .collect()
 }
 
-fn slice_addresses(slice: &EndpointSlice) -> Vec<String> {
+/// The addresses of the pods of a slice that answer, as `HOST:PORT`.
+pub fn slice_addresses(slice: &EndpointSlice) -> Vec<String> {
     let port = slice.ports.iter().flatten().find_map(|port| port.port);
     let ready = slice.endpoints.iter().flatten().filter(|endpoint| {
         let conditions = endpoint.conditions.as_ref();
@@ -184,6 +211,7 @@ fn router(
     routes: &Routes,
     addresses: &BTreeMap<String, BTreeSet<String>>,
     connections: &mut Connections,
+    recording: &Arc<Recording>,
 ) -> anyhow::Result<Router> {
     let mut backends = Vec::new();
     for route in &routes.variants {
@@ -195,12 +223,11 @@ fn router(
         });
     }
     connections.forget_all_but(addresses.values().flatten());
-    Ok(Router::new(
-        &routes.namespace,
-        &routes.pipeline,
-        &routes.control,
-        backends,
-    )?)
+    let router = Router::new(&routes.namespace, &routes.pipeline, &routes.control, backends)?;
+    Ok(match &routes.experiment {
+        Some(experiment) => router.with_experiment(experiment, Arc::clone(recording))?,
+        None => router,
+    })
 }
 
 #[cfg(test)]

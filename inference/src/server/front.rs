@@ -4,10 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use gondola_crds::router_report::RouterReport;
+use gondola_events::intake::{MOST_OUTCOMES, ToldOutcome};
+
 use super::metrics::{Method, Metrics};
-use super::service::{PipelineDescription, Recommender, Served, ServiceError};
+use super::service::{PipelineDescription, Receipt, Recommender, Served, ServiceError};
 use crate::features::{ItemId, RawRow, UserId};
-use crate::pipeline::{RecommendRequest, SimilarRequest, SimilarTo, UserUpdate};
+use crate::pipeline::{RecommendRequest, SimilarRequest, SimilarTo, UserUpdate, Visit};
 
 /// Longest id of a user or item, in bytes.
 pub const LONGEST_ID: usize = 256;
@@ -90,6 +93,18 @@ impl Front {
     ) -> Result<Served, ServiceError> {
         let ask = async {
             check_length("user", request.user.as_str(), LONGEST_ID)?;
+            let Visit {
+                unit,
+                arm,
+                request: id,
+            } = &request.visit;
+            for (argument, text) in [
+                ("the unit's id", unit),
+                ("the arm", arm),
+                ("the request's id", id),
+            ] {
+                check_length(argument, text.as_deref().unwrap_or_default(), LONGEST_ID)?;
+            }
             self.recommender()?
                 .recommend(request, deadline(within, self.deadlines.ask))
                 .await
@@ -162,6 +177,34 @@ impl Front {
                 .await
         };
         self.measure(Method::Describe, ask).await
+    }
+
+    /// The header that holds the id of an experiment's unit.
+    pub fn unit_header(&self) -> Option<Arc<str>> {
+        self.recommender.get()?.unit_header()
+    }
+
+    /// How the experiment goes.
+    pub fn report(&self) -> Option<RouterReport> {
+        self.recommender.get()?.report()
+    }
+
+    /// Takes what units did.
+    pub async fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
+        let record = async {
+            if told.len() > MOST_OUTCOMES {
+                let problem = format!(
+                    "has {} outcomes; send at most {MOST_OUTCOMES} at once",
+                    told.len()
+                );
+                return Err(ServiceError::Argument {
+                    argument: "the request",
+                    problem,
+                });
+            }
+            self.recommender()?.record_outcomes(told)
+        };
+        self.measure(Method::RecordOutcomes, record).await
     }
 
     fn recommender(&self) -> Result<&dyn Recommender, ServiceError> {

@@ -7,12 +7,15 @@ use async_trait::async_trait;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use gondola_events::intake::ToldOutcome;
+
 use super::front::{Front, LARGEST_BODY};
+use super::http;
 use super::proto::recommender_server::{Recommender, RecommenderServer};
 use super::proto::{
     AnswerParts, GetPipelineRequest, GetPipelineResponse, PutItemRequest, PutItemResponse, PutUserRequest,
-    PutUserResponse, RecommendRequest, RecommendResponse, SimilarRequest, SimilarResponse, row,
-    similar_request, user_update,
+    PutUserResponse, RecommendRequest, RecommendResponse, RecordOutcomesRequest, RecordOutcomesResponse,
+    SimilarRequest, SimilarResponse, row, similar_request, user_update,
 };
 use super::service::{Code, ServiceError};
 use crate::pipeline::{self, SimilarTo};
@@ -33,6 +36,8 @@ impl Recommender for Service {
         request: Request<RecommendRequest>,
     ) -> Result<Response<RecommendResponse>, Status> {
         let within = timeout(request.metadata())?;
+        let metadata = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
+        let visit = http::visit(&self.front, metadata);
         let RecommendRequest {
             user,
             k,
@@ -41,6 +46,7 @@ impl Recommender for Service {
         let ask = pipeline::RecommendRequest {
             user: user.as_str().into(),
             k: k.map(|k| k as usize),
+            visit,
         };
         let served = self.front.recommend(ask, within).await?;
         let AnswerParts {
@@ -116,6 +122,16 @@ impl Recommender for Service {
         let PutItemRequest { item, features } = request.into_inner();
         self.front.put_item(item.into(), row(features), within).await?;
         Ok(Response::new(PutItemResponse {}))
+    }
+
+    async fn record_outcomes(
+        &self,
+        request: Request<RecordOutcomesRequest>,
+    ) -> Result<Response<RecordOutcomesResponse>, Status> {
+        let outcomes = request.into_inner().outcomes;
+        let told = outcomes.into_iter().map(ToldOutcome::from).collect();
+        let receipt = self.front.record_outcomes(told).await?;
+        Ok(Response::new(receipt.into()))
     }
 
     async fn get_pipeline(

@@ -8,8 +8,10 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use gondola_crds::router_report::REPORT_PATH;
+use gondola_events::intake::ToldOutcome;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
@@ -17,8 +19,14 @@ use serde_json::json;
 use super::front::{Front, LARGEST_BODY};
 use super::service::{Code, Digests, Served, ServiceError};
 use crate::features::{RawRow, UserId};
-use crate::pipeline::{Degradation, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, UserUpdate};
+use crate::pipeline::{
+    Degradation, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, UserUpdate, Visit,
+};
 
+/// The header with which a tester asks for an arm.
+const ARM_HEADER: &str = "x-gondola-arm";
+/// The header with the client's own id of a request.
+const REQUEST_HEADER: &str = "x-request-id";
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The paths.
@@ -29,6 +37,8 @@ pub fn routes(front: Arc<Front>) -> Router {
         .route("/v1/users/{id}", put(put_user))
         .route("/v1/items/{id}", put(put_item))
         .route("/v1/pipeline", get(describe))
+        .route("/v1/outcomes", post(record_outcomes))
+        .route(REPORT_PATH, get(report))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -112,20 +122,56 @@ impl AnswerBody {
 
 async fn recommend(
     State(front): State<Arc<Front>>,
+    headers: HeaderMap,
     query: Result<Query<RecommendQuery>, QueryRejection>,
 ) -> Result<Json<AnswerBody>, HttpError> {
     let Query(query) = query?;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let visit = visit(&front, header);
     let user = UserId::from(query.user);
     let served = front
         .recommend(
             RecommendRequest {
                 user: user.clone(),
                 k: query.k,
+                visit,
             },
             None,
         )
         .await?;
     Ok(Json(AnswerBody::new(Some(user), served, query.explain)))
+}
+
+/// What an experiment wants to know of a request: headers of HTTP, or metadata of gRPC.
+pub(super) fn visit<'a>(front: &Front, header: impl Fn(&str) -> Option<&'a str>) -> Visit {
+    let own = |text: &str| text.to_owned();
+    Visit {
+        unit: front.unit_header().and_then(|name| header(&name)).map(own),
+        arm: header(ARM_HEADER).map(own),
+        request: header(REQUEST_HEADER).map(own),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Outcomes {
+    outcomes: Vec<ToldOutcome>,
+}
+
+async fn record_outcomes(
+    State(front): State<Arc<Front>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, HttpError> {
+    let Outcomes { outcomes } = parse(&read(&front, &headers, body).await?)?;
+    Ok(Json(front.record_outcomes(outcomes).await?).into_response())
+}
+
+async fn report(State(front): State<Arc<Front>>) -> Result<Response, HttpError> {
+    match front.report() {
+        Some(report) => Ok(Json(report).into_response()),
+        None => Err(ServiceError::NoExperiment.into()),
+    }
 }
 
 async fn similar(
@@ -192,12 +238,13 @@ async fn metrics(State(front): State<Arc<Front>>) -> Response {
 
 async fn nothing_here() -> Response {
     let message = "there is nothing at this path; there are /v1/recommend, /v1/similar, /v1/users/ID, /v1/items/ID, \
-                   /v1/pipeline, /healthz, /readyz and /metrics";
+                   /v1/pipeline, /v1/outcomes, /v1/experiment, /healthz, /readyz and /metrics";
     error(StatusCode::NOT_FOUND, Code::NotFound, message)
 }
 
 async fn other_method() -> Response {
-    let message = "this path takes another method: PUT for /v1/users/ID and /v1/items/ID, GET for all others";
+    let message = "this path takes another method: PUT for /v1/users/ID and /v1/items/ID, POST for /v1/outcomes, GET for all \
+                   others";
     error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, message)
 }
 
@@ -229,7 +276,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(argument(
             "the body",
-            "is no JSON object; give {\"features\": {...}}",
+            "is no JSON object; give {\"features\": {...}}, or {\"outcomes\": [...]}",
         ));
     }
     serde_json::from_slice(body).map_err(|error| argument("the body", &format!("is no such JSON: {error}")))

@@ -24,6 +24,8 @@ pub enum Method {
     PutUser,
     /// A new or changed item.
     PutItem,
+    /// What units of an experiment did.
+    RecordOutcomes,
     /// What is loaded.
     Describe,
 }
@@ -35,6 +37,7 @@ impl Method {
             Self::Similar => "similar",
             Self::PutUser => "put_user",
             Self::PutItem => "put_item",
+            Self::RecordOutcomes => "record_outcomes",
             Self::Describe => "describe",
         }
     }

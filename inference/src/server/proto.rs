@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::service::{self, Served};
+use gondola_events::intake::{Refusal, ToldOutcome, ToldTime};
+
+use super::service::{self, Receipt, Served};
 use crate::features::{RawRow, Value as RawValue};
 use crate::pipeline::{Answer, Degradation, PurchaseUpdate, Recommendation, Stage, StageTiming, UserUpdate};
 use crate::router::assignment::Reason;
@@ -33,8 +35,9 @@ const DEGRADATIONS: [Degradation; 5] = [
     Degradation::Deadline,
     Degradation::FallbackToControl,
 ];
-const REASONS: [Reason; 4] = [
+const REASONS: [Reason; 5] = [
     Reason::Assigned,
+    Reason::Forced,
     Reason::NoUnit,
     Reason::Holdout,
     Reason::NotInTraffic,
@@ -296,6 +299,33 @@ impl From<VariantDescription> for service::VariantDescription {
                 candidates: summary.candidates as usize,
                 limit: summary.limit as usize,
             }),
+        }
+    }
+}
+
+impl From<Outcome> for ToldOutcome {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            event_id: outcome.event_id,
+            unit: outcome.unit,
+            kind: outcome.r#type,
+            value: outcome.value,
+            item_id: outcome.item,
+            request_id: outcome.request_id,
+            event_time: outcome.event_time.map(ToldTime::Milliseconds),
+        }
+    }
+}
+
+impl From<Receipt> for RecordOutcomesResponse {
+    fn from(receipt: Receipt) -> Self {
+        let refused = |refusal: Refusal| RefusedOutcome {
+            index: refusal.index as u32,
+            problem: refusal.problem,
+        };
+        Self {
+            taken: receipt.taken as u32,
+            refused: receipt.refused.into_iter().map(refused).collect(),
         }
     }
 }

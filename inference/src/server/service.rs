@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use gondola_crds::router_report::RouterReport;
+use gondola_events::intake::{Refusal, ToldOutcome};
 use serde::Serialize;
 
 use super::compute::NotDone;
@@ -33,6 +35,31 @@ pub trait Recommender: Send + Sync + 'static {
 
     /// What is loaded.
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError>;
+
+    /// The header that holds the id of an experiment's unit, where it isn't the user's.
+    fn unit_header(&self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// How the experiment goes; `None` where there is none.
+    fn report(&self) -> Option<RouterReport> {
+        None
+    }
+
+    /// Takes what units did. Never waits.
+    fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
+        drop(told);
+        Err(ServiceError::NoExperiment)
+    }
+}
+
+/// What became of outcomes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// How many were taken; one that was sent before is taken again, and counts once.
+    pub taken: usize,
+    /// Which were not, and why.
+    pub refused: Vec<Refusal>,
 }
 
 /// Digests of bundles, by role.
@@ -104,6 +131,15 @@ pub enum ServiceError {
         /// What is wrong with it and what to do.
         problem: String,
     },
+    /// Nobody asks what users do.
+    #[error("this pipeline has no experiment, so that outcomes are not recorded; give it spec.experiment")]
+    NoExperiment,
+    /// What users do can't be recorded now.
+    #[error("outcomes can't be recorded: {problem}")]
+    NotRecording {
+        /// Why.
+        problem: String,
+    },
     /// Nothing is loaded yet.
     #[error("the pipeline is still loading its bundles; wait until /readyz answers 200")]
     Loading,
@@ -170,7 +206,8 @@ impl ServiceError {
             Self::NotDone(NotDone::Late) => Code::DeadlineExceeded,
             Self::NotDone(NotDone::Panicked) => Code::Internal,
             Self::Argument { .. } => Code::InvalidArgument,
-            Self::Loading | Self::Unreachable { .. } => Code::Unavailable,
+            Self::NoExperiment => Code::Unimplemented,
+            Self::Loading | Self::Unreachable { .. } | Self::NotRecording { .. } => Code::Unavailable,
             Self::Remote { code, .. } => *code,
             Self::PartlyPut { source, .. } => source.code(),
         }

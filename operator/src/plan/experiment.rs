@@ -23,6 +23,8 @@ use crate::observe::Observed;
 
 const ANALYZER: Component<'_> = Component::Analyzer;
 const START_SECONDS: i32 = 60;
+/// Seconds that a router which stops has to upload what it recorded.
+const UPLOAD_SECONDS: i64 = 20;
 /// Where the key of units is mounted.
 const KEY_FOLDER: &str = "/etc/gondola/unit-key";
 /// Where credentials of the events' store are mounted.
@@ -185,7 +187,7 @@ pub fn rights(pipeline: &RecommenderPipeline) -> (Role, RoleBinding) {
 }
 
 /// Lets routers record exposures and outcomes: the store, the key that ids are hashed with, and a folder where events wait.
-pub fn records_events(pod: &mut PodSpec, experiment: &Experiment) {
+pub fn records_events(pod: &mut PodSpec, pipeline: &RecommenderPipeline, experiment: &Experiment) {
     uses_events(pod, experiment);
     let key = pod::secret("unit-key", &experiment.unit_key.secret_ref);
     pod::mount(pod, key, KEY_FOLDER, Access::Read);
@@ -193,8 +195,13 @@ pub fn records_events(pod: &mut PodSpec, experiment: &Experiment) {
         .cadence
         .as_ref()
         .and_then(|cadence| cadence.flush.as_ref());
+    // Events that are in the memory when it stops are uploaded after the last answer.
+    pod.termination_grace_period_seconds = pod
+        .termination_grace_period_seconds
+        .map(|seconds| seconds + UPLOAD_SECONDS);
     for container in &mut pod.containers {
         pod::set(container, "GONDOLA_UNIT_KEY", KEY_FOLDER);
+        pod::set(container, "GONDOLA_PIPELINE", pipeline.name_any());
         if let Some(flush) = flush {
             pod::set(container, "GONDOLA_EVENTS_FLUSH", flush.as_str());
         }

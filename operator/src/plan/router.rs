@@ -47,7 +47,7 @@ pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![route];
     if let Some(experiment) = &pipeline.spec.experiment {
-        experiment::records_events(&mut pod, experiment);
+        experiment::records_events(&mut pod, pipeline, experiment);
     }
     let mut deployment = pod::deployment(&names, ROUTER, pod);
     deployment.spec.replicas = Some(replicas(pipeline));

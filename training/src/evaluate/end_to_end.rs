@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gondola_inference::features::UserId;
-use gondola_inference::pipeline::{RecommendRequest, RequestError, Stage, Variant};
+use gondola_inference::pipeline::{RecommendRequest, RequestError, Stage, Variant, Visit};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +97,7 @@ pub fn variant(
     let mut totals = Vec::with_capacity(bought.len());
     for user in bought.keys() {
         let request = RecommendRequest {
+            visit: Visit::default(),
             user: UserId::from(user.as_str()),
             k: Some(K),
         };

@@ -1,0 +1,278 @@
+//! `analyze`: the analyzer of a pipeline's experiment in a cluster.
+//!
+//! It asks the routers every half minute what their arms did, reads new events at every analysis, and reports what all of it comes to
+//! in a ConfigMap, from which the operator decides. A pod that starts anew goes on from that report and from the store.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use axum::routing::get;
+use clap::Args;
+use gondola_crds::RecommenderPipeline;
+use gondola_crds::router_report::{REPORT_PATH, RouterReport};
+use gondola_events::analysis::{Analyzer, Rounds, Rules};
+use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
+use gondola_experiments::moment::Moment;
+use gondola_experiments::operations::TICK_SECONDS;
+use gondola_experiments::settings::Settings;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, Client};
+use object_store::ObjectStoreExt as _;
+use serde_json::json;
+
+use super::events::EventStoreArguments;
+use super::serving::on_signal;
+
+/// The field manager of the report.
+const MANAGER: &str = "gondola-analyzer";
+/// A router that takes longer does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest report of a router, in bytes.
+const LONGEST_REPORT: usize = 1 << 20;
+/// What a ConfigMap holds, with a margin.
+const LONGEST_EVIDENCE: usize = 900 << 10;
+
+/// Arguments of `analyze`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The pipeline's name, in this pod's namespace.
+    #[arg(long, env = "GONDOLA_PIPELINE")]
+    pipeline: String,
+    /// The ConfigMap to report in.
+    #[arg(long, env = "GONDOLA_EVIDENCE_CONFIG_MAP")]
+    evidence_config_map: String,
+    /// The Service of the routers.
+    #[arg(long, env = "GONDOLA_ROUTER_SERVICE")]
+    router_service: String,
+    #[command(flatten)]
+    store: EventStoreArguments,
+    /// Address of health checks.
+    #[arg(long, env = "GONDOLA_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: String,
+}
+
+/// Analyses until the process is asked to stop.
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let client = Client::try_default()
+        .await
+        .context("there is no cluster to report to; analyze runs in a pod that the operator makes")?;
+    let listener = tokio::net::TcpListener::bind(&arguments.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let alive = get(|| async { "alive\n" });
+    let health = axum::Router::new()
+        .route("/healthz", alive.clone())
+        .route("/readyz", alive);
+    tokio::select! {
+        outcome = async { axum::serve(listener, health).await } => outcome.context("the health checks failed"),
+        outcome = analyse_all(arguments, client) => outcome,
+        () = on_signal()? => Ok(()),
+    }
+}
+
+/// One round after the other. A failure is logged, and the next round makes up for it.
+async fn analyse_all(arguments: Arguments, client: Client) -> anyhow::Result<()> {
+    let namespace = client.default_namespace().to_owned();
+    let mut work = Work {
+        pipelines: Api::namespaced(client.clone(), &namespace),
+        configs: Api::namespaced(client.clone(), &namespace),
+        slices: Api::namespaced(client, &namespace),
+        http: HttpClient::builder(TokioExecutor::new()).build_http(),
+        base: format!("{namespace}/{}", arguments.pipeline),
+        arguments,
+        epoch: None,
+    };
+    loop {
+        let wait = work.round().await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "a round failed; the next one makes up for it"
+            );
+            Duration::from_secs(5)
+        });
+        tokio::time::sleep(wait).await;
+    }
+}
+
+struct Work {
+    arguments: Arguments,
+    /// The pipeline's folder in the store.
+    base: String,
+    pipelines: Api<RecommenderPipeline>,
+    configs: Api<ConfigMap>,
+    slices: Api<EndpointSlice>,
+    http: HttpClient<HttpConnector, Empty<bytes::Bytes>>,
+    epoch: Option<Epoch>,
+}
+
+/// What goes on from round to round, in one epoch.
+struct Epoch {
+    settings: Settings,
+    rules: Rules,
+    analyzer: Analyzer,
+    rounds: Rounds,
+    /// What the last analysis found, and when it was made.
+    found: Option<(Evidence, Instant)>,
+}
+
+impl Work {
+    /// Asks, analyses if it is time, and reports. Gives how long to wait until the next round.
+    async fn round(&mut self) -> anyhow::Result<Duration> {
+        let pipeline = self.pipelines.get(&self.arguments.pipeline).await?;
+        let Some((settings, rules)) = asked_for(&pipeline)? else {
+            // It has not begun.
+            self.epoch = None;
+            return Ok(Duration::from_secs(1));
+        };
+        let routers = self.ask_routers().await?;
+        let mut epoch = self.enter(settings, rules).await?;
+        epoch.rounds.observe(routers, &epoch.settings.operations);
+        let analysis = epoch.settings.cadence.analysis;
+        let due = epoch
+            .found
+            .as_ref()
+            .is_none_or(|(_, made)| made.elapsed() >= analysis);
+        if due {
+            let now = Moment::from(Timestamp::now());
+            let evidence = epoch.analyzer.analyze(&epoch.rules, now).await?;
+            epoch.found = Some((evidence, Instant::now()));
+        }
+        if let Some((evidence, _)) = &mut epoch.found {
+            epoch.rounds.complete(evidence);
+            if due {
+                evidence.results = self.keep(&epoch.rules, evidence).await;
+            }
+            self.report(evidence).await?;
+        }
+        self.epoch = Some(epoch);
+        Ok(analysis.min(Duration::from_secs(TICK_SECONDS)))
+    }
+
+    /// The epoch that goes on, or a new one, with what was reported of it before.
+    async fn enter(&mut self, settings: Settings, rules: Rules) -> anyhow::Result<Epoch> {
+        let same = |epoch: &Epoch| {
+            let of = |rules: &Rules| (rules.experiment.clone(), rules.epoch, rules.started);
+            of(&epoch.rules) == of(&rules)
+        };
+        if let Some(epoch) = self.epoch.take().filter(same) {
+            return Ok(Epoch {
+                settings,
+                rules,
+                ..epoch
+            });
+        }
+        let reported = self.reported().await?;
+        let rounds = Rounds::new(&rules, reported.as_ref());
+        let store = self.arguments.store.open()?;
+        Ok(Epoch {
+            analyzer: Analyzer::new(store, self.base.clone(), self.arguments.store.folder()),
+            settings,
+            rules,
+            rounds,
+            found: None,
+        })
+    }
+
+    async fn reported(&self) -> anyhow::Result<Option<Evidence>> {
+        let config = self.configs.get(&self.arguments.evidence_config_map).await?;
+        let text = config.data.and_then(|mut data| data.remove(EVIDENCE_KEY));
+        Ok(text.and_then(|text| Evidence::parse(&text).ok()))
+    }
+
+    /// What each router says, by its address.
+    async fn ask_routers(&self) -> anyhow::Result<Vec<(String, Option<RouterReport>)>> {
+        let of_service = ListParams::default().labels(&format!(
+            "kubernetes.io/service-name={}",
+            self.arguments.router_service
+        ));
+        let slices = self.slices.list(&of_service).await?;
+        let mut addresses: Vec<String> = slices
+            .iter()
+            .flat_map(gondola_inference::router::watch::slice_addresses)
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let asks = addresses.into_iter().map(|address| async move {
+            let report = self.ask(&address).await;
+            let report =
+                report.inspect_err(|error| tracing::warn!(address, %error, "a router does not answer"));
+            (address, report.ok())
+        });
+        Ok(futures::future::join_all(asks).await)
+    }
+
+    async fn ask(&self, address: &str) -> anyhow::Result<RouterReport> {
+        let uri = format!("http://{address}{REPORT_PATH}").parse()?;
+        let ask = async {
+            let response = self.http.get(uri).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), LONGEST_REPORT).collect();
+            let body = body.await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+            if !status.is_success() {
+                bail!("it answers {status}");
+            }
+            Ok(serde_json::from_slice(&body)?)
+        };
+        tokio::time::timeout(PATIENCE, ask).await?
+    }
+
+    /// Keeps the statistics in the store, for analysts.
+    async fn keep(&self, rules: &Rules, evidence: &Evidence) -> Option<String> {
+        let store = self.arguments.store.open().ok()?;
+        let place = format!("{}/results/{}/{}.json", self.base, rules.experiment, rules.epoch);
+        let bytes = serde_json::to_vec(evidence).ok()?;
+        let put = store.objects().put(&store.path(&place), bytes.into()).await;
+        put.inspect_err(|error| tracing::warn!(%error, "the statistics could not be kept in the store"))
+            .ok()?;
+        Some(format!("{}/{place}", store.url().trim_end_matches('/')))
+    }
+
+    async fn report(&self, evidence: &Evidence) -> anyhow::Result<()> {
+        let text = serde_json::to_string(evidence)?;
+        if text.len() > LONGEST_EVIDENCE {
+            bail!(
+                "the evidence has {} bytes, and a ConfigMap holds {LONGEST_EVIDENCE}; choose a longer cadence.look",
+                text.len()
+            );
+        }
+        let name = &self.arguments.evidence_config_map;
+        let report = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name},
+            "data": {EVIDENCE_KEY: text},
+        });
+        let parameters = PatchParams::apply(MANAGER).force();
+        self.configs
+            .patch(name, &parameters, &Patch::Apply(&report))
+            .await?;
+        Ok(())
+    }
+}
+
+/// The experiment that goes on, and what counts in it; `None` before it has begun.
+fn asked_for(pipeline: &RecommenderPipeline) -> anyhow::Result<Option<(Settings, Rules)>> {
+    let experiment = pipeline
+        .spec
+        .experiment
+        .as_ref()
+        .context("the pipeline has no experiment any more")?;
+    let settings = Settings::of(experiment)?;
+    let status = pipeline
+        .status
+        .as_ref()
+        .and_then(|status| status.experiment.as_ref());
+    let begun = status.and_then(|status| {
+        let of_spec = status.name == experiment.name.as_str();
+        let started = Moment::parse(status.started_at.as_ref()?)?;
+        of_spec.then(|| Rules::new(&settings, status.epoch, started))
+    });
+    Ok(begun.map(|rules| (settings, rules)))
+}
