@@ -5,7 +5,8 @@ use std::time::Duration;
 use gondola_crds::experiment::text::{Length, Percent};
 use gondola_crds::experiment::{Experiment, Method, Metric, MetricKind, Promotion};
 
-use crate::statistics::planning::Plan;
+use crate::statistics::planning::{Plan, quantile};
+use crate::statistics::sequence::Sequence;
 
 const BUCKETS: f64 = 10_000.0;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -200,7 +201,7 @@ impl Settings {
             alpha_final,
             alpha,
             power,
-            planned_units: planned_units(experiment, alpha / comparisons, power)?,
+            planned_units: planned_units(experiment, reach(method, alpha_final, alpha, comparisons), power)?,
             min_duration: whole_weeks(length(design.min_duration.as_ref(), WEEK)),
             max_duration: length(design.max_duration.as_ref(), 6 * WEEK),
             equivalence_margin: design.equivalence_margin.as_ref().map(Percent::fraction),
@@ -366,7 +367,15 @@ fn operations(experiment: &Experiment) -> OperationsSettings {
     }
 }
 
-fn planned_units(experiment: &Experiment, alpha: f64, power: f64) -> Result<u64, SettingsError> {
+/// How far a difference must reach to be found, by what decides at the planned number of users.
+fn reach(method: Method, alpha_final: f64, alpha: f64, comparisons: f64) -> f64 {
+    match method {
+        Method::Hybrid | Method::Fixed => quantile(1.0 - alpha_final / comparisons / 2.0),
+        Method::Sequential => Sequence::reach_when_tuned(alpha / comparisons),
+    }
+}
+
+fn planned_units(experiment: &Experiment, reach: f64, power: f64) -> Result<u64, SettingsError> {
     let design = &experiment.design;
     if let Some(units) = design.units {
         return Ok(units);
@@ -387,12 +396,12 @@ fn planned_units(experiment: &Experiment, alpha: f64, power: f64) -> Result<u64,
                 "baseline of a conversion must lie between 0 and 1, with minDetectableLift on top",
             ));
         }
-        Plan::conversion(baseline, lift, alpha, power)
+        Plan::conversion(baseline, lift, reach, power)
     } else {
         let deviation = design.deviation.as_ref().ok_or(SettingsError::Plan(
             "deviation is missing, which planning needs for all but conversions; give it, or units",
         ))?;
-        Plan::mean(baseline, deviation.value(), lift, alpha, power)
+        Plan::mean(baseline, deviation.value(), lift, reach, power)
     };
     plan.units_per_arm().ok_or(SettingsError::Plan(
         "no number of users can show a lift of nothing; give a larger minDetectableLift and a baseline above 0",

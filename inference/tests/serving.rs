@@ -13,6 +13,8 @@ mod stand_in;
 
 #[path = "serving/asking.rs"]
 mod asking;
+#[path = "serving/recording.rs"]
+mod recording;
 #[path = "serving/routing.rs"]
 mod routing;
 #[path = "serving/stopping.rs"]

@@ -9,8 +9,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 
+use crate::dashboard::Dashboard;
 use crate::metrics::Metrics;
 
+/// What the text of metrics ends in.
+const END: &str = "# EOF\n";
 /// A loop that did not move for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
@@ -63,12 +66,17 @@ impl Pulse {
 }
 
 /// `/healthz`, `/readyz` and `/metrics`.
-pub fn router(pulse: Pulse, metrics: Metrics) -> Router {
+pub fn router(pulse: Pulse, metrics: Metrics, dashboard: Dashboard) -> Router {
+    // The end of the text is said once.
+    let text = move || {
+        let operator = metrics.text();
+        format!("{}{}{END}", operator.trim_end_matches(END), dashboard.metrics())
+    };
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(pulse)
-        .route("/metrics", get(move || async move { metrics.text() }))
+        .route("/metrics", get(move || std::future::ready(text())))
 }
 
 async fn healthz(State(pulse): State<Pulse>) -> (StatusCode, &'static str) {

@@ -24,6 +24,7 @@ pub mod backoff;
 pub mod caches;
 pub mod config;
 pub mod controller;
+pub mod dashboard;
 pub mod events;
 pub mod fence;
 #[cfg(test)]
@@ -46,7 +47,9 @@ use kube::{Api, Client};
 use tokio::sync::Notify;
 
 use backoff::Backoff;
+use caches::Caches;
 use config::Config;
+use dashboard::Dashboard;
 use events::Events;
 use fence::FenceLayer;
 use health::Pulse;
@@ -76,14 +79,29 @@ pub async fn run(
         .parse()
         .context("--identity can't be part of a request; use letters, digits and '-'")?;
     kube.headers.push((http::header::USER_AGENT, agent));
-    let (pulse, metrics) = (Pulse::default(), Metrics::default());
+    let signs = Signs::default();
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen at {}; give another with --listen", config.listen))?;
-    let health = axum::serve(listener, health::router(pulse.clone(), metrics.clone()));
+    let health = axum::serve(listener, signs.router());
     tokio::select! {
         outcome = health => outcome.context("the health endpoints failed"),
-        outcome = lead(config, kube, pulse, metrics, stop) => outcome,
+        outcome = lead(config, kube, signs, stop) => outcome,
+    }
+}
+
+/// What an operator shows of itself.
+#[derive(Clone, Default)]
+struct Signs {
+    pulse: Pulse,
+    metrics: Metrics,
+    dashboard: Dashboard,
+}
+
+impl Signs {
+    fn router(&self) -> axum::Router {
+        let health = health::router(self.pulse.clone(), self.metrics.clone(), self.dashboard.clone());
+        health.merge(dashboard::router(self.dashboard.clone()))
     }
 }
 
@@ -91,46 +109,31 @@ pub async fn run(
 async fn lead(
     config: Config,
     kube: kube::Config,
-    pulse: Pulse,
-    metrics: Metrics,
+    signs: Signs,
     stop: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     tokio::pin!(stop);
     let Some(namespace) = &config.lease_namespace else {
         let stopping = Arc::new(Notify::new());
-        let reconciling = reconcile_all(
-            &config,
-            &kube,
-            Leadership::alone(),
-            &pulse,
-            &metrics,
-            Arc::clone(&stopping),
-        )?;
+        let reconciling = reconcile_all(&config, &kube, Leadership::alone(), &signs, Arc::clone(&stopping))?;
         return until(reconciling, stop, &stopping).await;
     };
     // Who stands by is ready to: a rollout of the operator goes on.
-    pulse.set_ready();
+    signs.pulse.set_ready();
     let api: Api<Lease> = Api::namespaced(Client::try_from(kube.clone())?, namespace);
     let mut election = Election::new(api, Terms::new(LEASE, &config.identity));
     tokio::select! {
         () = election.win() => {}
-        () = pulse.keep_beating() => {}
+        () = signs.pulse.keep_beating() => {}
         () = &mut stop => return Ok(()),
     }
-    metrics.set_leading(true);
+    signs.metrics.set_leading(true);
     let stopping = Arc::new(Notify::new());
     let leadership = election.leadership();
-    let reconciling = reconcile_all(
-        &config,
-        &kube,
-        leadership,
-        &pulse,
-        &metrics,
-        Arc::clone(&stopping),
-    )?;
+    let reconciling = reconcile_all(&config, &kube, leadership, &signs, Arc::clone(&stopping))?;
     let outcome = tokio::select! {
         outcome = until(reconciling, stop, &stopping) => outcome,
-        () = election.keep(|| pulse.is_alive()) => Err(anyhow::anyhow!("lost the lead; start again to stand by")),
+        () = election.keep(|| signs.pulse.is_alive()) => Err(anyhow::anyhow!("lost the lead; start again to stand by")),
     };
     election.give_back().await;
     outcome
@@ -155,8 +158,7 @@ fn reconcile_all(
     config: &Config,
     kube: &kube::Config,
     leadership: Leadership,
-    pulse: &Pulse,
-    metrics: &Metrics,
+    signs: &Signs,
     stopping: Arc<Notify>,
 ) -> anyhow::Result<impl Future<Output = ()>> {
     let client = ClientBuilder::try_from(kube.clone())?
@@ -168,15 +170,22 @@ fn reconcile_all(
         policy: config.policy.clone(),
     };
     let events = Events::new(client.clone(), config.identity.clone());
-    let (pulse, metrics) = (pulse.clone(), metrics.clone());
-    let writing = client.clone();
-    let context = move |caches| Context {
-        client: writing,
-        caches,
-        installation,
-        events,
-        backoff: Backoff::default(),
+    let Signs {
+        pulse,
         metrics,
+        dashboard,
+    } = signs.clone();
+    let writing = client.clone();
+    let context = move |caches: Caches| {
+        dashboard.open(caches.clone());
+        Context {
+            client: writing,
+            caches,
+            installation,
+            events,
+            backoff: Backoff::default(),
+            metrics,
+        }
     };
     Ok(async move {
         let stop = async move { stopping.notified().await };

@@ -41,7 +41,19 @@ fn the_control_comes_first_wherever_it_stands() {
 fn a_plan_is_computed_from_what_is_known() {
     let mut spec = spec();
     spec["design"] = json!({"minDetectableLift": "5%", "baseline": "0.03"});
-    assert_eq!(settings(&spec).planned_units, 207_936);
+    let planned = |method: &str| {
+        let mut spec = spec.clone();
+        spec["design"]["method"] = json!(method);
+        settings(&spec).planned_units
+    };
+    assert_eq!(planned("Fixed"), 207_936);
+    // A fifth of alpha is spent on looking at any time.
+    let (hybrid, sequential) = (planned("Hybrid"), planned("Sequential"));
+    assert!((1.0..1.1).contains(&(hybrid as f64 / 207_936.0)), "{hybrid}");
+    assert!(
+        (1.4..2.0).contains(&(sequential as f64 / 207_936.0)),
+        "{sequential}"
+    );
 }
 
 #[test]

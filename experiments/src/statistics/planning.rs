@@ -13,41 +13,42 @@ pub struct Plan {
     pub treatment_variance: f64,
     /// The smallest difference that matters, in the outcome's unit.
     pub difference: f64,
-    /// The chance of a false finding, two-sided.
-    pub alpha: f64,
+    /// How many standard errors a difference must exceed to be found: see [`quantile`] for a test at one moment, and
+    /// [`super::sequence::Sequence::reach_when_tuned`] for one at any time.
+    pub reach: f64,
     /// The chance of finding that difference.
     pub power: f64,
 }
 
 impl Plan {
     /// A conversion with the rate `baseline` and the relative improvement `lift`.
-    pub fn conversion(baseline: f64, lift: f64, alpha: f64, power: f64) -> Self {
+    pub fn conversion(baseline: f64, lift: f64, reach: f64, power: f64) -> Self {
         let treated = (baseline * (1.0 + lift)).min(1.0);
         Self {
             baseline,
             control_variance: baseline * (1.0 - baseline),
             treatment_variance: treated * (1.0 - treated),
             difference: baseline * lift,
-            alpha,
+            reach,
             power,
         }
     }
 
     /// A mean with a standard deviation between users.
-    pub fn mean(baseline: f64, deviation: f64, lift: f64, alpha: f64, power: f64) -> Self {
+    pub fn mean(baseline: f64, deviation: f64, lift: f64, reach: f64, power: f64) -> Self {
         Self {
             baseline,
             control_variance: deviation * deviation,
             treatment_variance: deviation * deviation,
             difference: baseline * lift,
-            alpha,
+            reach,
             power,
         }
     }
 
-    /// Users of each arm: ⌈(z_{1−α/2} + z_power)² (s²_c + s²_t) / δ²⌉; `None` where that is no number.
+    /// Users of each arm: ⌈(reach + z_power)² (s²_c + s²_t) / δ²⌉; `None` where that is no number.
     pub fn units_per_arm(&self) -> Option<u64> {
-        let z = quantile(1.0 - self.alpha / 2.0) + quantile(self.power);
+        let z = self.reach + quantile(self.power);
         let units =
             z * z * (self.control_variance + self.treatment_variance) / (self.difference * self.difference);
         (units.is_finite() && units < 1e15).then(|| (units.ceil() as u64).max(2))

@@ -34,6 +34,12 @@ impl Sequence {
         (2.0 * k * (k.sqrt() / self.alpha).ln() / spent).sqrt()
     }
 
+    /// The same at the number of users that a sequence of this level is tuned to, whatever that is.
+    pub fn reach_when_tuned(alpha: f64) -> f64 {
+        let tuned_at = 1 << 20;
+        Self::new(alpha, f64::from(tuned_at)).reach(tuned_at as u64)
+    }
+
     /// The interval of the difference.
     pub fn interval(&self, contrast: &Contrast) -> Interval {
         Interval::around(

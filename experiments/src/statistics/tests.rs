@@ -215,11 +215,11 @@ fn clumps_of_errors_are_seen_as_dispersion() {
 #[test]
 fn a_plan_needs_the_users_that_the_textbook_formula_gives() {
     // z = 1.959964 + 0.841621; 3 % against 3.15 %: (2.801585)² (0.0291 + 0.03050775) / 0.0015² = 207,936.x
-    let plan = Plan::conversion(0.03, 0.05, 0.05, 0.8);
+    let plan = Plan::conversion(0.03, 0.05, planning::quantile(0.975), 0.8);
     let z: f64 = 1.959_963_984_540_054 + 0.841_621_233_572_914_3;
     let wanted = (z * z * (0.03 * 0.97 + 0.0315 * 0.9685) / 0.0015_f64.powi(2)).ceil();
     assert_eq!(plan.units_per_arm(), Some(wanted as u64));
-    assert_eq!(Plan::conversion(0.03, 0.0, 0.05, 0.8).units_per_arm(), None);
+    assert_eq!(Plan::conversion(0.03, 0.0, 1.96, 0.8).units_per_arm(), None);
     // What is planned for is what can be found.
     let variance = 0.03 * 0.97;
     let found = planning::detectable_lift(0.03, variance, 208_000, 208_000, 0.05, 0.8).unwrap();

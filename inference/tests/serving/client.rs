@@ -44,18 +44,40 @@ pub async fn put(address: &str, path: &str, body: &str) -> Response {
 }
 
 pub async fn send(address: &str, method: &str, path: &str, body: &str) -> Response {
-    exchange(address, method, path, body.len(), body).await
+    send_with(address, method, path, &[], body).await
+}
+
+/// Sends a request with headers of its own.
+pub async fn send_with(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Response {
+    exchange(address, method, path, headers, body.len(), body).await
 }
 
 /// Sends a request that promises a body of `length` and brings none.
 pub async fn declare(address: &str, method: &str, path: &str, length: usize) -> Response {
-    exchange(address, method, path, length, "").await
+    exchange(address, method, path, &[], length, "").await
 }
 
-async fn exchange(address: &str, method: &str, path: &str, length: usize, body: &str) -> Response {
+async fn exchange(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    length: usize,
+    body: &str,
+) -> Response {
+    let headers: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();

@@ -1,1 +1,73 @@
+use gondola_crds::routes::ArmRoute;
+use proptest::prelude::*;
 
+use super::*;
+
+fn routes(traffic_buckets: u16, weights: &[u32]) -> ExperimentRoutes {
+    let arm = |(place, weight): (usize, &u32)| ArmRoute {
+        variant: format!("arm-{place}"),
+        weight: *weight,
+    };
+    ExperimentRoutes {
+        name: "which".into(),
+        epoch: 1,
+        revision: "r".into(),
+        salt: "shop/home/which".into(),
+        unit_header: None,
+        holdout: None,
+        traffic_buckets,
+        arms: weights.iter().enumerate().map(arm).collect(),
+        slow_milliseconds: 300,
+    }
+}
+
+fn enrolment(traffic_buckets: u16, weights: &[u32]) -> Enrolment {
+    let recording = Arc::new(Recording::new("1".into(), Err("nothing is recorded here".into())));
+    Enrolment::new(&routes(traffic_buckets, weights), recording).unwrap()
+}
+
+proptest! {
+    /// Letting more users in moves nobody who takes part.
+    #[test]
+    fn who_takes_part_stays_in_their_arm(
+        unit in "[a-z0-9]{1,20}",
+        fewer in 0_u16..=10_000,
+        more in 0_u16..=10_000,
+        weights in prop::collection::vec(1_u32..100, 2..5),
+    ) {
+        let (fewer, more) = (fewer.min(more), fewer.max(more));
+        let before = enrolment(fewer, &weights).enrol(&unit, &Visit::default()).assigned;
+        let after = enrolment(more, &weights).enrol(&unit, &Visit::default()).assigned;
+        if before.enrolled() {
+            prop_assert_eq!(before, after);
+        }
+    }
+}
+
+#[test]
+fn an_id_that_is_too_long_to_be_one_is_nobodys() {
+    let enrolment = enrolment(10_000, &[1, 1]);
+    let long = "a".repeat(LONGEST_UNIT + 1);
+    assert_eq!(enrolment.unit(&long, &Visit::default()), "");
+    assert_eq!(enrolment.unit("alice", &Visit::default()), "alice");
+    let reason = enrolment.enrol("", &Visit::default()).assigned.reason;
+    assert_eq!(reason, Reason::NoUnit);
+}
+
+#[test]
+fn counts_go_on_when_more_take_part_and_begin_anew_with_an_epoch() {
+    let recording = Arc::new(Recording::new("1".into(), Err("nothing is recorded here".into())));
+    let error: Result<Served, ServiceError> = Err(ServiceError::Loading);
+    let note = |routes: &ExperimentRoutes| {
+        let enrolment = Enrolment::new(routes, Arc::clone(&recording)).unwrap();
+        let ticket = enrolment.enrol("alice", &Visit::default());
+        enrolment.note(&ticket, "alice", None, &error);
+        let report = enrolment.report();
+        report.arms.iter().map(|arm| arm.errors).sum::<u64>()
+    };
+    assert_eq!(note(&routes(9999, &[1, 1])), 1);
+    let mut more = routes(10_000, &[1, 1]);
+    assert_eq!(note(&more), 2);
+    more.epoch = 2;
+    assert_eq!(note(&more), 1);
+}
