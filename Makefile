@@ -97,6 +97,14 @@ demo: build ## Train on real purchases, publish, and serve recommendations until
 demo-check: build ## The same, asked as a client would, checked, and stopped
 	@scripts/demo.sh check $(DEMO)
 
+.PHONY: demo-experiment
+demo-experiment: build ## An A/B experiment with a simulated shop and a planted effect, and its page, until Ctrl-C
+	@scripts/demo.sh experiment $(DEMO) $(LISTEN)
+
+.PHONY: demo-experiment-check
+demo-experiment-check: build ## The same until the verdict, which must be the planted one
+	@scripts/demo.sh experiment-check $(DEMO)
+
 ##### Development
 
 .PHONY: test
@@ -156,6 +164,12 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged model files for every parser, FUZZ_SECO
 
 $(TOOLS)/bin/cargo-fuzz:
 	cargo install cargo-fuzz --root $(TOOLS)
+
+EXPOSURES ?= 10000000
+
+.PHONY: experiments-check
+experiments-check: build ## Whether simulated experiments come to true verdicts, and what they cost
+	$(CARGO_TARGET_DIR)/release/gondola-bench experiments --exposures $(EXPOSURES)
 
 .PHONY: bench
 bench: build ## Speed of each stage and of the whole, in process and over gRPC

@@ -3,6 +3,8 @@
 #   demo.sh serve OUTPUT LISTEN    until Ctrl-C
 #   demo.sh check OUTPUT           asks as a client would, checks the answers, stops
 #   demo.sh train OUTPUT           only leaves the bundles there
+#   demo.sh experiment OUTPUT LISTEN   an A/B experiment with a simulated shop until it is decided, then serves until Ctrl-C
+#   demo.sh experiment-check OUTPUT    the same, and stops
 set -euo pipefail
 
 mode=$1 output=$(realpath -m "$2")
@@ -30,14 +32,36 @@ When the pipeline says that it is ready, ask it (user 1 is a household, item 108
     curl -s 'http://$3/v1/recommend?user=1&k=12'
     curl -s 'http://$3/v1/similar?item=1082185&k=12'
 
+To see an A/B experiment with a simulated shop, from its ramp to its verdict: make demo-experiment
+
 MESSAGE
     exec "${up[@]}" --listen "$3"
+    ;;
+experiment | experiment-check)
+    events=$output/events
+    # Each time from the beginning: what was decided before stays decided.
+    rm -rf "$events"
+    mkdir -p "$events"
+    head -c 32 /dev/urandom | base64 >"$events/unit-key"
+    up=("$bin/gondola-inference" up --file "$example/experiment-in-a-minute.yaml" --store "file://$output/store"
+        --events-url "file://$events/store" --events-folder "$events/work" --events-flush 1s --unit-key "$events/unit-key")
+    if [[ $mode == experiment-check ]]; then
+        exec "$bin/simulated-shop" -- "${up[@]}"
+    fi
+    "${up[@]}" --listen "$3" &
+    server=$!
+    trap 'kill "$server" 2>/dev/null || true; wait "$server" || true' EXIT
+    until curl -fs "http://$3/readyz" >/dev/null; do sleep 0.2; done
+    echo "The experiment's page: http://127.0.0.1:8081/ (it renews itself)"
+    "$bin/simulated-shop" --url "http://$3"
+    echo "Decided. The page stays until Ctrl-C."
+    wait "$server"
     ;;
 check)
     exec "$bin/demo-check" -- "${up[@]}"
     ;;
 *)
-    echo "demo.sh: no mode $mode (serve, check, train)" >&2
+    echo "demo.sh: no mode $mode (serve, check, train, experiment, experiment-check)" >&2
     exit 2
     ;;
 esac

@@ -2,10 +2,12 @@
 //!
 //! - `synthetic`: each stage and the whole request in process, on generated data of the size of a fashion chain's;
 //! - `recommend`: the same as JSON, on any bundles, for a comparison with another product (`peers/compare.py`);
-//! - `grpc`: clients over the network against a server that runs already.
+//! - `grpc`: clients over the network against a server that runs already;
+//! - `experiments`: whether simulated experiments come to true verdicts, and what the analyzer costs.
 //!
 //! Data is seeded and made outside of what is timed; every table names the machine, its load and the commit.
 
+mod experiments;
 mod grpc;
 mod in_process;
 mod machine;
@@ -33,6 +35,12 @@ enum Command {
     Recommend(RecommendArguments),
     /// Prints the speed of a server that runs already, asked over gRPC.
     Grpc(GrpcArguments),
+    /// Simulates experiments through assignment, analysis and decisions, and checks what they come to.
+    Experiments {
+        /// Exposures that the analyzer is measured on.
+        #[arg(long, default_value_t = 10_000_000)]
+        exposures: u64,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +105,7 @@ fn main() -> anyhow::Result<()> {
         Command::Synthetic(arguments) => in_process::run(&arguments),
         Command::Recommend(arguments) => recommend::run(&arguments),
         Command::Grpc(arguments) => grpc::run(&arguments),
+        Command::Experiments { exposures } => experiments::run(exposures),
     }
 }
 

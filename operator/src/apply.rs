@@ -381,6 +381,9 @@ impl Applier<'_> {
             .await;
         self.end(&children.configs, &observed.configs, &plan.kept_configs, applied)
             .await;
+        self.end(&children.bindings, &observed.bindings, &[], applied)
+            .await;
+        self.end(&children.roles, &observed.roles, &[], applied).await;
         self.end(&children.accounts, &observed.accounts, &[], applied)
             .await;
     }

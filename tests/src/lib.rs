@@ -1,1 +1,4 @@
-//! Tests that cross crates.
+//! Tests that cross crates, and what their programs share.
+
+pub mod http;
+pub mod server;

@@ -11,16 +11,19 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
 use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use gondola_crds::experiment::Experiment;
+use gondola_crds::experiment_status::ExperimentStatus;
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
 use gondola_experiments::evidence::Evidence;
 use gondola_experiments::ledger::Ledger;
 use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::page::{View, page};
-use gondola_experiments::report::sentence;
+use gondola_experiments::report::{self, sentence};
 use gondola_experiments::settings::Settings;
 use gondola_experiments::step::{Routing, Step, Surroundings, step};
 use gondola_inference::router::experiment::Recording;
@@ -58,7 +61,14 @@ pub(super) struct LocalExperiment {
 
 /// What the page shows.
 #[derive(Default)]
-struct Shown(ArcSwapOption<(String, Option<Evidence>)>);
+struct Shown(ArcSwapOption<Snapshot>);
+
+/// A step as people see it.
+struct Snapshot {
+    page: String,
+    status: ExperimentStatus,
+    evidence: Option<Evidence>,
+}
 
 impl LocalExperiment {
     /// Prepares an experiment whose records lie in the folder of `store`.
@@ -95,21 +105,13 @@ impl LocalExperiment {
         Ok(Arc::clone(&self.router))
     }
 
-    /// The page, and the sums as JSON.
+    /// The page, and status and sums as JSON.
     pub(super) fn pages(&self) -> axum::Router {
-        let (of_page, of_sums) = (Arc::clone(&self.shown), Arc::clone(&self.shown));
-        let show_page = move || {
-            let shown = of_page.0.load_full();
-            let page = shown.map_or_else(String::new, |shown| shown.0.clone());
-            async move { Html(page) }
-        };
-        let show_sums = move || {
-            let shown = of_sums.0.load_full();
-            async move { sums(shown.and_then(|shown| shown.1.clone())) }
-        };
         axum::Router::new()
             .route("/", get(show_page))
+            .route("/status.json", get(show_status))
             .route("/statistics.json", get(show_sums))
+            .with_state(Arc::clone(&self.shown))
     }
 
     /// One round after the other, for as long as it is polled.
@@ -223,14 +225,30 @@ impl LocalExperiment {
             now: Timestamp::now().into(),
             statistics: "statistics.json",
         });
-        self.shown.0.store(Some(Arc::new((page, self.evidence.clone()))));
+        self.shown.0.store(Some(Arc::new(Snapshot {
+            page,
+            status: report::status(&self.settings, step, self.evidence.as_ref()),
+            evidence: self.evidence.clone(),
+        })));
     }
 }
 
-fn sums(evidence: Option<Evidence>) -> Response {
-    match evidence {
-        Some(evidence) => Json(evidence).into_response(),
-        None => (axum::http::StatusCode::NOT_FOUND, "nothing was analysed yet\n").into_response(),
+async fn show_page(State(shown): State<Arc<Shown>>) -> Response {
+    answer(&shown, |snapshot| Some(Html(snapshot.page.clone())))
+}
+
+async fn show_status(State(shown): State<Arc<Shown>>) -> Response {
+    answer(&shown, |snapshot| Some(Json(snapshot.status.clone())))
+}
+
+async fn show_sums(State(shown): State<Arc<Shown>>) -> Response {
+    answer(&shown, |snapshot| snapshot.evidence.clone().map(Json))
+}
+
+fn answer<R: IntoResponse>(shown: &Shown, of: impl Fn(&Snapshot) -> Option<R>) -> Response {
+    match shown.0.load().as_deref().and_then(of) {
+        Some(found) => found.into_response(),
+        None => (StatusCode::NOT_FOUND, "nothing was analysed yet\n").into_response(),
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use crate::{grpc, http};
+use gondola_tests::http;
+
+use crate::grpc;
 
 /// A household of the Complete Journey and its best-known product: bananas.
 const USER: &str = "1";

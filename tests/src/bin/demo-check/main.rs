@@ -6,13 +6,11 @@
 
 mod asks;
 mod grpc;
-mod http;
-mod server;
 
 use anyhow::{Context, bail};
 use clap::Parser;
 
-use server::Server;
+use gondola_tests::server::Server;
 
 /// Asks a pipeline as its clients would and checks the answers.
 #[derive(Debug, Parser)]

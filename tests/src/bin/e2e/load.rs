@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::http;
+use gondola_tests::http;
 
 /// Clients, and the pause of each between two asks: enough that every second of a rollout sees many.
 const CLIENTS: u64 = 4;

@@ -5,10 +5,6 @@
 //! first promise that is broken ends the run. A table at the end says of each step how long it took, how many requests were sent
 //! meanwhile, and how many of those failed.
 
-#[path = "../demo-check/http.rs"]
-#[allow(dead_code, reason = "this program puts nothing")]
-mod http;
-
 mod install;
 mod kubectl;
 mod load;

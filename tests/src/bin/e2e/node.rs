@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use gondola_tests::http;
 use serde_json::{Value, json};
 
 use crate::kubectl::{NAMESPACE, PATIENCE, apply, get, kubectl, run, until, wait_for};
@@ -12,7 +13,7 @@ use crate::load::{Counts, Load};
 use crate::manifest::{self, NAME};
 use crate::store::Bundles;
 use crate::table::Table;
-use crate::{Arguments, http, install, objects};
+use crate::{Arguments, install, objects};
 
 /// Users whose variants are looked up.
 const USERS: u32 = 200;

@@ -7,16 +7,16 @@ use tokio::net::TcpStream;
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct Response {
+pub struct Response {
     /// The status code.
-    pub(crate) status: u16,
+    pub status: u16,
     /// The body.
-    pub(crate) body: String,
+    pub body: String,
 }
 
 impl Response {
     /// The body of a request that went well, as JSON.
-    pub(crate) fn json(&self) -> anyhow::Result<Value> {
+    pub fn json(&self) -> anyhow::Result<Value> {
         if self.status != 200 {
             bail!("status {}: {}", self.status, self.body);
         }
@@ -25,12 +25,12 @@ impl Response {
 }
 
 /// Asks for a path.
-pub(crate) async fn get(address: &str, path: &str) -> anyhow::Result<Response> {
+pub async fn get(address: &str, path: &str) -> anyhow::Result<Response> {
     send(address, "GET", path, "").await
 }
 
 /// Puts a JSON body to a path.
-pub(crate) async fn put(address: &str, path: &str, body: &Value) -> anyhow::Result<Response> {
+pub async fn put(address: &str, path: &str, body: &Value) -> anyhow::Result<Response> {
     send(address, "PUT", path, &body.to_string()).await
 }
 

@@ -16,15 +16,15 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// A pipeline that serves. It is killed if this value is dropped.
-pub(crate) struct Server {
+pub struct Server {
     /// Where it listens.
-    pub(crate) address: String,
+    pub address: String,
     child: Child,
 }
 
 impl Server {
     /// Runs `command` with a free port as `--listen` and waits until it is ready.
-    pub(crate) async fn start(command: &[String]) -> anyhow::Result<Self> {
+    pub async fn start(command: &[String]) -> anyhow::Result<Self> {
         let [program, arguments @ ..] = command else {
             bail!("no command to run")
         };
@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// Asks the server to stop as Kubernetes does, and waits for its end.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<ExitStatus> {
+    pub async fn stop(mut self) -> anyhow::Result<ExitStatus> {
         let id = self.child.id().to_string();
         if !Command::new("sh")
             .args(["-c", "kill -TERM $0", &id])

@@ -1,0 +1,300 @@
+//! Whole experiments, day by day, from units to a decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gondola_crds::experiment::Experiment;
+use gondola_events::analysis::unit::{First, Happened, Shown};
+use gondola_events::analysis::{Rules, Tally, Unit};
+use gondola_events::unit::{UnitHash, UnitKey};
+use gondola_experiments::evidence::{Evidence, RouterEvidence};
+use gondola_experiments::ledger::{Ledger, Verdict};
+use gondola_experiments::moment::Moment;
+use gondola_experiments::operations::{ArmTraffic, Operations};
+use gondola_experiments::settings::Settings;
+use gondola_experiments::step::{Routing, Surroundings, step};
+use gondola_inference::pipeline::Visit;
+use gondola_inference::router::experiment::{Enrolment, Recording};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+use super::{DAY, Lines, START, experiment};
+
+/// What is simulated.
+struct World {
+    /// Units that come, over 14 days.
+    units: usize,
+    /// How many of the control's convert.
+    base: f64,
+    /// How many times as many of the arm's do.
+    ratio: f64,
+    /// How many of the arm's units are never recorded.
+    lost: f64,
+}
+
+/// How an experiment ended.
+struct End {
+    verdict: Option<Verdict>,
+    /// Units of both arms when a mismatch of shares was found.
+    mismatch_at: Option<u64>,
+    /// Whether anything else was ever decided.
+    decided: bool,
+}
+
+const DAYS: i64 = 14;
+
+/// Runs an experiment with a look and a decision every day.
+fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result<End> {
+    let settings = Settings::of(experiment)?;
+    let mut ledger = None;
+    let begun = make_step(experiment, &settings, &mut ledger, START, None)?;
+    let Routing::Experiment(routes) = begun else {
+        anyhow::bail!("it does not begin");
+    };
+    let recording = Arc::new(Recording::new(String::new(), Err("it is simulated".to_owned())));
+    let enrolment = Enrolment::new(&routes, recording)?;
+    let rules = Rules::new(&settings, 1, Moment(START));
+    let units = units(&enrolment, &rules, world, seed)?;
+    let mut end = End {
+        verdict: None,
+        mismatch_at: None,
+        decided: false,
+    };
+    for day in 1..=DAYS + 7 {
+        let now = START + day * DAY;
+        let mut tally = Tally::new(&rules, Moment(now));
+        for unit in units.values() {
+            tally.add(unit);
+        }
+        let mut evidence = tally.finish();
+        evidence.operations = Operations::new(2);
+        evidence.routers = vec![RouterEvidence {
+            name: "router".to_owned(),
+            revision: routes.revision.clone(),
+            ..RouterEvidence::default()
+        }];
+        make_step(experiment, &settings, &mut ledger, now, Some(&evidence))?;
+        let decided = ledger.as_ref().and_then(|ledger| ledger.decision.as_ref());
+        end.verdict = decided.map(|decision| decision.verdict);
+        end.decided |= end.verdict.is_some_and(|verdict| verdict != Verdict::Invalid);
+        if end.verdict == Some(Verdict::Invalid) && end.mismatch_at.is_none() {
+            end.mismatch_at = Some(evidence.arms.iter().map(|arm| arm.units).sum());
+        }
+    }
+    Ok(end)
+}
+
+fn make_step(
+    experiment: &Experiment,
+    settings: &Settings,
+    ledger: &mut Option<Ledger>,
+    now: i64,
+    evidence: Option<&Evidence>,
+) -> anyhow::Result<Routing> {
+    let ready: BTreeSet<String> = settings.arms.iter().cloned().collect();
+    let around = Surroundings {
+        now: Moment(now),
+        namespace: "shop",
+        pipeline: "home",
+        ready: &ready,
+        routers: 1,
+        alone: None,
+        evidence,
+    };
+    let step = step(experiment, settings, ledger.as_ref(), &around);
+    *ledger = Some(step.ledger);
+    Ok(step.routing)
+}
+
+/// Units that come at any time in two weeks, are shown something once, and convert by chance.
+fn units(
+    enrolment: &Enrolment,
+    rules: &Rules,
+    world: &World,
+    seed: u64,
+) -> anyhow::Result<BTreeMap<UnitHash, Unit>> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let key = UnitKey::new(&seed.to_le_bytes().repeat(2))?;
+    let visit = Visit::default();
+    let mut units = BTreeMap::new();
+    for number in 0..world.units {
+        let id = format!("member-{number}");
+        let assigned = enrolment.enrol(&id, &visit).assigned;
+        let treated = assigned.arm == 1;
+        let first = (START + random.random_range(0..DAYS * DAY)) * 1000;
+        let converts = random.random_bool(world.base * if treated { world.ratio } else { 1.0 });
+        if !assigned.enrolled() || (treated && random.random_bool(world.lost)) {
+            continue;
+        }
+        let mut unit = Unit::default();
+        let at = First {
+            time: first,
+            id: number as u64,
+            arm: assigned.arm as u8,
+        };
+        unit.show(Shown { at, fallback: false });
+        if converts {
+            unit.happen(Happened {
+                id: number as u64,
+                kind: rules.kind("purchase").unwrap_or_default(),
+                time: first + 1,
+                value: 1.0,
+            });
+        }
+        units.insert(key.hash(&id), unit);
+    }
+    Ok(units)
+}
+
+/// A share of so many, with three standard errors of a `nominal` one.
+fn three_errors(nominal: f64, of: usize) -> f64 {
+    nominal + 3.0 * (nominal * (1.0 - nominal) / of as f64).sqrt()
+}
+
+/// Arms that are the same, looked at every day.
+pub(super) fn nothing_to_find(lines: &mut Lines) -> anyhow::Result<()> {
+    const RUNS: usize = 2000;
+    let design = json!({"units": 1000, "minDuration": "7d", "maxDuration": "20d"});
+    let world = World {
+        units: 2400,
+        base: 0.1,
+        ratio: 1.0,
+        lost: 0.0,
+    };
+    let (mut verdicts, mut mismatches) = (0, 0);
+    for run in 0..RUNS {
+        let end = simulate(&experiment(&format!("aa-{run}"), &design)?, &world, run as u64)?;
+        match end.verdict {
+            Some(Verdict::PromotionReady | Verdict::Promoted | Verdict::RolledBack) => verdicts += 1,
+            Some(Verdict::Invalid) => mismatches += 1,
+            _ => {}
+        }
+    }
+    let share = |count: usize| count as f64 / RUNS as f64;
+    let most = three_errors(0.05, RUNS);
+    lines.line(
+        share(verdicts) <= most,
+        "A/A experiments with a verdict, looked at daily",
+        format!(
+            "{verdicts} of {RUNS} ({:.2} %), at most {:.2} %",
+            100.0 * share(verdicts),
+            100.0 * most
+        ),
+    );
+    let most = three_errors(0.001, RUNS);
+    lines.line(
+        share(mismatches) <= most,
+        "A/A experiments with a sample ratio mismatch",
+        format!(
+            "{mismatches} of {RUNS} ({:.2} %), at most {:.2} %",
+            100.0 * share(mismatches),
+            100.0 * most
+        ),
+    );
+    Ok(())
+}
+
+/// An arm that is better by what was planned for.
+pub(super) fn something_to_find(lines: &mut Lines) -> anyhow::Result<()> {
+    const RUNS: usize = 500;
+    let design = json!({
+        "minDetectableLift": "25%", "baseline": "0.1", "power": "0.8", "minDuration": "7d", "maxDuration": "20d",
+    });
+    let planned = Settings::of(&experiment("planned", &design)?)?.planned_units;
+    let world = World {
+        // Enough that both arms reach the plan.
+        units: (2.0 * planned as f64 * 1.06) as usize,
+        base: 0.1,
+        ratio: 1.25,
+        lost: 0.0,
+    };
+    let mut found = 0;
+    for run in 0..RUNS {
+        let end = simulate(
+            &experiment(&format!("ab-{run}"), &design)?,
+            &world,
+            10_000 + run as u64,
+        )?;
+        found += usize::from(end.verdict == Some(Verdict::PromotionReady));
+    }
+    let share = found as f64 / RUNS as f64;
+    let least = 0.8 - 3.0 * (0.8_f64 * 0.2 / RUNS as f64).sqrt();
+    lines.line(
+        share >= least,
+        "planted lifts of 25 % that win, planned with a power of 80 %",
+        format!(
+            "{found} of {RUNS} ({:.1} %), at least {:.1} %; {planned} users an arm",
+            100.0 * share,
+            100.0 * least
+        ),
+    );
+    Ok(())
+}
+
+/// An arm, one twentieth of whose units are never recorded.
+pub(super) fn lost_events(lines: &mut Lines) -> anyhow::Result<()> {
+    const RUNS: usize = 100;
+    const EACH: usize = 20_000;
+    let design = json!({"units": 100_000, "minDuration": "7d", "maxDuration": "30d"});
+    let world = World {
+        units: 2 * EACH,
+        base: 0.1,
+        ratio: 1.0,
+        lost: 0.05,
+    };
+    let (mut at, mut verdicts) = (Vec::new(), 0);
+    for run in 0..RUNS {
+        let end = simulate(
+            &experiment(&format!("lost-{run}"), &design)?,
+            &world,
+            20_000 + run as u64,
+        )?;
+        at.extend(end.mismatch_at);
+        verdicts += usize::from(end.decided);
+    }
+    at.sort_unstable();
+    let median = at.get(at.len() / 2).copied().unwrap_or(0);
+    lines.line(
+        at.len() * 10 >= RUNS * 9,
+        "5 % of an arm's units lost: a mismatch within 20,000 units an arm",
+        format!("{} of {RUNS}, median {median} units of both arms", at.len()),
+    );
+    lines.line(
+        verdicts == 0,
+        "and no verdict on such data",
+        format!("{verdicts} of {RUNS}"),
+    );
+    Ok(())
+}
+
+/// An arm with a tenth of errors.
+pub(super) fn errors(lines: &mut Lines) -> anyhow::Result<()> {
+    let experiment = experiment("errors", &json!({"units": 1000}))?;
+    let settings = Settings::of(&experiment)?;
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let mut slowest = 0;
+    for _ in 0..200 {
+        let mut operations = Operations::new(2);
+        let mut ticks = 0;
+        while operations.alarm(&settings.operations).is_none() && ticks < 1000 {
+            let mut arm = |rate: f64| ArmTraffic {
+                requests: 200,
+                errors: (0..200).filter(|_| random.random_bool(rate)).count() as u64,
+                ..ArmTraffic::default()
+            };
+            let tick = [arm(0.001), arm(0.1)];
+            operations.observe(&tick, &settings.operations);
+            ticks += 1;
+        }
+        slowest = slowest.max(ticks);
+    }
+    let tick = Duration::from_secs(gondola_experiments::operations::TICK_SECONDS);
+    lines.line(
+        slowest <= 3,
+        "an arm with 10 % errors is rolled back",
+        format!("after 2 ticks, or {slowest} at most of 200 runs where a tick had 5 % by chance; a tick is {tick:?}"),
+    );
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! `gondola experiment plan`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use gondola_crds::experiment::MetricKind;
+use gondola_experiments::percent::{share, signed};
+use gondola_experiments::report::grouped;
+use gondola_experiments::settings::Settings;
+use gondola_experiments::statistics::planning::{detectable_lift, whole_weeks};
+
+use super::Manifest;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The pipeline's manifest, with an experiment.
+    #[arg(long, short)]
+    file: PathBuf,
+    /// New users a day who would take part if all did; with it, the time is said.
+    #[arg(long)]
+    daily_users: Option<u64>,
+}
+
+/// The plan, for people.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<String> {
+    let manifest = Manifest::read(&arguments.file)?;
+    let settings = Settings::of(&manifest.experiment)?;
+    let mut text = format!("experiment {} of {}\n", settings.name, manifest.pipeline);
+    let _ = writeln!(
+        text,
+        "  design      {:?}: alpha {} ({} at any time, {} once), power {}",
+        settings.method, settings.alpha, settings.alpha_sequence, settings.alpha_final, settings.power
+    );
+    let _ = writeln!(
+        text,
+        "  users       {} in each arm of {}",
+        grouped(settings.planned_units),
+        settings.arms.join(", ")
+    );
+    let ramp: Vec<String> = settings
+        .stages
+        .iter()
+        .map(|stage| match stage.hold {
+            Duration::ZERO => share(f64::from(stage.buckets) / 10_000.0),
+            hold => format!(
+                "{} for {}",
+                share(f64::from(stage.buckets) / 10_000.0),
+                days(hold)
+            ),
+        })
+        .collect();
+    let _ = writeln!(text, "  ramp        {}", ramp.join(", then "));
+    let _ = writeln!(
+        text,
+        "  at least    {}, at most {}",
+        days(settings.min_duration),
+        days(settings.max_duration)
+    );
+    match arguments.daily_users {
+        Some(daily) => text += &duration(&manifest, &settings, daily),
+        None => text += "  With --daily-users N, the time and what can be found in it are said too.\n",
+    }
+    Ok(text)
+}
+
+/// How long it takes with so many new users a day, and what each week could find.
+fn duration(manifest: &Manifest, settings: &Settings, daily: u64) -> String {
+    let window = settings.success[0].metric.window + settings.cadence.lateness;
+    let whole: u32 = settings.weights.iter().sum();
+    let smallest = settings.weights.iter().min().copied().unwrap_or(1);
+    let part = f64::from(smallest) / f64::from(whole);
+    let full = f64::from(settings.stages.last().map_or(10_000, |stage| stage.buckets)) / 10_000.0;
+    // Who comes before the last step is left out, which errs on the long side by a few hours of users.
+    let ramp: Duration = settings.stages.iter().map(|stage| stage.hold).sum();
+    let a_day = daily as f64 * full * part;
+    let coming = Duration::try_from_secs_f64(settings.planned_units as f64 / a_day * 86_400.0)
+        .unwrap_or(Duration::MAX);
+    let needed = coming.saturating_add(ramp).saturating_add(window);
+    let weeks = whole_weeks(needed.as_secs_f64() / 86_400.0);
+    let mut text = format!(
+        "  with {} new users a day: {} until they have come and their window of {} is over: {weeks} whole weeks\n",
+        grouped(daily),
+        days(needed),
+        days(window)
+    );
+    if needed > settings.max_duration {
+        text += "  that is longer than design.maxDuration: it would end Inconclusive; plan for a larger lift, or give it more time\n";
+    }
+    let design = &manifest.experiment.design;
+    let Some(baseline) = design.baseline.as_ref().map(|baseline| baseline.value()) else {
+        return text;
+    };
+    let variance = match (settings.success[0].metric.kind, &design.deviation) {
+        (MetricKind::Conversion, _) => baseline * (1.0 - baseline),
+        (_, Some(deviation)) => deviation.value().powi(2),
+        (_, None) => return text,
+    };
+    for week in 1..=6_u32 {
+        let time = (DAY * 7 * week).saturating_sub(ramp + window);
+        let units = (time.as_secs_f64() / 86_400.0 * a_day) as u64;
+        let alpha = settings.alpha_final.max(settings.alpha_sequence) / settings.comparisons() as f64;
+        let lift = detectable_lift(baseline, variance, units, units, alpha, settings.power);
+        let lift = lift.map_or_else(|| "nothing yet".to_owned(), signed);
+        let _ = writeln!(
+            text,
+            "    week {week}: {} users in the smallest arm find {lift}",
+            grouped(units)
+        );
+    }
+    text
+}
+
+fn days(duration: Duration) -> String {
+    let hours = duration.as_secs_f64() / 3600.0;
+    if hours >= 48.0 {
+        format!("{:.1} days", hours / 24.0)
+    } else if hours >= 1.0 {
+        format!("{hours:.1} hours")
+    } else {
+        format!("{} s", duration.as_secs())
+    }
+}
