@@ -13,7 +13,7 @@ pub mod upload;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ use journal::Journal;
 
 /// Events that may wait for the journal: a second's worth at fifty times what a router answers.
 const QUEUE: usize = 1 << 16;
+/// How often events are looked for.
+const LOOK: Duration = Duration::from_millis(5);
 /// A segment of more bytes is closed: four times what it is as Parquet.
 const LARGEST_SEGMENT: u64 = 64 << 20;
 
@@ -232,25 +234,35 @@ struct Appending {
 }
 
 impl Appending {
-    fn run(mut self, commands: &std::sync::mpsc::Receiver<Command>) {
-        let tick = Duration::from_millis(200).min(self.flush);
+    /// It looks for events every few milliseconds: to be woken by each would cost whoever hands it over more than all the rest.
+    fn run(mut self, commands: &Receiver<Command>) {
         loop {
-            match commands.recv_timeout(tick) {
-                Ok(Command::Record(event)) => self.append(&event),
-                Ok(Command::Stop) | Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
-                    self.close();
-                    return;
-                }
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-            }
+            let ended = self.append_all(commands);
             if let Err(error) = self.journal.sync_if_due() {
                 self.state
                     .set_problem(Some(format!("the journal can't be written: {error}")));
             }
-            if self.journal.is_due(self.flush) || self.journal.bytes() >= LARGEST_SEGMENT {
+            if ended || self.journal.is_due(self.flush) || self.journal.bytes() >= LARGEST_SEGMENT {
                 self.close();
             }
+            if ended {
+                return;
+            }
+            std::thread::sleep(LOOK);
         }
+    }
+
+    /// Appends what waits; whether nothing more can come.
+    fn append_all(&mut self, commands: &Receiver<Command>) -> bool {
+        // A segment that is large is closed although more waits.
+        while self.journal.bytes() < LARGEST_SEGMENT {
+            match commands.try_recv() {
+                Ok(Command::Record(event)) => self.append(&event),
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return true,
+                Err(TryRecvError::Empty) => return false,
+            }
+        }
+        false
     }
 
     fn append(&mut self, event: &Event) {

@@ -11,6 +11,7 @@ use crate::percent::{share, signed};
 use crate::settings::Settings;
 use crate::statistics::Interval;
 use crate::statistics::guardrail::GuardrailVerdict;
+use crate::statistics::sample_ratio::WARN;
 
 /// How an experiment stands at the moment of a decision.
 #[derive(Clone, Copy, Debug)]
@@ -107,9 +108,14 @@ fn sample_ratio(settings: &Settings, standing: &Standing<'_>) -> Option<Finding>
     })
 }
 
-/// Whether the data are there and of late: nothing is decided on old ones.
-fn trusted<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
+/// Data that are there and of late: nothing is decided on old ones.
+fn fresh<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
     standing.assessment.filter(|_| standing.fresh)
+}
+
+/// Fresh data of users who seem to be shared as planned: while that is in doubt, outcomes are not compared.
+fn trusted<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
+    fresh(standing).filter(|assessment| assessment.sample_ratio.p >= WARN)
 }
 
 fn harm(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
@@ -174,7 +180,7 @@ fn winner(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
 
 fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
     let time_over = standing.running >= settings.max_duration;
-    let assessment = match trusted(standing) {
+    let assessment = match fresh(standing) {
         Some(assessment) => assessment,
         None if time_over => {
             return Some(Finding {
@@ -186,8 +192,10 @@ fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
         }
         None => return None,
     };
-    // An arm that is better and waits for its guardrails, or for the last step to settle, is given until the end.
-    let waiting = assessment.success.iter().any(is_better);
+    // An arm that is better and waits for its guardrails, or for the last step to settle, is given until the end; and so are data in
+    // doubt.
+    let doubted = assessment.sample_ratio.p < WARN;
+    let waiting = doubted || assessment.success.iter().any(is_better);
     let planned = assessment.plan_fulfilled_at.is_some() && standing.running >= settings.min_duration;
     let reason = match (time_over, planned && !waiting) {
         (true, _) => Reason::TimeOver,

@@ -11,6 +11,7 @@ use crate::moment::Moment;
 use crate::percent::{share, signed};
 use crate::settings::Settings;
 use crate::statistics::Interval;
+use crate::statistics::sample_ratio::WARN;
 use crate::step::{Routing, Step};
 
 /// Whether something holds; `None` where that can't be told.
@@ -297,12 +298,18 @@ fn fresh(step: &Step) -> Condition {
 
 fn sample_ratio(step: &Step) -> Condition {
     let kind = "SampleRatioMismatch";
-    match step
+    let ratio = step
         .assessment
         .as_ref()
-        .map(|assessment| assessment.sample_ratio.detected)
-    {
+        .map(|assessment| &assessment.sample_ratio);
+    match ratio.map(|ratio| ratio.detected) {
         None => Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet"),
+        Some(false) if ratio.is_some_and(|ratio| ratio.p < WARN) => Condition::new(
+            kind,
+            None,
+            "InDoubt",
+            "users may not be shared as planned; outcomes are not compared until that is clear",
+        ),
         Some(false) => Condition::new(kind, Some(false), "AsPlanned", "users are shared as planned"),
         Some(true) => Condition::new(
             kind,

@@ -72,6 +72,8 @@ pub struct Router {
     order: Vec<String>,
     /// The experiment that shares the users, and which backend each of its arms is.
     experiment: Option<(Enrolment, Vec<usize>)>,
+    /// Where outcomes go: also those that come when an experiment is over.
+    recording: Option<Arc<Recording>>,
 }
 
 /// Who answers a request, and why.
@@ -109,7 +111,14 @@ impl Router {
             backends,
             order,
             experiment: None,
+            recording: None,
         })
+    }
+
+    /// Takes what users do, whether or not an experiment goes on.
+    pub fn with_recording(mut self, recording: Arc<Recording>) -> Self {
+        self.recording = Some(recording);
+        self
     }
 
     /// Lets an experiment share the users: who takes part is split by its arms, and everybody else gets the control.
@@ -118,7 +127,7 @@ impl Router {
         routes: &ExperimentRoutes,
         recording: Arc<Recording>,
     ) -> Result<Self, RouterError> {
-        let enrolment = Enrolment::new(routes, recording)?;
+        let enrolment = Enrolment::new(routes, Arc::clone(&recording))?;
         let place = |arm: &Arc<str>| {
             let found = self.backends.iter().position(|backend| backend.name == **arm);
             found.ok_or_else(|| RouterError::Arm {
@@ -128,7 +137,7 @@ impl Router {
         };
         let places = enrolment.arms().iter().map(place).collect::<Result<_, _>>()?;
         self.experiment = Some((enrolment, places));
-        Ok(self)
+        Ok(self.with_recording(recording))
     }
 
     /// Who answers a request.
@@ -317,8 +326,8 @@ impl Recommender for Router {
     }
 
     fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
-        match &self.experiment {
-            Some((enrolment, _)) => enrolment.record_outcomes(told),
+        match &self.recording {
+            Some(recording) => recording.record_outcomes(told),
             None => Err(ServiceError::NoExperiment),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use gondola_crds::experiment::Experiment;
 use gondola_events::analysis::unit::{First, Happened, Shown};
@@ -15,7 +14,7 @@ use gondola_experiments::operations::{ArmTraffic, Operations};
 use gondola_experiments::settings::Settings;
 use gondola_experiments::step::{Routing, Surroundings, step};
 use gondola_inference::pipeline::Visit;
-use gondola_inference::router::experiment::{Enrolment, Recording};
+use gondola_inference::router::experiment::{Enrolment, Recording, Silence};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -53,7 +52,7 @@ fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result
     let Routing::Experiment(routes) = begun else {
         anyhow::bail!("it does not begin");
     };
-    let recording = Arc::new(Recording::new(String::new(), Err("it is simulated".to_owned())));
+    let recording = Arc::new(Recording::new(String::new(), Err(Silence::Unasked)));
     let enrolment = Enrolment::new(&routes, recording)?;
     let rules = Rules::new(&settings, 1, Moment(START));
     let units = units(&enrolment, &rules, world, seed)?;
@@ -255,11 +254,15 @@ pub(super) fn lost_events(lines: &mut Lines) -> anyhow::Result<()> {
         verdicts += usize::from(end.decided);
     }
     at.sort_unstable();
-    let median = at.get(at.len() / 2).copied().unwrap_or(0);
+    // The test is made for mismatches of one or two percent in a million users; 5 % of an arm are 1.3 % of all.
+    let median = at.get(at.len() / 2).copied().unwrap_or(u64::MAX);
     lines.line(
-        at.len() * 10 >= RUNS * 9,
-        "5 % of an arm's units lost: a mismatch within 20,000 units an arm",
-        format!("{} of {RUNS}, median {median} units of both arms", at.len()),
+        median <= 30_000,
+        "5 % of an arm's units lost: the median of units of both arms until a mismatch is found",
+        format!(
+            "{median}, at most 30,000; found within {EACH} an arm in {} of {RUNS}",
+            at.len()
+        ),
     );
     lines.line(
         verdicts == 0,
@@ -274,27 +277,27 @@ pub(super) fn errors(lines: &mut Lines) -> anyhow::Result<()> {
     let experiment = experiment("errors", &json!({"units": 1000}))?;
     let settings = Settings::of(&experiment)?;
     let mut random = ChaCha8Rng::seed_from_u64(5);
-    let mut slowest = 0;
-    for _ in 0..200 {
-        let mut operations = Operations::new(2);
-        let mut ticks = 0;
-        while operations.alarm(&settings.operations).is_none() && ticks < 1000 {
-            let mut arm = |rate: f64| ArmTraffic {
-                requests: 200,
-                errors: (0..200).filter(|_| random.random_bool(rate)).count() as u64,
-                ..ArmTraffic::default()
-            };
-            let tick = [arm(0.001), arm(0.1)];
-            operations.observe(&tick, &settings.operations);
-            ticks += 1;
+    for (requests, least) in [(50, 75.0), (1000, 100.0)] {
+        let mut within_two = 0;
+        for _ in 0..200 {
+            let mut operations = Operations::new(2);
+            for _ in 0..2 {
+                let mut arm = |rate: f64| ArmTraffic {
+                    requests,
+                    errors: (0..requests).filter(|_| random.random_bool(rate)).count() as u64,
+                    ..ArmTraffic::default()
+                };
+                let tick = [arm(0.001), arm(0.1)];
+                operations.observe(&tick, &settings.operations);
+            }
+            within_two += usize::from(operations.alarm(&settings.operations).is_some());
         }
-        slowest = slowest.max(ticks);
+        let share = within_two as f64 / 2.0;
+        lines.line(
+            share >= least,
+            &format!("an arm with 10 % errors is rolled back within two ticks of {requests} requests"),
+            format!("{share} % of 200 runs, at least {least} %"),
+        );
     }
-    let tick = Duration::from_secs(gondola_experiments::operations::TICK_SECONDS);
-    lines.line(
-        slowest <= 3,
-        "an arm with 10 % errors is rolled back",
-        format!("after 2 ticks, or {slowest} at most of 200 runs where a tick had 5 % by chance; a tick is {tick:?}"),
-    );
     Ok(())
 }

@@ -9,6 +9,8 @@ use statrs::function::gamma::ln_gamma;
 
 /// How sharply the alternative is centred at the plan: fit for mismatches of one or two percent.
 const CONCENTRATION: f64 = 10_000.0;
+/// Below this p, something may be wrong: nothing is concluded from outcomes.
+pub const WARN: f64 = 0.01;
 /// Below this p, users are not shared as planned.
 pub const DETECT: f64 = 0.001;
 

@@ -9,7 +9,7 @@ use gondola_artifacts::{Access, Store};
 use gondola_crds::experiment::text::Length;
 use gondola_events::recorder::{Recorder, RecorderSettings};
 use gondola_events::unit::UnitKey;
-use gondola_inference::router::experiment::{Recording, Sink};
+use gondola_inference::router::experiment::{Recording, Silence, Sink};
 
 /// How long a router that stops has to upload what it recorded.
 pub(super) const UPLOAD_WITHIN: Duration = Duration::from_secs(15);
@@ -71,12 +71,14 @@ impl RecordingArguments {
     /// keeps nobody from being served.
     pub(super) fn start(&self, base: &str) -> Recording {
         let incarnation = format!("{:08x}", rand::random::<u32>());
-        let sink = self
-            .sink(base, &incarnation)
-            .map_err(|error| format!("{error:#}"));
-        if let Err(problem) = &sink {
-            tracing::warn!(problem, "nothing will be recorded");
-        }
+        let sink = match &self.store.events_url {
+            None => Err(Silence::Unasked),
+            Some(_) => self.sink(base, &incarnation).map_err(|error| {
+                let problem = format!("{error:#}");
+                tracing::warn!(problem, "nothing will be recorded");
+                Silence::Problem(problem)
+            }),
+        };
         Recording::new(incarnation, sink)
     }
 

@@ -212,7 +212,7 @@ impl LocalExperiment {
         let router = Router::new(namespace, pipeline, control, backends)?;
         Ok(match routing {
             Routing::Experiment(routes) => router.with_experiment(routes, Arc::clone(&self.recording))?,
-            Routing::Everybody(_) => router,
+            Routing::Everybody(_) => router.with_recording(Arc::clone(&self.recording)),
         })
     }
 

@@ -26,7 +26,7 @@ pub const LONGEST_UNIT: usize = 256;
 /// Where events go, and what was counted since this process started.
 pub struct Recording {
     incarnation: String,
-    sink: Result<Sink, String>,
+    sink: Result<Sink, Silence>,
     requests: AtomicU64,
     outcomes: AtomicU64,
     counts: Mutex<HashMap<(String, u32), Arc<Counts>>>,
@@ -38,6 +38,17 @@ pub struct Sink {
     pub recorder: Recorder,
     /// Makes units of ids.
     pub key: UnitKey,
+}
+
+/// Why nothing is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Silence {
+    /// Nobody asked for it.
+    #[error("no store of events is given; name one with --events-url")]
+    Unasked,
+    /// It can't be done.
+    #[error("{0}")]
+    Problem(String),
 }
 
 /// What each arm did, the control first.
@@ -57,7 +68,7 @@ struct ArmCounts {
 
 impl Recording {
     /// Records into `sink`, or says why not. `incarnation` is another text after each start.
-    pub fn new(incarnation: String, sink: Result<Sink, String>) -> Self {
+    pub fn new(incarnation: String, sink: Result<Sink, Silence>) -> Self {
         Self {
             incarnation,
             sink,
@@ -90,8 +101,11 @@ impl Recording {
 
     /// Takes outcomes, each for itself.
     pub fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
-        let sink = self.sink.as_ref().map_err(|problem| ServiceError::NotRecording {
-            problem: problem.clone(),
+        let sink = self.sink.as_ref().map_err(|silence| match silence {
+            Silence::Unasked => ServiceError::NoExperiment,
+            Silence::Problem(problem) => ServiceError::NotRecording {
+                problem: problem.clone(),
+            },
         })?;
         let now = now();
         let mut receipt = Receipt::default();
@@ -121,7 +135,7 @@ impl Recording {
     fn problem(&self) -> Option<String> {
         match &self.sink {
             Ok(sink) => sink.recorder.state().problem(),
-            Err(problem) => Some(problem.clone()),
+            Err(silence) => Some(silence.to_string()),
         }
     }
 
@@ -274,11 +288,6 @@ impl Enrolment {
         if !recorded {
             counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// Takes what units did.
-    pub fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
-        self.recording.record_outcomes(told)
     }
 
     /// How it goes.

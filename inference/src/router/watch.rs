@@ -226,7 +226,7 @@ fn router(
     let router = Router::new(&routes.namespace, &routes.pipeline, &routes.control, backends)?;
     Ok(match &routes.experiment {
         Some(experiment) => router.with_experiment(experiment, Arc::clone(recording))?,
-        None => router,
+        None => router.with_recording(Arc::clone(recording)),
     })
 }
 

@@ -9,7 +9,7 @@ use gondola_crds::routes::{ArmRoute, ExperimentRoutes, HoldoutRoutes};
 use gondola_events::recorder::{Recorder, RecorderSettings};
 use gondola_events::table::{read_exposures, read_outcomes};
 use gondola_events::unit::UnitKey;
-use gondola_inference::router::experiment::{Recording, Sink};
+use gondola_inference::router::experiment::{Recording, Silence, Sink};
 use gondola_inference::router::remote::RemoteVariant;
 use gondola_inference::router::{Backend, Router};
 use gondola_inference::server::front::{Deadlines, Front};
@@ -329,7 +329,10 @@ async fn a_pipeline_without_an_experiment_takes_no_outcomes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_not_be_recorded_is_said_and_everybody_is_served() {
-    let recording = Arc::new(Recording::new("start-1".into(), Err("the key is missing".into())));
+    let recording = Arc::new(Recording::new(
+        "start-1".into(),
+        Err(Silence::Problem("the key is missing".into())),
+    ));
     let backends = ["forest", "dlrm"].map(|name| Backend {
         name: name.to_owned(),
         weight: 1,

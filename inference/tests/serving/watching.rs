@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gondola_crds::routes::{ROUTES_KEY, Route, Routes};
-use gondola_inference::router::experiment::Recording;
+use gondola_inference::router::experiment::{Recording, Silence};
 use gondola_inference::router::watch::{CurrentRouter, follow};
 use gondola_inference::server::front::{Deadlines, Front};
 use gondola_test_api_server::ApiServer;
@@ -92,7 +92,7 @@ async fn weights_and_pods_that_change_are_known_within_two_seconds() -> anyhow::
     let current = Arc::new(CurrentRouter::default());
     let watching = Arc::clone(&current);
     let following = client.clone();
-    let recording = Arc::new(Recording::new("1".into(), Err("nothing is recorded here".into())));
+    let recording = Arc::new(Recording::new("1".into(), Err(Silence::Unasked)));
     tokio::spawn(async move { follow(following, NAMESPACE, "grocery-routes", watching, recording).await });
     tell(&client, &[("dlrm", 50), ("forest", 50)]).await?;
     endpoints(&client, "dlrm", Some(&first)).await?;

@@ -22,7 +22,7 @@ fn routes(traffic_buckets: u16, weights: &[u32]) -> ExperimentRoutes {
 }
 
 fn enrolment(traffic_buckets: u16, weights: &[u32]) -> Enrolment {
-    let recording = Arc::new(Recording::new("1".into(), Err("nothing is recorded here".into())));
+    let recording = Arc::new(Recording::new("1".into(), Err(Silence::Unasked)));
     Enrolment::new(&routes(traffic_buckets, weights), recording).unwrap()
 }
 
@@ -56,7 +56,7 @@ fn an_id_that_is_too_long_to_be_one_is_nobodys() {
 
 #[test]
 fn counts_go_on_when_more_take_part_and_begin_anew_with_an_epoch() {
-    let recording = Arc::new(Recording::new("1".into(), Err("nothing is recorded here".into())));
+    let recording = Arc::new(Recording::new("1".into(), Err(Silence::Unasked)));
     let error: Result<Served, ServiceError> = Err(ServiceError::Loading);
     let note = |routes: &ExperimentRoutes| {
         let enrolment = Enrolment::new(routes, Arc::clone(&recording)).unwrap();
