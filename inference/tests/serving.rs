@@ -11,6 +11,8 @@ mod client;
 #[path = "serving/stand_in.rs"]
 mod stand_in;
 
+#[path = "serving/analyzing.rs"]
+mod analyzing;
 #[path = "serving/asking.rs"]
 mod asking;
 #[path = "serving/recording.rs"]

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::client::{Response, get, send_with};
 use crate::stand_in::{Running, variant};
 
-fn routes(traffic_buckets: u16) -> ExperimentRoutes {
+pub fn routes(traffic_buckets: u16) -> ExperimentRoutes {
     let arm = |name: &str| ArmRoute {
         variant: name.to_owned(),
         weight: 50,
@@ -39,10 +39,10 @@ fn routes(traffic_buckets: u16) -> ExperimentRoutes {
 }
 
 /// A pipeline with an experiment, whose events go into a folder.
-struct Shop {
-    server: Running,
+pub struct Shop {
+    pub server: Running,
     recording: Arc<Recording>,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl Shop {
@@ -51,9 +51,9 @@ impl Shop {
         let store = Store::open(&format!("file://{}/store", folder.path().display())).unwrap();
         let settings = RecorderSettings {
             folder: folder.path().join("journal"),
-            base: "demo/shop".into(),
+            base: "shop/grocery".into(),
             writer: "router-a".into(),
-            flush: Duration::from_secs(60),
+            flush: Duration::from_secs(1),
             most_waiting: 1 << 30,
         };
         let sink = Sink {
@@ -82,18 +82,18 @@ impl Shop {
         }
     }
 
-    async fn with_both(routes: &ExperimentRoutes) -> Self {
+    pub async fn with_both(routes: &ExperimentRoutes) -> Self {
         Self::open(routes, variant("dlrm", 64, None).0).await
     }
 
-    async fn recommend(&self, user: &str, headers: &[(&str, &str)]) -> Value {
+    pub async fn recommend(&self, user: &str, headers: &[(&str, &str)]) -> Value {
         let path = format!("/v1/recommend?user={user}&k=1");
         send_with(&self.server.address, "GET", &path, headers, "")
             .await
             .json()
     }
 
-    async fn post(&self, body: &str) -> Response {
+    pub async fn post(&self, body: &str) -> Response {
         send_with(&self.server.address, "POST", "/v1/outcomes", &[], body).await
     }
 

@@ -1,0 +1,94 @@
+//! Events in an S3-compatible store: written once under one name, whoever tries again.
+
+#![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
+
+#[path = "../../artifacts/tests/s3_server/mod.rs"]
+mod s3_server;
+
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use gondola_artifacts::Store;
+use gondola_events::event::Exposure;
+use gondola_events::recorder::{Recorder, RecorderSettings};
+use gondola_events::table::read_exposures;
+use gondola_events::unit::UnitKey;
+use object_store::ObjectStoreExt as _;
+use s3_server::{S3, credentials};
+
+fn exposure(number: u64) -> Exposure {
+    let unit = UnitKey::new(b"0123456789abcdef")
+        .unwrap()
+        .hash(&number.to_string());
+    Exposure {
+        time: 1_793_577_600_000_000,
+        id: Exposure::id_of("dlrm-vs-rf", 1, unit, "r"),
+        experiment: "dlrm-vs-rf".into(),
+        epoch: 1,
+        revision: "abc".into(),
+        arm: "rf".into(),
+        arm_bucket: 1,
+        traffic_bucket: 2,
+        unit,
+        request: "r".into(),
+        fallback: false,
+        latency: 3,
+        model: "v1".into(),
+    }
+}
+
+async fn stored(store: &Store) -> Vec<(String, usize)> {
+    let folder = store.path("shop/home");
+    let files: Vec<_> = store.objects().list(Some(&folder)).try_collect().await.unwrap();
+    let mut found = Vec::new();
+    for file in files {
+        let bytes = store
+            .objects()
+            .get(&file.location)
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap();
+        let mut rows = 0;
+        read_exposures(bytes, |_| rows += 1).unwrap();
+        found.push((file.location.filename().unwrap().to_owned(), rows));
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_is_uploaded_twice_is_one_object() {
+    let Some(s3) = S3::start() else {
+        return;
+    };
+    let secret = credentials();
+    let store = Store::open_with("s3://models/events", &s3.access(secret.path())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = |writer: &str| RecorderSettings {
+        folder: folder.path().to_owned(),
+        base: "shop/home".into(),
+        writer: writer.into(),
+        flush: Duration::from_secs(60),
+        most_waiting: 1 << 30,
+    };
+    // The segment is kept aside, as if the process had ended between the object and the removal.
+    let mut journal = gondola_events::recorder::journal::Journal::open(folder.path(), "router-a").unwrap();
+    for number in 0..100 {
+        let event = gondola_events::event::Event::Exposure(exposure(number));
+        journal.append(&event).unwrap();
+    }
+    let segment = journal.close().unwrap().unwrap();
+    let kept = std::fs::read(&segment.path).unwrap();
+    for writer in ["router-b", "router-c"] {
+        std::fs::write(&segment.path, &kept).unwrap();
+        let recorder = Recorder::start(settings(writer), store.clone()).unwrap();
+        assert!(recorder.stop(Duration::from_secs(30)).await);
+        assert_eq!(recorder.state().problem(), None);
+        assert!(!segment.path.exists());
+    }
+    assert_eq!(
+        stored(&store).await,
+        [("router-a-00000000.parquet".to_owned(), 100)]
+    );
+}
