@@ -102,7 +102,8 @@ demo-experiment: build ## An A/B experiment with a simulated shop and a planted 
 	@scripts/demo.sh experiment $(DEMO) $(LISTEN)
 
 .PHONY: demo-experiment-check
-demo-experiment-check: build ## The same until the verdict, which must be the planted one
+demo-experiment-check: build ## The same until the verdict, which must be the planted one; the page in a browser; an audit
+	@scripts/packages.sh chromium
 	@scripts/demo.sh experiment-check $(DEMO)
 
 ##### Development

@@ -46,7 +46,10 @@ experiment | experiment-check)
     up=("$bin/gondola-inference" up --file "$example/experiment-in-a-minute.yaml" --store "file://$output/store"
         --events-url "file://$events/store" --events-folder "$events/work" --events-flush 1s --unit-key "$events/unit-key")
     if [[ $mode == experiment-check ]]; then
-        exec "$bin/simulated-shop" -- "${up[@]}"
+        "$bin/simulated-shop" --browser "$(command -v chromium)" -- "${up[@]}"
+        seq -f 'visitor-%g' 100000 >"$events/visitors"
+        exec "$bin/gondola" experiment audit --file "$example/experiment-in-a-minute.yaml" \
+            --events-url "file://$events/store" --units "$events/visitors" --unit-key "$events/unit-key"
     fi
     "${up[@]}" --listen "$3" &
     server=$!

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::Text;
 
-const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 10.0;
 const TOP: f64 = 10.0;
@@ -14,7 +13,9 @@ const BOTTOM: f64 = 24.0;
 pub(super) struct Course<'a> {
     /// For readers who don't see it.
     pub(super) title: &'a str,
-    /// Height; the width is 1000.
+    /// Width, in the unit of the letters' size: as wide as the place for it, so that letters are as large as elsewhere.
+    pub(super) width: f64,
+    /// Height.
     pub(super) height: f64,
     /// Moments, as text, and where the curve is; `None` is a gap.
     pub(super) curve: Vec<(String, Option<f64>)>,
@@ -32,15 +33,15 @@ impl Course<'_> {
     /// Draws it.
     pub(super) fn draw(&self) -> String {
         let (low, high) = self.range();
-        let height = self.height;
+        let (width, height) = (self.width, self.height);
         let y = |value: f64| {
             let part = (value.clamp(low, high) - low) / (high - low);
             height - BOTTOM - part * (height - TOP - BOTTOM)
         };
         let last = self.curve.len().saturating_sub(1).max(1) as f64;
-        let x = |place: usize| LEFT + place as f64 / last * (WIDTH - LEFT - RIGHT);
+        let x = |place: usize| LEFT + place as f64 / last * (width - LEFT - RIGHT);
         let mut svg = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=img aria-label=\"{}\">",
+            "<svg viewBox=\"0 0 {width} {height}\" role=img aria-label=\"{}\">",
             Text(self.title)
         );
         for step in 0..=4 {
@@ -48,7 +49,7 @@ impl Course<'_> {
             let _ = write!(
                 svg,
                 "<line class=axis x1={LEFT} x2={} y1={1:.1} y2={1:.1} /><text x={2} y={3:.1} text-anchor=end>{4}</text>",
-                WIDTH - RIGHT,
+                width - RIGHT,
                 y(value),
                 LEFT - 6.0,
                 y(value) + 4.0,
@@ -60,7 +61,7 @@ impl Course<'_> {
             let _ = write!(
                 svg,
                 "<line class={class} x1={LEFT} x2={} y1={1:.1} y2={1:.1} />",
-                WIDTH - RIGHT,
+                width - RIGHT,
                 y(*level)
             );
         }

@@ -134,6 +134,7 @@ fn lift(settings: &Settings, comparison: &Comparison) -> String {
     let latest = comparison.latest.and_then(|latest| latest.lift);
     let chart = Course {
         title: &title,
+        width: 1000.0,
         height: 260.0,
         curve: comparison
             .course
@@ -145,7 +146,9 @@ fn lift(settings: &Settings, comparison: &Comparison) -> String {
             .iter()
             .map(|point| point.interval.map(|interval| (interval.low, interval.high)))
             .collect(),
-        levels: vec![(0.0, "zero"), (min_effect(settings, comparison), "limit")],
+        levels: std::iter::once((0.0, "zero"))
+            .chain(Some((min_effect(settings, comparison), "limit")).filter(|(level, _)| *level > 0.0))
+            .collect(),
         label: signed,
         most: 6.0 * latest.map_or(0.1, f64::abs).max(0.05),
     };
@@ -284,6 +287,7 @@ fn sample_ratio(assessment: &Assessment) -> String {
     let ratio = &assessment.sample_ratio;
     let chart = Course {
         title: "p of the shares of users over time, as its logarithm",
+        width: 480.0,
         height: 200.0,
         curve: ratio
             .course
@@ -292,7 +296,7 @@ fn sample_ratio(assessment: &Assessment) -> String {
             .collect(),
         band: Vec::new(),
         levels: vec![(DETECT.log10(), "limit")],
-        label: |height| format!("1e{height:.0}"),
+        label: |height| format!("{:.0e}", 10_f64.powf(height)),
         most: 8.0,
     };
     let word = if ratio.detected {
@@ -387,7 +391,7 @@ fn operations(settings: &Settings, evidence: &Evidence) -> String {
     let table = format!(
         "<table><tr><th>Answers<th>Arm<th>Evidence (full: rolled back)<th class=n>log</tr>{rows}</table>{totals}"
     );
-    section("", "Operations", &table)
+    section("wide", "Operations", &table)
 }
 
 fn health(view: &View<'_>, evidence: &Evidence) -> String {

@@ -5,6 +5,7 @@
 //! first promise that is broken ends the run. A table at the end says of each step how long it took, how many requests were sent
 //! meanwhile, and how many of those failed.
 
+mod experiment;
 mod install;
 mod kubectl;
 mod load;

@@ -13,7 +13,7 @@ use crate::load::{Counts, Load};
 use crate::manifest::{self, NAME};
 use crate::store::Bundles;
 use crate::table::Table;
-use crate::{Arguments, install, objects};
+use crate::{Arguments, experiment, install, objects};
 
 /// Users whose variants are looked up.
 const USERS: u32 = 200;
@@ -82,6 +82,10 @@ pub(crate) async fn run_all(arguments: &Arguments, table: &mut Table) -> anyhow:
         .step("suspend, and go on", counts, suspend(&mut manifest))
         .await?;
     drop(load);
+    let experiment = experiment::promote(&mut manifest, &address, &arguments.endpoint);
+    table
+        .step("an experiment, to automatic promotion", none, experiment)
+        .await?;
     table.step("delete", none, objects::delete()).await
 }
 
@@ -337,7 +341,7 @@ async fn leader() -> anyhow::Result<String> {
     run(Path::new("kubectl"), &arguments, "").await
 }
 
-async fn kill_leader() -> anyhow::Result<String> {
+pub(crate) async fn kill_leader() -> anyhow::Result<String> {
     let old = leader().await?;
     let kill = [
         "--namespace",

@@ -9,6 +9,8 @@ use gondola_artifacts::{
 
 /// Where they lie.
 pub(crate) const URL: &str = "s3://models/complete-journey";
+/// Where exposures and outcomes go.
+pub(crate) const EVENTS_URL: &str = "s3://models/events";
 
 /// The bundles of the example.
 const BUNDLES: [&str; 5] = ["features", "two-tower", "dlrm", "forest", "item-text"];

@@ -15,17 +15,17 @@ const USERS: u64 = 2469;
 const EVERY: Duration = Duration::from_millis(100);
 
 /// The planted effect.
-pub(crate) struct Effect {
+pub struct Effect {
     /// How many of the control's visitors buy.
-    pub(crate) base: f64,
+    pub base: f64,
     /// The arm that sells more.
-    pub(crate) arm: String,
+    pub arm: String,
     /// By how much, relatively.
-    pub(crate) lift: f64,
+    pub lift: f64,
 }
 
 /// Visitors of one shop.
-pub(crate) struct Visitors {
+pub struct Visitors {
     client: RecommenderClient<Channel>,
     effect: Effect,
     random: ChaCha8Rng,
@@ -34,7 +34,7 @@ pub(crate) struct Visitors {
 
 impl Visitors {
     /// Finds the shop.
-    pub(crate) async fn connect(address: &str, effect: Effect) -> anyhow::Result<Self> {
+    pub async fn connect(address: &str, effect: Effect) -> anyhow::Result<Self> {
         Ok(Self {
             client: RecommenderClient::connect(format!("http://{address}")).await?,
             effect,
@@ -44,7 +44,7 @@ impl Visitors {
     }
 
     /// So many come each second, for ever. One that isn't served goes away.
-    pub(crate) async fn keep_coming(mut self, each_second: u32) {
+    pub async fn keep_coming(mut self, each_second: u32) {
         let together = (u64::from(each_second) * EVERY.as_millis() as u64 / 1000).max(1);
         let mut clock = tokio::time::interval(EVERY);
         loop {

@@ -3,17 +3,16 @@
 //! `simulated-shop --url http://HOST:PORT` sends visitors until the experiment is decided; `simulated-shop -- COMMAND...` runs the
 //! command first, with a free port as its `--listen`, and stops it after. The verdict must be the one that is expected.
 
-mod visitors;
-
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use gondola_tests::http;
 use gondola_tests::server::Server;
+use gondola_tests::visitors::{Effect, Visitors};
 use serde_json::Value;
-
-use visitors::{Effect, Visitors};
 
 /// Sends visitors with a planted effect to a pipeline, until its experiment is decided.
 #[derive(Debug, Parser)]
@@ -42,6 +41,9 @@ struct Args {
     /// Seconds until it must have come.
     #[arg(long, default_value_t = 180)]
     patience: u64,
+    /// A Chromium that must be able to show the page with the verdict.
+    #[arg(long)]
+    browser: Option<PathBuf>,
     /// The program that serves the pipeline, and its arguments; `--listen` is added.
     #[arg(last = true)]
     command: Vec<String>,
@@ -89,6 +91,42 @@ async fn watch(args: &Args, address: &str) -> anyhow::Result<()> {
         args.expect
     );
     println!("ok: {verdict}; the page is at {}/", args.experiment);
+    match &args.browser {
+        Some(browser) => look(browser, &args.experiment, &verdict),
+        None => Ok(()),
+    }
+}
+
+/// The page as a browser builds it: the verdict at the top, charts, and a picture that is not empty.
+fn look(browser: &Path, page: &str, verdict: &str) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let picture = folder.path().join("page.png");
+    let shown = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--window-size=1120,1900",
+            "--dump-dom",
+        ])
+        .arg(format!("--screenshot={}", picture.display()))
+        .arg(format!("{page}/"))
+        .output()
+        .with_context(|| format!("cannot run {}", browser.display()))?;
+    let built = String::from_utf8_lossy(&shown.stdout);
+    for part in [
+        verdict,
+        "What would change this verdict",
+        "<polyline",
+        "Data health",
+    ] {
+        ensure!(built.contains(part), "the page has no {part:?}: {built}");
+    }
+    let bytes = std::fs::metadata(&picture).map_or(0, |metadata| metadata.len());
+    println!(
+        "ok: a browser shows the page ({} characters, a picture of {bytes} bytes)",
+        built.len()
+    );
     Ok(())
 }
 
