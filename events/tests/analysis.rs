@@ -273,7 +273,7 @@ async fn a_damaged_file_is_named_and_taken_once_it_is_whole() {
         .await;
     world.exposures(&[exposure("bob", "dlrm", HOUR, "2")]).await;
     let evidence = world.analyze(2 * HOUR).await;
-    assert_eq!(evidence.health.damaged_files, [place.clone()]);
+    assert_eq!(evidence.health.damaged_files, std::slice::from_ref(&place));
     assert_eq!(evidence.arms[1].units, 1, "other files are read");
     world.objects.put(&Path::from(place), whole.into()).await.unwrap();
     let evidence = world.analyze(3 * HOUR).await;

@@ -264,10 +264,12 @@ pub(super) fn lost_events(lines: &mut Lines) -> anyhow::Result<()> {
             at.len()
         ),
     );
+    // Before it is found, chance may decide as it may in an A/A experiment: by the sequence alone, at a fifth of alpha.
+    let most = three_errors(0.01, RUNS);
     lines.line(
-        verdicts == 0,
-        "and no verdict on such data",
-        format!("{verdicts} of {RUNS}"),
+        verdicts as f64 / RUNS as f64 <= most,
+        "verdicts on such data",
+        format!("{verdicts} of {RUNS}, at most {:.1} %", 100.0 * most),
     );
     Ok(())
 }
@@ -277,7 +279,8 @@ pub(super) fn errors(lines: &mut Lines) -> anyhow::Result<()> {
     let experiment = experiment("errors", &json!({"units": 1000}))?;
     let settings = Settings::of(&experiment)?;
     let mut random = ChaCha8Rng::seed_from_u64(5);
-    for (requests, least) in [(50, 75.0), (1000, 100.0)] {
+    // Of 50 requests, more than 5 % fail in 89 of 100 ticks: in two of them in 79 of 100.
+    for (requests, least) in [(50, 70.0), (1000, 100.0)] {
         let mut within_two = 0;
         for _ in 0..200 {
             let mut operations = Operations::new(2);

@@ -100,8 +100,8 @@ fn what_is_no_such_table_is_refused() {
         read_outcomes(damaged, |_| {}).unwrap_err();
     }
     let mut torn = outcomes.to_vec();
-    for place in 4..40 {
-        torn[place] ^= 0x5a;
+    for byte in &mut torn[4..40] {
+        *byte ^= 0x5a;
     }
     let _ = read_outcomes(torn.into(), |_| {});
 }
