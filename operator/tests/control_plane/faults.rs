@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, PostParams};
 
-use crate::world::{World, is_operator, pipeline};
+use crate::world::{World, experiment, is_operator, pipeline};
 
 fn reason(pipeline: &gondola_crds::RecommenderPipeline, type_: &str) -> (String, String) {
     let status = pipeline.status.as_ref().unwrap();
@@ -208,16 +208,4 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
     )
     .await?;
     Ok(())
-}
-
-fn experiment(control: &str, arm: &str) -> serde_json::Value {
-    serde_json::json!({
-        "name": "which",
-        "control": control,
-        "arms": [{"variant": "dlrm", "weight": 1}, {"variant": arm, "weight": 1}],
-        "metrics": {"success": [{"name": "purchase", "type": "Conversion", "event": "purchase", "window": "7d"}]},
-        "design": {"units": 5000},
-        "store": {"url": "s3://events/grocery"},
-        "unitKey": {"secretRef": {"name": "unit-key"}},
-    })
 }

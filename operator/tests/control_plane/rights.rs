@@ -10,7 +10,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use serde_json::json;
 
 use crate::leaders::Process;
-use crate::world::{World, is_operator, pipeline, until};
+use crate::world::{World, experiment, is_operator, pipeline, until};
 
 const SHIPPED: &str = include_str!("../../../charts/kustomize/operator.yaml");
 
@@ -109,12 +109,13 @@ async fn a_whole_life_asks_for_nothing_that_the_chart_does_not_grant() -> anyhow
     let mut full = pipeline(&[("dlrm", 50, 2), ("forest", 50, 2)]);
     full["spec"]["networkPolicy"] = json!({});
     full["spec"]["variants"][1]["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 3});
+    full["spec"]["experiment"] = experiment("dlrm", "forest");
     world.apply("shop", &full).await?;
     world.wait_for("shop", "grocery", "Ready", "True").await?;
     world.apply("shop", &pipeline(&[("dlrm", 50, 1)])).await?;
     until("everything that is too much is gone", || async {
         let dump = world.dump("shop").await?;
-        let too_much = ["NetworkPolicy", "Autoscaler", "forest"];
+        let too_much = ["NetworkPolicy", "Autoscaler", "forest", "analyzer", "evidence"];
         Ok((!dump
             .keys()
             .any(|name| too_much.iter().any(|word| name.contains(word))))

@@ -294,6 +294,19 @@ pub(crate) fn pipeline(variants: &[(&str, u32, i32)]) -> Value {
     })
 }
 
+/// An experiment of variant dlrm and another arm.
+pub(crate) fn experiment(control: &str, arm: &str) -> Value {
+    json!({
+        "name": "which",
+        "control": control,
+        "arms": [{"variant": "dlrm", "weight": 1}, {"variant": arm, "weight": 1}],
+        "metrics": {"success": [{"name": "purchase", "type": "Conversion", "event": "purchase", "window": "7d"}]},
+        "design": {"units": 5000},
+        "store": {"url": "s3://events/grocery"},
+        "unitKey": {"secretRef": {"name": "unit-key"}},
+    })
+}
+
 fn comparable(mut object: Value, namespace: &str) -> Value {
     let metadata = &mut object["metadata"];
     for field in [
