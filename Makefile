@@ -158,7 +158,7 @@ $(TOOLS)/bin/cargo-fuzz:
 	cargo install cargo-fuzz --root $(TOOLS)
 
 .PHONY: bench
-bench: build ## Speed of each stage and of the whole, in process and over gRPC
+bench: build ## Speed of each stage, each scorer and the whole, in process and over gRPC
 	@scripts/bench.sh $(CACHE)/bench
 
 .PHONY: bench-operator
@@ -166,7 +166,7 @@ bench-operator: setup api-server ## What a thousand pipelines cost the operator 
 	cargo test --release --workspace --test control_plane -- --ignored --nocapture a_thousand_pipelines
 
 .PHONY: bench-peers
-bench-peers: build $(PEERS)/artifacts/meta.json ## The same request by a Python pipeline and by us, on the same artifacts
+bench-peers: build $(PEERS)/artifacts/meta.json ## The same requests and scorers by Python's libraries and by us, on the same artifacts
 	scripts/bench-peers.sh $(PEERS)
 
 $(PEERS)/.venv: benchmarks/peers/requirements.txt | packages

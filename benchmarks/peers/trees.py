@@ -22,6 +22,18 @@ class Tree:
         return np.where(near > self.threshold, np.nextafter(near, np.float32(-np.inf)), near)
 
 
+    def with_siblings_together(self):
+        """The same tree, with each right child behind its left one."""
+        order = [0]
+        for node in order:
+            if self.feature[node] >= 0:
+                order += [self.left[node], self.right[node]]
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        children = [np.where(self.feature[order] < 0, -1, place[side[order]]) for side in (self.left, self.right)]
+        return Tree(self.feature[order], self.threshold[order], *children, self.value[order])
+
+
 def of_sklearn(forest):
     """The share of positives in each leaf, divided by the number of trees: their sum is the forest's answer."""
     trees = [estimator.tree_ for estimator in forest.estimators_]
@@ -53,8 +65,10 @@ def flat(root):
     return Tree(*map(np.array, zip(*rows)))
 
 
-def to_onnx(trees, inputs, transform):
-    """A graph of one `TreeEnsembleRegressor`: its input `x` is `[B, inputs]`, `transform` is `NONE` or `LOGISTIC`."""
+def to_onnx(trees, inputs):
+    """A graph of the trees' sum and its sigmoid, for ONNX Runtime: its input `x` is `[B, inputs]`.
+
+    The sigmoid is a node of its own, since ONNX Runtime leaves out a regressor's `LOGISTIC` where it has one target."""
     attributes = {name: [] for name in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")}
     target = {name: [] for name in ("treeids", "nodeids", "weights")}
     for number, tree in enumerate(trees):
@@ -69,25 +83,26 @@ def to_onnx(trees, inputs, transform):
         target["treeids"] += [number] * len(leaves)
         target["nodeids"] += leaves.tolist()
         target["weights"] += tree.value[leaves].tolist()
-    node = helper.make_node(
+    walk = helper.make_node(
         "TreeEnsembleRegressor",
         ["x"],
-        ["score"],
+        ["sum"],
         domain="ai.onnx.ml",
         n_targets=1,
-        post_transform=transform,
         target_ids=[0] * len(target["weights"]),
         **{f"nodes_{name}": values for name, values in attributes.items()},
         **{f"target_{name}": values for name, values in target.items()},
     )
+    sigmoid = helper.make_node("Sigmoid", ["sum"], ["score"])
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["B", inputs])
     score = helper.make_tensor_value_info("score", TensorProto.FLOAT, ["B", 1])
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(helper.make_graph([node], "trees", [x], [score], []), opset_imports=opsets, ir_version=8)
+    return helper.make_model(helper.make_graph([walk, sigmoid], "trees", [x], [score], []), opset_imports=opsets, ir_version=8)
 
 
 def to_xgboost(trees, inputs, objective):
-    """XGBoost's JSON. It goes left where `x < threshold`, so that each threshold is the next greater number."""
+    """XGBoost's JSON. It goes left where `x < threshold`, so each threshold is the next greater number; and it expects
+    a right child behind its left one."""
     learner = {
         "attributes": {},
         "feature_names": [],
@@ -98,7 +113,7 @@ def to_xgboost(trees, inputs, objective):
                 "gbtree_model_param": {"num_trees": str(len(trees)), "num_parallel_tree": "1"},
                 "iteration_indptr": list(range(len(trees) + 1)),
                 "tree_info": [0] * len(trees),
-                "trees": [xgboost_tree(number, tree, inputs) for number, tree in enumerate(trees)],
+                "trees": [xgboost_tree(number, tree.with_siblings_together(), inputs) for number, tree in enumerate(trees)],
             },
         },
         "learner_model_param": {

@@ -106,7 +106,10 @@ impl Scorers {
         let items = self.item_count() as u32;
         let mut draw = || {
             let user = rng.random_range(0..self.users.len());
-            (user, (0..CANDIDATES).map(|_| rng.random_range(0..items)).collect())
+            (
+                user,
+                (0..CANDIDATES).map(|_| rng.random_range(0..items)).collect(),
+            )
         };
         self.requests((0..count).map(|_| draw()).collect())
     }

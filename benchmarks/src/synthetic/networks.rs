@@ -118,7 +118,11 @@ fn add_embeddings(
         ("item", &shape.item_categorical),
     ] {
         for (column, cardinality) in columns.iter().enumerate() {
-            weights.embedding(&format!("{prefix}embedding.{entity}.{column}"), *cardinality, width)?;
+            weights.embedding(
+                &format!("{prefix}embedding.{entity}.{column}"),
+                *cardinality,
+                width,
+            )?;
         }
     }
     Ok(())
