@@ -97,6 +97,10 @@ demo: build ## Train on real purchases, publish, and serve recommendations until
 demo-check: build ## The same, asked as a client would, checked, and stopped
 	@scripts/demo.sh check $(DEMO)
 
+.PHONY: scorers-check
+scorers-check: build ## The same check, with each of the six scorers as a variant
+	@scripts/demo.sh scorers $(DEMO)/scorers
+
 ##### Development
 
 .PHONY: test

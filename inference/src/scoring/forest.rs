@@ -46,7 +46,9 @@ pub enum ForestError {
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     /// The model reads another number of inputs.
-    #[error("the forest reads {model} inputs, but the workflow gives {workflow}; load bundles of one run, or ask `gondola-train check` what a model of your own must read")]
+    #[error(
+        "the forest reads {model} inputs, but the workflow gives {workflow}; load bundles of one run, or ask `gondola-train check` what a model of your own must read"
+    )]
     InputCount {
         /// Features of the model.
         model: usize,
