@@ -106,6 +106,10 @@ demo-experiment-check: build ## The same until the verdict, which must be the pl
 	@scripts/packages.sh chromium
 	@scripts/demo.sh experiment-check $(DEMO)
 
+.PHONY: scorers-check
+scorers-check: build ## The same check, with each of the six scorers as a variant
+	@scripts/demo.sh scorers $(DEMO)/scorers
+
 ##### Development
 
 .PHONY: test
@@ -173,7 +177,7 @@ experiments-check: build ## Whether simulated experiments come to true verdicts,
 	$(CARGO_TARGET_DIR)/release/gondola-bench experiments --exposures $(EXPOSURES)
 
 .PHONY: bench
-bench: build ## Speed of each stage and of the whole, in process and over gRPC
+bench: build ## Speed of each stage, each scorer and the whole, in process and over gRPC
 	@scripts/bench.sh $(CACHE)/bench
 
 .PHONY: bench-operator
@@ -181,7 +185,7 @@ bench-operator: setup api-server ## What a thousand pipelines cost the operator 
 	cargo test --release --workspace --test control_plane -- --ignored --nocapture a_thousand_pipelines
 
 .PHONY: bench-peers
-bench-peers: build $(PEERS)/artifacts/meta.json ## The same request by a Python pipeline and by us, on the same artifacts
+bench-peers: build $(PEERS)/artifacts/meta.json ## The same requests and scorers by Python's libraries and by us, on the same artifacts
 	scripts/bench-peers.sh $(PEERS)
 
 $(PEERS)/.venv: benchmarks/peers/requirements.txt | packages

@@ -2,6 +2,7 @@
 # The quickstart: trains on the Complete Journey (what is there already is reused), then serves.
 #   demo.sh serve OUTPUT LISTEN    until Ctrl-C
 #   demo.sh check OUTPUT           asks as a client would, checks the answers, stops
+#   demo.sh scorers OUTPUT         the same check, with each of the six scorers as a variant
 #   demo.sh train OUTPUT           only leaves the bundles there
 #   demo.sh experiment OUTPUT LISTEN   an A/B experiment with a simulated shop until it is decided, then serves until Ctrl-C
 #   demo.sh experiment-check OUTPUT    the same, and stops
@@ -10,17 +11,24 @@ set -euo pipefail
 mode=$1 output=$(realpath -m "$2")
 bin=$CARGO_TARGET_DIR/release
 example=examples/complete-journey
+dataset=$example/dataset.yaml pipeline=$example/pipeline.yaml
 
 mkdir -p "$output"
+if [[ $mode == scorers ]]; then
+    pipeline=$example/six-scorers.yaml
+    # The example says nothing of training: its defaults do, which train two scorers.
+    { cat "$dataset" && echo "training: {scorers: [dlrm, wide_deep, dcn, mlp, forest, boosting]}"; } >"$output/dataset.yaml"
+    dataset=$output/dataset.yaml
+fi
 "$bin/gondola-train" run \
-    --config "$example/dataset.yaml" \
+    --config "$dataset" \
     --data "$GONDOLA_DATA/complete-journey" \
     --encoder "$GONDOLA_ENCODER" \
     --store "file://$output/store" \
     --report "$output/report" \
     --reuse
 
-up=("$bin/gondola-inference" up --file "$example/pipeline.yaml" --store "file://$output/store")
+up=("$bin/gondola-inference" up --file "$pipeline" --store "file://$output/store")
 case $mode in
 train) ;;
 serve)
@@ -60,11 +68,11 @@ experiment | experiment-check)
     echo "Decided. The page stays until Ctrl-C."
     wait "$server"
     ;;
-check)
+check | scorers)
     exec "$bin/demo-check" -- "${up[@]}"
     ;;
 *)
-    echo "demo.sh: no mode $mode (serve, check, train, experiment, experiment-check)" >&2
+    echo "demo.sh: no mode $mode (serve, check, scorers, train, experiment, experiment-check)" >&2
     exit 2
     ;;
 esac

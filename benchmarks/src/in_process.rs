@@ -12,10 +12,12 @@ use crate::SyntheticArguments;
 use crate::machine::{head_line, memory_mb};
 use crate::measure::{RequestTimes, Summary, Times};
 use crate::recommend::{CANDIDATES, ITEMS, SCORERS, load, recall, time};
-use crate::synthetic::{Synthetic, TEXT_DIMENSION};
+use crate::scorers::Scorers;
+use crate::synthetic::{SCORER_BUNDLES, Synthetic, TEXT_DIMENSION};
 
 const SEED: u64 = 5;
 const SIMILAR_REQUESTS: usize = 2_000;
+const SCORER_REQUESTS: usize = 500;
 /// Rows encoded between two looks at the clock, which takes as long as a column.
 const ROWS_AT_A_TIME: usize = 10;
 
@@ -52,6 +54,7 @@ pub(crate) fn run(arguments: &SyntheticArguments) -> anyhow::Result<()> {
     }
     print_request(&format!("similar items, {TEXT_DIMENSION} dimensions"), &similar);
     println!("\n{:<34}{:>10}{:>10}{:>10}", "alone", "min", "p50", "p99");
+    print_scorers(&bundles)?;
     print_row("preprocessing of one user row", time_preprocessing(&bundles)?);
     println!(
         "\nrecall@{CANDIDATES} of the index against exact search: {:.4}",
@@ -80,6 +83,16 @@ fn print_request(title: &str, times: &RequestTimes) {
 fn print_row(name: &str, summary: Summary) {
     let Summary { minimum, p50, p99 } = summary;
     println!("  {name:<32}{minimum:>10.1}{p50:>10.1}{p99:>10.1}");
+}
+
+/// Every family on the same requests in turn.
+fn print_scorers(bundles: &Path) -> anyhow::Result<()> {
+    let scorers = Scorers::load(bundles, &SCORER_BUNDLES)?;
+    let times = scorers.time(&scorers.random_requests(SCORER_REQUESTS)?)?;
+    for (name, times) in scorers.names().zip(times) {
+        print_row(&format!("{name}, {CANDIDATES} candidates"), times.summary());
+    }
+    Ok(())
 }
 
 fn time_similar(variant: &Variant, items: usize) -> anyhow::Result<RequestTimes> {

@@ -2,6 +2,7 @@
 //!
 //! - `synthetic`: each stage and the whole request in process, on generated data of the size of a fashion chain's;
 //! - `recommend`: the same as JSON, on any bundles, for a comparison with another product (`peers/compare.py`);
+//! - `scorers`: scoring alone, on given bundles and requests, for the same (`peers/scorers.py`);
 //! - `grpc`: clients over the network against a server that runs already;
 //! - `experiments`: whether simulated experiments come to true verdicts, and what the analyzer costs.
 //!
@@ -13,6 +14,7 @@ mod in_process;
 mod machine;
 mod measure;
 mod recommend;
+mod scorers;
 mod synthetic;
 
 use std::path::PathBuf;
@@ -33,6 +35,8 @@ enum Command {
     Synthetic(SyntheticArguments),
     /// Prints the speed of each stage on given bundles, or what is recommended, as JSON.
     Recommend(RecommendArguments),
+    /// Prints the speed of scoring alone, and the scores, as JSON.
+    Scorers(ScorersArguments),
     /// Prints the speed of a server that runs already, asked over gRPC.
     Grpc(GrpcArguments),
     /// Simulates experiments through assignment, analysis and decisions, and checks what they come to.
@@ -82,6 +86,19 @@ struct RecommendArguments {
 }
 
 #[derive(Debug, Args)]
+struct ScorersArguments {
+    /// Folder with `features/` and a folder for each scorer.
+    #[arg(long)]
+    bundles: PathBuf,
+    /// The scorers' folders.
+    #[arg(long, value_delimiter = ',', required = true)]
+    scorers: Vec<String>,
+    /// JSON: a list of requests, each a user's row and a list of items' rows, counted from 0.
+    #[arg(long)]
+    requests: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct GrpcArguments {
     /// Where the server is.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
@@ -104,6 +121,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Synthetic(arguments) => in_process::run(&arguments),
         Command::Recommend(arguments) => recommend::run(&arguments),
+        Command::Scorers(arguments) => scorers::run(&arguments),
         Command::Grpc(arguments) => grpc::run(&arguments),
         Command::Experiments { exposures } => experiments::run(exposures),
     }

@@ -8,6 +8,7 @@ mod draw;
 mod features;
 mod forest;
 mod models;
+mod networks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,11 @@ const FACTORY: &str = "IVF1024,Flat";
 pub(crate) const NPROBE: u32 = 96;
 /// Customers of the chain: the vocabulary of their ids is this large.
 const CUSTOMERS: usize = 1_371_980;
+
+/// A bundle of each family of scorers.
+pub(crate) const SCORER_BUNDLES: [&str; 6] = ["dlrm", "wide-deep", "dcn", "mlp", "forest", "boosting"];
+/// The other bundles.
+const OTHER_BUNDLES: [&str; 3] = ["features", "two-tower", "item-text"];
 
 /// A categorical column and the number of its values.
 type Column = (&'static str, usize);
@@ -100,25 +106,34 @@ impl Synthetic {
             folder: data.join(format!("{items}-items-{users}-users")),
         };
         let done = synthetic.folder.join("done");
-        if done.exists() {
+        let bundles = [&OTHER_BUNDLES[..], &SCORER_BUNDLES[..]].concat();
+        if fs::read_to_string(&done).is_ok_and(|made| made == bundles.join("\n")) {
             return Ok(synthetic);
         }
         eprintln!(
             "generating {items} items and {users} users into {}",
             synthetic.folder.display()
         );
-        for name in ["features", "two-tower", "dlrm", "forest", "item-text"] {
-            let folder = synthetic.bundles().join(name);
+        for name in &bundles {
+            let folder = synthetic.bundle(name);
             fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
         let workflow = features::write(&synthetic.bundle("features"), items, users)?;
         models::write_towers(&synthetic.bundle("two-tower"), &workflow, items)?;
-        models::write_dlrm(&synthetic.bundle("dlrm"), &workflow)?;
-        forest::write(&synthetic.bundle("forest"), &workflow)?;
         models::write_texts(&synthetic.bundle("item-text"), items)?;
+        synthetic.write_scorers(&workflow)?;
         synthetic.publish(&workflow)?;
-        fs::write(done, "")?;
+        fs::write(done, bundles.join("\n"))?;
         Ok(synthetic)
+    }
+
+    fn write_scorers(&self, workflow: &Workflow) -> anyhow::Result<()> {
+        networks::write_dlrm(&self.bundle("dlrm"), workflow)?;
+        networks::write_wide_deep(&self.bundle("wide-deep"), workflow)?;
+        networks::write_dcn(&self.bundle("dcn"), workflow)?;
+        networks::write_mlp(&self.bundle("mlp"), workflow)?;
+        forest::write(&self.bundle("forest"), workflow, &forest::FOREST)?;
+        forest::write(&self.bundle("boosting"), workflow, &forest::BOOSTING)
     }
 
     /// The folder with a folder for each bundle.

@@ -187,7 +187,7 @@ pub enum LoadError {
     },
     /// The scorer reads other inputs than the workflow gives.
     #[error(
-        "input {position} of the scorer in {folder} is {found:?}, but the workflow gives {wanted:?}; load bundles of one run"
+        "input {position} of the scorer in {folder} is {found:?}, but the workflow gives {wanted:?}; load bundles of one run, or ask `gondola-train check` what a model of your own must read"
     )]
     Inputs {
         /// The bundle's folder.

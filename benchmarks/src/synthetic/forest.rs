@@ -1,4 +1,4 @@
-//! A forest in LightGBM's text format: 100 trees of about 870 leaves, twelve levels deep, that split where values are.
+//! Trees in LightGBM's text format that split where values are: a random forest, and gradient boosting.
 
 use std::fmt::{Display, Write};
 use std::fs;
@@ -13,9 +13,31 @@ use rand_chacha::ChaCha8Rng;
 use super::draw;
 
 const TREES: usize = 100;
-const DEPTH: usize = 12;
 /// How often a node below the sixth level splits: makes about 870 leaves a tree.
 const SPLITS: f64 = 0.86;
+
+/// What tells one kind of trees from another.
+pub(super) struct Kind {
+    /// The lines of the header that say what is made of the leaves.
+    result: &'static str,
+    /// Levels of inner nodes.
+    depth: usize,
+    purpose: u64,
+}
+
+/// About 870 leaves a tree.
+pub(super) const FOREST: Kind = Kind {
+    result: "objective=none\naverage_output",
+    depth: 12,
+    purpose: 6,
+};
+
+/// 64 leaves a tree.
+pub(super) const BOOSTING: Kind = Kind {
+    result: "objective=binary sigmoid:1",
+    depth: 6,
+    purpose: 10,
+};
 
 /// What a threshold is drawn from.
 #[derive(Clone, Copy)]
@@ -35,14 +57,14 @@ struct Tree {
 }
 
 /// Writes the scorer bundle.
-pub(super) fn write(folder: &Path, workflow: &Workflow) -> anyhow::Result<()> {
+pub(super) fn write(folder: &Path, workflow: &Workflow, kind: &Kind) -> anyhow::Result<()> {
     let inputs = workflow.layout().inputs();
-    let mut rng = draw::rng(6);
+    let mut rng = draw::rng(kind.purpose);
     let kinds = kinds(workflow);
     let trees: Vec<String> = (0..TREES)
         .map(|number| {
             let mut tree = Tree::default();
-            tree.grow(0, &kinds, &mut rng);
+            tree.grow(0, kind.depth, &kinds, &mut rng);
             tree.to_text(number)
         })
         .collect();
@@ -50,9 +72,10 @@ pub(super) fn write(folder: &Path, workflow: &Workflow) -> anyhow::Result<()> {
     let infos = vec!["[-inf:inf]"; inputs.len()].join(" ");
     let sizes: Vec<String> = trees.iter().map(|tree| (tree.len() + 1).to_string()).collect();
     let header = format!(
-        "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx={}\nobjective=none\n\
-         average_output\nfeature_names={}\nfeature_infos={infos}\ntree_sizes={}\n\n",
+        "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx={}\n{}\n\
+         feature_names={}\nfeature_infos={infos}\ntree_sizes={}\n\n",
         inputs.len() - 1,
+        kind.result,
         names.join(" "),
         sizes.join(" ")
     );
@@ -84,8 +107,8 @@ fn kinds(workflow: &Workflow) -> Vec<Input> {
 
 impl Tree {
     /// Adds a node and what is below it. Gives its number as LightGBM writes it: leaf `n` is `-n - 1`.
-    fn grow(&mut self, depth: usize, kinds: &[Input], rng: &mut ChaCha8Rng) -> i64 {
-        if depth == DEPTH || (depth > 6 && !rng.random_bool(SPLITS)) {
+    fn grow(&mut self, depth: usize, deepest: usize, kinds: &[Input], rng: &mut ChaCha8Rng) -> i64 {
+        if depth == deepest || (depth > 6 && !rng.random_bool(SPLITS)) {
             self.leaves.push(rng.random());
             return -(self.leaves.len() as i64);
         }
@@ -98,8 +121,8 @@ impl Tree {
         });
         self.left.push(0);
         self.right.push(0);
-        self.left[node] = self.grow(depth + 1, kinds, rng);
-        self.right[node] = self.grow(depth + 1, kinds, rng);
+        self.left[node] = self.grow(depth + 1, deepest, kinds, rng);
+        self.right[node] = self.grow(depth + 1, deepest, kinds, rng);
         node as i64
     }
 

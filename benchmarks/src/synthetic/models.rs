@@ -1,4 +1,4 @@
-//! Towers, DLRM and indexes with random weights, in the shapes of trained ones.
+//! Towers and indexes with random weights, in the shapes of trained ones.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,10 +9,6 @@ use gondola_inference::features::Workflow;
 use gondola_inference::retrieval::TwoTowerConfig;
 use gondola_inference::retrieval::index::{Index, Metric};
 use gondola_inference::retrieval::tower::TowerConfig;
-use gondola_inference::scoring::dlrm::DlrmConfig;
-use gondola_inference::scoring::dlrm::arrangement::{Arrangement, Interaction};
-use gondola_inference::scoring::neural::InputShape;
-use gondola_inference::scoring::{Family, ScorerConfig};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
@@ -21,51 +17,50 @@ use super::{FACTORY, NPROBE, TEXT_DIMENSION, TOWER_DIMENSION, draw};
 
 const TOWER_EMBEDDING: usize = 16;
 const TOWER_HIDDEN: usize = 128;
-const DLRM_EMBEDDING: usize = 64;
 /// Dimensions in which vectors of the towers, and of texts, really differ.
 const TOWER_INTRINSIC: usize = 24;
 const TEXT_INTRINSIC: usize = 64;
 
 /// Tensors by name, as they go into a safetensors file.
-struct Weights {
+pub(super) struct Weights {
     rng: ChaCha8Rng,
     tensors: HashMap<String, Tensor>,
 }
 
 impl Weights {
-    fn new(purpose: u64) -> Self {
+    pub(super) fn new(purpose: u64) -> Self {
         Self {
             rng: draw::rng(purpose),
             tensors: HashMap::new(),
         }
     }
 
-    fn add(&mut self, name: String, values: Vec<f32>, shape: &[usize]) -> anyhow::Result<()> {
+    pub(super) fn add(&mut self, name: String, values: Vec<f32>, shape: &[usize]) -> anyhow::Result<()> {
         self.tensors
             .insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
         Ok(())
     }
 
-    fn embedding(&mut self, name: &str, cardinality: usize, width: usize) -> anyhow::Result<()> {
+    pub(super) fn embedding(&mut self, name: &str, cardinality: usize, width: usize) -> anyhow::Result<()> {
         let values = draw::normals(&mut self.rng, cardinality * width, 0.3);
         self.add(format!("{name}.weight"), values, &[cardinality, width])
     }
 
-    fn linear(&mut self, name: &str, input: usize, output: usize) -> anyhow::Result<()> {
+    pub(super) fn linear(&mut self, name: &str, input: usize, output: usize) -> anyhow::Result<()> {
         let values = draw::normals(&mut self.rng, input * output, 1.0 / (input as f32).sqrt());
         let bias = draw::normals(&mut self.rng, output, 0.01);
         self.add(format!("{name}.weight"), values, &[output, input])?;
         self.add(format!("{name}.bias"), bias, &[output])
     }
 
-    fn layers(&mut self, name: &str, widths: &[usize]) -> anyhow::Result<()> {
+    pub(super) fn layers(&mut self, name: &str, widths: &[usize]) -> anyhow::Result<()> {
         for (position, pair) in widths.windows(2).enumerate() {
             self.linear(&format!("{name}.{position}"), pair[0], pair[1])?;
         }
         Ok(())
     }
 
-    fn save(&self, path: &Path) -> anyhow::Result<()> {
+    pub(super) fn save(&self, path: &Path) -> anyhow::Result<()> {
         Ok(candle_core::safetensors::save(&self.tensors, path)?)
     }
 }
@@ -143,46 +138,5 @@ fn write_index(folder: &Path, vectors: &[f32], dimension: usize) -> anyhow::Resu
     fs::write(folder.join("index.json"), about.to_string())?;
     let ids: Vec<String> = (0..index.len()).map(item_id).collect();
     fs::write(folder.join("items.json"), serde_json::to_vec(&ids)?)?;
-    Ok(())
-}
-
-/// The DLRM bundle: 29 embeddings of 64, bottom 19-128-64, top 499-128-64-32-1.
-pub(super) fn write_dlrm(folder: &Path, workflow: &Workflow) -> anyhow::Result<()> {
-    let (layout, cardinalities) = (workflow.layout(), workflow.cardinalities());
-    let config = DlrmConfig {
-        embedding_dim: DLRM_EMBEDDING,
-        bottom: vec![128],
-        top: vec![128, 64, 32],
-        interaction: Interaction::Dot,
-        arrangement: Arrangement::Gondola,
-        shape: InputShape::of(&layout, &cardinalities),
-    };
-    let mut weights = Weights::new(5);
-    for (entity, columns) in [
-        ("user", &config.shape.user_categorical),
-        ("item", &config.shape.item_categorical),
-    ] {
-        for (column, cardinality) in columns.iter().enumerate() {
-            weights.embedding(
-                &format!("embedding.{entity}.{column}"),
-                *cardinality,
-                DLRM_EMBEDDING,
-            )?;
-        }
-    }
-    let numeric = config.shape.numeric();
-    let vectors = 1 + config.shape.user_categorical.len() + config.shape.item_categorical.len();
-    weights.layers("bottom", &[numeric, 128, DLRM_EMBEDDING])?;
-    weights.layers(
-        "top",
-        &[DLRM_EMBEDDING + vectors * (vectors - 1) / 2, 128, 64, 32, 1],
-    )?;
-    weights.save(&folder.join("model.safetensors"))?;
-    let scorer = ScorerConfig {
-        sampled_by: None,
-        inputs: layout.inputs(),
-        family: Family::Dlrm(config),
-    };
-    fs::write(folder.join("scorer.json"), serde_json::to_vec_pretty(&scorer)?)?;
     Ok(())
 }

@@ -46,7 +46,9 @@ pub enum ForestError {
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     /// The model reads another number of inputs.
-    #[error("the forest reads {model} inputs, but the workflow gives {workflow}; load bundles of one run")]
+    #[error(
+        "the forest reads {model} inputs, but the workflow gives {workflow}; load bundles of one run, or ask `gondola-train check` what a model of your own must read"
+    )]
     InputCount {
         /// Features of the model.
         model: usize,
@@ -55,7 +57,7 @@ pub enum ForestError {
     },
     /// The model reads another input.
     #[error(
-        "input {position} of the forest is {model}, but the workflow gives {workflow}; load bundles of one run"
+        "input {position} of the forest is {model}, but the workflow gives {workflow}; load bundles of one run, or ask `gondola-train check` what a model of your own must read"
     )]
     InputName {
         /// Which input, from 0.

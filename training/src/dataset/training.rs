@@ -66,6 +66,10 @@ impl fmt::Display for Scorer {
     }
 }
 
+/// Weight decay of the networks that multiply embeddings with one another: with less they learn the pairs by heart, and are
+/// at their best on the validation window after one pass.
+const CROSSING_WEIGHT_DECAY: f64 = 1.0;
+
 /// What is trained, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -309,7 +313,10 @@ impl Default for Dlrm {
             embedding_dim: 8,
             bottom: vec![64],
             top: vec![128, 64],
-            descent: Descent::default(),
+            descent: Descent {
+                weight_decay: CROSSING_WEIGHT_DECAY,
+                ..Descent::default()
+            },
             weight_exponent: 0.0,
         }
     }
@@ -335,7 +342,10 @@ impl Default for Dcn {
             cross: Cross::Full,
             cross_layers: 2,
             hidden: vec![128, 64],
-            descent: Descent::default(),
+            descent: Descent {
+                weight_decay: CROSSING_WEIGHT_DECAY,
+                ..Descent::default()
+            },
             weight_exponent: 0.0,
         }
     }

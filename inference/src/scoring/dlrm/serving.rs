@@ -285,9 +285,8 @@ impl Scorer for DlrmScorer {
         candidates: &CandidateBatch<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), ScoreError> {
-        self.config.shape.check_user(user)?;
+        self.config.shape.check_request(user, candidates)?;
         let pair = self.config.shape.pair;
-        assert_eq!(candidates.pair_width, pair, "pair features of another workflow");
         scores.clear();
         BUFFERS.with_borrow_mut(|buffers| {
             // They come from all over the memory while the user's part is worked out.

@@ -230,13 +230,13 @@ fn inputs_that_differ_from_the_workflow_are_named() {
         Forest::load(Format::LightGbm, RANDOM_FOREST.as_bytes(), &other)
             .unwrap_err()
             .to_string(),
-        "input 4 of the forest is item.product_type, but the workflow gives item.brand; load bundles of one run"
+        "input 4 of the forest is item.product_type, but the workflow gives item.brand; load bundles of one run, or ask `gondola-train check` what a model of your own must read"
     );
     assert_eq!(
         Forest::load(Format::LightGbm, RANDOM_FOREST.as_bytes(), &unnamed(9))
             .unwrap_err()
             .to_string(),
-        "the forest reads 8 inputs, but the workflow gives 9; load bundles of one run"
+        "the forest reads 8 inputs, but the workflow gives 9; load bundles of one run, or ask `gondola-train check` what a model of your own must read"
     );
     assert_eq!(lightgbm_name("item.a: [b]"), "item.a___b_");
 }

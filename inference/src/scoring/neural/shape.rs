@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::{Cardinalities, EncodedRow, EncodedTable, Layout};
-use crate::scoring::{ScoreError, check_user};
+use crate::scoring::{CandidateBatch, ScoreError, check_user};
 
 /// How many inputs of each kind a model reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,8 +74,16 @@ impl InputShape {
         self.user_width(embedding_dim) + self.item_width(embedding_dim) + self.pair
     }
 
-    /// Refuses a user's row of another workflow.
-    pub(crate) fn check_user(&self, user: &EncodedRow) -> Result<(), ScoreError> {
+    /// Refuses a user's row of another workflow; panics for pair features of one, as [`Self::check_items`] does.
+    pub(crate) fn check_request(
+        &self,
+        user: &EncodedRow,
+        candidates: &CandidateBatch<'_>,
+    ) -> Result<(), ScoreError> {
+        assert_eq!(
+            candidates.pair_width, self.pair,
+            "pair features of another workflow"
+        );
         check_user(user, self.user_categorical.len(), self.user_numeric)
     }
 

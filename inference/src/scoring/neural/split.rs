@@ -240,12 +240,8 @@ impl<H: Head> Scorer for SplitScorer<H> {
         candidates: &CandidateBatch<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), ScoreError> {
-        self.shape.check_user(user)?;
+        self.shape.check_request(user, candidates)?;
         let pair_width = self.shape.pair;
-        assert_eq!(
-            candidates.pair_width, pair_width,
-            "pair features of another workflow"
-        );
         scores.clear();
         BUFFERS.with_borrow_mut(|buffers| {
             let Buffers {

@@ -1,8 +1,8 @@
 //! What is asked, and how the answers should be. Each ask is one function and says what it saw.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
 use gondola_tests::http;
@@ -13,13 +13,15 @@ use crate::grpc;
 const USER: &str = "1";
 const ITEM: &str = "1082185";
 const K: usize = 12;
+/// So many users that a variant of a hundredth of them is left out once in twenty thousand checks.
+const USERS: usize = 1_000;
 
 /// Asks everything, in the order of the README.
 pub(crate) async fn all(address: &str) -> anyhow::Result<()> {
     step("health", health(address)).await?;
     step("recommendations of a known user", recommend(address, USER)).await?;
     step("the same user again, the same variant", sticky(address)).await?;
-    step("both variants get users", both_variants(address)).await?;
+    step("each variant gets users", each_variant(address)).await?;
     step("similar items", similar(address)).await?;
     step("a user whom nobody knows", recommend(address, "nobody-knows-me")).await?;
     step("a new user", new_user(address)).await?;
@@ -82,16 +84,28 @@ async fn sticky(address: &str) -> anyhow::Result<String> {
     Ok(first["variant"].to_string())
 }
 
-async fn both_variants(address: &str) -> anyhow::Result<String> {
-    let mut variants = HashSet::new();
-    for user in 1..=50 {
+/// Asks for one user after another until each variant that is loaded has answered; gives how often each did.
+async fn each_variant(address: &str) -> anyhow::Result<String> {
+    let mut answers: BTreeMap<String, usize> = variants(address)
+        .await?
+        .into_iter()
+        .map(|name| (name, 0))
+        .collect();
+    ensure!(answers.len() > 1, "only {answers:?} are loaded");
+    for user in 1..=USERS {
         let answer = http::get(address, &format!("/v1/recommend?user={user}&k=1"))
             .await?
             .json()?;
-        variants.insert(answer["variant"].to_string());
+        ensure!(!items(&answer)?.is_empty(), "no items: {answer}");
+        let variant = answer["variant"].as_str().unwrap_or_default();
+        *answers
+            .get_mut(variant)
+            .with_context(|| format!("a variant that is not loaded: {answer}"))? += 1;
+        if answers.values().all(|count| *count > 0) {
+            return Ok(format!("{answers:?} answers"));
+        }
     }
-    ensure!(variants.len() > 1, "50 users all got {variants:?}");
-    Ok(format!("{variants:?}"))
+    bail!("{USERS} users were given {answers:?}")
 }
 
 async fn similar(address: &str) -> anyhow::Result<String> {
@@ -153,11 +167,18 @@ async fn over_grpc(address: &str) -> anyhow::Result<String> {
 
 async fn pipeline(address: &str) -> anyhow::Result<String> {
     let loaded = http::get(address, "/v1/pipeline").await?.json()?;
-    let variants = loaded["variants"]
-        .as_array()
-        .with_context(|| format!("no variants: {loaded}"))?;
     ensure!(loaded.to_string().contains("sha256:"), "no digests: {loaded}");
-    Ok(format!("{} variants", variants.len()))
+    Ok(format!("{} variants", variants(address).await?.len()))
+}
+
+/// The names of the variants that are loaded.
+async fn variants(address: &str) -> anyhow::Result<Vec<String>> {
+    let loaded = http::get(address, "/v1/pipeline").await?.json()?;
+    let variants = loaded["variants"].as_array();
+    let names = variants.map(|variants| variants.iter().map(|variant| variant["name"].as_str()));
+    let names: Option<Vec<&str>> = names.and_then(Iterator::collect);
+    let names = names.with_context(|| format!("no names of variants: {loaded}"))?;
+    Ok(names.into_iter().map(str::to_owned).collect())
 }
 
 async fn metrics(address: &str) -> anyhow::Result<String> {

@@ -102,6 +102,6 @@ fn models_that_are_damaged_or_not_supported_are_refused_by_name() {
     check_refused(
         "/features_info/float_features/0/feature_name",
         json!("age"),
-        "input 0 of the forest is age, but the workflow gives user.c0; load bundles of one run",
+        "input 0 of the forest is age, but the workflow gives user.c0; load bundles of one run, or ask `gondola-train check` what a model of your own must read",
     );
 }

@@ -166,7 +166,7 @@ fn every_format_refuses_another_number_of_inputs() {
             sample.format,
             sample.bytes,
             7,
-            "the forest reads 6 inputs, but the workflow gives 7; load bundles of one run",
+            "the forest reads 6 inputs, but the workflow gives 7; load bundles of one run, or ask `gondola-train check` what a model of your own must read",
         );
     }
 }

@@ -301,7 +301,7 @@ fn models_that_are_not_supported_are_refused_by_name() {
         stump(),
         "/learner/feature_names",
         json!(["age"]),
-        "input 0 of the forest is age, but the workflow gives user.c0; load bundles of one run",
+        "input 0 of the forest is age, but the workflow gives user.c0; load bundles of one run, or ask `gondola-train check` what a model of your own must read",
     );
     let mut recoded = stump();
     recoded["learner"]["gradient_booster"]["model"]["cats"] = json!({"enc": [{"type": 3}]});
