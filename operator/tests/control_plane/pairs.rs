@@ -76,6 +76,8 @@ fn experiment(arms: &[&str]) -> Value {
         .collect();
     json!({
         "name": "which",
+        // What users are shared by would have the namespace in it.
+        "salt": "which",
         "control": arms[0]["variant"],
         "arms": arms,
         "metrics": {"success": [{"name": "purchase", "type": "Conversion", "event": "purchase", "window": "7d"}]},
