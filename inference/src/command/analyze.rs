@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use axum::routing::get;
 use clap::Args;
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::router_report::{REPORT_PATH, RouterReport};
@@ -28,7 +27,7 @@ use object_store::ObjectStoreExt as _;
 use serde_json::json;
 
 use super::events::EventStoreArguments;
-use super::serving::on_signal;
+use super::serving::beside_health_checks;
 
 /// The field manager of the report.
 const MANAGER: &str = "gondola-analyzer";
@@ -63,18 +62,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = Client::try_default()
         .await
         .context("there is no cluster to report to; analyze runs in a pod that the operator makes")?;
-    let listener = tokio::net::TcpListener::bind(&arguments.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
-    let alive = get(|| async { "alive\n" });
-    let health = axum::Router::new()
-        .route("/healthz", alive.clone())
-        .route("/readyz", alive);
-    tokio::select! {
-        outcome = async { axum::serve(listener, health).await } => outcome.context("the health checks failed"),
-        outcome = analyse_all(arguments, client) => outcome,
-        () = on_signal()? => Ok(()),
-    }
+    let listen = arguments.listen.clone();
+    beside_health_checks(&listen, analyse_all(arguments, client)).await
 }
 
 /// One round after the other. A failure is logged, and the next round makes up for it.

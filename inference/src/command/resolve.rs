@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use axum::routing::get;
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _};
 use gondola_artifacts::Access;
@@ -19,7 +18,7 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use super::bundles::AccessArguments;
-use super::serving::on_signal;
+use super::serving::beside_health_checks;
 
 /// The field manager of the report.
 const MANAGER: &str = "gondola-resolver";
@@ -50,18 +49,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = Client::try_default()
         .await
         .context("there is no cluster to report to; resolve runs in a pod that the operator makes")?;
-    let listener = tokio::net::TcpListener::bind(&arguments.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
-    let alive = get(|| async { "alive\n" });
-    let health = axum::Router::new()
-        .route("/healthz", alive.clone())
-        .route("/readyz", alive);
-    tokio::select! {
-        outcome = async { axum::serve(listener, health).await } => outcome.context("the health checks failed"),
-        outcome = look_up(arguments, client) => outcome,
-        () = on_signal()? => Ok(()),
-    }
+    let listen = arguments.listen.clone();
+    beside_health_checks(&listen, look_up(arguments, client)).await
 }
 
 /// One report after the other: at every change of the spec, and at every poll.

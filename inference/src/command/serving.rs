@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::routing::get;
 use clap::Args;
 use gondola_inference::server::Server;
 use gondola_inference::server::compute::{Compute, ComputeSettings};
@@ -113,6 +114,25 @@ impl ServerArguments {
         serving.await?;
         tracing::info!("stopped in peace");
         Ok(())
+    }
+}
+
+/// Does `work`, and answers health checks meanwhile, until it ends or the process is asked to stop.
+pub(super) async fn beside_health_checks(
+    listen: &str,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let alive = get(|| async { "alive\n" });
+    let health = axum::Router::new()
+        .route("/healthz", alive.clone())
+        .route("/readyz", alive);
+    tokio::select! {
+        outcome = async { axum::serve(listener, health).await } => outcome.context("the health checks failed"),
+        outcome = work => outcome,
+        () = on_signal()? => Ok(()),
     }
 }
 

@@ -12,6 +12,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::world::{World, pipeline, until};
 
@@ -115,6 +117,16 @@ async fn analyze(world: &World, users: u64, buyers: [u64; 2], errors: u64) -> an
     Ok(())
 }
 
+/// What the operator shows at a path.
+async fn shown(address: &str, path: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
 /// Analyzes twice a second until the status is as wanted.
 async fn analyze_until(
     world: &World,
@@ -150,7 +162,10 @@ async fn an_experiment_climbs_is_decided_and_keeps_its_stage_through_a_crash() -
     analyze_until(&world, "the second step", 500, [50, 50], 0, at(1)).await?;
     operator.crash().await;
     let before = status(&world).await?;
-    let operator = world.operator()?;
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .to_string();
+    let operator = world.operator_that_listens(&address)?;
     // Without a word from the analyzer nothing moves.
     world.wait_until_quiet().await?;
     let after = status(&world).await?;
@@ -167,6 +182,22 @@ async fn an_experiment_climbs_is_decided_and_keeps_its_stage_through_a_crash() -
     .await?;
     assert_eq!(seen.winner.as_deref(), Some("dlrm"));
     world.wait_for(NAMESPACE, "grocery", "SpecDrift", "True").await?;
+    let page = shown(&address, "/experiments/default/grocery").await?;
+    assert!(
+        page.contains("Promoted: arm dlrm is better in purchase"),
+        "{page}"
+    );
+    assert!(shown(&address, "/experiments").await?.contains("dlrm-vs-forest"));
+    let sums = shown(&address, "/experiments/default/grocery/statistics.json").await?;
+    assert!(sums.contains("\"metrics\":[\"purchase\"]"), "{sums}");
+    let metrics = shown(&address, "/metrics").await?;
+    let lift = "gondola_experiment_lift_ratio{namespace=\"default\",pipeline=\"grocery\",experiment=\"dlrm-vs-forest\",arm=\"dlrm\"";
+    assert!(
+        metrics.contains(lift) && metrics.ends_with("# EOF\n"),
+        "{metrics}"
+    );
+    let nothing = shown(&address, "/experiments/default/other").await?;
+    assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
     let everybody: Vec<(String, u32)> = routes(&world)
         .await?
         .variants

@@ -92,6 +92,15 @@ impl World {
 
     /// Starts an operator in this process that lists everything anew after so long.
     pub(crate) fn operator_that_relists(&self, relist: Duration) -> anyhow::Result<Operator> {
+        self.start_operator(relist, "127.0.0.1:0")
+    }
+
+    /// Starts an operator in this process that can be asked for pages and metrics.
+    pub(crate) fn operator_that_listens(&self, address: &str) -> anyhow::Result<Operator> {
+        self.start_operator(Duration::from_secs(600), address)
+    }
+
+    fn start_operator(&self, relist: Duration, listen: &str) -> anyhow::Result<Operator> {
         let config = Config {
             inference_image: "gondola-inference:test".into(),
             watches: Watches {
@@ -101,7 +110,7 @@ impl World {
             policy: Default::default(),
             lease_namespace: None,
             identity: "operator-0".into(),
-            listen: "127.0.0.1:0".parse()?,
+            listen: listen.parse()?,
             log: "info".into(),
             log_format: LogFormat::Text,
         };

@@ -1,0 +1,143 @@
+//! What `gondola experiment` prints and how it ends.
+
+#![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use gondola_events::event::Exposure;
+use gondola_events::place::Kind;
+use gondola_events::table::encode_exposures;
+use gondola_events::unit::UnitKey;
+use gondola_inference::router::assignment::{Allocation, bucket};
+
+const MANIFEST: &str = "../examples/complete-journey/experiment.yaml";
+const SALT: &str = "shop/complete-journey/dlrm-vs-forest";
+
+fn gondola(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gondola"))
+        .arg("experiment")
+        .args(arguments)
+        .env("KUBECONFIG", "/nonexistent")
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn a_plan_says_how_many_users_and_how_long() {
+    let plan = gondola(&["plan", "--file", MANIFEST, "--daily-users", "20000"]);
+    let said = text(&plan);
+    assert!(plan.status.success(), "{said}");
+    for part in [
+        "27,321 in each arm of forest, dlrm",
+        "1% for 1.0 hours, then 5% for 24.0 hours",
+        "2 whole weeks",
+        "week 2: 49,166 users in the smallest arm find +3.7%",
+    ] {
+        assert!(said.contains(part), "{said} does not say {part:?}");
+    }
+}
+
+#[test]
+fn what_can_not_be_asked_is_said_with_the_way_out() {
+    let missing = gondola(&["plan", "--file", "nowhere.yaml"]);
+    assert!(!missing.status.success() && text(&missing).contains("cannot read nowhere.yaml"));
+    let without = gondola(&["plan", "--file", "../examples/complete-journey/pipeline.yaml"]);
+    assert!(
+        text(&without).contains("has no spec.experiment; give it one"),
+        "{}",
+        text(&without)
+    );
+    let nowhere = gondola(&["status", "grocery"]);
+    assert!(
+        text(&nowhere).contains("there is no cluster to ask"),
+        "{}",
+        text(&nowhere)
+    );
+}
+
+/// A store with an exposure of each of 200 users, by the rule, but for what `change` does to them.
+fn logged(folder: &Path, change: impl Fn(usize, &mut Exposure)) {
+    let key = UnitKey::new(b"0123456789abcdef").unwrap();
+    let allocation = Allocation::new(&[50, 50]).unwrap();
+    let rows: Vec<Exposure> = (0..200)
+        .map(|number| {
+            let id = format!("user-{number}");
+            let arm_bucket = bucket("arm", SALT, &id);
+            let unit = key.hash(&id);
+            let mut row = Exposure {
+                time: 1_793_577_600_000_000,
+                id: Exposure::id_of("dlrm-vs-forest", 1, unit, "r"),
+                experiment: "dlrm-vs-forest".into(),
+                epoch: 1,
+                revision: "abc".into(),
+                arm: ["forest", "dlrm"][allocation.arm(arm_bucket)].into(),
+                arm_bucket,
+                traffic_bucket: bucket("traffic", SALT, &id),
+                unit,
+                request: "r".into(),
+                fallback: false,
+                latency: 3,
+                model: "v1".into(),
+            };
+            change(number, &mut row);
+            row
+        })
+        .collect();
+    let kind = Kind::Exposures {
+        experiment: "dlrm-vs-forest".into(),
+        epoch: 1,
+    };
+    let file = folder
+        .join("store/shop/complete-journey")
+        .join(kind.file(rows[0].time, "router-a", 0));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, encode_exposures(&rows).unwrap()).unwrap();
+    std::fs::write(folder.join("unit-key"), "0123456789abcdef").unwrap();
+    let ids: String = (0..200).map(|number| format!("user-{number}\n")).collect();
+    std::fs::write(folder.join("ids"), ids).unwrap();
+}
+
+fn audit(folder: &Path) -> Output {
+    let place = |name: &str| folder.join(name).display().to_string();
+    gondola(&[
+        "audit",
+        "--file",
+        MANIFEST,
+        "--events-url",
+        &format!("file://{}", place("store")),
+        "--units",
+        &place("ids"),
+        "--unit-key",
+        &place("unit-key"),
+    ])
+}
+
+#[test]
+fn an_audit_finds_arms_and_buckets_that_are_not_by_the_rule() {
+    let right = tempfile::tempdir().unwrap();
+    logged(right.path(), |_, _| {});
+    let found = audit(right.path());
+    assert!(found.status.success(), "{}", text(&found));
+    assert!(text(&found).contains("200 of them of units whose ids were given: 0 differ"));
+    let wrong = tempfile::tempdir().unwrap();
+    logged(wrong.path(), |number, row| match number {
+        7 => row.arm = if &*row.arm == "dlrm" { "forest" } else { "dlrm" }.into(),
+        8 => row.traffic_bucket = (row.traffic_bucket + 1) % 10_000,
+        _ => {}
+    });
+    let found = audit(wrong.path());
+    assert!(
+        !found.status.success() && text(&found).contains(": 2 differ"),
+        "{}",
+        text(&found)
+    );
+}
