@@ -14,7 +14,7 @@
 //! that towers and neural scorers share.
 //!
 //! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.
-//! Kubernetes is known to [`router::watch`] and to the binary's `resolve` alone.
+//! Kubernetes is known to [`router::watch`] and to the binary's `resolve` and `analyze` alone.
 
 mod causes;
 pub mod dense;
