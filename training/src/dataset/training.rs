@@ -66,10 +66,6 @@ impl fmt::Display for Scorer {
     }
 }
 
-/// Weight decay of the networks that multiply embeddings with one another: with less they learn the pairs by heart, and are
-/// at their best on the validation window after one pass.
-const CROSSING_WEIGHT_DECAY: f64 = 1.0;
-
 /// What is trained, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -314,7 +310,8 @@ impl Default for Dlrm {
             bottom: vec![64],
             top: vec![128, 64],
             descent: Descent {
-                weight_decay: CROSSING_WEIGHT_DECAY,
+                // With less it learns pairs by heart, and is at its best on the validation window after one pass.
+                weight_decay: 1.0,
                 ..Descent::default()
             },
             weight_exponent: 0.0,
@@ -342,10 +339,7 @@ impl Default for Dcn {
             cross: Cross::Full,
             cross_layers: 2,
             hidden: vec![128, 64],
-            descent: Descent {
-                weight_decay: CROSSING_WEIGHT_DECAY,
-                ..Descent::default()
-            },
+            descent: Descent::default(),
             weight_exponent: 0.0,
         }
     }
