@@ -174,6 +174,7 @@ async fn everything_that_was_taken_is_in_the_store_when_it_stops() {
         (recorder.state().stored(), recorder.state().dropped()),
         (10_000, 0)
     );
+    assert_eq!(recorder.state().waiting(), 0);
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
         0,
@@ -213,6 +214,7 @@ async fn what_a_stopped_process_left_is_uploaded_by_the_next_one() {
         first.exposure(exposure(number));
     }
     assert!(!first.stop(Duration::from_millis(400)).await, "the store refuses");
+    assert_eq!(first.state().waiting(), 100);
     moody.refuses.store(false, Ordering::Relaxed);
     let mut second = settings(folder.path());
     second.writer = "router-b".to_owned();

@@ -61,7 +61,7 @@ fn counts_go_on_when_more_take_part_and_begin_anew_with_an_epoch() {
     let note = |routes: &ExperimentRoutes| {
         let enrolment = Enrolment::new(routes, Arc::clone(&recording)).unwrap();
         let ticket = enrolment.enrol("alice", &Visit::default());
-        enrolment.note(&ticket, "alice", None, &error);
+        enrolment.note(ticket, "alice", None, &error);
         let report = enrolment.report();
         report.arms.iter().map(|arm| arm.errors).sum::<u64>()
     };
