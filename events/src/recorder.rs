@@ -5,7 +5,7 @@
 //! segment is closed and [`upload`]ed as Parquet, under a name that follows from the segment's: what was uploaded before a crash is
 //! not uploaded twice. A process that starts finds the segments of the one before.
 //!
-//! What a container's restart can lose: nothing that was appended. What a node's loss can: what was not uploaded yet.
+//! What a container's restart can lose: the last milliseconds, which were not appended yet. What a node's loss can: what was not uploaded yet.
 
 pub mod journal;
 pub mod upload;
@@ -245,7 +245,7 @@ impl Appending {
     fn run(mut self, commands: &Receiver<Command>) {
         loop {
             let ended = self.append_all(commands);
-            if let Err(error) = self.journal.sync_if_due() {
+            if let Err(error) = self.journal.write_out() {
                 self.state
                     .set_problem(Some(format!("the journal can't be written: {error}")));
             }

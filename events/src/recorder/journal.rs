@@ -136,14 +136,14 @@ impl Journal {
         })
     }
 
-    /// Writes to the disk what was appended, at most once a second.
-    pub fn sync_if_due(&mut self) -> io::Result<()> {
-        if let Some(open) = self
-            .open
-            .as_mut()
-            .filter(|open| open.unsynced && open.synced.elapsed() >= SYNC)
-        {
-            open.file.flush()?;
+    /// Hands what was appended to the system, so that a process that is killed takes nothing with it; and to the disk, at most once a
+    /// second.
+    pub fn write_out(&mut self) -> io::Result<()> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        open.file.flush()?;
+        if open.unsynced && open.synced.elapsed() >= SYNC {
             open.file.get_ref().sync_data()?;
             open.synced = Instant::now();
             open.unsynced = false;
