@@ -21,7 +21,7 @@ pub struct RouterReport {
     pub arms: Vec<ArmReport>,
     /// Outcomes that were taken since the start.
     pub outcomes: u64,
-    /// Events that were taken and are not in the store yet.
+    /// Events that were taken since the start and are not in the store yet.
     pub waiting: u64,
     /// Why nothing is recorded, or what keeps events from the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,9 +38,9 @@ pub struct ArmReport {
     pub requests: u64,
     /// Errors.
     pub errors: u64,
-    /// Answers that took longer than they may.
+    /// Answers that took longer than they may, and clients that did not wait so long.
     pub slow: u64,
-    /// Answers that the control gave instead.
+    /// Answers in which something stood in for the arm: the control, or an order that its models did not make.
     pub fallbacks: u64,
     /// Empty answers.
     pub empty: u64,

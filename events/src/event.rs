@@ -32,7 +32,7 @@ pub struct Exposure {
     pub unit: UnitHash,
     /// The request.
     pub request: Arc<str>,
-    /// Whether the control answered instead.
+    /// Whether something stood in for the arm: the control, or an order that its models did not make.
     pub fallback: bool,
     /// How long the answer took, in microseconds.
     pub latency: u32,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::event::{Microseconds, Outcome};
 use crate::unit::{EventId, UnitKey};
@@ -59,6 +60,15 @@ pub struct Refusal {
     pub index: usize,
     /// What is wrong, and what to do.
     pub problem: String,
+}
+
+/// Reads an outcome: an object of JSON.
+pub fn read(json: Value) -> Result<ToldOutcome, String> {
+    // serde would take an array for the fields in order.
+    if !json.is_object() {
+        return Err("is no JSON object; give {\"unit\": ..., \"type\": ...}".to_owned());
+    }
+    serde_json::from_value(json).map_err(|error| format!("is no outcome: {error}"))
 }
 
 /// Checks an outcome that arrives at `now`.
@@ -156,8 +166,7 @@ mod tests {
 
     fn told(json: &str) -> Result<Outcome, String> {
         let key = UnitKey::new(b"0123456789abcdef").unwrap();
-        let told: ToldOutcome = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        check(told, &key, NOW)
+        check(read(serde_json::from_str(json).unwrap())?, &key, NOW)
     }
 
     #[track_caller]
@@ -207,6 +216,8 @@ mod tests {
             r#"{"unit": "alice", "type": "purchase", "value": "NaN"}"#,
             "invalid type",
         );
+        refused(r#"["alice", "purchase"]"#, "is no JSON object");
+        refused(r#"{"unit": "alice", "kind": "purchase"}"#, "unknown field `kind`");
         refused(
             r#"{"unit": "alice", "type": "purchase", "eventTime": 1793577901000}"#,
             "in the future",

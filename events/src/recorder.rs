@@ -5,7 +5,7 @@
 //! segment is closed and [`upload`]ed as Parquet, under a name that follows from the segment's: what was uploaded before a crash is
 //! not uploaded twice. A process that starts finds the segments of the one before.
 //!
-//! What a container's restart can lose: nothing that was appended. What a node's loss can: what was not uploaded yet.
+//! What a container's restart can lose: the last milliseconds, which were not appended yet. What a node's loss can: what was not uploaded yet.
 
 pub mod journal;
 pub mod upload;
@@ -49,7 +49,9 @@ pub struct RecorderSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum RecorderError {
     /// The journal can't be written.
-    #[error("the journal of events in {folder} can't be used; give a folder that can be written to")]
+    #[error(
+        "the journal of events in {folder} can't be used; give a folder of its own that can be written to"
+    )]
     Journal {
         /// Its folder.
         folder: String,
@@ -77,7 +79,8 @@ enum Command {
 /// How recording goes, in numbers.
 #[derive(Debug, Default)]
 pub struct State {
-    taken: AtomicU64,
+    /// Events that were taken and are not in the store.
+    waiting: AtomicU64,
     dropped: AtomicU64,
     /// Events that are in the store.
     stored: AtomicU64,
@@ -92,9 +95,9 @@ pub struct State {
 }
 
 impl State {
-    /// Events that were taken.
-    pub fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
+    /// Events that this process took and that are not in the store yet.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Events for which there was no room.
@@ -125,6 +128,12 @@ impl State {
             .clone()
     }
 
+    /// One that waited is dropped.
+    fn lost(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn set_problem(&self, problem: Option<String>) {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
@@ -142,13 +151,13 @@ impl Recorder {
             folder: settings.folder.display().to_string(),
             source,
         };
+        let journal = Journal::open(&settings.folder, &settings.writer).map_err(journal_failed)?;
         let (closed, segments) = mpsc::unbounded_channel();
         for left in journal::left_segments(&settings.folder).map_err(journal_failed)? {
             state.waiting_bytes.fetch_add(left.bytes, Ordering::Relaxed);
             // The uploader can't be gone: it is started below.
             let _ = closed.send(left);
         }
-        let journal = Journal::open(&settings.folder, &settings.writer).map_err(journal_failed)?;
         let (queue, commands) = sync_channel(QUEUE);
         let (done, stopped) = oneshot::channel();
         let appending = Appending {
@@ -194,13 +203,12 @@ impl Recorder {
             self.state.dropped.fetch_add(1, Ordering::Relaxed);
             return false;
         }
+        // Counted before it is handed over, so that it can't be in the store before it waits.
+        self.state.waiting.fetch_add(1, Ordering::Relaxed);
         match self.queue.try_send(Command::Record(event)) {
-            Ok(()) => {
-                self.state.taken.fetch_add(1, Ordering::Relaxed);
-                true
-            }
+            Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.state.dropped.fetch_add(1, Ordering::Relaxed);
+                self.state.lost();
                 false
             }
         }
@@ -219,9 +227,8 @@ impl Recorder {
             let _ = tokio::task::spawn_blocking(move || queue.send(Command::Stop)).await;
             stopped.await
         };
-        tokio::time::timeout(patience, stop)
-            .await
-            .is_ok_and(|done| done.is_ok())
+        let done = tokio::time::timeout(patience, stop).await;
+        done.is_ok_and(|done| done.is_ok()) && self.state.waiting() == 0
     }
 }
 
@@ -238,7 +245,7 @@ impl Appending {
     fn run(mut self, commands: &Receiver<Command>) {
         loop {
             let ended = self.append_all(commands);
-            if let Err(error) = self.journal.sync_if_due() {
+            if let Err(error) = self.journal.write_out() {
                 self.state
                     .set_problem(Some(format!("the journal can't be written: {error}")));
             }
@@ -267,7 +274,7 @@ impl Appending {
 
     fn append(&mut self, event: &Event) {
         if let Err(error) = self.journal.append(event) {
-            self.state.dropped.fetch_add(1, Ordering::Relaxed);
+            self.state.lost();
             self.state
                 .set_problem(Some(format!("the journal can't be written: {error}")));
         }

@@ -102,7 +102,7 @@ pub struct ExposureRow<'a> {
     pub traffic_bucket: u16,
     /// Who.
     pub unit: UnitHash,
-    /// Whether the control answered instead.
+    /// Whether something stood in for the arm.
     pub fallback: bool,
 }
 

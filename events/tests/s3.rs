@@ -79,6 +79,7 @@ async fn a_segment_that_is_uploaded_twice_is_one_object() {
         journal.append(&event).unwrap();
     }
     let segment = journal.close().unwrap().unwrap();
+    drop(journal);
     let kept = std::fs::read(&segment.path).unwrap();
     for writer in ["router-b", "router-c"] {
         std::fs::write(&segment.path, &kept).unwrap();

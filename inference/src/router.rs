@@ -77,10 +77,10 @@ pub struct Router {
 }
 
 /// Who answers a request, and why.
-struct Choice {
+struct Choice<'a> {
     backend: usize,
     reason: Reason,
-    ticket: Option<Ticket>,
+    ticket: Option<Ticket<'a>>,
 }
 
 impl Router {
@@ -141,7 +141,7 @@ impl Router {
     }
 
     /// Who answers a request.
-    fn choose(&self, unit: &str, visit: &Visit) -> Choice {
+    fn choose(&self, unit: &str, visit: &Visit) -> Choice<'_> {
         match &self.experiment {
             Some((enrolment, places)) => {
                 let ticket = enrolment.enrol(unit, visit);
@@ -243,7 +243,7 @@ impl Recommender for Router {
             ticket,
         } = self.choose(unit, &visit);
         let outcome = self.ask(backend, request, deadline).await;
-        if let (Some((enrolment, _)), Some(ticket)) = (&self.experiment, &ticket) {
+        if let (Some((enrolment, _)), Some(ticket)) = (&self.experiment, ticket) {
             enrolment.note(ticket, unit, request_id, &outcome);
         }
         let mut served = outcome?;
@@ -325,7 +325,7 @@ impl Recommender for Router {
         self.experiment.as_ref().map(|(enrolment, _)| enrolment.report())
     }
 
-    fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
+    fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
         match &self.recording {
             Some(recording) => recording.record_outcomes(told),
             None => Err(ServiceError::NoExperiment),

@@ -21,5 +21,7 @@ mod recording;
 mod routing;
 #[path = "serving/stopping.rs"]
 mod stopping;
+#[path = "serving/terminating.rs"]
+mod terminating;
 #[path = "serving/watching.rs"]
 mod watching;

@@ -1,9 +1,10 @@
 //! The journal: segments on disk, each a sequence of events framed by length and checksum.
 //!
 //! A segment is named after its writer and a number, `<writer>-<number>.events`, and is removed once it is in the store. A frame that a
-//! crash cut off ends the segment; what was before it counts.
+//! crash cut off ends the segment; what was before it counts. One process at a time has a folder: another would take its open segment
+//! for one that was left.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,6 +17,11 @@ const SUFFIX: &str = ".events";
 const SYNC: Duration = Duration::from_secs(1);
 /// Longest frame: no event comes near it.
 const LONGEST_FRAME: u32 = 1 << 20;
+/// Length and checksum before each event, in bytes.
+const HEAD: usize = 8;
+/// Bytes that wait for the disk: several of the longest events, which have a few ids of 256 bytes. What fits goes in whole, so that a
+/// disk that is full never leaves half a frame in the middle of a segment.
+const BUFFER: usize = 64 << 10;
 
 /// A segment that is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +34,12 @@ pub struct Segment {
     pub number: u64,
     /// How long it is.
     pub bytes: u64,
+    /// How many events this process appended to it: none to one that was left.
+    pub events: u64,
 }
 
 /// The segments that a process before this one left, in the order of their names.
 pub fn left_segments(folder: &Path) -> io::Result<Vec<Segment>> {
-    std::fs::create_dir_all(folder)?;
     let mut segments = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -48,6 +55,7 @@ pub fn left_segments(folder: &Path) -> io::Result<Vec<Segment>> {
             writer: writer.to_owned(),
             number,
             bytes: entry.metadata()?.len(),
+            events: 0,
         });
     }
     segments.sort_by(|a, b| (&a.writer, a.number).cmp(&(&b.writer, b.number)));
@@ -56,6 +64,8 @@ pub fn left_segments(folder: &Path) -> io::Result<Vec<Segment>> {
 
 /// Writes one segment after the other.
 pub struct Journal {
+    /// The folder, locked for as long as there is this value.
+    _lock: File,
     folder: PathBuf,
     writer: String,
     number: u64,
@@ -67,18 +77,27 @@ struct Open {
     path: PathBuf,
     file: BufWriter<File>,
     bytes: u64,
+    events: u64,
     since: Instant,
     synced: Instant,
     unsynced: bool,
 }
 
 impl Journal {
-    /// A journal of `writer`, who has written nothing yet.
+    /// A journal of `writer`, who has written nothing yet. The folder is created, and is this journal's alone.
     pub fn open(folder: &Path, writer: &str) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         // Whether it can be written shows now, not at the first event.
         tempfile::tempfile_in(folder)?;
+        let lock = File::open(folder)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::ResourceBusy, "another process records into it")
+            }
+            TryLockError::Error(error) => error,
+        })?;
         Ok(Self {
+            _lock: lock,
             folder: folder.to_owned(),
             writer: writer.to_owned(),
             number: 0,
@@ -86,20 +105,18 @@ impl Journal {
         })
     }
 
-    /// Appends an event.
+    /// Appends an event: whole, or not at all.
     pub fn append(&mut self, event: &Event) -> io::Result<()> {
-        let payload = serde_json::to_vec(event)?;
+        let frame = frame(event)?;
         let open = match &mut self.open {
             Some(open) => open,
             None => self
                 .open
                 .insert(Self::begin(&self.folder, &self.writer, self.number)?),
         };
-        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
-        open.file.write_all(&length.to_le_bytes())?;
-        open.file.write_all(&crc32fast::hash(&payload).to_le_bytes())?;
-        open.file.write_all(&payload)?;
-        open.bytes += 8 + u64::from(length);
+        open.file.write_all(&frame)?;
+        open.bytes += frame.len() as u64;
+        open.events += 1;
         open.unsynced = true;
         Ok(())
     }
@@ -110,22 +127,23 @@ impl Journal {
         let now = Instant::now();
         Ok(Open {
             path,
-            file: BufWriter::new(file),
+            file: BufWriter::with_capacity(BUFFER, file),
             bytes: 0,
+            events: 0,
             since: now,
             synced: now,
             unsynced: false,
         })
     }
 
-    /// Writes to the disk what was appended, at most once a second.
-    pub fn sync_if_due(&mut self) -> io::Result<()> {
-        if let Some(open) = self
-            .open
-            .as_mut()
-            .filter(|open| open.unsynced && open.synced.elapsed() >= SYNC)
-        {
-            open.file.flush()?;
+    /// Hands what was appended to the system, so that a process that is killed takes nothing with it; and to the disk, at most once a
+    /// second.
+    pub fn write_out(&mut self) -> io::Result<()> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        open.file.flush()?;
+        if open.unsynced && open.synced.elapsed() >= SYNC {
             open.file.get_ref().sync_data()?;
             open.synced = Instant::now();
             open.unsynced = false;
@@ -145,22 +163,37 @@ impl Journal {
         self.open.as_ref().map_or(0, |open| open.bytes)
     }
 
-    /// Ends the open segment, if there is one.
+    /// Ends the open segment, if there is one. A segment that the disk doesn't take stays open, to be tried again.
     pub fn close(&mut self) -> io::Result<Option<Segment>> {
-        let Some(mut open) = self.open.take() else {
+        if let Some(open) = &mut self.open {
+            open.file.flush()?;
+            open.file.get_ref().sync_data()?;
+        }
+        let Some(open) = self.open.take() else {
             return Ok(None);
         };
-        open.file.flush()?;
-        open.file.get_ref().sync_data()?;
         let segment = Segment {
             path: open.path,
             writer: self.writer.clone(),
             number: self.number,
             bytes: open.bytes,
+            events: open.events,
         };
         self.number += 1;
         Ok(Some(segment))
     }
+}
+
+/// An event with its length and checksum before it.
+fn frame(event: &Event) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; HEAD];
+    serde_json::to_writer(&mut frame, event)?;
+    let payload = &frame[HEAD..];
+    let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
+    let checksum = crc32fast::hash(payload);
+    frame[..4].copy_from_slice(&length.to_le_bytes());
+    frame[4..HEAD].copy_from_slice(&checksum.to_le_bytes());
+    Ok(frame)
 }
 
 /// What a segment holds.
@@ -178,10 +211,10 @@ pub fn read(path: &Path) -> io::Result<Content> {
     let mut content = Content::default();
     let mut payload = Vec::new();
     loop {
-        let mut head = [0; 8];
+        let mut head = [0; HEAD];
         match read_fully(&mut file, &mut head)? {
             0 => return Ok(content),
-            8 => {}
+            HEAD => {}
             _ => break,
         }
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
@@ -212,4 +245,69 @@ fn read_fully(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Outcome;
+    use crate::unit::{EventId, UnitHash};
+
+    fn outcome() -> Event {
+        Event::Outcome(Outcome {
+            time: 1,
+            received: 2,
+            id: EventId([3; 16]),
+            unit: UnitHash([4; 16]),
+            kind: "purchase".into(),
+            value: 5.0,
+            item: None,
+            request: None,
+        })
+    }
+
+    /// A journal whose open segment lies on a disk that is full.
+    fn on_a_full_disk(folder: &Path) -> Journal {
+        let mut journal = Journal::open(folder, "router-a").unwrap();
+        journal.append(&outcome()).unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let open = journal.open.as_mut().unwrap();
+        open.file = BufWriter::with_capacity(BUFFER, full);
+        journal
+    }
+
+    #[test]
+    fn a_full_disk_costs_only_what_it_has_no_room_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = on_a_full_disk(folder.path());
+        journal.close().unwrap_err();
+        let mut taken = 0;
+        while journal.append(&outcome()).is_ok() {
+            taken += 1;
+        }
+        // There is room again: the same segment goes on, with every event that was taken.
+        let open = journal.open.as_mut().unwrap();
+        let room = File::create(&open.path).unwrap();
+        let buffered = open.file.buffer().to_vec();
+        open.file = BufWriter::new(room);
+        open.file.write_all(&buffered).unwrap();
+        journal.append(&outcome()).unwrap();
+        let segment = journal.close().unwrap().unwrap();
+        let content = read(&segment.path).unwrap();
+        assert_eq!((content.events.len(), content.torn), (taken + 1, false));
+        assert!(taken > 100, "many fit before the disk is asked");
+        assert_eq!(segment.number, 0);
+        journal.append(&outcome()).unwrap();
+        assert_eq!(journal.close().unwrap().unwrap().number, 1);
+    }
+
+    #[test]
+    fn a_folder_is_one_processs_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Journal::open(folder.path(), "router-a").unwrap();
+        let error = Journal::open(folder.path(), "router-b").err().unwrap();
+        assert_eq!(error.to_string(), "another process records into it");
+        drop(first);
+        Journal::open(folder.path(), "router-b").unwrap();
+    }
 }

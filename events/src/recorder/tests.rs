@@ -174,6 +174,7 @@ async fn everything_that_was_taken_is_in_the_store_when_it_stops() {
         (recorder.state().stored(), recorder.state().dropped()),
         (10_000, 0)
     );
+    assert_eq!(recorder.state().waiting(), 0);
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
         0,
@@ -213,6 +214,7 @@ async fn what_a_stopped_process_left_is_uploaded_by_the_next_one() {
         first.exposure(exposure(number));
     }
     assert!(!first.stop(Duration::from_millis(400)).await, "the store refuses");
+    assert_eq!(first.state().waiting(), 100);
     moody.refuses.store(false, Ordering::Relaxed);
     let mut second = settings(folder.path());
     second.writer = "router-b".to_owned();
@@ -285,6 +287,42 @@ async fn what_there_is_no_room_for_is_dropped_at_once_and_counted() {
     assert!(recorder.state().dropped() > 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_somebody_removed_do_not_hold_up_the_others() {
+    let (folder, moody) = (tempfile::tempdir().unwrap(), Arc::new(Moody::default()));
+    moody.refuses.store(true, Ordering::Relaxed);
+    let recorder = Recorder::start(settings(folder.path()), store_of(&moody)).unwrap();
+    for number in 0..10 {
+        recorder.exposure(exposure(number));
+    }
+    let started = Instant::now();
+    while recorder.state().problem().is_none() && started.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for left in journal::left_segments(folder.path()).unwrap() {
+        std::fs::remove_file(left.path).unwrap();
+    }
+    for number in 10..20 {
+        recorder.exposure(exposure(number));
+    }
+    moody.refuses.store(false, Ordering::Relaxed);
+    assert!(recorder.stop(Duration::from_secs(20)).await);
+    assert_eq!(stored(&moody).await.0, ids(10..20));
+    assert_eq!((recorder.state().dropped(), recorder.state().waiting()), (10, 0));
+}
+
+#[tokio::test]
+async fn a_folder_of_another_process_is_refused() {
+    let (folder, moody) = (tempfile::tempdir().unwrap(), Arc::new(Moody::default()));
+    let first = Recorder::start(settings(folder.path()), store_of(&moody)).unwrap();
+    let error = Recorder::start(settings(folder.path()), store_of(&moody))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("give a folder of its own"), "{error}");
+    assert!(first.stop(Duration::from_secs(20)).await);
+    Recorder::start(settings(folder.path()), store_of(&moody)).unwrap();
+}
+
 #[tokio::test]
 async fn a_folder_that_can_not_be_used_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -294,8 +332,5 @@ async fn a_folder_that_can_not_be_used_is_named() {
     let error = Recorder::start(settings(&file.join("below")), store)
         .err()
         .unwrap();
-    assert!(
-        error.to_string().contains("give a folder that can be written to"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("that can be written to"), "{error}");
 }

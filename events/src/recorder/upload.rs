@@ -33,6 +33,16 @@ pub(super) async fn run(
         loop {
             match upload(&store, &base, &segment, &state).await {
                 Ok(()) => break,
+                // Nothing brings it back, and the next ones must not wait for it.
+                Err(problem) if !segment.path.exists() => {
+                    tracing::error!(
+                        problem,
+                        events = segment.events,
+                        "events were removed before they were stored"
+                    );
+                    state.dropped.fetch_add(segment.events, Ordering::Relaxed);
+                    break;
+                }
                 Err(problem) => {
                     tracing::warn!(segment = %segment.path.display(), problem, "events wait for the store");
                     state.set_problem(Some(problem));
@@ -42,6 +52,7 @@ pub(super) async fn run(
             wait = (wait * 2).min(LONGEST_WAIT);
         }
         state.set_problem(None);
+        state.waiting.fetch_sub(segment.events, Ordering::Relaxed);
         state.waiting_bytes.fetch_sub(segment.bytes, Ordering::Relaxed);
         state
             .last_flush
@@ -51,10 +62,14 @@ pub(super) async fn run(
 
 /// Uploads a segment and removes it. Made again after a crash, it writes the same objects, which are there already.
 async fn upload(store: &Store, base: &str, segment: &Segment, state: &State) -> Result<(), String> {
-    let content = journal::read(&segment.path)
-        .map_err(|error| format!("{} can't be read: {error}", segment.path.display()))?;
-    let events = content.events.len() as u64;
-    let objects = objects(content.events, segment).map_err(|error| error.to_string())?;
+    let made_of = segment.clone();
+    // It takes long enough to be felt by requests on the same threads.
+    let made = tokio::task::spawn_blocking(move || Objects::of(&made_of)).await;
+    let Objects {
+        objects,
+        events,
+        torn,
+    } = made.map_err(|error| format!("{} can't be read: {error}", segment.path.display()))??;
     for (place, bytes) in objects {
         let path = store.path(&format!("{base}/{place}"));
         let put = store
@@ -69,8 +84,30 @@ async fn upload(store: &Store, base: &str, segment: &Segment, state: &State) -> 
         .await
         .map_err(|error| format!("{} can't be removed: {error}", segment.path.display()))?;
     state.stored.fetch_add(events, Ordering::Relaxed);
-    state.torn.fetch_add(u64::from(content.torn), Ordering::Relaxed);
+    state.torn.fetch_add(u64::from(torn), Ordering::Relaxed);
     Ok(())
+}
+
+/// A segment as it goes into the store.
+struct Objects {
+    /// Place below the pipeline's folder, and content.
+    objects: Vec<(String, Bytes)>,
+    events: u64,
+    /// Whether a crash cut off the segment's end.
+    torn: bool,
+}
+
+impl Objects {
+    fn of(segment: &Segment) -> Result<Self, String> {
+        let failed =
+            |error: &dyn std::fmt::Display| format!("{} can't be read: {error}", segment.path.display());
+        let content = journal::read(&segment.path).map_err(|error| failed(&error))?;
+        Ok(Self {
+            events: content.events.len() as u64,
+            torn: content.torn,
+            objects: objects(content.events, segment).map_err(|error| failed(&error))?,
+        })
+    }
 }
 
 /// The objects of a segment: one for each epoch of an experiment, and one for outcomes.

@@ -161,7 +161,7 @@ impl Work {
         let rounds = Rounds::new(&rules, reported.as_ref());
         let store = self.arguments.store.open()?;
         Ok(Epoch {
-            analyzer: Analyzer::new(store, self.base.clone(), self.arguments.store.folder()),
+            analyzer: Analyzer::new(store, self.base.clone(), self.arguments.store.folder(&self.base)),
             settings,
             rules,
             rounds,

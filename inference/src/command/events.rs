@@ -60,9 +60,10 @@ impl EventStoreArguments {
         Ok(Store::open_with(url, &access)?)
     }
 
-    pub(super) fn folder(&self) -> PathBuf {
+    /// The folder of the pipeline `base`, which is `namespace/name`: another's events must not be taken for its own.
+    pub(super) fn folder(&self, base: &str) -> PathBuf {
         let default = || std::env::temp_dir().join("gondola-events");
-        self.events_folder.clone().unwrap_or_else(default)
+        self.events_folder.clone().unwrap_or_else(default).join(base)
     }
 }
 
@@ -91,7 +92,7 @@ impl RecordingArguments {
         let key = UnitKey::read(key)?;
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "local".to_owned());
         let settings = RecorderSettings {
-            folder: self.store.folder().join("journal"),
+            folder: self.store.folder(base).join("journal"),
             base: base.to_owned(),
             writer: format!("{host}-{incarnation}"),
             flush: self.events_flush.duration(),

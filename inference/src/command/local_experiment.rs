@@ -79,9 +79,9 @@ impl LocalExperiment {
         store: &EventStoreArguments,
     ) -> anyhow::Result<Self> {
         let settings = Settings::of(&experiment).context("spec.experiment")?;
-        let folder = store.folder();
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
         let base = format!("{}/{}", served.namespace, served.pipeline);
+        let folder = store.folder(&base);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
         Ok(Self {
             analyzer: Analyzer::new(store.open()?, base, folder.clone()),
             ledger: read(&folder.join("ledger.json")),

@@ -100,7 +100,7 @@ impl Recording {
     }
 
     /// Takes outcomes, each for itself.
-    pub fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
+    pub fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
         let sink = self.sink.as_ref().map_err(|silence| match silence {
             Silence::Unasked => ServiceError::NoExperiment,
             Silence::Problem(problem) => ServiceError::NotRecording {
@@ -110,7 +110,7 @@ impl Recording {
         let now = now();
         let mut receipt = Receipt::default();
         for (index, told) in told.into_iter().enumerate() {
-            let checked = intake::check(told, &sink.key, now);
+            let checked = told.and_then(|told| intake::check(told, &sink.key, now));
             let taken = checked.and_then(|outcome| match sink.recorder.outcome(outcome) {
                 true => Ok(()),
                 false => Err("there is no room for it now; send it again later".to_owned()),
@@ -140,10 +140,9 @@ impl Recording {
     }
 
     fn waiting(&self) -> u64 {
-        self.sink.as_ref().map_or(0, |sink| {
-            let state = sink.recorder.state();
-            state.taken().saturating_sub(state.stored())
-        })
+        self.sink
+            .as_ref()
+            .map_or(0, |sink| sink.recorder.state().waiting())
     }
 }
 
@@ -160,12 +159,25 @@ pub struct Enrolment {
     recording: Arc<Recording>,
 }
 
-/// What an experiment decided about one request.
-#[derive(Clone, Copy, Debug)]
-pub struct Ticket {
+/// What an experiment decided about one request. It counts a client that goes away unanswered, if the answer was slow by then: an arm
+/// that is too slow to wait for must not look as if it had no slow answers.
+pub struct Ticket<'a> {
     /// The arm, by its place, and why.
     pub assigned: Assigned,
     started: Instant,
+    enrolment: &'a Enrolment,
+    noted: bool,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let late = self.started.elapsed() > self.enrolment.slow;
+        if !self.noted && late && self.assigned.enrolled() {
+            let counts = &self.enrolment.counts.arms[self.assigned.arm];
+            counts.requests.fetch_add(1, Ordering::Relaxed);
+            counts.slow.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Enrolment {
@@ -220,34 +232,36 @@ impl Enrolment {
     }
 
     /// Decides about a request.
-    pub fn enrol(&self, unit: &str, visit: &Visit) -> Ticket {
+    pub fn enrol(&self, unit: &str, visit: &Visit) -> Ticket<'_> {
         let forced = visit.arm.as_deref().and_then(|arm| self.assignment.forced(arm));
         Ticket {
             assigned: forced.unwrap_or_else(|| self.assignment.assign(unit)),
             started: Instant::now(),
+            enrolment: self,
+            noted: false,
         }
     }
 
     /// Counts and records what came of it, if its unit takes part.
     pub fn note(
         &self,
-        ticket: &Ticket,
+        mut ticket: Ticket<'_>,
         unit: &str,
         request: Option<String>,
         outcome: &Result<Served, ServiceError>,
     ) {
-        let Ticket { assigned, started } = ticket;
+        ticket.noted = true;
         let Assigned {
             arm,
             reason: Reason::Assigned,
             traffic_bucket: Some(traffic_bucket),
             arm_bucket: Some(arm_bucket),
-        } = *assigned
+        } = ticket.assigned
         else {
             return;
         };
         let counts = &self.counts.arms[arm];
-        let took = started.elapsed();
+        let took = ticket.started.elapsed();
         let served = match outcome {
             Ok(served) => served,
             Err(error) => {
@@ -258,7 +272,7 @@ impl Enrolment {
                 return;
             }
         };
-        let fallback = served.answer.degraded.contains(&Degradation::FallbackToControl);
+        let fallback = served.answer.degraded.iter().copied().any(is_fallback);
         counts.requests.fetch_add(1, Ordering::Relaxed);
         counts
             .slow
@@ -314,6 +328,17 @@ impl Enrolment {
             waiting: self.recording.waiting(),
             problem: self.recording.problem(),
         }
+    }
+}
+
+/// Whether something stood in for what the arm is: the control, or an order that its models did not make.
+fn is_fallback(degradation: Degradation) -> bool {
+    match degradation {
+        Degradation::Retrieval
+        | Degradation::Scoring
+        | Degradation::Deadline
+        | Degradation::FallbackToControl => true,
+        Degradation::UnknownUser => false,
     }
 }
 

@@ -88,7 +88,7 @@ impl Recommender for CurrentRouter {
         self.now().ok()?.report()
     }
 
-    fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
+    fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
         self.now()?.record_outcomes(told)
     }
 }

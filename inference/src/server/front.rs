@@ -10,7 +10,7 @@ use gondola_events::intake::{MOST_OUTCOMES, ToldOutcome};
 use super::metrics::{Method, Metrics};
 use super::service::{PipelineDescription, Receipt, Recommender, Served, ServiceError};
 use crate::features::{ItemId, RawRow, UserId};
-use crate::pipeline::{RecommendRequest, SimilarRequest, SimilarTo, UserUpdate, Visit};
+use crate::pipeline::{RecommendRequest, SimilarRequest, SimilarTo, UserUpdate};
 
 /// Longest id of a user or item, in bytes.
 pub const LONGEST_ID: usize = 256;
@@ -93,18 +93,6 @@ impl Front {
     ) -> Result<Served, ServiceError> {
         let ask = async {
             check_length("user", request.user.as_str(), LONGEST_ID)?;
-            let Visit {
-                unit,
-                arm,
-                request: id,
-            } = &request.visit;
-            for (argument, text) in [
-                ("the unit's id", unit),
-                ("the arm", arm),
-                ("the request's id", id),
-            ] {
-                check_length(argument, text.as_deref().unwrap_or_default(), LONGEST_ID)?;
-            }
             self.recommender()?
                 .recommend(request, deadline(within, self.deadlines.ask))
                 .await
@@ -189,8 +177,16 @@ impl Front {
         self.recommender.get()?.report()
     }
 
-    /// Takes what units did.
-    pub async fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
+    /// What is counted here, and what the experiment's arms did, as OpenMetrics text.
+    pub fn metrics_text(&self) -> String {
+        self.metrics.text(self.report().as_ref())
+    }
+
+    /// Takes what units did; what could not be read says why.
+    pub async fn record_outcomes(
+        &self,
+        told: Vec<Result<ToldOutcome, String>>,
+    ) -> Result<Receipt, ServiceError> {
         let record = async {
             if told.len() > MOST_OUTCOMES {
                 let problem = format!(

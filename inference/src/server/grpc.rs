@@ -129,8 +129,8 @@ impl Recommender for Service {
         request: Request<RecordOutcomesRequest>,
     ) -> Result<Response<RecordOutcomesResponse>, Status> {
         let outcomes = request.into_inner().outcomes;
-        let told = outcomes.into_iter().map(ToldOutcome::from).collect();
-        let receipt = self.front.record_outcomes(told).await?;
+        let told = outcomes.into_iter().map(|outcome| Ok(ToldOutcome::from(outcome)));
+        let receipt = self.front.record_outcomes(told.collect()).await?;
         Ok(Response::new(receipt.into()))
     }
 

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use gondola_crds::router_report::REPORT_PATH;
-use gondola_events::intake::ToldOutcome;
+use gondola_events::intake;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
@@ -22,11 +22,14 @@ use crate::features::{RawRow, UserId};
 use crate::pipeline::{
     Degradation, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, UserUpdate, Visit,
 };
+use crate::router::experiment::LONGEST_UNIT;
 
 /// The header with which a tester asks for an arm.
 const ARM_HEADER: &str = "x-gondola-arm";
 /// The header with the client's own id of a request.
 const REQUEST_HEADER: &str = "x-request-id";
+/// Longest id of a request that is used, in bytes.
+const LONGEST_REQUEST: usize = 128;
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The paths.
@@ -142,20 +145,26 @@ async fn recommend(
     Ok(Json(AnswerBody::new(Some(user), served, query.explain)))
 }
 
-/// What an experiment wants to know of a request: headers of HTTP, or metadata of gRPC.
+/// What an experiment wants to know of a request: headers of HTTP, or metadata of gRPC. One that is too long is as if it were not
+/// there: nobody goes without an answer because of a header that something on the way added.
 pub(super) fn visit<'a>(front: &Front, header: impl Fn(&str) -> Option<&'a str>) -> Visit {
-    let own = |text: &str| text.to_owned();
+    let header = |name: &str, longest: usize| {
+        let text = header(name).filter(|text| text.len() <= longest);
+        text.map(str::to_owned)
+    };
+    let unit = |name: Arc<str>| header(&name, LONGEST_UNIT);
     Visit {
-        unit: front.unit_header().and_then(|name| header(&name)).map(own),
-        arm: header(ARM_HEADER).map(own),
-        request: header(REQUEST_HEADER).map(own),
+        unit: front.unit_header().and_then(unit),
+        arm: header(ARM_HEADER, LONGEST_UNIT),
+        request: header(REQUEST_HEADER, LONGEST_REQUEST),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Outcomes {
-    outcomes: Vec<ToldOutcome>,
+    /// Each is read for itself, so that one which is wrong costs the others nothing.
+    outcomes: Vec<serde_json::Value>,
 }
 
 async fn record_outcomes(
@@ -164,7 +173,8 @@ async fn record_outcomes(
     body: Body,
 ) -> Result<Response, HttpError> {
     let Outcomes { outcomes } = parse(&read(&front, &headers, body).await?)?;
-    Ok(Json(front.record_outcomes(outcomes).await?).into_response())
+    let told = outcomes.into_iter().map(intake::read).collect();
+    Ok(Json(front.record_outcomes(told).await?).into_response())
 }
 
 async fn report(State(front): State<Arc<Front>>) -> Result<Response, HttpError> {
@@ -233,7 +243,7 @@ async fn readyz(State(front): State<Arc<Front>>) -> Response {
 }
 
 async fn metrics(State(front): State<Arc<Front>>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], front.metrics().text()).into_response()
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], front.metrics_text()).into_response()
 }
 
 async fn nothing_here() -> Response {

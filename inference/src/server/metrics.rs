@@ -1,9 +1,12 @@
-//! What is counted and timed, and its text for Prometheus.
+//! What is counted and timed, and its text for Prometheus. What an experiment's arms did: [`experiment`].
+
+mod experiment;
 
 use std::time::Duration;
 
+use gondola_crds::router_report::RouterReport;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -195,10 +198,16 @@ impl Metrics {
         }
     }
 
-    /// Everything as OpenMetrics text.
-    pub fn text(&self) -> String {
+    /// Everything as OpenMetrics text, with what the arms of an experiment did.
+    pub fn text(&self, report: Option<&RouterReport>) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("a String takes everything that is written to it");
+        encode_registry(&mut text, &self.registry)
+            .and_then(|()| match report {
+                Some(report) => encode_registry(&mut text, &experiment::registry(report)),
+                None => Ok(()),
+            })
+            .and_then(|()| encode_eof(&mut text))
+            .expect("a String takes everything that is written to it");
         text
     }
 }

@@ -46,8 +46,8 @@ pub trait Recommender: Send + Sync + 'static {
         None
     }
 
-    /// Takes what units did. Never waits.
-    fn record_outcomes(&self, told: Vec<ToldOutcome>) -> Result<Receipt, ServiceError> {
+    /// Takes what units did; what could not be read says why. Never waits.
+    fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
         drop(told);
         Err(ServiceError::NoExperiment)
     }

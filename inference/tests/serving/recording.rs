@@ -123,7 +123,7 @@ impl Shop {
     }
 }
 
-fn files(folder: &Path) -> Vec<String> {
+pub fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -243,6 +243,49 @@ async fn a_unit_may_be_named_by_a_header() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_too_long_costs_nobody_an_answer() {
+    let mut routes = routes(10_000);
+    routes.unit_header = Some("x-visitor-id".into());
+    let shop = Shop::with_both(&routes).await;
+    let long = "a".repeat(1000);
+    let headers = [
+        ("x-visitor-id", "visitor-7"),
+        ("x-request-id", &long),
+        ("x-gondola-arm", &long),
+    ];
+    assert_eq!(shop.recommend("someone", &headers).await["reason"], "Assigned");
+    let nobody = shop.recommend("someone", &[("x-visitor-id", &long)]).await;
+    assert_eq!(nobody["reason"], "NoUnit");
+    assert_eq!(shop.recorded().await.0.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_sees_what_the_arms_did() {
+    let shop = Shop::with_both(&routes(10_000)).await;
+    for user in 0..20 {
+        shop.recommend(&format!("user-{user}"), &[]).await;
+    }
+    shop.post(r#"{"outcomes": [{"unit": "user-1", "type": "purchase"}]}"#)
+        .await;
+    let text = get(&shop.server.address, "/metrics").await.body;
+    let requests = |arm: &str| -> u64 {
+        let start = format!(
+            "gondola_experiment_requests_total{{experiment=\"dlrm-vs-forest\",epoch=\"3\",arm=\"{arm}\"}} "
+        );
+        let line = text.lines().find_map(|line| line.strip_prefix(&start));
+        line.unwrap_or_else(|| panic!("no {start} in {text}"))
+            .parse()
+            .unwrap()
+    };
+    assert_eq!(requests("forest") + requests("dlrm"), 20);
+    assert!(
+        text.contains("gondola_experiment_outcomes_total{experiment=\"dlrm-vs-forest\",epoch=\"3\"} 1\n")
+    );
+    assert!(text.contains("gondola_requests_total{"), "{text}");
+    assert!(text.matches("# EOF").count() == 1 && text.ends_with("# EOF\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_outcome_costs_the_others_nothing() {
     let shop = Shop::with_both(&routes(10_000)).await;
     let answer = shop
@@ -252,7 +295,9 @@ async fn a_bad_outcome_costs_the_others_nothing() {
                 {"unit": "", "type": "purchase"},
                 {"unit": "stranger", "type": "click"},
                 {"unit": "alice", "type": "purchase", "eventTime": "2100-01-01T00:00:00Z"},
-                {"unit": "alice", "type": "purchase", "value": 1e99}
+                {"unit": "alice", "type": "purchase", "value": 1e99},
+                {"unit": "alice", "kind": "purchase"},
+                7
             ]}"#,
         )
         .await;
@@ -265,7 +310,9 @@ async fn a_bad_outcome_costs_the_others_nothing() {
         .iter()
         .map(|refusal| refusal["index"].as_u64().unwrap())
         .collect();
-    assert_eq!(refused, [1, 3, 4]);
+    assert_eq!(refused, [1, 3, 4, 5, 6]);
+    let problem = receipt["refused"][3]["problem"].as_str().unwrap();
+    assert!(problem.contains("unknown field `kind`"), "{problem}");
     let grpc = shop
         .server
         .grpc()
@@ -313,8 +360,8 @@ async fn too_much_at_once_is_refused_whole_with_the_way_out() {
     );
     let answer = shop.post("[]").await;
     assert!(answer.message().contains("is no JSON object"), "{answer:?}");
-    let answer = shop.post(r#"{"outcomes": [{"unit": "a", "kind": "b"}]}"#).await;
-    assert!(answer.message().contains("unknown field `kind`"), "{answer:?}");
+    let answer = shop.post(r#"{"outcome": []}"#).await;
+    assert!(answer.message().contains("unknown field `outcome`"), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gondola_crds::routes::{ROUTES_KEY, Route, Routes};
+use gondola_crds::routes::{ExperimentRoutes, ROUTES_KEY, Route, Routes};
 use gondola_inference::router::experiment::{Recording, Silence};
 use gondola_inference::router::watch::{CurrentRouter, follow};
 use gondola_inference::server::front::{Deadlines, Front};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::client::get;
 use crate::stand_in::{Running, one_variant, until};
 
-const NAMESPACE: &str = "shop";
+pub const NAMESPACE: &str = "shop";
 const USERS: usize = 200;
 
 async fn apply<K>(client: &Client, name: &str, object: Value) -> anyhow::Result<()>
@@ -35,7 +35,11 @@ where
 }
 
 /// What the operator writes.
-async fn tell(client: &Client, weights: &[(&str, u32)]) -> anyhow::Result<()> {
+pub async fn tell(
+    client: &Client,
+    weights: &[(&str, u32)],
+    experiment: Option<ExperimentRoutes>,
+) -> anyhow::Result<()> {
     let route = |(name, weight): &(&str, u32)| Route {
         name: (*name).to_owned(),
         weight: *weight,
@@ -45,7 +49,7 @@ async fn tell(client: &Client, weights: &[(&str, u32)]) -> anyhow::Result<()> {
         namespace: NAMESPACE.into(),
         pipeline: "grocery".into(),
         control: weights[0].0.to_owned(),
-        experiment: None,
+        experiment,
         variants: weights.iter().map(route).collect(),
     };
     let config = json!({
@@ -56,7 +60,7 @@ async fn tell(client: &Client, weights: &[(&str, u32)]) -> anyhow::Result<()> {
 }
 
 /// What Kubernetes writes of a Service's pods.
-async fn endpoints(client: &Client, variant: &str, pod: Option<&Running>) -> anyhow::Result<()> {
+pub async fn endpoints(client: &Client, variant: &str, pod: Option<&Running>) -> anyhow::Result<()> {
     let port: Option<u16> = pod.and_then(|pod| pod.address.rsplit(':').next()?.parse().ok());
     let addresses = pod.map(|_| json!({"addresses": ["127.0.0.1"], "conditions": {"ready": true}}));
     let name = format!("grocery-{variant}-1");
@@ -94,7 +98,7 @@ async fn weights_and_pods_that_change_are_known_within_two_seconds() -> anyhow::
     let following = client.clone();
     let recording = Arc::new(Recording::new("1".into(), Err(Silence::Unasked)));
     tokio::spawn(async move { follow(following, NAMESPACE, "grocery-routes", watching, recording).await });
-    tell(&client, &[("dlrm", 50), ("forest", 50)]).await?;
+    tell(&client, &[("dlrm", 50), ("forest", 50)], None).await?;
     endpoints(&client, "dlrm", Some(&first)).await?;
     endpoints(&client, "forest", Some(&second)).await?;
     until(async || current.is_known()).await;
@@ -125,7 +129,7 @@ async fn weights_and_pods_that_change_are_known_within_two_seconds() -> anyhow::
     );
 
     let changed = Instant::now();
-    tell(&client, &[("dlrm", 100), ("forest", 0)]).await?;
+    tell(&client, &[("dlrm", 100), ("forest", 0)], None).await?;
     until(async || answered().await == 0).await;
     assert!(
         changed.elapsed() < Duration::from_secs(2),

@@ -2,6 +2,7 @@ use gondola_crds::routes::ArmRoute;
 use proptest::prelude::*;
 
 use super::*;
+use crate::pipeline::{Answer, Recommendation};
 
 fn routes(traffic_buckets: u16, weights: &[u32]) -> ExperimentRoutes {
     let arm = |(place, weight): (usize, &u32)| ArmRoute {
@@ -61,7 +62,7 @@ fn counts_go_on_when_more_take_part_and_begin_anew_with_an_epoch() {
     let note = |routes: &ExperimentRoutes| {
         let enrolment = Enrolment::new(routes, Arc::clone(&recording)).unwrap();
         let ticket = enrolment.enrol("alice", &Visit::default());
-        enrolment.note(&ticket, "alice", None, &error);
+        enrolment.note(ticket, "alice", None, &error);
         let report = enrolment.report();
         report.arms.iter().map(|arm| arm.errors).sum::<u64>()
     };
@@ -70,4 +71,62 @@ fn counts_go_on_when_more_take_part_and_begin_anew_with_an_epoch() {
     assert_eq!(note(&more), 2);
     more.epoch = 2;
     assert_eq!(note(&more), 1);
+}
+
+fn answer(degraded: Vec<Degradation>) -> Result<Served, ServiceError> {
+    let item = Recommendation {
+        item: "42".into(),
+        score: 0.5,
+    };
+    Ok(Served {
+        variant: "arm-1".into(),
+        reason: None,
+        bundles: Arc::default(),
+        answer: Answer {
+            items: vec![item],
+            degraded,
+            ..Answer::default()
+        },
+    })
+}
+
+#[test]
+fn an_order_that_the_arms_models_did_not_make_is_a_fallback() {
+    let enrolment = enrolment(10_000, &[1]);
+    let fallbacks = |degraded: Vec<Degradation>| {
+        let before = enrolment.report().arms[0].fallbacks;
+        let ticket = enrolment.enrol("alice", &Visit::default());
+        enrolment.note(ticket, "alice", None, &answer(degraded));
+        enrolment.report().arms[0].fallbacks - before
+    };
+    assert_eq!(fallbacks(vec![]), 0);
+    assert_eq!(fallbacks(vec![Degradation::UnknownUser]), 0);
+    assert_eq!(fallbacks(vec![Degradation::Scoring]), 1);
+    assert_eq!(
+        fallbacks(vec![Degradation::UnknownUser, Degradation::Deadline]),
+        1
+    );
+    assert_eq!(
+        fallbacks(vec![Degradation::Retrieval, Degradation::FallbackToControl]),
+        1
+    );
+}
+
+#[test]
+fn a_client_that_did_not_wait_for_a_slow_answer_counts_as_one() {
+    let recording = Arc::new(Recording::new("1".into(), Err(Silence::Unasked)));
+    let gone = |slow_milliseconds: u64, traffic_buckets: u16| {
+        let routes = ExperimentRoutes {
+            name: format!("{slow_milliseconds}-{traffic_buckets}"),
+            slow_milliseconds,
+            ..routes(traffic_buckets, &[1])
+        };
+        let enrolment = Enrolment::new(&routes, Arc::clone(&recording)).unwrap();
+        drop(enrolment.enrol("alice", &Visit::default()));
+        let report = enrolment.report();
+        (report.arms[0].requests, report.arms[0].slow)
+    };
+    assert_eq!(gone(0, 10_000), (1, 1));
+    assert_eq!(gone(60_000, 10_000), (0, 0), "nothing was slow yet");
+    assert_eq!(gone(0, 0), (0, 0), "who takes no part is not counted");
 }
