@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
+use gondola_crds::spec::Variant;
 use gondola_experiments::evidence::Evidence;
 use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
 use gondola_experiments::settings::{Settings, SettingsError};
@@ -18,7 +19,7 @@ use kube::ResourceExt;
 
 use super::names::{Component, Names};
 use super::pod::{self, Access, StoreUse};
-use super::rights;
+use super::{rights, variant};
 use crate::observe::Observed;
 
 const ANALYZER: Component<'_> = Component::Analyzer;
@@ -62,9 +63,13 @@ fn one_step(
 ) -> Planned {
     let names = Names::of(pipeline);
     let evidence = observed.evidence(&names);
-    let answers = |name: &&str| observed.rollout(&names, Component::Variant(name)).ready > 0;
-    let variants = pipeline.spec.variants.iter().map(|variant| variant.name.as_str());
-    let ready: BTreeSet<String> = variants.filter(answers).map(str::to_owned).collect();
+    // An arm that is being scaled to nothing answers for a moment only.
+    let answers = |variant: &&Variant| {
+        let component = Component::Variant(&variant.name);
+        variant::fewest(variant) > 0 && observed.rollout(&names, component).ready > 0
+    };
+    let answering = pipeline.spec.variants.iter().filter(answers);
+    let ready: BTreeSet<String> = answering.map(|variant| variant.name.clone()).collect();
     let mut weighted = pipeline.spec.variants.iter().filter(|variant| variant.weight > 0);
     let alone = weighted
         .next()
