@@ -9,8 +9,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What is counted of each arm: name, meaning, and where the report has it.
-const COUNTS: [(&str, &str, fn(&ArmReport) -> u64); 6] = [
+/// Name, meaning, and where the report has it.
+type Count = (&'static str, &'static str, fn(&ArmReport) -> u64);
+
+/// What is counted of each arm.
+const COUNTS: [Count; 6] = [
     ("requests", "Answers and errors of units that take part", |arm| {
         arm.requests
     }),
