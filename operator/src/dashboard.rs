@@ -15,6 +15,7 @@ use gondola_crds::RecommenderPipeline;
 use gondola_experiments::page::{Entry, View, index, page};
 use gondola_experiments::report::sentence;
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 
 use crate::caches::Caches;
 use crate::plan::experiment::{Planned, planned};
@@ -32,23 +33,18 @@ impl Dashboard {
     /// The pipelines that have an experiment, with it.
     fn experiments(&self) -> Option<Vec<(Arc<RecommenderPipeline>, Planned)>> {
         let caches = self.0.get()?;
-        let mut found: Vec<_> = caches
-            .pipelines
-            .state()
-            .into_iter()
-            .filter_map(|pipeline| {
-                let planned = planned(&pipeline, &caches.observe(&pipeline, true))?.ok()?;
-                Some((pipeline, planned))
-            })
+        let pipelines = caches.pipelines.state().into_iter();
+        let mut found: Vec<_> = pipelines
+            .filter_map(|pipeline| with_experiment(caches, pipeline))
             .collect();
         found.sort_by_key(|(pipeline, _)| name_of(pipeline));
         Some(found)
     }
 
     fn experiment(&self, namespace: &str, name: &str) -> Option<(Arc<RecommenderPipeline>, Planned)> {
-        let wanted = format!("{namespace}/{name}");
-        let mut all = self.experiments()?.into_iter();
-        all.find(|(pipeline, _)| name_of(pipeline) == wanted)
+        let caches = self.0.get()?;
+        let pipeline = ObjectRef::new(name).within(namespace);
+        with_experiment(caches, caches.pipelines.get(&pipeline)?)
     }
 
     /// Gauges of all experiments, in Prometheus' text form.
@@ -73,6 +69,15 @@ impl Dashboard {
         }
         text
     }
+}
+
+/// A pipeline with the step that its experiment would make now, if it has one that can be run.
+fn with_experiment(
+    caches: &Caches,
+    pipeline: Arc<RecommenderPipeline>,
+) -> Option<(Arc<RecommenderPipeline>, Planned)> {
+    let planned = planned(&pipeline, &caches.observe(&pipeline, true))?.ok()?;
+    Some((pipeline, planned))
 }
 
 /// Gauges and what they mean.

@@ -12,7 +12,7 @@ use gondola_experiments::evidence::Evidence;
 use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
 use gondola_experiments::settings::{Settings, SettingsError};
 use gondola_experiments::step::{Routing, Step, Surroundings, step};
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentStrategy};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
 use kube::ResourceExt;
@@ -152,13 +152,7 @@ pub fn deployment(pipeline: &RecommenderPipeline, experiment: &Experiment, image
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![analyze];
     uses_events(&mut pod, experiment);
-    let mut deployment = pod::deployment(&names, ANALYZER, pod);
-    deployment.spec.replicas = Some(1);
-    deployment.spec.strategy = Some(DeploymentStrategy {
-        type_: Some("Recreate".to_owned()),
-        ..DeploymentStrategy::default()
-    });
-    deployment
+    pod::only_one(&names, ANALYZER, pod)
 }
 
 /// The analyzer's service account.

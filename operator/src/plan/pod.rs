@@ -115,6 +115,17 @@ pub fn deployment(names: &Names<'_>, component: Component<'_>, pod: PodSpec) -> 
     }
 }
 
+/// The Deployment of a component of which there is one pod, and never two at once: the old one goes before the new one comes.
+pub fn only_one(names: &Names<'_>, component: Component<'_>, pod: PodSpec) -> Deployment {
+    let mut deployment = deployment(names, component, pod);
+    deployment.spec.replicas = Some(1);
+    deployment.spec.strategy = Some(DeploymentStrategy {
+        type_: Some("Recreate".to_owned()),
+        ..DeploymentStrategy::default()
+    });
+    deployment
+}
+
 /// A container of the data plane: `gondola-inference` with arguments. The spec's own variables come last, and win.
 pub fn container(name: &str, image: &str, arguments: &[&str], overrides: &PodOverrides) -> Container {
     Container {

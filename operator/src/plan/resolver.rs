@@ -1,7 +1,7 @@
 //! The resolver: the one pod of a pipeline that looks up what channels point to, and where it reports.
 
 use gondola_crds::RecommenderPipeline;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentStrategy};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
 
@@ -37,13 +37,7 @@ pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![resolve];
     pod::reads_store(&mut pod, &pipeline.spec.artifacts);
-    let mut deployment = pod::deployment(&names, RESOLVER, pod);
-    deployment.spec.replicas = Some(1);
-    deployment.spec.strategy = Some(DeploymentStrategy {
-        type_: Some("Recreate".to_owned()),
-        ..DeploymentStrategy::default()
-    });
-    deployment
+    pod::only_one(&names, RESOLVER, pod)
 }
 
 /// The service account of pods that read the store; none where the spec names one.
