@@ -11,11 +11,11 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, CustomResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::recording::{Shop, routes};
+use crate::watching::{NAMESPACE, apply};
 
-const NAMESPACE: &str = "shop";
 const PATIENCE: Duration = Duration::from_secs(60);
 const USERS: u64 = 200;
 
@@ -53,19 +53,6 @@ impl AnalyzerPod {
             .spawn();
         Self(command.unwrap())
     }
-}
-
-async fn apply<K>(client: &Client, name: &str, object: Value) -> anyhow::Result<()>
-where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
-{
-    let api: Api<K> = Api::namespaced(client.clone(), NAMESPACE);
-    let parameters = PatchParams::apply("test").force();
-    api.patch(name, &parameters, &Patch::Apply(&object)).await?;
-    Ok(())
 }
 
 /// A pipeline whose experiment has begun, with the router at an address.

@@ -21,7 +21,8 @@ use crate::stand_in::{Running, one_variant, until};
 pub const NAMESPACE: &str = "shop";
 const USERS: usize = 200;
 
-async fn apply<K>(client: &Client, name: &str, object: Value) -> anyhow::Result<()>
+/// An object as a client applies it in the shop's namespace.
+pub async fn apply<K>(client: &Client, name: &str, object: Value) -> anyhow::Result<()>
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
         + Clone
