@@ -3,15 +3,21 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion, parse_url_opts};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
 use url::Url;
 
 use crate::manifest;
 use crate::reference::CHANNELS;
+
+mod scheme;
+
+/// For how long a failing request is made again, unless [`Access`] says otherwise.
+const RETRY_FOR: Duration = Duration::from_secs(180);
 
 /// A folder of bundles in an object store.
 #[derive(Clone, Debug)]
@@ -33,13 +39,11 @@ pub enum StoreError {
         #[source]
         source: url::ParseError,
     },
-    /// A scheme that nobody knows, or that was left out of this program.
-    #[error("this program has no store for {url}; it was built with {}", .built_in.join(", "))]
+    /// A scheme that nobody knows.
+    #[error("this program has no store for {url}; it was built with {}", scheme::BUILT_IN.join(", "))]
     Scheme {
         /// What was given.
         url: String,
-        /// What this program was built with.
-        built_in: Vec<&'static str>,
     },
     /// A `file://` URL that isn't absolute: what stands where a folder should begin is taken for another machine.
     #[error(
@@ -147,6 +151,8 @@ pub struct Access {
     pub credentials: Option<PathBuf>,
     /// Where an S3-compatible store answers, for example `http://minio:9000`.
     pub endpoint: Option<String>,
+    /// For how long a failing request is made again before its error is told: three minutes unless set.
+    pub retry_for: Option<Duration>,
 }
 
 impl Access {
@@ -224,16 +230,14 @@ impl Store {
                 .flatten()
                 .map(|value| (name, value))
         });
-        match parse_url_opts(&parsed, settings.chain(access.settings()?)) {
+        let settings = settings.chain(access.settings()?);
+        match scheme::open(&parsed, settings, access.retry_for.unwrap_or(RETRY_FOR)) {
             Ok((objects, prefix)) => Ok(Self {
-                objects: objects.into(),
+                objects,
                 prefix,
                 url: url.to_owned(),
             }),
-            Err(source) if is_unknown_scheme(&source) => Err(StoreError::Scheme {
-                url: url.to_owned(),
-                built_in: built_in_schemes(),
-            }),
+            Err(source) if scheme::is_unknown(&source) => Err(StoreError::Scheme { url: url.to_owned() }),
             Err(source) => Err(StoreError::Open {
                 url: url.to_owned(),
                 source,
@@ -421,37 +425,6 @@ impl fmt::Display for Store {
     }
 }
 
-/// The schemes that this program was built with: which ones is a feature of `object_store`, so it is asked.
-fn built_in_schemes() -> Vec<&'static str> {
-    [
-        ("file://", "file:///probe"),
-        ("memory://", "memory:///probe"),
-        ("s3://", "s3://probe/probe"),
-        ("gs://", "gs://probe/probe"),
-        ("az://", "az://probe/probe"),
-        ("https://", "https://probe.invalid/probe"),
-    ]
-    .into_iter()
-    .filter(|(_, probe)| {
-        let probe = Url::parse(probe).expect("the probes are URLs");
-        !matches!(parse_url_opts(&probe, [("", ""); 0]), Err(source) if is_unknown_scheme(&source))
-    })
-    .map(|(scheme, _)| scheme)
-    .collect()
-}
-
-fn is_unknown_scheme(error: &object_store::Error) -> bool {
-    match error {
-        object_store::Error::Generic {
-            store: "parse_url", ..
-        } => true,
-        object_store::Error::Generic { store: "URL", source } => {
-            source.to_string().starts_with("Unable to recognise URL")
-        }
-        _ => false,
-    }
-}
-
 /// The URL for messages and logs: secrets may stand in its user information and in its query.
 fn without_secrets(url: &Url) -> String {
     let mut shown = url.clone();
@@ -493,17 +466,29 @@ mod tests {
             "/srv/store",
             "\"/srv/store\" is no URL of a store; write for example file:///var/lib/gondola/store",
         );
-        let built_in = built_in_schemes().join(", ");
-        assert!(built_in.starts_with("file://, memory://"), "{built_in}");
         refuses(
             "ftp://host/store",
-            &format!("this program has no store for ftp://host/store; it was built with {built_in}"),
+            "this program has no store for ftp://host/store; it was built with file://, memory://, s3://, gs://, az://, https://",
         );
-        if !built_in.contains("s3://") {
-            refuses(
-                "s3://b/store",
-                &format!("this program has no store for s3://b/store; it was built with {built_in}"),
-            );
+    }
+
+    #[test]
+    fn each_scheme_that_is_named_can_be_opened() {
+        let settings = || {
+            [
+                ("google_skip_signature", "true"),
+                ("azure_storage_account_name", "shop"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        };
+        for scheme in scheme::BUILT_IN {
+            let host = match scheme {
+                "file://" | "memory://" => "",
+                _ => "models",
+            };
+            let url = Url::parse(&format!("{scheme}{host}/shop")).unwrap();
+            let (_, prefix) = scheme::open(&url, settings(), RETRY_FOR).unwrap();
+            assert_eq!(prefix.as_ref(), "shop", "{scheme}");
         }
     }
 
@@ -523,6 +508,7 @@ mod tests {
         let access = Access {
             credentials: Some(folder.path().to_owned()),
             endpoint: Some("http://minio:9000".into()),
+            ..Access::default()
         };
         let settings = access.settings().unwrap();
         assert!(settings.contains(&("aws_access_key_id".into(), "me".into())));
@@ -530,7 +516,7 @@ mod tests {
         assert_eq!(settings.len(), 3);
         let access = Access {
             credentials: Some(folder.path().join("missing")),
-            endpoint: None,
+            ..Access::default()
         };
         let message = Store::open_with("s3://b/store", &access).unwrap_err().to_string();
         assert!(message.contains("mount the Secret there"), "{message}");

@@ -23,7 +23,12 @@ pub async fn resolve(
     access: &Access,
     patience: Duration,
 ) -> Resolution {
-    let store = Store::open_with(&spec.artifacts.url, access);
+    // Half of the time is for trying again, so that what the store answers comes out before patience ends.
+    let access = Access {
+        retry_for: Some(patience / 2),
+        ..access.clone()
+    };
+    let store = Store::open_with(&spec.artifacts.url, &access);
     let look_up = async |variant: &Variant| match &store {
         Ok(store) => tokio::time::timeout(patience, resolve_variant(store, spec, variant))
             .await
@@ -56,6 +61,25 @@ pub fn references(
         .chain(similarity.map(|bundle| (Kind::Similarity, bundle)))
         .map(|(kind, bundle)| Ok((kind, bundle.0.parse()?)))
         .collect()
+}
+
+/// Whether `found` is no news after `told`. How long a store took and how it numbered a request differ each time, so that of a
+/// refusal's message only the words without a digit count.
+pub fn is_told(told: &Resolution, found: &Resolution) -> bool {
+    let same = |(one, other): (&VariantResolution, &VariantResolution)| match (one, other) {
+        (VariantResolution::Refused(one), VariantResolution::Refused(other)) => {
+            one.reason == other.reason && lasting(&one.message).eq(lasting(&other.message))
+        }
+        (one, other) => one == other,
+    };
+    told.generation == found.generation
+        && told.variants.keys().eq(found.variants.keys())
+        && told.variants.values().zip(found.variants.values()).all(same)
+}
+
+fn lasting(message: &str) -> impl Iterator<Item = &str> {
+    let words = message.split_whitespace();
+    words.filter(|word| !word.contains(|letter: char| letter.is_ascii_digit()))
 }
 
 async fn resolve_variant(
@@ -135,5 +159,56 @@ fn store_reason(error: &StoreError) -> RefusalReason {
         StoreError::Read { .. } | StoreError::Write { .. } | StoreError::List { .. } => {
             RefusalReason::StoreUnavailable
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(reason: RefusalReason, message: &str) -> Resolution {
+        let refusal = Refusal {
+            reason,
+            message: message.into(),
+        };
+        Resolution {
+            generation: 1,
+            variants: [("dlrm".to_owned(), VariantResolution::Refused(refusal))].into(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_news_unless_only_times_and_numbers_differ() {
+        let away = RefusalReason::StoreUnavailable;
+        let told = refused(
+            away,
+            "no answer in 1.6s, after 10 retries: 500 Internal Server Error <Id>A7</Id>",
+        );
+        let again = refused(
+            away,
+            "no answer in 1.9s, after 9 retries: 500 Internal Server Error <Id>B6</Id>",
+        );
+        assert!(is_told(&told, &again));
+        let other_words = refused(
+            away,
+            "no answer in 1.6s, after 10 retries: 503 Slow Down <Id>A7</Id>",
+        );
+        assert!(!is_told(&told, &other_words));
+        let Some(VariantResolution::Refused(refusal)) = told.variants.get("dlrm") else {
+            unreachable!("it was made as a refusal");
+        };
+        assert!(!is_told(
+            &told,
+            &refused(RefusalReason::AccessDenied, &refusal.message)
+        ));
+        let of_another_spec = Resolution {
+            generation: 2,
+            ..told.clone()
+        };
+        assert!(!is_told(&told, &of_another_spec));
+        let mut of_two = told.clone();
+        let refusal = VariantResolution::Refused(refusal.clone());
+        of_two.variants.insert("forest".into(), refusal);
+        assert!(!is_told(&told, &of_two));
     }
 }

@@ -68,6 +68,7 @@ impl S3 {
         Access {
             credentials: Some(credentials.to_owned()),
             endpoint: Some(self.endpoint.clone()),
+            ..Access::default()
         }
     }
 }

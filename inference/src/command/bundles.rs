@@ -49,6 +49,7 @@ impl AccessArguments {
         Access {
             credentials: self.credentials.clone(),
             endpoint: self.store_endpoint.clone(),
+            ..Access::default()
         }
     }
 }

@@ -56,6 +56,7 @@ impl EventStoreArguments {
         let access = Access {
             credentials: self.events_credentials.clone(),
             endpoint: self.events_endpoint.clone(),
+            ..Access::default()
         };
         Ok(Store::open_with(url, &access)?)
     }

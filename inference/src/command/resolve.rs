@@ -1,6 +1,5 @@
 //! `resolve`: the resolver of a pipeline in a cluster.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -98,7 +97,7 @@ struct Reporter {
     config_map: String,
     access: Access,
     /// What was written last, so that the same is not written again.
-    last: Option<Arc<Resolution>>,
+    last: Option<Resolution>,
 }
 
 impl Reporter {
@@ -111,11 +110,15 @@ impl Reporter {
             .variants
             .values()
             .any(|variant| matches!(variant, VariantResolution::Refused(_)));
-        if self.last.as_deref() != Some(&resolution) {
+        let told = self
+            .last
+            .as_ref()
+            .is_some_and(|last| resolver::is_told(last, &resolution));
+        if !told {
             match self.write(&resolution).await {
                 Ok(()) => {
                     tracing::info!(generation, refused, "reported");
-                    self.last = Some(Arc::new(resolution));
+                    self.last = Some(resolution);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the report could not be written; it is tried again");

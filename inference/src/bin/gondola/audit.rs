@@ -136,6 +136,7 @@ fn open(arguments: &Arguments, manifest: &Manifest) -> anyhow::Result<Store> {
     let access = Access {
         credentials: arguments.events_credentials.clone(),
         endpoint: arguments.events_endpoint.clone(),
+        ..Access::default()
     };
     Ok(Store::open_with(url, &access)?)
 }

@@ -45,6 +45,7 @@ impl Bundles {
         let access = Access {
             credentials: Some(credentials),
             endpoint: Some(endpoint.to_owned()),
+            ..Access::default()
         };
         let trained = Store::open(&format!("file://{}", trained.display()))?;
         let bundles = Self {

@@ -1,0 +1,75 @@
+//! The client of an object store that a URL's scheme asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::path::Path;
+use object_store::{BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig, parse_url_opts};
+use url::{Position, Url};
+
+/// The builders share their methods, but no trait.
+macro_rules! client {
+    ($builder:ty, $url:expr, $settings:expr, $retry:expr) => {{
+        let builder = <$builder>::new().with_url($url).with_retry($retry);
+        let builder = $settings
+            .into_iter()
+            .fold(builder, |builder, (name, value)| match name.parse() {
+                Ok(name) => builder.with_config(name, value),
+                Err(_) => builder,
+            });
+        Arc::new(builder.build()?)
+    }};
+}
+
+/// The store at `url`, and the place in it that the URL names. A scheme's client takes the settings that it knows, and makes a
+/// failing request again for as long as `retry_for`.
+///
+/// As [`parse_url_opts`], which leaves no choice of retries.
+pub(super) fn open(
+    url: &Url,
+    settings: impl IntoIterator<Item = (String, String)>,
+    retry_for: Duration,
+) -> Result<(Arc<dyn ObjectStore>, Path), object_store::Error> {
+    let (scheme, prefix) = ObjectStoreScheme::parse(url)?;
+    let retry = retries(retry_for);
+    let objects: Arc<dyn ObjectStore> = match scheme {
+        ObjectStoreScheme::AmazonS3 => client!(AmazonS3Builder, url.as_str(), settings, retry),
+        ObjectStoreScheme::GoogleCloudStorage => {
+            client!(GoogleCloudStorageBuilder, url.as_str(), settings, retry)
+        }
+        ObjectStoreScheme::MicrosoftAzure => client!(MicrosoftAzureBuilder, url.as_str(), settings, retry),
+        ObjectStoreScheme::Http => client!(HttpBuilder, &url[..Position::BeforePath], settings, retry),
+        _ => return parse_url_opts(url, settings).map(|(objects, _)| (objects.into(), prefix)),
+    };
+    Ok((objects, prefix))
+}
+
+/// Pauses stay short beside the whole, so that an error is told soon after `retry_for` and not a long pause later.
+fn retries(retry_for: Duration) -> RetryConfig {
+    let backoff = BackoffConfig::default();
+    RetryConfig {
+        backoff: BackoffConfig {
+            max_backoff: backoff.max_backoff.min(retry_for / 4),
+            ..backoff
+        },
+        retry_timeout: retry_for,
+        ..RetryConfig::default()
+    }
+}
+
+/// The schemes that [`open`] knows.
+pub(super) const BUILT_IN: [&str; 6] = ["file://", "memory://", "s3://", "gs://", "az://", "https://"];
+
+/// Whether the error says that nobody knows the scheme.
+pub(super) fn is_unknown(error: &object_store::Error) -> bool {
+    match error {
+        object_store::Error::Generic { store: "URL", source } => {
+            source.to_string().starts_with("Unable to recognise URL")
+        }
+        _ => false,
+    }
+}
