@@ -1,22 +1,38 @@
 # Images of the control plane and of the data plane.
 #
-#     docker build --target operator  --tag gondola-operator  .
-#     docker build --target inference --tag gondola-inference .
+#     docker build --target operator       --tag gondola-operator       .
+#     docker build --target inference      --tag gondola-inference      .
+#     docker build --target inference-cuda --tag gondola-inference-cuda .
 #
 # What a root file system holds is decided by scripts/root-filesystem.sh alone, which tests use without Docker as well.
 
 FROM debian:bookworm-slim AS build
+# Outside of the working copy, and one place for both that fill it and those that take from it.
+ENV GONDOLA_CACHE=/var/cache/gondola CARGO_TARGET_DIR=/var/cache/gondola/target
 WORKDIR /gondola
 COPY . .
 RUN apt-get update && apt-get install --yes --no-install-recommends make ca-certificates curl && make build
 RUN scripts/root-filesystem.sh operator /out/operator
 RUN scripts/root-filesystem.sh inference /out/inference
 
+# Built on what the others were built from: CUDA's kernels and what they touch come on top.
+FROM build AS build-cuda
+ARG CUDA_COMPUTE_CAP=80
+RUN make build-cuda
+RUN scripts/root-filesystem.sh inference-cuda /out/inference-cuda /var/cache/gondola/cuda-13.0
+
 # The operator speaks to the API server alone: its program, the libraries that it is linked to, nothing else.
 FROM scratch AS operator
 COPY --from=build /out/operator/ /
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/gondola-operator"]
+
+# The driver comes from the node, by NVIDIA's container runtime, which reads this variable.
+FROM scratch AS inference-cuda
+COPY --from=build-cuda /out/inference-cuda/ /
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 65532:65532
+ENTRYPOINT ["/usr/bin/gondola-inference"]
 
 FROM scratch AS inference
 COPY --from=build /out/inference/ /

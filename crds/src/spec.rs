@@ -434,6 +434,9 @@ pub struct Variant {
     /// What each pod asks for and may use, for example one `nvidia.com/gpu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+    /// What its text encoder runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
     /// Retrieval of this variant alone. Left out: the pipeline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrieval: Option<Retrieval>,
@@ -443,6 +446,16 @@ pub struct Variant {
     /// What this variant's pods have beside the pipeline's `template`, or instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PodOverrides>,
+}
+
+/// What a variant's text encoder runs on; `Cpu` where it is left out. `Cuda` takes pods that have a GPU, such as those whose
+/// `resources.limits` name one `nvidia.com/gpu`. Retrieval and scorers always run on processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda,
 }
 
 /// Bounds of the number of pods, and what it follows.

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::features::RawTable;
 use crate::retrieval::index::{IndexError, SearchParameters};
 use crate::retrieval::{Found, ItemIndex, RetrievalError, read_json};
+use device::Device;
 use encoder::{EncodeError, EncoderLoadError, TextEncoder};
 
 pub mod bert;
 pub mod clip;
+pub mod device;
 pub mod encoder;
 
 /// `encoder.json`: what the encoder reads of an item.
@@ -62,13 +64,18 @@ pub struct Similarity {
 }
 
 impl Similarity {
-    /// Loads a similarity bundle's folder. A bundle without an encoder serves known items only.
-    pub fn load(folder: &Path, items: &RawTable, search: &SearchParameters) -> Result<Self, SimilarityError> {
+    /// Loads a similarity bundle's folder, its encoder onto a device. A bundle without an encoder serves known items only.
+    pub fn load(
+        folder: &Path,
+        items: &RawTable,
+        search: &SearchParameters,
+        device: Device,
+    ) -> Result<Self, SimilarityError> {
         let config: TextConfig = read_json(&folder.join("encoder.json"))?;
         let index = ItemIndex::load(folder, items, search)?;
         let weights = folder.join("encoder");
         let encoder = if weights.exists() {
-            let load = encoder::load(&weights);
+            let load = encoder::load(&weights, device);
             Some(load.map_err(|source| SimilarityError::Encoder {
                 folder: folder.to_owned(),
                 source,

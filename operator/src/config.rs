@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::caches::{Scope, Watches};
+use crate::plan::Images;
 use crate::policy::Policy;
 
 /// Runs recommender pipelines on Kubernetes.
@@ -15,6 +16,9 @@ pub struct Arguments {
     /// Image of the data plane, where a pipeline names none.
     #[arg(long, env = "GONDOLA_INFERENCE_IMAGE")]
     inference_image: String,
+    /// The same for variants on GPUs. Left out: the image of the others.
+    #[arg(long, env = "GONDOLA_INFERENCE_CUDA_IMAGE")]
+    inference_cuda_image: Option<String>,
     /// The one namespace to watch. Left out: all.
     #[arg(long, env = "GONDOLA_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
@@ -53,8 +57,8 @@ pub enum LogFormat {
 /// What was meant.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Image of the data plane, where a pipeline names none.
-    pub inference_image: String,
+    /// Images of the data plane, where a pipeline names none.
+    pub images: Images,
     /// What is watched.
     pub watches: Watches,
     /// What pipelines may ask for.
@@ -75,6 +79,7 @@ impl From<Arguments> for Config {
     fn from(arguments: Arguments) -> Self {
         let Arguments {
             inference_image,
+            inference_cuda_image,
             watch_namespace,
             relist_seconds,
             allowed_stores,
@@ -87,7 +92,10 @@ impl From<Arguments> for Config {
         // A chart that is told nothing passes an empty text.
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         Self {
-            inference_image,
+            images: Images {
+                inference_cuda: given(inference_cuda_image).unwrap_or_else(|| inference_image.clone()),
+                inference: inference_image,
+            },
             watches: Watches {
                 scope: given(watch_namespace).map_or(Scope::Cluster, Scope::Namespace),
                 relist: Duration::from_secs(relist_seconds),

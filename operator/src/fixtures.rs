@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use crate::apply::Applied;
 use crate::observe::{ByName, Observed};
 use crate::plan::names::{Component, Names};
-use crate::plan::{Installation, Plan, plan};
+use crate::plan::{Images, Installation, Plan, plan};
 use crate::report;
 
 const PIPELINE: &str = "\
@@ -65,7 +65,10 @@ pub(crate) fn changed(from: &str, to: &str) -> RecommenderPipeline {
 
 pub(crate) fn installation() -> Installation {
     Installation {
-        image: "gondola-inference:test".into(),
+        images: Images {
+            inference: "gondola-inference:test".into(),
+            inference_cuda: "gondola-inference-cuda:test".into(),
+        },
         ..Installation::default()
     }
 }

@@ -166,7 +166,7 @@ fn reconcile_all(
         .build();
     let watches = config.watches.clone();
     let installation = Installation {
-        image: config.inference_image.clone(),
+        images: config.images.clone(),
         policy: config.policy.clone(),
     };
     let events = Events::new(client.clone(), config.identity.clone());

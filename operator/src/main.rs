@@ -17,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         server = %kube.cluster_url,
         watches = ?config.watches,
-        image = config.inference_image,
+        images = ?config.images,
         "starting"
     );
     let mut terminate = signal(SignalKind::terminate())?;

@@ -21,7 +21,7 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::resolution::{Refusal, Resolution, VariantBundles, VariantResolution};
 use gondola_crds::routes::{Route, Routes};
-use gondola_crds::spec::Variant;
+use gondola_crds::spec::{Device, Variant};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::SettingsError;
 use gondola_experiments::step::Routing;
@@ -125,15 +125,33 @@ impl Plan {
 /// What an installation decides for all of its pipelines.
 #[derive(Clone, Debug, Default)]
 pub struct Installation {
-    /// Image of the data plane, where a spec names none.
-    pub image: String,
+    /// Images of the data plane, where a spec names none.
+    pub images: Images,
     /// What is permitted.
     pub policy: Policy,
 }
 
+/// Images of the data plane.
+#[derive(Clone, Debug, Default)]
+pub struct Images {
+    /// Of what runs on processors alone.
+    pub inference: String,
+    /// Of variants on GPUs.
+    pub inference_cuda: String,
+}
+
+impl Images {
+    fn of(&self, variant: &Variant) -> &str {
+        match variant.device {
+            Some(Device::Cuda) => &self.inference_cuda,
+            Some(Device::Cpu) | None => &self.inference,
+        }
+    }
+}
+
 /// Decides what should be.
 pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &Installation) -> Plan {
-    let image = &installation.image;
+    let images = &installation.images;
     let names = Names::of(pipeline);
     let resolution = observed.resolution(&names);
     let variants: Vec<(String, Serves)> = pipeline
@@ -148,12 +166,12 @@ pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &
     let experiment = experiment::planned(pipeline, observed);
     let planned = experiment.as_ref().and_then(|planned| planned.as_ref().ok());
     let routes = routes(pipeline, observed, planned);
-    let mut children = shared(pipeline, &routes, observed, image);
+    let mut children = shared(pipeline, &routes, observed, &images.inference);
     if let (Some(experiment), Some(planned)) = (&pipeline.spec.experiment, planned) {
-        add_experiment(&mut children, pipeline, experiment, planned, image);
+        add_experiment(&mut children, pipeline, experiment, planned, &images.inference);
     }
     for (variant, (_, serves)) in pipeline.spec.variants.iter().zip(&variants) {
-        add_variant(&mut children, pipeline, variant, serves, image);
+        add_variant(&mut children, pipeline, variant, serves, images.of(variant));
     }
     let kept_configs = kept_configs(&names, observed);
     Plan {

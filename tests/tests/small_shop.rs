@@ -18,6 +18,7 @@ use gondola_inference::pipeline::{
 };
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
+use gondola_inference::similarity::device::Device;
 use gondola_training::dataset::DatasetConfig;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::run::{self, Inputs, RunConfig};
@@ -99,6 +100,7 @@ async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: A
         },
         search: SearchParameters::default(),
         similarity_search: SearchParameters::default(),
+        device: Device::Cpu,
         already_bought,
         blocked_items: vec!["0108775015".into()],
         limit: 5,

@@ -11,6 +11,7 @@ use gondola_inference::pipeline::{AlreadyBought, DiversitySettings, VariantSetti
 use gondola_inference::resolver;
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
+use gondola_inference::similarity::device::Device;
 
 const DEFAULT_CANDIDATES: u32 = 200;
 const DEFAULT_LIMIT: u32 = 12;
@@ -105,6 +106,10 @@ fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> Result<Varia
                 .as_ref()
                 .and_then(|similarity| similarity.search.as_ref()),
         ),
+        device: match variant.device {
+            None | Some(spec::Device::Cpu) => Device::Cpu,
+            Some(spec::Device::Cuda) => Device::Cuda,
+        },
         already_bought: match filters.already_bought {
             None | Some(spec::AlreadyBought::Keep) => AlreadyBought::Keep,
             Some(spec::AlreadyBought::Remove) => AlreadyBought::Remove,

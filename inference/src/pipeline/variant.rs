@@ -21,6 +21,7 @@ use crate::retrieval::index::{IndexError, SearchParameters};
 use crate::retrieval::sources::Quotas;
 use crate::retrieval::{Retrieval, RetrievalError};
 use crate::scoring::{self, Loaded};
+use crate::similarity::device::Device;
 use crate::similarity::encoder::EncodeError;
 use crate::similarity::{Similarity, SimilarityError};
 
@@ -48,6 +49,8 @@ pub struct VariantSettings {
     pub search: SearchParameters,
     /// How the similarity index is searched.
     pub similarity_search: SearchParameters,
+    /// What the text encoder runs on.
+    pub device: Device,
     /// Whether items that the user bought before may be recommended.
     pub already_bought: AlreadyBought,
     /// Items that are never recommended.
@@ -291,7 +294,8 @@ impl Variant {
             _ => Neighbours::read(&features.join(NEIGHBOURS), &items)?,
         };
         let retrieval = Retrieval::load(&folders.retrieval, &items, &settings.search)?;
-        let load_similarity = |folder| Similarity::load(folder, &items, &settings.similarity_search);
+        let load_similarity =
+            |folder| Similarity::load(folder, &items, &settings.similarity_search, settings.device);
         let similarity = folders.similarity.as_deref().map(load_similarity).transpose()?;
         let scorer = scoring::load(&folders.scorer, &workflow.layout())?;
         let encoded = workflow.item.encode_table(&items);

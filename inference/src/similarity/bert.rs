@@ -29,6 +29,7 @@ struct SentenceConfig {
 /// A BERT model with its tokenizer.
 pub struct Bert {
     model: BertModel,
+    device: Device,
     tokenizer: Tokenizer,
     hidden: usize,
     vocabulary: usize,
@@ -37,7 +38,7 @@ pub struct Bert {
 
 impl Bert {
     /// Loads a folder in the layout of sentence-transformers.
-    pub fn load(folder: &Path) -> Result<Self, EncoderLoadError> {
+    pub fn load(folder: &Path, device: Device) -> Result<Self, EncoderLoadError> {
         let path = folder.join("config.json");
         let config: Config = json(&path)?;
         let wrong = |field, value: usize, expected: &str| EncoderLoadError::Field {
@@ -70,15 +71,17 @@ impl Bert {
         }
         let tokenizer = tokenizer(&folder.join("tokenizer.json"), max_tokens)?;
         let path = folder.join("model.safetensors");
-        let model =
-            BertModel::load(weights(&path)?, &config).map_err(|source| EncoderLoadError::Weights {
+        let model = BertModel::load(weights(&path, &device)?, &config).map_err(|source| {
+            EncoderLoadError::Weights {
                 path: path.clone(),
                 source,
-            })?;
+            }
+        })?;
         let (hidden, vocabulary, padding) =
             (config.hidden_size, config.vocab_size, config.pad_token_id as u32);
         Ok(Self {
             model,
+            device,
             tokenizer,
             hidden,
             vocabulary,
@@ -97,8 +100,8 @@ impl Bert {
             mask[at..at + text.len()].fill(1.0);
         }
         let shape = (batch.len(), longest);
-        let ids = Tensor::from_vec(ids, shape, &Device::Cpu)?;
-        let mask = Tensor::from_vec(mask, shape, &Device::Cpu)?;
+        let ids = Tensor::from_vec(ids, shape, &self.device)?;
+        let mask = Tensor::from_vec(mask, shape, &self.device)?;
         let states = self.model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
         // [texts, 1, tokens] x [texts, tokens, hidden]: the sum over a text's own tokens.
         let sums = mask.unsqueeze(1)?.matmul(&states)?.squeeze(1)?;
@@ -158,7 +161,7 @@ mod tests {
             );
             return;
         };
-        let encoder = Bert::load(Path::new(&folder)).unwrap();
+        let encoder = Bert::load(Path::new(&folder), Device::Cpu).unwrap();
         let texts = [
             "whole milk gallon",
             "skim milk half gallon",
@@ -188,7 +191,7 @@ mod tests {
         let Some(folder) = std::env::var_os("GONDOLA_ENCODER") else {
             return;
         };
-        let encoder = Bert::load(Path::new(&folder)).unwrap();
+        let encoder = Bert::load(Path::new(&folder), Device::Cpu).unwrap();
         let (long, longer) = ("bread ".repeat(300), "bread ".repeat(1000));
         assert_eq!(
             encoder.encode(&[&long]).unwrap(),

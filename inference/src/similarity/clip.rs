@@ -74,6 +74,7 @@ struct TokenizerConfig {
 /// A CLIP text model with its tokenizer.
 pub struct Clip {
     model: ClipTextTransformer,
+    device: Device,
     projection: Linear,
     tokenizer: Tokenizer,
     padding: u32,
@@ -84,8 +85,8 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Loads a folder in Hugging Face's layout.
-    pub fn load(folder: &Path) -> Result<Self, EncoderLoadError> {
+    /// Loads a folder in Hugging Face's layout onto a device.
+    pub fn load(folder: &Path, device: Device) -> Result<Self, EncoderLoadError> {
         let path = folder.join("config.json");
         let Config { text_config, itself } = json(&path)?;
         // The projection belongs to the pair of text and image, so the outer configuration decides.
@@ -95,7 +96,7 @@ impl Clip {
         let tokenizer = tokenizer(&folder.join("tokenizer.json"), tokens)?;
         let padding = padding(folder, &tokenizer)?;
         let path = folder.join("model.safetensors");
-        let vars = weights(&path)?;
+        let vars = weights(&path, &device)?;
         let failed = |source| EncoderLoadError::Weights {
             path: path.clone(),
             source,
@@ -105,6 +106,7 @@ impl Clip {
         let (end_of_text, vocabulary) = (config.eos_token_id, config.vocab_size);
         Ok(Self {
             model,
+            device,
             projection: projection.map_err(failed)?,
             tokenizer,
             padding,
@@ -138,14 +140,14 @@ impl Clip {
         let ends: Vec<usize> = batch.iter().map(|ids| self.end(ids)).collect();
         let longest = ends.iter().max().map_or(1, |end| end + 1);
         let ids: Vec<u32> = batch.iter().flat_map(|ids| &ids[..longest]).copied().collect();
-        let ids = Tensor::from_vec(ids, (batch.len(), longest), &Device::Cpu)?;
+        let ids = Tensor::from_vec(ids, (batch.len(), longest), &self.device)?;
         let states = self.model.forward_with_mask(&ids, usize::MAX)?;
         let rows: Vec<u32> = ends
             .iter()
             .enumerate()
             .map(|(row, end)| (row * longest + end) as u32)
             .collect();
-        let rows = Tensor::from_vec(rows, batch.len(), &Device::Cpu)?;
+        let rows = Tensor::from_vec(rows, batch.len(), &self.device)?;
         let pooled = states.flatten(0, 1)?.index_select(&rows, 0)?;
         self.projection.forward(&pooled)?.flatten_all()?.to_vec1()
     }
@@ -261,7 +263,7 @@ mod tests {
     #[test]
     fn tokens_and_vectors_equal_those_of_transformers() {
         let (folder, expected) = fixture();
-        let clip = Clip::load(&folder).unwrap();
+        let clip = Clip::load(&folder, Device::Cpu).unwrap();
         let texts: Vec<&str> = expected.texts.iter().map(String::as_str).collect();
         let ids = clip.padded_ids(&texts).unwrap();
         for (text, (ids, expected)) in texts.iter().zip(ids.iter().zip(&expected.input_ids)) {
@@ -274,7 +276,7 @@ mod tests {
     #[test]
     fn the_folder_says_that_it_is_clip() {
         let (folder, expected) = fixture();
-        let encoder = encoder::load(&folder).unwrap();
+        let encoder = encoder::load(&folder, Default::default()).unwrap();
         assert_eq!(encoder.dimension(), 16);
         check_near(
             &encoder.encode(&[&expected.texts[0]]).unwrap(),
@@ -297,7 +299,10 @@ mod tests {
                     std::fs::copy(from.join(file), folder.path().join(file)).unwrap();
                 }
             }
-            let message = encoder::load(folder.path()).err().unwrap().to_string();
+            let message = encoder::load(folder.path(), Default::default())
+                .err()
+                .unwrap()
+                .to_string();
             assert!(
                 message.contains(&format!("{missing}: cannot be read")),
                 "{message}"

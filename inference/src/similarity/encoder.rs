@@ -6,11 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use candle_nn::VarBuilder;
 use serde::de::DeserializeOwned;
 use tokenizers::{Tokenizer, TruncationParams};
 
+use super::device::{Device, DeviceError};
 use super::{bert::Bert, clip::Clip};
 
 /// Makes vectors of texts.
@@ -91,6 +92,9 @@ pub enum EncoderLoadError {
         /// What is wrong.
         message: String,
     },
+    /// The device can't be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The weights don't fit the configuration.
     #[error("{path}: the weights don't fit the configuration")]
     Weights {
@@ -108,13 +112,14 @@ struct Family {
     model_type: String,
 }
 
-/// Loads the encoder that a folder holds.
-pub fn load(folder: &Path) -> Result<Box<dyn TextEncoder>, EncoderLoadError> {
+/// Loads the encoder that a folder holds onto a device.
+pub fn load(folder: &Path, device: Device) -> Result<Box<dyn TextEncoder>, EncoderLoadError> {
+    let device = device.open()?;
     let path = folder.join("config.json");
     let Family { model_type } = json(&path)?;
     Ok(match model_type.as_str() {
-        "bert" => Box::new(Bert::load(folder)?),
-        "clip" | "clip_text_model" => Box::new(Clip::load(folder)?),
+        "bert" => Box::new(Bert::load(folder, device)?),
+        "clip" | "clip_text_model" => Box::new(Clip::load(folder, device)?),
         _ => return Err(EncoderLoadError::Family { path, model_type }),
     })
 }
@@ -135,8 +140,11 @@ fn read(path: &Path) -> Result<Vec<u8>, EncoderLoadError> {
 }
 
 /// The folder's weights as `f32`, whatever they are stored as.
-pub(super) fn weights(path: &Path) -> Result<VarBuilder<'static>, EncoderLoadError> {
-    VarBuilder::from_buffered_safetensors(read(path)?, DType::F32, &Device::Cpu).map_err(|source| {
+pub(super) fn weights(
+    path: &Path,
+    device: &candle_core::Device,
+) -> Result<VarBuilder<'static>, EncoderLoadError> {
+    VarBuilder::from_buffered_safetensors(read(path)?, DType::F32, device).map_err(|source| {
         EncoderLoadError::Weights {
             path: path.to_owned(),
             source,
@@ -199,14 +207,14 @@ mod tests {
     fn an_unknown_family_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.json"), r#"{"model_type": "t5"}"#).unwrap();
-        let message = load(folder.path()).err().unwrap().to_string();
+        let message = load(folder.path(), Device::Cpu).err().unwrap().to_string();
         assert!(message.contains("`t5` is not supported"), "{message}");
     }
 
     #[test]
     fn a_missing_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let message = load(folder.path()).err().unwrap().to_string();
+        let message = load(folder.path(), Device::Cpu).err().unwrap().to_string();
         assert!(message.contains("config.json: cannot be read"), "{message}");
     }
 }

@@ -84,6 +84,7 @@ fn pinned(
             name: variant.name.clone(),
             scorer: BundleRef(bundles.scorer.pinned()),
             weight: 1,
+            device: variant.device,
             ..Variant::default()
         }],
         ..RecommenderPipelineSpec::default()

@@ -1,5 +1,6 @@
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::resolution::VariantResolution;
+use gondola_crds::spec::PodOverrides;
 use k8s_openapi::api::core::v1::PodSpec;
 
 use super::*;
@@ -222,6 +223,41 @@ fn every_pod_meets_the_restricted_standard() {
             deployment.name_any()
         );
     }
+}
+
+#[test]
+fn a_variant_on_gpus_has_their_image_and_says_so_to_its_pods() {
+    let mut pipeline = changed(
+        "weight: 50, replicas: 2, ",
+        "weight: 50, replicas: 2, device: Cuda, ",
+    );
+    let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
+    let image = |name: &str| {
+        let pod = deployment(&plan, name).spec.template.spec.clone().unwrap();
+        pod.containers[0].image.clone().unwrap()
+    };
+    assert_eq!(image("grocery-dlrm"), "gondola-inference-cuda:test");
+    assert_eq!(image("grocery-forest"), "gondola-inference:test");
+    assert_eq!(image("grocery-router"), "gondola-inference:test");
+    let told = |plan: &Plan| {
+        let of_dlrm = |config: &&ConfigMap| config.name_any().starts_with("grocery-dlrm-");
+        let config = plan.children.configs.iter().find(of_dlrm).unwrap();
+        config.data.as_ref().unwrap()[manifest::FILE].clone()
+    };
+    assert!(told(&plan).contains(r#""device": "Cuda""#), "{}", told(&plan));
+    // An image that the pipeline names is used as it is.
+    pipeline.spec.variants[0].template = Some(PodOverrides {
+        image: Some("ours:1".into()),
+        ..PodOverrides::default()
+    });
+    let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
+    let pod = deployment(&plan, "grocery-dlrm")
+        .spec
+        .template
+        .spec
+        .as_ref()
+        .unwrap();
+    assert_eq!(pod.containers[0].image.as_deref(), Some("ours:1"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use gondola_crds::resolution::{
 };
 use gondola_operator::caches::{Scope, Watches};
 use gondola_operator::config::{Config, LogFormat};
+use gondola_operator::plan::Images;
 use gondola_test_api_server::{ApiServer, Request};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -102,7 +103,10 @@ impl World {
 
     fn start_operator(&self, relist: Duration, listen: &str) -> anyhow::Result<Operator> {
         let config = Config {
-            inference_image: "gondola-inference:test".into(),
+            images: Images {
+                inference: "gondola-inference:test".into(),
+                inference_cuda: "gondola-inference-cuda:test".into(),
+            },
             watches: Watches {
                 scope: Scope::Cluster,
                 relist,

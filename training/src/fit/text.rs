@@ -7,6 +7,7 @@ use std::path::Path;
 use gondola_inference::features::RawTable;
 use gondola_inference::pipeline::items::text;
 use gondola_inference::retrieval::index::SearchParameters;
+use gondola_inference::similarity::device::Device;
 use gondola_inference::similarity::{TextConfig, encoder};
 use indicatif::ProgressBar;
 
@@ -39,7 +40,7 @@ pub fn fit(
     bar: &ProgressBar,
     folder: &Path,
 ) -> Result<TextSummary, FitError> {
-    let encoder = encoder::load(encoder_folder)?;
+    let encoder = encoder::load(encoder_folder, Device::Cpu)?;
     let texts: Vec<String> = (0..items.len())
         .map(|row| text(&items.row(row), columns))
         .collect();

@@ -10,6 +10,7 @@ use gondola_inference::pipeline::{AlreadyBought, Variant, VariantFolders, Varian
 use gondola_inference::retrieval::Retrieval;
 use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
+use gondola_inference::similarity::device::Device;
 
 use super::work::{Ground, Made, Run};
 use crate::dataset::training::Scorer;
@@ -147,6 +148,7 @@ impl Run {
             quotas: EVALUATED_QUOTAS,
             search: self.search(),
             similarity_search: SearchParameters::default(),
+            device: Device::Cpu,
             already_bought: AlreadyBought::Keep,
             blocked_items: Vec::new(),
             limit: end_to_end::K,

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::{Index, IndexError, SearchParameters};
 
-/// Address space for the program itself, its stacks and FAISS's scratch memory, beside the index.
-const ROOM_BYTES: u64 = 1 << 30;
+/// Address space for the program itself, its stacks and FAISS's scratch memory, beside the index. CUDA's libraries, which nothing
+/// here calls, are most of a gigabyte.
+const ROOM_BYTES: u64 = if cfg!(feature = "cuda") { 2 << 30 } else { 1 << 30 };
 const CPU_SECONDS: u64 = 60;
 /// Reading from a slow disk costs no CPU time, so the wall clock has its own bound.
 const PATIENCE: Duration = Duration::from_secs(120);

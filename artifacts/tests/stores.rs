@@ -1,9 +1,11 @@
-//! Bundles in an S3-compatible store: moto's server, which `make setup` installs and GONDOLA_S3_SERVER names.
+//! Bundles in stores that other programs serve: an S3-compatible one and Azure's.
 
 #![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
 
+mod azure_server;
 mod s3_server;
 
+use azure_server::Azure;
 use gondola_artifacts::{
     BundleDescription, Cache, Contract, Digest, Kind, Reference, Store, publish, resolve, set_channel,
 };
@@ -16,6 +18,20 @@ async fn a_bundle_goes_through_s3_and_comes_back_whole() {
     };
     let credentials = credentials();
     let store = Store::open_with("s3://models/grocery", &s3.access(credentials.path())).unwrap();
+    goes_through(&store).await;
+}
+
+#[tokio::test]
+async fn a_bundle_goes_through_azure_and_comes_back_whole() {
+    let Some(azure) = Azure::start() else {
+        return;
+    };
+    let store = Store::open_with("az://models/grocery", &azure.access()).unwrap();
+    goes_through(&store).await;
+}
+
+/// Publishes two versions, moves a channel, and fetches what it leads to.
+async fn goes_through(store: &Store) {
     let folder = tempfile::tempdir().unwrap();
     let content: Vec<u8> = (0..3_000_000u32).map(|byte| byte as u8).collect();
     std::fs::write(folder.path().join("users.parquet"), &content).unwrap();
@@ -28,22 +44,22 @@ async fn a_bundle_goes_through_s3_and_comes_back_whole() {
         },
     };
     let reference: Reference = "features@stable".parse().unwrap();
-    let first = publish(&store, folder.path(), &description).await.unwrap();
-    set_channel(&store, "features", "stable", &first.version)
+    let first = publish(store, folder.path(), &description).await.unwrap();
+    set_channel(store, "features", "stable", &first.version)
         .await
         .unwrap();
-    // The channel moves: on S3 that is a put on condition.
+    // The channel moves: in an object store that is a put on condition.
     std::fs::write(folder.path().join("users.parquet"), &content[1..]).unwrap();
-    let second = publish(&store, folder.path(), &description).await.unwrap();
-    set_channel(&store, "features", "stable", &second.version)
+    let second = publish(store, folder.path(), &description).await.unwrap();
+    set_channel(store, "features", "stable", &second.version)
         .await
         .unwrap();
 
-    let resolved = resolve(&store, &reference).await.unwrap();
+    let resolved = resolve(store, &reference).await.unwrap();
     assert_eq!(resolved.version, second.version);
     let cache_folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(cache_folder.path()).unwrap();
-    let bundle = cache.fetch(&store, &resolved, &|_| {}).await.unwrap();
+    let bundle = cache.fetch(store, &resolved, &|_| {}).await.unwrap();
     assert_eq!(
         std::fs::read(bundle.path.join("users.parquet")).unwrap(),
         content[1..]
