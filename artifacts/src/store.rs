@@ -20,11 +20,20 @@ mod scheme;
 const RETRY_FOR: Duration = Duration::from_secs(180);
 
 /// A folder of bundles in an object store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// For people.
     url: String,
+    /// How it was opened, secrets included.
+    opened: Option<Arc<(Url, Access)>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.url)
+    }
 }
 
 /// What a store could not do.
@@ -236,6 +245,7 @@ impl Store {
                 objects,
                 prefix,
                 url: url.to_owned(),
+                opened: Some(Arc::new((parsed, access.clone()))),
             }),
             Err(source) if scheme::is_unknown(&source) => Err(StoreError::Scheme { url: url.to_owned() }),
             Err(source) => Err(StoreError::Open {
@@ -248,7 +258,21 @@ impl Store {
     /// Bundles under `prefix` in any object store, for example one that a test made.
     pub fn new(objects: Arc<dyn ObjectStore>, prefix: Path) -> Self {
         let url = format!("{objects}/{prefix}");
-        Self { objects, prefix, url }
+        Self {
+            objects,
+            prefix,
+            url,
+            opened: None,
+        }
+    }
+
+    /// The same store with the credentials that there are now: a Secret may have been changed since. One that was not opened
+    /// by a URL stays as it is.
+    pub fn reopened(&self) -> Result<Self, StoreError> {
+        match &self.opened {
+            Some(opened) => Self::open_with(opened.0.as_str(), &opened.1),
+            None => Ok(self.clone()),
+        }
     }
 
     /// The object store itself, for what is no bundle.

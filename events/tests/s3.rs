@@ -1,14 +1,18 @@
-//! Events in an S3-compatible store: written once under one name, whoever tries again.
+//! Events in an S3-compatible store: written once under one name, whoever tries again, and with whatever credentials hold.
 
 #![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
 
 #[path = "../../artifacts/tests/s3_server/mod.rs"]
 mod s3_server;
 
+use std::path::Path;
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, ETAG};
 use futures::TryStreamExt as _;
-use gondola_artifacts::Store;
+use gondola_artifacts::{Access, Store};
 use gondola_events::event::Exposure;
 use gondola_events::recorder::{Recorder, RecorderSettings};
 use gondola_events::table::read_exposures;
@@ -57,6 +61,16 @@ async fn stored(store: &Store) -> Vec<(String, usize)> {
     found
 }
 
+fn settings(folder: &Path, writer: &str) -> RecorderSettings {
+    RecorderSettings {
+        folder: folder.to_owned(),
+        base: "shop/home".into(),
+        writer: writer.into(),
+        flush: Duration::from_millis(100),
+        most_waiting: 1 << 30,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_that_is_uploaded_twice_is_one_object() {
     let Some(s3) = S3::start() else {
@@ -65,13 +79,6 @@ async fn a_segment_that_is_uploaded_twice_is_one_object() {
     let secret = credentials();
     let store = Store::open_with("s3://models/events", &s3.access(secret.path())).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let settings = |writer: &str| RecorderSettings {
-        folder: folder.path().to_owned(),
-        base: "shop/home".into(),
-        writer: writer.into(),
-        flush: Duration::from_secs(60),
-        most_waiting: 1 << 30,
-    };
     // The segment is kept aside, as if the process had ended between the object and the removal.
     let mut journal = gondola_events::recorder::journal::Journal::open(folder.path(), "router-a").unwrap();
     for number in 0..100 {
@@ -83,7 +90,7 @@ async fn a_segment_that_is_uploaded_twice_is_one_object() {
     let kept = std::fs::read(&segment.path).unwrap();
     for writer in ["router-b", "router-c"] {
         std::fs::write(&segment.path, &kept).unwrap();
-        let recorder = Recorder::start(settings(writer), store.clone()).unwrap();
+        let recorder = Recorder::start(settings(folder.path(), writer), store.clone()).unwrap();
         assert!(recorder.stop(Duration::from_secs(30)).await);
         assert_eq!(recorder.state().problem(), None);
         assert!(!segment.path.exists());
@@ -92,4 +99,42 @@ async fn a_segment_that_is_uploaded_twice_is_one_object() {
         stored(&store).await,
         [("router-a-00000000.parquet".to_owned(), 100)]
     );
+}
+
+/// A store that takes everything from those who know `key`, and nothing from others.
+async fn guarded(key: &'static str) -> String {
+    let answers = move |request: Request| async move {
+        let known = request.headers().get(AUTHORIZATION);
+        let known = known.and_then(|header| header.to_str().ok()).unwrap_or_default();
+        match known.contains(&format!("Credential={key}/")) {
+            true => (StatusCode::OK, [(ETAG, "\"one\"")]),
+            false => (StatusCode::FORBIDDEN, [(ETAG, "")]),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new().fallback(answers);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_are_changed_are_taken_up_without_a_restart() {
+    let secret = credentials();
+    let access = Access {
+        credentials: Some(secret.path().to_owned()),
+        endpoint: Some(guarded("new").await),
+        ..Access::default()
+    };
+    let store = Store::open_with("s3://models/events", &access).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Recorder::start(settings(folder.path(), "router-a"), store).unwrap();
+    recorder.exposure(exposure(1));
+    while recorder.state().problem().is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(recorder.state().stored(), 0);
+    std::fs::write(secret.path().join("AWS_ACCESS_KEY_ID"), "new").unwrap();
+    assert!(recorder.stop(Duration::from_secs(30)).await);
+    assert_eq!(recorder.state().stored(), 1);
 }

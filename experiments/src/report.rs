@@ -335,7 +335,7 @@ fn operations_healthy(step: &Step) -> Condition {
 }
 
 fn guardrails(step: &Step) -> Condition {
-    use crate::statistics::guardrail::GuardrailVerdict::{Harm, NonInferior, Undecided};
+    use crate::statistics::guardrail::GuardrailVerdict::{Harm, Undecided};
     let kind = "GuardrailsPass";
     let Some(assessment) = &step.assessment else {
         return Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet");
@@ -353,12 +353,6 @@ fn guardrails(step: &Step) -> Condition {
     if let Some(metric) = named(Undecided) {
         return Condition::new(kind, None, "Undecided", format!("{metric} is not decided yet"));
     }
-    debug_assert!(
-        assessment
-            .guardrails
-            .iter()
-            .all(|guardrail| guardrail.verdict == NonInferior)
-    );
     Condition::new(
         kind,
         Some(true),

@@ -152,8 +152,7 @@ impl Router {
                 }
             }
             None => {
-                let forced = visit.arm.as_deref().and_then(|arm| self.assignment.forced(arm));
-                let assigned = forced.unwrap_or_else(|| self.assignment.assign(unit));
+                let assigned = self.assignment.assign_asked(unit, visit.arm.as_deref());
                 Choice {
                     backend: assigned.arm,
                     reason: assigned.reason,

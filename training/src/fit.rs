@@ -171,10 +171,10 @@ pub fn scorer(scorer: Scorer, task: Task<'_>, folder: &Path) -> Result<Fitted, F
 }
 
 /// Writes a scorer's description.
-fn describe(task: Task<'_>, family: Family, weight_exponent: f32, folder: &Path) -> Result<(), FitError> {
+fn describe(task: Task<'_>, family: Family, folder: &Path) -> Result<(), FitError> {
     let description = ScorerConfig {
         inputs: task.layout.inputs(),
-        sampled_by: leftover(weight_exponent),
+        sampled_by: leftover(task.training.weight_exponent),
         family,
     };
     write_json(&folder.join("scorer.json"), &description)

@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Uploads segments as they come, until no more can come.
 pub(super) async fn run(
-    store: Store,
+    mut store: Store,
     base: String,
     mut segments: mpsc::UnboundedReceiver<Segment>,
     state: Arc<State>,
@@ -46,6 +46,10 @@ pub(super) async fn run(
                 Err(problem) => {
                     tracing::warn!(segment = %segment.path.display(), problem, "events wait for the store");
                     state.set_problem(Some(problem));
+                    // It may have refused credentials that were changed since.
+                    if let Ok(reopened) = store.reopened() {
+                        store = reopened;
+                    }
                 }
             }
             tokio::time::sleep(wait).await;

@@ -154,8 +154,13 @@ impl Assignment {
         &self.arms
     }
 
-    /// An arm that a tester asks for by name; `None` where there is none of it.
-    pub fn forced(&self, name: &str) -> Option<Assigned> {
+    /// The arm that a tester asks for by name, if there is one of it, and the user's own otherwise.
+    pub fn assign_asked(&self, unit: &str, name: Option<&str>) -> Assigned {
+        name.and_then(|name| self.forced(name))
+            .unwrap_or_else(|| self.assign(unit))
+    }
+
+    fn forced(&self, name: &str) -> Option<Assigned> {
         let arm = self.arms.iter().position(|arm| arm == name)?;
         Some(Assigned {
             arm,

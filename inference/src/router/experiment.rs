@@ -233,9 +233,8 @@ impl Enrolment {
 
     /// Decides about a request.
     pub fn enrol(&self, unit: &str, visit: &Visit) -> Ticket<'_> {
-        let forced = visit.arm.as_deref().and_then(|arm| self.assignment.forced(arm));
         Ticket {
-            assigned: forced.unwrap_or_else(|| self.assignment.assign(unit)),
+            assigned: self.assignment.assign_asked(unit, visit.arm.as_deref()),
             started: Instant::now(),
             enrolment: self,
             noted: false,

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{Days, NaiveDate};
+use gondola_inference::retrieval::sources::Quotas;
 use serde::{Deserialize, Serialize};
 
+use super::evaluation::Evaluation;
 use super::training::Training;
 
 /// Why a configuration can't be used.
@@ -71,6 +73,9 @@ pub struct DatasetConfig {
     /// Hyper-parameters.
     #[serde(default)]
     pub training: Training,
+    /// How the pipeline is evaluated.
+    #[serde(default)]
+    pub evaluation: Evaluation,
 }
 
 /// The file of transactions, and which column is what.
@@ -280,6 +285,8 @@ impl DatasetConfig {
             "training.two_tower.temperature",
             self.training.two_tower.temperature,
         )?;
+        let candidates = Quotas::from(self.evaluation.candidates).total();
+        positive("evaluation.candidates", candidates as f64)?;
         for (field, descent) in self.training.descents() {
             positive(field, descent.batch as f64)?;
         }
@@ -313,6 +320,19 @@ impl DatasetConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_evaluation_without_candidates_is_refused_by_name() {
+        let example = include_str!("../../../examples/complete-journey/dataset.yaml");
+        let none = example.replace(
+            "two_tower: 200, bought_before: 100",
+            "two_tower: 0, bought_before: 0",
+        );
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), none).unwrap();
+        let message = DatasetConfig::read(file.path()).unwrap_err().to_string();
+        assert!(message.contains("evaluation.candidates is 0"), "{message}");
+    }
 
     #[test]
     fn training_windows_stand_one_before_the_other_and_the_last_ends_where_the_test_begins() {

@@ -74,6 +74,9 @@ pub struct Training {
     pub seed: u64,
     /// The scorers that a run trains and publishes.
     pub scorers: Vec<Scorer>,
+    /// The power of the recency-weighted purchases that a scorer's odds are multiplied by to rank. Training knows how negatives
+    /// are drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
+    pub weight_exponent: f32,
     /// The two towers and their index.
     pub two_tower: TwoTower,
     /// The DLRM.
@@ -158,9 +161,6 @@ pub struct Dlrm {
     pub top: Vec<usize>,
     /// How it is trained.
     pub descent: Descent,
-    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
-    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
-    pub weight_exponent: f32,
 }
 
 /// Hyper-parameters of the Wide & Deep model.
@@ -178,9 +178,6 @@ pub struct WideDeep {
     pub cross_buckets: usize,
     /// How it is trained.
     pub descent: Descent,
-    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
-    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
-    pub weight_exponent: f32,
 }
 
 /// Hyper-parameters of the DCN.
@@ -197,9 +194,6 @@ pub struct Dcn {
     pub hidden: Vec<usize>,
     /// How it is trained.
     pub descent: Descent,
-    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
-    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
-    pub weight_exponent: f32,
 }
 
 /// Hyper-parameters of the MLP.
@@ -212,9 +206,6 @@ pub struct Mlp {
     pub hidden: Vec<usize>,
     /// How it is trained.
     pub descent: Descent,
-    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
-    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
-    pub weight_exponent: f32,
 }
 
 /// Hyper-parameters of the random forest.
@@ -231,9 +222,6 @@ pub struct Forest {
     pub pair_share: f64,
     /// Share of the inputs that a tree sees.
     pub input_share: f64,
-    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
-    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
-    pub weight_exponent: f32,
 }
 
 /// Hyper-parameters of the gradient boosted trees.
@@ -252,9 +240,6 @@ pub struct Boosting {
     pub learning_rate: f64,
     /// Share of the inputs that a tree sees.
     pub input_share: f64,
-    /// The power of the recency-weighted purchases that its odds are multiplied by to rank. Training knows how negatives are
-    /// drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
-    pub weight_exponent: f32,
 }
 
 impl Default for Training {
@@ -262,6 +247,7 @@ impl Default for Training {
         Self {
             seed: 1,
             scorers: vec![Scorer::Dlrm, Scorer::Forest],
+            weight_exponent: 0.0,
             two_tower: TwoTower::default(),
             dlrm: Dlrm::default(),
             wide_deep: WideDeep::default(),
@@ -314,7 +300,6 @@ impl Default for Dlrm {
                 weight_decay: 1.0,
                 ..Descent::default()
             },
-            weight_exponent: 0.0,
         }
     }
 }
@@ -327,7 +312,6 @@ impl Default for WideDeep {
             crosses: None,
             cross_buckets: 1 << 16,
             descent: Descent::default(),
-            weight_exponent: 0.0,
         }
     }
 }
@@ -340,7 +324,6 @@ impl Default for Dcn {
             cross_layers: 2,
             hidden: vec![128, 64],
             descent: Descent::default(),
-            weight_exponent: 0.0,
         }
     }
 }
@@ -351,7 +334,6 @@ impl Default for Mlp {
             embedding_dim: 8,
             hidden: vec![128, 64],
             descent: Descent::default(),
-            weight_exponent: 0.0,
         }
     }
 }
@@ -364,7 +346,6 @@ impl Default for Forest {
             leaf_pairs: 50,
             pair_share: 0.6,
             input_share: 1.0,
-            weight_exponent: 0.0,
         }
     }
 }
@@ -378,7 +359,6 @@ impl Default for Boosting {
             leaf_pairs: 50,
             learning_rate: 0.05,
             input_share: 0.8,
-            weight_exponent: 0.0,
         }
     }
 }

@@ -17,7 +17,7 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
             Booster::train(dataset, &parameters(settings, task, trees))
         })
         .map_err(FitError::trees(Scorer::Boosting))?;
-    trees::save(Scorer::Boosting, &booster, task, settings.weight_exponent, folder)
+    trees::save(Scorer::Boosting, &booster, task, folder)
 }
 
 /// How many trees make the loss on the validation window smallest.

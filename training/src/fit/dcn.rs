@@ -21,6 +21,6 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
     };
     let network = |vb: candle_nn::VarBuilder<'_>| Dcn::new(&config, vb);
     let fitted = descent::train(Scorer::Dcn, &settings.descent, task, network, folder)?;
-    describe(task, Family::Dcn(config), settings.weight_exponent, folder)?;
+    describe(task, Family::Dcn(config), folder)?;
     Ok(fitted)
 }

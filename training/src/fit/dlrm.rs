@@ -23,6 +23,6 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
     };
     let network = |vb: candle_nn::VarBuilder<'_>| Dlrm::new(&config, vb);
     let fitted = descent::train(Scorer::Dlrm, &settings.descent, task, network, folder)?;
-    describe(task, Family::Dlrm(config), settings.weight_exponent, folder)?;
+    describe(task, Family::Dlrm(config), folder)?;
     Ok(fitted)
 }

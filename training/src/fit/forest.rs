@@ -31,5 +31,5 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
     let booster = trees::dataset(task, task.examples.all(), None)
         .and_then(|dataset| Booster::train(dataset, &parameters))
         .map_err(FitError::trees(Scorer::Forest))?;
-    trees::save(Scorer::Forest, &booster, task, settings.weight_exponent, folder)
+    trees::save(Scorer::Forest, &booster, task, folder)
 }

@@ -19,6 +19,6 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
     };
     let network = |vb: candle_nn::VarBuilder<'_>| Mlp::new(&config, vb);
     let fitted = descent::train(Scorer::Mlp, &settings.descent, task, network, folder)?;
-    describe(task, Family::Mlp(config), settings.weight_exponent, folder)?;
+    describe(task, Family::Mlp(config), folder)?;
     Ok(fitted)
 }

@@ -56,13 +56,12 @@ pub(super) fn save(
     scorer: Scorer,
     booster: &Booster,
     task: Task<'_>,
-    weight_exponent: f32,
     folder: &Path,
 ) -> Result<Fitted, FitError> {
     let path = folder.join("model.txt");
     let text = booster.save_string().map_err(FitError::trees(scorer))?;
     std::fs::write(&path, text).map_err(FitError::file(&path))?;
-    describe(task, Family::Forest, weight_exponent, folder)?;
+    describe(task, Family::Forest, folder)?;
     let gains = booster
         .feature_importance(ImportanceType::Gain)
         .map_err(FitError::trees(scorer))?;

@@ -25,7 +25,7 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
     };
     let network = |vb: candle_nn::VarBuilder<'_>| WideDeep::new(&config, vb);
     let fitted = descent::train(Scorer::WideDeep, &settings.descent, task, network, folder)?;
-    describe(task, Family::WideDeep(config), settings.weight_exponent, folder)?;
+    describe(task, Family::WideDeep(config), folder)?;
     Ok(fitted)
 }
 

@@ -9,7 +9,6 @@ use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{AlreadyBought, Variant, VariantFolders, VariantSettings};
 use gondola_inference::retrieval::Retrieval;
 use gondola_inference::retrieval::index::SearchParameters;
-use gondola_inference::retrieval::sources::Quotas;
 use gondola_inference::similarity::device::Device;
 
 use super::work::{Ground, Made, Run};
@@ -22,14 +21,6 @@ use crate::evaluate::{PairIntervals, PairMetrics, VariantQuality, end_to_end};
 use crate::fit::examples::encoded_pairs;
 use crate::fit::trees::greatest_first;
 use crate::progress;
-
-/// Candidates of each source when the pipeline is evaluated end to end: what the example's pipeline has.
-const EVALUATED_QUOTAS: Quotas = Quotas {
-    two_tower: 200,
-    bought_before: 100,
-    co_bought: 0,
-    popular: 0,
-};
 
 /// How much is found out about scorers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -145,7 +136,7 @@ impl Run {
     fn variant_settings(&self, scorer: Scorer) -> VariantSettings {
         VariantSettings {
             name: scorer.bundle().to_owned(),
-            quotas: EVALUATED_QUOTAS,
+            quotas: self.dataset.config.evaluation.candidates.into(),
             search: self.search(),
             similarity_search: SearchParameters::default(),
             device: Device::Cpu,

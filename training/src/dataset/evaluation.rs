@@ -1,0 +1,48 @@
+//! How a pipeline is evaluated end to end.
+
+use gondola_inference::retrieval::sources::Quotas;
+use serde::{Deserialize, Serialize};
+
+/// How a pipeline is evaluated end to end: as it will be served, so that its lists are those that users would get.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Evaluation {
+    /// How many candidates each source gives the scorers: what the pipeline's `retrieval` will say.
+    pub candidates: Candidates,
+}
+
+/// How many candidates each source gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Candidates {
+    /// The two towers.
+    pub two_tower: usize,
+    /// What the user bought before.
+    pub bought_before: usize,
+    /// What those bought who bought the same as the user.
+    pub co_bought: usize,
+    /// What is most popular.
+    pub popular: usize,
+}
+
+impl Default for Candidates {
+    fn default() -> Self {
+        Self {
+            two_tower: 200,
+            bought_before: 100,
+            co_bought: 0,
+            popular: 0,
+        }
+    }
+}
+
+impl From<Candidates> for Quotas {
+    fn from(candidates: Candidates) -> Self {
+        Self {
+            two_tower: candidates.two_tower,
+            bought_before: candidates.bought_before,
+            co_bought: candidates.co_bought,
+            popular: candidates.popular,
+        }
+    }
+}
