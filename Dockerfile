@@ -7,19 +7,22 @@
 # What a root file system holds is decided by scripts/root-filesystem.sh alone, which tests use without Docker as well.
 
 FROM debian:bookworm-slim AS build
-# Outside of the working copy, and one place for both that fill it and those that take from it.
+RUN apt-get update && apt-get install --yes --no-install-recommends make ca-certificates curl
+# What is fetched and compiled stays with the builder, so that layers are small and the next build is quick.
 ENV GONDOLA_CACHE=/var/cache/gondola CARGO_TARGET_DIR=/var/cache/gondola/target
 WORKDIR /gondola
 COPY . .
-RUN apt-get update && apt-get install --yes --no-install-recommends make ca-certificates curl && make build
-RUN scripts/root-filesystem.sh operator /out/operator
-RUN scripts/root-filesystem.sh inference /out/inference
+RUN --mount=type=cache,target=/var/cache/gondola \
+    make build && \
+    scripts/root-filesystem.sh operator /out/operator && \
+    scripts/root-filesystem.sh inference /out/inference
 
 # Built on what the others were built from: CUDA's kernels and what they touch come on top.
 FROM build AS build-cuda
 ARG CUDA_COMPUTE_CAP=80
-RUN make build-cuda
-RUN scripts/root-filesystem.sh inference-cuda /out/inference-cuda /var/cache/gondola/cuda-13.0
+RUN --mount=type=cache,target=/var/cache/gondola \
+    make build-cuda && \
+    scripts/root-filesystem.sh inference-cuda /out/inference-cuda "$GONDOLA_CACHE/cuda-13.0"
 
 # The operator speaks to the API server alone: its program, the libraries that it is linked to, nothing else.
 FROM scratch AS operator
