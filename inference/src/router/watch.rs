@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use gondola_crds::router_report::RouterReport;
 use gondola_crds::routes::{ROUTES_KEY, Routes};
 use gondola_events::intake::ToldOutcome;
@@ -113,6 +113,10 @@ pub async fn follow(
     let mut told = None;
     let mut connections = Connections::default();
     while let Some(()) = changes.next().await {
+        // A router that knows the routes and no pod yet would refuse everybody.
+        if slices.wait_until_ready().now_or_never().is_none() {
+            continue;
+        }
         let Some(routes) = configs.state().first().and_then(|config| routes(config)) else {
             continue;
         };

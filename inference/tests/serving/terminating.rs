@@ -68,7 +68,7 @@ impl RouterPod {
     async fn serve_everybody(&self) {
         for user in 0..USERS {
             let answer = get(&self.address, &format!("/v1/recommend?user={user}&k=1")).await;
-            assert_eq!(answer.json()["reason"], "Assigned");
+            assert_eq!(answer.json()["reason"], "Assigned", "{}", answer.json());
         }
     }
 
