@@ -4,6 +4,7 @@
 
 mod azure_server;
 mod s3_server;
+mod server;
 
 use azure_server::Azure;
 use gondola_artifacts::{

@@ -479,10 +479,7 @@ spec:
         );
         check(
             "  variants:",
-            &format!(
-                "  experiment: {}\n  variants:",
-                EXPERIMENT.replace("variant: forest", "variant: rf")
-            ),
+            &experiment("variant: forest", "variant: rf"),
             "\"rf\" names no variant; use one of",
         );
         check(
@@ -559,34 +556,22 @@ spec:
             ("weight: 50", "weight: 0", "no variant has a weight above 0"),
             (
                 "  variants:",
-                &format!(
-                    "  experiment: {}\n  variants:",
-                    EXPERIMENT.replace("variant: forest", "variant: rf")
-                ),
+                &experiment("variant: forest", "variant: rf"),
                 "names no variant",
             ),
             (
                 "  variants:",
-                &format!(
-                    "  experiment: {}\n  variants:",
-                    EXPERIMENT.replace("control: dlrm", "control: rf")
-                ),
+                &experiment("control: dlrm", "control: rf"),
                 "is none of experiment.arms",
             ),
             (
                 "  variants:",
-                &format!(
-                    "  experiment: {}\n  variants:",
-                    EXPERIMENT.replace("event: purchase", "numerator: click")
-                ),
+                &experiment("event: purchase", "numerator: click"),
                 "a Ratio needs numerator and denominator",
             ),
             (
                 "  variants:",
-                &format!(
-                    "  experiment: {}\n  variants:",
-                    EXPERIMENT.replace("units: 5000", "minDuration: 7d")
-                ),
+                &experiment("units: 5000", "minDuration: 7d"),
                 "a plan is missing",
             ),
             (
@@ -611,12 +596,16 @@ spec:
         metrics: {success: [{name: purchase, type: Conversion, event: purchase, window: 7d}]}, design: {units: 5000}, \
         store: {url: 's3://events/grocery'}, unitKey: {secretRef: {name: unit-key}}}";
 
+    /// What stands in the place of `variants:` where a pipeline has this experiment, changed.
+    fn experiment(from: &str, to: &str) -> String {
+        assert!(EXPERIMENT.contains(from), "{from}");
+        format!("  experiment: {}\n  variants:", EXPERIMENT.replace(from, to))
+    }
+
     #[test]
     fn what_is_compared_stays_while_an_experiment_runs() {
         let with = |from: &str, to: &str| -> RecommenderPipeline {
-            assert!(EXPERIMENT.contains(from));
-            let spec = format!("  experiment: {}\n  variants:", EXPERIMENT.replace(from, to));
-            serde_saphyr::from_str(&GOOD.replace("  variants:", &spec)).unwrap()
+            serde_saphyr::from_str(&GOOD.replace("  variants:", &experiment(from, to))).unwrap()
         };
         let first = with("name: first", "name: first");
         for (from, to) in [

@@ -2,44 +2,28 @@
 
 #![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
 
+#[path = "../../artifacts/tests/guarded_store/mod.rs"]
+mod guarded_store;
 #[path = "../../artifacts/tests/s3_server/mod.rs"]
 mod s3_server;
+mod samples;
+#[path = "../../artifacts/tests/server/mod.rs"]
+mod server;
 
 use std::path::Path;
 use std::time::Duration;
 
-use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, ETAG};
 use futures::TryStreamExt as _;
 use gondola_artifacts::{Access, Store};
 use gondola_events::event::Exposure;
 use gondola_events::recorder::{Recorder, RecorderSettings};
 use gondola_events::table::read_exposures;
-use gondola_events::unit::UnitKey;
+use gondola_events::unit::{EventId, UnitHash};
+use guarded_store::guarded_store;
 use object_store::ObjectStoreExt as _;
 use s3_server::{S3, credentials};
-
-fn exposure(number: u64) -> Exposure {
-    let unit = UnitKey::new(b"0123456789abcdef")
-        .unwrap()
-        .hash(&number.to_string());
-    Exposure {
-        time: 1_793_577_600_000_000,
-        id: Exposure::id_of("dlrm-vs-rf", 1, unit, "r"),
-        experiment: "dlrm-vs-rf".into(),
-        epoch: 1,
-        revision: "abc".into(),
-        arm: "rf".into(),
-        arm_bucket: 1,
-        traffic_bucket: 2,
-        unit,
-        request: "r".into(),
-        fallback: false,
-        latency: 3,
-        model: "v1".into(),
-    }
-}
+use samples::exposure;
 
 async fn stored(store: &Store) -> Vec<(String, usize)> {
     let folder = store.path("shop/home");
@@ -101,29 +85,12 @@ async fn a_segment_that_is_uploaded_twice_is_one_object() {
     );
 }
 
-/// A store that takes everything from those who know `key`, and nothing from others.
-async fn guarded(key: &'static str) -> String {
-    let answers = move |request: Request| async move {
-        let known = request.headers().get(AUTHORIZATION);
-        let known = known.and_then(|header| header.to_str().ok()).unwrap_or_default();
-        match known.contains(&format!("Credential={key}/")) {
-            true => (StatusCode::OK, [(ETAG, "\"one\"")]),
-            false => (StatusCode::FORBIDDEN, [(ETAG, "")]),
-        }
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = axum::Router::new().fallback(answers);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    format!("http://{address}")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_are_changed_are_taken_up_without_a_restart() {
     let secret = credentials();
     let access = Access {
         credentials: Some(secret.path().to_owned()),
-        endpoint: Some(guarded("new").await),
+        endpoint: Some(guarded_store(Some(StatusCode::FORBIDDEN), "new").await),
         ..Access::default()
     };
     let store = Store::open_with("s3://models/events", &access).unwrap();

@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
 
+#[path = "../../artifacts/tests/guarded_store/mod.rs"]
+mod guarded_store;
+
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::AUTHORIZATION;
 use gondola_artifacts::{
     Access, BundleDescription, Contract, Digest, Kind, Metric, Store, publish, set_channel,
 };
@@ -17,6 +18,7 @@ use gondola_crds::resolution::{REPORT_KEY, Refusal, RefusalReason, Resolution, V
 use gondola_crds::spec::RecommenderPipelineSpec;
 use gondola_inference::resolver::resolve;
 use gondola_test_api_server::ApiServer;
+use guarded_store::guarded_store;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, CustomResourceExt};
@@ -170,30 +172,6 @@ async fn the_report_follows_the_store_and_the_spec() -> anyhow::Result<()> {
     Ok(())
 }
 
-const EMPTY_LIST: &str =
-    "<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>0</KeyCount></ListBucketResult>";
-
-/// A store that answers everybody the same, but those who know `key` that there is nothing.
-async fn stub(answer: Option<StatusCode>, key: &'static str) -> String {
-    let answers = move |request: Request| async move {
-        let known = request.headers().get(AUTHORIZATION);
-        let known = known.and_then(|header| header.to_str().ok()).unwrap_or_default();
-        match answer {
-            _ if known.contains(&format!("Credential={key}/")) => match request.uri().query() {
-                Some(_) => (StatusCode::OK, EMPTY_LIST),
-                None => (StatusCode::NOT_FOUND, ""),
-            },
-            Some(status) => (status, ""),
-            None => std::future::pending().await,
-        }
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = axum::Router::new().fallback(answers);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    format!("http://{address}")
-}
-
 /// A mounted Secret with some keys.
 fn secret(keys: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -244,7 +222,7 @@ async fn a_store_that_refuses_fails_or_does_not_answer_is_named() {
         (None, RefusalReason::StoreUnavailable, "within 2s"),
     ] {
         check(
-            &look(keys.path(), &stub(status, "nobody").await).await,
+            &look(keys.path(), &guarded_store(status, "nobody").await).await,
             reason,
             part,
         );
@@ -256,7 +234,7 @@ async fn a_store_that_refuses_fails_or_does_not_answer_is_named() {
 
 #[tokio::test]
 async fn a_secret_that_is_missing_or_lacks_a_key_is_named() {
-    let endpoint = stub(Some(StatusCode::FORBIDDEN), "nobody").await;
+    let endpoint = guarded_store(Some(StatusCode::FORBIDDEN), "nobody").await;
     let missing = secret(&[]);
     check(
         &look(missing.path(), &endpoint).await,
@@ -270,7 +248,7 @@ async fn a_secret_that_is_missing_or_lacks_a_key_is_named() {
 
 #[tokio::test]
 async fn credentials_that_are_changed_are_taken_up_without_a_restart() {
-    let endpoint = stub(Some(StatusCode::FORBIDDEN), "new").await;
+    let endpoint = guarded_store(Some(StatusCode::FORBIDDEN), "new").await;
     let keys = secret(&KEYS);
     check(
         &look(keys.path(), &endpoint).await,

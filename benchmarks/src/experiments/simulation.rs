@@ -162,7 +162,7 @@ pub(super) fn nothing_to_find(lines: &mut Lines) -> anyhow::Result<()> {
         ratio: 1.0,
         lost: 0.0,
     };
-    let (mut verdicts, mut mismatches) = (0, 0);
+    let (mut verdicts, mut mismatches) = (0u32, 0u32);
     for run in 0..RUNS {
         let end = simulate(&experiment(&format!("aa-{run}"), &design)?, &world, run as u64)?;
         match end.verdict {
@@ -171,27 +171,19 @@ pub(super) fn nothing_to_find(lines: &mut Lines) -> anyhow::Result<()> {
             _ => {}
         }
     }
-    let share = |count: usize| count as f64 / RUNS as f64;
-    let most = three_errors(0.05, RUNS);
-    lines.line(
-        share(verdicts) <= most,
-        "A/A experiments with a verdict, looked at daily",
-        format!(
-            "{verdicts} of {RUNS} ({:.2} %), at most {:.2} %",
-            100.0 * share(verdicts),
+    for (what, count, nominal) in [
+        ("A/A experiments with a verdict, looked at daily", verdicts, 0.05),
+        ("A/A experiments with a sample ratio mismatch", mismatches, 0.001),
+    ] {
+        let share = f64::from(count) / RUNS as f64;
+        let most = three_errors(nominal, RUNS);
+        let found = format!(
+            "{count} of {RUNS} ({:.2} %), at most {:.2} %",
+            100.0 * share,
             100.0 * most
-        ),
-    );
-    let most = three_errors(0.001, RUNS);
-    lines.line(
-        share(mismatches) <= most,
-        "A/A experiments with a sample ratio mismatch",
-        format!(
-            "{mismatches} of {RUNS} ({:.2} %), at most {:.2} %",
-            100.0 * share(mismatches),
-            100.0 * most
-        ),
-    );
+        );
+        lines.line(share <= most, what, found);
+    }
     Ok(())
 }
 

@@ -90,6 +90,11 @@ impl Analyzer {
         }
     }
 
+    /// The store that it reads.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// All events that reached the store by `now`, as evidence.
     ///
     /// # Errors

@@ -18,25 +18,10 @@ use super::*;
 use crate::event::Event;
 use crate::table::{read_exposures, read_outcomes};
 use crate::unit::{EventId, UnitHash};
+use samples::exposure;
 
-fn exposure(number: u64) -> Exposure {
-    let unit = UnitHash(u128::from(number).to_be_bytes());
-    Exposure {
-        time: 1_793_577_600_000_000,
-        id: EventId::of(&[&number.to_be_bytes()]),
-        experiment: "dlrm-vs-rf".into(),
-        epoch: 1,
-        revision: "abc".into(),
-        arm: "rf".into(),
-        arm_bucket: 1,
-        traffic_bucket: 2,
-        unit,
-        request: "r".into(),
-        fallback: false,
-        latency: 3,
-        model: "v1".into(),
-    }
-}
+#[path = "../../tests/samples/mod.rs"]
+mod samples;
 
 fn outcome(number: u64) -> Outcome {
     Outcome {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use gondola_artifacts::Store;
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::router_report::{REPORT_PATH, RouterReport};
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
@@ -136,7 +137,7 @@ impl Work {
         if let Some((evidence, _)) = &mut epoch.found {
             epoch.rounds.complete(evidence);
             if due {
-                evidence.results = self.keep(&epoch.rules, evidence).await;
+                evidence.results = self.keep(epoch.analyzer.store(), &epoch.rules, evidence).await;
             }
             self.report(evidence).await?;
         }
@@ -213,8 +214,7 @@ impl Work {
     }
 
     /// Keeps the statistics in the store, for analysts.
-    async fn keep(&self, rules: &Rules, evidence: &Evidence) -> Option<String> {
-        let store = self.arguments.store.open().ok()?;
+    async fn keep(&self, store: &Store, rules: &Rules, evidence: &Evidence) -> Option<String> {
         let place = format!("{}/results/{}/{}.json", self.base, rules.experiment, rules.epoch);
         let bytes = serde_json::to_vec(evidence).ok()?;
         let put = store.objects().put(&store.path(&place), bytes.into()).await;

@@ -14,7 +14,7 @@ use gondola_experiments::settings::{Settings, SettingsError};
 use gondola_experiments::step::{Routing, Step, Surroundings, step};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
 use super::names::{Component, Names};
@@ -166,18 +166,12 @@ pub fn account(pipeline: &RecommenderPipeline) -> ServiceAccount {
 /// What the analyzer may do: read its own pipeline, find the routers, and write its own report.
 pub fn rights(pipeline: &RecommenderPipeline) -> (Role, RoleBinding) {
     let names = Names::of(pipeline);
-    let only = |name| Some(vec![name]);
-    let rules = vec![
-        PolicyRule {
-            resource_names: only(names.pipeline()),
-            ..rights::rule("gondola.dev", "recommenderpipelines", &["get", "list", "watch"])
-        },
-        PolicyRule {
-            resource_names: only(names.evidence()),
-            ..rights::rule("", "configmaps", &["get", "patch"])
-        },
-        rights::rule("discovery.k8s.io", "endpointslices", &["get", "list", "watch"]),
-    ];
+    let mut rules = rights::of_reporter(names.pipeline(), names.evidence());
+    rules.push(rights::rule(
+        "discovery.k8s.io",
+        "endpointslices",
+        &["get", "list", "watch"],
+    ));
     rights::grant(
         names.component_metadata(ANALYZER),
         rules,

@@ -3,7 +3,7 @@
 use gondola_crds::RecommenderPipeline;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use super::names::{Component, Names};
 use super::{pod, rights};
@@ -53,17 +53,7 @@ pub fn account(pipeline: &RecommenderPipeline) -> Option<ServiceAccount> {
 /// What the resolver may do: read its own pipeline, and write its own report.
 pub fn rights(pipeline: &RecommenderPipeline) -> (Role, RoleBinding) {
     let names = Names::of(pipeline);
-    let only = |name| Some(vec![name]);
-    let rules = vec![
-        PolicyRule {
-            resource_names: only(names.pipeline()),
-            ..rights::rule("gondola.dev", "recommenderpipelines", &["get", "list", "watch"])
-        },
-        PolicyRule {
-            resource_names: only(names.resolution()),
-            ..rights::rule("", "configmaps", &["get", "patch"])
-        },
-    ];
+    let rules = rights::of_reporter(names.pipeline(), names.resolution());
     rights::grant(
         names.component_metadata(RESOLVER),
         rules,

@@ -13,6 +13,21 @@ pub fn rule(group: &str, resource: &str, verbs: &[&str]) -> PolicyRule {
     }
 }
 
+/// What a pod needs that reads its own pipeline and writes its own report, in a ConfigMap.
+pub fn of_reporter(pipeline: String, report: String) -> Vec<PolicyRule> {
+    let only = |name| Some(vec![name]);
+    vec![
+        PolicyRule {
+            resource_names: only(pipeline),
+            ..rule("gondola.dev", "recommenderpipelines", &["get", "list", "watch"])
+        },
+        PolicyRule {
+            resource_names: only(report),
+            ..rule("", "configmaps", &["get", "patch"])
+        },
+    ]
+}
+
 /// Grants rules to a service account of the same namespace. Role and binding have the same metadata.
 pub fn grant(metadata: ObjectMeta, rules: Vec<PolicyRule>, account: String) -> (Role, RoleBinding) {
     let role = Role {

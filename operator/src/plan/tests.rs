@@ -24,6 +24,11 @@ fn deployment<'a>(plan: &'a Plan, name: &str) -> &'a Deployment {
     all.find(|deployment| deployment.name_any() == name).unwrap()
 }
 
+fn pod_of<'a>(plan: &'a Plan, name: &str) -> &'a PodSpec {
+    let deployment = deployment(plan, name);
+    deployment.spec.template.spec.as_ref().unwrap()
+}
+
 fn routed(plan: &Plan) -> Vec<&str> {
     plan.routes
         .variants
@@ -232,10 +237,7 @@ fn a_variant_on_gpus_has_their_image_and_says_so_to_its_pods() {
         "weight: 50, replicas: 2, device: Cuda, ",
     );
     let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
-    let image = |name: &str| {
-        let pod = deployment(&plan, name).spec.template.spec.clone().unwrap();
-        pod.containers[0].image.clone().unwrap()
-    };
+    let image = |name: &str| pod_of(&plan, name).containers[0].image.clone().unwrap();
     assert_eq!(image("grocery-dlrm"), "gondola-inference-cuda:test");
     assert_eq!(image("grocery-forest"), "gondola-inference:test");
     assert_eq!(image("grocery-router"), "gondola-inference:test");
@@ -251,12 +253,7 @@ fn a_variant_on_gpus_has_their_image_and_says_so_to_its_pods() {
         ..PodOverrides::default()
     });
     let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
-    let pod = deployment(&plan, "grocery-dlrm")
-        .spec
-        .template
-        .spec
-        .as_ref()
-        .unwrap();
+    let pod = pod_of(&plan, "grocery-dlrm");
     assert_eq!(pod.containers[0].image.as_deref(), Some("ours:1"));
 }
 
@@ -271,12 +268,7 @@ fn what_a_variant_overrides_stands_and_lists_are_joined() {
     with_variant["spec"]["variants"][0]["template"] = serde_json::json!({"image": "ours:2", "nodeSelector": {"gpu": "yes"}, "env": [{"name": "A", "value": "2"}]});
     let pipeline: RecommenderPipeline = serde_json::from_value(with_variant).unwrap();
     let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
-    let pod = deployment(&plan, "grocery-dlrm")
-        .spec
-        .template
-        .spec
-        .as_ref()
-        .unwrap();
+    let pod = pod_of(&plan, "grocery-dlrm");
     let serve = &pod.containers[0];
     assert_eq!(serve.image.as_deref(), Some("ours:2"), "{text}");
     assert_eq!(pod.node_selector.as_ref().unwrap().len(), 2);
@@ -292,12 +284,7 @@ fn what_a_variant_overrides_stands_and_lists_are_joined() {
     assert_eq!(value("A").as_deref(), Some("2"));
     assert_eq!(value("GONDOLA_LOG").as_deref(), Some("warn"));
     assert_eq!(value("GONDOLA_VARIANT").as_deref(), Some("dlrm"));
-    let router = deployment(&plan, "grocery-router")
-        .spec
-        .template
-        .spec
-        .as_ref()
-        .unwrap();
+    let router = pod_of(&plan, "grocery-router");
     assert_eq!(router.containers[0].image.as_deref(), Some("ours:1"));
 }
 

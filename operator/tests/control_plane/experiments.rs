@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::world::{World, pipeline, until};
+use crate::world::{Operator, World, pipeline, until};
 
 const NAMESPACE: &str = "default";
 
@@ -127,6 +127,16 @@ async fn shown(address: &str, path: &str) -> anyhow::Result<String> {
     Ok(answer)
 }
 
+/// Starts an operator with a pipeline whose experiment begins.
+async fn begin(world: &World) -> anyhow::Result<Operator> {
+    let operator = world.operator()?;
+    world.apply(NAMESPACE, &with_experiment()).await?;
+    world
+        .wait_for(NAMESPACE, "grocery", "ExperimentReady", "True")
+        .await?;
+    Ok(operator)
+}
+
 /// Analyzes twice a second until the status is as wanted.
 async fn analyze_until(
     world: &World,
@@ -153,11 +163,7 @@ async fn an_experiment_climbs_is_decided_and_keeps_its_stage_through_a_crash() -
     let Some(world) = World::start().await? else {
         return Ok(());
     };
-    let operator = world.operator()?;
-    world.apply(NAMESPACE, &with_experiment()).await?;
-    world
-        .wait_for(NAMESPACE, "grocery", "ExperimentReady", "True")
-        .await?;
+    let operator = begin(&world).await?;
     let at = |stage| move |status: &ExperimentStatus| status.stage >= stage;
     analyze_until(&world, "the second step", 500, [50, 50], 0, at(1)).await?;
     operator.crash().await;
@@ -223,11 +229,7 @@ async fn errors_roll_an_arm_back_until_it_is_started_anew() -> anyhow::Result<()
     let Some(world) = World::start().await? else {
         return Ok(());
     };
-    let operator = world.operator()?;
-    world.apply(NAMESPACE, &with_experiment()).await?;
-    world
-        .wait_for(NAMESPACE, "grocery", "ExperimentReady", "True")
-        .await?;
+    let operator = begin(&world).await?;
     let seen = analyze_until(&world, "a rollback", 500, [50, 50], 50, |status| {
         status.phase == Phase::RolledBack
     })
