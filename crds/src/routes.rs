@@ -2,6 +2,8 @@
 //!
 //! The operator writes it, every router watches it. Addresses are not in it: a router finds a variant's pods through the
 //! EndpointSlices of its Service.
+//!
+//! Fields that a router doesn't know are ignored, so that a router of an older release reads what a newer operator writes.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,32 +12,32 @@ pub const ROUTES_KEY: &str = "routes.json";
 
 /// Who may get users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Routes {
-    /// The pipeline's namespace: part of the salt that users are shared by.
+    /// The pipeline's namespace: part of the salt that users are split by.
     pub namespace: String,
     /// The pipeline's name.
     pub pipeline: String,
-    /// The variant that stands in for others.
+    /// The variant that other variants' users fall back to.
     pub control: String,
     /// The variants, in the order of the spec.
     pub variants: Vec<Route>,
-    /// The experiment that shares the users while it runs; without one, weights do.
+    /// The experiment that splits the users while it runs; without one, weights do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<ExperimentRoutes>,
 }
 
 /// Who takes part in an experiment, and what they get. Everybody else gets the control.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ExperimentRoutes {
     /// The experiment's name.
     pub name: String,
-    /// How often it was started anew.
+    /// How often it was restarted; 1 at first.
     pub epoch: u32,
-    /// Digest of everything here but itself: routers tell it, so that a step counts when all of them have it.
+    /// Digest of everything here but itself: routers report it, so that a stage counts once all of them have it.
     pub revision: String,
-    /// What users are shared by.
+    /// What users are split by.
     pub salt: String,
     /// The header that holds the unit's id; the request's user where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +55,7 @@ pub struct ExperimentRoutes {
 
 /// Who is kept out of experiments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct HoldoutRoutes {
     /// What users are held out by.
     pub salt: String,
@@ -63,7 +65,7 @@ pub struct HoldoutRoutes {
 
 /// One arm of an experiment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ArmRoute {
     /// The variant's name.
     pub variant: String,
@@ -72,8 +74,8 @@ pub struct ArmRoute {
 }
 
 /// A variant that may get users.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Route {
     /// The variant's name.
     pub name: String,
@@ -81,4 +83,17 @@ pub struct Route {
     pub weight: u32,
     /// The Service, in the pipeline's namespace, whose endpoints are the variant's pods.
     pub service: String,
+    /// The buckets whose users it gets, ascending. They are remembered here, so that the next change of weights moves the fewest
+    /// users and every router decides alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<BucketRange>,
+}
+
+/// Neighbouring buckets of the 10,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketRange {
+    /// The first bucket.
+    pub start: u16,
+    /// One past the last bucket.
+    pub end: u16,
 }
