@@ -2,6 +2,7 @@
 //!
 //! In reading order:
 //!
+//! - [`assignment`]: which variant a user gets;
 //! - [`settings`]: the experiment as it was asked for, in numbers;
 //! - [`evidence`]: what the analyzer found of the users, as sums; [`operations`]: what the routers saw of errors and latency;
 //! - [`assess`](mod@assess): what the evidence says, by [`statistics`];
@@ -18,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assess;
+pub mod assignment;
 pub mod decide;
 pub mod evidence;
 pub mod ledger;

@@ -1,30 +1,30 @@
 //! The router: gives every user a variant and keeps them there.
 //!
-//! [`assignment`] decides, as a pure function of configuration and user, so that every pod decides alike. [`Router`] asks the
+//! [`assignment`](gondola_experiments::assignment) decides, as a pure function of configuration and user, so that every pod decides alike. [`Router`] asks the
 //! variant that was decided on, and the control if that one is down; [`experiment`] says who takes part in an A/B test, and records
 //! what they were shown. [`remote`] is a variant behind gRPC, at one address or
 //! at several. In a cluster, [`watch`] makes a new router whenever configuration or addresses change.
 
-pub mod assignment;
 pub mod experiment;
 pub mod remote;
 pub mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use gondola_crds::router_report::RouterReport;
-use gondola_crds::routes::ExperimentRoutes;
+use gondola_crds::routes::{BucketRange, ExperimentRoutes};
 use gondola_events::intake::ToldOutcome;
+use gondola_experiments::assignment::{Allocation, ArmRange, Assignment, AssignmentError, Reason, allocate};
 
 use crate::features::{ItemId, RawRow, UserId};
 use crate::pipeline::{Degradation, RecommendRequest, SimilarRequest, UserUpdate, Visit};
 use crate::server::service::{
     Code, PipelineDescription, Receipt, Recommender, Served, ServiceError, VariantDescription,
 };
-use assignment::{Arm, Assignment, AssignmentError, Reason};
 use experiment::{Enrolment, Recording, Ticket};
 
 /// A variant that users may get.
@@ -34,6 +34,8 @@ pub struct Backend {
     pub name: String,
     /// Its share of the users, relative to the sum of all weights.
     pub weight: u32,
+    /// The buckets of users that are remembered to be its own; where every variant has none, weights alone say who gets what.
+    pub buckets: Vec<BucketRange>,
     /// What answers for it.
     pub recommender: Arc<dyn Recommender>,
 }
@@ -99,12 +101,9 @@ impl Router {
             });
         };
         backends[..=position].rotate_right(1);
-        let arm = |backend: &Backend| Arm {
-            name: backend.name.clone(),
-            weight: backend.weight,
-        };
-        let arms: Vec<Arm> = backends.iter().map(arm).collect();
-        let assignment = Assignment::new(&format!("{namespace}/{pipeline}"), &arms)?;
+        let names = backends.iter().map(|backend| backend.name.clone()).collect();
+        let salt = format!("{namespace}/{pipeline}");
+        let assignment = Assignment::with_allocation(&salt, names, allocation(&backends)?)?;
         Ok(Self {
             pipeline: pipeline.to_owned(),
             assignment,
@@ -330,6 +329,36 @@ impl Recommender for Router {
             None => Err(ServiceError::NoExperiment),
         }
     }
+}
+
+/// Who owns which buckets: as it is remembered, so that a change of weights moves the fewest users, or afresh by weights.
+fn allocation(backends: &[Backend]) -> Result<Allocation, AssignmentError> {
+    let remembered = by_place(backends, |backend| &backend.buckets);
+    if !remembered.is_empty() {
+        match Allocation::from_ranges(&remembered) {
+            Ok(allocation) => return Ok(allocation),
+            Err(error) => {
+                tracing::warn!(%error, "the remembered buckets can't be used; weights alone decide")
+            }
+        }
+    }
+    let weights = backends
+        .iter()
+        .map(|backend| (backend.name.clone(), backend.weight));
+    let fresh = allocate(&BTreeMap::new(), &weights.collect())?;
+    Allocation::from_ranges(&by_place(backends, |backend| &fresh[&backend.name]))
+}
+
+/// The buckets of every backend, with its place.
+fn by_place<'a>(
+    backends: &'a [Backend],
+    buckets: impl Fn(&'a Backend) -> &'a Vec<BucketRange>,
+) -> Vec<ArmRange> {
+    let mut ranges = Vec::new();
+    for (place, backend) in backends.iter().enumerate() {
+        ranges.extend(buckets(backend).iter().map(|range| ArmRange::of(place, range)));
+    }
+    ranges
 }
 
 /// Whether another variant could do better: not where the request is wrong, and not where there is too much to do.

@@ -9,7 +9,7 @@ use gondola_events::event::Exposure;
 use gondola_events::place::Kind;
 use gondola_events::table::encode_exposures;
 use gondola_events::unit::UnitKey;
-use gondola_inference::router::assignment::{Allocation, bucket};
+use gondola_experiments::assignment::{Allocation, bucket};
 
 const MANIFEST: &str = "../examples/complete-journey/experiment.yaml";
 const SALT: &str = "shop/complete-journey/dlrm-vs-forest";

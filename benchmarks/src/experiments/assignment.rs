@@ -1,6 +1,6 @@
 //! Who gets what: evenly, by hashes that know nothing of each other.
 
-use gondola_inference::router::assignment::{Allocation, Arm, Assignment, BUCKETS};
+use gondola_experiments::assignment::{Allocation, Arm, Assignment, BUCKETS};
 
 use super::Lines;
 

@@ -81,6 +81,7 @@ impl Routes {
             Ok(Backend {
                 name: route.name.clone(),
                 weight: route.weight,
+                buckets: Vec::new(),
                 recommender,
             })
         });

@@ -58,6 +58,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let backend = |loaded: loading::Loaded| Backend {
             name: loaded.name,
             weight: loaded.weight,
+            buckets: Vec::new(),
             recommender: loaded.recommender,
         };
         let backends: Vec<Backend> = loaded.into_iter().map(backend).collect();

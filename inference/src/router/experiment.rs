@@ -15,8 +15,8 @@ use gondola_events::event::{Exposure, Microseconds};
 use gondola_events::intake::{self, Refusal, ToldOutcome};
 use gondola_events::recorder::Recorder;
 use gondola_events::unit::UnitKey;
+use gondola_experiments::assignment::{Arm, Assigned, Assignment, AssignmentError, Holdout, Reason};
 
-use super::assignment::{Arm, Assigned, Assignment, AssignmentError, Holdout, Reason};
 use crate::pipeline::{Degradation, Visit};
 use crate::server::service::{Code, Receipt, Served, ServiceError};
 

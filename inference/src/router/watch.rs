@@ -223,6 +223,7 @@ fn router(
         backends.push(Backend {
             name: route.name.clone(),
             weight: route.weight,
+            buckets: route.buckets.clone(),
             recommender: Arc::new(RemoteVariant::kept(&route.name, &of_variant, connections)?),
         });
     }
@@ -269,6 +270,7 @@ mod tests {
         let route = |name: &str| gondola_crds::routes::Route {
             name: name.into(),
             weight: 1,
+            buckets: Vec::new(),
             service: format!("grocery-{name}"),
         };
         let routes = Routes {

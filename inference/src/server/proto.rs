@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_events::intake::{Refusal, ToldOutcome, ToldTime};
+use gondola_experiments::assignment::Reason;
 
 use super::service::{self, Receipt, Served};
 use crate::features::{RawRow, Value as RawValue};
 use crate::pipeline::{Answer, Degradation, PurchaseUpdate, Recommendation, Stage, StageTiming, UserUpdate};
-use crate::router::assignment::Reason;
 
 tonic::include_proto!("gondola.v1");
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use gondola_crds::router_report::RouterReport;
 use gondola_events::intake::{Refusal, ToldOutcome};
+use gondola_experiments::assignment::Reason;
 use serde::Serialize;
 
 use super::compute::NotDone;
@@ -15,7 +16,6 @@ use crate::features::{ItemId, RawRow, UserId};
 use crate::pipeline::{
     Answer, RecommendRequest, RequestError, RequestErrorKind, SimilarRequest, UserUpdate, VariantSummary,
 };
-use crate::router::assignment::Reason;
 
 /// Answers asks. Each has until its deadline.
 #[async_trait]

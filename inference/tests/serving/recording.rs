@@ -65,6 +65,7 @@ impl Shop {
             [("forest", variant("forest", 64, None).0), ("dlrm", dlrm)].map(|(name, recommender)| Backend {
                 name: name.to_owned(),
                 weight: 1,
+                buckets: Vec::new(),
                 recommender,
             });
         let router = Router::new("demo", "shop", "forest", backends.into())
@@ -383,6 +384,7 @@ async fn what_can_not_be_recorded_is_said_and_everybody_is_served() {
     let backends = ["forest", "dlrm"].map(|name| Backend {
         name: name.to_owned(),
         weight: 1,
+        buckets: Vec::new(),
         recommender: variant(name, 64, None).0,
     });
     let router = Router::new("demo", "shop", "forest", backends.into())

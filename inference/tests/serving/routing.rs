@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gondola_crds::routes::BucketRange;
 use gondola_inference::router::remote::RemoteVariant;
 use gondola_inference::router::{Backend, Router};
 use gondola_inference::server::front::{Deadlines, Front};
@@ -18,6 +19,7 @@ fn backend(name: &str, weight: u32, recommender: Arc<dyn Recommender>) -> Backen
     Backend {
         name: name.to_owned(),
         weight,
+        buckets: Vec::new(),
         recommender,
     }
 }
@@ -190,4 +192,37 @@ async fn routers_that_decide_nothing_are_refused() {
             .to_string()
             .contains("variant dlrm has no address")
     );
+}
+
+/// Which variant each of 100 users gets.
+async fn shares(server: &Running) -> Vec<Value> {
+    let mut variants = Vec::new();
+    for user in 0..100 {
+        let answer = recommend(&server.address, &user.to_string()).await;
+        variants.push(answer["variant"].clone());
+    }
+    variants
+}
+
+#[tokio::test]
+async fn without_remembered_buckets_neither_order_nor_control_decides_who_gets_what() {
+    let one = router("dlrm", vec![local("dlrm", 60), local("forest", 40)]).await;
+    let other = router("forest", vec![local("forest", 40), local("dlrm", 60)]).await;
+    assert_eq!(shares(&one).await, shares(&other).await);
+}
+
+#[tokio::test]
+async fn remembered_buckets_decide_unless_they_are_damaged() {
+    let remembered = |ranges: [(u16, u16); 2]| {
+        let mut backends = vec![local("dlrm", 50), local("forest", 50)];
+        for (backend, (start, end)) in backends.iter_mut().zip(ranges) {
+            backend.buckets = vec![BucketRange { start, end }];
+        }
+        backends
+    };
+    let all_forest = router("dlrm", remembered([(9_999, 10_000), (0, 9_999)])).await;
+    assert!(shares(&all_forest).await.iter().all(|name| name == "forest"));
+    let damaged = router("dlrm", remembered([(9_999, 10_000), (0, 9_998)])).await;
+    let fresh = router("dlrm", vec![local("dlrm", 50), local("forest", 50)]).await;
+    assert_eq!(shares(&damaged).await, shares(&fresh).await);
 }

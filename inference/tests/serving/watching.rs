@@ -44,6 +44,7 @@ pub async fn tell(
     let route = |(name, weight): &(&str, u32)| Route {
         name: (*name).to_owned(),
         weight: *weight,
+        buckets: Vec::new(),
         service: format!("grocery-{name}"),
     };
     let routes = Routes {

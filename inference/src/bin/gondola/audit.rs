@@ -11,8 +11,8 @@ use gondola_artifacts::{Access, Store};
 use gondola_events::place::Kind;
 use gondola_events::table::read_exposures;
 use gondola_events::unit::{UnitHash, UnitKey};
+use gondola_experiments::assignment::{Allocation, bucket};
 use gondola_experiments::settings::Settings;
-use gondola_inference::router::assignment::{Allocation, bucket};
 use object_store::ObjectStoreExt as _;
 
 use super::Manifest;

@@ -3,13 +3,22 @@
 //! A hash of the user's id gives a bucket of 10,000, and the allocation says which arm owns the bucket. Every pod, and any
 //! analyst with SHA-256 at hand, comes to the same answer from the same configuration. Two hashes with different purposes
 //! decide who takes part (`traffic`) and which arm they get (`arm`), so that letting more users in moves nobody.
+//!
+//! Which buckets an arm owns is remembered where weights change while users look on: [`allocate`] goes from the buckets that
+//! arms own to those that they should own, moving the fewest users, and what it gives is written down for the next time.
 
+use std::collections::BTreeMap;
+
+use gondola_crds::routes::BucketRange;
 use sha2::{Digest, Sha256};
 
 /// Number of buckets that users fall into.
 pub const BUCKETS: u16 = 10_000;
 
-const MOST_ARMS: usize = 256;
+/// One less than a byte can tell apart: [`GONE`] is nobody's place.
+const MOST_ARMS: usize = 255;
+/// The place of buckets whose arm is gone.
+const GONE: usize = MOST_ARMS;
 const LONGEST_SALT: usize = 128;
 
 /// Why a configuration gives no assignment.
@@ -37,6 +46,22 @@ pub enum AssignmentError {
         /// Its value.
         buckets: u16,
     },
+    /// A range that can't be.
+    #[error("buckets {start} to {end} of arm {arm} are no range within 0 to {BUCKETS}")]
+    Range {
+        /// The place of the arm.
+        arm: usize,
+        /// The first bucket.
+        start: u16,
+        /// One past the last bucket.
+        end: u16,
+    },
+    /// Two arms would answer the same user.
+    #[error("bucket {0} is owned twice")]
+    OwnedTwice(u16),
+    /// Nobody would answer a user.
+    #[error("bucket {0} is owned by no arm")]
+    NotOwned(u16),
 }
 
 /// One arm: a variant and its part of the users.
@@ -118,18 +143,24 @@ impl Reason {
 impl Assignment {
     /// Everybody takes part, and the arms' weights are their shares. The first arm is the control.
     pub fn new(salt: &str, arms: &[Arm]) -> Result<Self, AssignmentError> {
-        check_salt(salt)?;
         let weights: Vec<u32> = arms.iter().map(|arm| arm.weight).collect();
         let names: Vec<String> = arms.iter().map(|arm| arm.name.clone()).collect();
-        let allocation = match Allocation::new(&weights) {
-            Err(AssignmentError::NoWeight { .. }) => return Err(AssignmentError::NoWeight { arms: names }),
-            allocation => allocation?,
-        };
+        let allocation = Allocation::new(&weights).map_err(|error| error.about(&names))?;
+        Self::with_allocation(salt, names, allocation)
+    }
+
+    /// Everybody takes part, and `allocation` says which of `arms`, by their places, they get. The first arm is the control.
+    pub fn with_allocation(
+        salt: &str,
+        arms: Vec<String>,
+        allocation: Allocation,
+    ) -> Result<Self, AssignmentError> {
+        check_salt(salt)?;
         Ok(Self {
             salt: salt.to_owned(),
             traffic_buckets: BUCKETS,
             holdout: None,
-            arms: names,
+            arms,
             allocation,
         })
     }
@@ -225,13 +256,40 @@ pub struct Allocation {
 
 /// Neighbouring buckets of one arm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BucketRange {
+pub struct ArmRange {
+    /// The place of the arm that owns them.
+    pub arm: usize,
     /// The first bucket.
     pub start: u16,
     /// One past the last bucket.
     pub end: u16,
-    /// The arm that owns them.
-    pub arm: usize,
+}
+
+impl ArmRange {
+    /// The same buckets, of the arm at this place.
+    pub fn of(arm: usize, range: &BucketRange) -> Self {
+        Self {
+            arm,
+            start: range.start,
+            end: range.end,
+        }
+    }
+
+    fn buckets(&self) -> std::ops::Range<u16> {
+        self.start..self.end
+    }
+}
+
+impl AssignmentError {
+    /// Names the arms, where only their weights were known.
+    fn about<S: ToString>(self, names: &[S]) -> Self {
+        match self {
+            Self::NoWeight { .. } => Self::NoWeight {
+                arms: names.iter().map(S::to_string).collect(),
+            },
+            error => error,
+        }
+    }
 }
 
 impl Allocation {
@@ -247,6 +305,26 @@ impl Allocation {
         })
     }
 
+    /// Buckets as they were remembered: every one must be owned exactly once.
+    pub fn from_ranges(ranges: &[ArmRange]) -> Result<Self, AssignmentError> {
+        let mut owners = vec![None; usize::from(BUCKETS)];
+        for range in ranges {
+            let ArmRange { arm, start, end } = *range;
+            let owner = u8::try_from(arm).map_err(|_| AssignmentError::TooManyArms(arm + 1))?;
+            if start >= end || end > BUCKETS {
+                return Err(AssignmentError::Range { arm, start, end });
+            }
+            for bucket in range.buckets() {
+                if owners[usize::from(bucket)].replace(owner).is_some() {
+                    return Err(AssignmentError::OwnedTwice(bucket));
+                }
+            }
+        }
+        let owned = |(bucket, owner): (u16, Option<u8>)| owner.ok_or(AssignmentError::NotOwned(bucket));
+        let owners = (0..BUCKETS).zip(owners).map(owned).collect::<Result<_, _>>()?;
+        Ok(Self { owners })
+    }
+
     /// The arm of a bucket.
     pub fn arm(&self, bucket: u16) -> usize {
         usize::from(self.owners[usize::from(bucket)])
@@ -254,7 +332,8 @@ impl Allocation {
 
     /// The same arms with other weights, moving as few buckets as can be: an arm that has too many gives up its highest
     /// ones, and those go, lowest first, to the arms that have too few, in their order. No bucket leaves an arm whose share
-    /// grows or stays. Arms are told apart by their place; new ones come last, and one that is gone has weight 0.
+    /// grows or stays. Arms are told apart by their place; one that is gone has weight 0, or a place past
+    /// all weights.
     pub fn reallocate(&self, weights: &[u32]) -> Result<Self, AssignmentError> {
         let target = sizes(weights)?;
         let mut owners = self.owners.clone();
@@ -279,20 +358,52 @@ impl Allocation {
     }
 
     /// The buckets as ranges, in ascending order.
-    pub fn ranges(&self) -> Vec<BucketRange> {
+    pub fn ranges(&self) -> Vec<ArmRange> {
         let mut start = 0;
         let mut ranges = Vec::new();
         for run in self.owners.chunk_by(|a, b| a == b) {
             let end = start + run.len() as u16;
-            ranges.push(BucketRange {
+            ranges.push(ArmRange {
+                arm: usize::from(run[0]),
                 start,
                 end,
-                arm: usize::from(run[0]),
             });
             start = end;
         }
         ranges
     }
+}
+
+/// The buckets of every name of `weights`, with as few moved from `previous` as can be: names that are not in `weights` give
+/// all of theirs up, and no bucket leaves a name whose share grows or stays. Where `previous` does not own every bucket exactly
+/// once there is nothing to keep, and names get their buckets in their order.
+pub fn allocate(
+    previous: &BTreeMap<String, Vec<BucketRange>>,
+    weights: &BTreeMap<String, u32>,
+) -> Result<BTreeMap<String, Vec<BucketRange>>, AssignmentError> {
+    let names: Vec<&String> = weights.keys().collect();
+    let shares: Vec<u32> = weights.values().copied().collect();
+    let allocation = match Allocation::from_ranges(&owned_by(&names, previous)) {
+        Ok(remembered) => remembered.reallocate(&shares),
+        Err(_) => Allocation::new(&shares),
+    };
+    let allocation = allocation.map_err(|error| error.about(&names))?;
+    let mut buckets: BTreeMap<String, Vec<BucketRange>> =
+        names.iter().map(|name| ((*name).clone(), Vec::new())).collect();
+    for ArmRange { arm, start, end } in allocation.ranges() {
+        let of_name = buckets.entry(names[arm].clone()).or_default();
+        of_name.push(BucketRange { start, end });
+    }
+    Ok(buckets)
+}
+
+/// Ranges by the places of `names`; whoever is none of them is [`GONE`].
+fn owned_by(names: &[&String], ranges: &BTreeMap<String, Vec<BucketRange>>) -> Vec<ArmRange> {
+    let of_name = |(name, ranges): (&String, &'_ Vec<BucketRange>)| -> Vec<ArmRange> {
+        let place = names.binary_search(&name).unwrap_or(GONE);
+        ranges.iter().map(|range| ArmRange::of(place, range)).collect()
+    };
+    ranges.iter().flat_map(of_name).collect()
 }
 
 /// How many buckets each weight is worth: by largest remainder, ties to the earlier arm.

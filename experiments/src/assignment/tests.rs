@@ -37,8 +37,7 @@ fn expect(assignment: &Assignment, unit: &str, expected: &Value) {
 
 #[test]
 fn the_worked_case_comes_out_as_written() {
-    let case: Value =
-        serde_json::from_str(include_str!("../../../tests/fixtures/assign-and-remap.json")).unwrap();
+    let case: Value = serde_json::from_str(include_str!("assign-and-remap.json")).unwrap();
     let (input, expected) = (&case["input"], &case["expected"]);
     let config = &input["config"];
     let arm = |arm: &Value| Arm {
@@ -168,5 +167,138 @@ proptest! {
     fn there_and_back_gives_the_same_shares(from in weights()) {
         let before = Allocation::new(&from).unwrap();
         prop_assert_eq!(&before.reallocate(&from).unwrap(), &before);
+    }
+}
+
+type Buckets = BTreeMap<String, Vec<BucketRange>>;
+
+fn named(weights: &[(&str, u32)]) -> BTreeMap<String, u32> {
+    let owned = |(name, weight): &(&str, u32)| ((*name).to_owned(), *weight);
+    weights.iter().map(owned).collect()
+}
+
+/// Who owns each bucket; fails where one is owned twice or never.
+fn owners(buckets: &Buckets) -> Vec<&str> {
+    let mut owners = vec![None; usize::from(BUCKETS)];
+    for (name, ranges) in buckets {
+        for bucket in ranges.iter().flat_map(|range| range.start..range.end) {
+            let before = owners[usize::from(bucket)].replace(name.as_str());
+            assert_eq!(before, None, "bucket {bucket} is owned twice");
+        }
+    }
+    let owned = |owner: Option<_>| owner.expect("every bucket is owned");
+    owners.into_iter().map(owned).collect()
+}
+
+/// How many buckets a name owns.
+fn size(buckets: &Buckets, name: &str) -> usize {
+    let ranges = buckets.get(name).into_iter().flatten();
+    ranges.map(|range| usize::from(range.end - range.start)).sum()
+}
+
+fn moved(before: &Buckets, after: &Buckets) -> usize {
+    let (before, after) = (owners(before), owners(after));
+    before
+        .iter()
+        .zip(&after)
+        .filter(|(one, other)| one != other)
+        .count()
+}
+
+#[test]
+fn three_shares_that_turn_round_move_three_tenths_of_the_users() {
+    let weights = [("a", 50), ("b", 30), ("c", 20)];
+    let before = allocate(&Buckets::new(), &named(&weights)).unwrap();
+    let after = allocate(&before, &named(&[("a", 20), ("b", 30), ("c", 50)])).unwrap();
+    assert_eq!(moved(&before, &after), 3000);
+    assert_eq!(after["b"], before["b"], "whose share stays keeps every user");
+    assert_eq!(size(&after, "c"), 5000);
+}
+
+#[test]
+fn a_name_that_is_gone_gives_up_everything_and_one_that_gets_nobody_owns_nothing() {
+    let before = allocate(&Buckets::new(), &named(&[("a", 1), ("b", 1)])).unwrap();
+    let after = allocate(&before, &named(&[("b", 1), ("c", 0), ("d", 1)])).unwrap();
+    assert_eq!(after["d"], before["a"]);
+    assert_eq!(after["b"], before["b"]);
+    assert_eq!(after.keys().collect::<Vec<_>>(), ["b", "c", "d"]);
+    assert!(after["c"].is_empty());
+}
+
+#[test]
+fn buckets_that_were_damaged_count_as_none() {
+    let weights = named(&[("a", 3), ("b", 1)]);
+    let fresh = allocate(&Buckets::new(), &weights).unwrap();
+    let whole = |start, end| vec![BucketRange { start, end }];
+    let damages = [
+        [("a", whole(0, 9_999)), ("b", Vec::new())],
+        [("a", whole(0, 6_000)), ("b", whole(5_999, 10_000))],
+        [("a", whole(0, 5_000)), ("b", whole(5_000, 10_001))],
+        [("a", whole(5_000, 0)), ("b", whole(0, 10_000))],
+    ];
+    for damaged in damages {
+        let damaged = damaged.map(|(name, ranges)| (name.to_owned(), ranges)).into();
+        assert_eq!(allocate(&damaged, &weights).unwrap(), fresh, "{damaged:?}");
+    }
+}
+
+#[test]
+fn shares_of_nobody_are_refused_by_name() {
+    let refused = allocate(&Buckets::new(), &named(&[("a", 0)])).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "no arm of [\"a\"] has a weight above 0; give one of them a weight"
+    );
+}
+
+#[test]
+fn remembered_ranges_come_back_as_they_were_and_say_what_is_wrong_with_them() {
+    let before = Allocation::new(&[3, 0, 4])
+        .unwrap()
+        .reallocate(&[2, 5, 2])
+        .unwrap();
+    assert_eq!(Allocation::from_ranges(&before.ranges()), Ok(before));
+    let range = |arm, start, end| ArmRange { arm, start, end };
+    let wrong = |ranges: &[ArmRange]| Allocation::from_ranges(ranges).unwrap_err().to_string();
+    assert_eq!(
+        wrong(&[range(0, 0, 7), range(1, 6, 9)]),
+        "bucket 6 is owned twice"
+    );
+    assert_eq!(wrong(&[range(0, 0, 9_999)]), "bucket 9999 is owned by no arm");
+    assert_eq!(
+        wrong(&[range(2, 5, 5)]),
+        "buckets 5 to 5 of arm 2 are no range within 0 to 10000"
+    );
+}
+
+/// Weights of some of six names, of which somebody is served.
+fn some_names() -> impl Strategy<Value = BTreeMap<String, u32>> {
+    let names = prop::sample::select(vec!["a", "b", "c", "d", "e", "f"]);
+    prop::collection::btree_map(names.prop_map(str::to_owned), 0_u32..1000, 1..6)
+        .prop_filter("somebody is served", |weights| {
+            weights.values().any(|weight| *weight > 0)
+        })
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_of_changes_moves_no_more_users_than_shares_shrink(
+        steps in prop::collection::vec(some_names(), 1..6),
+    ) {
+        let mut before = allocate(&Buckets::new(), &steps[0]).unwrap();
+        for weights in &steps {
+            let after = allocate(&before, weights).unwrap();
+            let afresh = allocate(&Buckets::new(), weights).unwrap();
+            for name in weights.keys() {
+                prop_assert_eq!(size(&after, name), size(&afresh, name), "shares know no past");
+            }
+            let shrunk: usize = before
+                .keys()
+                .map(|name| size(&before, name).saturating_sub(size(&after, name)))
+                .sum();
+            prop_assert_eq!(moved(&before, &after), shrunk);
+            prop_assert_eq!(&allocate(&after, weights).unwrap(), &after, "the same weights move nobody");
+            before = after;
+        }
     }
 }
