@@ -1,30 +1,125 @@
 #!/usr/bin/env bash
-# Lints the chart, renders it with several values, and holds the kustomize base to what it renders.
+# Lints the chart, renders it with odd values and looks at what comes out, and holds the kustomize base to what it renders.
 #   chart.sh HELM check|write
 set -euo pipefail
 cd "$(dirname "$0")/.."
 helm=$1 mode=$2
 base=charts/kustomize/operator.yaml
+# Helm knows a cluster's kinds only when it speaks to one.
+policies=admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy
+failures=0
 
-render() {
+# Renders the release gondola in gondola-system; arguments are values for `--set`.
+render() { render_as gondola gondola-system "$@"; }
+
+render_as() {
+    local release=$1 namespace=$2 arguments=()
+    shift 2
+    for value in "$@"; do arguments+=(--set "$value"); done
+    "$helm" template "$release" charts/gondola --namespace "$namespace" --api-versions "$policies" "${arguments[@]}"
+}
+
+# What `kubectl apply --kustomize` takes: nobody who uses it has Helm.
+render_base() {
     echo "# Generated from charts/gondola by \`make generate-chart\`; do not edit."
-    "$helm" template gondola charts/gondola --namespace gondola-system "$@"
+    render | sed -E '/^ +(app\.kubernetes\.io\/managed-by|helm\.sh\/chart): /d'
+}
+
+fail() {
+    echo "the chart: $1" >&2
+    failures=$((failures + 1))
+}
+
+# A line that must be there (a fixed text, without its indentation), given the values after it.
+has() {
+    local line=$1 rendered
+    shift
+    rendered=$(render "$@" | sed -E 's/^[ -]*//')
+    grep --quiet --line-regexp --fixed-strings -- "$line" <<<"$rendered" || fail "with ${*:-no values}, there is no line: $line"
+}
+
+# A text that must be nowhere.
+lacks() {
+    local text=$1 rendered
+    shift
+    rendered=$(render "$@")
+    ! grep --quiet --fixed-strings -- "$text" <<<"$rendered" || fail "with ${*:-no values}, there is still: $text"
+}
+
+# Values that must be refused, with a text of the refusal.
+refuses() {
+    local said
+    if said=$(render "$2" 2>&1); then fail "takes $2"; fi
+    grep --quiet --fixed-strings -- "$1" <<<"$said" || fail "refuses $2 without saying $1: $said"
+}
+
+# Kind and name of everything that belongs to no namespace.
+cluster_scoped() {
+    render_as "$@" | awk '/^kind: /{kind = $2} /^  name: / && !name {name = $2}
+        /^---/{report()} END{report()}
+        function report() { if (kind ~ /^(ClusterRole|ClusterRoleBinding|ValidatingAdmissionPolicy|ValidatingAdmissionPolicyBinding)$/) print kind, name; kind = name = "" }' | sort
+}
+
+check_images() {
+    local digest
+    digest=sha256:$(printf '0%.0s' {1..64})
+    has 'image: "ghcr.io/gondola-dev/gondola-operator:1.10"' image.operator.tag=1.10
+    has "value: \"ghcr.io/gondola-dev/gondola-inference:0.1.0@$digest\"" "image.inference.digest=$digest"
+    refuses /image/operator/tag image.operator.tag=20261129
+    refuses /image/inference/digest image.inference.digest=sha256:short
+}
+
+check_pods() {
+    has 'priorityClassName: "1e3"' priorityClassName=1e3
+    has 'terminationGracePeriodSeconds: 75'
+    has 'runAsUser: 1000680000' pods.user=1000680000
+    lacks runAsUser pods.user=
+    lacks runAsGroup pods.user=null
+    refuses /pods/user pods.user=0
+    has 'value: "s3://models/,gs://models/"' 'allowedStores={s3://models/,gs://models/}'
+    refuses watchNamespaces watchNamespaces=shop
+}
+
+# Everything that a release names after itself, and everything that it must not share.
+check_names() {
+    local shared rendered
+    has 'value: "gondola-operator"'
+    rendered=$(render_as 123 456 watchNamespace=left)
+    [[ $rendered == *'resourceNames: ["123-operator"]'* ]] || fail "the Lease is not named after the release"
+    [[ $rendered == *'namespace: "456"'* && $rendered != *': 456'* && $rendered != *': 123'$'\n'* ]] || fail "a name of digits becomes a number"
+    shared=$(comm -12 <(cluster_scoped gondola one watchNamespace=shop-one) <(cluster_scoped gondola two watchNamespace=shop-two))
+    [ -z "$shared" ] || fail "releases of one name in two namespaces share $shared"
+    shared=$(comm -12 <(cluster_scoped left one watchNamespace=shop-one) <(cluster_scoped right one watchNamespace=shop-two))
+    [ -z "$shared" ] || fail "two releases in one namespace share $shared"
+    [ -n "$(cluster_scoped gondola one)" ] || fail "this script finds nothing that belongs to no namespace"
+}
+
+check_switches() {
+    lacks 'kind: ClusterRole' watchNamespace=shop aggregateRoles=false dashboard.enabled=false
+    lacks tokenreviews dashboard.enabled=false
+    lacks ValidatingAdmissionPolicy tenancy.admissionPolicy=false
+    has 'matchLabels: {kubernetes.io/metadata.name: "shop"}' watchNamespace=shop
+    lacks 'kind: NetworkPolicy' networkPolicy.enabled=false
+    lacks 'kind: PodDisruptionBudget' replicas=1
+    has '{protocol: TCP, port: 7443}' 'networkPolicy.apiServerPorts={7443}'
+    lacks '{protocol: TCP, port: 6443}' 'networkPolicy.apiServerPorts={7443}'
+    [[ $("$helm" template gondola charts/gondola) != *ValidatingAdmissionPolicy* ]] ||
+        fail "asks for a ValidatingAdmissionPolicy where the cluster serves none"
 }
 
 if [ "$mode" = write ]; then
-    render >"$base"
+    render_base >"$base"
     echo "wrote $base"
     exit 0
 fi
 "$helm" lint --quiet --strict charts/gondola
-for values in "" "--set watchNamespace=shop" "--set replicas=1,aggregateRoles=false,networkPolicy.enabled=false" \
-    "--set allowedStores={s3://models/},image.operator.tag=v1"; do
-    # Unquoted: each entry is a list of arguments.
-    # shellcheck disable=SC2086
-    render $values >/dev/null
-done
-if ! diff --unified "$base" <(render); then
-    echo "$base is not what the chart renders now; run make generate-chart and commit it" >&2
-    exit 1
+check_images
+check_pods
+check_names
+check_switches
+! grep --quiet -E 'managed-by|helm\.sh' "$base" || fail "$base claims to be Helm's"
+if ! diff --unified "$base" <(render_base); then
+    fail "$base is not what the chart renders now; run make generate-chart and commit it"
 fi
+((failures == 0)) || exit 1
 echo "the chart is in order"
