@@ -12,18 +12,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{Credentials, SecretRef, VolumeClaim};
-use text::{EventType, Factor, HeaderName, Length, Name, Percent, Probability, Salt, Token};
+use text::{EventType, Factor, HeaderName, Length, Name, Percent, Period, Probability, Salt, Token};
 
 /// An A/B experiment between variants. While it runs, who takes part is split by the arms' weights, and everybody else gets
 /// the control; the variants' own weights are not used.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.arms.exists(a, a.variant == self.control)").message("experiment.control is none of experiment.arms; add an arm with the control's name"))]
 pub struct Experiment {
-    /// Its name. Another name is another experiment, which shares users anew.
+    /// Its name. Another name is another experiment, which splits users in another way.
     pub name: Name,
-    /// The variant that the others are compared with, and that stands in when another is down.
-    #[schemars(length(min = 1, max = 32))]
+    /// The variant that the others are compared with, and that their users fall back to.
+    #[schemars(length(min = 1, max = 31))]
     pub control: String,
     /// The variants that are compared, and their shares of those who take part.
     #[schemars(length(min = 2, max = 8))]
@@ -32,7 +32,8 @@ pub struct Experiment {
     /// Whose behaviour is compared. Left out: the user that a request names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
-    /// What users are shared by; `namespace/pipeline/name` where it is left out. Letters, digits and `.`, `_`, `/`, `-`.
+    /// What users are split by; `namespace/pipeline/name` where it is left out, so that a pipeline that moves to another namespace
+    /// splits its users in another way. Letters, digits and `.`, `_`, `/`, `-`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<Salt>,
     /// Users who are kept out of every experiment that names the same holdout. Left out: nobody is.
@@ -66,19 +67,19 @@ pub struct Experiment {
 
 /// A variant in an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Arm {
     /// Name of one of `spec.variants`.
     #[schemars(length(min = 1, max = 32))]
     pub variant: String,
     /// Its share of those who take part, relative to the sum of all arms' weights.
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub weight: u32,
+    pub weight: i32,
 }
 
 /// Whose behaviour is compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Unit {
     /// The request's header (gRPC: metadata) with the id, such as `x-visitor-id`. One kind of id for the whole experiment.
     pub header: HeaderName,
@@ -86,7 +87,7 @@ pub struct Unit {
 
 /// Users who are kept out of experiments, so that the sum of what experiments changed can be measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Holdout {
     /// Its name; experiments of a namespace that name it keep out the same users.
     pub name: Name,
@@ -95,8 +96,8 @@ pub struct Holdout {
 }
 
 /// How many users take part.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Traffic {
     /// The share of users in the end, for example `50%`; all where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,6 +105,7 @@ pub struct Traffic {
     /// Smaller shares on the way there, ascending. Left out: `1%` for `1h`, `5%` for `24h`, `20%` for `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub ramp: Option<Vec<Stage>>,
     /// How long the last share is kept at least before an arm can win; `24h` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,7 +114,7 @@ pub struct Traffic {
 
 /// A share of users on the way to all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Stage {
     /// The share of users who take part, for example `5%`.
     pub percent: Percent,
@@ -122,7 +124,7 @@ pub struct Stage {
 
 /// What is measured.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Metrics {
     /// What an arm must improve to win. More is better.
     #[schemars(length(min = 1, max = 4))]
@@ -137,8 +139,8 @@ pub struct Metrics {
 
 /// A number for each user, from the user's outcomes.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.type == 'Ratio' ? has(self.numerator) && has(self.denominator) : has(self.event)").message("a Ratio needs numerator and denominator; every other metric needs event"))]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.type == 'Ratio' ? has(self.numerator) && has(self.denominator) && !has(self.event) : has(self.event) && !has(self.numerator) && !has(self.denominator)").message("a Ratio needs numerator and denominator, and no event; every other metric needs event alone"))]
 pub struct Metric {
     /// Its name.
     pub name: Name,
@@ -183,15 +185,16 @@ pub enum MetricKind {
 
 /// Variance reduction by what users did before their first exposure (Deng, Xu, Kohavi and Walker, WSDM 2013).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Cuped {
     /// How long before the first exposure the same outcomes are counted, for example `28d`.
     pub lookback: Length,
 }
 
 /// A metric that an arm must not harm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.type == 'Ratio' ? has(self.numerator) && has(self.denominator) && !has(self.event) : has(self.event) && !has(self.numerator) && !has(self.denominator)").message("a Ratio needs numerator and denominator, and no event; every other metric needs event alone"))]
 pub struct Guardrail {
     /// Its name.
     pub name: Name,
@@ -209,7 +212,7 @@ pub struct Guardrail {
     pub denominator: Option<EventType>,
     /// How long after a user's first exposure outcomes count.
     pub window: Length,
-    /// The relative loss that is put up with, for example `2%`.
+    /// The relative loss that is tolerated, for example `2%`.
     pub margin: Percent,
     /// The most that a user's sum counts for. Left out: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,7 +221,7 @@ pub struct Guardrail {
 
 /// Bounds on errors and latency.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Operations {
     /// An arm with a larger share of errors in two successive ticks of 30 seconds, at 50 requests or more each, is rolled
     /// back; `5%` where it is left out.
@@ -237,7 +240,7 @@ pub struct Operations {
 
 /// What counts as slow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Latency {
     /// An answer that takes longer is slow, for example `300ms`.
     pub slo: Length,
@@ -248,7 +251,7 @@ pub struct Latency {
 
 /// How it is decided.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.units) || (has(self.minDetectableLift) && has(self.baseline))").message("a plan is missing; give minDetectableLift and baseline, or units"))]
 pub struct Design {
     /// When data may decide; `Hybrid` where it is left out.
@@ -273,7 +276,7 @@ pub struct Design {
     /// How many users each arm needs. Left out: computed from the numbers above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 100, max = 1_000_000_000))]
-    pub units: Option<u64>,
+    pub units: Option<i64>,
     /// The shortest time until an arm wins, rounded up to whole weeks where it is a day or more; `7d` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_duration: Option<Length>,
@@ -309,8 +312,11 @@ pub enum Promotion {
 }
 
 /// Where exposures and outcomes are kept, as Parquet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.volumeClaim) || !has(self.credentials)").message("credentials and volumeClaim are both given; give the one that the store needs"))]
+#[x_kube(validation = Rule::new("!has(self.volumeClaim) || self.url.startsWith('file://')").message("volumeClaim is given, but url is not a file:// URL, so that the volume would not be used; leave one out"))]
+#[x_kube(validation = Rule::new("!has(self.endpoint) || !self.url.startsWith('file://')").message("endpoint is given, but url is a file:// URL, which needs none; leave one out"))]
 pub struct EventStore {
     /// URL of the store, for example `s3://events/grocery`. The pipeline's pods write there.
     #[schemars(length(min = 1, max = 1024))]
@@ -319,7 +325,7 @@ pub struct EventStore {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^https?://[^@/?#]+(/.*)?$"), length(max = 1024))]
     pub endpoint: Option<String>,
-    /// A claim whose volume is mounted at the path of a `file://` URL, in routers and analyzer.
+    /// A claim for the volume that holds the store, in routers and analyzer. The path of the `file://` URL is the folder inside of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_claim: Option<VolumeClaim>,
     /// Credentials of the store. Left out: the identity of the pods' service accounts.
@@ -329,29 +335,29 @@ pub struct EventStore {
 
 /// The key that ids are hashed with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct UnitKey {
-    /// A Secret in the pipeline's namespace with the key `unit-key`: at least 16 bytes, by chance. Another key makes other
+    /// A Secret in the pipeline's namespace with the key `unit-key`: at least 16 random bytes. Another key makes other
     /// users of all.
     pub secret_ref: SecretRef,
 }
 
 /// How often things are done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Cadence {
     /// How long a router gathers events until it writes them; `60s` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flush: Option<Length>,
+    pub flush: Option<Period>,
     /// How late an event may come and still count; `1h` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lateness: Option<Length>,
     /// How often events are analysed; `5m` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub analysis: Option<Length>,
+    pub analysis: Option<Period>,
     /// How long one point of the course over time covers; `24h` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub look: Option<Length>,
+    pub look: Option<Period>,
 }
 
 impl Guardrail {

@@ -11,8 +11,8 @@ pub struct ExperimentStatus {
     pub name: String,
     /// Where it stands.
     pub phase: Phase,
-    /// How often it was started anew; 1 at first.
-    pub epoch: u32,
+    /// How often it was restarted; 1 at first.
+    pub epoch: i32,
     /// Digest of what routers are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_revision: Option<String>,
@@ -21,28 +21,37 @@ pub struct ExperimentStatus {
     pub traffic_percent: Option<String>,
     /// Which step of the ramp, from 0.
     #[serde(default)]
-    pub stage: u32,
+    pub stage: i32,
     /// When the step began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage_started_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
+    pub stage_start_time: Option<String>,
     /// When the experiment began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
+    pub start_time: Option<String>,
     /// How many users each arm needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub planned_units: Option<u64>,
+    pub planned_units: Option<i64>,
     /// When the planned number will be reached, at today's pace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub expected_decision_time: Option<String>,
     /// Users whose window of the first success metric is over, of all arms, for `kubectl get`: `182,311`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<String>,
+    /// The same as a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matured_units: Option<i64>,
     /// Relative improvement of the first arm beside the control, for `kubectl get`: `+3.1%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lift: Option<String>,
     /// Its interval, for `kubectl get`: `[-0.4%, +6.7%]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
+    /// The same as numbers, for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lift_basis_points: Option<LiftBasisPoints>,
     /// The arms, the control first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arms: Vec<ArmStatus>,
@@ -52,7 +61,7 @@ pub struct ExperimentStatus {
     /// What each arm harmed or did not harm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guardrails: Vec<MetricStatus>,
-    /// Whether users are shared as planned.
+    /// Whether users are split as planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_ratio: Option<SampleRatioStatus>,
     /// Errors and latency of each arm against the control's.
@@ -66,6 +75,7 @@ pub struct ExperimentStatus {
     pub winner: Option<String>,
     /// When events were analysed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub last_analysis_time: Option<String>,
     /// Where the statistics lie, in the experiment's store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +85,22 @@ pub struct ExperimentStatus {
     pub history: Vec<PastEpoch>,
 }
 
-/// Where an experiment stands.
+/// A relative improvement and its interval, in hundredths of a percent: 310 is +3.1 %.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LiftBasisPoints {
+    /// The improvement as it looks now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<i64>,
+    /// Lower end of its interval, valid however often one looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<i64>,
+    /// Upper end of that interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<i64>,
+}
+
+/// Where an experiment stands. A phase that a newer operator wrote reads as `Unknown`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
     /// Its pods are not ready yet.
@@ -93,10 +118,13 @@ pub enum Phase {
     Inconclusive,
     /// The plan is fulfilled, and the arms are as good as each other; everybody gets the control.
     Equivalent,
-    /// Users are not shared as planned, so that the data say nothing.
+    /// Users are not split as planned, so that the data say nothing.
     Invalid,
     /// The spec serves the winner as its control.
     Completed,
+    /// What another release wrote.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Phase {
@@ -112,13 +140,14 @@ impl Phase {
             Self::Equivalent => "Equivalent",
             Self::Invalid => "Invalid",
             Self::Completed => "Completed",
+            Self::Unknown => "Unknown",
         }
     }
 
     /// Whether nothing more is decided.
     pub fn is_over(self) -> bool {
         match self {
-            Self::Pending | Self::Ramping | Self::Running | Self::Invalid => false,
+            Self::Pending | Self::Ramping | Self::Running | Self::Invalid | Self::Unknown => false,
             Self::Promoted | Self::RolledBack | Self::Inconclusive | Self::Equivalent | Self::Completed => {
                 true
             }
@@ -133,11 +162,11 @@ pub struct ArmStatus {
     /// The variant's name.
     pub name: String,
     /// Users who were exposed.
-    pub units: u64,
+    pub units: i64,
     /// Users whose window of the first success metric is over.
-    pub matured: u64,
+    pub matured: i64,
     /// Answers that they got.
-    pub exposures: u64,
+    pub exposures: i64,
     /// The share of these that the control gave instead, for example `0.1%`.
     pub fallback_rate: String,
 }
@@ -161,14 +190,14 @@ pub struct MetricStatus {
     /// The smallest p so far, valid however often one looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_value: Option<String>,
-    /// The relative loss that is put up with, of a guardrail.
+    /// The relative loss that is tolerated, of a guardrail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<String>,
     /// In one word: `Better`, `Worse` or `Undecided`; of a guardrail `NonInferior`, `Harm` or `Undecided`.
     pub verdict: String,
 }
 
-/// Whether users are shared as planned.
+/// Whether users are split as planned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SampleRatioStatus {
@@ -205,6 +234,7 @@ pub struct DecisionStatus {
     /// Why, for people.
     pub message: String,
     /// When.
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
 }
 
@@ -215,7 +245,7 @@ pub struct PastEpoch {
     /// The experiment's name then.
     pub name: String,
     /// Which epoch.
-    pub epoch: u32,
+    pub epoch: i32,
     /// Where it stood when it ended.
     pub phase: Phase,
     /// What had been decided.

@@ -17,18 +17,19 @@ pub mod reference;
 pub mod resolution;
 pub mod router_report;
 pub mod routes;
+mod schema;
 pub mod spec;
 pub mod status;
 pub mod validation;
 
+pub use schema::definition;
 pub use spec::{RecommenderPipeline, RecommenderPipelineSpec};
 pub use status::RecommenderPipelineStatus;
-pub use validation::{ManifestError, Violation, from_yaml};
+pub use validation::{ManifestError, Violation, from_manifest, from_yaml};
 
 /// The custom resource definition as YAML, with a first line that says where it comes from.
 pub fn crd_yaml() -> String {
-    let crd = <RecommenderPipeline as kube::CustomResourceExt>::crd();
-    let yaml = serde_saphyr::to_string(&crd).expect("a generated definition is always YAML");
+    let yaml = serde_saphyr::to_string(&definition()).expect("a generated definition is always YAML");
     format!("# Generated from the Rust types in crds/src by `make generate`; do not edit.\n{yaml}")
 }
 

@@ -1,4 +1,8 @@
 //! What a platform team asks for.
+//!
+//! Fields that these types don't know are ignored when an object is read from the API server, which prunes them by its schema: an
+//! operator must go on when a newer definition has more. Manifests that people write are held to every field by
+//! [`from_yaml`](crate::from_yaml).
 
 #![expect(
     unreachable_pub,
@@ -9,12 +13,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Affinity, EnvVar, ResourceRequirements, Toleration};
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
+use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyPeer};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::Experiment;
+use crate::schema;
 use crate::status::RecommenderPipelineStatus;
 
 /// A recommender: its models and indexes in object storage, how requests are answered, and the variants that share the
@@ -29,26 +36,35 @@ use crate::status::RecommenderPipelineStatus;
     namespaced,
     status = "RecommenderPipelineStatus",
     derive = "PartialEq",
-    validation = Rule::new("self.metadata.name.size() <= 30 && self.metadata.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')").message("metadata.name is part of the names of Services, which have at most 63 characters; use at most 30 lower-case letters, digits and '-', beginning with a letter"),
+    doc = "A recommender: its models and indexes in object storage, how requests are answered, and the variants that users are split between.",
+    validation = Rule::new("self.metadata.name.size() <= 30 && self.metadata.name.matches('^[a-z]([a-z0-9]|-[a-z0-9])*$')").message("metadata.name is part of the names of Services, which have at most 63 characters; use at most 30 lower-case letters, digits and single '-', beginning with a letter"),
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
+    printcolumn = r#"{"name":"Available","type":"string","jsonPath":".status.conditions[?(@.type=='Available')].status"}"#,
     printcolumn = r#"{"name":"Variants","type":"string","jsonPath":".status.readyVariants"}"#,
     printcolumn = r#"{"name":"Traffic","type":"string","jsonPath":".status.traffic"}"#,
-    printcolumn = r#"{"name":"Experiment","type":"string","jsonPath":".status.experiment.name"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.experiment.phase"}"#,
+    printcolumn = r#"{"name":"Suspended","type":"boolean","jsonPath":".spec.suspend"}"#,
+    printcolumn = r#"{"name":"Experiment","type":"string","jsonPath":".status.experiment.name","priority":1}"#,
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.experiment.phase","priority":1}"#,
     printcolumn = r#"{"name":"Enrolled","type":"string","jsonPath":".status.experiment.trafficPercent","priority":1}"#,
     printcolumn = r#"{"name":"Units","type":"string","jsonPath":".status.experiment.units","priority":1}"#,
-    printcolumn = r#"{"name":"Lift","type":"string","jsonPath":".status.experiment.lift"}"#,
+    printcolumn = r#"{"name":"Lift","type":"string","jsonPath":".status.experiment.lift","priority":1}"#,
     printcolumn = r#"{"name":"Interval","type":"string","jsonPath":".status.experiment.interval","priority":1}"#,
     printcolumn = r#"{"name":"SRM","type":"string","jsonPath":".status.conditions[?(@.type=='SampleRatioMismatch')].reason","priority":1}"#,
-    printcolumn = r#"{"name":"Verdict","type":"string","jsonPath":".status.experiment.decision.verdict"}"#,
+    printcolumn = r#"{"name":"Verdict","type":"string","jsonPath":".status.experiment.decision.verdict","priority":1}"#,
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].message","priority":1}"#,
     printcolumn = r#"{"name":"URL","type":"string","jsonPath":".status.url","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.variants.all(v, !(v.name in ['router', 'resolver', 'analyzer']))").message("a variant can't be called router, resolver or analyzer, which are the names of other pods of the pipeline"))]
-#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || (self.experiment.control == oldSelf.experiment.control && self.experiment.arms == oldSelf.experiment.arms && self.experiment.design == oldSelf.experiment.design && self.experiment.metrics == oldSelf.experiment.metrics && (has(self.experiment.salt) ? has(oldSelf.experiment.salt) && self.experiment.salt == oldSelf.experiment.salt : !has(oldSelf.experiment.salt)) && (has(self.experiment.unit) ? has(oldSelf.experiment.unit) && self.experiment.unit == oldSelf.experiment.unit : !has(oldSelf.experiment.unit)) && (has(self.experiment.holdout) ? has(oldSelf.experiment.holdout) && self.experiment.holdout == oldSelf.experiment.holdout : !has(oldSelf.experiment.holdout)))").message("control, arms, unit, salt, holdout, metrics and design of an experiment can't change while it runs; give it another name or another restartToken, which starts it anew"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || (self.experiment.control == oldSelf.experiment.control && self.experiment.arms == oldSelf.experiment.arms && self.experiment.design == oldSelf.experiment.design && self.experiment.metrics == oldSelf.experiment.metrics && self.experiment.store == oldSelf.experiment.store && self.experiment.unitKey == oldSelf.experiment.unitKey && (has(self.experiment.salt) ? has(oldSelf.experiment.salt) && self.experiment.salt == oldSelf.experiment.salt : !has(oldSelf.experiment.salt)) && (has(self.experiment.unit) ? has(oldSelf.experiment.unit) && self.experiment.unit == oldSelf.experiment.unit : !has(oldSelf.experiment.unit)) && (has(self.experiment.holdout) ? has(oldSelf.experiment.holdout) && self.experiment.holdout == oldSelf.experiment.holdout : !has(oldSelf.experiment.holdout)))").message("control, arms, unit, salt, holdout, metrics, design, store and unitKey of an experiment can't change while it runs; give the experiment another name or another restartToken, which starts it again"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || (self.artifacts.url == oldSelf.artifacts.url && self.features == oldSelf.features && self.retrieval == oldSelf.retrieval && (has(self.similarity) ? has(oldSelf.similarity) && self.similarity == oldSelf.similarity : !has(oldSelf.similarity)) && (has(self.ordering) ? has(oldSelf.ordering) && self.ordering == oldSelf.ordering : !has(oldSelf.ordering)))").message("artifacts.url, features, retrieval, similarity and ordering are what an experiment's arms have in common, and can't change while it runs; give the experiment another name or another restartToken, which starts it again"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || self.experiment.arms.all(a, self.variants.exists(v, v.name == a.variant && oldSelf.variants.exists(o, o.name == a.variant && o.scorer == v.scorer && (has(o.retrieval) ? has(v.retrieval) && o.retrieval == v.retrieval : !has(v.retrieval)) && (has(o.device) ? has(v.device) && o.device == v.device : !has(v.device)))))").message("scorer, retrieval and device of a variant that is an arm of an experiment can't change while it runs; give the experiment another name or another restartToken, which starts it again"))]
+#[x_kube(validation = Rule::new("self.variants.size() == 1 || has(self.control)").message("there are several variants and no control; name in spec.control the variant that the others' users fall back to"))]
+#[x_kube(validation = Rule::new("!has(self.control) || self.variants.exists(v, v.name == self.control)").message("spec.control names no variant; use one of the names of spec.variants"))]
+#[x_kube(validation = Rule::new("!has(self.control) || !has(self.experiment) || self.control == self.experiment.control").message("spec.control and spec.experiment.control differ; give both the same variant"))]
+#[x_kube(validation = Rule::new("self.variants.all(v, !has(v.replicas) || v.replicas > 0 || ((!has(self.control) || v.name != self.control) && self.variants.size() > 1 && (!has(self.experiment) || !self.experiment.arms.exists(a, a.variant == v.name))))").message("replicas is 0 for the control or for an arm of the experiment, which users would still be sent to; give it 1 or more"))]
 #[x_kube(validation = Rule::new("self.variants.exists(v, v.weight > 0)").message("no variant has a weight above 0, so nobody would be served; give one variant a weight"))]
 #[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.arms.all(a, self.variants.exists(v, v.name == a.variant))").message("an arm of the experiment names no variant; use the names of spec.variants"))]
 pub struct RecommenderPipelineSpec {
@@ -67,7 +83,12 @@ pub struct RecommenderPipelineSpec {
     /// How many of the scored candidates are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordering: Option<Ordering>,
-    /// Ways of answering that share the users by their weights. A user stays with a variant as long as weights allow.
+    /// The variant that other variants' users fall back to, and that requests without a user get. Required where there are several
+    /// variants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 31))]
+    pub control: Option<String>,
+    /// Ways of answering that users are split between by weight, in any order. A user stays with a variant as long as weights allow.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub variants: Vec<Variant>,
@@ -77,9 +98,13 @@ pub struct RecommenderPipelineSpec {
     /// The pods that give every user a variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub router: Option<Router>,
-    /// What every pod of the pipeline has in common.
+    /// What every pod of the pipeline has in common. A variant's own `pods` is merged on top: maps and lists by key, all else
+    /// replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<PodOverrides>,
+    pub pods: Option<PodOverrides>,
+    /// How new pods of variants take the place of old ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutLimits>,
     /// Seconds that a rollout may take before it counts as stalled; 600 where it is left out. Large models need more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 30, max = 86_400))]
@@ -93,14 +118,14 @@ pub struct RecommenderPipelineSpec {
     /// Who may reach the pods, and whom they may reach. Left out: no rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkRules>,
-    /// Whether the operator leaves everything as it is. Pods go on serving.
+    /// Whether the operator leaves everything as it is. Pods go on serving, and an experiment that does harm is still rolled back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 }
 
 /// What the platform decides about pods. Everything else is the operator's, so that a pipeline can't ask for privileges.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PodOverrides {
     /// Image of the data plane. Left out: the one that the operator was installed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,13 +134,15 @@ pub struct PodOverrides {
     /// Names of Secrets that hold the registry's credentials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<SecretRef>,
     /// Labels that a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
-    /// Taints of nodes that are put up with, such as those of GPU nodes.
+    /// Taints of nodes that are tolerated, such as those of GPU nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub tolerations: Vec<Toleration>,
     /// Which nodes are preferred, and which pods are kept together or apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,48 +155,140 @@ pub struct PodOverrides {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
-    /// Further variables of the environment; a name that starts with `GONDOLA_` sets the option of that name.
+    /// Further variables of the environment. Names that start with `GONDOLA_` are the operator's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    pub env: Vec<EnvVar>,
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub env: Vec<Variable>,
+    /// What is logged, for example `info` or `warn,gondola_inference=debug`. Left out: `info`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_:=,.-]+$"), length(max = 256))]
+    pub log: Option<String>,
+    /// Further labels of pods, such as those of a mesh or of a cost centre. Keys of `gondola.dev/` and `app.kubernetes.io/` are the
+    /// operator's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('gondola.dev/') && !key.startsWith('app.kubernetes.io/'))").message("labels of gondola.dev/ and app.kubernetes.io/ are the operator's; choose another key"))]
+    #[schemars(extend("maxProperties" = 32))]
+    pub labels: BTreeMap<String, String>,
+    /// Further annotations of pods. Keys of `gondola.dev/` are the operator's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('gondola.dev/'))").message("annotations of gondola.dev/ are the operator's; choose another key"))]
+    #[schemars(extend("maxProperties" = 32))]
+    pub annotations: BTreeMap<String, String>,
 }
 
-/// Routes from outside of the cluster: an HTTPRoute of the Gateway API.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Gateway {
-    /// Name of the Gateway, in the pipeline's namespace.
-    #[schemars(length(min = 1, max = 253))]
+/// A variable of the environment.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.name.startsWith('GONDOLA_')").message("variables that start with GONDOLA_ are the operator's; use the fields of the spec, such as pods.log and router.deadlineMilliseconds"))]
+pub struct Variable {
+    /// Its name.
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"), length(max = 128))]
     pub name: String,
+    /// Its value. What is secret comes as a file: see `artifacts.credentials`.
+    #[serde(default)]
+    #[schemars(length(max = 4096))]
+    pub value: String,
+}
+
+/// How new pods take the place of old ones. Left out: one new pod at a time, and no old pod goes before a new one answers.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.maxSurge) && has(self.maxUnavailable)) || !(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])").message("maxSurge and maxUnavailable are both 0, so that no pod could ever be replaced; give one of them 1 or more"))]
+#[x_kube(validation = Rule::new("!has(self.maxSurge) || has(self.maxUnavailable) || !(string(self.maxSurge) in ['0', '0%'])").message("maxSurge is 0, so that an old pod has to go before a new one comes; give maxUnavailable 1 or more"))]
+pub struct RolloutLimits {
+    /// How many pods there may be above the wanted number, as a number or a percentage; 1 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count_or_percentage")]
+    pub max_surge: Option<IntOrString>,
+    /// How many of the wanted pods may be missing, as a number or a percentage; 0 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count_or_percentage")]
+    pub max_unavailable: Option<IntOrString>,
+}
+
+/// Routes from outside of the cluster: an HTTPRoute of the Gateway API. It exposes recommendations and similar items, and nothing else.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gateway {
+    /// The Gateways that the route wants to attach to.
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub parent_refs: Vec<ParentRef>,
     /// Host names that the route answers to. Left out: all of the Gateway's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub hostnames: Vec<String>,
 }
 
-/// Scraping by Prometheus: a PodMonitor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// A Gateway, or another parent of routes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentRef {
+    /// API group; `gateway.networking.k8s.io` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub group: Option<String>,
+    /// Kind; `Gateway` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: Option<String>,
+    /// Namespace; the pipeline's where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+    /// Name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The listener. Left out: every listener that takes the route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub section_name: Option<String>,
+    /// The listener's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: Option<i32>,
+}
+
+/// Scraping by Prometheus: a PodMonitor of the routers and the variants.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Monitoring {
     /// How often metrics are read, for example `30s`. Left out: as Prometheus is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(ms|s|m|h|d))+$"), length(max = 32))]
+    #[schemars(regex(pattern = r"^([1-9][0-9]{0,5}(ms|s|m|h))+$"), length(max = 32))]
     pub interval: Option<String>,
+    /// Labels of the PodMonitor, which many a Prometheus selects by, for example `release: prometheus`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub labels: BTreeMap<String, String>,
+    /// Who may read metrics where `networkPolicy` is set. Left out: pods of any namespace with `app.kubernetes.io/name: prometheus`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub from: Vec<NetworkPolicyPeer>,
 }
 
-/// Who may reach the pods, and whom they may reach: NetworkPolicies that deny everything else.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// Who may reach the pods, and whom they may reach: NetworkPolicies that deny everything else. DNS, the API server (for pods that need
+/// it), the pipeline's own pods and Prometheus are let through.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NetworkRules {
-    /// Address ranges of the object store, as CIDR. Pods that fetch bundles reach these, DNS and the API server alone.
+    /// Whom pods that read or write stores may reach beside that, as in a NetworkPolicy: address ranges, or pods by their labels. Left
+    /// out: nobody, which is enough for a volume.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 64)))]
-    pub store_cidrs: Vec<String>,
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub egress: Vec<NetworkPolicyEgressRule>,
 }
 
 /// Where the bundles are.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.credentials), has(self.serviceAccountName), has(self.volumeClaim)].filter(given, given).size() <= 1").message("more than one of credentials, serviceAccountName and volumeClaim is given; give the one that the store needs"))]
+#[x_kube(validation = Rule::new("!has(self.volumeClaim) || self.url.startsWith('file://')").message("volumeClaim is given, but url is not a file:// URL, so that the volume would not be used; leave one out"))]
+#[x_kube(validation = Rule::new("!has(self.endpoint) || !self.url.startsWith('file://')").message("endpoint is given, but url is a file:// URL, which needs none; leave one out"))]
 pub struct Artifacts {
     /// URL of the store, for example `s3://models/grocery` or `file:///models`.
     #[schemars(length(min = 1, max = 1024))]
@@ -184,21 +303,21 @@ pub struct Artifacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^https?://[^@/?#]+(/.*)?$"), length(max = 1024))]
     pub endpoint: Option<String>,
-    /// A claim whose volume is mounted at the path of a `file://` URL.
+    /// A claim for the volume that holds the store. The path of the `file://` URL is the folder inside of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_claim: Option<VolumeClaim>,
     /// Credentials of the store. Left out: the identity of the pods' service account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// How often channels are looked up, for example `1m` (the default) or `30s`.
+    /// How often channels are looked up, for example `1m` (the default) or `30s`; 5 seconds or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,6}(ms|s|m|h|d))+$"), length(max = 32))]
+    #[schemars(regex(pattern = r"^([1-9][0-9]{0,5}[mhd]|([5-9]|[1-9][0-9]{1,5})s)$"), length(max = 32))]
     pub poll_interval: Option<String>,
 }
 
 /// A claim for a volume that holds a store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct VolumeClaim {
     /// The claim's name, in the pipeline's namespace.
     #[schemars(length(min = 1, max = 253))]
@@ -207,7 +326,7 @@ pub struct VolumeClaim {
 
 /// Credentials of the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Credentials {
     /// A Secret in the pipeline's namespace, mounted in the pipeline's own pods.
     pub secret_ref: SecretRef,
@@ -215,7 +334,7 @@ pub struct Credentials {
 
 /// Names a Secret in the pipeline's namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct SecretRef {
     /// The Secret's name.
     #[schemars(length(min = 1, max = 253))]
@@ -243,42 +362,22 @@ impl fmt::Display for BundleRef {
 
 /// Raw features and the workflow that encodes them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Features {
     /// The features bundle.
     pub bundle: BundleRef,
-    /// An online feature store. Left out: the bundle's own snapshot, in memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub online: Option<OnlineFeatures>,
-}
-
-/// An online feature store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OnlineFeatures {
-    /// A Redis in the layout that Feast writes.
-    pub redis: Redis,
-}
-
-/// A Redis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Redis {
-    /// Its URL, for example `redis://redis:6379`.
-    #[schemars(length(min = 1, max = 1024))]
-    pub url: String,
 }
 
 /// How candidates are found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Retrieval {
     /// The retrieval bundle: two towers and an index.
     pub bundle: BundleRef,
     /// How many items the two-tower search gives a request; 200 where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
-    pub candidates: Option<u32>,
+    pub candidates: Option<i32>,
     /// How thoroughly the index is searched. Left out: as the bundle says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
@@ -289,21 +388,21 @@ pub struct Retrieval {
 
 /// How thoroughly an index is searched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Search {
     /// Number of lists that an IVF index visits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_536))]
-    pub nprobe: Option<u32>,
+    pub nprobe: Option<i32>,
     /// Number of neighbours that an HNSW index keeps in view.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_536))]
-    pub ef_search: Option<u32>,
+    pub ef_search: Option<i32>,
 }
 
 /// Sources of candidates beside the two-tower search.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Sources {
     /// Items that the user bought before, the most often bought first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -319,16 +418,16 @@ pub struct Sources {
 
 /// How many candidates a source may give.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Quota {
     /// Number of items a request.
     #[schemars(range(min = 1, max = 10_000))]
-    pub candidates: u32,
+    pub candidates: i32,
 }
 
 /// Similar items by text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Similarity {
     /// The similarity bundle: text embeddings of items, their index, and the encoder.
     pub bundle: BundleRef,
@@ -338,8 +437,8 @@ pub struct Similarity {
 }
 
 /// Items that may not be recommended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Filters {
     /// What becomes of items that the user bought before; `Keep` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -347,6 +446,7 @@ pub struct Filters {
     /// Ids of items that are never recommended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub blocked_items: Vec<String>,
 }
 
@@ -361,11 +461,11 @@ pub enum AlreadyBought {
 
 /// How many of the scored candidates are shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Ordering {
     /// How many items a request gets that names no number; 12 where it is left out.
     #[schemars(range(min = 1, max = 10_000))]
-    pub limit: u32,
+    pub limit: i32,
     /// Draws items by their scores, so that less known ones are seen too. Left out: the best first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<Sampling>,
@@ -376,7 +476,7 @@ pub struct Ordering {
 
 /// Draws items by their scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Sampling {
     /// How far chance goes, as a decimal above 0 such as `"0.5"`: an item's chance is in proportion to its score to the
     /// power of 1 / temperature. Near 0 the best comes first; at 1 the scores are the chances.
@@ -405,62 +505,68 @@ impl Temperature {
 
 /// Keeps an answer from being all alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Diversity {
     /// A categorical item column of the features bundle, for example `product_type`.
     #[schemars(length(min = 1, max = 256))]
     pub column: String,
     /// How many items of an answer may share a value of that column. An answer may have fewer items than were asked for.
     #[schemars(range(min = 1, max = 10_000))]
-    pub most: u32,
+    pub most: i32,
 }
 
 /// One way of answering.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.autoscaling) || !has(self.replicas)").message("replicas and autoscaling are both given; leave replicas out, which the autoscaler decides"))]
+#[x_kube(validation = Rule::new("!has(self.autoscaling) || (has(self.resources) && ((has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)))").message("autoscaling follows the share of requested processors that are busy; give resources.requests.cpu"))]
+#[x_kube(validation = Rule::new("!has(self.device) || self.device != 'CUDA' || (has(self.resources) && has(self.resources.limits) && self.resources.limits.exists(name, name.startsWith('nvidia.com/')))").message("device is CUDA, but resources.limits names no GPU; give for example nvidia.com/gpu: 1"))]
 pub struct Variant {
     /// Its name; part of the names of its Deployment and its Service.
-    #[schemars(regex(pattern = r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"), length(max = 32))]
+    #[schemars(regex(pattern = r"^[a-z]([a-z0-9]|-[a-z0-9])*$"), length(max = 31))]
     pub name: String,
     /// The scorer bundle.
     pub scorer: BundleRef,
     /// Its share of the users, relative to the sum of all weights.
     #[schemars(range(min = 0, max = 1_000_000))]
-    pub weight: u32,
-    /// Number of pods; 1 where it is left out.
+    pub weight: i32,
+    /// Number of pods. Left out: one at first, and from then on whatever somebody else sets, such as KEDA or a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: Option<i32>,
     /// What each pod asks for and may use, for example one `nvidia.com/gpu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::resources")]
     pub resources: Option<ResourceRequirements>,
     /// What its text encoder runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
-    /// Retrieval of this variant alone. Left out: the pipeline's.
+    /// Retrieval of this variant alone, in the place of the pipeline's: nothing is merged. Left out: the pipeline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrieval: Option<Retrieval>,
-    /// Lets the number of pods follow their load; `replicas` is not used then. Left out: it stays.
+    /// Lets the number of pods follow their load, beginning from the number that there is. Left out: it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// What this variant's pods have beside the pipeline's `template`, or instead.
+    /// What this variant's pods have on top of the pipeline's `pods`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<PodOverrides>,
+    pub pods: Option<PodOverrides>,
 }
 
-/// What a variant's text encoder runs on; `Cpu` where it is left out. `Cuda` takes pods that have a GPU, such as those whose
+/// What a variant's text encoder runs on; `CPU` where it is left out. `CUDA` takes pods that have a GPU, such as those whose
 /// `resources.limits` name one `nvidia.com/gpu`. Retrieval and scorers always run on processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Device {
     /// The processor.
+    #[serde(rename = "CPU")]
     Cpu,
     /// An NVIDIA GPU.
+    #[serde(rename = "CUDA")]
     Cuda,
 }
 
 /// Bounds of the number of pods, and what it follows.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.minReplicas <= self.maxReplicas").message("minReplicas is above maxReplicas; give the smaller number first"))]
 pub struct Autoscaling {
     /// The fewest pods.
@@ -478,7 +584,7 @@ pub struct Autoscaling {
 
 /// The pods that give every user a variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Router {
     /// Number of pods; 2 where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -486,7 +592,12 @@ pub struct Router {
     pub replicas: Option<i32>,
     /// What each pod asks for and may use; a tenth of a processor and 64 MiB, 512 MiB at most, where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::resources")]
     pub resources: Option<ResourceRequirements>,
+    /// Milliseconds that an answer may take where the client names no time of its own; 200 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60_000))]
+    pub deadline_milliseconds: Option<i32>,
 }
 
 impl Artifacts {
@@ -520,13 +631,11 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 }
 
 impl RecommenderPipelineSpec {
-    /// The variant that others are compared with, and that stands in for them: the experiment's, else the first.
+    /// The variant that others are compared with, and that their users fall back to: the one that is named, else the only one.
     pub fn control(&self) -> Option<&Variant> {
-        match &self.experiment {
-            Some(experiment) => self
-                .variants
-                .iter()
-                .find(|variant| variant.name == experiment.control),
+        let of_experiment = self.experiment.as_ref().map(|experiment| &experiment.control);
+        match self.control.as_ref().or(of_experiment) {
+            Some(name) => self.variants.iter().find(|variant| variant.name == *name),
             None => self.variants.first(),
         }
     }

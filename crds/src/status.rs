@@ -20,13 +20,17 @@ pub struct RecommenderPipelineStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Available, ArtifactsResolved, Degraded, and Reconciling and Stalled while they are true.
+    /// Ready, Available, ArtifactsResolved and Degraded; Reconciling, Stalled, Suspended, Overridden and TreatmentChanged while they are
+    /// true; Exposed where `spec.gateway` is set, Monitored where `spec.monitoring` is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
     /// Where the pipeline answers inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Where it takes changes of users and items, and outcomes, and tells its metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_url: Option<String>,
     /// How many variants answer, of how many, for `kubectl get`: `2/2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_variants: Option<String>,
@@ -50,10 +54,16 @@ pub struct VariantStatus {
     pub name: String,
     /// Its share of the users, relative to the sum of all weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u32>,
-    /// Digest of each bundle that its pods serve, by role: features, retrieval, scorer, similarity.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub bundles: BTreeMap<String, String>,
+    pub weight: Option<i32>,
+    /// Which bundles it should serve, and which its pods do serve.
+    #[serde(default)]
+    pub bundles: VariantBundles,
+    /// How many of the 10,000 buckets of users it gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic_buckets: Option<i32>,
+    /// Which buckets these are, as ranges that include both ends: `0-4999,7000-7499`. The next change of weights begins from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<String>,
     /// Number of pods wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
@@ -63,4 +73,16 @@ pub struct VariantStatus {
     /// Why it is not as the spec wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Digests of a variant's bundles, by role: features, retrieval, scorer, similarity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VariantBundles {
+    /// What its references lead to, and new pods serve.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub desired: BTreeMap<String, String>,
+    /// What the pods that are ready serve. In the middle of a rollout: what most of them serve.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ready: BTreeMap<String, String>,
 }

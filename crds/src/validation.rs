@@ -3,18 +3,20 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use crate::experiment::{EventStore, Experiment, Guardrail, MetricKind};
 use crate::spec::duration;
 use crate::spec::{
-    Artifacts, BundleRef, Filters, Ordering, RecommenderPipeline, RecommenderPipelineSpec, Retrieval,
-    Sampling, Search, Variant,
+    Artifacts, BundleRef, Device, Filters, Ordering, PodOverrides, RecommenderPipeline, RecommenderPipelineSpec,
+    Retrieval, RolloutLimits, Sampling, Search, Variant,
 };
 
 /// Why a manifest can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// It is no YAML, or not of a pipeline's form.
-    #[error("the manifest is no RecommenderPipeline")]
+    /// It is not YAML, or not of a pipeline's form.
+    #[error("the manifest is not a valid RecommenderPipeline")]
     Yaml(#[source] Box<serde_saphyr::Error>),
     /// It is something else.
     #[error(
@@ -55,8 +57,29 @@ impl fmt::Display for Joined<'_> {
     }
 }
 
-/// Reads one manifest and checks it against every rule.
+/// Reads one manifest that a person wrote, and checks it against every rule: a field that nobody knows is an error.
 pub fn from_yaml(yaml: &str) -> Result<RecommenderPipeline, ManifestError> {
+    let (pipeline, unknown) = read(yaml)?;
+    let mut violations: Vec<Violation> = unknown.into_iter().map(unknown_field).collect();
+    violations.extend(pipeline.spec.violations());
+    match violations {
+        violations if violations.is_empty() => Ok(pipeline),
+        violations => Err(ManifestError::Rules(violations)),
+    }
+}
+
+/// Reads the manifest that an operator wrote for its pods. Fields that only a newer release knows are ignored, so that a pod of an
+/// older image starts.
+pub fn from_manifest(text: &str) -> Result<RecommenderPipeline, ManifestError> {
+    let (pipeline, _) = read(text)?;
+    match pipeline.spec.violations() {
+        violations if violations.is_empty() => Ok(pipeline),
+        violations => Err(ManifestError::Rules(violations)),
+    }
+}
+
+/// A manifest, and the fields that no type knows, as paths.
+fn read(yaml: &str) -> Result<(RecommenderPipeline, Vec<String>), ManifestError> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Type {
@@ -72,10 +95,25 @@ pub fn from_yaml(yaml: &str) -> Result<RecommenderPipeline, ManifestError> {
             found: format!("{kind:?} of {api_version:?}"),
         });
     }
+    // Read as itself first: its errors name lines.
     let pipeline: RecommenderPipeline = serde_saphyr::from_str(yaml).map_err(wrap)?;
-    match pipeline.spec.violations() {
-        violations if violations.is_empty() => Ok(pipeline),
-        violations => Err(ManifestError::Rules(violations)),
+    let value: serde_json::Value = serde_saphyr::from_str(yaml).map_err(wrap)?;
+    let mut unknown = Vec::new();
+    // It was read a moment ago, so that this can only tell of fields.
+    let _ = serde_ignored::deserialize::<_, _, RecommenderPipeline>(value, |path| {
+        let path = path.to_string().replace(".?", "");
+        // They were looked at before there was a type to read.
+        if path != "apiVersion" && path != "kind" {
+            unknown.push(path);
+        }
+    });
+    Ok((pipeline, unknown))
+}
+
+fn unknown_field(field: String) -> Violation {
+    Violation {
+        field,
+        problem: "is not a field of this release; look for a typing error, or leave it out".to_owned(),
     }
 }
 
@@ -85,9 +123,6 @@ impl RecommenderPipelineSpec {
         let mut violations = Violations::default();
         violations.artifacts(&self.artifacts);
         violations.bundle("spec.features.bundle", &self.features.bundle);
-        if let Some(online) = &self.features.online {
-            violations.length("spec.features.online.redis.url", &online.redis.url, 1024);
-        }
         violations.retrieval("spec.retrieval", &self.retrieval);
         if let Some(similarity) = &self.similarity {
             violations.bundle("spec.similarity.bundle", &similarity.bundle);
@@ -96,11 +131,18 @@ impl RecommenderPipelineSpec {
         violations.filters(self.filters.as_ref());
         violations.ordering(self.ordering.as_ref());
         violations.variants(&self.variants);
+        violations.control(self);
+        if let Some(pods) = &self.pods {
+            violations.pods("spec.pods", pods);
+        }
+        violations.rollout(self.rollout.as_ref());
         if let Some(experiment) = &self.experiment {
             violations.experiment(experiment, &self.variants);
         }
         let routers = self.router.as_ref().and_then(|router| router.replicas);
         violations.range("spec.router.replicas", routers, 1, 100);
+        let deadline = self.router.as_ref().and_then(|router| router.deadline_milliseconds);
+        violations.range("spec.router.deadlineMilliseconds", deadline, 1, 60_000);
         violations.0
     }
 }
@@ -119,13 +161,82 @@ impl Violations {
                 253,
             );
         }
-        if let Some(interval) = artifacts
-            .poll_interval
-            .as_deref()
-            .filter(|interval| !is_duration(interval))
-        {
-            let problem = format!("{interval:?} is no length of time; write for example 30s, 1m or 1h30m");
+        let interval = artifacts.poll_interval.as_deref();
+        if let Some(interval) = interval.filter(|interval| !is_poll_interval(interval)) {
+            let problem = format!("{interval:?} is not a length of time of 5 seconds or more; write for example 30s, 1m or 1h");
             self.add("spec.artifacts.pollInterval", problem);
+        }
+        let given = [
+            artifacts.credentials.is_some(),
+            artifacts.service_account_name.is_some(),
+            artifacts.volume_claim.is_some(),
+        ];
+        if given.into_iter().filter(|given| *given).count() > 1 {
+            let problem = "more than one of credentials, serviceAccountName and volumeClaim is given; give the one that the store needs";
+            self.add("spec.artifacts", problem);
+        }
+        self.place("spec.artifacts", &artifacts.url, artifacts.endpoint.as_deref(), artifacts.volume_claim.is_some());
+    }
+
+    /// What a store's URL has to do with the rest of what is said of it.
+    fn place(&mut self, field: &str, url: &str, endpoint: Option<&str>, claim: bool) {
+        let is_file = url.starts_with("file://");
+        if claim && !is_file {
+            let problem = "volumeClaim is given, but url is not a file:// URL, so that the volume would not be used; leave one out";
+            self.add(field, problem);
+        }
+        if endpoint.is_some() && is_file {
+            self.add(field, "endpoint is given, but url is a file:// URL, which needs none; leave one out");
+        }
+        if let Some(endpoint) = endpoint.filter(|endpoint| !is_endpoint(endpoint)) {
+            let problem = format!("{endpoint:?} is not an address; write for example http://minio:9000");
+            self.add(&format!("{field}.endpoint"), problem);
+        }
+    }
+
+    fn control(&mut self, spec: &RecommenderPipelineSpec) {
+        let named = spec.control.as_deref();
+        let names: Vec<&str> = spec.variants.iter().map(|variant| variant.name.as_str()).collect();
+        if named.is_none() && names.len() > 1 {
+            let problem = "there are several variants and no control; name in spec.control the variant that the others' users fall back to";
+            self.add("spec.control", problem);
+        }
+        if let Some(control) = named.filter(|control| !names.contains(control)) {
+            self.add("spec.control", format!("{control:?} names no variant; use one of {names:?}"));
+        }
+        let other = spec.experiment.as_ref().map(|experiment| experiment.control.as_str());
+        if named.is_some() && other.is_some() && named != other {
+            self.add("spec.control", "spec.control and spec.experiment.control differ; give both the same variant");
+        }
+        let arms = spec.experiment.iter().flat_map(|experiment| &experiment.arms);
+        let arms: Vec<&str> = arms.map(|arm| arm.variant.as_str()).collect();
+        for variant in spec.variants.iter().filter(|variant| variant.replicas == Some(0)) {
+            if spec.control().is_some_and(|control| control.name == variant.name) || arms.contains(&variant.name.as_str()) {
+                let problem = "replicas is 0 for the control or for an arm of the experiment, which users would still be sent to; give it 1 or more";
+                self.add(&format!("spec.variants[{}].replicas", variant.name), problem);
+            }
+        }
+    }
+
+    fn pods(&mut self, field: &str, pods: &PodOverrides) {
+        for variable in pods.env.iter().filter(|variable| variable.name.starts_with("GONDOLA_")) {
+            let problem = format!("{:?}: variables that start with GONDOLA_ are the operator's; use the fields of the spec, such as pods.log and router.deadlineMilliseconds", variable.name);
+            self.add(&format!("{field}.env"), problem);
+        }
+    }
+
+    fn rollout(&mut self, rollout: Option<&RolloutLimits>) {
+        let Some(RolloutLimits { max_surge, max_unavailable }) = rollout else {
+            return;
+        };
+        let zero = |limit: &IntOrString| match limit {
+            IntOrString::Int(count) => *count == 0,
+            IntOrString::String(text) => matches!(text.as_str(), "0" | "0%"),
+        };
+        let surge = max_surge.as_ref().is_some_and(zero);
+        if surge && max_unavailable.as_ref().is_none_or(zero) {
+            let problem = "maxSurge is 0, so that an old pod has to go before a new one comes; give maxUnavailable 1 or more";
+            self.add("spec.rollout", problem);
         }
     }
 
@@ -167,7 +278,7 @@ impl Violations {
             && !is_temperature(&temperature.0)
         {
             let problem = format!(
-                "{:?} is no temperature; write a decimal above 0 and at most 1000, for example \"0.5\"",
+                "{:?} is not a temperature; write a decimal above 0 and at most 1000, for example \"0.5\"",
                 temperature.0
             );
             self.add("spec.ordering.sampling.temperature", problem);
@@ -215,7 +326,7 @@ impl Violations {
     fn variant(&mut self, field: &str, variant: &Variant) {
         if !is_variant_name(&variant.name) {
             let problem = format!(
-                "{:?} can't be part of a Deployment's name; use at most 32 lower-case letters, digits and '-', beginning with a letter and ending with a letter or digit",
+                "{:?} can't be part of a Deployment's name; use at most 31 lower-case letters, digits and single '-', beginning with a letter and ending with a letter or digit",
                 variant.name
             );
             self.add(&format!("{field}.name"), problem);
@@ -230,11 +341,35 @@ impl Violations {
             let problem = "minReplicas is above maxReplicas; give the smaller number first";
             self.add(&format!("{field}.autoscaling"), problem);
         }
+        self.scaling(field, variant);
+        if let Some(pods) = &variant.pods {
+            self.pods(&format!("{field}.pods"), pods);
+        }
         self.bundle(&format!("{field}.scorer"), &variant.scorer);
         self.range(&format!("{field}.weight"), Some(variant.weight), 0, 1_000_000);
         self.range(&format!("{field}.replicas"), variant.replicas, 0, 1000);
         if let Some(retrieval) = &variant.retrieval {
             self.retrieval(&format!("{field}.retrieval"), retrieval);
+        }
+    }
+
+    fn scaling(&mut self, field: &str, variant: &Variant) {
+        let asks_for = |resource: &str| {
+            let resources = variant.resources.iter();
+            let mut quantities = resources.flat_map(|resources| [&resources.requests, &resources.limits]);
+            quantities.any(|quantities| quantities.iter().flatten().any(|(name, _)| name.starts_with(resource)))
+        };
+        if variant.autoscaling.is_some() && variant.replicas.is_some() {
+            let problem = "replicas and autoscaling are both given; leave replicas out, which the autoscaler decides";
+            self.add(field, problem);
+        }
+        if variant.autoscaling.is_some() && !asks_for("cpu") {
+            let problem = "autoscaling follows the share of requested processors that are busy; give resources.requests.cpu";
+            self.add(field, problem);
+        }
+        if variant.device == Some(Device::Cuda) && !asks_for("nvidia.com/") {
+            let problem = "device is CUDA, but resources.limits names no GPU; give for example nvidia.com/gpu: 1";
+            self.add(field, problem);
         }
     }
 
@@ -248,9 +383,10 @@ impl Violations {
             credentials,
         } = &experiment.store;
         self.length("spec.experiment.store.url", url, 1024);
-        if let Some(endpoint) = endpoint.as_deref().filter(|endpoint| !is_endpoint(endpoint)) {
-            let problem = format!("{endpoint:?} is no address; write for example http://minio:9000");
-            self.add("spec.experiment.store.endpoint", problem);
+        self.place("spec.experiment.store", url, endpoint.as_deref(), volume_claim.is_some());
+        if credentials.is_some() && volume_claim.is_some() {
+            let problem = "credentials and volumeClaim are both given; give the one that the store needs";
+            self.add("spec.experiment.store", problem);
         }
         let secrets = [
             credentials
@@ -278,17 +414,21 @@ impl Violations {
         let guarded = metrics.guardrails.iter().map(Guardrail::metric);
         for metric in metrics.success.iter().cloned().chain(guarded) {
             let complete = match metric.kind {
-                MetricKind::Ratio => metric.numerator.is_some() && metric.denominator.is_some(),
-                MetricKind::Conversion | MetricKind::Count | MetricKind::Sum => metric.event.is_some(),
+                MetricKind::Ratio => {
+                    metric.numerator.is_some() && metric.denominator.is_some() && metric.event.is_none()
+                }
+                MetricKind::Conversion | MetricKind::Count | MetricKind::Sum => {
+                    metric.event.is_some() && metric.numerator.is_none() && metric.denominator.is_none()
+                }
             };
             if !complete {
-                let problem = "a Ratio needs numerator and denominator; every other metric needs event";
+                let problem =
+                    "a Ratio needs numerator and denominator, and no event; every other metric needs event alone";
                 self.add(&format!("spec.experiment.metrics[{}]", metric.name), problem);
             }
         }
         let design = &experiment.design;
         if let Some(units) = design.units {
-            let units = i64::try_from(units).unwrap_or(i64::MAX);
             self.range("spec.experiment.design.units", Some(units), 100, 1_000_000_000);
         } else if design.min_detectable_lift.is_none() || design.baseline.is_none() {
             let problem = "a plan is missing; give minDetectableLift and baseline, or units";
@@ -329,7 +469,7 @@ impl Violations {
     fn bundle(&mut self, field: &str, bundle: &BundleRef) {
         if !is_bundle(&bundle.0) {
             let problem = format!(
-                "{:?} names no bundle; write name@channel or name/version",
+                "{:?} is not a reference to a bundle; write name@channel or name/version",
                 bundle.0
             );
             self.add(field, problem);
@@ -402,7 +542,9 @@ fn is_made_of(text: &str, most: usize, allowed: impl Fn(u8) -> bool) -> bool {
 
 fn is_variant_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    is_made_of(text, 32, allowed) && text.starts_with(|first: char| first.is_ascii_lowercase())
+    let starts_with_letter = text.starts_with(|first: char| first.is_ascii_lowercase());
+    // Names of children are joined with two hyphens, so that none can be read in two ways.
+    is_made_of(text, 31, allowed) && starts_with_letter && !text.contains("--")
 }
 
 /// A decimal with at most three places, above 0 and at most 1000.
@@ -418,10 +560,14 @@ fn is_temperature(text: &str) -> bool {
     digits(whole, 4) && digits(places, 3) && plain && number()
 }
 
-/// The same as the schema's pattern: up to 32 characters, up to six digits before each unit.
-fn is_duration(text: &str) -> bool {
-    let digits = text.split(|character: char| !character.is_ascii_digit());
-    text.len() <= 32 && digits.map(str::len).all(|count| count <= 6) && duration(text).is_some()
+/// The same as the schema's pattern: one number above 0 and one unit, 5 seconds or more.
+fn is_poll_interval(text: &str) -> bool {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let length = duration(text).unwrap_or_default();
+    (1..=6).contains(&digits.len())
+        && text.len() == digits.len() + 1
+        && !text.starts_with('0')
+        && length >= std::time::Duration::from_secs(5)
 }
 
 #[cfg(test)]
@@ -438,6 +584,7 @@ spec:
   artifacts: {url: 's3://models/grocery'}
   features: {bundle: features@stable}
   retrieval: {bundle: two-tower@stable, sources: {boughtBefore: {candidates: 100}}}
+  control: dlrm
   variants:
   - {name: dlrm, scorer: dlrm@stable, weight: 50}
   - {name: forest, scorer: forest@stable, weight: 50}
@@ -468,7 +615,7 @@ spec:
         check(
             "features@stable",
             "features",
-            "spec.features.bundle: \"features\" names no bundle; write name@channel",
+            "spec.features.bundle: \"features\" is not a reference to a bundle; write name@channel",
         );
         check("weight: 50", "weight: 0", "no variant has a weight above 0");
         check("name: forest", "name: dlrm", "two variants are called \"dlrm\"");
@@ -495,15 +642,22 @@ spec:
         check(
             "grocery'}",
             "grocery', pollInterval: 5}",
-            "spec.artifacts.pollInterval: \"5\" is no length of time; write for example 30s",
+            "spec.artifacts.pollInterval: \"5\" is not a length of time of 5 seconds or more; write for example 30s",
         );
         check(
             "  variants:",
             "  router: {replicas: 0}\n  variants:",
             "spec.router.replicas: 0 is not from 1 to 100",
         );
-        check("  variants:", "  varients: []\n  variants:", "varients");
-        check("spec:", "spec: [", "no RecommenderPipeline");
+        check(
+            "  variants:",
+            "  varients: []\n  variants:",
+            "spec.varients: is not a field of this release",
+        );
+        check("weight: 50", "wieght: 50, weight: 50", "spec.variants.0.wieght: is not a field");
+        check("spec:", "spec: [", "not a valid RecommenderPipeline");
+        check("  control: dlrm\n", "", "there are several variants and no control");
+        check("control: dlrm", "control: mlp", "\"mlp\" names no variant; use one of");
     }
 
     #[test]
@@ -519,12 +673,14 @@ spec:
         for (good, bad) in [
             ("1m", ""),
             ("30s", "30"),
-            ("1h30m", "1w"),
-            ("250ms", "m"),
+            ("5s", "4s"),
+            ("1h", "0h"),
+            ("2d", "1w"),
+            ("10s", "250ms"),
             ("999999s", "1000000s"),
         ] {
-            assert!(is_duration(good), "{good:?} was refused");
-            assert!(!is_duration(bad), "{bad:?} was taken");
+            assert!(is_poll_interval(good), "{good:?} was refused");
+            assert!(!is_poll_interval(bad), "{bad:?} was taken");
         }
         for (good, bad) in [
             ("0.5", "0"),
@@ -541,6 +697,7 @@ spec:
             ("dlrm-2", "2-dlrm"),
             ("forest", "forest-"),
             ("rf", "RF"),
+            ("a-b", "a--b"),
         ] {
             assert!(is_variant_name(good), "{good:?} was refused");
             assert!(!is_variant_name(bad), "{bad:?} was taken");
@@ -567,7 +724,7 @@ spec:
             (
                 "  variants:",
                 &experiment("event: purchase", "numerator: click"),
-                "a Ratio needs numerator and denominator",
+                "a Ratio needs numerator and denominator, and no event",
             ),
             (
                 "  variants:",
@@ -583,6 +740,45 @@ spec:
                 "name: forest,",
                 "name: forest, autoscaling: {minReplicas: 2, maxReplicas: 1},",
                 "minReplicas is above maxReplicas",
+            ),
+            ("  control: dlrm\n", "", "there are several variants and no control"),
+            ("control: dlrm", "control: mlp", "names no variant"),
+            (
+                "name: forest,",
+                "name: forest, autoscaling: {minReplicas: 2, maxReplicas: 4},",
+                "give resources.requests.cpu",
+            ),
+            (
+                "name: forest,",
+                "name: forest, replicas: 2, resources: {requests: {cpu: '1'}}, autoscaling: {minReplicas: 2, maxReplicas: 4},",
+                "replicas and autoscaling are both given",
+            ),
+            ("name: forest,", "name: forest, device: CUDA,", "names no GPU"),
+            ("name: dlrm,", "name: dlrm, replicas: 0,", "replicas is 0 for the control"),
+            (
+                "grocery'}",
+                "grocery', serviceAccountName: a, credentials: {secretRef: {name: b}}}",
+                "more than one of credentials, serviceAccountName and volumeClaim",
+            ),
+            (
+                "grocery'}",
+                "grocery', volumeClaim: {name: models}}",
+                "volumeClaim is given, but url is not a file:// URL",
+            ),
+            (
+                "'s3://models/grocery'}",
+                "'file:///models', endpoint: 'http://minio'}",
+                "endpoint is given, but url is a file:// URL",
+            ),
+            (
+                "  variants:",
+                "  pods: {env: [{name: GONDOLA_STORE, value: 'http://mine'}]}\n  variants:",
+                "variables that start with GONDOLA_ are the operator's",
+            ),
+            (
+                "  variants:",
+                "  rollout: {maxSurge: 0}\n  variants:",
+                "maxSurge is 0, so that an old pod has to go",
             ),
         ] {
             check(from, to, message);
@@ -609,15 +805,30 @@ spec:
         };
         let first = with("name: first", "name: first");
         for (from, to) in [
-            ("control: dlrm", "control: forest"),
             ("variant: forest, weight: 50", "variant: forest, weight: 10"),
             ("units: 5000", "units: 500"),
             ("window: 7d", "window: 1d"),
             ("name: first", "name: first, salt: other"),
+            ("s3://events/grocery", "s3://events/elsewhere"),
+            ("name: unit-key", "name: another-key"),
         ] {
             let changed = with(from, to);
             let errors = kube::core::cel::validate_cel_update(&changed, &first).unwrap_err();
-            assert!(errors.to_string().contains("which starts it anew"), "{errors}");
+            assert!(errors.to_string().contains("which starts it again"), "{errors}");
+        }
+        for (from, to) in [
+            ("dlrm@stable", "dlrm@canary"),
+            ("features@stable", "features@canary"),
+            ("candidates: 100", "candidates: 50"),
+            ("name: forest,", "name: forest, retrieval: {bundle: two-tower@canary},"),
+        ] {
+            let mut changed = first.clone();
+            let yaml = GOOD.replace(from, to);
+            assert_ne!(yaml, GOOD, "{from}");
+            let other: RecommenderPipeline = serde_saphyr::from_str(&yaml).unwrap();
+            changed.spec = RecommenderPipelineSpec { experiment: first.spec.experiment.clone(), ..other.spec };
+            let errors = kube::core::cel::validate_cel_update(&changed, &first).unwrap_err();
+            assert!(errors.to_string().contains("can't change while it runs"), "{errors}");
         }
         for (from, to) in [
             ("name: first", "name: second, salt: other"),
@@ -631,7 +842,7 @@ spec:
     /// A spec with every field that a program without a cluster reads and that has a bound.
     const FULL: &str = "\
 artifacts: {url: 's3://models/grocery', credentials: {secretRef: {name: models-s3}}, pollInterval: 1m}
-features: {bundle: features@stable, online: {redis: {url: 'redis://redis:6379'}}}
+features: {bundle: features@stable}
 retrieval: &retrieval
   bundle: two-tower@stable
   candidates: 200
@@ -640,6 +851,7 @@ retrieval: &retrieval
 similarity: {bundle: item-text@stable, search: {nprobe: 16, efSearch: 64}}
 filters: {alreadyBought: Remove, blockedItems: ['42']}
 ordering: {limit: 12, sampling: {temperature: '0.5'}, diversity: {column: product_type, most: 3}}
+control: dlrm
 variants:
 - {name: dlrm, scorer: dlrm@stable, weight: 50, replicas: 2, retrieval: *retrieval}
 - {name: forest, scorer: forest@stable, weight: 50}
@@ -652,15 +864,15 @@ experiment:
   holdout: {name: q4, percent: 2%}
   traffic: {percent: 50%, ramp: [{percent: 5%, hold: 1h}], settle: 24h}
   metrics:
-    success: [{name: purchase, type: Ratio, event: purchase, numerator: click, denominator: impression, window: 7d, minEffect: 1%, cuped: {lookback: 28d}, cap: '500'}]
-    guardrails: [{name: clicks, type: Ratio, event: click, numerator: click, denominator: impression, window: 1d, margin: 2%, cap: '500'}]
+    success: [{name: purchase, type: Ratio, numerator: click, denominator: impression, window: 7d, minEffect: 1%, cuped: {lookback: 28d}, cap: '500'}]
+    guardrails: [{name: clicks, type: Ratio, numerator: click, denominator: impression, window: 1d, margin: 2%, cap: '500'}]
   operations: {maxErrorRate: 5%, errorRatio: '1.2', latency: {slo: 300ms, ratio: '1.2'}, alpha: '0.01'}
   design: {alpha: '0.05', power: '0.8', minDetectableLift: 5%, baseline: '0.03', deviation: '0.2', units: 5000, minDuration: 7d, maxDuration: 42d, equivalenceMargin: 3%}
-  store: {url: 's3://events/grocery', endpoint: 'http://minio:9000', volumeClaim: {name: events}, credentials: {secretRef: {name: events-s3}}}
+  store: {url: 's3://events/grocery', endpoint: 'http://minio:9000', credentials: {secretRef: {name: events-s3}}}
   unitKey: {secretRef: {name: unit-key}}
   cadence: {flush: 60s, lateness: 1h, analysis: 5m, look: 24h}
   restartToken: '2'
-router: {replicas: 2}
+router: {replicas: 2, deadlineMilliseconds: 200}
 ";
 
     #[test]

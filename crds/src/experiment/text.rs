@@ -11,7 +11,7 @@ use crate::spec::duration;
 
 /// A text that is no such number, name or length of time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no {what}; write for example {example}")]
+#[error("{text:?} is not a {what}; write for example {example}")]
 pub struct TextError {
     text: String,
     what: &'static str,
@@ -102,6 +102,11 @@ text!(
     |text| text.split(|letter: char| !letter.is_ascii_digit()).all(|digits| digits.len() <= 6) && duration(text).is_some()
 );
 text!(
+    /// A length of time of a second or more, such as `30s`, `1h30m` or `14d`.
+    Period, "length of time of a second or more", "30s, 1h or 14d", 32, r"^([1-9][0-9]{0,5}(s|m|h|d))+$",
+    |text| is_period(text)
+);
+text!(
     /// A name of lower-case letters, digits and `-`, beginning with a letter.
     Name, "name", "dlrm-vs-forest", 50, r"^[a-z]([a-z0-9-]*[a-z0-9])?$",
     |text| text.starts_with(|first: char| first.is_ascii_lowercase()) && !text.ends_with('-')
@@ -113,7 +118,7 @@ text!(
     |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 );
 text!(
-    /// What users are shared by: letters, digits, `.`, `_`, `/` and `-`.
+    /// What users are split by: letters, digits, `.`, `_`, `/` and `-`.
     Salt, "salt", "shop/home/dlrm-vs-forest", 128, r"^[A-Za-z0-9._/-]+$",
     |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte))
 );
@@ -158,6 +163,23 @@ impl Length {
     }
 }
 
+impl Period {
+    /// The time.
+    pub fn duration(&self) -> Duration {
+        duration(&self.0).expect("checked when it was read")
+    }
+}
+
+/// Whether a text is one number above 0 after the other, each with a unit of a second or more.
+fn is_period(text: &str) -> bool {
+    let mut digits = text.split(|letter: char| !letter.is_ascii_digit());
+    // What follows the last unit is empty.
+    let numbers = digits.clone().count() - 1;
+    !text.contains("ms")
+        && digits.by_ref().take(numbers).all(|digits| digits.len() <= 6 && !digits.starts_with('0'))
+        && duration(text).is_some()
+}
+
 /// Whether a text is digits with at most so many before and after one point.
 fn is_decimal(text: &str, before: usize, after: usize) -> bool {
     let digits = |text: &str, most: usize| {
@@ -195,6 +217,7 @@ mod tests {
         );
         check::<Factor>(&["1", "1.2", "0.03"], &["", "-1", "1e3", "1.", "NaN", "1.2.3"]);
         check::<Length>(&["300ms", "1h30m", "14d"], &["", "5", "1w", "1234567s", "-1s"]);
+        check::<Period>(&["1s", "1h30m", "14d"], &["", "0s", "300ms", "1w", "1234567s", "1h0m", "5"]);
         check::<Name>(&["a", "q4-holdout"], &["", "-a", "a-", "A", "4q"]);
         check::<EventType>(&["purchase", "add_to.cart-2"], &["", "a b", "ü"]);
     }
