@@ -101,7 +101,7 @@ fn sample_ratio(settings: &Settings, standing: &Standing<'_>) -> Option<Finding>
         arm: None,
         reason: Reason::SampleRatioMismatch,
         message: format!(
-            "users are not shared as planned: {:?} of {:?} at weights {:?} (p {:.2e}); find out why events are lost or made before \
+            "users are not split as planned: {:?} of {:?} at weights {:?} (p {:.2e}); find out why events are lost or made before \
              you trust any number",
             ratio.counts, settings.arms, settings.weights, ratio.p
         ),

@@ -1,13 +1,15 @@
 //! An experiment and evidence for tests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gondola_crds::experiment::Experiment;
+use gondola_crds::resolution::VariantBundles;
 use serde_json::{Value, json};
 
 use crate::evidence::{ArmEvidence, Evidence, FORMAT, Look, RouterEvidence};
 use crate::ledger::Ledger;
+use crate::memory::Memory;
 use crate::moment::Moment;
 use crate::operations::{ArmTraffic, Operations};
 use crate::settings::Settings;
@@ -126,6 +128,9 @@ pub(crate) struct World {
     pub(crate) ready: BTreeSet<String>,
     pub(crate) alone: Option<&'static str>,
     pub(crate) ledger: Option<Ledger>,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) served: Option<BTreeMap<String, VariantBundles>>,
+    pub(crate) suspended: bool,
     /// Whether routers have what they are told.
     pub(crate) routers_follow: bool,
     told: String,
@@ -138,6 +143,9 @@ impl World {
             ready: ["rf", "dlrm"].map(str::to_owned).into(),
             alone: None,
             ledger: None,
+            memory: Some(Memory::nothing("dlrm-vs-rf")),
+            served: None,
+            suspended: false,
             routers_follow: true,
             told: String::new(),
         }
@@ -164,6 +172,9 @@ impl World {
             routers: 2,
             alone: self.alone,
             evidence: evidence.as_ref(),
+            memory: self.memory.as_ref(),
+            served: self.served.as_ref(),
+            suspended: self.suspended,
         };
         let settings = Settings::of(&self.experiment).unwrap();
         let step = step(&self.experiment, &settings, self.ledger.as_ref(), &around);

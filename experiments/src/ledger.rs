@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment::text::Token;
 use gondola_crds::experiment_status::{ExperimentStatus, PastEpoch, Phase};
+use gondola_crds::resolution::VariantBundles;
 use serde::{Deserialize, Serialize};
 
+use crate::memory::{Ending, Memory};
 use crate::moment::Moment;
 
 /// The key of the ConfigMap that holds it.
@@ -23,7 +25,7 @@ const REMEMBERED: usize = 5;
 pub struct Ledger {
     /// The experiment's name.
     pub experiment: String,
-    /// How often it was started anew; 1 at first.
+    /// How often it was restarted; 1 at first.
     pub epoch: u32,
     /// The text that would start it anew if it were another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +50,10 @@ pub struct Ledger {
     /// The arm that everybody gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub winner: Option<String>,
+    /// The bundles that each arm began with, by the variant's name: arms keep them until the experiment is over, wherever channels
+    /// point meanwhile.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned: BTreeMap<String, VariantBundles>,
     /// Earlier epochs, the newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastEpoch>,
@@ -100,6 +106,14 @@ impl Verdict {
         }
     }
 
+    /// Whether it protects users, so that it holds while all else is suspended.
+    pub fn is_safety(self) -> bool {
+        match self {
+            Self::RolledBack | Self::Invalid => true,
+            Self::PromotionReady | Self::Promoted | Self::Inconclusive | Self::Equivalent => false,
+        }
+    }
+
     /// The phase that it leads to; `None` where the experiment goes on.
     pub fn phase(self) -> Option<Phase> {
         match self {
@@ -120,7 +134,7 @@ pub enum Reason {
     OperationsHarm,
     /// No pod of an arm answers.
     ArmNotReady,
-    /// Users are not shared as planned.
+    /// Users are not split as planned.
     SampleRatioMismatch,
     /// An arm harms a guardrail.
     GuardrailHarm,
@@ -170,30 +184,68 @@ impl Ledger {
         }
     }
 
+    /// Takes up what the store remembers of an epoch that has not begun: an end that stands for this token stands still, and any
+    /// other is an earlier epoch.
+    pub(crate) fn recall(&mut self, memory: &Memory) {
+        let Some(ending) = memory.ending.clone() else {
+            return;
+        };
+        let Ending {
+            epoch,
+            restart_token,
+            phase,
+            started_at,
+            decision,
+            winner,
+        } = ending;
+        let ended = Self {
+            experiment: memory.experiment.clone(),
+            epoch,
+            restart_token,
+            phase,
+            started_at,
+            decision: Some(decision),
+            winner,
+            history: self.history.clone(),
+            ..Self::default()
+        };
+        if ended.restart_token == self.restart_token {
+            *self = ended;
+        } else if self.epoch <= epoch {
+            self.epoch = epoch + 1;
+            self.history = ended.past();
+        }
+    }
+
+    /// What a status repeats of a decision.
+    pub(crate) fn decision_of(status: &ExperimentStatus) -> Option<Decision> {
+        let decision = status.decision.as_ref()?;
+        let word = |text: &str| serde_json::Value::String(text.to_owned());
+        Some(Decision {
+            verdict: serde_json::from_value(word(&decision.verdict)).ok()?,
+            arm: status.winner.clone(),
+            reason: serde_json::from_value(word(&decision.reason)).ok()?,
+            message: decision.message.clone(),
+            time: Moment::parse(&decision.time)?,
+        })
+    }
+
     /// What a status repeats of a ledger that was lost: enough to go on, and to keep a decision.
     pub fn from_status(status: &ExperimentStatus, experiment: &Experiment) -> Self {
-        let decision = status.decision.as_ref().and_then(|decision| {
-            let word = |text: &str| serde_json::Value::String(text.to_owned());
-            Some(Decision {
-                verdict: serde_json::from_value(word(&decision.verdict)).ok()?,
-                arm: status.winner.clone(),
-                reason: serde_json::from_value(word(&decision.reason)).ok()?,
-                message: decision.message.clone(),
-                time: Moment::parse(&decision.time)?,
-            })
-        });
+        let decision = Self::decision_of(status);
         let moment = |text: &Option<String>| Moment::parse(text.as_ref()?);
         Self {
             experiment: status.name.clone(),
-            epoch: status.epoch,
+            epoch: u32::try_from(status.epoch).unwrap_or(1),
             restart_token: experiment.restart_token.clone(),
             phase: status.phase,
-            started_at: moment(&status.started_at),
-            stage: status.stage,
-            stage_since: moment(&status.stage_started_at),
+            started_at: moment(&status.start_time),
+            stage: u32::try_from(status.stage).unwrap_or(0),
+            stage_since: moment(&status.stage_start_time),
             unready_since: BTreeMap::new(),
             decision,
             winner: status.winner.clone(),
+            pinned: BTreeMap::new(),
             history: status.history.clone(),
         }
     }
@@ -202,7 +254,7 @@ impl Ledger {
     fn past(&self) -> Vec<PastEpoch> {
         let this = PastEpoch {
             name: self.experiment.clone(),
-            epoch: self.epoch,
+            epoch: i32::try_from(self.epoch).unwrap_or(i32::MAX),
             phase: self.phase,
             reason: self
                 .decision

@@ -23,6 +23,7 @@ pub mod assignment;
 pub mod decide;
 pub mod evidence;
 pub mod ledger;
+pub mod memory;
 pub mod moment;
 pub mod operations;
 pub mod page;

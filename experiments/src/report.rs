@@ -1,7 +1,8 @@
 //! What people see of a step: the status, and the conditions.
 
 use gondola_crds::experiment_status::{
-    ArmStatus, DecisionStatus, ExperimentStatus, MetricStatus, OperationsStatus, Phase, SampleRatioStatus,
+    ArmStatus, DecisionStatus, ExperimentStatus, LiftBasisPoints, MetricStatus, OperationsStatus, Phase,
+    SampleRatioStatus,
 };
 
 use crate::assess::{Assessment, Reading};
@@ -12,7 +13,7 @@ use crate::percent::{share, signed};
 use crate::settings::Settings;
 use crate::statistics::Interval;
 use crate::statistics::sample_ratio::WARN;
-use crate::step::{Routing, Step};
+use crate::step::{Routing, Step, WaitsFor};
 
 /// Whether something holds; `None` where that can't be told.
 pub type Truth = Option<bool>;
@@ -74,17 +75,21 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
     ExperimentStatus {
         name: ledger.experiment.clone(),
         phase: ledger.phase,
-        epoch: ledger.epoch,
+        epoch: small(ledger.epoch),
         config_revision: revision,
         traffic_percent: Some(traffic),
-        stage: ledger.stage,
-        stage_started_at: text(ledger.stage_since),
-        started_at: text(ledger.started_at),
-        planned_units: Some(settings.planned_units),
+        stage: small(ledger.stage),
+        stage_start_time: text(ledger.stage_since),
+        start_time: text(ledger.started_at),
+        planned_units: Some(large(settings.planned_units)),
         expected_decision_time: text(expected_decision(settings, step)),
         units: assessment
             .as_ref()
             .map(|assessment| grouped(assessment.matured.iter().sum())),
+        matured_units: assessment
+            .as_ref()
+            .map(|assessment| large(assessment.matured.iter().sum())),
+        lift_basis_points: first.and_then(basis_points),
         lift: first.and_then(|first| Some(signed(first.latest?.lift?))),
         interval: first.and_then(|first| first.interval).map(in_brackets),
         arms: arms(settings, assessment.as_ref(), evidence),
@@ -164,9 +169,9 @@ fn arms(settings: &Settings, assessment: Option<&Assessment>, evidence: Option<&
         let fallbacks = seen.map_or(0, |seen| seen.fallbacks);
         ArmStatus {
             name: name.clone(),
-            units: seen.map_or(0, |seen| seen.units),
-            matured: assessment.map_or(0, |assessment| assessment.matured[place]),
-            exposures,
+            units: large(seen.map_or(0, |seen| seen.units)),
+            matured: large(assessment.map_or(0, |assessment| assessment.matured[place])),
+            exposures: large(exposures),
             fallback_rate: share(fallbacks as f64 / exposures.max(1) as f64),
         }
     };
@@ -232,11 +237,17 @@ fn ready(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> Condi
     let kind = "ExperimentReady";
     let ledger = &step.ledger;
     if ledger.phase == Phase::Pending {
-        let message = format!(
-            "waits until a pod of each arm answers: {}",
-            settings.arms.join(", ")
-        );
-        return Condition::new(kind, Some(false), "WaitingForArms", message);
+        let (reason, message) = match step.waits_for {
+            Some(WaitsFor::Memory) => (
+                "WaitingForStore",
+                "waits until the analyzer has looked in the experiment's store for an earlier decision".to_owned(),
+            ),
+            Some(WaitsFor::Arms) | None => (
+                "WaitingForArms",
+                format!("waits until a pod of each arm answers: {}", settings.arms.join(", ")),
+            ),
+        };
+        return Condition::new(kind, Some(false), reason, message);
     }
     let problem = evidence.and_then(|evidence| {
         evidence
@@ -269,13 +280,13 @@ fn ramp(settings: &Settings, step: &Step) -> Condition {
             let message = format!("step {} of {stages}, until {waits}", ledger.stage + 1);
             Condition::new(kind, Some(true), "Ramping", message)
         }
-        Phase::Running => Condition::new(kind, Some(false), "Complete", "everybody of its share takes part"),
-        Phase::Pending => Condition::new(kind, Some(false), "WaitingForArms", "it has not begun"),
+        Phase::Running => Condition::new(kind, Some(false), "Complete", "all users of its share take part"),
+        Phase::Pending => Condition::new(kind, Some(false), "WaitingForArms", "it has not started"),
         Phase::Invalid => Condition::new(
             kind,
             Some(false),
             "Frozen",
-            "it stays where it is, since users are not shared as planned",
+            "it stays where it is, since users are not split as planned",
         ),
         over => Condition::new(kind, Some(false), over.as_str(), "it is over"),
     }
@@ -284,8 +295,8 @@ fn ramp(settings: &Settings, step: &Step) -> Condition {
 fn fresh(step: &Step) -> Condition {
     let kind = "DataFresh";
     match (step.fresh, step.ledger.phase.is_over()) {
-        (_, true) => Condition::new(kind, Some(true), "NotNeeded", "nothing more is awaited"),
-        (None, false) => Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet"),
+        (_, true) => Condition::new(kind, Some(true), "NotNeeded", "the experiment is over"),
+        (None, false) => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
         (Some(true), false) => Condition::new(kind, Some(true), "Fresh", "events are analysed in time"),
         (Some(false), false) => Condition::new(
             kind,
@@ -303,19 +314,19 @@ fn sample_ratio(step: &Step) -> Condition {
         .as_ref()
         .map(|assessment| &assessment.sample_ratio);
     match ratio.map(|ratio| ratio.detected) {
-        None => Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet"),
+        None => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
         Some(false) if ratio.is_some_and(|ratio| ratio.p < WARN) => Condition::new(
             kind,
             None,
             "InDoubt",
-            "users may not be shared as planned; outcomes are not compared until that is clear",
+            "users may not be split as planned; outcomes are not compared until that is clear",
         ),
-        Some(false) => Condition::new(kind, Some(false), "AsPlanned", "users are shared as planned"),
+        Some(false) => Condition::new(kind, Some(false), "AsPlanned", "users are split as planned"),
         Some(true) => Condition::new(
             kind,
             Some(true),
             "Detected",
-            "users are not shared as planned; no number can be trusted",
+            "users are not split as planned; no number can be trusted",
         ),
     }
 }
@@ -329,7 +340,7 @@ fn operations_healthy(step: &Step) -> Condition {
         .filter(|decision| matches!(decision.reason, Reason::OperationsHarm | Reason::ArmNotReady));
     match (decision, &step.assessment) {
         (Some(decision), _) => Condition::new(kind, Some(false), decision.reason.as_str(), &decision.message),
-        (None, None) => Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet"),
+        (None, None) => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
         (None, Some(_)) => Condition::new(kind, Some(true), "Quiet", "no arm has more errors than it may"),
     }
 }
@@ -338,7 +349,7 @@ fn guardrails(step: &Step) -> Condition {
     use crate::statistics::guardrail::GuardrailVerdict::{Harm, Undecided};
     let kind = "GuardrailsPass";
     let Some(assessment) = &step.assessment else {
-        return Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet");
+        return Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet");
     };
     let named = |wanted| {
         assessment
@@ -357,14 +368,14 @@ fn guardrails(step: &Step) -> Condition {
         kind,
         Some(true),
         "NonInferior",
-        "no guardrail is harmed, for certain",
+        "no guardrail is harmed",
     )
 }
 
 fn significant(step: &Step) -> Condition {
     let kind = "Significant";
     let Some(assessment) = &step.assessment else {
-        return Condition::new(kind, None, "NoAnalysis", "nothing was analysed yet");
+        return Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet");
     };
     let found = assessment
         .success
@@ -375,7 +386,7 @@ fn significant(step: &Step) -> Condition {
             kind,
             Some(true),
             success_verdict(comparison),
-            format!("{} is told from the control's", comparison.metric),
+            format!("{} differs from the control's", comparison.metric),
         ),
         None => Condition::new(kind, Some(false), "Undecided", "no difference is certain"),
     }
@@ -439,6 +450,26 @@ pub fn sentence(settings: &Settings, step: &Step) -> String {
         .map(|moment| format!("; expected {moment}"))
         .unwrap_or_default();
     format!("No decision yet: {part:.0}% of the planned users{when}.")
+}
+
+/// A number as the API keeps it: it has no unsigned integers.
+fn large(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn small(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// A relative difference in hundredths of a percent; none before there is a difference.
+fn basis_points(comparison: &crate::assess::Comparison) -> Option<LiftBasisPoints> {
+    let points = |lift: f64| (lift * 10_000.0).round() as i64;
+    let interval = comparison.interval;
+    Some(LiftBasisPoints {
+        estimate: Some(points(comparison.latest?.lift?)),
+        low: interval.map(|interval| points(interval.low)),
+        high: interval.map(|interval| points(interval.high)),
+    })
 }
 
 fn in_brackets(Interval { low, high }: Interval) -> String {

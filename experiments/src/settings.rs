@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gondola_crds::experiment::text::{Length, Percent};
+use gondola_crds::experiment::text::{Length, Percent, Period};
 use gondola_crds::experiment::{Experiment, Method, Metric, MetricKind, Promotion};
 
 use crate::statistics::planning::{Plan, quantile};
@@ -258,7 +258,7 @@ fn arms(experiment: &Experiment) -> Result<(Vec<String>, Vec<u32>), SettingsErro
     let mut arms: Vec<_> = experiment
         .arms
         .iter()
-        .map(|arm| (arm.variant.clone(), arm.weight))
+        .map(|arm| (arm.variant.clone(), u32::try_from(arm.weight).unwrap_or(0)))
         .collect();
     arms[..=control].rotate_right(1);
     Ok(arms.into_iter().unzip())
@@ -378,7 +378,7 @@ fn reach(method: Method, alpha_final: f64, alpha: f64, comparisons: f64) -> f64 
 fn planned_units(experiment: &Experiment, reach: f64, power: f64) -> Result<u64, SettingsError> {
     let design = &experiment.design;
     if let Some(units) = design.units {
-        return Ok(units);
+        return Ok(u64::try_from(units).unwrap_or(0));
     }
     let missing = SettingsError::Plan("a plan is missing; give minDetectableLift and baseline, or units");
     let (Some(lift), Some(baseline)) = (&design.min_detectable_lift, &design.baseline) else {
@@ -412,11 +412,12 @@ fn cadence(experiment: &Experiment) -> CadenceSettings {
     let cadence = experiment.cadence.clone().unwrap_or_default();
     let second = Duration::from_secs(1);
     let traffic = experiment.traffic.as_ref();
+    let period = |period: &Option<Period>, default| period.as_ref().map_or(default, Period::duration);
     CadenceSettings {
-        flush: length(cadence.flush.as_ref(), 60 * second).max(second),
+        flush: period(&cadence.flush, 60 * second),
         lateness: length(cadence.lateness.as_ref(), HOUR),
-        analysis: length(cadence.analysis.as_ref(), 300 * second).max(second),
-        look: length(cadence.look.as_ref(), DAY).max(second),
+        analysis: period(&cadence.analysis, 300 * second),
+        look: period(&cadence.look, DAY),
         settle: length(traffic.and_then(|traffic| traffic.settle.as_ref()), DAY),
     }
 }

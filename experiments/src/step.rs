@@ -3,11 +3,12 @@
 //! Pure and from scratch each time. The ledger alone carries over; a step that is made twice, or after a crash, comes to the same
 //! end. The operator makes a step in each pass, the local server every few seconds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
+use gondola_crds::resolution::VariantBundles;
 use gondola_crds::routes::{ArmRoute, ExperimentRoutes, HoldoutRoutes};
 use sha2::{Digest, Sha256};
 
@@ -15,6 +16,7 @@ use crate::assess::{Assessment, assess};
 use crate::decide::{Standing, decide};
 use crate::evidence::Evidence;
 use crate::ledger::{Decision, Ledger, Verdict};
+use crate::memory::Memory;
 use crate::moment::Moment;
 use crate::settings::Settings;
 
@@ -40,6 +42,21 @@ pub struct Surroundings<'a> {
     pub alone: Option<&'a str>,
     /// What the analyzer found last.
     pub evidence: Option<&'a Evidence>,
+    /// What the experiment's store remembers; none before anybody looked.
+    pub memory: Option<&'a Memory>,
+    /// The bundles that variants serve, of those that are rolled out; none where bundles can't change while a program runs.
+    pub served: Option<&'a BTreeMap<String, VariantBundles>>,
+    /// Whether all but safety is suspended: an arm that does harm is rolled back, and nothing else moves.
+    pub suspended: bool,
+}
+
+/// What an experiment that has not started waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// A look into the store, for how it may have ended before.
+    Memory,
+    /// Pods of every arm and a router that answer.
+    Arms,
 }
 
 /// What a step came to.
@@ -51,10 +68,12 @@ pub struct Step {
     pub routing: Routing,
     /// What the evidence says, if there is some of this epoch.
     pub assessment: Option<Assessment>,
-    /// Whether the evidence is of late; `None` without any, or where nothing more is awaited.
+    /// Whether the evidence is recent; `None` without any, or where the experiment is over.
     pub fresh: Option<bool>,
     /// When time alone may change something.
     pub next: Option<Moment>,
+    /// What it waits for before it starts.
+    pub waits_for: Option<WaitsFor>,
 }
 
 /// Who gets what.
@@ -74,14 +93,24 @@ pub fn step(
     around: &Surroundings<'_>,
 ) -> Step {
     let mut ledger = Ledger::of(experiment, before);
+    let memory = around.memory.filter(|memory| memory.experiment == ledger.experiment);
+    if ledger.phase == Phase::Pending
+        && let Some(memory) = memory
+    {
+        ledger.recall(memory);
+    }
     let evidence = around
         .evidence
         .filter(|evidence| evidence.experiment == ledger.experiment && evidence.epoch == ledger.epoch);
     let assessment = evidence.map(|evidence| assess(settings, evidence));
     let fresh =
         evidence.map(|evidence| around.now.since(evidence.analysed_at) <= settings.cadence.patience());
-    if !ledger.phase.is_over() {
-        start(&mut ledger, settings, around);
+    // What another release decided is not decided again.
+    if !ledger.phase.is_over() && ledger.phase != Phase::Unknown {
+        if memory.is_some() && !around.suspended {
+            start(&mut ledger, settings, around);
+        }
+        pin(&mut ledger, settings, around);
         note_readiness(&mut ledger, settings, around);
         confirm_stage(&mut ledger, experiment, settings, around, evidence);
         let standing = standing(
@@ -92,7 +121,9 @@ pub fn step(
             fresh.unwrap_or(false),
         );
         match standing.and_then(|standing| decide(settings, &standing)) {
+            Some(decision) if around.suspended && !decision.verdict.is_safety() => {}
             Some(decision) => record(&mut ledger, decision),
+            None if around.suspended => {}
             None => climb(&mut ledger, settings, around.now, fresh, evidence),
         }
     }
@@ -105,13 +136,29 @@ pub fn step(
         next: (!over).then(|| next(&ledger, settings, around.now)).flatten(),
         fresh: fresh.filter(|_| !over),
         assessment,
+        waits_for: (ledger.phase == Phase::Pending).then_some(match memory {
+            None => WaitsFor::Memory,
+            Some(_) => WaitsFor::Arms,
+        }),
         ledger,
     }
 }
 
+/// Keeps arms at the bundles that they began with. A ledger that was lost takes those that are served now.
+fn pin(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
+    let (Some(served), true) = (around.served, ledger.pinned.is_empty() && ledger.phase != Phase::Pending) else {
+        return;
+    };
+    let arms = settings.arms.iter();
+    ledger.pinned = arms
+        .filter_map(|arm| Some((arm.clone(), served.get(arm)?.clone())))
+        .collect();
+}
+
 /// It begins when every arm answers: before that, arms would differ in more than the model.
 fn start(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
-    let ready = settings.arms.iter().all(|arm| around.ready.contains(arm));
+    let is_served = |arm: &String| around.served.is_none_or(|served| served.contains_key(arm));
+    let ready = settings.arms.iter().all(|arm| around.ready.contains(arm) && is_served(arm));
     if ledger.phase == Phase::Pending && ready && around.routers > 0 {
         ledger.phase = if settings.last_stage() == 0 {
             Phase::Running
@@ -233,7 +280,7 @@ fn routing(
     around: &Surroundings<'_>,
 ) -> Routing {
     match ledger.phase {
-        Phase::Pending | Phase::Ramping | Phase::Running | Phase::Invalid => {
+        Phase::Pending | Phase::Ramping | Phase::Running | Phase::Invalid | Phase::Unknown => {
             Routing::Experiment(routes(ledger, experiment, settings, around))
         }
         Phase::Promoted | Phase::Completed => {

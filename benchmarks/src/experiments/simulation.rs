@@ -9,6 +9,7 @@ use gondola_events::analysis::{Rules, Tally, Unit};
 use gondola_events::unit::{UnitHash, UnitKey};
 use gondola_experiments::evidence::{Evidence, RouterEvidence};
 use gondola_experiments::ledger::{Ledger, Verdict};
+use gondola_experiments::memory::Memory;
 use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::{ArmTraffic, Operations};
 use gondola_experiments::settings::Settings;
@@ -93,6 +94,7 @@ fn make_step(
     evidence: Option<&Evidence>,
 ) -> anyhow::Result<Routing> {
     let ready: BTreeSet<String> = settings.arms.iter().cloned().collect();
+    let memory = Memory::nothing(&settings.name);
     let around = Surroundings {
         now: Moment(now),
         namespace: "shop",
@@ -101,6 +103,9 @@ fn make_step(
         routers: 1,
         alone: None,
         evidence,
+        memory: Some(&memory),
+        served: None,
+        suspended: false,
     };
     let step = step(experiment, settings, ledger.as_ref(), &around);
     *ledger = Some(step.ledger);

@@ -55,6 +55,7 @@ fn what_would_change(view: &View<'_>) -> String {
         }
         Phase::Promoted => items.push("nothing; write the winner into the spec".to_owned()),
         Phase::Completed => items.push("nothing; the spec says what is served".to_owned()),
+        Phase::Unknown => items.push("the release that decided last".to_owned()),
         Phase::Ramping | Phase::Running => items.extend(missing(view)),
     }
     let items: String = items

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::memory::Ending;
 use crate::fixtures::{DAY, Daily, HOUR, START, World, evidence, spec};
 
 const SAME: Daily = Daily {
@@ -153,4 +154,98 @@ fn the_next_look_is_when_time_changes_something() {
     let step = world.run(START, START + HOUR, [SAME, SAME]);
     let next = step.next.unwrap();
     assert!(next > START + HOUR && next <= START + HOUR * 2, "{next}");
+}
+
+/// How an experiment of another life of the pipeline ended.
+fn rolled_back(token: Option<&str>) -> Memory {
+    let mut world = World::new(&spec());
+    world.run(START, START + HOUR, [SAME, SAME]);
+    world.ready.remove("dlrm");
+    let at = START + HOUR + Duration::from_secs(10);
+    world.step(at, None);
+    let step = world.step(at + GRACE, None);
+    assert_eq!(step.ledger.phase, Phase::RolledBack);
+    let ledger = step.ledger;
+    Memory {
+        experiment: ledger.experiment,
+        ending: Some(Ending {
+            epoch: ledger.epoch,
+            restart_token: token.map(|token| token.to_owned().try_into().unwrap()),
+            phase: ledger.phase,
+            started_at: ledger.started_at,
+            decision: ledger.decision.unwrap(),
+            winner: None,
+        }),
+    }
+}
+
+#[test]
+fn it_begins_only_after_somebody_looked_how_it_ended_before() {
+    let mut world = World::new(&spec());
+    world.memory = None;
+    let step = world.step(START, None);
+    assert_eq!((step.ledger.phase, step.waits_for), (Phase::Pending, Some(WaitsFor::Memory)));
+    world.memory = Some(Memory::nothing("another"));
+    assert_eq!(world.step(START, None).waits_for, Some(WaitsFor::Memory));
+    world.memory = Some(Memory::nothing("dlrm-vs-rf"));
+    assert_eq!(world.step(START, None).ledger.phase, Phase::Ramping);
+}
+
+#[test]
+fn what_was_rolled_back_stays_so_in_another_life_of_the_pipeline() {
+    let mut world = World::new(&spec());
+    world.memory = Some(rolled_back(None));
+    let step = world.step(START + DAY, None);
+    assert_eq!((step.ledger.phase, traffic(&step)), (Phase::RolledBack, 0));
+    assert!(step.ledger.decision.is_some());
+    // Another token is the way on, and its events don't mix with the earlier ones.
+    let mut again = World::new(&spec());
+    again.memory = Some(rolled_back(Some("an-earlier-token")));
+    let step = again.step(START + DAY, None);
+    assert_eq!((step.ledger.phase, step.ledger.epoch), (Phase::Ramping, 2));
+    assert_eq!(step.ledger.history[0].phase, Phase::RolledBack);
+}
+
+fn bundles(version: &str) -> VariantBundles {
+    let bundle = |name: &str| gondola_crds::resolution::ResolvedBundle {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        digest: format!("sha256:{version}"),
+        bytes: 1,
+    };
+    VariantBundles {
+        features: bundle("features"),
+        retrieval: bundle("two-tower"),
+        scorer: bundle("scorer"),
+        similarity: None,
+    }
+}
+
+#[test]
+fn arms_keep_the_bundles_that_they_began_with() {
+    let mut world = World::new(&spec());
+    let served = |version: &str| ["rf", "dlrm"].map(|arm| (arm.to_owned(), bundles(version))).into();
+    world.served = Some(BTreeMap::from([("rf".to_owned(), bundles("v1"))]));
+    assert_eq!(world.step(START, None).ledger.phase, Phase::Pending, "an arm is not rolled out");
+    world.served = Some(served("v1"));
+    let first = world.step(START, None).ledger;
+    assert_eq!(first.pinned.len(), 2);
+    world.served = Some(served("v2"));
+    assert_eq!(world.step(START + HOUR, None).ledger.pinned, first.pinned);
+}
+
+#[test]
+fn harm_is_rolled_back_also_while_all_else_is_suspended() {
+    let mut world = World::new(&spec());
+    world.suspended = true;
+    assert_eq!(world.step(START, None).ledger.phase, Phase::Pending, "nothing begins");
+    world.suspended = false;
+    let ramping = world.step(START, None);
+    world.suspended = true;
+    let held = world.run(START, START + DAY * 3, [SAME, SAME]);
+    assert_eq!(held.ledger.stage, ramping.ledger.stage, "no step of the ramp");
+    world.ready.remove("dlrm");
+    world.step(START + DAY * 3, None);
+    let step = world.step(START + DAY * 3 + GRACE, None);
+    assert_eq!((step.ledger.phase, traffic(&step)), (Phase::RolledBack, 0));
 }

@@ -20,6 +20,7 @@ use gondola_crds::experiment_status::ExperimentStatus;
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
 use gondola_experiments::evidence::Evidence;
 use gondola_experiments::ledger::Ledger;
+use gondola_experiments::memory::Memory;
 use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::page::{View, page};
@@ -174,6 +175,10 @@ impl LocalExperiment {
             routers: 1,
             alone: None,
             evidence: self.evidence.as_ref(),
+            // The ledger's own file is in the same folder as the events.
+            memory: Some(&Memory::nothing(&self.settings.name)),
+            served: None,
+            suspended: false,
         };
         let step = step(&self.experiment, &self.settings, self.ledger.as_ref(), &around);
         // What is decided is remembered before anybody acts on it.

@@ -61,9 +61,9 @@ fn describe(status: &ExperimentStatus) -> String {
     let _ = writeln!(
         text,
         "  begun {}, step {} since {}, {} of users take part",
-        known(&status.started_at),
+        known(&status.start_time),
         status.stage + 1,
-        known(&status.stage_started_at),
+        known(&status.stage_start_time),
         known(&status.traffic_percent)
     );
     if let Some(decision) = &status.decision {

@@ -1,0 +1,74 @@
+//! What outlives a pipeline's objects: how an experiment ended, kept beside its events.
+//!
+//! The ledger is an object of the pipeline and goes with it. A pipeline that is deleted and made again, replaced by force or restored
+//! from a backup would begin an experiment again that had been rolled back, and send users to an arm that is known to do harm. So the
+//! analyzer writes the end of an experiment into the experiment's store, and an experiment begins only after the analyzer has looked
+//! there.
+
+use gondola_crds::experiment::text::Token;
+use gondola_crds::experiment_status::{ExperimentStatus, Phase};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Decision, Ledger};
+use crate::moment::Moment;
+
+/// The key, in the ConfigMap of the evidence, that holds what the analyzer found in the store.
+pub const MEMORY_KEY: &str = "memory.json";
+
+/// What the store remembers of the experiment of a name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Memory {
+    /// The experiment's name.
+    pub experiment: String,
+    /// How it ended last; none where it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+}
+
+/// How an experiment ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ending {
+    /// Its epoch.
+    pub epoch: u32,
+    /// The token of that epoch: another one starts the experiment again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_token: Option<Token>,
+    /// Where it stood.
+    pub phase: Phase,
+    /// When it had begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Moment>,
+    /// What was decided.
+    pub decision: Decision,
+    /// The arm that everybody gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub winner: Option<String>,
+}
+
+impl Memory {
+    /// A store that was looked at and remembers nothing.
+    pub fn nothing(experiment: &str) -> Self {
+        Self {
+            experiment: experiment.to_owned(),
+            ending: None,
+        }
+    }
+}
+
+impl Ending {
+    /// The end that a status tells of, if it tells of one; `restart_token` is the spec's.
+    pub fn of(status: &ExperimentStatus, restart_token: Option<&Token>) -> Option<Self> {
+        let phase = status.phase;
+        let decision = Ledger::decision_of(status)?;
+        phase.is_over().then(|| Self {
+            epoch: u32::try_from(status.epoch).unwrap_or(1),
+            restart_token: restart_token.cloned(),
+            phase,
+            started_at: status.start_time.as_deref().and_then(Moment::parse),
+            decision,
+            winner: status.winner.clone(),
+        })
+    }
+}
