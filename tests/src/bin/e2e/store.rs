@@ -1,11 +1,14 @@
 //! The bundles in the S3-compatible server: what was trained, new versions, and broken ones.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use gondola_artifacts::{
     Access, BundleDescription, Cache, Digest, Manifest, Store, publish, resolve, set_channel,
 };
+use gondola_tests::http;
+use serde_json::json;
 
 /// Where they lie.
 pub(crate) const URL: &str = "s3://models/complete-journey";
@@ -14,6 +17,8 @@ pub(crate) const EVENTS_URL: &str = "s3://models/events";
 
 /// The bundles of the example.
 const BUNDLES: [&str; 5] = ["features", "two-tower", "dlrm", "forest", "item-text"];
+/// A file that no model reads, which makes one version differ from another.
+const NOTE: &str = "note.txt";
 
 /// What is other about a copy.
 enum Change<'a> {
@@ -24,8 +29,13 @@ enum Change<'a> {
 
 /// The server with its bundles.
 pub(crate) struct Bundles {
+    trained: Store,
     store: Store,
+    /// Host and port of the server.
+    server: String,
     cache: Cache,
+    /// The versions of what was trained.
+    versions: BTreeMap<&'static str, String>,
     _work: tempfile::TempDir,
 }
 
@@ -47,38 +57,58 @@ impl Bundles {
             endpoint: Some(endpoint.to_owned()),
             ..Access::default()
         };
-        let trained = Store::open(&format!("file://{}", trained.display()))?;
-        let bundles = Self {
+        let mut bundles = Self {
+            trained: Store::open(&format!("file://{}", trained.display()))?,
             store: Store::open_with(URL, &access)?,
+            server: endpoint.trim_start_matches("http://").to_owned(),
             cache: Cache::open(work.path().join("cache"))?,
+            versions: BTreeMap::new(),
             _work: work,
         };
         for name in BUNDLES {
-            bundles.copy(&trained, name, &Change::None).await?;
+            let version = bundles.copy(name, &Change::None).await?;
+            bundles.versions.insert(name, version);
         }
         Ok(bundles)
     }
 
-    /// Publishes a new version of a bundle that differs in a file that nobody reads; its channel points there from now on.
+    /// Every channel points to what was trained.
+    pub(crate) async fn point_to_trained(&self) -> anyhow::Result<()> {
+        for (name, version) in &self.versions {
+            set_channel(&self.store, name, "stable", version).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a new version of what was trained that differs in a file that nobody reads; its channel points there from now on.
     pub(crate) async fn publish_anew(&self, name: &str, note: &str) -> anyhow::Result<String> {
-        self.copy(&self.store, name, &Change::Note(note)).await
+        self.copy(name, &Change::Note(note)).await
     }
 
     /// Publishes a version of a bundle that was made for features that nobody has.
     pub(crate) async fn publish_for_another_workflow(&self, name: &str) -> anyhow::Result<String> {
-        self.copy(&self.store, name, &Change::OtherWorkflow).await
+        self.copy(name, &Change::OtherWorkflow).await
     }
 
-    async fn copy(&self, from: &Store, name: &str, change: &Change<'_>) -> anyhow::Result<String> {
+    /// Publishes a version with a file that was altered after its digest was taken: its manifest is in order, and it can't be fetched.
+    pub(crate) async fn publish_damaged(&self, name: &str) -> anyhow::Result<String> {
+        let version = self.copy(name, &Change::Note("to be damaged")).await?;
+        let file = format!("/models/complete-journey/{name}/{version}/{NOTE}");
+        let answer = http::put(&self.server, &file, &json!("was damaged.")).await?;
+        ensure!(answer.status == 200, "the file was not replaced: {answer:?}");
+        Ok(version)
+    }
+
+    async fn copy(&self, name: &str, change: &Change<'_>) -> anyhow::Result<String> {
         let reference = format!("{name}@stable").parse()?;
-        let found = resolve(from, &reference).await?;
-        let kept = self.cache.fetch(from, &found, &|_| {}).await?;
+        let found = resolve(&self.trained, &reference).await?;
+        let kept = self.cache.fetch(&self.trained, &found, &|_| {}).await?;
         let folder = tempfile::tempdir()?;
         copy_files(&kept.path, &found.manifest, folder.path())?;
         let mut contract = found.manifest.contract.clone();
         match change {
             Change::None => {}
-            Change::Note(note) => std::fs::write(folder.path().join("note.txt"), note)?,
+            Change::Note(note) => std::fs::write(folder.path().join(NOTE), note)?,
             Change::OtherWorkflow => contract.workflow = Some(Digest::of(b"another workflow")),
         }
         let description = BundleDescription {

@@ -1,9 +1,7 @@
 //! What was done, how long it took, and what became of the requests meanwhile.
 
 use std::fmt;
-use std::time::{Duration, Instant};
-
-use anyhow::Context as _;
+use std::time::Duration;
 
 use crate::load::Counts;
 
@@ -11,55 +9,66 @@ use crate::load::Counts;
 #[derive(Debug, Default)]
 pub(crate) struct Table(Vec<Row>);
 
+/// One of them.
 #[derive(Debug)]
-struct Row {
-    step: String,
-    took: Duration,
-    counts: Counts,
-    seen: String,
+pub(crate) struct Row {
+    pub(crate) step: &'static str,
+    pub(crate) took: Duration,
+    pub(crate) counts: Counts,
+    /// What was seen, or why the step failed.
+    pub(crate) outcome: Result<String, String>,
 }
 
 impl Table {
-    /// Does a step and writes it down. `counts` says how many requests were made so far; what the step gives is what it saw.
-    pub(crate) async fn step(
-        &mut self,
-        step: &str,
-        counts: impl Fn() -> Counts,
-        work: impl Future<Output = anyhow::Result<String>>,
-    ) -> anyhow::Result<()> {
-        let (started, before) = (Instant::now(), counts());
-        let outcome = work.await.with_context(|| format!("FAILED: {step}"));
-        let seen = outcome
-            .as_ref()
-            .map_or_else(|_| "FAILED".to_owned(), String::clone);
-        println!("{step}: {seen}");
-        self.0.push(Row {
-            step: step.to_owned(),
-            took: started.elapsed(),
-            counts: counts().since(before),
-            seen,
-        });
-        outcome.map(drop)
+    pub(crate) fn add(&mut self, row: Row) {
+        self.0.push(row);
+    }
+
+    /// The steps that failed, with the reasons.
+    pub(crate) fn broken(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter_map(|row| {
+            let why = row.outcome.as_ref().err()?;
+            Some(format!("{}: {why}", row.step))
+        })
     }
 }
 
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, text) = match &self.outcome {
+            Ok(seen) => ("ok", seen),
+            Err(why) => ("FAILED", why),
+        };
+        write!(
+            f,
+            "{word:6} {} ({:.1} s, {}): {text}",
+            self.step,
+            self.took.as_secs_f64(),
+            self.counts
+        )
+    }
+}
+
+/// As Markdown.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n| step | seconds | sent | failed | seen |\n|---|---|---|---|---|"
+            "| step | seconds | sent | failed | seen |\n|---|---|---|---|---|"
         )?;
-        for Row {
-            step,
-            took,
-            counts: Counts { sent, failed },
-            seen,
-        } in &self.0
-        {
+        for row in &self.0 {
+            let seen = match &row.outcome {
+                Ok(seen) => seen.clone(),
+                Err(why) => format!("**FAILED**: {why}"),
+            };
+            // A message of Kubernetes may have several lines, and a bar in it.
+            let seen = seen.replace('\n', " ").replace('|', "\\|");
+            let (sent, failed) = (row.counts.sent(), row.counts.failed());
             writeln!(
                 f,
-                "| {step} | {:.1} | {sent} | {failed} | {seen} |",
-                took.as_secs_f64()
+                "| {} | {:.1} | {sent} | {failed} | {seen} |",
+                row.step,
+                row.took.as_secs_f64()
             )?;
         }
         Ok(())
