@@ -1,17 +1,21 @@
 //! The router: gives every user a variant and keeps them there.
 //!
 //! [`assignment`](gondola_experiments::assignment) decides, as a pure function of configuration and user, so that every pod decides alike. [`Router`] asks the
-//! variant that was decided on, and the control if that one is down; [`experiment`] says who takes part in an A/B test, and records
-//! what they were shown. [`remote`] is a variant behind gRPC, at one address or
-//! at several. In a cluster, [`watch`] makes a new router whenever configuration or addresses change.
+//! variant that was decided on, then the control, then every other variant until one answers, and shows the popular items of the
+//! [`last_resort`] where none does in time. [`experiment`] says who takes part in an A/B test, and records what they were shown.
+//! [`remote`] is a variant behind gRPC, at one address or at several. In a cluster, [`watch`] makes a new router whenever configuration
+//! or addresses change.
 
 pub mod experiment;
+mod hedge;
+pub mod last_resort;
+mod peer;
 pub mod remote;
 pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -26,6 +30,10 @@ use crate::server::service::{
     Code, PipelineDescription, Receipt, Recommender, Served, ServiceError, VariantDescription,
 };
 use experiment::{Enrolment, Recording, Ticket};
+use last_resort::{LastResort, MOST_KEPT, Popular};
+
+/// How long a variant may take for the list of last resort, for which nobody waits.
+const LIST_WITHIN: Duration = Duration::from_secs(5);
 
 /// A variant that users may get.
 #[derive(Clone)]
@@ -46,14 +54,6 @@ pub enum RouterError {
     /// The shares decide nothing.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
-    /// The control is none of the variants.
-    #[error("the control {control:?} is none of the variants {variants:?}; name one of them")]
-    Control {
-        /// The control.
-        control: String,
-        /// The variants.
-        variants: Vec<String>,
-    },
     /// An arm of the experiment is none of the variants.
     #[error("the arm {arm:?} of the experiment is none of the variants {variants:?}; name one of them")]
     Arm {
@@ -76,6 +76,7 @@ pub struct Router {
     experiment: Option<(Enrolment, Vec<usize>)>,
     /// Where outcomes go: also those that come when an experiment is over.
     recording: Option<Arc<Recording>>,
+    last_resort: Arc<LastResort>,
 }
 
 /// Who answers a request, and why.
@@ -86,7 +87,9 @@ struct Choice<'a> {
 }
 
 impl Router {
-    /// A router of the pipeline `namespace`/`pipeline`, whose users are shared by the weights of `backends`.
+    /// A router of the pipeline `namespace`/`pipeline`, whose users are shared by the buckets or the weights of `backends`. Where the
+    /// control is none of them the first takes its place, and without any of them every request is told so: a router that could not
+    /// be made would leave an older one in place.
     pub fn new(
         namespace: &str,
         pipeline: &str,
@@ -94,13 +97,9 @@ impl Router {
         mut backends: Vec<Backend>,
     ) -> Result<Self, RouterError> {
         let order: Vec<String> = backends.iter().map(|backend| backend.name.clone()).collect();
-        let Some(position) = order.iter().position(|name| name == control) else {
-            return Err(RouterError::Control {
-                control: control.to_owned(),
-                variants: order,
-            });
-        };
-        backends[..=position].rotate_right(1);
+        if let Some(position) = order.iter().position(|name| name == control) {
+            backends[..=position].rotate_right(1);
+        }
         let names = backends.iter().map(|backend| backend.name.clone()).collect();
         let salt = format!("{namespace}/{pipeline}");
         let assignment = Assignment::with_allocation(&salt, names, allocation(&backends)?)?;
@@ -111,7 +110,14 @@ impl Router {
             order,
             experiment: None,
             recording: None,
+            last_resort: Arc::default(),
         })
+    }
+
+    /// Shows the items of a list that others keep and that outlives this router, where no variant answers in time.
+    pub fn with_last_resort(mut self, last_resort: Arc<LastResort>) -> Self {
+        self.last_resort = last_resort;
+        self
     }
 
     /// Takes what users do, whether or not an experiment goes on.
@@ -161,31 +167,75 @@ impl Router {
         }
     }
 
-    /// The answer of a backend, or the control's if that one is down.
+    /// The answer of the user's variant or, where that one is down or too slow, of another; popular items where none answers in time.
     async fn ask(
         &self,
         place: usize,
         request: RecommendRequest,
         deadline: Instant,
     ) -> Result<Served, ServiceError> {
-        let backend = &self.backends[place];
-        match backend.recommender.recommend(request.clone(), deadline).await {
-            Err(error) if place != 0 && is_down(&error) => {
-                tracing::warn!(
-                    variant = backend.name,
-                    error = error.message(),
-                    "the control variant answers instead"
-                );
-                let mut served = self.control().recommender.recommend(request, deadline).await?;
-                served.answer.degraded.push(Degradation::FallbackToControl);
+        let k = request.k;
+        let ask = |other: usize| {
+            let answer = self.backends[other]
+                .recommender
+                .recommend(request.clone(), deadline);
+            async move {
+                let mut served = answer.await?;
+                served.answer.degraded.extend(fallback(place, other));
                 Ok(served)
             }
-            outcome => outcome,
+        };
+        let answer = self.first_answer(place, deadline, ask);
+        if !self.last_resort.is_known() {
+            return answer.await;
+        }
+        let give_up = deadline - left(deadline) / 20;
+        match tokio::time::timeout_at(give_up.into(), answer).await {
+            Ok(Err(error)) if is_down(&error) => self.last_resort.answer(k).ok_or(error),
+            Ok(outcome) => outcome,
+            Err(_) => self.last_resort.answer(k).ok_or(ServiceError::Late),
         }
     }
 
-    fn control(&self) -> &Backend {
-        &self.backends[0]
+    /// Asks the backend at `place`, then the control, then all others: the next when one is down, or half of the time that is left has
+    /// passed.
+    async fn first_answer<F>(
+        &self,
+        place: usize,
+        deadline: Instant,
+        ask: impl Fn(usize) -> F,
+    ) -> Result<Served, ServiceError>
+    where
+        F: Future<Output = Result<Served, ServiceError>>,
+    {
+        let others = (0..self.backends.len()).filter(|other| *other != place);
+        let mut places = std::iter::once(place).chain(others);
+        let next = |_| places.next().map(&ask);
+        let patience = |_| left(deadline) / 2;
+        hedge::first_answer(next, patience, |error| !is_down(error))
+            .await
+            .unwrap_or(Err(ServiceError::NoVariant))
+    }
+
+    fn control(&self) -> Result<&Backend, ServiceError> {
+        self.backends.first().ok_or(ServiceError::NoVariant)
+    }
+
+    /// Asks whichever variant answers for the list of last resort; whether one did.
+    pub async fn refresh_last_resort(&self) -> bool {
+        for backend in &self.backends {
+            match popular(backend).await {
+                Ok(popular) => {
+                    self.last_resort.set(popular);
+                    return true;
+                }
+                Err(error) => {
+                    let (variant, error) = (&backend.name, error.message());
+                    tracing::debug!(variant, error, "no list of last resort from this variant");
+                }
+            }
+        }
+        false
     }
 
     /// Makes a change in every variant. The same change twice is the same as once, so that a client can repeat it.
@@ -196,12 +246,12 @@ impl Router {
     where
         F: Future<Output = Result<(), ServiceError>> + 'a,
     {
-        let outcomes = join_all(
-            self.backends
-                .iter()
-                .map(|backend| put(backend.recommender.as_ref())),
-        )
-        .await;
+        self.control()?;
+        let puts = self
+            .backends
+            .iter()
+            .map(|backend| put(backend.recommender.as_ref()));
+        let outcomes = join_all(puts).await;
         let anywhere = outcomes.iter().any(Result::is_ok);
         for (backend, outcome) in self.backends.iter().zip(outcomes) {
             match outcome {
@@ -240,6 +290,7 @@ impl Recommender for Router {
             reason,
             ticket,
         } = self.choose(unit, &visit);
+        self.control()?;
         let outcome = self.ask(backend, request, deadline).await;
         if let (Some((enrolment, _)), Some(ticket)) = (&self.experiment, ticket) {
             enrolment.note(ticket, unit, request_id, &outcome);
@@ -249,22 +300,15 @@ impl Recommender for Router {
         Ok(served)
     }
 
-    /// Similar items are the same in every variant, so that the control answers, and another if it is down.
+    /// Similar items are the same in every variant, so that the control is asked, and another if it is down.
     async fn similar(&self, request: SimilarRequest, deadline: Instant) -> Result<Served, ServiceError> {
-        let mut outcome = self
-            .control()
-            .recommender
-            .similar(request.clone(), deadline)
-            .await;
-        for backend in &self.backends[1..] {
-            match &outcome {
-                Err(error) if is_down(error) => {
-                    outcome = backend.recommender.similar(request.clone(), deadline).await;
-                }
-                _ => break,
-            }
-        }
-        outcome
+        let ask = |place: usize| {
+            self.backends[place]
+                .recommender
+                .similar(request.clone(), deadline)
+        };
+        self.control()?;
+        self.first_answer(0, deadline, ask).await
     }
 
     async fn put_user(
@@ -307,7 +351,9 @@ impl Recommender for Router {
             })
             .collect();
         variants.sort_by_key(|variant| self.order.iter().position(|name| *name == variant.name));
-        let control = self.control().name.clone();
+        let control = self
+            .control()
+            .map_or_else(|_| String::new(), |control| control.name.clone());
         Ok(PipelineDescription {
             pipeline: self.pipeline.clone(),
             control,
@@ -325,7 +371,11 @@ impl Recommender for Router {
 
     fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
         match &self.recording {
-            Some(recording) => recording.record_outcomes(told),
+            Some(recording) => match recording.record_outcomes(told) {
+                // This program was started before there was an experiment, and another takes its place.
+                Err(ServiceError::NoExperiment) if self.experiment.is_some() => Err(ServiceError::Stopping),
+                receipt => receipt,
+            },
             None => Err(ServiceError::NoExperiment),
         }
     }
@@ -341,6 +391,10 @@ fn allocation(backends: &[Backend]) -> Result<Allocation, AssignmentError> {
                 tracing::warn!(%error, "the remembered buckets can't be used; weights alone decide")
             }
         }
+    }
+    // Whoever owns them: there is nobody to ask.
+    if backends.is_empty() {
+        return Allocation::new(&[1]);
     }
     let weights = backends
         .iter()
@@ -361,14 +415,49 @@ fn by_place<'a>(
     ranges
 }
 
+/// Popular items as a variant has them: what somebody sees of whom nothing is known.
+async fn popular(backend: &Backend) -> Result<Popular, ServiceError> {
+    let deadline = Instant::now() + LIST_WITHIN;
+    let described = backend.recommender.describe(deadline).await?;
+    let summary = described.variants.into_iter().find_map(|variant| variant.summary);
+    let most = summary.as_ref().map(|summary| summary.candidates.min(MOST_KEPT));
+    let anybody = |k| RecommendRequest {
+        user: "".into(),
+        k,
+        visit: Visit::default(),
+    };
+    let served = match backend.recommender.recommend(anybody(most), deadline).await {
+        // A small shop has fewer items than a variant may look at.
+        Err(error) if error.code() == Code::InvalidArgument => {
+            backend.recommender.recommend(anybody(None), deadline).await?
+        }
+        served => served?,
+    };
+    Ok(Popular {
+        variant: served.variant,
+        bundles: served.bundles,
+        usual: summary.map_or(served.answer.items.len(), |summary| summary.limit),
+        items: served.answer.items,
+    })
+}
+
+/// What to say where another than the user's variant answered.
+fn fallback(place: usize, answered: usize) -> Option<Degradation> {
+    match answered {
+        same if same == place => None,
+        0 => Some(Degradation::FallbackToControl),
+        _ => Some(Degradation::FallbackToVariant),
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
 /// Whether another variant could do better: not where the request is wrong, and not where there is too much to do.
 fn is_down(error: &ServiceError) -> bool {
     match error.code() {
-        Code::Unavailable | Code::Internal => true,
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::ResourceExhausted
-        | Code::Unimplemented
-        | Code::DeadlineExceeded => false,
+        Code::Unavailable | Code::Internal | Code::DeadlineExceeded => true,
+        Code::InvalidArgument | Code::NotFound | Code::ResourceExhausted | Code::Unimplemented => false,
     }
 }

@@ -79,6 +79,10 @@ pub enum Degradation {
     Deadline,
     /// The user's variant did not answer: the control variant did.
     FallbackToControl,
+    /// Neither the user's variant nor the control answered: another variant did.
+    FallbackToVariant,
+    /// No variant answered in time: popular items that the router had asked for before.
+    LastResort,
 }
 
 impl Degradation {
@@ -90,6 +94,8 @@ impl Degradation {
             Self::Scoring => "scoring",
             Self::Deadline => "deadline",
             Self::FallbackToControl => "fallback_to_control",
+            Self::FallbackToVariant => "fallback_to_variant",
+            Self::LastResort => "last_resort",
         }
     }
 }

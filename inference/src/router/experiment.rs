@@ -336,7 +336,9 @@ fn is_fallback(degradation: Degradation) -> bool {
         Degradation::Retrieval
         | Degradation::Scoring
         | Degradation::Deadline
-        | Degradation::FallbackToControl => true,
+        | Degradation::FallbackToControl
+        | Degradation::FallbackToVariant
+        | Degradation::LastResort => true,
         Degradation::UnknownUser => false,
     }
 }

@@ -1,7 +1,8 @@
 //! A variant in other processes, asked over gRPC.
 //!
-//! Addresses take turns, because a gRPC connection stays with the pod that it was made to. What one address can't answer is
-//! asked once more at the next, as long as the deadline allows.
+//! Of the pods that can be counted on, the one with the fewest asks under way is asked, in turn where they are alike. Another is asked
+//! too when a pod fails, or takes longer than nineteen of twenty answers do; the first answer wins. [`peer`](super::peer) knows which pods
+//! can be counted on, [`hedge`](super::hedge) how long answers take. A change goes to every pod, once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,21 +11,20 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+use super::hedge::{Cause, Outlive, Pace, first_answer};
+use super::peer::{self, Peer};
 use crate::features::{ItemId, RawRow, UserId};
 use crate::pipeline::{RecommendRequest, SimilarRequest, SimilarTo, UserUpdate};
-use crate::server::front::LARGEST_BODY;
 use crate::server::grpc;
 use crate::server::proto::recommender_client::RecommenderClient;
 use crate::server::proto::{self, similar_request};
 use crate::server::service::{Code, PipelineDescription, Recommender, Served, ServiceError};
 
-const CONNECT_WITHIN: Duration = Duration::from_millis(500);
-/// A connection whose other end is gone without a word is found out by pings.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const PING_WITHIN: Duration = Duration::from_secs(3);
+/// Pods that one request may ask.
+const MOST_ASKED: usize = 3;
 
 /// Why a variant can't be asked at an address.
 #[derive(Debug, thiserror::Error)]
@@ -51,54 +51,49 @@ pub enum AddressError {
 /// A variant at one address or several. Connections are made when they are needed.
 pub struct RemoteVariant {
     name: Arc<str>,
-    peers: Vec<Peer>,
+    peers: Vec<Arc<Peer>>,
+    paces: Arc<Paces>,
     next: AtomicUsize,
 }
 
-#[derive(Clone)]
-struct Peer {
-    address: String,
-    client: RecommenderClient<Channel>,
-}
-
-impl Peer {
-    fn new(variant: &str, address: &str) -> Result<Self, AddressError> {
-        let wrong = |source| AddressError::Form {
-            variant: variant.to_owned(),
-            address: address.to_owned(),
-            source,
-        };
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(wrong)?;
-        let channel = endpoint
-            .connect_timeout(CONNECT_WITHIN)
-            .http2_keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_WITHIN)
-            .connect_lazy();
-        Ok(Self {
-            address: address.to_owned(),
-            client: RecommenderClient::new(channel).max_decoding_message_size(LARGEST_BODY),
-        })
-    }
-}
-
-/// Connections by address, for variants whose addresses come and go.
+/// How long answers of a variant take, by what is asked.
 #[derive(Default)]
-pub struct Connections(HashMap<String, Peer>);
+struct Paces {
+    recommend: Pace,
+    similar: Pace,
+    describe: Pace,
+}
+
+/// What is kept of variants whose addresses come and go: connections, and what is known of pods and of how long answers take.
+#[derive(Default)]
+pub struct Connections {
+    peers: HashMap<String, Arc<Peer>>,
+    paces: HashMap<String, Arc<Paces>>,
+}
 
 impl Connections {
-    fn to(&mut self, variant: &str, address: &str) -> Result<Peer, AddressError> {
-        if let Some(peer) = self.0.get(address) {
-            return Ok(peer.clone());
+    fn to(&mut self, variant: &str, address: &str) -> Result<Arc<Peer>, AddressError> {
+        if let Some(peer) = self.peers.get(address) {
+            return Ok(Arc::clone(peer));
         }
-        let peer = Peer::new(variant, address)?;
-        self.0.insert(address.to_owned(), peer.clone());
+        let peer = Arc::new(Peer::new(variant, address)?);
+        self.peers.insert(address.to_owned(), Arc::clone(&peer));
         Ok(peer)
     }
 
-    /// Forgets connections to addresses that are not used any more. Requests that are under way end as they would.
-    pub fn forget_all_but<'a>(&mut self, addresses: impl Iterator<Item = &'a String>) {
-        let used: HashSet<&String> = addresses.collect();
-        self.0.retain(|address, _| used.contains(address));
+    fn paces(&mut self, variant: &str) -> Arc<Paces> {
+        Arc::clone(self.paces.entry(variant.to_owned()).or_default())
+    }
+
+    /// Forgets what is kept of addresses and variants that are not used any more. Requests that are under way end as they would.
+    pub fn forget_all_but<'a>(
+        &mut self,
+        variants: impl Iterator<Item = &'a String>,
+        addresses: impl Iterator<Item = &'a String>,
+    ) {
+        let (variants, addresses): (HashSet<_>, HashSet<_>) = (variants.collect(), addresses.collect());
+        self.paces.retain(|variant, _| variants.contains(variant));
+        self.peers.retain(|address, _| addresses.contains(address));
     }
 }
 
@@ -123,6 +118,7 @@ impl RemoteVariant {
         Ok(Self {
             name: name.into(),
             peers: peers.collect::<Result<_, _>>()?,
+            paces: connections.paces(name),
             next: AtomicUsize::new(0),
         })
     }
@@ -136,38 +132,66 @@ impl RemoteVariant {
         }
     }
 
-    /// Asks the next address, and the one after it if that one can't answer.
+    /// Asks a pod, and others when it can't answer or takes too long.
     async fn ask<M, T, F>(
         &self,
+        pace: impl Fn(&Paces) -> &Pace + Copy + Send + 'static,
         deadline: Instant,
         message: M,
-        ask: impl Fn(RecommenderClient<Channel>, Request<M>) -> F,
+        ask: impl Fn(RecommenderClient<Channel>, Request<M>) -> F + Copy + Send + 'static,
     ) -> Result<T, ServiceError>
     where
-        M: Clone,
-        F: Future<Output = Result<tonic::Response<T>, Status>>,
+        M: Clone + Send + 'static,
+        T: Send + 'static,
+        F: Future<Output = Result<tonic::Response<T>, Status>> + Send + 'static,
     {
-        if self.peers.is_empty() {
-            return Err(self.nobody());
-        }
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let peer = |turn: usize| &self.peers[(first + turn) % self.peers.len()];
-        let turns = self.peers.len().min(2);
-        let mut outcome = ask_peer(peer(0), deadline, message.clone(), &ask).await;
-        for turn in 1..turns {
-            match &outcome {
-                Err(status) if another_may_answer(status) && Instant::now() < deadline => {
-                    outcome = ask_peer(peer(turn), deadline, message.clone(), &ask).await;
-                }
-                _ => break,
+        let own_pace = pace(&self.paces);
+        own_pace.earn();
+        let mut asked = Vec::with_capacity(MOST_ASKED);
+        let next = |cause| {
+            let place = self.next_peer(cause, own_pace, deadline, &asked)?;
+            asked.push(place);
+            let peer = Arc::clone(&self.peers[place]);
+            let (paces, message) = (Arc::clone(&self.paces), message.clone());
+            Some(Outlive::new(async move {
+                ask_peer(&peer, pace(&paces), deadline, message, ask).await
+            }))
+        };
+        let patience = |asked: u32| own_pace.patience(left(deadline)) * asked;
+        let outcome = first_answer(next, patience, |status| !another_may_answer(status)).await;
+        match outcome {
+            None => Err(self.nobody()),
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(status)) => {
+                let addresses = asked.iter().map(|place| self.peers[*place].address.clone());
+                Err(self.error(&status, addresses.collect()))
             }
         }
-        outcome.map_err(|status| {
-            self.error(
-                &status,
-                (0..turns).map(|turn| peer(turn).address.clone()).collect(),
-            )
-        })
+    }
+
+    /// Which pod to ask now, if any: one whose time aside is over, else the least busy of those that can be counted on, else of all.
+    fn next_peer(&self, cause: Cause, pace: &Pace, deadline: Instant, asked: &[usize]) -> Option<usize> {
+        let all = self.peers.len();
+        if asked.len() == all.min(MOST_ASKED) || (cause != Cause::First && left(deadline).is_zero()) {
+            return None;
+        }
+        if cause == Cause::Slowness && !pace.spend() {
+            return None;
+        }
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let others = (0..all)
+            .map(|turn| first.wrapping_add(turn) % all)
+            .filter(|place| !asked.contains(place));
+        let now = peer::now();
+        let standing = |place: &usize| &self.peers[*place].standing;
+        let probed = others.clone().find(|place| standing(place).claim_probe(now));
+        let least_busy = |place: &usize| standing(place).under_way();
+        probed
+            .or_else(|| {
+                let counted_on = others.clone().filter(|place| !standing(place).is_aside(now));
+                counted_on.min_by_key(least_busy)
+            })
+            .or_else(|| others.clone().min_by_key(least_busy))
     }
 
     /// Makes a change at every address.
@@ -184,12 +208,11 @@ impl RemoteVariant {
         if self.peers.is_empty() {
             return Err(self.nobody());
         }
-        let outcomes = join_all(
-            self.peers
-                .iter()
-                .map(|peer| ask_peer(peer, deadline, message.clone(), &put)),
-        )
-        .await;
+        let puts = self
+            .peers
+            .iter()
+            .map(|peer| send(peer, deadline, message.clone(), &put));
+        let outcomes = join_all(puts).await;
         for (peer, outcome) in self.peers.iter().zip(outcomes) {
             outcome.map_err(|status| self.error(&status, vec![peer.address.clone()]))?;
         }
@@ -209,8 +232,10 @@ impl RemoteVariant {
     }
 }
 
+/// Asks one pod, and notes how it did.
 async fn ask_peer<M, T, F>(
     peer: &Peer,
+    pace: &Pace,
     deadline: Instant,
     message: M,
     ask: impl Fn(RecommenderClient<Channel>, Request<M>) -> F,
@@ -218,9 +243,55 @@ async fn ask_peer<M, T, F>(
 where
     F: Future<Output = Result<tonic::Response<T>, Status>>,
 {
+    let started = Instant::now();
+    let under_way = peer.standing.begin();
+    let outcome = send(peer, deadline, message, ask).await;
+    drop(under_way);
+    let took = started.elapsed();
+    match &outcome {
+        Ok(_) => pace.note(took),
+        Err(status) if is_its_fault(status, took, pace) => {
+            if peer.standing.failed(peer::now()) {
+                let error = status.message();
+                tracing::warn!(
+                    pod = peer.address,
+                    error,
+                    "a pod is set aside; others are asked until it is well"
+                );
+            }
+            return outcome;
+        }
+        // It is there, and says that the request is wrong or that it has too much to do.
+        Err(_) => {}
+    }
+    if peer.standing.succeeded() {
+        tracing::info!(pod = peer.address, "a pod that was set aside answers again");
+    }
+    outcome
+}
+
+/// Whether the pod failed. One that was given less time than answers usually take did not.
+fn is_its_fault(status: &Status, took: Duration, pace: &Pace) -> bool {
+    match grpc::code(status.code()) {
+        Code::Unavailable | Code::Internal => true,
+        Code::DeadlineExceeded => took >= pace.usual(),
+        Code::InvalidArgument | Code::NotFound | Code::ResourceExhausted | Code::Unimplemented => false,
+    }
+}
+
+/// Sends one message to one pod, and waits for the answer until the deadline.
+async fn send<M, T, F>(
+    peer: &Peer,
+    deadline: Instant,
+    message: M,
+    send: impl Fn(RecommenderClient<Channel>, Request<M>) -> F,
+) -> Result<T, Status>
+where
+    F: Future<Output = Result<tonic::Response<T>, Status>>,
+{
     let mut request = Request::new(message);
-    request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-    match tokio::time::timeout_at(deadline.into(), ask(peer.client.clone(), request)).await {
+    request.set_timeout(left(deadline));
+    match tokio::time::timeout_at(deadline.into(), send(peer.client.clone(), request)).await {
         Ok(response) => Ok(response?.into_inner()),
         Err(_) => Err(Status::deadline_exceeded(format!(
             "{} did not answer before the deadline",
@@ -229,11 +300,15 @@ where
     }
 }
 
-/// Whether the same ask may go better elsewhere: the pod is gone, stopping, broken or has too much to do.
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// Whether the same ask may go better elsewhere: the pod is gone, stopping, broken, too slow or has too much to do.
 fn another_may_answer(status: &Status) -> bool {
     matches!(
         grpc::code(status.code()),
-        Code::Unavailable | Code::Internal | Code::ResourceExhausted
+        Code::Unavailable | Code::Internal | Code::ResourceExhausted | Code::DeadlineExceeded
     )
 }
 
@@ -247,7 +322,10 @@ impl Recommender for RemoteVariant {
         };
         let ask =
             |mut client: RecommenderClient<Channel>, request| async move { client.recommend(request).await };
-        Ok(self.ask(deadline, message, ask).await?.into())
+        Ok(self
+            .ask(|paces| &paces.recommend, deadline, message, ask)
+            .await?
+            .into())
     }
 
     async fn similar(&self, request: SimilarRequest, deadline: Instant) -> Result<Served, ServiceError> {
@@ -262,7 +340,10 @@ impl Recommender for RemoteVariant {
         };
         let ask =
             |mut client: RecommenderClient<Channel>, request| async move { client.similar(request).await };
-        Ok(self.ask(deadline, message, ask).await?.into())
+        Ok(self
+            .ask(|paces| &paces.similar, deadline, message, ask)
+            .await?
+            .into())
     }
 
     async fn put_user(
@@ -296,7 +377,12 @@ impl Recommender for RemoteVariant {
             client.get_pipeline(request).await
         };
         Ok(self
-            .ask(deadline, proto::GetPipelineRequest {}, ask)
+            .ask(
+                |paces| &paces.describe,
+                deadline,
+                proto::GetPipelineRequest {},
+                ask,
+            )
             .await?
             .into())
     }
@@ -305,4 +391,53 @@ impl Recommender for RemoteVariant {
 /// As many as a message can ask for; the pipeline refuses such numbers by itself.
 fn saturated(k: usize) -> u32 {
     u32::try_from(k).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_known_of_a_pod_outlives_a_change_of_routes() {
+        let mut connections = Connections::default();
+        let mut variant = |addresses: &[&str]| {
+            let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
+            let variant = RemoteVariant::kept("dlrm", &addresses, &mut connections).unwrap();
+            connections.forget_all_but(["dlrm".to_owned()].iter(), addresses.iter());
+            variant
+        };
+        let before = variant(&["10.0.0.1:8080", "10.0.0.2:8080"]);
+        let after = variant(&["10.0.0.2:8080"]);
+        assert!(Arc::ptr_eq(&before.peers[1], &after.peers[0]));
+        assert!(Arc::ptr_eq(&before.paces, &after.paces));
+        let again = variant(&["10.0.0.1:8080"]);
+        assert!(
+            !Arc::ptr_eq(&before.peers[0], &again.peers[0]),
+            "it was gone in between"
+        );
+    }
+
+    #[tokio::test]
+    async fn pods_that_are_set_aside_are_asked_when_there_are_no_others() {
+        let addresses = ["10.0.0.1:8080", "10.0.0.2:8080"].map(str::to_owned);
+        let variant = RemoteVariant::new("dlrm", &addresses).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let next =
+            |asked: &[usize]| variant.next_peer(Cause::First, &variant.paces.recommend, deadline, asked);
+        let fail = |place: usize| {
+            for _ in 0..3 {
+                variant.peers[place].standing.failed(peer::now());
+            }
+        };
+        assert_ne!(next(&[]), next(&[]), "they take turns");
+        fail(0);
+        assert_eq!((next(&[]), next(&[])), (Some(1), Some(1)));
+        assert_eq!(next(&[1]), Some(0));
+        fail(1);
+        assert_ne!(next(&[]), next(&[]));
+        assert_eq!(next(&[0, 1]), None);
+        let busy = variant.peers[0].standing.begin();
+        assert_eq!((next(&[]), next(&[])), (Some(1), Some(1)));
+        drop(busy);
+    }
 }

@@ -22,6 +22,7 @@ use kube::runtime::watcher::{self, Config, watcher};
 use kube::{Api, Client, ResourceExt as _};
 
 use super::experiment::Recording;
+use super::last_resort::{LastResort, REFRESH_EVERY, TRY_EVERY};
 use super::remote::{Connections, RemoteVariant};
 use super::{Backend, Router};
 use crate::features::{ItemId, RawRow, UserId};
@@ -33,23 +34,42 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// A dead connection to the API server is noticed after this many seconds and a margin.
 const WATCH_SECONDS: u32 = 60;
 
-/// The router of the moment.
+/// The router of the moment, and what outlives it.
 #[derive(Default)]
-pub struct CurrentRouter(ArcSwapOption<Router>);
+pub struct CurrentRouter {
+    router: ArcSwapOption<Router>,
+    last_resort: Arc<LastResort>,
+}
 
 impl CurrentRouter {
     /// Whether there is one yet.
     pub fn is_known(&self) -> bool {
-        self.0.load().is_some()
+        self.router.load().is_some()
     }
 
     /// Puts a router into the place of the one before.
     pub fn set(&self, router: Router) {
-        self.0.store(Some(Arc::new(router)));
+        let router = router.with_last_resort(Arc::clone(&self.last_resort));
+        self.router.store(Some(Arc::new(router)));
     }
 
     fn now(&self) -> Result<Arc<Router>, ServiceError> {
-        self.0.load_full().ok_or(ServiceError::Loading)
+        self.router.load_full().ok_or(ServiceError::Loading)
+    }
+
+    /// Keeps the list of last resort fresh, for as long as it is polled.
+    pub async fn keep_last_resort(&self) {
+        loop {
+            if let Ok(router) = self.now() {
+                router.refresh_last_resort().await;
+            }
+            let wait = if self.last_resort.is_known() {
+                REFRESH_EVERY
+            } else {
+                TRY_EVERY
+            };
+            tokio::time::sleep(wait).await;
+        }
     }
 }
 
@@ -174,6 +194,11 @@ fn routes(config: &ConfigMap) -> Option<Routes> {
         .ok()
 }
 
+/// The name of the port that requests come to.
+pub const HTTP_PORT: &str = "http";
+/// The name of the port for everything else.
+pub const ADMIN_PORT: &str = "admin";
+
 /// The addresses of each variant's pods that answer, sorted.
 fn addresses(routes: &Routes, slices: &[Arc<EndpointSlice>]) -> BTreeMap<String, BTreeSet<String>> {
     let of = |service: &str| {
@@ -183,7 +208,9 @@ fn addresses(routes: &Routes, slices: &[Arc<EndpointSlice>]) -> BTreeMap<String,
                 .get(SERVICE_NAME)
                 .is_some_and(|name| name == service)
         });
-        slices.flat_map(|slice| slice_addresses(slice)).collect()
+        slices
+            .flat_map(|slice| slice_addresses(slice, HTTP_PORT))
+            .collect()
     };
     let variants = routes.variants.iter();
     variants
@@ -191,9 +218,11 @@ fn addresses(routes: &Routes, slices: &[Arc<EndpointSlice>]) -> BTreeMap<String,
         .collect()
 }
 
-/// The addresses of the pods of a slice that answer, as `HOST:PORT`.
-pub fn slice_addresses(slice: &EndpointSlice) -> Vec<String> {
-    let port = slice.ports.iter().flatten().find_map(|port| port.port);
+/// The addresses of the pods of a slice that answer, as `HOST:PORT`: at the port of this name, or at the first where none has it.
+pub fn slice_addresses(slice: &EndpointSlice, port: &str) -> Vec<String> {
+    let ports = || slice.ports.iter().flatten();
+    let named = ports().find(|candidate| candidate.name.as_deref() == Some(port));
+    let port = named.or(ports().next()).and_then(|port| port.port);
     let ready = slice.endpoints.iter().flatten().filter(|endpoint| {
         let conditions = endpoint.conditions.as_ref();
         conditions.and_then(|conditions| conditions.ready).unwrap_or(true)
@@ -227,7 +256,7 @@ fn router(
             recommender: Arc::new(RemoteVariant::kept(&route.name, &of_variant, connections)?),
         });
     }
-    connections.forget_all_but(addresses.values().flatten());
+    connections.forget_all_but(addresses.keys(), addresses.values().flatten());
     let router = Router::new(&routes.namespace, &routes.pipeline, &routes.control, backends)?;
     Ok(match &routes.experiment {
         Some(experiment) => router.with_experiment(experiment, Arc::clone(recording))?,
@@ -263,6 +292,22 @@ mod tests {
             }]),
             ..EndpointSlice::default()
         })
+    }
+
+    #[test]
+    fn a_port_is_found_by_its_name_and_the_first_is_taken_where_none_has_it() {
+        let mut slice = (*slice("grocery-dlrm", &[("10.0.0.2", None)])).clone();
+        let port = |name: &str, port| EndpointPort {
+            name: Some(name.to_owned()),
+            port: Some(port),
+            ..EndpointPort::default()
+        };
+        slice.ports = Some(vec![port("admin", 8081), port("http", 8080)]);
+        assert_eq!(slice_addresses(&slice, HTTP_PORT), ["10.0.0.2:8080"]);
+        assert_eq!(slice_addresses(&slice, ADMIN_PORT), ["10.0.0.2:8081"]);
+        assert_eq!(slice_addresses(&slice, "grpc"), ["10.0.0.2:8081"]);
+        slice.ports = None;
+        assert!(slice_addresses(&slice, HTTP_PORT).is_empty());
     }
 
     #[test]

@@ -28,12 +28,14 @@ const STAGES: [Stage; 7] = [
     Stage::Embedding,
     Stage::Search,
 ];
-const DEGRADATIONS: [Degradation; 5] = [
+const DEGRADATIONS: [Degradation; 7] = [
     Degradation::UnknownUser,
     Degradation::Retrieval,
     Degradation::Scoring,
     Degradation::Deadline,
     Degradation::FallbackToControl,
+    Degradation::FallbackToVariant,
+    Degradation::LastResort,
 ];
 const REASONS: [Reason; 5] = [
     Reason::Assigned,

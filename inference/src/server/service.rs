@@ -143,6 +143,15 @@ pub enum ServiceError {
     /// Nothing is loaded yet.
     #[error("the pipeline is still loading its bundles; wait until /readyz answers 200")]
     Loading,
+    /// There is nobody to ask.
+    #[error("this pipeline has no variant that serves; give it one in spec.variants")]
+    NoVariant,
+    /// Nobody answered in time.
+    #[error("no variant answered before the deadline; ask again, or allow more time")]
+    Late,
+    /// Another takes this router's place, and knows more.
+    #[error("this router is stopping; send them again")]
+    Stopping,
     /// No address of a variant answers.
     #[error("variant {variant} does not answer at any of {addresses:?}: {problem}")]
     Unreachable {
@@ -207,7 +216,12 @@ impl ServiceError {
             Self::NotDone(NotDone::Panicked) => Code::Internal,
             Self::Argument { .. } => Code::InvalidArgument,
             Self::NoExperiment => Code::Unimplemented,
-            Self::Loading | Self::Unreachable { .. } | Self::NotRecording { .. } => Code::Unavailable,
+            Self::Late => Code::DeadlineExceeded,
+            Self::Loading
+            | Self::NoVariant
+            | Self::Stopping
+            | Self::Unreachable { .. }
+            | Self::NotRecording { .. } => Code::Unavailable,
             Self::Remote { code, .. } => *code,
             Self::PartlyPut { source, .. } => source.code(),
         }

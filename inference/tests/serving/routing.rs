@@ -105,19 +105,68 @@ async fn a_variant_that_is_down_is_stood_in_for_by_the_control() {
 }
 
 #[tokio::test]
-async fn when_the_control_is_down_its_own_users_get_an_error_and_similar_items_come_from_another() {
-    let server = router("dlrm", vec![remote("dlrm", 1, &[NOBODY]), local("forest", 0)]).await;
+async fn when_the_control_is_down_another_answers_its_users_and_asks_for_similar_items() {
+    let backends = vec![remote("dlrm", 1, &[NOBODY]), local("forest", 0)];
+    let server = router("dlrm", backends).await;
+    let answer = recommend(&server.address, "anna").await;
+    assert_eq!(answer["variant"], "forest", "{answer}");
+    assert_eq!(answer["degraded"], json!(["unknown_user", "fallback_to_variant"]));
+    assert_eq!(
+        get(&server.address, "/v1/similar?item=a&k=1").await.json()["items"][0]["item"],
+        "like-a-0"
+    );
+}
+
+#[tokio::test]
+async fn every_variant_is_asked_before_nobody_answers_and_the_users_own_is_named() {
+    let down = |name: &str, weight| remote(name, weight, &[NOBODY]);
+    let backends = vec![down("dlrm", 0), down("forest", 1), local("mlp", 0)];
+    let server = router("dlrm", backends).await;
+    let answer = recommend(&server.address, "anna").await;
+    assert_eq!(
+        (&answer["variant"], &answer["reason"]),
+        (&json!("mlp"), &json!("Assigned"))
+    );
+    let server = router("dlrm", vec![down("dlrm", 0), down("forest", 1)]).await;
     let answer = get(&server.address, "/v1/recommend?user=anna").await;
     assert_eq!((answer.status, &*answer.code()), (503, "UNAVAILABLE"));
     assert!(
         answer
             .message()
-            .contains("variant dlrm does not answer at any of [\"127.0.0.1:1\"]"),
+            .contains("variant forest does not answer at any of [\"127.0.0.1:1\"]"),
         "{answer:?}"
     );
+}
+
+#[tokio::test]
+async fn what_a_client_did_wrong_is_asked_of_nobody_else() {
+    let server = router("dlrm", vec![local("dlrm", 1), local("forest", 0)]).await;
+    let answer = get(&server.address, "/v1/recommend?user=anna&k=1000").await;
+    assert_eq!((answer.status, &*answer.code()), (400, "INVALID_ARGUMENT"));
+    let answer = get(&server.address, "/v1/similar?item=nowhere").await;
+    assert_eq!((answer.status, &*answer.code()), (404, "NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn a_control_that_is_none_of_the_variants_leaves_its_place_to_the_first() {
+    let server = router("gone", vec![local("dlrm", 0), local("forest", 1)]).await;
+    let described = get(&server.address, "/v1/pipeline").await.json();
+    assert_eq!(described["control"], "dlrm");
+    assert_eq!(recommend(&server.address, "anna").await["variant"], "forest");
+}
+
+#[tokio::test]
+async fn without_any_variant_every_request_is_told_so() {
+    let server = router("dlrm", Vec::new()).await;
+    for path in ["/v1/recommend?user=anna", "/v1/similar?item=a"] {
+        let answer = get(&server.address, path).await;
+        assert_eq!((answer.status, &*answer.code()), (503, "UNAVAILABLE"), "{path}");
+        assert!(answer.message().contains("no variant that serves"), "{answer:?}");
+    }
+    assert_eq!(put(&server.address, "/v1/users/anna", "{}").await.status, 503);
     assert_eq!(
-        get(&server.address, "/v1/similar?item=a&k=1").await.json()["items"][0]["item"],
-        "like-a-0"
+        get(&server.address, "/v1/pipeline").await.json()["variants"],
+        json!([])
     );
 }
 
@@ -177,14 +226,12 @@ async fn a_slow_pod_answers_with_popular_items_before_its_router_gives_up() {
 
 #[tokio::test]
 async fn routers_that_decide_nothing_are_refused() {
-    let refused = |control: &str, backends| {
-        Router::new("demo", "shop", control, backends)
-            .err()
-            .unwrap()
-            .to_string()
-    };
-    assert!(refused("gbt", vec![local("dlrm", 1)]).contains("\"gbt\" is none of the variants [\"dlrm\"]"));
-    assert!(refused("dlrm", vec![local("dlrm", 0)]).contains("no arm of [\"dlrm\"] has a weight above 0"));
+    let refused = Router::new("demo", "shop", "dlrm", vec![local("dlrm", 0)]);
+    let message = refused.err().unwrap().to_string();
+    assert!(
+        message.contains("no arm of [\"dlrm\"] has a weight above 0"),
+        "{message}"
+    );
     assert!(
         RemoteVariant::new("dlrm", &[])
             .err()

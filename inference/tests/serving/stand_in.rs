@@ -198,8 +198,12 @@ pub struct Running {
 impl Running {
     pub async fn start(front: Front, recommender: Arc<dyn Recommender>) -> Self {
         let server = Server::bind("127.0.0.1:0", front).await.unwrap();
+        Self::open(server, recommender, Drain::default()).await
+    }
+
+    pub async fn open(server: Server, recommender: Arc<dyn Recommender>, drain: Drain) -> Self {
         server.opening().open(recommender).await;
-        Self::serve(server, Drain::default())
+        Self::serve(server, drain)
     }
 
     pub fn serve(server: Server, drain: Drain) -> Self {
@@ -235,6 +239,13 @@ impl Running {
 /// One variant behind a server with ample time, and what holds its answers back.
 pub async fn one_variant() -> (Running, Arc<Gate>) {
     one_variant_within(Duration::from_secs(30), 64).await
+}
+
+/// The same of another name.
+pub async fn one_variant_named(name: &str) -> (Running, Arc<Gate>) {
+    let front = Front::new(Deadlines::default());
+    let (variant, gate) = variant(name, 1024, Some(&front));
+    (Running::start(front, variant).await, gate)
 }
 
 pub async fn one_variant_within(ask: Duration, queue: usize) -> (Running, Arc<Gate>) {
