@@ -79,6 +79,16 @@ pub enum StoreError {
         /// Their folder.
         folder: PathBuf,
     },
+    /// A credential that is none.
+    #[error(
+        "the key {key} in the credentials in {} says where to send requests, which is no secret; leave it out, and write where the store answers as spec.artifacts.endpoint", .folder.display()
+    )]
+    Steers {
+        /// Their folder.
+        folder: PathBuf,
+        /// The key.
+        key: String,
+    },
     /// The folder of a `file://` store can't be made.
     #[error("the folder of the store {url} can't be created")]
     Create {
@@ -158,7 +168,7 @@ impl StoreError {
 pub struct Access {
     /// A folder with a file for each setting, named as in the environment (`aws_access_key_id`, ...): a mounted Secret.
     pub credentials: Option<PathBuf>,
-    /// Where an S3-compatible store answers, for example `http://minio:9000`.
+    /// Where the store answers, if not where its cloud's does: for example `http://minio:9000`.
     pub endpoint: Option<String>,
     /// For how long a failing request is made again before its error is told: three minutes unless set.
     pub retry_for: Option<Duration>,
@@ -179,16 +189,61 @@ impl Access {
                     folder: folder.clone(),
                 });
             }
+            if let Some((key, _)) = settings.iter().find(|(name, value)| steers(name, value)) {
+                return Err(StoreError::Steers {
+                    folder: folder.clone(),
+                    key: key.to_ascii_uppercase(),
+                });
+            }
         }
         if let Some(endpoint) = &self.endpoint {
-            settings.push(("aws_endpoint".to_owned(), endpoint.clone()));
-            settings.push((
-                "aws_allow_http".to_owned(),
-                endpoint.starts_with("http://").to_string(),
-            ));
+            // Each client takes the one that it knows.
+            for name in ["aws_endpoint", "azure_storage_endpoint", "google_base_url"] {
+                settings.push((name.to_owned(), endpoint.clone()));
+            }
+            let plain = endpoint.starts_with("http://");
+            settings.push(("allow_http".to_owned(), plain.to_string()));
         }
         Ok(settings)
     }
+
+    /// What the environment says. Where credentials were given, they are sent nowhere that it names.
+    fn from_environment(&self) -> Vec<(String, String)> {
+        let settings = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?.to_ascii_lowercase();
+            Some((name, value.into_string().ok()?))
+        });
+        settings.filter(|(name, value)| self.takes(name, value)).collect()
+    }
+
+    /// Whether a variable of the environment is a setting.
+    fn takes(&self, name: &str, value: &str) -> bool {
+        let prefixes = ["aws_", "google_", "azure_"];
+        let ours = prefixes.iter().any(|prefix| name.starts_with(prefix));
+        ours && (self.credentials.is_none() || !steers(name, value))
+    }
+}
+
+/// What the names of settings have in them that say where a client sends requests, or whom it asks for a token: endpoints, proxies,
+/// metadata servers, authorities, and whether they must prove who they are.
+const STEERING: [&str; 12] = [
+    "endpoint",
+    "url",
+    "uri",
+    "proxy",
+    "metadata",
+    "authority",
+    "workload_host",
+    "emulator",
+    "token_file",
+    "allow_http",
+    "allow_invalid",
+    "imdsv1",
+];
+
+/// Whether a setting says where requests go. The key of a Google account is a file that can say so inside.
+fn steers(name: &str, value: &str) -> bool {
+    STEERING.iter().any(|part| name.contains(part)) || value.contains("gcs_base_url")
 }
 
 /// The files of a folder as settings. A mounted Secret has folders and links beside them whose names begin with two dots.
@@ -230,16 +285,7 @@ impl Store {
                 source,
             })?;
         }
-        let settings = std::env::vars_os().filter_map(|(name, value)| {
-            let name = name.into_string().ok()?.to_ascii_lowercase();
-            let ours = ["aws_", "google_", "azure_"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix));
-            ours.then(|| value.into_string().ok())
-                .flatten()
-                .map(|value| (name, value))
-        });
-        let settings = settings.chain(access.settings()?);
+        let settings = access.from_environment().into_iter().chain(access.settings()?);
         match scheme::open(&parsed, settings, access.retry_for.unwrap_or(RETRY_FOR)) {
             Ok((objects, prefix)) => Ok(Self {
                 objects,
@@ -537,13 +583,77 @@ mod tests {
         let settings = access.settings().unwrap();
         assert!(settings.contains(&("aws_access_key_id".into(), "me".into())));
         assert!(settings.contains(&("aws_endpoint".into(), "http://minio:9000".into())));
-        assert_eq!(settings.len(), 3);
+        assert!(settings.contains(&("allow_http".into(), "true".into())));
         let access = Access {
             credentials: Some(folder.path().join("missing")),
             ..Access::default()
         };
         let message = Store::open_with("s3://b/store", &access).unwrap_err().to_string();
         assert!(message.contains("mount the Secret there"), "{message}");
+    }
+
+    #[test]
+    fn credentials_that_would_send_requests_elsewhere_are_refused_by_name() {
+        let with = |name: &str, value: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("AWS_SECRET_ACCESS_KEY"), "secret").unwrap();
+            std::fs::write(folder.path().join(name), value).unwrap();
+            let access = Access {
+                credentials: Some(folder.path().to_owned()),
+                ..Access::default()
+            };
+            Store::open_with("s3://models/shop", &access).map_err(|error| error.to_string())
+        };
+        for name in [
+            "AWS_ENDPOINT",
+            "AWS_ENDPOINT_URL",
+            "aws_endpoint_url_s3",
+            "AWS_ENDPOINT_URL_STS",
+            "endpoint",
+            "PROXY_URL",
+            "AWS_METADATA_ENDPOINT",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_ALLOW_HTTP",
+            "ALLOW_INVALID_CERTIFICATES",
+            "AZURE_STORAGE_ENDPOINT",
+            "AZURE_MSI_ENDPOINT",
+            "AZURE_AUTHORITY_HOST",
+            "AZURE_FABRIC_WORKLOAD_HOST",
+            "AZURE_STORAGE_USE_EMULATOR",
+            "GOOGLE_BASE_URL",
+        ] {
+            let message = with(name, "http://mine").unwrap_err();
+            let named = format!("the key {} in the credentials", name.to_ascii_uppercase());
+            assert!(
+                message.contains(&named) && message.contains("as spec.artifacts.endpoint"),
+                "{message}"
+            );
+        }
+        let inside = r#"{"client_email": "me", "gcs_base_url": "http://mine"}"#;
+        assert!(with("GOOGLE_SERVICE_ACCOUNT_KEY", inside).is_err());
+        for name in [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SESSION_TOKEN",
+            "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+        ] {
+            with(name, "true").unwrap();
+        }
+    }
+
+    #[test]
+    fn the_environment_steers_no_credentials_that_were_given() {
+        let given = Access {
+            credentials: Some("/credentials".into()),
+            ..Access::default()
+        };
+        let (of_environment, region) = (Access::default(), "aws_region");
+        for name in ["aws_endpoint", "aws_endpoint_url_s3", "azure_storage_endpoint"] {
+            assert!(of_environment.takes(name, "http://mine") && !given.takes(name, "http://mine"));
+        }
+        assert!(of_environment.takes(region, "eu-1") && given.takes(region, "eu-1"));
+        assert!(!of_environment.takes("home", "/root"));
     }
 
     #[test]

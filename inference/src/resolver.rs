@@ -153,7 +153,9 @@ fn store_reason(error: &StoreError) -> RefusalReason {
         | StoreError::NotFolder { .. }
         | StoreError::Create { .. }
         | StoreError::Open { .. } => RefusalReason::InvalidStore,
-        StoreError::Credentials { .. } | StoreError::NoCredentials { .. } => RefusalReason::AccessDenied,
+        StoreError::Credentials { .. } | StoreError::NoCredentials { .. } | StoreError::Steers { .. } => {
+            RefusalReason::AccessDenied
+        }
         StoreError::Long { .. } => RefusalReason::BundleInvalid,
         error if error.is_denied() => RefusalReason::AccessDenied,
         StoreError::Read { .. } | StoreError::Write { .. } | StoreError::List { .. } => {

@@ -13,7 +13,7 @@ const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6t
 
 /// A server that ends with this value.
 pub(crate) struct Azure {
-    _server: Server,
+    server: Server,
     credentials: tempfile::TempDir,
 }
 
@@ -31,16 +31,16 @@ impl Azure {
             arguments,
             make_container,
         )?;
-        let credentials = credentials(&format!("http://{}/{ACCOUNT}", server.address));
         Some(Self {
-            _server: server,
-            credentials,
+            server,
+            credentials: credentials(),
         })
     }
 
     pub(crate) fn access(&self) -> Access {
         Access {
             credentials: Some(self.credentials.path().to_owned()),
+            endpoint: Some(format!("http://{}/{ACCOUNT}", self.server.address)),
             ..Access::default()
         }
     }
@@ -62,13 +62,11 @@ fn make_container(server: &Server) -> bool {
 }
 
 /// A folder as a Secret is mounted.
-fn credentials(endpoint: &str) -> tempfile::TempDir {
+fn credentials() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, value) in [
         ("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT),
         ("AZURE_STORAGE_ACCOUNT_KEY", KEY),
-        ("AZURE_STORAGE_ENDPOINT", endpoint),
-        ("AZURE_ALLOW_HTTP", "true"),
     ] {
         std::fs::write(folder.path().join(name), value).unwrap();
     }
