@@ -1,15 +1,17 @@
-//! gRPC and HTTP on one port, health, metrics, and an orderly end.
+//! gRPC and HTTP on one port or two, health, metrics, and an orderly end.
 //!
-//! A request comes in through [`http`] or [`grpc`], is checked and counted by [`front`], and is answered by a
+//! [`connections`] are accepted and ended; [`ports`] say what is served on which. A request comes in through [`http`] or [`grpc`], is checked and counted by [`front`], and is answered by a
 //! [`service::Recommender`]: a variant in this process ([`local`]), whose models run on the threads of [`compute`], or the
 //! router ([`crate::router`]). Errors become statuses here and nowhere else.
 
 pub mod compute;
+pub mod connections;
 pub mod front;
 pub mod grpc;
 pub mod http;
 pub mod local;
 pub mod metrics;
+pub mod ports;
 pub mod proto;
 pub mod service;
 
@@ -18,14 +20,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
+use connections::{Door, Limits, Stage};
 use front::Front;
+use ports::MainPort;
 use service::Recommender;
+
+/// How long after the signal connections of HTTP/2 are told to go elsewhere: by then load balancers know.
+const GO_AWAY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a server could not serve.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +78,8 @@ impl Default for Drain {
 /// A server that listens: clients can connect, and are told that nothing is ready until [`Server::open`].
 pub struct Server {
     listener: TcpListener,
+    admin: Option<(TcpListener, MainPort)>,
+    limits: Limits,
     front: Arc<Front>,
     health: HealthReporter,
 }
@@ -78,20 +87,12 @@ pub struct Server {
 impl Server {
     /// Listens on `address`.
     pub async fn bind(address: &str, front: Front) -> Result<Self, ServeError> {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => ServeError::InUse {
-                    address: address.to_owned(),
-                },
-                _ => ServeError::Listen {
-                    address: address.to_owned(),
-                    source,
-                },
-            })?;
+        let listener = listen(address).await?;
         let health = HealthReporter::new();
         let server = Self {
             listener,
+            admin: None,
+            limits: Limits::default(),
             front: Arc::new(front),
             health,
         };
@@ -102,9 +103,30 @@ impl Server {
         Ok(server)
     }
 
+    /// Listens on another address too, where everything is served; `main` says what of it is served on the first.
+    pub async fn with_admin(mut self, address: &str, main: MainPort) -> Result<Self, ServeError> {
+        self.admin = Some((listen(address).await?, main));
+        Ok(self)
+    }
+
+    /// Bounds connections otherwise.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Where it listens.
     pub fn address(&self) -> Result<SocketAddr, ServeError> {
         self.listener.local_addr().map_err(ServeError::Serve)
+    }
+
+    /// Where its admin port listens, if it has one.
+    pub fn admin_address(&self) -> Result<Option<SocketAddr>, ServeError> {
+        let listener = self.admin.as_ref().map(|(listener, _)| listener);
+        listener
+            .map(TcpListener::local_addr)
+            .transpose()
+            .map_err(ServeError::Serve)
     }
 
     /// The way in, for counting.
@@ -127,38 +149,67 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
         let opening = self.opening();
-        let app = routes(&self.front, &self.health);
-        // Small answers must not wait for more of them.
-        let listener = self.listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let (stop, mut stopping) = watch::channel(false);
-        let mut told = stop.subscribe();
-        let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
-            let _ = stopping.wait_for(|stop| *stop).await;
-        });
-        tokio::spawn(async move {
+        let (stage, told) = watch::channel(Stage::Serving);
+        let mut serving = JoinSet::new();
+        let limits = self.limits;
+        for door in self.doors() {
+            serving.spawn(door.serve(limits, told.clone()));
+        }
+        let end = async {
             shutdown.await;
             opening.front.drain();
             opening.report(tonic_health::ServingStatus::NotServing).await;
-            tokio::time::sleep(drain.notice).await;
-            let _ = stop.send(true);
-        });
-        let give_up = async {
-            // An error means that the server ended by itself; then there is nothing to give up.
-            if told.wait_for(|stop| *stop).await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            stage.send_replace(Stage::Leaving);
+            let early = GO_AWAY_AFTER.min(drain.notice);
+            tokio::time::sleep(early).await;
+            stage.send_replace(Stage::GoingAway);
+            tokio::time::sleep(drain.notice - early).await;
+            stage.send_replace(Stage::Stopping);
             tokio::time::sleep(drain.patience).await;
         };
         tokio::select! {
-            served = async { serving.await } => served.map_err(ServeError::Serve),
-            () = give_up => {
+            ended = async { while serving.join_next().await.transpose()?.is_some() {} Ok(()) } => {
+                ended.map_err(|error: JoinError| ServeError::Serve(error.into()))
+            }
+            () = end => {
                 tracing::warn!(patience = ?drain.patience, "some requests were not answered in time; stopping without them");
                 Ok(())
             }
         }
     }
+
+    fn doors(self) -> Vec<Door> {
+        let app = routes(&self.front, &self.health);
+        let (main, admin) = match self.admin {
+            None => (app, None),
+            Some((listener, main)) => {
+                let everything = app.clone();
+                let admin = Door {
+                    listener,
+                    app: everything,
+                };
+                (ports::main_port(app, main), Some(admin))
+            }
+        };
+        let main = Door {
+            listener: self.listener,
+            app: main,
+        };
+        std::iter::once(main).chain(admin).collect()
+    }
+}
+
+async fn listen(address: &str) -> Result<TcpListener, ServeError> {
+    let wrong = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::InUse {
+            address: address.to_owned(),
+        },
+        _ => ServeError::Listen {
+            address: address.to_owned(),
+            source,
+        },
+    };
+    TcpListener::bind(address).await.map_err(wrong)
 }
 
 /// Makes a server ready.

@@ -15,6 +15,12 @@ mod stand_in;
 mod analyzing;
 #[path = "serving/asking.rs"]
 mod asking;
+#[path = "serving/hanging.rs"]
+mod hanging;
+#[path = "serving/leaving.rs"]
+mod leaving;
+#[path = "serving/ports.rs"]
+mod ports;
 #[path = "serving/recording.rs"]
 mod recording;
 #[path = "serving/routing.rs"]

@@ -15,6 +15,7 @@ use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::settings::Settings;
+use gondola_inference::router::watch::{ADMIN_PORT, slice_addresses};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -185,7 +186,7 @@ impl Work {
         let slices = self.slices.list(&of_service).await?;
         let mut addresses: Vec<String> = slices
             .iter()
-            .flat_map(gondola_inference::router::watch::slice_addresses)
+            .flat_map(|slice| slice_addresses(slice, ADMIN_PORT))
             .collect();
         addresses.sort_unstable();
         addresses.dedup();

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 /// Fetches, and says what came.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { bundles, variant } = arguments;
-    let pipeline = Pipeline::read(&bundles.file, bundles.store.clone())?;
+    let pipeline = Pipeline::given(&bundles.file, bundles.store.clone())?;
     let plans: Vec<&VariantPlan> = match &variant {
         Some(name) => vec![pipeline.variant(name)?],
         None => pipeline.variants.iter().collect(),

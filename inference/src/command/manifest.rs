@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use gondola_artifacts::{Kind, Reference, ReferenceError};
 use gondola_crds::experiment::Experiment;
 use gondola_crds::spec::{self, RecommenderPipelineSpec, Search};
+use gondola_crds::{ManifestError, RecommenderPipeline};
 use gondola_inference::ordering::Order;
 use gondola_inference::pipeline::{AlreadyBought, DiversitySettings, VariantSettings};
 use gondola_inference::resolver;
@@ -13,8 +14,8 @@ use gondola_inference::retrieval::index::SearchParameters;
 use gondola_inference::retrieval::sources::Quotas;
 use gondola_inference::similarity::device::Device;
 
-const DEFAULT_CANDIDATES: u32 = 200;
-const DEFAULT_LIMIT: u32 = 12;
+const DEFAULT_CANDIDATES: usize = 200;
+const DEFAULT_LIMIT: usize = 12;
 
 /// A pipeline as it was asked for.
 pub(super) struct Pipeline {
@@ -36,19 +37,25 @@ pub(super) struct VariantPlan {
 }
 
 impl Pipeline {
-    /// Reads a manifest. `store` stands in for the manifest's own.
-    pub(super) fn read(file: &Path, store: Option<String>) -> anyhow::Result<Self> {
+    /// Reads a manifest that somebody wrote: a field that nobody knows is a slip. `store` is taken for the manifest's own.
+    pub(super) fn written(file: &Path, store: Option<String>) -> anyhow::Result<Self> {
+        Self::read(file, store, gondola_crds::from_yaml)
+    }
+
+    /// Reads the manifest that an operator gave this pod, perhaps one of a newer release.
+    pub(super) fn given(file: &Path, store: Option<String>) -> anyhow::Result<Self> {
+        Self::read(file, store, gondola_crds::from_manifest)
+    }
+
+    fn read(
+        file: &Path,
+        store: Option<String>,
+        parse: fn(&str) -> Result<RecommenderPipeline, ManifestError>,
+    ) -> anyhow::Result<Self> {
         let yaml =
             std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let pipeline =
-            gondola_crds::from_yaml(&yaml).with_context(|| format!("cannot use {}", file.display()))?;
+        let pipeline = parse(&yaml).with_context(|| format!("cannot use {}", file.display()))?;
         let spec = pipeline.spec;
-        if spec.features.online.is_some() {
-            bail!(
-                "{}: spec.features.online is not served yet; leave it out, and the bundle's snapshot is used",
-                file.display()
-            );
-        }
         let control = spec
             .control()
             .context("the manifest has no variant")?
@@ -89,13 +96,13 @@ impl Pipeline {
 fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> Result<VariantPlan, ReferenceError> {
     let retrieval = spec.retrieval_of(variant);
     let sources = retrieval.sources.clone().unwrap_or_default();
-    let quota = |quota: Option<spec::Quota>| quota.map_or(0, |quota| quota.candidates as usize);
+    let quota = |quota: Option<spec::Quota>| quota.map_or(0, |quota| count(quota.candidates));
     let filters = spec.filters.clone().unwrap_or_default();
     let ordering = spec.ordering.as_ref();
     let settings = VariantSettings {
         name: variant.name.clone(),
         quotas: Quotas {
-            two_tower: retrieval.candidates.unwrap_or(DEFAULT_CANDIDATES) as usize,
+            two_tower: retrieval.candidates.map_or(DEFAULT_CANDIDATES, count),
             bought_before: quota(sources.bought_before),
             co_bought: quota(sources.co_bought),
             popular: quota(sources.popular),
@@ -115,20 +122,25 @@ fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> Result<Varia
             Some(spec::AlreadyBought::Remove) => AlreadyBought::Remove,
         },
         blocked_items: filters.blocked_items.into_iter().map(Into::into).collect(),
-        limit: ordering.map_or(DEFAULT_LIMIT, |ordering| ordering.limit) as usize,
+        limit: ordering.map_or(DEFAULT_LIMIT, |ordering| count(ordering.limit)),
         order: ordering.map_or_else(Order::default, order),
         diversity: ordering
             .and_then(|ordering| ordering.diversity.as_ref())
             .map(|diversity| DiversitySettings {
                 column: diversity.column.clone(),
-                most: diversity.most as usize,
+                most: count(diversity.most),
             }),
     };
     Ok(VariantPlan {
-        weight: variant.weight,
+        weight: variant.weight.try_into().unwrap_or_default(),
         settings,
         bundles: resolver::references(spec, variant)?,
     })
+}
+
+/// A number of the spec, whose rules leave none below 0.
+fn count(number: i32) -> usize {
+    usize::try_from(number).unwrap_or_default()
 }
 
 fn order(ordering: &spec::Ordering) -> Order {
@@ -142,7 +154,30 @@ fn order(ordering: &spec::Ordering) -> Order {
 
 fn search(search: Option<&Search>) -> SearchParameters {
     search.map_or_else(Default::default, |search| SearchParameters {
-        nprobe: search.nprobe,
-        ef_search: search.ef_search,
+        nprobe: search.nprobe.and_then(|lists| lists.try_into().ok()),
+        ef_search: search.ef_search.and_then(|depth| depth.try_into().ok()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example with a field that only another release knows.
+    fn of_a_newer_release() -> tempfile::NamedTempFile {
+        let example = include_str!("../../../examples/complete-journey/pipeline.yaml");
+        let newer = example.replacen("\nspec:\n", "\nspec:\n  somethingNew: {very: true}\n", 1);
+        assert_ne!(newer, example);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), newer).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_pod_reads_the_manifest_of_a_newer_operator_and_a_person_is_told_of_the_slip() {
+        let file = of_a_newer_release();
+        assert!(Pipeline::given(file.path(), None).is_ok());
+        let refused = Pipeline::written(file.path(), None).err().unwrap();
+        assert!(format!("{refused:#}").contains("somethingNew"), "{refused:#}");
+    }
 }

@@ -8,6 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use gondola_artifacts::Access;
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::{REPORT_KEY, Resolution, VariantResolution};
+use gondola_crds::spec::Artifacts;
 use gondola_inference::resolver;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams};
@@ -24,6 +25,8 @@ const MANAGER: &str = "gondola-resolver";
 const DEFAULT_POLL: Duration = Duration::from_secs(60);
 /// A store that takes longer for a variant's manifests counts as away: half a dozen small objects.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A store is asked no more often, whatever the spec says.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
 /// After a refusal that time may heal, it is looked again this soon at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -92,6 +95,10 @@ async fn look_up(arguments: Arguments, client: Client) -> anyhow::Result<()> {
     }
 }
 
+fn poll_every(artifacts: &Artifacts) -> Duration {
+    artifacts.poll_every().unwrap_or(DEFAULT_POLL).max(SHORTEST_POLL)
+}
+
 struct Reporter {
     reports: Api<ConfigMap>,
     config_map: String,
@@ -105,7 +112,7 @@ impl Reporter {
     async fn report(&mut self, pipeline: &RecommenderPipeline) -> Duration {
         let generation = pipeline.metadata.generation.unwrap_or_default();
         let resolution = resolver::resolve(&pipeline.spec, generation, &self.access, PATIENCE).await;
-        let poll = pipeline.spec.artifacts.poll_every().unwrap_or(DEFAULT_POLL);
+        let poll = poll_every(&pipeline.spec.artifacts);
         let refused = resolution
             .variants
             .values()
@@ -142,5 +149,21 @@ impl Reporter {
             .patch(&self.config_map, &parameters, &Patch::Apply(&report))
             .await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_spec_turns_the_poll_into_a_loop() {
+        let every = |interval: &str| {
+            let artifacts = format!(r#"{{"url": "memory:///bundles", "pollInterval": "{interval}"}}"#);
+            poll_every(&serde_json::from_str(&artifacts).unwrap())
+        };
+        assert_eq!(every("0s"), SHORTEST_POLL);
+        assert_eq!(every("1ms"), SHORTEST_POLL);
+        assert_eq!(every("30s"), Duration::from_secs(30));
     }
 }

@@ -76,6 +76,10 @@ impl Routes {
             .first()
             .context("there are no variants; give at least one")?;
         let control = self.control.clone().unwrap_or_else(|| first.name.clone());
+        if !self.variants.iter().any(|route| route.name == control) {
+            let names: Vec<&str> = self.variants.iter().map(|route| route.name.as_str()).collect();
+            bail!("the control {control:?} is none of the variants {names:?}; name one of them");
+        }
         let backends = self.variants.iter().map(|route| {
             let recommender = Arc::new(RemoteVariant::new(&route.name, &route.addresses)?);
             Ok(Backend {
@@ -110,9 +114,14 @@ async fn from_file(file: &Path, settings: ServerArguments) -> anyhow::Result<()>
     let wrong = || format!("cannot use the routes in {}", file.display());
     let routes: Routes = serde_saphyr::from_str(&yaml).with_context(wrong)?;
     let message = format!("router of pipeline {}\n", routes.pipeline);
-    let router: Arc<dyn Recommender> = Arc::new(routes.router().with_context(wrong)?);
-    let server = settings.bind().await?;
-    settings.serve(server, async { Ok((router, message)) }).await
+    let current = Arc::new(CurrentRouter::default());
+    current.set(routes.router().with_context(wrong)?);
+    let server = settings.bind_router().await?;
+    let router = Arc::clone(&current) as Arc<dyn Recommender>;
+    tokio::select! {
+        served = settings.serve(server, async { Ok((router, message)) }) => served,
+        () = current.keep_last_resort() => bail!("the list of last resort is not kept any more"),
+    }
 }
 
 async fn from_cluster(
@@ -135,7 +144,7 @@ async fn from_cluster(
         Arc::clone(&recording),
     );
     let message = format!("routes of ConfigMap {namespace}/{config_map}\n");
-    let server = settings.bind().await?;
+    let server = settings.bind_router().await?;
     let load = async {
         while !current.is_known() {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -145,6 +154,7 @@ async fn from_cluster(
     let served = tokio::select! {
         served = settings.serve(server, load) => served,
         () = following => bail!("the watch of {namespace}/{config_map} ended"),
+        () = current.keep_last_resort() => bail!("the list of last resort is not kept any more"),
     };
     if !recording.stop(UPLOAD_WITHIN).await {
         tracing::warn!("not every event is in the store yet; what waits is uploaded by the next start");

@@ -39,8 +39,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         mut recording,
         experiment_listen,
     } = arguments;
-    let pipeline = Pipeline::read(&bundles.file, bundles.store.clone())?;
-    let server = settings.bind().await?;
+    let pipeline = Pipeline::written(&bundles.file, bundles.store.clone())?;
+    let server = settings.bind_router().await?;
     let compute = compute.start(server.front())?;
     if let Some(experiment) = &pipeline.experiment {
         // What is said on the command line stands before what the manifest says, as for the store of bundles.

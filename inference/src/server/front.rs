@@ -198,7 +198,13 @@ impl Front {
                     problem,
                 });
             }
-            self.recommender()?.record_outcomes(told)
+            match self.recommender()?.record_outcomes(told) {
+                // Whoever takes this router's place may know of one.
+                Err(ServiceError::NoExperiment) if self.draining.load(Ordering::Relaxed) => {
+                    Err(ServiceError::Stopping)
+                }
+                receipt => receipt,
+            }
         };
         self.measure(Method::RecordOutcomes, record).await
     }

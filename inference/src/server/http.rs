@@ -25,7 +25,7 @@ use crate::pipeline::{
 use crate::router::experiment::LONGEST_UNIT;
 
 /// The header with which a tester asks for an arm.
-const ARM_HEADER: &str = "x-gondola-arm";
+pub(super) const ARM_HEADER: &str = "x-gondola-arm";
 /// The header with the client's own id of a request.
 const REQUEST_HEADER: &str = "x-request-id";
 /// Longest id of a request that is used, in bytes.
@@ -335,7 +335,7 @@ impl IntoResponse for HttpError {
     }
 }
 
-fn error(status: StatusCode, code: Code, message: &str) -> Response {
+pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
     (
         status,
         Json(json!({"error": {"code": code.as_str(), "message": message}})),

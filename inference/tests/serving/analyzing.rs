@@ -62,7 +62,7 @@ async fn begun(client: &Client, address: &str) -> anyhow::Result<()> {
         "apiVersion": "gondola.dev/v1alpha1", "kind": "RecommenderPipeline", "metadata": {"name": "grocery"},
         "spec": {
             "artifacts": {"url": "s3://models/grocery"}, "features": {"bundle": "features@stable"},
-            "retrieval": {"bundle": "two-tower@stable"}, "variants": [variant("forest"), variant("dlrm")],
+            "retrieval": {"bundle": "two-tower@stable"}, "control": "forest", "variants": [variant("forest"), variant("dlrm")],
             "experiment": {
                 "name": "dlrm-vs-forest", "control": "forest",
                 "arms": [{"variant": "forest", "weight": 50}, {"variant": "dlrm", "weight": 50}],
@@ -77,7 +77,7 @@ async fn begun(client: &Client, address: &str) -> anyhow::Result<()> {
     let started = k8s_openapi::jiff::Timestamp::now().as_second();
     let started = k8s_openapi::jiff::Timestamp::from_second(started)?.to_string();
     let status = json!({"status": {"experiment": {
-        "name": "dlrm-vs-forest", "phase": "Running", "epoch": 3, "startedAt": started,
+        "name": "dlrm-vs-forest", "phase": "Running", "epoch": 3, "startTime": started,
     }}});
     pipelines
         .patch_status("grocery", &PatchParams::default(), &Patch::Merge(&status))
