@@ -11,6 +11,8 @@ mod scaling;
 mod setup;
 mod variants;
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use serde_json::Value;
 
@@ -57,10 +59,11 @@ impl Stage for Shop {
 
 impl Shop {
     /// Nobody asks from now on, until the step is over.
-    fn send_clients_home(&self) {
-        if let Some(load) = &self.load {
-            load.rest(true);
-        }
+    async fn send_clients_home(&self) {
+        let Some(load) = &self.load else { return };
+        load.rest(true);
+        // Whoever has asked already gets an answer.
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
@@ -207,7 +210,7 @@ fn steps() -> Vec<Step<Shop>> {
 }
 
 async fn leave(shop: &mut Shop) -> anyhow::Result<String> {
-    shop.send_clients_home();
+    shop.send_clients_home().await;
     api::delete().await
 }
 

@@ -13,6 +13,30 @@ use crate::manifest::{self, NAME};
 /// The definition's name.
 const DEFINITION: &str = "recommenderpipelines.gondola.dev";
 
+/// What the documentation tells people to apply.
+pub(super) async fn examples() -> anyhow::Result<String> {
+    let examples = [
+        "pipeline",
+        "cluster",
+        "experiment",
+        "experiment-in-a-minute",
+        "six-scorers",
+    ];
+    for example in examples {
+        let file = format!("examples/complete-journey/{example}.yaml");
+        let arguments = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "-f",
+            &file,
+        ];
+        run(Path::new("kubectl"), &arguments, "").await?;
+    }
+    Ok(examples.join(", "))
+}
+
 /// What the API server says to somebody who writes what can't work.
 pub(super) async fn refused(api: &mut Api) -> anyhow::Result<String> {
     let cases: [(&str, Value, &str); 6] = [

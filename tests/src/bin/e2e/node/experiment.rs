@@ -30,7 +30,7 @@ pub(super) async fn promote(shop: &mut Shop) -> anyhow::Result<String> {
 
 async fn to_promotion() -> anyhow::Result<String> {
     let before = reaches("Ramping", Duration::from_secs(120)).await?;
-    let killed = leaders::kill_leader().await?;
+    let (killed, took) = leaders::kill_leader().await?;
     let after = experiment().await?;
     ensure!(
         before["startTime"] == after["startTime"] && before["epoch"] == after["epoch"],
@@ -43,7 +43,9 @@ async fn to_promotion() -> anyhow::Result<String> {
         end["winner"]
     );
     let message = end["decision"]["message"].as_str().unwrap_or_default();
-    Ok(format!("led on after {killed} was killed; then {message}"))
+    Ok(format!(
+        "led on {took:.1?} after {killed} was killed; then {message}"
+    ))
 }
 
 /// DLRM sells less. What was decided stands in the store of events, so that neither a cluster that is restored nor a tool that
@@ -54,7 +56,7 @@ pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
     let end = reaches("RolledBack", DECIDED_WITHIN).await;
     coming.abort();
     let decision = end?["decision"].clone();
-    shop.send_clients_home();
+    shop.send_clients_home().await;
     api::delete().await?;
     apply_experiment(shop, "dlrm-that-harms").await?;
     crate::kubectl::ready().await?;

@@ -35,7 +35,7 @@ async fn freeze(variant: &str, pods: usize) -> anyhow::Result<Vec<Frozen>> {
 /// Nothing answers, so that what ends a request is its deadline: 200 ms.
 pub(super) async fn default_deadline(shop: &mut Shop) -> anyhow::Result<String> {
     take_the_default(shop).await?;
-    shop.send_clients_home();
+    shop.send_clients_home().await;
     let _dlrm = freeze("dlrm", 2).await?;
     let _forest = freeze("forest", 2).await?;
     let asked = Instant::now();

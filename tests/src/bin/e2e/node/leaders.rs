@@ -35,32 +35,39 @@ async fn another_leads(shop: &Shop, old: &str) -> anyhow::Result<String> {
     })
     .await?;
     let took = since.elapsed();
+    acts(shop).await?;
+    Ok(format!("another leads after {took:.1?}"))
+}
+
+/// An edit is acted on.
+async fn acts(shop: &Shop) -> anyhow::Result<()> {
     let mut manifest = shop.manifest.clone();
     manifest::variant(&mut manifest, "forest")?["weight"] = 60.into();
     apply(&manifest).await?;
-    ready().await?;
-    Ok(format!("another leads after {took:.1?}"))
+    ready().await
 }
 
 /// The leader ends, and nobody on its node starts it again.
 pub(super) async fn kill(shop: &mut Shop) -> anyhow::Result<String> {
-    let old = kill_leader().await?;
-    another_leads(shop, &old).await
+    let (old, took) = kill_leader().await?;
+    acts(shop).await?;
+    Ok(format!("another leads {took:.1?} after {old} was killed"))
 }
 
-/// Ends the leader as the loss of its node does; gives its pod.
-pub(super) async fn kill_leader() -> anyhow::Result<String> {
+/// Ends the leader as the loss of its node does; gives its pod, and how long nobody led.
+pub(super) async fn kill_leader() -> anyhow::Result<(String, Duration)> {
     let old = leader().await?;
     let process = process_of(&old).await?;
     let kubelet = Process::named("kubelet")?.freeze().await?;
     process.kill().await?;
+    let killed = Instant::now();
     let outcome = until("another leads", NEXT_LEADER_WITHIN, async || {
         let now = leader().await?;
         Ok((now != old && !now.is_empty()).then_some(()))
     })
     .await;
     kubelet.thaw();
-    outcome.map(|()| old)
+    outcome.map(|()| (old, killed.elapsed()))
 }
 
 /// A leader that wakes up again has nothing to say any more.

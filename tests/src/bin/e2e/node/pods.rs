@@ -123,7 +123,7 @@ fn on_a_volume() -> Value {
     json!({
         "apiVersion": "gondola.dev/v1alpha1", "kind": "RecommenderPipeline", "metadata": {"name": "on-a-volume"},
         "spec": {
-            "artifacts": {"url": "file:///", "volumeClaim": {"name": "models"}},
+            "artifacts": {"url": "file:///grocery", "volumeClaim": {"name": "models"}},
             "features": {"bundle": "features@stable"}, "retrieval": {"bundle": "two-tower@stable"},
             "variants": [{"name": "dlrm", "scorer": "dlrm@stable", "weight": 1}],
         },

@@ -41,7 +41,7 @@ pub(super) async fn ask(shop: &mut Shop) -> anyhow::Result<String> {
         (count(&recommended), count(&similar)) == (12, 12),
         "{recommended}; {similar}"
     );
-    for path in ["/v1/pipeline", "/v1/experiment", "/metrics"] {
+    for path in ["/v1/pipeline", "/metrics"] {
         let (outside, inside) = (
             http::get(&shop.address, path).await?,
             http::get(&shop.admin, path).await?,
