@@ -56,7 +56,8 @@ pub(crate) fn count_or_percentage(_: &mut SchemaGenerator) -> Schema {
 
 /// The custom resource definition, as it is installed.
 pub fn definition() -> CustomResourceDefinition {
-    let generated = serde_json::to_value(RecommenderPipeline::crd()).expect("a definition can be written as JSON");
+    let generated =
+        serde_json::to_value(RecommenderPipeline::crd()).expect("a definition can be written as JSON");
     let mut definition = generated;
     strip_foreign_texts(&mut definition);
     serde_json::from_value(definition).expect("texts alone were taken out of it")

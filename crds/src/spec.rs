@@ -311,7 +311,10 @@ pub struct Artifacts {
     pub credentials: Option<Credentials>,
     /// How often channels are looked up, for example `1m` (the default) or `30s`; 5 seconds or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([1-9][0-9]{0,5}[mhd]|([5-9]|[1-9][0-9]{1,5})s)$"), length(max = 32))]
+    #[schemars(
+        regex(pattern = r"^([1-9][0-9]{0,5}[mhd]|([5-9]|[1-9][0-9]{1,5})s)$"),
+        length(max = 32)
+    )]
     pub poll_interval: Option<String>,
 }
 

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::experiment::{EventStore, Experiment, Guardrail, MetricKind};
 use crate::spec::duration;
 use crate::spec::{
-    Artifacts, BundleRef, Device, Filters, Ordering, PodOverrides, RecommenderPipeline, RecommenderPipelineSpec,
-    Retrieval, RolloutLimits, Sampling, Search, Variant,
+    Artifacts, BundleRef, Device, Filters, Ordering, PodOverrides, RecommenderPipeline,
+    RecommenderPipelineSpec, Retrieval, RolloutLimits, Sampling, Search, Variant,
 };
 
 /// Why a manifest can't be used.
@@ -141,7 +141,10 @@ impl RecommenderPipelineSpec {
         }
         let routers = self.router.as_ref().and_then(|router| router.replicas);
         violations.range("spec.router.replicas", routers, 1, 100);
-        let deadline = self.router.as_ref().and_then(|router| router.deadline_milliseconds);
+        let deadline = self
+            .router
+            .as_ref()
+            .and_then(|router| router.deadline_milliseconds);
         violations.range("spec.router.deadlineMilliseconds", deadline, 1, 60_000);
         violations.0
     }
@@ -163,7 +166,9 @@ impl Violations {
         }
         let interval = artifacts.poll_interval.as_deref();
         if let Some(interval) = interval.filter(|interval| !is_poll_interval(interval)) {
-            let problem = format!("{interval:?} is not a length of time of 5 seconds or more; write for example 30s, 1m or 1h");
+            let problem = format!(
+                "{interval:?} is not a length of time of 5 seconds or more; write for example 30s, 1m or 1h"
+            );
             self.add("spec.artifacts.pollInterval", problem);
         }
         let given = [
@@ -175,7 +180,12 @@ impl Violations {
             let problem = "more than one of credentials, serviceAccountName and volumeClaim is given; give the one that the store needs";
             self.add("spec.artifacts", problem);
         }
-        self.place("spec.artifacts", &artifacts.url, artifacts.endpoint.as_deref(), artifacts.volume_claim.is_some());
+        self.place(
+            "spec.artifacts",
+            &artifacts.url,
+            artifacts.endpoint.as_deref(),
+            artifacts.volume_claim.is_some(),
+        );
     }
 
     /// What a store's URL has to do with the rest of what is said of it.
@@ -186,7 +196,10 @@ impl Violations {
             self.add(field, problem);
         }
         if endpoint.is_some() && is_file {
-            self.add(field, "endpoint is given, but url is a file:// URL, which needs none; leave one out");
+            self.add(
+                field,
+                "endpoint is given, but url is a file:// URL, which needs none; leave one out",
+            );
         }
         if let Some(endpoint) = endpoint.filter(|endpoint| !is_endpoint(endpoint)) {
             let problem = format!("{endpoint:?} is not an address; write for example http://minio:9000");
@@ -196,22 +209,37 @@ impl Violations {
 
     fn control(&mut self, spec: &RecommenderPipelineSpec) {
         let named = spec.control.as_deref();
-        let names: Vec<&str> = spec.variants.iter().map(|variant| variant.name.as_str()).collect();
+        let names: Vec<&str> = spec
+            .variants
+            .iter()
+            .map(|variant| variant.name.as_str())
+            .collect();
         if named.is_none() && names.len() > 1 {
             let problem = "there are several variants and no control; name in spec.control the variant that the others' users fall back to";
             self.add("spec.control", problem);
         }
         if let Some(control) = named.filter(|control| !names.contains(control)) {
-            self.add("spec.control", format!("{control:?} names no variant; use one of {names:?}"));
+            self.add(
+                "spec.control",
+                format!("{control:?} names no variant; use one of {names:?}"),
+            );
         }
-        let other = spec.experiment.as_ref().map(|experiment| experiment.control.as_str());
+        let other = spec
+            .experiment
+            .as_ref()
+            .map(|experiment| experiment.control.as_str());
         if named.is_some() && other.is_some() && named != other {
-            self.add("spec.control", "spec.control and spec.experiment.control differ; give both the same variant");
+            self.add(
+                "spec.control",
+                "spec.control and spec.experiment.control differ; give both the same variant",
+            );
         }
         let arms = spec.experiment.iter().flat_map(|experiment| &experiment.arms);
         let arms: Vec<&str> = arms.map(|arm| arm.variant.as_str()).collect();
         for variant in spec.variants.iter().filter(|variant| variant.replicas == Some(0)) {
-            if spec.control().is_some_and(|control| control.name == variant.name) || arms.contains(&variant.name.as_str()) {
+            if spec.control().is_some_and(|control| control.name == variant.name)
+                || arms.contains(&variant.name.as_str())
+            {
                 let problem = "replicas is 0 for the control or for an arm of the experiment, which users would still be sent to; give it 1 or more";
                 self.add(&format!("spec.variants[{}].replicas", variant.name), problem);
             }
@@ -219,14 +247,25 @@ impl Violations {
     }
 
     fn pods(&mut self, field: &str, pods: &PodOverrides) {
-        for variable in pods.env.iter().filter(|variable| variable.name.starts_with("GONDOLA_")) {
-            let problem = format!("{:?}: variables that start with GONDOLA_ are the operator's; use the fields of the spec, such as pods.log and router.deadlineMilliseconds", variable.name);
+        for variable in pods
+            .env
+            .iter()
+            .filter(|variable| variable.name.starts_with("GONDOLA_"))
+        {
+            let problem = format!(
+                "{:?}: variables that start with GONDOLA_ are the operator's; use the fields of the spec, such as pods.log and router.deadlineMilliseconds",
+                variable.name
+            );
             self.add(&format!("{field}.env"), problem);
         }
     }
 
     fn rollout(&mut self, rollout: Option<&RolloutLimits>) {
-        let Some(RolloutLimits { max_surge, max_unavailable }) = rollout else {
+        let Some(RolloutLimits {
+            max_surge,
+            max_unavailable,
+        }) = rollout
+        else {
             return;
         };
         let zero = |limit: &IntOrString| match limit {
@@ -357,10 +396,16 @@ impl Violations {
         let asks_for = |resource: &str| {
             let resources = variant.resources.iter();
             let mut quantities = resources.flat_map(|resources| [&resources.requests, &resources.limits]);
-            quantities.any(|quantities| quantities.iter().flatten().any(|(name, _)| name.starts_with(resource)))
+            quantities.any(|quantities| {
+                quantities
+                    .iter()
+                    .flatten()
+                    .any(|(name, _)| name.starts_with(resource))
+            })
         };
         if variant.autoscaling.is_some() && variant.replicas.is_some() {
-            let problem = "replicas and autoscaling are both given; leave replicas out, which the autoscaler decides";
+            let problem =
+                "replicas and autoscaling are both given; leave replicas out, which the autoscaler decides";
             self.add(field, problem);
         }
         if variant.autoscaling.is_some() && !asks_for("cpu") {
@@ -368,7 +413,8 @@ impl Violations {
             self.add(field, problem);
         }
         if variant.device == Some(Device::Cuda) && !asks_for("nvidia.com/") {
-            let problem = "device is CUDA, but resources.limits names no GPU; give for example nvidia.com/gpu: 1";
+            let problem =
+                "device is CUDA, but resources.limits names no GPU; give for example nvidia.com/gpu: 1";
             self.add(field, problem);
         }
     }
@@ -383,7 +429,12 @@ impl Violations {
             credentials,
         } = &experiment.store;
         self.length("spec.experiment.store.url", url, 1024);
-        self.place("spec.experiment.store", url, endpoint.as_deref(), volume_claim.is_some());
+        self.place(
+            "spec.experiment.store",
+            url,
+            endpoint.as_deref(),
+            volume_claim.is_some(),
+        );
         if credentials.is_some() && volume_claim.is_some() {
             let problem = "credentials and volumeClaim are both given; give the one that the store needs";
             self.add("spec.experiment.store", problem);
@@ -422,8 +473,7 @@ impl Violations {
                 }
             };
             if !complete {
-                let problem =
-                    "a Ratio needs numerator and denominator, and no event; every other metric needs event alone";
+                let problem = "a Ratio needs numerator and denominator, and no event; every other metric needs event alone";
                 self.add(&format!("spec.experiment.metrics[{}]", metric.name), problem);
             }
         }
@@ -654,10 +704,22 @@ spec:
             "  varients: []\n  variants:",
             "spec.varients: is not a field of this release",
         );
-        check("weight: 50", "wieght: 50, weight: 50", "spec.variants.0.wieght: is not a field");
+        check(
+            "weight: 50",
+            "wieght: 50, weight: 50",
+            "spec.variants.0.wieght: is not a field",
+        );
         check("spec:", "spec: [", "not a valid RecommenderPipeline");
-        check("  control: dlrm\n", "", "there are several variants and no control");
-        check("control: dlrm", "control: mlp", "\"mlp\" names no variant; use one of");
+        check(
+            "  control: dlrm\n",
+            "",
+            "there are several variants and no control",
+        );
+        check(
+            "control: dlrm",
+            "control: mlp",
+            "\"mlp\" names no variant; use one of",
+        );
     }
 
     #[test]
@@ -741,7 +803,11 @@ spec:
                 "name: forest, autoscaling: {minReplicas: 2, maxReplicas: 1},",
                 "minReplicas is above maxReplicas",
             ),
-            ("  control: dlrm\n", "", "there are several variants and no control"),
+            (
+                "  control: dlrm\n",
+                "",
+                "there are several variants and no control",
+            ),
             ("control: dlrm", "control: mlp", "names no variant"),
             (
                 "name: forest,",
@@ -754,7 +820,11 @@ spec:
                 "replicas and autoscaling are both given",
             ),
             ("name: forest,", "name: forest, device: CUDA,", "names no GPU"),
-            ("name: dlrm,", "name: dlrm, replicas: 0,", "replicas is 0 for the control"),
+            (
+                "name: dlrm,",
+                "name: dlrm, replicas: 0,",
+                "replicas is 0 for the control",
+            ),
             (
                 "grocery'}",
                 "grocery', serviceAccountName: a, credentials: {secretRef: {name: b}}}",
@@ -820,15 +890,24 @@ spec:
             ("dlrm@stable", "dlrm@canary"),
             ("features@stable", "features@canary"),
             ("candidates: 100", "candidates: 50"),
-            ("name: forest,", "name: forest, retrieval: {bundle: two-tower@canary},"),
+            (
+                "name: forest,",
+                "name: forest, retrieval: {bundle: two-tower@canary},",
+            ),
         ] {
             let mut changed = first.clone();
             let yaml = GOOD.replace(from, to);
             assert_ne!(yaml, GOOD, "{from}");
             let other: RecommenderPipeline = serde_saphyr::from_str(&yaml).unwrap();
-            changed.spec = RecommenderPipelineSpec { experiment: first.spec.experiment.clone(), ..other.spec };
+            changed.spec = RecommenderPipelineSpec {
+                experiment: first.spec.experiment.clone(),
+                ..other.spec
+            };
             let errors = kube::core::cel::validate_cel_update(&changed, &first).unwrap_err();
-            assert!(errors.to_string().contains("can't change while it runs"), "{errors}");
+            assert!(
+                errors.to_string().contains("can't change while it runs"),
+                "{errors}"
+            );
         }
         for (from, to) in [
             ("name: first", "name: second, salt: other"),

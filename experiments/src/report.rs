@@ -240,11 +240,15 @@ fn ready(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> Condi
         let (reason, message) = match step.waits_for {
             Some(WaitsFor::Memory) => (
                 "WaitingForStore",
-                "waits until the analyzer has looked in the experiment's store for an earlier decision".to_owned(),
+                "waits until the analyzer has looked in the experiment's store for an earlier decision"
+                    .to_owned(),
             ),
             Some(WaitsFor::Arms) | None => (
                 "WaitingForArms",
-                format!("waits until a pod of each arm answers: {}", settings.arms.join(", ")),
+                format!(
+                    "waits until a pod of each arm answers: {}",
+                    settings.arms.join(", ")
+                ),
             ),
         };
         return Condition::new(kind, Some(false), reason, message);
@@ -364,12 +368,7 @@ fn guardrails(step: &Step) -> Condition {
     if let Some(metric) = named(Undecided) {
         return Condition::new(kind, None, "Undecided", format!("{metric} is not decided yet"));
     }
-    Condition::new(
-        kind,
-        Some(true),
-        "NonInferior",
-        "no guardrail is harmed",
-    )
+    Condition::new(kind, Some(true), "NonInferior", "no guardrail is harmed")
 }
 
 fn significant(step: &Step) -> Condition {

@@ -93,7 +93,9 @@ pub fn step(
     around: &Surroundings<'_>,
 ) -> Step {
     let mut ledger = Ledger::of(experiment, before);
-    let memory = around.memory.filter(|memory| memory.experiment == ledger.experiment);
+    let memory = around
+        .memory
+        .filter(|memory| memory.experiment == ledger.experiment);
     if ledger.phase == Phase::Pending
         && let Some(memory) = memory
     {
@@ -146,7 +148,10 @@ pub fn step(
 
 /// Keeps arms at the bundles that they began with. A ledger that was lost takes those that are served now.
 fn pin(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
-    let (Some(served), true) = (around.served, ledger.pinned.is_empty() && ledger.phase != Phase::Pending) else {
+    let (Some(served), true) = (
+        around.served,
+        ledger.pinned.is_empty() && ledger.phase != Phase::Pending,
+    ) else {
         return;
     };
     let arms = settings.arms.iter();
@@ -158,7 +163,10 @@ fn pin(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
 /// It begins when every arm answers: before that, arms would differ in more than the model.
 fn start(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
     let is_served = |arm: &String| around.served.is_none_or(|served| served.contains_key(arm));
-    let ready = settings.arms.iter().all(|arm| around.ready.contains(arm) && is_served(arm));
+    let ready = settings
+        .arms
+        .iter()
+        .all(|arm| around.ready.contains(arm) && is_served(arm));
     if ledger.phase == Phase::Pending && ready && around.routers > 0 {
         ledger.phase = if settings.last_stage() == 0 {
             Phase::Running

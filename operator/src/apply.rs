@@ -5,15 +5,20 @@
 //! Caches may be old, so that nothing is written on their word alone: a write names the version that it was decided on, and the
 //! first of a pass comes after a look at whether the spec is still the newest.
 
+pub mod admission;
 pub mod covers;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions,
+};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,11 +28,15 @@ use tokio::sync::OnceCell;
 use crate::observe::{ByName, Observed, Rollout};
 use crate::plan::extensions::Extension;
 use crate::plan::manifest::short_hash;
-use crate::plan::{Children, Plan};
-use covers::covers;
+use crate::plan::names::Names;
+use crate::plan::{Children, Kept, Plan, Scale};
+use admission::{Admission, Overridden};
+use covers::difference;
 
 /// The field manager of children.
 pub const MANAGER: &str = "gondola-operator";
+/// The field manager of numbers of pods.
+pub const SCALE_MANAGER: &str = "gondola-operator-scale";
 /// The field manager of statuses.
 pub const STATUS_MANAGER: &str = "gondola-operator-status";
 /// The annotation with the hash of what was sent last.
@@ -57,6 +66,26 @@ pub enum Failure {
     /// The operator may not.
     #[error("the operator may not write {kind} {name}: {message}; grant it what the chart grants")]
     Forbidden {
+        /// The object's kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// A webhook or a policy of the cluster denies it.
+    #[error("{kind} {name} is denied by the cluster's admission: {message}")]
+    Denied {
+        /// The object's kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What it says.
+        message: String,
+    },
+    /// The namespace's quota is used up.
+    #[error("{kind} {name} does not fit into the namespace's quota: {message}")]
+    QuotaExceeded {
         /// The object's kind.
         kind: String,
         /// Its name.
@@ -95,19 +124,26 @@ impl Failure {
     }
 
     fn new(kind: String, name: String, error: kube::Error) -> Self {
-        match &error {
-            kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden {
+        let kube::Error::Api(status) = &error else {
+            return Self::Unavailable {
                 kind,
                 name,
-                message: status.message.clone(),
-            },
-            kube::Error::Api(status) if status.is_conflict() => Self::Outdated { kind, name },
-            // 400 and 422: the same request fails the same way again.
-            kube::Error::Api(status) if [400, 422].contains(&status.code) => Self::Refused {
-                kind,
-                name,
-                message: status.message.clone(),
-            },
+                source: Box::new(error),
+            };
+        };
+        let message = status.message.clone();
+        // Admission answers with the codes of rights and of schemas, and tells itself by its words alone.
+        if message.contains("denied the request") || message.contains("denied request") {
+            return Self::Denied { kind, name, message };
+        }
+        match status.code {
+            403 if message.contains("exceeded quota") => Self::QuotaExceeded { kind, name, message },
+            // Rights are refused with the verb that is missing; all else is admission's.
+            403 if message.contains(" cannot ") => Self::Forbidden { kind, name, message },
+            403 => Self::Denied { kind, name, message },
+            409 => Self::Outdated { kind, name },
+            // The same request fails the same way again.
+            400 | 422 => Self::Refused { kind, name, message },
             _ => Self::Unavailable {
                 kind,
                 name,
@@ -123,6 +159,7 @@ pub struct Applied {
     /// Deployments that were changed in this pass: what the caches say of their rollout is of before.
     changed_deployments: Vec<String>,
     failures: Vec<Failure>,
+    overridden: Vec<Overridden>,
     writes: usize,
 }
 
@@ -138,6 +175,11 @@ impl Applied {
         failures.any(|failure| matches!(failure, Failure::Outdated { .. }))
     }
 
+    /// Where objects are not what was sent, since somebody changes them on their way in.
+    pub fn overridden(&self) -> &[Overridden] {
+        &self.overridden
+    }
+
     /// How many objects were written or deleted.
     pub fn writes(&self) -> usize {
         self.writes
@@ -150,6 +192,7 @@ impl Applied {
             Rollout {
                 complete: false,
                 missed_deadline: None,
+                refused: None,
                 ..rollout
             }
         } else {
@@ -166,6 +209,13 @@ impl Applied {
     }
 }
 
+/// What stays of a kind although nobody asks for it: by its name, or by its variant.
+#[derive(Clone, Copy)]
+struct Keep<'a> {
+    kept: &'a Kept,
+    names: &'a BTreeSet<String>,
+}
+
 /// What was done about one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -179,6 +229,7 @@ enum Outcome {
 struct Applier<'a> {
     client: &'a Client,
     pipeline: &'a RecommenderPipeline,
+    admission: &'a Admission,
     /// Set once the spec was found to be the newest there is.
     confirmed: OnceCell<()>,
 }
@@ -187,6 +238,7 @@ struct Applier<'a> {
 /// value, and keeps nothing else from being tried.
 pub async fn children(
     client: &Client,
+    admission: &Admission,
     pipeline: &RecommenderPipeline,
     plan: &Plan,
     observed: &Observed,
@@ -194,6 +246,7 @@ pub async fn children(
     let applier = Applier {
         client,
         pipeline,
+        admission,
         confirmed: OnceCell::new(),
     };
     let mut applied = Applied::default();
@@ -207,6 +260,7 @@ pub async fn children(
         policies,
         deployments,
         budgets,
+        scales,
         autoscalers,
         extensions,
     } = &plan.children;
@@ -228,19 +282,100 @@ pub async fn children(
         .apply_all(deployments, &observed.deployments, &mut applied)
         .await;
     applied.changed_deployments = changed;
+    for scale in scales {
+        applier.scale(scale, observed, &mut applied).await;
+    }
     applier.apply_all(budgets, &observed.budgets, &mut applied).await;
     applier
         .apply_all(autoscalers, &observed.autoscalers, &mut applied)
         .await;
     for (extension, wanted) in extensions {
-        let outcome = applier.extension(*extension, wanted.as_ref()).await;
-        applied.take(outcome);
+        let live = &observed.extensions[extension];
+        applier
+            .extension(*extension, wanted.as_ref(), live, &mut applied)
+            .await;
     }
     // Something that can't be brought about may be in the way of what stands in for it: nothing ends before all is there.
     if applied.failures.is_empty() {
         applier.end_surplus(plan, observed, &mut applied).await;
     }
     applied
+}
+
+/// Brings about only what keeps users from harm while all else is suspended: that an experiment is rolled back, and that routers hear
+/// of it.
+pub async fn safety(
+    client: &Client,
+    admission: &Admission,
+    pipeline: &RecommenderPipeline,
+    plan: &Plan,
+    observed: &Observed,
+) -> Applied {
+    let applier = Applier {
+        client,
+        pipeline,
+        admission,
+        confirmed: OnceCell::new(),
+    };
+    let mut applied = Applied::default();
+    if observed
+        .routes(&Names::of(pipeline))
+        .is_some_and(|routes| routes != plan.routed.routes)
+    {
+        let names = Names::of(pipeline);
+        let safe = [names.ledger(), names.routes()];
+        let configs = plan
+            .children
+            .configs
+            .iter()
+            .filter(|config| safe.contains(&config.name_any()));
+        let configs: Vec<_> = configs.cloned().collect();
+        applier.apply_all(&configs, &observed.configs, &mut applied).await;
+    }
+    applied
+}
+
+/// Whether everything is there already as it is planned, so that nothing would be written.
+pub fn is_done(plan: &Plan, observed: &Observed) -> bool {
+    let Children {
+        accounts,
+        roles,
+        bindings,
+        configs,
+        services,
+        policies,
+        deployments,
+        budgets,
+        scales,
+        autoscalers,
+        extensions: _,
+    } = &plan.children;
+    let scaled = |scale: &Scale| {
+        let live = observed.deployments.get(&scale.deployment);
+        live.is_some_and(|live| live.spec.replicas.unwrap_or(1) == scale.replicas)
+    };
+    all_there(accounts, &observed.accounts)
+        && all_there(roles, &observed.roles)
+        && all_there(bindings, &observed.bindings)
+        && all_there(configs, &observed.configs)
+        && all_there(services, &observed.services)
+        && all_there(policies, &observed.policies)
+        && all_there(deployments, &observed.deployments)
+        && all_there(budgets, &observed.budgets)
+        && all_there(autoscalers, &observed.autoscalers)
+        && scales.iter().all(scaled)
+}
+
+fn all_there<K: Resource<DynamicType = ()> + Serialize>(wanted: &[K], live: &ByName<K>) -> bool {
+    wanted.iter().all(|wanted| {
+        let hash = |object: &K| object.annotations().get(APPLIED).cloned();
+        let Ok(value) = serde_json::to_value(wanted) else {
+            return false;
+        };
+        let sent = with_hash(value)["metadata"]["annotations"][APPLIED].clone();
+        live.get(&wanted.name_any())
+            .is_some_and(|live| hash(live).map(Value::String) == Some(sent))
+    })
 }
 
 impl Applier<'_> {
@@ -269,7 +404,7 @@ impl Applier<'_> {
         for object in wanted {
             let name = object.name_any();
             let cached = live.get(&name).map(Arc::as_ref);
-            let outcome = self.apply(&api, &K::kind(&()), object, cached).await;
+            let outcome = self.apply(&api, &K::kind(&()), object, cached, applied).await;
             if applied.take(outcome) {
                 written.push(name);
             }
@@ -283,6 +418,7 @@ impl Applier<'_> {
         kind: &str,
         wanted: &K,
         cached: Option<&K>,
+        applied: &mut Applied,
     ) -> Result<Outcome, Failure>
     where
         K: Resource + Clone + Debug + Serialize + DeserializeOwned,
@@ -300,20 +436,93 @@ impl Applier<'_> {
             let kind = kind.to_owned();
             return Err(Failure::NameConflict { kind, name });
         }
-        let wanted =
-            with_hash(serde_json::to_value(wanted).map_err(|error| failed(kube::Error::SerdeError(error)))?);
-        let version = live.as_ref().and_then(ResourceExt::resource_version);
-        let live = live.map(|live| serde_json::to_value(live).unwrap_or_default());
-        if live.is_some_and(|live| covers(&live, &wanted)) {
+        let value =
+            |object: &K| serde_json::to_value(object).map_err(|error| failed(kube::Error::SerdeError(error)));
+        let wanted = with_hash(value(wanted)?);
+        let before = live.as_ref().map(&value).transpose()?;
+        if let Some(before) = &before
+            && self.is_as_sent(kind, &name, &wanted, before, applied)
+        {
             return Ok(Outcome::Unchanged);
         }
         self.confirm().await?;
         tracing::info!(kind, name, namespace = self.namespace(), "applying");
-        let wanted = at_version(wanted, version);
+        let version = live.as_ref().and_then(ResourceExt::resource_version);
+        let intent = at_version(wanted.clone(), version.clone());
         let parameters = PatchParams::apply(MANAGER).force();
-        api.patch(&name, &parameters, &Patch::Apply(&wanted))
+        let became = api
+            .patch(&name, &parameters, &Patch::Apply(&intent))
             .await
             .map_err(failed)?;
+        let same = version.is_some() && became.resource_version() == version;
+        let mut became = value(&became)?;
+        // As the caches have it.
+        if let Some(metadata) = became["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+        if difference(&became, &wanted).is_some() {
+            self.admission.remember(&wanted, &became);
+            self.is_as_sent(kind, &name, &wanted, &became, applied);
+        }
+        Ok(if same {
+            Outcome::Unchanged
+        } else {
+            Outcome::Written
+        })
+    }
+
+    /// Whether an object is what was sent, or what the cluster's admission makes of it every time; then it is noted where it differs.
+    fn is_as_sent(
+        &self,
+        kind: &str,
+        name: &str,
+        wanted: &Value,
+        live: &Value,
+        applied: &mut Applied,
+    ) -> bool {
+        let Some(path) = difference(live, wanted) else {
+            self.admission.forget(live);
+            return true;
+        };
+        let known = self.admission.knows(wanted, live);
+        if known {
+            applied.overridden.push(Overridden {
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+                path,
+            });
+        }
+        known
+    }
+
+    /// Sets how many pods a Deployment has, where it has another number. A Deployment that was changed in this pass is looked at in the
+    /// next one. It is a field manager of its own that does it: what it sets stays when nobody sets it any more.
+    async fn scale(&self, scale: &Scale, observed: &Observed, applied: &mut Applied) {
+        let Some(live) = observed.deployments.get(&scale.deployment) else {
+            return;
+        };
+        let changed = applied.changed_deployments.contains(&scale.deployment);
+        if changed || !self.owns(live.owner_references()) || live.spec.replicas.unwrap_or(1) == scale.replicas
+        {
+            return;
+        }
+        let outcome = self.set_replicas(scale, live).await;
+        applied.take(outcome);
+    }
+
+    async fn set_replicas(&self, scale: &Scale, live: &Deployment) -> Result<Outcome, Failure> {
+        let Scale { deployment, replicas } = scale;
+        self.confirm().await?;
+        tracing::info!(deployment, replicas, namespace = self.namespace(), "scaling");
+        let patch = at_version(json!({"spec": {"replicas": replicas}}), live.resource_version());
+        let parameters = PatchParams {
+            field_manager: Some(SCALE_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let api = self.api::<Deployment>();
+        api.patch(deployment, &parameters, &Patch::Merge(&patch))
+            .await
+            .map_err(|error| Failure::new("Deployment".to_owned(), deployment.clone(), error))?;
         Ok(Outcome::Written)
     }
 
@@ -343,20 +552,20 @@ impl Applier<'_> {
         &self,
         extension: Extension,
         wanted: Option<&DynamicObject>,
-    ) -> Result<Outcome, Failure> {
+        live: &ByName<DynamicObject>,
+        applied: &mut Applied,
+    ) {
         let resource = extension.resource();
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace(), &resource);
-        if let Some(wanted) = wanted {
-            return self.apply(&api, &resource.kind, wanted, None).await;
-        }
-        let name = self.pipeline.name_any();
-        let failed = |error| Failure::new(resource.kind.clone(), name.clone(), error);
-        match api.get_opt(&name).await.map_err(failed)? {
-            Some(live) if self.owns(live.owner_references()) => {
-                self.retire(&api, &resource.kind, &live).await
+        let live = live.get(&self.pipeline.name_any()).map(Arc::as_ref);
+        let outcome = match (wanted, live) {
+            (Some(wanted), live) => self.apply(&api, &resource.kind, wanted, live, applied).await,
+            (None, Some(live)) if self.owns(live.owner_references()) => {
+                self.retire(&api, &resource.kind, live).await
             }
-            Some(_) | None => Ok(Outcome::Unchanged),
-        }
+            (None, Some(_) | None) => return,
+        };
+        applied.take(outcome);
     }
 
     /// Whether this very pipeline owns something: one of the same name that was deleted and made again is another.
@@ -370,25 +579,47 @@ impl Applier<'_> {
     /// Ends what is of this pipeline and should not be there any more.
     async fn end_surplus(&self, plan: &Plan, observed: &Observed, applied: &mut Applied) {
         let children = &plan.children;
-        self.end(&children.deployments, &observed.deployments, &[], applied)
+        let none = BTreeSet::new();
+        let kept = |names| Keep {
+            kept: &plan.kept,
+            names,
+        };
+        self.end(
+            &children.deployments,
+            &observed.deployments,
+            kept(&plan.kept.deployments),
+            applied,
+        )
+        .await;
+        self.end(&children.autoscalers, &observed.autoscalers, kept(&none), applied)
             .await;
-        self.end(&children.autoscalers, &observed.autoscalers, &[], applied)
+        self.end(&children.budgets, &observed.budgets, kept(&none), applied)
             .await;
-        self.end(&children.budgets, &observed.budgets, &[], applied).await;
-        self.end(&children.services, &observed.services, &[], applied)
+        self.end(&children.services, &observed.services, kept(&none), applied)
             .await;
-        self.end(&children.policies, &observed.policies, &[], applied)
+        self.end(&children.policies, &observed.policies, kept(&none), applied)
             .await;
-        self.end(&children.configs, &observed.configs, &plan.kept_configs, applied)
+        self.end(
+            &children.configs,
+            &observed.configs,
+            kept(&plan.kept.configs),
+            applied,
+        )
+        .await;
+        self.end(&children.bindings, &observed.bindings, kept(&none), applied)
             .await;
-        self.end(&children.bindings, &observed.bindings, &[], applied)
+        self.end(&children.roles, &observed.roles, kept(&none), applied)
             .await;
-        self.end(&children.roles, &observed.roles, &[], applied).await;
-        self.end(&children.accounts, &observed.accounts, &[], applied)
-            .await;
+        self.end(
+            &children.accounts,
+            &observed.accounts,
+            kept(&plan.kept.accounts),
+            applied,
+        )
+        .await;
     }
 
-    async fn end<K>(&self, wanted: &[K], live: &ByName<K>, kept: &[String], applied: &mut Applied)
+    async fn end<K>(&self, wanted: &[K], live: &ByName<K>, keep: Keep<'_>, applied: &mut Applied)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
@@ -399,7 +630,7 @@ impl Applier<'_> {
             .filter(|object| {
                 let name = object.name_any();
                 object.meta().deletion_timestamp.is_none()
-                    && !kept.contains(&name)
+                    && !keep.kept.keeps(object.as_ref(), keep.names)
                     && wanted.iter().all(|wanted| wanted.name_any() != name)
             });
         for object in surplus {
@@ -484,4 +715,38 @@ pub async fn status(
         Err(kube::Error::Api(status)) if status.is_conflict() => Ok(StatusOutcome::Outdated),
         Err(error) => Err(error),
     }
+}
+
+/// Says of a pipeline that this release can't read it, and leaves all else of its status as it is.
+pub async fn invalid_status(
+    client: &Client,
+    metadata: &ObjectMeta,
+    conditions: &Value,
+) -> Result<StatusOutcome, kube::Error> {
+    let resource = ApiResource::erase::<RecommenderPipeline>(&());
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let name = metadata.name.clone().unwrap_or_default();
+    let Some(live) = api.get_opt(&name).await? else {
+        return Ok(StatusOutcome::Outdated);
+    };
+    let mut status = live.data["status"].clone();
+    if !status.is_object() {
+        status = json!({});
+    }
+    if status["conditions"] == *conditions {
+        return Ok(StatusOutcome::Unchanged);
+    }
+    status["conditions"] = conditions.clone();
+    let patch = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name, "uid": live.metadata.uid},
+        "status": status,
+    });
+    let patch = at_version(patch, live.resource_version());
+    let parameters = PatchParams::apply(STATUS_MANAGER).force();
+    api.patch_status(&name, &parameters, &Patch::Apply(&patch))
+        .await?;
+    Ok(StatusOutcome::Written)
 }

@@ -7,23 +7,26 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// Failures in a row, by the pipeline's uid. A pipeline that fails makes no other wait.
+/// Failures in a row, by the pipeline's namespace and name. A pipeline that fails makes no other wait.
 #[derive(Debug, Default)]
 pub struct Backoff(Mutex<HashMap<String, u32>>);
 
 impl Backoff {
     /// Counts a failure, and gives the time to wait.
-    pub fn next(&self, uid: &str) -> Duration {
+    pub fn next(&self, pipeline: &str) -> Duration {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(uid.to_owned()).or_default();
+        let count = failures.entry(pipeline.to_owned()).or_default();
         let wait = FIRST.saturating_mul(2u32.saturating_pow(*count)).min(LONGEST);
         *count += 1;
         wait
     }
 
     /// Forgets the failures of a pipeline that went well, or that is gone.
-    pub fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    pub fn forget(&self, pipeline: &str) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(pipeline);
     }
 }
 

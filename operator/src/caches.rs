@@ -1,38 +1,50 @@
 //! Caches of everything that pipelines own, kept by watches; and which pipeline a change concerns.
 //!
-//! Only what carries our label is watched, so that a cluster's other objects cost nothing. Secrets are never watched.
+//! Only what carries our label is watched, so that a cluster's other objects cost nothing. Secrets are never watched. APIs that a
+//! cluster may not have ([`Extension`]) are watched all the same: the watch fails until they are there, and is made again.
 
-use std::collections::BTreeSet;
+pub mod index;
+pub mod lists;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
-use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, SelectAll, Stream, StreamExt as _};
 use gondola_crds::RecommenderPipeline;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::jiff::Timestamp;
+use kube::api::DynamicObject;
+use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use crate::observe::{ByName, Observed};
+use crate::observe::{Address, Observed};
 use crate::plan::extensions::Extension;
-use crate::plan::names::{MANAGED_BY, PIPELINE};
+use crate::plan::names::{ALLOW_USE, MANAGED_BY, PIPELINE};
+use index::Index;
+use lists::Lists;
 
 /// A dead connection is noticed after this many seconds and a margin.
 const WATCH_SECONDS: u32 = 90;
 
 /// The selector of all labels.
 const EVERYTHING: &str = "";
+
+/// The EndpointSlices of the API server itself.
+const API_SERVER: (&str, &str) = ("default", "kubernetes.io/service-name=kubernetes");
 
 /// Which namespaces are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +66,14 @@ impl Scope {
             Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
         }
     }
+
+    fn extension_api(&self, client: &Client, extension: Extension) -> Api<DynamicObject> {
+        let resource = extension.resource();
+        match self {
+            Self::Cluster => Api::all_with(client.clone(), &resource),
+            Self::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        }
+    }
 }
 
 /// What is watched, and how.
@@ -66,21 +86,19 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Every change of the objects of a kind that `labels` select, for ever.
+    /// Every change of the objects that an API has and `labels` select, for ever. `kind` is listed anew a little earlier or later
+    /// than others, so that not everything is asked for at once.
     fn events<K>(
         &self,
-        client: &Client,
+        api: Api<K>,
+        kind: &str,
         labels: &str,
     ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K>
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + 'static,
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+        K::DynamicType: Clone + Send,
     {
-        let (api, relist) = (self.scope.api::<K>(client), self.relist);
+        let relist = self.relist.mul_f64(0.9 + 0.2 * fraction(kind));
         let settings = watcher::Config::default().timeout(WATCH_SECONDS).labels(labels);
         let from_a_list = move || {
             watcher(api.clone(), settings.clone())
@@ -91,8 +109,16 @@ impl Watches {
     }
 }
 
+/// A number from 0 to 1 that stays the same for a text.
+fn fraction(text: &str) -> f64 {
+    let sum: u32 = text.bytes().map(u32::from).sum();
+    f64::from(sum % 100) / 100.0
+}
+
+/// A pipeline, as the API server has it: one that this release can't read is an error of that pipeline alone.
+pub type Guarded = DeserializeGuard<RecommenderPipeline>;
 /// A pipeline that should be looked at.
-pub type Key = ObjectRef<RecommenderPipeline>;
+pub type Key = ObjectRef<Guarded>;
 /// Pipelines that should be looked at, as they come.
 pub type Keys = SelectAll<BoxStream<'static, Result<Key, watcher::Error>>>;
 
@@ -100,81 +126,323 @@ pub type Keys = SelectAll<BoxStream<'static, Result<Key, watcher::Error>>>;
 #[derive(Clone)]
 pub struct Caches {
     /// The pipelines.
-    pub pipelines: Store<RecommenderPipeline>,
-    accounts: Store<ServiceAccount>,
-    roles: Store<Role>,
-    bindings: Store<RoleBinding>,
-    configs: Store<ConfigMap>,
-    services: Store<Service>,
-    deployments: Store<Deployment>,
-    budgets: Store<PodDisruptionBudget>,
-    autoscalers: Store<HorizontalPodAutoscaler>,
-    policies: Store<NetworkPolicy>,
-    pods: Store<Pod>,
-    extensions: BTreeSet<Extension>,
+    pub pipelines: Store<Guarded>,
+    /// When each kind was listed last.
+    pub lists: Lists,
+    accounts: Index<ServiceAccount>,
+    roles: Index<Role>,
+    bindings: Index<RoleBinding>,
+    configs: Index<ConfigMap>,
+    services: Index<Service>,
+    deployments: Index<Deployment>,
+    replica_sets: Index<ReplicaSet>,
+    budgets: Index<PodDisruptionBudget>,
+    autoscalers: Index<HorizontalPodAutoscaler>,
+    policies: Index<NetworkPolicy>,
+    pods: Index<Pod>,
+    /// Accounts whose owners let pipelines use them.
+    allowed_accounts: Store<ServiceAccount>,
+    api_server: Arc<RwLock<Vec<Address>>>,
+    extensions: BTreeMap<Extension, ExtensionCache>,
+}
+
+/// An API that may not be there, and its objects.
+#[derive(Clone, Default)]
+struct ExtensionCache {
+    objects: Index<DynamicObject>,
+    is_there: Arc<AtomicBool>,
 }
 
 impl Caches {
     /// Starts to watch. The caches fill, and keep up, while the stream of keys is read.
-    pub fn start(client: &Client, watches: &Watches, extensions: BTreeSet<Extension>) -> (Self, Keys) {
+    pub fn start(client: &Client, watches: &Watches, lists: &Lists) -> (Self, Keys) {
         let mut keys = Keys::new();
         let (pipelines, writer) = reflector::store();
-        let pipeline_changes = watches
-            .events::<RecommenderPipeline>(client, EVERYTHING)
-            .reflect(writer)
-            .touched_objects()
-            .map(|pipeline| pipeline.map(|pipeline| ObjectRef::from_obj(&pipeline)));
-        keys.push(pipeline_changes.boxed());
+        let events = watches.events::<Guarded>(watches.scope.api(client), "RecommenderPipeline", EVERYTHING);
+        let (listed, mut asked_for) = (lists.clone(), AskedFor::default());
+        let changes = events.reflect(writer).map(move |event| {
+            let event = event?;
+            if matches!(event, Event::InitDone) {
+                listed.listed("RecommenderPipeline");
+            }
+            Ok(asked_for.changed(&event))
+        });
+        keys.push(changes.filter_map(|key| async move { key.transpose() }).boxed());
+        let mut start = Start {
+            client,
+            watches,
+            lists,
+            keys: &mut keys,
+            pipelines: &pipelines,
+        };
         let caches = Self {
+            accounts: start.cache(),
+            roles: start.cache(),
+            bindings: start.cache(),
+            configs: start.cache(),
+            services: start.cache(),
+            deployments: start.cache(),
+            replica_sets: start.cache(),
+            budgets: start.cache(),
+            autoscalers: start.cache(),
+            policies: start.cache(),
+            pods: start.cache(),
+            allowed_accounts: start.allowed_accounts(),
+            api_server: start.api_server(),
+            extensions: Extension::ALL
+                .into_iter()
+                .map(|extension| (extension, start.extension(extension)))
+                .collect(),
+            lists: lists.clone(),
             pipelines,
-            accounts: cache(client, watches, &mut keys),
-            roles: cache(client, watches, &mut keys),
-            bindings: cache(client, watches, &mut keys),
-            configs: cache(client, watches, &mut keys),
-            services: cache(client, watches, &mut keys),
-            deployments: cache(client, watches, &mut keys),
-            budgets: cache(client, watches, &mut keys),
-            autoscalers: cache(client, watches, &mut keys),
-            policies: cache(client, watches, &mut keys),
-            pods: cache(client, watches, &mut keys),
-            extensions,
         };
         (caches, keys)
     }
 
-    /// Waits until every cache has been filled once: before that, what is missing tells nothing.
+    /// Waits until every cache of what all clusters have was filled once: before that, what is missing tells nothing.
     pub async fn filled(&self) -> Result<(), reflector::store::WriterDropped> {
         self.pipelines.wait_until_ready().await?;
-        self.accounts.wait_until_ready().await?;
-        self.roles.wait_until_ready().await?;
-        self.bindings.wait_until_ready().await?;
-        self.configs.wait_until_ready().await?;
-        self.services.wait_until_ready().await?;
-        self.deployments.wait_until_ready().await?;
-        self.budgets.wait_until_ready().await?;
-        self.autoscalers.wait_until_ready().await?;
-        self.policies.wait_until_ready().await?;
-        self.pods.wait_until_ready().await
+        self.allowed_accounts.wait_until_ready().await?;
+        self.accounts.filled().await;
+        self.roles.filled().await;
+        self.bindings.filled().await;
+        self.configs.filled().await;
+        self.services.filled().await;
+        self.deployments.filled().await;
+        self.replica_sets.filled().await;
+        self.budgets.filled().await;
+        self.autoscalers.filled().await;
+        self.policies.filled().await;
+        self.pods.filled().await;
+        Ok(())
     }
 
     /// Everything that a pipeline owns.
-    pub fn observe(&self, pipeline: &RecommenderPipeline, account_allowed: bool) -> Observed {
+    pub fn observe(&self, pipeline: &RecommenderPipeline) -> Observed {
+        let key = index::key(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
+        let there = self.extensions.iter();
+        let there = there.filter(|(_, cache)| cache.is_there.load(Ordering::Relaxed));
         Observed {
             now: Timestamp::now().into(),
-            accounts: of(&self.accounts, pipeline),
-            roles: of(&self.roles, pipeline),
-            bindings: of(&self.bindings, pipeline),
-            configs: of(&self.configs, pipeline),
-            services: of(&self.services, pipeline),
-            deployments: of(&self.deployments, pipeline),
-            budgets: of(&self.budgets, pipeline),
-            autoscalers: of(&self.autoscalers, pipeline),
-            policies: of(&self.policies, pipeline),
-            pods: of(&self.pods, pipeline).into_values().collect(),
-            extensions: self.extensions.clone(),
-            account_allowed,
+            accounts: self.accounts.of(&key),
+            roles: self.roles.of(&key),
+            bindings: self.bindings.of(&key),
+            configs: self.configs.of(&key),
+            services: self.services.of(&key),
+            deployments: self.deployments.of(&key),
+            replica_sets: self.replica_sets.of(&key),
+            budgets: self.budgets.of(&key),
+            autoscalers: self.autoscalers.of(&key),
+            policies: self.policies.of(&key),
+            pods: self.pods.of(&key),
+            pod_events: BTreeMap::new(),
+            extensions: there
+                .map(|(extension, cache)| (*extension, cache.objects.of(&key)))
+                .collect(),
+            api_server: self
+                .api_server
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            account_allowed: self.account_allowed(pipeline),
         }
     }
+
+    /// Whether pods may run as the service account that the spec names: its owner says so with a label. Else whoever may write
+    /// pipelines could borrow any account of the namespace.
+    fn account_allowed(&self, pipeline: &RecommenderPipeline) -> bool {
+        let named = pipeline.spec.artifacts.service_account_name.as_ref();
+        named.is_none_or(|name| {
+            let account = ObjectRef::new(name).within(&pipeline.namespace().unwrap_or_default());
+            self.allowed_accounts.get(&account).is_some()
+        })
+    }
+}
+
+/// Of which pipelines the spec was seen, in which form: what the operator itself writes into a status is no reason to look again.
+#[derive(Default)]
+struct AskedFor(HashMap<Key, Form>);
+
+#[derive(PartialEq)]
+struct Form {
+    uid: Option<String>,
+    generation: Option<i64>,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    going: bool,
+}
+
+impl AskedFor {
+    /// The pipeline of an event, if there is something new about it beside its status.
+    fn changed(&mut self, event: &Event<Guarded>) -> Option<Key> {
+        let (Event::Apply(pipeline) | Event::InitApply(pipeline) | Event::Delete(pipeline)) = event else {
+            return None;
+        };
+        let key = ObjectRef::from_obj(pipeline);
+        if matches!(event, Event::Delete(_)) {
+            self.0.remove(&key);
+            return Some(key);
+        }
+        let form = Form {
+            uid: pipeline.uid(),
+            generation: pipeline.meta().generation,
+            labels: pipeline.labels().clone(),
+            annotations: pipeline.annotations().clone(),
+            going: pipeline.meta().deletion_timestamp.is_some(),
+        };
+        if self.0.get(&key) == Some(&form) {
+            return None;
+        }
+        self.0.insert(key.clone(), form);
+        Some(key)
+    }
+}
+
+/// Starts one watch after the other.
+struct Start<'a> {
+    client: &'a Client,
+    watches: &'a Watches,
+    lists: &'a Lists,
+    keys: &'a mut Keys,
+    pipelines: &'a Store<Guarded>,
+}
+
+impl Start<'_> {
+    fn cache<K>(&mut self) -> Index<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        let kind = K::kind(&()).into_owned();
+        let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
+        let events = self
+            .watches
+            .events::<K>(self.watches.scope.api(self.client), &kind, &ours);
+        let (index, lists) = (Index::default(), self.lists.clone());
+        let noted = index.clone();
+        self.push(events.map(move |event| {
+            let event = event?;
+            if matches!(event, Event::InitDone) {
+                lists.listed(&kind);
+            }
+            Ok(noted.note(&event).into_iter().collect())
+        }));
+        index
+    }
+
+    /// Accounts that may be used; a change of one concerns the pipelines that name it.
+    fn allowed_accounts(&mut self) -> Store<ServiceAccount> {
+        let (store, writer) = reflector::store();
+        let allowed = format!("{ALLOW_USE}=true");
+        let api = self.watches.scope.api(self.client);
+        let events = self
+            .watches
+            .events::<ServiceAccount>(api, "allowed accounts", &allowed);
+        let pipelines = self.pipelines.clone();
+        self.push(events.reflect(writer).touched_objects().map(move |account| {
+            let account = account?;
+            Ok(chosen(&pipelines, |pipeline| {
+                pipeline.namespace() == account.namespace()
+                    && pipeline.spec.artifacts.service_account_name == account.metadata.name
+            }))
+        }));
+        store
+    }
+
+    /// Where the API server answers, for policies of networks. Where it may not be looked up, it stays unknown.
+    fn api_server(&mut self) -> Arc<RwLock<Vec<Address>>> {
+        let (store, writer) = reflector::store::<EndpointSlice>();
+        let api = Api::namespaced(self.client.clone(), API_SERVER.0);
+        let events = self
+            .watches
+            .events(api, "addresses of the API server", API_SERVER.1);
+        let known = Arc::new(RwLock::new(Vec::new()));
+        let (found, pipelines) = (Arc::clone(&known), self.pipelines.clone());
+        self.push(events.reflect(writer).map(move |event| {
+            let Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone) = event else {
+                return Ok(Vec::new());
+            };
+            let mut addresses: Vec<Address> = store
+                .state()
+                .iter()
+                .flat_map(|slice| Address::all(slice))
+                .collect();
+            addresses.sort_unstable();
+            let mut known = found.write().unwrap_or_else(PoisonError::into_inner);
+            if *known == addresses {
+                return Ok(Vec::new());
+            }
+            *known = addresses;
+            Ok(chosen(&pipelines, |pipeline| {
+                pipeline.spec.network_policy.is_some()
+            }))
+        }));
+        known
+    }
+
+    fn extension(&mut self, extension: Extension) -> ExtensionCache {
+        let cache = ExtensionCache::default();
+        let kind = extension.resource().kind;
+        let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
+        let api = self.watches.scope.extension_api(self.client, extension);
+        let events = self.watches.events::<DynamicObject>(api, &kind, &ours);
+        let (noted, pipelines) = (cache.clone(), self.pipelines.clone());
+        self.push(events.map(move |event| {
+            let was_there = noted.is_there.load(Ordering::Relaxed);
+            match &event {
+                Ok(Event::InitDone) => noted.is_there.store(true, Ordering::Relaxed),
+                Err(error) if is_missing(error) => noted.is_there.store(false, Ordering::Relaxed),
+                Ok(_) | Err(_) => {}
+            }
+            let mut keys: Vec<Key> = match &event {
+                Ok(event) => noted.objects.note(event).into_iter().collect(),
+                // An API that isn't there is no failure.
+                Err(error) => {
+                    tracing::debug!(%error, kind, "can't be watched; it is tried again");
+                    Vec::new()
+                }
+            };
+            if was_there != noted.is_there.load(Ordering::Relaxed) {
+                keys.extend(chosen(&pipelines, |pipeline| extension.is_wanted(pipeline)));
+            }
+            Ok(keys)
+        }));
+        cache
+    }
+
+    fn push<S>(&mut self, keys: S)
+    where
+        S: Stream<Item = Result<Vec<Key>, watcher::Error>> + Send + 'static,
+    {
+        let one_by_one = keys.flat_map(|keys| match keys {
+            Ok(keys) => stream::iter(keys.into_iter().map(Ok).collect::<Vec<_>>()),
+            Err(error) => stream::iter(vec![Err(error)]),
+        });
+        self.keys.push(one_by_one.boxed());
+    }
+}
+
+/// The pipelines that a choice holds for.
+fn chosen(pipelines: &Store<Guarded>, choice: impl Fn(&RecommenderPipeline) -> bool) -> Vec<Key> {
+    let all = pipelines.state();
+    let chosen = all
+        .iter()
+        .filter(|pipeline| pipeline.0.as_ref().is_ok_and(&choice));
+    chosen
+        .map(|pipeline| ObjectRef::from_obj(pipeline.as_ref()))
+        .collect()
+}
+
+fn is_missing(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// Managed fields are a third of an object's bytes, and nobody here reads them.
@@ -182,43 +450,8 @@ fn forget_managers<K: ResourceExt>(object: &mut K) {
     object.managed_fields_mut().clear();
 }
 
-fn cache<K>(client: &Client, watches: &Watches, keys: &mut Keys) -> Store<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-    K::DynamicType: Hash + Eq + Clone + Default,
-{
-    let (store, writer) = reflector::store();
-    let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
-    let changes = watches
-        .events::<K>(client, &ours)
-        .reflect(writer)
-        .touched_objects()
-        .filter_map(|object| async move { object.map(|object| pipeline_of(&object)).transpose() });
-    keys.push(changes.boxed());
-    store
-}
-
 /// The pipeline that an object belongs to, as its label says.
 fn pipeline_of<K: ResourceExt>(object: &K) -> Option<Key> {
     let name = object.labels().get(PIPELINE)?;
-    Some(ObjectRef::new(name).within(&object.namespace()?))
-}
-
-/// What is labelled as a pipeline's, of one kind. Labels can be written by anyone: whoever changes something looks at its owner.
-fn of<K>(store: &Store<K>, pipeline: &RecommenderPipeline) -> ByName<K>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    let belongs = |object: &Arc<K>| {
-        object.namespace() == pipeline.namespace()
-            && object.labels().get(PIPELINE) == pipeline.metadata.name.as_ref()
-    };
-    let objects = store.state().into_iter().filter(belongs);
-    objects.map(|object| (object.name_any(), object)).collect()
+    Some(index::key(&object.namespace()?, name))
 }

@@ -28,6 +28,18 @@ pub struct Arguments {
     /// What URLs of stores must begin with, joined by commas, for example `s3://models/,gs://models/`. Left out: any.
     #[arg(long, env = "GONDOLA_ALLOWED_STORES", value_delimiter = ',')]
     allowed_stores: Vec<String>,
+    /// What endpoints of stores must begin with, joined by commas. Left out: any, or none where stores are restricted.
+    #[arg(long, env = "GONDOLA_ALLOWED_ENDPOINTS", value_delimiter = ',')]
+    allowed_endpoints: Vec<String>,
+    /// What images that pipelines name must begin with, joined by commas. Left out: any.
+    #[arg(long, env = "GONDOLA_ALLOWED_IMAGES", value_delimiter = ',')]
+    allowed_images: Vec<String>,
+    /// The user and group that pods run as. Empty: left to the platform, as on OpenShift.
+    #[arg(long, env = "GONDOLA_POD_USER", default_value = "65532", value_parser = pod_user)]
+    pod_user: PodUser,
+    /// Name of the Lease by which operators of one installation choose a leader.
+    #[arg(long, env = "GONDOLA_LEASE", default_value = "gondola-operator")]
+    lease: String,
     /// Namespace of the Lease by which operators choose a leader. Left out: this one runs alone.
     #[arg(long, env = "GONDOLA_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
@@ -43,6 +55,20 @@ pub struct Arguments {
     /// How log lines look.
     #[arg(long, env = "GONDOLA_LOG_FORMAT", default_value = "json")]
     log_format: LogFormat,
+}
+
+/// What pods run as; none where the platform decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PodUser(Option<i64>);
+
+fn pod_user(text: &str) -> Result<PodUser, String> {
+    match text {
+        "" => Ok(PodUser(None)),
+        number => match number.parse() {
+            Ok(user) if user > 0 => Ok(PodUser(Some(user))),
+            _ => Err("give a number above 0, since no pod may run as root, or nothing".to_owned()),
+        },
+    }
 }
 
 /// How log lines look.
@@ -63,6 +89,10 @@ pub struct Config {
     pub watches: Watches,
     /// What pipelines may ask for.
     pub policy: Policy,
+    /// What pods run as; none where the platform decides.
+    pub pod_user: Option<i64>,
+    /// Name of the Lease.
+    pub lease: String,
     /// Namespace of the Lease; none for an operator that runs alone.
     pub lease_namespace: Option<String>,
     /// Name of this operator.
@@ -83,6 +113,10 @@ impl From<Arguments> for Config {
             watch_namespace,
             relist_seconds,
             allowed_stores,
+            allowed_endpoints,
+            allowed_images,
+            pod_user: PodUser(pod_user),
+            lease,
             lease_namespace,
             identity,
             listen,
@@ -91,6 +125,7 @@ impl From<Arguments> for Config {
         } = arguments;
         // A chart that is told nothing passes an empty text.
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let entries = |list: Vec<String>| list.into_iter().filter(|entry| !entry.is_empty()).collect();
         Self {
             images: Images {
                 inference_cuda: given(inference_cuda_image).unwrap_or_else(|| inference_image.clone()),
@@ -101,11 +136,12 @@ impl From<Arguments> for Config {
                 relist: Duration::from_secs(relist_seconds),
             },
             policy: Policy {
-                allowed_stores: allowed_stores
-                    .into_iter()
-                    .filter(|prefix| !prefix.is_empty())
-                    .collect(),
+                allowed_stores: entries(allowed_stores),
+                allowed_endpoints: entries(allowed_endpoints),
+                allowed_images: entries(allowed_images),
             },
+            pod_user,
+            lease,
             lease_namespace: given(lease_namespace),
             identity,
             listen,

@@ -1,36 +1,20 @@
 //! The loop: from changes to passes, as long as this operator leads.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use kube::core::GroupVersionKind;
+use kube::Client;
 use kube::runtime::controller::{self, Config, ReconcileRequest, applier};
-use kube::{Client, discovery};
 
 use crate::caches::{Caches, Watches};
 use crate::health::Pulse;
-use crate::plan::extensions::Extension;
-use crate::reconcile::{Context, on_error, reconcile};
+use crate::reconcile::{Context, on_error, on_gone, reconcile};
 
 /// Passes of different pipelines that run side by side.
 const CONCURRENCY: u16 = 8;
 /// Changes that come together make one pass: a rollout touches a dozen objects within a blink.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-
-/// The APIs that this cluster has beside Kubernetes' own.
-pub async fn extensions(client: &Client) -> BTreeSet<Extension> {
-    let mut found = BTreeSet::new();
-    for extension in Extension::ALL {
-        let resource = extension.resource();
-        let kind = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
-        if discovery::pinned_kind(client, &kind).await.is_ok() {
-            found.insert(extension);
-        }
-    }
-    found
-}
 
 /// Reconciles every pipeline that is watched until `stop` ends; then ends the passes that are under way.
 pub async fn run(
@@ -40,8 +24,7 @@ pub async fn run(
     context: impl FnOnce(Caches) -> Context,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let found = extensions(&client).await;
-    let (caches, keys) = Caches::start(&client, watches, found);
+    let (caches, keys) = Caches::start(&client, watches, pulse.lists());
     let pipelines = caches.pipelines.clone();
     let filled = caches.clone();
     let context = Arc::new(context(caches));
@@ -76,7 +59,14 @@ pub async fn run(
                 match pass {
                     Ok((pipeline, _)) => tracing::debug!(%pipeline, "looked at"),
                     // A pipeline that went while it waited for its pass.
-                    Err(controller::Error::ObjectNotFound(pipeline)) => tracing::debug!(%pipeline, "is gone"),
+                    Err(controller::Error::ObjectNotFound(pipeline)) => {
+                        tracing::debug!(%pipeline, "is gone");
+                        on_gone(
+                            pipeline.namespace.as_deref().unwrap_or_default(),
+                            &pipeline.name,
+                            &context,
+                        );
+                    }
                     Err(controller::Error::ReconcilerFailed(..)) => {}
                     Err(error) => tracing::warn!(%error, "the queue failed"),
                 }

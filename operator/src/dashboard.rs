@@ -1,83 +1,142 @@
-//! What people see of experiments without kubectl: a page for each, read-only, and gauges for Prometheus.
+//! What people see of experiments without kubectl: a page for each, read-only, and gauges for Prometheus. Everybody sees those of the
+//! namespaces whose pipelines they may read ([`visitor`]).
 //!
-//! Pages are made when somebody asks, from what the caches hold, by the same pure step as a pass makes. Who stands by for the leader
-//! has no caches, and says so.
+//! Pages are made when somebody asks, from what the caches hold, by the same pure step as a pass makes. An operator that stands by for
+//! the leader has no caches, and says so.
 
+pub mod visitor;
+
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use gondola_crds::RecommenderPipeline;
 use gondola_experiments::page::{Entry, View, index, page};
 use gondola_experiments::report::sentence;
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Client, ResourceExt};
 
-use crate::caches::Caches;
+use crate::caches::{Caches, Guarded};
 use crate::plan::experiment::{Planned, planned};
+use visitor::{Refusal, Visitor};
 
 /// What pages are made from, once this operator leads.
 #[derive(Clone, Default)]
-pub struct Dashboard(Arc<OnceLock<Caches>>);
+pub struct Dashboard(Arc<OnceLock<(Caches, Client)>>);
+
+/// A pipeline with an experiment, and the step that it would make now.
+type Shown = (RecommenderPipeline, Planned);
 
 impl Dashboard {
     /// From now on there is something to show.
-    pub fn open(&self, caches: Caches) {
-        let _ = self.0.set(caches);
+    pub fn open(&self, caches: Caches, client: Client) {
+        let _ = self.0.set((caches, client));
     }
 
-    /// The pipelines that have an experiment, with it.
-    fn experiments(&self) -> Option<Vec<(Arc<RecommenderPipeline>, Planned)>> {
-        let caches = self.0.get()?;
-        let pipelines = caches.pipelines.state().into_iter();
-        let mut found: Vec<_> = pipelines
-            .filter_map(|pipeline| with_experiment(caches, pipeline))
+    fn opened(&self) -> Result<&(Caches, Client), Unseen> {
+        self.0.get().ok_or(Unseen::StandsBy)
+    }
+
+    /// The experiments of all namespaces that a visitor may see.
+    async fn experiments(&self, headers: &HeaderMap) -> Result<Vec<Shown>, Unseen> {
+        let (caches, client) = self.opened()?;
+        let visitor = Visitor::of(client, headers).await?;
+        let pipelines = caches.pipelines.state();
+        let with = pipelines.iter().filter_map(|pipeline| pipeline.0.as_ref().ok());
+        let with: Vec<_> = with
+            .filter(|pipeline| pipeline.spec.experiment.is_some())
+            .collect();
+        let namespaces: BTreeSet<String> = with.iter().filter_map(|pipeline| pipeline.namespace()).collect();
+        let seen = visitor.of_namespaces(namespaces).await?;
+        let mut found: Vec<Shown> = with
+            .into_iter()
+            .filter(|pipeline| {
+                pipeline
+                    .namespace()
+                    .is_some_and(|namespace| seen.contains(&namespace))
+            })
+            .filter_map(|pipeline| step_of(caches, pipeline))
             .collect();
         found.sort_by_key(|(pipeline, _)| name_of(pipeline));
-        Some(found)
+        Ok(found)
     }
 
-    fn experiment(&self, namespace: &str, name: &str) -> Option<(Arc<RecommenderPipeline>, Planned)> {
-        let caches = self.0.get()?;
-        let pipeline = ObjectRef::new(name).within(namespace);
-        with_experiment(caches, caches.pipelines.get(&pipeline)?)
-    }
-
-    /// Gauges of all experiments, in Prometheus' text form.
-    pub fn metrics(&self) -> String {
-        let experiments = self.experiments().unwrap_or_default();
-        let mut text = String::new();
-        for (name, help) in GAUGES {
-            let _ = writeln!(text, "# HELP gondola_experiment_{name} {help}");
-            let _ = writeln!(text, "# TYPE gondola_experiment_{name} gauge");
-            for (pipeline, planned) in &experiments {
-                for (labels, value) in samples(name, planned) {
-                    // Names have no character that would need a backslash.
-                    let _ = writeln!(
-                        text,
-                        "gondola_experiment_{name}{{namespace=\"{}\",pipeline=\"{}\",experiment=\"{}\"{labels}}} {value}",
-                        pipeline.namespace().unwrap_or_default(),
-                        pipeline.name_any(),
-                        planned.settings.name,
-                    );
-                }
-            }
-        }
-        text
+    /// One experiment, if a visitor may see it.
+    async fn experiment(&self, namespace: &str, name: &str, headers: &HeaderMap) -> Result<Shown, Unseen> {
+        let (caches, client) = self.opened()?;
+        Visitor::of(client, headers)
+            .await?
+            .may_see(Some(namespace))
+            .await?;
+        let key: ObjectRef<Guarded> = ObjectRef::new(name).within(namespace);
+        let pipeline = caches.pipelines.get(&key);
+        let shown = pipeline.and_then(|pipeline| step_of(caches, pipeline.0.as_ref().ok()?));
+        shown.ok_or_else(|| Unseen::Nothing(format!("{namespace}/{name}")))
     }
 }
 
+/// Why nothing is shown.
+enum Unseen {
+    StandsBy,
+    Refused(Refusal),
+    Nothing(String),
+}
+
+impl From<Refusal> for Unseen {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl IntoResponse for Unseen {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(refusal) => refusal.into_response(),
+            Self::StandsBy => {
+                let message = "this operator stands by for the one that leads; ask that one\n";
+                (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+            }
+            Self::Nothing(pipeline) => {
+                let message = format!("pipeline {pipeline} has no experiment to show; see /experiments\n");
+                (StatusCode::NOT_FOUND, message).into_response()
+            }
+        }
+    }
+}
+
+/// Gauges of experiments, in Prometheus' text form.
+fn gauges(experiments: &[Shown]) -> String {
+    let mut text = String::new();
+    for (name, help) in GAUGES {
+        let _ = writeln!(text, "# HELP gondola_experiment_{name} {help}");
+        let _ = writeln!(text, "# TYPE gondola_experiment_{name} gauge");
+        for (pipeline, planned) in experiments {
+            for (labels, value) in samples(name, planned) {
+                // Names have no character that would need a backslash.
+                let _ = writeln!(
+                    text,
+                    "gondola_experiment_{name}{{namespace=\"{}\",pipeline=\"{}\",experiment=\"{}\"{labels}}} {value}",
+                    pipeline.namespace().unwrap_or_default(),
+                    pipeline.name_any(),
+                    planned.settings.name,
+                );
+            }
+        }
+    }
+    format!("{text}# EOF\n")
+}
+
 /// A pipeline with the step that its experiment would make now, if it has one that can be run.
-fn with_experiment(
-    caches: &Caches,
-    pipeline: Arc<RecommenderPipeline>,
-) -> Option<(Arc<RecommenderPipeline>, Planned)> {
-    let planned = planned(&pipeline, &caches.observe(&pipeline, true))?.ok()?;
-    Some((pipeline, planned))
+fn step_of(caches: &Caches, pipeline: &RecommenderPipeline) -> Option<Shown> {
+    pipeline.spec.experiment.as_ref()?;
+    // Nothing begins here, so that it plays no part which bundles are served.
+    let planned = planned(pipeline, &caches.observe(pipeline), &[])?.ok()?;
+    Some((pipeline.clone(), planned))
 }
 
 /// Gauges and what they mean.
@@ -95,7 +154,7 @@ const GAUGES: [(&str, &str); 6] = [
     ),
     (
         "sample_ratio_p",
-        "Smallest p of the test that users are shared as planned",
+        "Smallest p of the test that users are split as planned",
     ),
 ];
 
@@ -144,40 +203,40 @@ fn samples(gauge: &str, planned: &Planned) -> Vec<(String, f64)> {
     }
 }
 
-/// `/experiments`, and a page and the sums of each below it.
+/// `/experiments`, a page and the sums of each below it, and gauges of all.
 pub fn router(dashboard: Dashboard) -> Router {
     Router::new()
         .route("/experiments", get(show_all))
+        .route("/experiments/metrics", get(metrics))
         .route("/experiments/{namespace}/{name}", get(show))
         .route("/experiments/{namespace}/{name}/statistics.json", get(statistics))
         .with_state(dashboard)
 }
 
-async fn show_all(State(dashboard): State<Dashboard>) -> Response {
-    let Some(experiments) = dashboard.experiments() else {
-        return stands_by();
-    };
-    let entry = |(pipeline, planned): (Arc<RecommenderPipeline>, Planned)| Entry {
+async fn show_all(State(dashboard): State<Dashboard>, headers: HeaderMap) -> Result<Response, Unseen> {
+    let entry = |(pipeline, planned): Shown| Entry {
         link: format!("/experiments/{}", name_of(&pipeline)),
         pipeline: name_of(&pipeline),
         name: planned.settings.name.clone(),
         phase: planned.step.ledger.phase.as_str(),
         sentence: sentence(&planned.settings, &planned.step),
     };
+    let experiments = dashboard.experiments(&headers).await?;
     let entries: Vec<Entry> = experiments.into_iter().map(entry).collect();
-    Html(index(&entries)).into_response()
+    Ok(Html(index(&entries)).into_response())
+}
+
+async fn metrics(State(dashboard): State<Dashboard>, headers: HeaderMap) -> Result<Response, Unseen> {
+    let experiments = dashboard.experiments(&headers).await?;
+    Ok(gauges(&experiments).into_response())
 }
 
 async fn show(
     State(dashboard): State<Dashboard>,
     Path((namespace, name)): Path<(String, String)>,
-) -> Response {
-    if dashboard.0.get().is_none() {
-        return stands_by();
-    }
-    let Some((pipeline, planned)) = dashboard.experiment(&namespace, &name) else {
-        return nothing(&namespace, &name);
-    };
+    headers: HeaderMap,
+) -> Result<Response, Unseen> {
+    let (pipeline, planned) = dashboard.experiment(&namespace, &name, &headers).await?;
     let page = page(&View {
         pipeline: &name_of(&pipeline),
         settings: &planned.settings,
@@ -186,29 +245,21 @@ async fn show(
         now: k8s_openapi::jiff::Timestamp::now().into(),
         statistics: &format!("/experiments/{namespace}/{name}/statistics.json"),
     });
-    Html(page).into_response()
+    Ok(Html(page).into_response())
 }
 
 async fn statistics(
     State(dashboard): State<Dashboard>,
     Path((namespace, name)): Path<(String, String)>,
-) -> Response {
-    let found = dashboard.experiment(&namespace, &name);
-    let text = found.and_then(|(_, planned)| serde_json::to_string(&planned.evidence?).ok());
-    match text {
-        Some(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
-        None => nothing(&namespace, &name),
-    }
-}
-
-fn stands_by() -> Response {
-    let message = "this operator stands by for the one that leads; ask that one\n";
-    (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
-}
-
-fn nothing(namespace: &str, name: &str) -> Response {
-    let message = format!("pipeline {namespace}/{name} has no experiment to show; see /experiments\n");
-    (StatusCode::NOT_FOUND, message).into_response()
+    headers: HeaderMap,
+) -> Result<Response, Unseen> {
+    let (_, planned) = dashboard.experiment(&namespace, &name, &headers).await?;
+    let text = planned
+        .evidence
+        .and_then(|evidence| serde_json::to_string(&evidence).ok());
+    let nothing = Unseen::Nothing(format!("{namespace}/{name}"));
+    let text = text.ok_or(nothing)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 fn name_of(pipeline: &RecommenderPipeline) -> String {

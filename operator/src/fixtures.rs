@@ -7,7 +7,11 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::{
     REPORT_KEY, Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
 };
-use k8s_openapi::api::apps::v1::DeploymentStatus;
+use gondola_experiments::memory::{MEMORY_KEY, Memory};
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet, ReplicaSetStatus,
+};
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
@@ -26,9 +30,10 @@ spec:
   features: {bundle: features@stable}
   retrieval: {bundle: two-tower@stable, candidates: 200}
   similarity: {bundle: item-text@stable}
+  control: dlrm
   variants:
   - {name: dlrm, scorer: dlrm@stable, weight: 50, replicas: 2, resources: {limits: {nvidia.com/gpu: 1}}}
-  - {name: forest, scorer: forest@stable, weight: 50, autoscaling: {minReplicas: 2, maxReplicas: 5}}
+  - {name: forest, scorer: forest@stable, weight: 50, resources: {requests: {cpu: 500m}}, autoscaling: {minReplicas: 2, maxReplicas: 5}}
 ";
 
 /// A pipeline with a variant on GPUs and one that is scaled.
@@ -51,7 +56,8 @@ const EXPERIMENT: &str = "  experiment:
 
 /// The same with an experiment between its variants.
 pub(crate) fn with_experiment() -> RecommenderPipeline {
-    gondola_crds::from_yaml(&format!("{PIPELINE}{EXPERIMENT}")).expect("the fixture is a pipeline")
+    let control = PIPELINE.replace("  control: dlrm\n", "  control: forest\n");
+    gondola_crds::from_yaml(&format!("{control}{EXPERIMENT}")).expect("the fixture is a pipeline")
 }
 
 /// The same with its text changed, and of the next generation.
@@ -69,6 +75,7 @@ pub(crate) fn installation() -> Installation {
             inference: "gondola-inference:test".into(),
             inference_cuda: "gondola-inference-cuda:test".into(),
         },
+        pod_user: Some(65_532),
         ..Installation::default()
     }
 }
@@ -134,7 +141,19 @@ impl Cluster {
         let text = serde_json::to_string(&resolution).unwrap();
         config.data = Some(BTreeMap::from([(REPORT_KEY.to_owned(), text)]));
         self.observed.configs.insert(name, Arc::new(config));
+        self.look_in_store(pipeline);
         self
+    }
+
+    /// The analyzer found nothing in the experiment's store of how it ended before.
+    fn look_in_store(&mut self, pipeline: &RecommenderPipeline) {
+        let Some(experiment) = &pipeline.spec.experiment else {
+            return;
+        };
+        let mut config = crate::plan::experiment::evidence(pipeline);
+        let memory = serde_json::to_string(&Memory::nothing(experiment.name.as_str())).unwrap();
+        config.data = Some(BTreeMap::from([(MEMORY_KEY.to_owned(), memory)]));
+        self.observed.configs.insert(config.name_any(), Arc::new(config));
     }
 
     pub(crate) fn plan(&self, pipeline: &RecommenderPipeline) -> Plan {
@@ -145,25 +164,66 @@ impl Cluster {
     pub(crate) fn obey(&mut self, pipeline: &RecommenderPipeline, ready: impl Fn(&str) -> bool) -> Plan {
         let plan = self.plan(pipeline);
         let children = plan.children.clone();
-        let report = self.observed.configs.remove(&Names::of(pipeline).resolution());
-        self.observed.accounts = by_name(children.accounts);
+        let kept = plan.kept.clone();
+        let names = Names::of(pipeline);
+        let stays = |name: &String, object: &ConfigMap| {
+            let others = [names.resolution(), names.evidence()];
+            others.contains(name) || kept.keeps(object, &kept.configs)
+        };
+        let configs = std::mem::take(&mut self.observed.configs);
         self.observed.configs = by_name(children.configs);
-        self.observed
-            .configs
-            .extend(report.map(|report| (report.name_any(), report)));
+        let others = configs.into_iter().filter(|(name, config)| stays(name, config));
+        self.observed.configs.extend(others);
+        self.observed.accounts = by_name(children.accounts);
         self.observed.services = by_name(children.services);
+        let deployments = std::mem::take(&mut self.observed.deployments);
+        let stays = |deployment: &Deployment| kept.keeps(deployment, &kept.deployments);
         self.observed.deployments = by_name(children.deployments);
+        for (name, old) in &deployments {
+            // The number of pods is nobody's who applies.
+            if let Some(new) = self.observed.deployments.get_mut(name) {
+                Arc::make_mut(new).spec.replicas = old.spec.replicas;
+            } else if stays(old) {
+                self.observed.deployments.insert(name.clone(), Arc::clone(old));
+            }
+        }
+        for scale in children.scales {
+            if let Some(deployment) = self.observed.deployments.get_mut(&scale.deployment) {
+                Arc::make_mut(deployment).spec.replicas = Some(scale.replicas);
+            }
+        }
         for (name, deployment) in &mut self.observed.deployments {
             let deployment = Arc::make_mut(deployment);
-            let wanted = *deployment.spec.replicas.get_or_insert(2);
+            let wanted = *deployment.spec.replicas.get_or_insert(1);
             let count = if ready(name) { wanted } else { 0 };
+            let template = Some(&deployment.spec.template);
+            let same = deployments.get(name).map(|old| &old.spec.template) == template;
+            let progressing = |reason: &str| DeploymentCondition {
+                type_: Some("Progressing".into()),
+                reason: Some(reason.into()),
+                ..DeploymentCondition::default()
+            };
+            // Rolled out is sticky, as Kubernetes has it.
+            let before = deployments
+                .get(name)
+                .filter(|_| same)
+                .and_then(|old| old.status.clone()?.conditions);
+            let conditions = match (ready(name), before) {
+                (true, _) => vec![progressing("NewReplicaSetAvailable")],
+                (false, Some(before)) => before,
+                (false, None) => vec![progressing("ReplicaSetUpdated")],
+            };
             deployment.status = Some(DeploymentStatus {
                 replicas: Some(wanted),
                 updated_replicas: Some(wanted),
                 ready_replicas: Some(count),
                 available_replicas: Some(count),
+                conditions: Some(conditions),
                 ..DeploymentStatus::default()
             });
+            self.observed
+                .replica_sets
+                .extend(replica_set(name, deployment, count));
         }
         plan
     }
@@ -175,6 +235,21 @@ impl Cluster {
         let now = Timestamp::from_second(1_790_000_000).unwrap();
         pipeline.status = Some(report::status(pipeline, &self.observed, &plan, &applied, now));
     }
+}
+
+/// What a Deployment makes of its template: one ReplicaSet a template, which stays when the next one comes.
+fn replica_set(name: &str, deployment: &Deployment, ready: i32) -> Option<(String, Arc<ReplicaSet>)> {
+    let template = deployment.spec.template.clone();
+    let hash = crate::plan::manifest::short_hash(&serde_json::to_string(&template).ok()?);
+    let mut set = ReplicaSet::default();
+    set.metadata.name = Some(format!("{name}-{hash}"));
+    set.metadata.labels = template.metadata.as_ref()?.labels.clone();
+    set.spec.template = Some(template);
+    set.status = Some(ReplicaSetStatus {
+        ready_replicas: Some(ready),
+        ..ReplicaSetStatus::default()
+    });
+    Some((set.name_any(), Arc::new(set)))
 }
 
 fn by_name<K: Resource<DynamicType = ()> + Clone>(objects: Vec<K>) -> ByName<K> {

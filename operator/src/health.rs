@@ -9,11 +9,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 
-use crate::dashboard::Dashboard;
+use crate::caches::lists::Lists;
 use crate::metrics::Metrics;
 
-/// What the text of metrics ends in.
-const END: &str = "# EOF\n";
+/// Everything is listed anew every ten minutes; caches whose last good list is older than this don't know what is there.
+const OLD_AFTER: Duration = Duration::from_secs(1500);
 /// A loop that did not move for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
@@ -27,6 +27,7 @@ pub struct Pulse {
     started: Instant,
     last: Arc<AtomicU64>,
     ready: Arc<AtomicBool>,
+    lists: Lists,
 }
 
 impl Default for Pulse {
@@ -35,6 +36,7 @@ impl Default for Pulse {
             started: Instant::now(),
             last: Arc::default(),
             ready: Arc::default(),
+            lists: Lists::default(),
         }
     }
 }
@@ -59,18 +61,23 @@ impl Pulse {
         self.started.elapsed().saturating_sub(last) < STUCK_AFTER
     }
 
+    /// When each kind was listed last.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
     /// The caches are filled, or this operator stands by for the leader: either way it does its work.
     pub fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
     }
 }
 
-/// `/healthz`, `/readyz` and `/metrics`.
-pub fn router(pulse: Pulse, metrics: Metrics, dashboard: Dashboard) -> Router {
-    // The end of the text is said once.
+/// `/healthz`, `/readyz` and `/metrics`: the operator's own, which say nothing of any tenant.
+pub fn router(pulse: Pulse, metrics: Metrics) -> Router {
+    let lists = pulse.lists.clone();
     let text = move || {
-        let operator = metrics.text();
-        format!("{}{}{END}", operator.trim_end_matches(END), dashboard.metrics())
+        metrics.set_oldest_list(lists.oldest().map_or(Duration::ZERO, |(_, age)| age));
+        metrics.text()
     };
     Router::new()
         .route("/healthz", get(healthz))
@@ -89,9 +96,21 @@ async fn healthz(State(pulse): State<Pulse>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn readyz(State(pulse): State<Pulse>) -> (StatusCode, &'static str) {
-    match pulse.ready.load(Ordering::Relaxed) {
-        true => (StatusCode::OK, "ready\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "the caches are being filled\n"),
+async fn readyz(State(pulse): State<Pulse>) -> (StatusCode, String) {
+    if !pulse.ready.load(Ordering::Relaxed) {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the caches are being filled\n".to_owned(),
+        );
+    }
+    match pulse.lists.oldest() {
+        Some((kind, age)) if age > OLD_AFTER => {
+            let message = format!(
+                "{kind} could not be listed for {} seconds; see the log\n",
+                age.as_secs()
+            );
+            (StatusCode::SERVICE_UNAVAILABLE, message)
+        }
+        _ => (StatusCode::OK, "ready\n".to_owned()),
     }
 }

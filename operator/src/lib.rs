@@ -3,7 +3,7 @@
 //! One pass over a pipeline, in reading order:
 //!
 //! - [`reconcile`](mod@reconcile): the pass itself, from scratch each time;
-//! - [`observe`]: what is there, as [`caches`] have it;
+//! - [`observe`]: what is there, as [`caches`] have it; [`mounts`]: what pods wait for that don't say so;
 //! - [`plan`](mod@plan): what should be, a pure function; a file for each kind of child; [`policy`]: what needs permission;
 //! - [`apply`]: server-side apply of what is not there yet, and an end to what should not be;
 //! - [`report`]: the status, a pure function; [`events`]: what changed, for people.
@@ -32,6 +32,7 @@ mod fixtures;
 pub mod health;
 pub mod lease;
 pub mod metrics;
+pub mod mounts;
 pub mod observe;
 pub mod plan;
 pub mod policy;
@@ -46,6 +47,7 @@ use kube::client::ClientBuilder;
 use kube::{Api, Client};
 use tokio::sync::Notify;
 
+use apply::admission::Admission;
 use backoff::Backoff;
 use caches::Caches;
 use config::Config;
@@ -57,9 +59,6 @@ use lease::{Election, Leadership, Terms};
 use metrics::Metrics;
 use plan::Installation;
 use reconcile::Context;
-
-/// Name of the Lease by which operators choose a leader.
-pub const LEASE: &str = "gondola-operator";
 
 /// Runs the operator until `stop` ends, or until it loses the lead: then whoever started it starts it anew.
 pub async fn run(
@@ -100,7 +99,7 @@ struct Signs {
 
 impl Signs {
     fn router(&self) -> axum::Router {
-        let health = health::router(self.pulse.clone(), self.metrics.clone(), self.dashboard.clone());
+        let health = health::router(self.pulse.clone(), self.metrics.clone());
         health.merge(dashboard::router(self.dashboard.clone()))
     }
 }
@@ -118,10 +117,10 @@ async fn lead(
         let reconciling = reconcile_all(&config, &kube, Leadership::alone(), &signs, Arc::clone(&stopping))?;
         return until(reconciling, stop, &stopping).await;
     };
-    // Who stands by is ready to: a rollout of the operator goes on.
+    // An operator that stands by is ready too, so that a rollout of operators goes on.
     signs.pulse.set_ready();
     let api: Api<Lease> = Api::namespaced(Client::try_from(kube.clone())?, namespace);
-    let mut election = Election::new(api, Terms::new(LEASE, &config.identity));
+    let mut election = Election::new(api, Terms::new(&config.lease, &config.identity));
     tokio::select! {
         () = election.win() => {}
         () = signs.pulse.keep_beating() => {}
@@ -168,6 +167,7 @@ fn reconcile_all(
     let installation = Installation {
         images: config.images.clone(),
         policy: config.policy.clone(),
+        pod_user: config.pod_user,
     };
     let events = Events::new(client.clone(), config.identity.clone());
     let Signs {
@@ -177,11 +177,12 @@ fn reconcile_all(
     } = signs.clone();
     let writing = client.clone();
     let context = move |caches: Caches| {
-        dashboard.open(caches.clone());
+        dashboard.open(caches.clone(), writing.clone());
         Context {
             client: writing,
             caches,
             installation,
+            admission: Admission::default(),
             events,
             backoff: Backoff::default(),
             metrics,

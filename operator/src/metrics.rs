@@ -1,7 +1,7 @@
 //! What happened, in numbers that Prometheus reads.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -17,6 +17,7 @@ pub struct Metrics {
     failures: Counter,
     writes: Counter,
     leading: Gauge,
+    oldest_list: Gauge,
 }
 
 impl Default for Metrics {
@@ -24,6 +25,13 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("gondola_operator");
         let passes = Histogram::new(exponential_buckets(0.001, 2.0, 14));
         let (failures, writes, leading) = (Counter::default(), Counter::default(), Gauge::default());
+        let oldest_list = Gauge::default();
+        registry.register_with_unit(
+            "oldest_list",
+            "Age of the oldest of the last good lists of all kinds",
+            Unit::Seconds,
+            oldest_list.clone(),
+        );
         registry.register_with_unit(
             "reconcile",
             "Passes and how long they took",
@@ -47,6 +55,7 @@ impl Default for Metrics {
             failures,
             writes,
             leading,
+            oldest_list,
         }
     }
 }
@@ -85,6 +94,12 @@ impl Metrics {
     /// Whether this operator leads.
     pub fn set_leading(&self, leading: bool) {
         self.leading.set(i64::from(leading));
+    }
+
+    /// How old the oldest of the last good lists is.
+    pub fn set_oldest_list(&self, age: Duration) {
+        self.oldest_list
+            .set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
     }
 
     /// All of them, in Prometheus' text form.

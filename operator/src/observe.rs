@@ -3,6 +3,8 @@
 //! Caches may lag behind what we wrote ourselves. Nothing here is destroyed on their word alone: see
 //! [`crate::apply::retire`].
 
+pub mod pods;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,21 +12,48 @@ use gondola_crds::resolution::{REPORT_KEY, Resolution, VariantBundles};
 use gondola_crds::routes::{ROUTES_KEY, Routes};
 use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
 use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
+use gondola_experiments::memory::{MEMORY_KEY, Memory};
 use gondola_experiments::moment::Moment;
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, PodTemplateSpec, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
+use kube::api::DynamicObject;
 
 use crate::plan::extensions::Extension;
 use crate::plan::names::{Component, Names};
 use crate::plan::variant::BUNDLES;
+use pods::{PodProblem, mounted_configs, problem};
 
 /// Objects of one kind, by name.
 pub type ByName<K> = BTreeMap<String, Arc<K>>;
+
+/// Where something answers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// Its IP address.
+    pub host: String,
+    /// Its port.
+    pub port: i32,
+}
+
+impl Address {
+    /// Every address that a slice names.
+    pub fn all(slice: &EndpointSlice) -> Vec<Self> {
+        let ports = slice.ports.iter().flatten().filter_map(|port| port.port);
+        let hosts = slice
+            .endpoints
+            .iter()
+            .flatten()
+            .flat_map(|endpoint| &endpoint.addresses);
+        let pairs = hosts.flat_map(|host| ports.clone().map(move |port| (host.clone(), port)));
+        pairs.map(|(host, port)| Self { host, port }).collect()
+    }
+}
 
 /// Everything that a pipeline owns.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +72,8 @@ pub struct Observed {
     pub services: ByName<Service>,
     /// Deployments.
     pub deployments: ByName<Deployment>,
+    /// What Deployments made of themselves: the newest rollout and those before it.
+    pub replica_sets: ByName<ReplicaSet>,
     /// Disruption budgets.
     pub budgets: ByName<PodDisruptionBudget>,
     /// Autoscalers.
@@ -50,9 +81,13 @@ pub struct Observed {
     /// Network policies.
     pub policies: ByName<NetworkPolicy>,
     /// Pods.
-    pub pods: Vec<Arc<Pod>>,
-    /// APIs that this cluster has beside Kubernetes' own.
-    pub extensions: BTreeSet<Extension>,
+    pub pods: ByName<Pod>,
+    /// What events say of pods that wait and whose status doesn't say for what, by the pod's name.
+    pub pod_events: BTreeMap<String, PodProblem>,
+    /// Objects of the APIs that this cluster has beside Kubernetes' own.
+    pub extensions: BTreeMap<Extension, ByName<DynamicObject>>,
+    /// Where the API server answers; empty where that is not known.
+    pub api_server: Vec<Address>,
     /// Whether the service account that the spec names may be used; true where it names none.
     pub account_allowed: bool,
 }
@@ -71,6 +106,11 @@ impl Observed {
     /// What an experiment has come to, as it was remembered last.
     pub fn ledger(&self, names: &Names<'_>) -> Option<Ledger> {
         self.parsed(&names.ledger(), LEDGER_KEY)
+    }
+
+    /// How the experiment's store says that it ended before.
+    pub fn memory(&self, names: &Names<'_>) -> Option<Memory> {
+        self.parsed(&names.evidence(), MEMORY_KEY)
     }
 
     /// What the analyzer found last.
@@ -94,14 +134,49 @@ impl Observed {
             .ok()
     }
 
-    /// The bundles that a variant's Deployment was last told to serve.
-    pub fn last_good(&self, names: &Names<'_>, variant: &str) -> Option<VariantBundles> {
+    /// The bundles that the newest pods of a variant serve, or would if they ran.
+    pub fn told(&self, names: &Names<'_>, variant: &str) -> Option<VariantBundles> {
         let deployment = self
             .deployments
             .get(&names.component(Component::Variant(variant)))?;
-        let template = &deployment.spec.template;
-        let text = template.metadata.as_ref()?.annotations.as_ref()?.get(BUNDLES)?;
-        serde_json::from_str(text).ok()
+        bundles_of(&deployment.spec.template)
+    }
+
+    /// The bundles that most of a variant's ready pods serve; none where no pod is ready.
+    pub fn served(&self, names: &Names<'_>, variant: &str) -> Option<VariantBundles> {
+        let component = Component::Variant(variant);
+        let selector = names.selector(component);
+        let ready = |set: &ReplicaSet| {
+            set.status
+                .as_ref()
+                .and_then(|status| status.ready_replicas)
+                .unwrap_or(0)
+        };
+        let of_variant = self.replica_sets.values().filter(|set| {
+            ready(set) > 0
+                && selector
+                    .iter()
+                    .all(|(name, value)| set.labels().get(name) == Some(value))
+        });
+        // The newer one, where as many pods of both are ready.
+        let most = of_variant.max_by_key(|set| {
+            (
+                ready(set),
+                set.metadata.creation_timestamp.clone().map(|time| time.0),
+            )
+        });
+        let bundles = most.and_then(|set| bundles_of(set.spec.template.as_ref()?));
+        let rollout = self.rollout(names, component);
+        let all_new = || {
+            self.told(names, variant)
+                .filter(|_| rollout.complete && rollout.ready > 0)
+        };
+        bundles.or_else(all_new)
+    }
+
+    /// The bundles that a variant falls back to: those that its ready pods serve, else those that it was told last.
+    pub fn last_good(&self, names: &Names<'_>, variant: &str) -> Option<VariantBundles> {
+        self.served(names, variant).or_else(|| self.told(names, variant))
     }
 
     /// How far a component's Deployment has come.
@@ -110,19 +185,56 @@ impl Observed {
         deployment.map_or_else(Rollout::default, |deployment| Rollout::of(deployment))
     }
 
-    /// What keeps a component's pods from running, if anything does: the first pod's reason that has one.
-    pub fn pod_problem(&self, names: &Names<'_>, component: Component<'_>) -> Option<PodProblem> {
+    /// The pods of a component, by name.
+    pub fn pods_of(&self, names: &Names<'_>, component: Component<'_>) -> impl Iterator<Item = &Arc<Pod>> {
         let selector = names.selector(component);
-        let chosen = |pod: &&Arc<Pod>| {
+        self.pods.values().filter(move |pod| {
             let labels = pod.labels();
             selector
                 .iter()
                 .all(|(name, value)| labels.get(name) == Some(value))
-        };
-        let mut pods: Vec<&Arc<Pod>> = self.pods.iter().filter(chosen).collect();
-        pods.sort_by_key(|pod| pod.name_any());
-        pods.into_iter().find_map(|pod| problem(pod))
+        })
     }
+
+    /// What keeps a component's pods from running, if anything does: why none can be made, else the first pod's reason that has one.
+    pub fn problem(&self, names: &Names<'_>, component: Component<'_>) -> Option<PodProblem> {
+        let of_pod = |pod: &Arc<Pod>| problem(pod).or_else(|| self.pod_events.get(&pod.name_any()).cloned());
+        let refused = self.rollout(names, component).refused;
+        refused.or_else(|| self.pods_of(names, component).find_map(of_pod))
+    }
+
+    /// Specifications of all pods that are there, or that a ReplicaSet may make again: what they name must stay.
+    fn live_pods(&self) -> impl Iterator<Item = &PodSpec> {
+        let sets = self.replica_sets.values();
+        let of_sets = sets.filter_map(|set| set.spec.template.as_ref()?.spec.as_ref());
+        // Where there is no ReplicaSet yet, there will be one.
+        let of_deployments = self.deployments.values();
+        let of_deployments = of_deployments.filter_map(|deployment| deployment.spec.template.spec.as_ref());
+        of_sets
+            .chain(of_deployments)
+            .chain(self.pods.values().filter_map(|pod| pod.spec.as_ref()))
+    }
+
+    /// Names of ConfigMaps that live pods mount.
+    pub fn mounted_configs(&self) -> BTreeSet<String> {
+        self.live_pods()
+            .flat_map(mounted_configs)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Names of service accounts that live pods run as.
+    pub fn used_accounts(&self) -> BTreeSet<String> {
+        self.live_pods()
+            .filter_map(|pod| pod.service_account_name.clone())
+            .collect()
+    }
+}
+
+/// The bundles that a template's pods serve, as its annotation says.
+fn bundles_of(template: &PodTemplateSpec) -> Option<VariantBundles> {
+    let text = template.metadata.as_ref()?.annotations.as_ref()?.get(BUNDLES)?;
+    serde_json::from_str(text).ok()
 }
 
 /// How far a Deployment has come.
@@ -132,78 +244,36 @@ pub struct Rollout {
     pub wanted: i32,
     /// Pods that answer, of whatever rollout.
     pub ready: i32,
-    /// Whether all wanted pods are of the newest rollout and answer, and none of an older one is left.
+    /// Whether the newest template was rolled out. It stays so when pods are lost or added afterwards: that is no rollout.
     pub complete: bool,
     /// Why it missed its deadline, if it did.
     pub missed_deadline: Option<String>,
+    /// Why no pod can be made, such as a quota that is used up.
+    pub refused: Option<PodProblem>,
 }
 
 impl Rollout {
     fn of(deployment: &Deployment) -> Self {
-        let wanted = deployment.spec.replicas.unwrap_or(1);
         let status = deployment.status.clone().unwrap_or_default();
         let seen = status.observed_generation >= deployment.metadata.generation;
-        let all = |count: Option<i32>| count.unwrap_or(0) == wanted;
-        let missed = status.conditions.iter().flatten().find(|condition| {
-            condition.type_.as_deref() == Some("Progressing")
-                && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
-        });
+        let condition = |type_: &str| {
+            let mut all = status.conditions.iter().flatten();
+            all.find(|condition| condition.type_.as_deref() == Some(type_))
+        };
+        let progressing = condition("Progressing").filter(|_| seen);
+        let because =
+            |reason: &str| progressing.filter(|progressing| progressing.reason.as_deref() == Some(reason));
+        let refused = condition("ReplicaFailure").filter(|failure| failure.status.as_deref() == Some("True"));
         Self {
-            wanted,
+            wanted: deployment.spec.replicas.unwrap_or(1),
             ready: status.ready_replicas.unwrap_or(0),
-            complete: seen
-                && all(status.updated_replicas)
-                && all(status.replicas)
-                && all(status.available_replicas),
-            missed_deadline: missed
-                .filter(|_| seen)
+            complete: because("NewReplicaSetAvailable").is_some(),
+            missed_deadline: because("ProgressDeadlineExceeded")
                 .map(|condition| condition.message.clone().unwrap_or_default()),
+            refused: refused.map(|failure| PodProblem {
+                reason: failure.reason.clone().unwrap_or_default(),
+                message: failure.message.clone().unwrap_or_default(),
+            }),
         }
     }
-}
-
-/// What keeps a pod from running.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodProblem {
-    /// Kubernetes' word for it, such as `Unschedulable` or `ImagePullBackOff`.
-    pub reason: String,
-    /// Kubernetes' sentence for it.
-    pub message: String,
-}
-
-fn problem(pod: &Pod) -> Option<PodProblem> {
-    let status = pod.status.as_ref()?;
-    let unscheduled = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
-    if let Some(condition) = unscheduled {
-        return Some(PodProblem {
-            reason: condition.reason.clone().unwrap_or_default(),
-            message: condition.message.clone().unwrap_or_default(),
-        });
-    }
-    let containers = status
-        .init_container_statuses
-        .iter()
-        .flatten()
-        .chain(status.container_statuses.iter().flatten());
-    let mut waiting = containers.filter_map(|container| {
-        let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        let reason = waiting.reason.clone()?;
-        // A pod that is being made is no problem.
-        let normal = ["ContainerCreating", "PodInitializing"].contains(&reason.as_str());
-        let ended = container
-            .last_state
-            .as_ref()
-            .and_then(|state| state.terminated.as_ref())
-            .and_then(|terminated| terminated.message.clone());
-        (!normal).then(|| PodProblem {
-            reason,
-            // What the container itself said last says more than that it is restarted.
-            message: ended.or_else(|| waiting.message.clone()).unwrap_or_default(),
-        })
-    });
-    waiting.next()
 }

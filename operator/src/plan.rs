@@ -3,8 +3,9 @@
 //! [`plan`] decides for each variant which bundles its pods serve, and renders every child that follows from it; each kind
 //! of child has a file. It is called anew at every pass, from nothing but present state, and says the same every time.
 //!
-//! A variant serves what the resolver found for this generation. Where the resolver refuses, or has not looked yet, the
-//! variant stays at the bundles that its Deployment has: running pods are never touched by a bundle that can't be served.
+//! A variant serves what the resolver found for this generation ([`serving`]). Where the resolver refuses, or has not looked yet, the
+//! variant's pods stay as they are: running pods are never touched by a bundle that can't be served, and one edit is one rollout.
+//! [`routes`] says who gets users, and who has to stay until others answer.
 
 pub mod experiment;
 pub mod extensions;
@@ -15,16 +16,18 @@ pub mod pod;
 pub mod resolver;
 pub mod rights;
 pub mod router;
+pub mod routes;
+pub mod serving;
 pub mod variant;
+
+use std::collections::BTreeSet;
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
-use gondola_crds::resolution::{Refusal, Resolution, VariantBundles, VariantResolution};
-use gondola_crds::routes::{Route, Routes};
+use gondola_crds::routes::Routes;
 use gondola_crds::spec::{Device, Variant};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::SettingsError;
-use gondola_experiments::step::Routing;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
@@ -39,6 +42,8 @@ use crate::policy::{self, Objection, Policy};
 use experiment::Planned;
 use extensions::Extension;
 use names::{Component, Names};
+use routes::Routed;
+use serving::Serves;
 
 /// Everything that a pipeline should own.
 #[derive(Clone, Debug, Default)]
@@ -59,60 +64,61 @@ pub struct Children {
     pub deployments: Vec<Deployment>,
     /// Disruption budgets.
     pub budgets: Vec<PodDisruptionBudget>,
+    /// How many pods Deployments have, of those whose number the spec decides.
+    pub scales: Vec<Scale>,
     /// Autoscalers.
     pub autoscalers: Vec<HorizontalPodAutoscaler>,
     /// Objects of APIs that this cluster has beside Kubernetes' own; none where the spec wants none.
     pub extensions: Vec<(Extension, Option<DynamicObject>)>,
 }
 
-/// What a variant serves, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Serves {
-    /// What the resolver found for this generation.
-    Resolved(VariantBundles),
-    /// What it served before: the resolver refuses what the spec names now.
-    LastGood(VariantBundles, Refusal),
-    /// What it served before: the resolver has not looked at this generation yet.
-    Waiting(VariantBundles),
-    /// Nothing: the resolver refuses, and there was nothing before.
-    Refused(Refusal),
-    /// Nothing yet.
-    Unresolved,
-}
-
-impl Serves {
-    /// The bundles, if there are some.
-    pub fn bundles(&self) -> Option<&VariantBundles> {
-        match self {
-            Self::Resolved(bundles) | Self::LastGood(bundles, _) | Self::Waiting(bundles) => Some(bundles),
-            Self::Refused(_) | Self::Unresolved => None,
-        }
-    }
-
-    /// Why the spec's references are refused, if they are.
-    pub fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::LastGood(_, refusal) | Self::Refused(refusal) => Some(refusal),
-            Self::Resolved(_) | Self::Waiting(_) | Self::Unresolved => None,
-        }
-    }
+/// How many pods a Deployment should have. It is no part of the Deployment as it is applied: who applies a number and leaves it out
+/// the next time (for an autoscaler, say) makes it 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// The Deployment.
+    pub deployment: String,
+    /// The number.
+    pub replicas: i32,
 }
 
 /// What should be, and what was decided on the way.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// What should be there. All else of the pipeline's is to go, but see `kept_configs`.
+    /// What should be there. All else of the pipeline's is to go, but see `kept`.
     pub children: Children,
     /// What each variant of the spec serves, in its order.
     pub variants: Vec<(String, Serves)>,
-    /// What routers are told.
-    pub routes: Routes,
+    /// What routers are told, and who leaves them.
+    pub routed: Routed,
     /// The pipeline's experiment and what a step made of it, or why it can't be run.
     pub experiment: Option<Result<Planned, SettingsError>>,
     /// Why nothing of it may be applied, if there is a reason.
     pub objection: Option<Objection>,
-    /// Names of ConfigMaps that pods of an older rollout still mount.
-    pub kept_configs: Vec<String>,
+    /// What stays although nothing of the spec asks for it.
+    pub kept: Kept,
+}
+
+/// What stays although nothing of the spec asks for it: live pods need it.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// Deployments that stay as they are, until it is known which bundles belong to the newest spec.
+    pub deployments: BTreeSet<String>,
+    /// Variants that leave when those that take their users answer: everything that carries their label stays.
+    pub variants: BTreeSet<String>,
+    /// ConfigMaps that pods mount, or would if they were made again.
+    pub configs: BTreeSet<String>,
+    /// Service accounts that such pods run as.
+    pub accounts: BTreeSet<String>,
+}
+
+impl Kept {
+    /// Whether something stays.
+    pub fn keeps<K: ResourceExt>(&self, object: &K, names: &BTreeSet<String>) -> bool {
+        let of_variant = object.labels().get(names::VARIANT);
+        names.contains(&object.name_any())
+            || of_variant.is_some_and(|variant| self.variants.contains(variant))
+    }
 }
 
 impl Plan {
@@ -129,6 +135,8 @@ pub struct Installation {
     pub images: Images,
     /// What is permitted.
     pub policy: Policy,
+    /// What pods run as; left to the platform where it is none.
+    pub pod_user: Option<i64>,
 }
 
 /// Images of the data plane.
@@ -151,194 +159,134 @@ impl Images {
 
 /// Decides what should be.
 pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &Installation) -> Plan {
-    let images = &installation.images;
     let names = Names::of(pipeline);
     let resolution = observed.resolution(&names);
-    let variants: Vec<(String, Serves)> = pipeline
-        .spec
-        .variants
-        .iter()
-        .map(|variant| {
-            let serves = serves(pipeline, variant, resolution.as_ref(), observed);
-            (variant.name.clone(), serves)
-        })
+    let ledger = experiment::going_on(pipeline, observed);
+    let serves =
+        |variant: &Variant| Serves::of(pipeline, variant, resolution.as_ref(), ledger.as_ref(), observed);
+    let variants = pipeline.spec.variants.iter();
+    let variants: Vec<(String, Serves)> = variants
+        .map(|variant| (variant.name.clone(), serves(variant)))
         .collect();
-    let experiment = experiment::planned(pipeline, observed);
+    let experiment = experiment::planned(pipeline, observed, &variants);
     let planned = experiment.as_ref().and_then(|planned| planned.as_ref().ok());
-    let routes = routes(pipeline, observed, planned);
-    let mut children = shared(pipeline, &routes, observed, &images.inference);
+    let routed = routes::routed(pipeline, observed, planned);
+    let mut kept = Kept {
+        variants: routed.leaving.iter().cloned().collect(),
+        configs: observed.mounted_configs(),
+        accounts: observed.used_accounts(),
+        ..Kept::default()
+    };
+    let render = Render {
+        pipeline,
+        observed,
+        installation,
+    };
+    let mut children = render.shared(&routed.routes);
     if let (Some(experiment), Some(planned)) = (&pipeline.spec.experiment, planned) {
-        add_experiment(&mut children, pipeline, experiment, planned, &images.inference);
+        render.add_experiment(&mut children, experiment, planned);
     }
     for (variant, (_, serves)) in pipeline.spec.variants.iter().zip(&variants) {
-        add_variant(&mut children, pipeline, variant, serves, images.of(variant));
+        render.add_variant(&mut children, &mut kept, variant, serves);
     }
-    let kept_configs = kept_configs(&names, observed);
     Plan {
         children,
         variants,
-        routes,
+        routed,
         experiment,
         objection: policy::objection(pipeline, observed, &installation.policy),
-        kept_configs,
+        kept,
     }
 }
 
-fn serves(
-    pipeline: &RecommenderPipeline,
-    variant: &Variant,
-    resolution: Option<&Resolution>,
-    observed: &Observed,
-) -> Serves {
-    let last_good = observed.last_good(&Names::of(pipeline), &variant.name);
-    let current = resolution.filter(|resolution| Some(resolution.generation) == pipeline.metadata.generation);
-    match (
-        current.and_then(|resolution| resolution.variants.get(&variant.name)),
-        last_good,
-    ) {
-        (Some(VariantResolution::Resolved(bundles)), _) => Serves::Resolved(bundles.clone()),
-        (Some(VariantResolution::Refused(refusal)), Some(bundles)) => {
-            Serves::LastGood(bundles, refusal.clone())
-        }
-        (Some(VariantResolution::Refused(refusal)), None) => Serves::Refused(refusal.clone()),
-        (None, Some(bundles)) => Serves::Waiting(bundles),
-        (None, None) => Serves::Unresolved,
-    }
+/// What children are rendered from.
+struct Render<'a> {
+    pipeline: &'a RecommenderPipeline,
+    observed: &'a Observed,
+    installation: &'a Installation,
 }
 
-/// A variant gets users from the moment its first pod answers. From then on it stays, so that a pod that fails does not
-/// move users: the routers ask the control instead. A variant that is scaled to nothing gets none. The control is always
-/// there, and so are arms of an experiment, and the one that everybody gets after it.
-fn routes(pipeline: &RecommenderPipeline, observed: &Observed, planned: Option<&Planned>) -> Routes {
-    let names = Names::of(pipeline);
-    let before = observed.routes(&names).unwrap_or_default();
-    let control = pipeline.spec.control().map(|variant| variant.name.clone());
-    let control = control.unwrap_or_default();
-    let everybody = experiment::everybody(planned);
-    let running = planned.and_then(|planned| match &planned.step.routing {
-        Routing::Experiment(routes) => Some(routes.clone()),
-        Routing::Everybody(_) => None,
-    });
-    let is_arm = |name: &str| {
-        let mut arms = running.iter().flat_map(|routes| &routes.arms);
-        arms.any(|arm| arm.variant == name)
-    };
-    let gets_users = |variant: &&Variant| {
-        let routed = before.variants.iter().any(|route| route.name == variant.name);
-        let answers = || observed.rollout(&names, Component::Variant(&variant.name)).ready > 0;
-        let always = variant.name == control
-            || is_arm(&variant.name)
-            || everybody.is_some_and(|everybody| everybody == variant.name);
-        always || (variant::fewest(variant) > 0 && (routed || answers()))
-    };
-    let route = |variant: &Variant| Route {
-        name: variant.name.clone(),
-        weight: everybody.map_or(variant.weight, |everybody| u32::from(everybody == variant.name)),
-        service: names.component(Component::Variant(&variant.name)),
-    };
-    Routes {
-        namespace: pipeline.namespace().unwrap_or_default(),
-        pipeline: names.pipeline(),
-        variants: pipeline
-            .spec
-            .variants
-            .iter()
-            .filter(gets_users)
-            .map(route)
-            .collect(),
-        control,
-        experiment: running,
-    }
-}
-
-/// What an experiment adds. Its ledger comes first, so that a decision is remembered before anybody acts on it.
-fn add_experiment(
-    children: &mut Children,
-    pipeline: &RecommenderPipeline,
-    experiment: &Experiment,
-    planned: &Planned,
-    image: &str,
-) {
-    let (role, binding) = experiment::rights(pipeline);
-    children.accounts.push(experiment::account(pipeline));
-    children.roles.push(role);
-    children.bindings.push(binding);
-    let configs = [
-        experiment::ledger(pipeline, planned),
-        experiment::evidence(pipeline),
-    ];
-    children.configs.splice(0..0, configs);
-    children
-        .deployments
-        .push(experiment::deployment(pipeline, experiment, image));
-}
-
-/// What a pipeline owns whatever its variants are.
-fn shared(pipeline: &RecommenderPipeline, routes: &Routes, observed: &Observed, image: &str) -> Children {
-    let (router_role, router_binding) = router::rights(pipeline);
-    let (resolver_role, resolver_binding) = resolver::rights(pipeline);
-    let extension = |extension: &Extension| (*extension, extension.wanted(pipeline));
-    Children {
-        accounts: resolver::account(pipeline)
-            .into_iter()
-            .chain([router::account(pipeline)])
-            .collect(),
-        roles: vec![resolver_role, router_role],
-        bindings: vec![resolver_binding, router_binding],
-        configs: vec![
-            resolver::config_map(pipeline),
-            router::config_map(pipeline, routes),
-        ],
-        services: vec![router::service(pipeline)],
-        policies: network::policies(pipeline),
-        deployments: vec![
-            resolver::deployment(pipeline, image),
-            router::deployment(pipeline, image),
-        ],
-        budgets: variant::budget(pipeline, Component::Router, router::replicas(pipeline))
-            .into_iter()
-            .collect(),
-        autoscalers: Vec::new(),
-        extensions: observed.extensions.iter().map(extension).collect(),
-    }
-}
-
-fn add_variant(
-    children: &mut Children,
-    pipeline: &RecommenderPipeline,
-    variant: &Variant,
-    serves: &Serves,
-    image: &str,
-) {
-    children.services.push(variant::service(pipeline, variant));
-    let component = Component::Variant(&variant.name);
-    children
-        .budgets
-        .extend(variant::budget(pipeline, component, variant::fewest(variant)));
-    children
-        .autoscalers
-        .extend(variant::autoscaler(pipeline, variant));
-    if let Some(bundles) = serves.bundles() {
-        children
-            .configs
-            .push(manifest::config_map(pipeline, variant, bundles));
+impl Render<'_> {
+    /// What an experiment adds. Its ledger comes first, so that a decision is remembered before anybody acts on it.
+    fn add_experiment(&self, children: &mut Children, experiment: &Experiment, planned: &Planned) {
+        let pipeline = self.pipeline;
+        let (role, binding) = experiment::rights(pipeline);
+        children.accounts.push(experiment::account(pipeline));
+        children.roles.push(role);
+        children.bindings.push(binding);
+        let configs = [
+            experiment::ledger(pipeline, planned),
+            experiment::evidence(pipeline),
+        ];
+        children.configs.splice(0..0, configs);
         children
             .deployments
-            .push(variant::deployment(pipeline, variant, bundles, image));
+            .push(experiment::deployment(pipeline, experiment, self.installation));
     }
-}
 
-/// While a rollout is under way, pods of the older one may start again and read what they read before.
-fn kept_configs(names: &Names<'_>, observed: &Observed) -> Vec<String> {
-    let of_variant = observed.configs.values().filter_map(|config| {
-        let variant = config.labels().get(names::VARIANT)?;
-        let component = Component::Variant(variant);
-        // Where the Deployment is gone, nobody starts again.
-        let there = observed.deployments.contains_key(&names.component(component));
-        let rolling = there && !observed.rollout(names, component).complete;
-        rolling.then(|| config.name_any())
-    });
-    of_variant.collect()
+    /// What a pipeline owns whatever its variants are.
+    fn shared(&self, routes: &Routes) -> Children {
+        let Self {
+            pipeline,
+            observed,
+            installation,
+        } = *self;
+        let (router_role, router_binding) = router::rights(pipeline);
+        let (resolver_role, resolver_binding) = resolver::rights(pipeline);
+        let extension = |extension: &Extension| (*extension, extension.wanted(pipeline));
+        Children {
+            accounts: resolver::account(pipeline)
+                .into_iter()
+                .chain([router::account(pipeline)])
+                .collect(),
+            roles: vec![resolver_role, router_role],
+            bindings: vec![resolver_binding, router_binding],
+            configs: vec![
+                resolver::config_map(pipeline),
+                router::config_map(pipeline, routes),
+            ],
+            services: vec![router::service(pipeline), router::admin_service(pipeline)],
+            policies: network::policies(pipeline, routes, &observed.api_server),
+            deployments: vec![
+                resolver::deployment(pipeline, installation),
+                router::deployment(pipeline, installation),
+            ],
+            budgets: vec![variant::budget(pipeline, Component::Router)],
+            scales: vec![router::scale(pipeline)],
+            autoscalers: Vec::new(),
+            extensions: observed.extensions.keys().map(extension).collect(),
+        }
+    }
+
+    fn add_variant(&self, children: &mut Children, kept: &mut Kept, variant: &Variant, serves: &Serves) {
+        let Self {
+            pipeline,
+            observed,
+            installation,
+        } = *self;
+        let names = Names::of(pipeline);
+        let component = Component::Variant(&variant.name);
+        children.services.push(variant::service(pipeline, variant));
+        children.budgets.push(variant::budget(pipeline, component));
+        children
+            .autoscalers
+            .extend(variant::autoscaler(pipeline, variant));
+        let live = observed.deployments.get(&names.component(component));
+        children
+            .scales
+            .extend(live.and_then(|live| variant::scale(&names, variant, live)));
+        let told = observed.told(&names, &variant.name);
+        if live.is_some() && serves.keeps_template(told.as_ref()) {
+            kept.deployments.insert(names.component(component));
+        } else if let Some(bundles) = serves.bundles() {
+            children
+                .configs
+                .push(manifest::config_map(pipeline, variant, bundles));
+            children
+                .deployments
+                .push(variant::deployment(pipeline, variant, bundles, installation));
+        }
+    }
 }
 
 #[cfg(test)]

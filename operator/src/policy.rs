@@ -1,9 +1,13 @@
 //! What a pipeline may not ask for, although its schema allows it: what another has to permit first.
+//!
+//! Hosts are read as a browser would ([`url`]): an address in decimal, octal or as an IPv6 one is the address that it is. A name that
+//! leads inward is not looked up here, since it may lead elsewhere a moment later: that is for the network's policies to stop.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::spec::Artifacts;
+use gondola_crds::spec::{Artifacts, PodOverrides};
+use url::{Host, Url};
 
 use crate::observe::Observed;
 use crate::report::reasons;
@@ -13,7 +17,21 @@ use crate::report::reasons;
 pub struct Policy {
     /// What URLs of stores begin with; any if empty.
     pub allowed_stores: Vec<String>,
+    /// What endpoints of stores begin with. Empty: any, or none where stores are restricted, since an endpoint is another store.
+    pub allowed_endpoints: Vec<String>,
+    /// What images begin with; any if empty.
+    pub allowed_images: Vec<String>,
 }
+
+/// Variables of the environment by which a client of a store finds its way, as parts of their names.
+const STEERING: [&str; 6] = ["ENDPOINT", "PROXY", "SSL_CERT", "CA_BUNDLE", "METADATA", "LD_"];
+/// Names of the machine itself, and of the services that clouds give their machines.
+const OWN_NAMES: [&str; 4] = [
+    "localhost",
+    "metadata",
+    "metadata.google.internal",
+    "instance-data",
+];
 
 /// Why nothing is done for a pipeline until somebody permits it, or it asks for something else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,14 +54,63 @@ pub enum Objection {
         /// What is permitted.
         allowed: Vec<String>,
     },
-    /// The endpoint is the machine's own or its cloud's metadata service, which answer to whoever asks from there.
-    #[error("{field}.endpoint is {endpoint:?}, an address of the node itself; name the store's own host")]
-    Endpoint {
+    /// The endpoint is none that this cluster permits.
+    #[error("{field}.endpoint is {endpoint:?}, but {}", permitted(.allowed))]
+    EndpointNotAllowed {
         /// Where it stands.
         field: &'static str,
         /// The endpoint.
         endpoint: String,
+        /// What is permitted.
+        allowed: Vec<String>,
     },
+    /// The endpoint is the machine's own or its cloud's metadata service, which answer to whoever asks from there.
+    #[error("{field} is {address:?}, an address of the node itself; name the store's own host")]
+    OwnAddress {
+        /// Where it stands.
+        field: String,
+        /// The address.
+        address: String,
+    },
+    /// It can't be read as a URL.
+    #[error(
+        "{field} is {address:?}, which is not a valid URL: {problem}; write for example http://minio:9000"
+    )]
+    Address {
+        /// Where it stands.
+        field: String,
+        /// The address.
+        address: String,
+        /// Why.
+        problem: String,
+    },
+    /// The image is none that this cluster permits.
+    #[error("{field}.image is {image:?}, but images of this cluster begin with {}; leave it out for the installation's own", .allowed.join(" or "))]
+    Image {
+        /// Where it stands.
+        field: String,
+        /// The image.
+        image: String,
+        /// What is permitted.
+        allowed: Vec<String>,
+    },
+    /// The variable would lead the pods to another store than the one that is permitted.
+    #[error(
+        "{field}.env has {name:?}, which could lead pods to another store than this cluster permits; take it out, and write an endpoint as spec.artifacts.endpoint"
+    )]
+    Environment {
+        /// Where it stands.
+        field: String,
+        /// The variable.
+        name: String,
+    },
+}
+
+fn permitted(allowed: &[String]) -> String {
+    match allowed {
+        [] => "this cluster permits none beside its stores' own; leave it out, or ask for an entry in allowedEndpoints".to_owned(),
+        allowed => format!("endpoints of this cluster begin with {}", allowed.join(" or ")),
+    }
 }
 
 impl Objection {
@@ -51,29 +118,43 @@ impl Objection {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::ServiceAccount { .. } => reasons::SERVICE_ACCOUNT_NOT_ALLOWED,
-            Self::Store { .. } | Self::Endpoint { .. } => reasons::STORE_NOT_ALLOWED,
+            Self::Store { .. }
+            | Self::EndpointNotAllowed { .. }
+            | Self::OwnAddress { .. }
+            | Self::Address { .. } => reasons::STORE_NOT_ALLOWED,
+            Self::Image { .. } => reasons::IMAGE_NOT_ALLOWED,
+            Self::Environment { .. } => reasons::ENVIRONMENT_NOT_ALLOWED,
         }
     }
 }
 
 /// The first thing that stands against a pipeline.
 pub fn objection(pipeline: &RecommenderPipeline, observed: &Observed, policy: &Policy) -> Option<Objection> {
-    let artifacts = &pipeline.spec.artifacts;
+    let spec = &pipeline.spec;
     let bundles = Place {
         field: "spec.artifacts",
-        url: &artifacts.url,
-        endpoint: artifacts.endpoint.as_deref(),
+        url: &spec.artifacts.url,
+        endpoint: spec.artifacts.endpoint.as_deref(),
     };
-    let events = pipeline.spec.experiment.as_ref().map(|experiment| Place {
+    let events = spec.experiment.as_ref().map(|experiment| Place {
         field: "spec.experiment.store",
         url: &experiment.store.url,
         endpoint: experiment.store.endpoint.as_deref(),
     });
     let places = [Some(bundles), events];
-    account(artifacts, observed).or_else(|| {
-        let mut named = places.iter().flatten();
-        named.find_map(|place| store(place, policy).or_else(|| endpoint(place)))
-    })
+    let mut places = places.iter().flatten();
+    let of_variants = spec.variants.iter().map(|variant| {
+        let field = format!("spec.variants[{}].pods", variant.name);
+        (field, variant.pods.as_ref())
+    });
+    let mut pods = std::iter::once(("spec.pods".to_owned(), spec.pods.as_ref())).chain(of_variants);
+    account(&spec.artifacts, observed)
+        .or_else(|| places.find_map(|place| store(place, policy).or_else(|| endpoint(place, policy))))
+        .or_else(|| {
+            pods.find_map(|(field, pods)| {
+                image(&field, pods?, policy).or_else(|| environment(&field, pods?, policy))
+            })
+        })
 }
 
 /// A store that the spec names.
@@ -89,86 +170,306 @@ fn account(artifacts: &Artifacts, observed: &Observed) -> Option<Objection> {
 }
 
 fn store(place: &Place<'_>, policy: &Policy) -> Option<Objection> {
-    let url = place.url;
-    // A prefix must not be left by the way up.
-    let inside =
-        |prefix: &String| url.starts_with(prefix.as_str()) && !url.contains("..") && !url.contains("%2e");
-    let allowed = policy.allowed_stores.is_empty() || policy.allowed_stores.iter().any(inside);
-    (!allowed).then(|| Objection::Store {
-        field: place.field,
-        url: url.to_owned(),
-        allowed: policy.allowed_stores.clone(),
+    let Place { field, url, .. } = *place;
+    let allowed = &policy.allowed_stores;
+    if !allowed.is_empty() && !allowed.iter().any(|prefix| is_below(url, prefix)) {
+        return Some(Objection::Store {
+            field,
+            url: url.to_owned(),
+            allowed: allowed.clone(),
+        });
+    }
+    // A store over HTTP is asked like an endpoint.
+    let over_http = url.starts_with("http://") || url.starts_with("https://");
+    over_http.then(|| address(format!("{field}.url"), url)).flatten()
+}
+
+fn endpoint(place: &Place<'_>, policy: &Policy) -> Option<Objection> {
+    let endpoint = place.endpoint?;
+    let Policy {
+        allowed_stores,
+        allowed_endpoints,
+        ..
+    } = policy;
+    let restricted = !(allowed_stores.is_empty() && allowed_endpoints.is_empty());
+    if restricted && !allowed_endpoints.iter().any(|prefix| is_below(endpoint, prefix)) {
+        return Some(Objection::EndpointNotAllowed {
+            field: place.field,
+            endpoint: endpoint.to_owned(),
+            allowed: allowed_endpoints.clone(),
+        });
+    }
+    address(format!("{}.endpoint", place.field), endpoint)
+}
+
+/// Whether a URL lies below another one: the same scheme and host, and a path that begins with whole segments of the other's. A way
+/// up, or a character that is written in code, is below nothing.
+fn is_below(url: &str, prefix: &str) -> bool {
+    let (Ok(parsed), Ok(allowed)) = (Url::parse(url), Url::parse(prefix)) else {
+        return false;
+    };
+    let path = |url: &Url| url.path().trim_start_matches('/').to_owned();
+    let (inside, around) = (path(&parsed), path(&allowed));
+    let whole_segments = around.is_empty()
+        || around.ends_with('/')
+        || inside == around
+        || inside.as_bytes().get(around.len()) == Some(&b'/');
+    parsed.scheme() == allowed.scheme()
+        && parsed.host() == allowed.host()
+        && (allowed.port().is_none() || parsed.port() == allowed.port())
+        && parsed.username().is_empty()
+        && parsed.password().is_none()
+        && !url.contains("..")
+        && !url.contains('%')
+        && inside.starts_with(&around)
+        && whole_segments
+}
+
+/// What is wrong with an address that pods would be sent to.
+fn address(field: String, address: &str) -> Option<Objection> {
+    let wrong = |field: String, problem: &str| Objection::Address {
+        field,
+        address: address.to_owned(),
+        problem: problem.to_owned(),
+    };
+    let url = match Url::parse(address) {
+        Ok(url) => url,
+        Err(error) => return Some(wrong(field, &error.to_string())),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some(wrong(
+            field,
+            "it has a user or a password, which belong into the credentials",
+        ));
+    }
+    let own = match url.host() {
+        Some(Host::Ipv4(host)) => is_own(IpAddr::V4(host)),
+        Some(Host::Ipv6(host)) => is_own(IpAddr::V6(host)),
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            OWN_NAMES.contains(&name.as_str()) || name.ends_with(".localhost")
+        }
+        None => return Some(wrong(field, "it names no host")),
+    };
+    own.then(|| Objection::OwnAddress {
+        field,
+        address: address.to_owned(),
     })
 }
 
-fn endpoint(place: &Place<'_>) -> Option<Objection> {
-    let endpoint = place.endpoint?;
-    let authority = endpoint.split("://").nth(1)?.split('/').next()?;
-    let host = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next()?,
-        None => authority.split(':').next()?,
+/// Addresses of the machine itself, and those at which clouds answer whoever asks from one of their machines.
+fn is_own(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            address.is_loopback()
+                || address.is_link_local()
+                || address.is_unspecified()
+                || address.is_broadcast()
+                // Alibaba's and Oracle's metadata.
+                || address.octets() == [100, 100, 100, 200]
+                || address.octets() == [192, 0, 0, 192]
+        }
+        IpAddr::V6(address) => {
+            let mapped = address.to_ipv4_mapped().or_else(|| address.to_ipv4());
+            mapped.is_some_and(|address| is_own(IpAddr::V4(address)))
+                || address.is_loopback()
+                || address.is_unspecified()
+                || address.is_unicast_link_local()
+                // AWS' metadata over IPv6.
+                || address == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
+        }
+    }
+}
+
+fn image(field: &str, pods: &PodOverrides, policy: &Policy) -> Option<Objection> {
+    let image = pods.image.as_ref()?;
+    let allowed = &policy.allowed_images;
+    let permitted = allowed.is_empty() || allowed.iter().any(|prefix| image.starts_with(prefix.as_str()));
+    (!permitted).then(|| Objection::Image {
+        field: field.to_owned(),
+        image: image.clone(),
+        allowed: allowed.clone(),
+    })
+}
+
+fn environment(field: &str, pods: &PodOverrides, policy: &Policy) -> Option<Objection> {
+    if policy.allowed_stores.is_empty() {
+        return None;
+    }
+    let steers = |name: &str| {
+        STEERING
+            .iter()
+            .any(|part| name.to_ascii_uppercase().contains(part))
     };
-    let own = match host.parse() {
-        Ok(IpAddr::V4(address)) => {
-            address.is_loopback() || address.is_link_local() || address.is_unspecified()
-        }
-        Ok(IpAddr::V6(address)) => {
-            address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local()
-        }
-        Err(_) => {
-            host.eq_ignore_ascii_case("localhost") || host.eq_ignore_ascii_case("metadata.google.internal")
-        }
-    };
-    own.then(|| Objection::Endpoint {
-        field: place.field,
-        endpoint: endpoint.to_owned(),
+    let variable = pods.env.iter().find(|variable| steers(&variable.name))?;
+    Some(Objection::Environment {
+        field: field.to_owned(),
+        name: variable.name.clone(),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use gondola_crds::spec::Variable;
+
     use super::*;
 
     #[track_caller]
-    fn check(url: &str, endpoint: Option<&str>, allowed: &[&str], expected: Option<&str>) {
+    fn check(spec: impl Fn(&mut RecommenderPipeline), policy: Policy, expected: Option<&str>) {
         let mut pipeline = RecommenderPipeline::new("grocery", Default::default());
-        pipeline.spec.artifacts.url = url.into();
-        pipeline.spec.artifacts.endpoint = endpoint.map(Into::into);
-        let policy = Policy {
-            allowed_stores: allowed.iter().map(|prefix| (*prefix).to_owned()).collect(),
-        };
+        pipeline.spec.artifacts.url = "s3://models/grocery".into();
+        spec(&mut pipeline);
         let found =
             objection(&pipeline, &Observed::default(), &policy).map(|objection| objection.to_string());
         match (found, expected) {
             (None, None) => {}
             (Some(found), Some(expected)) if found.contains(expected) => {}
-            (found, expected) => panic!("{url} {endpoint:?}: {found:?}, not {expected:?}"),
+            (found, expected) => panic!("{:?}: {found:?}, not {expected:?}", pipeline.spec.artifacts),
         }
+    }
+
+    fn stores(allowed: &[&str]) -> Policy {
+        Policy {
+            allowed_stores: allowed.iter().map(|prefix| (*prefix).to_owned()).collect(),
+            ..Policy::default()
+        }
+    }
+
+    #[track_caller]
+    fn check_url(url: &str, allowed: &[&str], expected: Option<&str>) {
+        check(
+            |pipeline| pipeline.spec.artifacts.url = url.into(),
+            stores(allowed),
+            expected,
+        );
     }
 
     #[test]
     fn a_store_must_be_one_that_the_cluster_permits() {
-        check("s3://anywhere/x", None, &[], None);
-        check("s3://models/grocery", None, &["gs://m/", "s3://models/"], None);
+        check_url("s3://anywhere/x", &[], None);
+        check_url("s3://models/grocery", &["gs://m/", "s3://models/"], None);
+        check_url("s3://models/grocery", &["s3://models"], None);
         let allowed = "stores of this cluster begin with s3://models/";
-        check("s3://models.evil/x", None, &["s3://models/"], Some(allowed));
-        check("s3://models/../other", None, &["s3://models/"], Some(allowed));
-        check("http://models/", None, &["s3://models/"], Some(allowed));
+        for url in [
+            "s3://models.evil/x",
+            "s3://models/../other",
+            "s3://models/%2e%2e/other",
+            "s3://user@models/x",
+            "http://models/",
+        ] {
+            check_url(url, &["s3://models/"], Some(allowed));
+        }
+        check_url(
+            "s3://models/grocery-of-others/x",
+            &["s3://models/grocery"],
+            Some("begin with"),
+        );
+        check_url("s3://models/grocery/x", &["s3://models/grocery"], None);
+    }
+
+    #[track_caller]
+    fn check_endpoint(endpoint: &str, policy: Policy, expected: Option<&str>) {
+        check(
+            |pipeline| pipeline.spec.artifacts.endpoint = Some(endpoint.into()),
+            policy,
+            expected,
+        );
     }
 
     #[test]
-    fn an_endpoint_must_not_be_the_node_or_its_metadata() {
-        check("s3://m/x", Some("http://minio.shop.svc:9000"), &[], None);
-        check("s3://m/x", Some("http://10.0.0.7:9000/path"), &[], None);
+    fn an_endpoint_must_not_be_the_node_or_its_metadata_however_it_is_written() {
+        check_endpoint("http://minio.shop.svc:9000", Policy::default(), None);
+        check_endpoint("http://10.0.0.7:9000/path", Policy::default(), None);
         for own in [
             "http://169.254.169.254",
             "http://127.0.0.1:9000",
+            "http://2852039166",
+            "http://0251.0376.0251.0376",
+            "http://0xa9fea9fe/",
+            "http://127.1",
+            "http://[::ffff:169.254.169.254]",
+            "http://[::ffff:a9fe:a9fe]",
+            "http://169.254.169.254.",
             "https://localhost/",
+            "https://LOCALHOST.",
             "http://[::1]:9000",
             "http://[fe80::1]",
+            "http://[fd00:ec2::254]",
+            "http://100.100.100.200",
             "http://metadata.google.internal",
+            "http://metadata.google.internal.",
+            "http://metadata",
         ] {
-            check("s3://m/x", Some(own), &[], Some("an address of the node itself"));
+            check_endpoint(own, Policy::default(), Some("an address of the node itself"));
         }
+        check_endpoint(
+            "http://user:secret@minio:9000",
+            Policy::default(),
+            Some("it has a user or a password"),
+        );
+        check_endpoint("http://", Policy::default(), Some("is not a valid URL"));
+        check_url(
+            "http://169.254.169.254/bundles",
+            &[],
+            Some("an address of the node itself"),
+        );
+    }
+
+    #[test]
+    fn an_endpoint_is_held_against_what_the_installer_allows() {
+        let restricted = stores(&["s3://models/"]);
+        check_endpoint(
+            "http://mine:9000",
+            restricted.clone(),
+            Some("this cluster permits none beside its stores' own"),
+        );
+        let with_endpoints = Policy {
+            allowed_endpoints: vec!["http://minio.storage.svc:9000".into()],
+            ..restricted
+        };
+        check_endpoint("http://minio.storage.svc:9000", with_endpoints.clone(), None);
+        let allowed = "endpoints of this cluster begin with http://minio.storage.svc:9000";
+        for other in [
+            "http://minio.storage.svc:9001",
+            "http://minio.storage.svc.mine:9000",
+            "https://minio.storage.svc:9000",
+        ] {
+            check_endpoint(other, with_endpoints.clone(), Some(allowed));
+        }
+    }
+
+    #[test]
+    fn images_and_variables_are_held_against_what_the_installer_allows() {
+        let image = |pipeline: &mut RecommenderPipeline| {
+            pipeline.spec.pods = Some(PodOverrides {
+                image: Some("evil/program:1".into()),
+                ..PodOverrides::default()
+            });
+        };
+        check(image, Policy::default(), None);
+        let policy = Policy {
+            allowed_images: vec!["ghcr.io/gondola-dev/".into()],
+            ..Policy::default()
+        };
+        check(
+            image,
+            policy,
+            Some("spec.pods.image is \"evil/program:1\", but images of this cluster begin with ghcr.io"),
+        );
+        let variable = |pipeline: &mut RecommenderPipeline| {
+            pipeline.spec.pods = Some(PodOverrides {
+                env: vec![Variable {
+                    name: "AWS_ENDPOINT_URL_S3".into(),
+                    value: "http://mine".into(),
+                }],
+                ..PodOverrides::default()
+            });
+        };
+        check(variable, Policy::default(), None);
+        check(
+            variable,
+            stores(&["s3://models/"]),
+            Some("spec.pods.env has \"AWS_ENDPOINT_URL_S3\""),
+        );
     }
 }

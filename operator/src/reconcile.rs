@@ -4,24 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
-use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::jiff::Timestamp;
+use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 
+use crate::apply::admission::Admission;
 use crate::apply::{self, Applied, StatusOutcome};
 use crate::backoff::Backoff;
-use crate::caches::Caches;
+use crate::caches::{Caches, Guarded};
 use crate::events::{self, Events};
 use crate::metrics::Metrics;
-use crate::plan::names::ALLOW_USE;
+use crate::observe::Observed;
 use crate::plan::{Installation, Plan};
-use crate::{plan, report};
+use crate::{mounts, plan, report};
 
 /// A pass that takes longer is given up, and made again: a few dozen requests of some seconds at most.
 const LONGEST: Duration = Duration::from_secs(60);
 /// What the caches did not know yet has arrived after this time, most likely.
 const CATCH_UP: Duration = Duration::from_millis(500);
+/// Pods that wait without saying for what are looked at again after so long: events of pods are not watched.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What a pass works with.
 pub struct Context {
@@ -31,6 +34,8 @@ pub struct Context {
     pub caches: Caches,
     /// What holds for all pipelines.
     pub installation: Installation,
+    /// What the cluster's admission makes of our objects.
+    pub admission: Admission,
     /// Tells people of changes.
     pub events: Events,
     /// How long a pipeline waits that failed.
@@ -42,9 +47,6 @@ pub struct Context {
 /// Why a pass has to be made again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// The API server failed before anything could be decided.
-    #[error("the API server could not be asked")]
-    Api(#[source] Box<kube::Error>),
     /// It took too long.
     #[error("the pass did not end within {LONGEST:?}")]
     TooLong,
@@ -59,12 +61,14 @@ pub enum ReconcileError {
 /// Brings one pipeline a step nearer to its spec, and writes down what is true now.
 ///
 /// Runs from scratch: nothing depends on why it was called, or on how far an earlier pass came.
-pub async fn reconcile(
-    pipeline: Arc<RecommenderPipeline>,
-    context: Arc<Context>,
-) -> Result<Action, ReconcileError> {
+pub async fn reconcile(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let _timer = context.metrics.pass();
-    let pass = pass(&pipeline, &context);
+    let pass = async {
+        match &pipeline.0 {
+            Ok(pipeline) => pass(pipeline, &context).await,
+            Err(invalid) => report_invalid(invalid, &context).await,
+        }
+    };
     tokio::time::timeout(LONGEST, pass)
         .await
         .unwrap_or(Err(ReconcileError::TooLong))
@@ -75,14 +79,10 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
         // Everything of ours has an owner, and goes with it.
         return Ok(Action::await_change());
     }
-    let allowed = account_allowed(&context.client, pipeline).await?;
-    let observed = context.caches.observe(pipeline, allowed);
+    let mut observed = context.caches.observe(pipeline);
+    let stuck = mounts::explain(&context.client, pipeline, &mut observed).await;
     let plan = plan::plan(pipeline, &observed, &context.installation);
-    let applied = if pipeline.spec.suspend || plan.objection.is_some() {
-        Applied::default()
-    } else {
-        apply::children(&context.client, pipeline, &plan, &observed).await
-    };
+    let applied = apply(pipeline, &plan, &observed, context).await;
     context.metrics.wrote(applied.writes());
     if applied.is_outdated() {
         return Ok(Action::requeue(CATCH_UP));
@@ -99,7 +99,34 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
             tell_changes(pipeline, &status, context).await;
         }
     }
-    next_look(pipeline, &plan, &applied, context)
+    next_look(pipeline, &plan, &applied, stuck, context)
+}
+
+async fn apply(
+    pipeline: &RecommenderPipeline,
+    plan: &Plan,
+    observed: &Observed,
+    context: &Context,
+) -> Applied {
+    let Context {
+        client, admission, ..
+    } = context;
+    if plan.objection.is_some() {
+        Applied::default()
+    } else if pipeline.spec.suspend {
+        apply::safety(client, admission, pipeline, plan, observed).await
+    } else {
+        apply::children(client, admission, pipeline, plan, observed).await
+    }
+}
+
+/// An object that this release can't read: its own status says so, and nothing else of it is touched.
+async fn report_invalid(invalid: &InvalidObject, context: &Context) -> Result<Action, ReconcileError> {
+    let conditions = report::invalid::conditions(invalid, Timestamp::now());
+    apply::invalid_status(&context.client, &invalid.metadata, &conditions)
+        .await
+        .map_err(|error| ReconcileError::Status(Box::new(error)))?;
+    Ok(Action::await_change())
 }
 
 async fn tell_changes(pipeline: &RecommenderPipeline, status: &RecommenderPipelineStatus, context: &Context) {
@@ -113,41 +140,36 @@ fn next_look(
     pipeline: &RecommenderPipeline,
     plan: &Plan,
     applied: &Applied,
+    stuck: bool,
     context: &Context,
 ) -> Result<Action, ReconcileError> {
     if let Some(failure) = applied.first_failure() {
         return Err(ReconcileError::Incomplete(failure.with_cause()));
     }
-    context.backoff.forget(&pipeline.uid().unwrap_or_default());
-    // Time alone moves an experiment; all else is a change that a watch sees.
-    Ok(match plan.next_step() {
-        Some(moment) => Action::requeue(moment.since(Timestamp::now().into()).max(CATCH_UP)),
+    context.backoff.forget(&key(pipeline));
+    // Time alone moves an experiment; all else is a change that a watch sees, but for events of pods.
+    let experiment = plan
+        .next_step()
+        .map(|moment| moment.since(Timestamp::now().into()).max(CATCH_UP));
+    let pods = stuck.then_some(LOOK_AGAIN);
+    Ok(match experiment.into_iter().chain(pods).min() {
+        Some(wait) => Action::requeue(wait),
         None => Action::await_change(),
     })
 }
 
-/// Whether pods may run as the service account that the spec names: its owner says so with a label. Else whoever may write
-/// pipelines could borrow any account of the namespace.
-async fn account_allowed(client: &Client, pipeline: &RecommenderPipeline) -> Result<bool, ReconcileError> {
-    let Some(name) = &pipeline.spec.artifacts.service_account_name else {
-        return Ok(true);
-    };
-    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
-    let account = api
-        .get_metadata_opt(name)
-        .await
-        .map_err(|error| ReconcileError::Api(Box::new(error)))?;
-    Ok(account.is_some_and(|account| {
-        account
-            .labels()
-            .get(ALLOW_USE)
-            .is_some_and(|value| value == "true")
-    }))
+/// What failures of a pipeline are counted under.
+fn key<K: ResourceExt>(pipeline: &K) -> String {
+    format!(
+        "{}/{}",
+        pipeline.namespace().unwrap_or_default(),
+        pipeline.name_any()
+    )
 }
 
 /// When to look again at a pipeline whose pass failed.
-pub fn on_error(pipeline: Arc<RecommenderPipeline>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let wait = context.backoff.next(&pipeline.uid().unwrap_or_default());
+pub fn on_error(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let wait = context.backoff.next(&key(pipeline.as_ref()));
     context.metrics.failed();
     tracing::warn!(
         pipeline = pipeline.name_any(),
@@ -157,4 +179,9 @@ pub fn on_error(pipeline: Arc<RecommenderPipeline>, error: &ReconcileError, cont
         "the pass is made again"
     );
     Action::requeue(wait)
+}
+
+/// Forgets what is remembered of a pipeline that is gone.
+pub fn on_gone(namespace: &str, name: &str, context: &Context) {
+    context.backoff.forget(&format!("{namespace}/{name}"));
 }

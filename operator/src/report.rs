@@ -2,21 +2,25 @@
 
 pub mod conditions;
 pub mod experiment;
+pub mod exposure;
+pub mod invalid;
 pub mod reasons;
 
 use std::collections::BTreeMap;
 
-use gondola_crds::resolution::Refusal;
-use gondola_crds::status::VariantStatus;
+use gondola_crds::resolution::{Refusal, VariantBundles};
+use gondola_crds::status::{self, VariantStatus};
 use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::apply::{Applied, Failure};
+use crate::apply::admission::Overridden;
+use crate::apply::{Applied, Failure, is_done};
 use crate::observe::{Observed, Rollout};
 use crate::plan::names::{Component, Names};
-use crate::plan::pod::PORT;
-use crate::plan::{Plan, Serves};
+use crate::plan::pod::{ADMIN_PORT, PORT};
+use crate::plan::serving::Serves;
+use crate::plan::{Plan, routes};
 use conditions::{Finding, Truth, conditions};
 
 /// What a pipeline needs to be ready, in the order in which a reader should mend it.
@@ -30,6 +34,8 @@ struct Needs {
     variants_rolled_out: Finding,
     /// So are its routers.
     routers_rolled_out: Finding,
+    /// Somebody is served.
+    available: Finding,
 }
 
 impl Needs {
@@ -40,12 +46,14 @@ impl Needs {
             artifacts_resolved,
             variants_rolled_out,
             routers_rolled_out,
+            available,
         } = self;
         let needs = [
             children_applied,
             artifacts_resolved,
             variants_rolled_out,
             routers_rolled_out,
+            available,
         ];
         match needs.into_iter().find(|need| need.truth != Truth::True) {
             Some(need) => need.clone(),
@@ -67,6 +75,8 @@ pub fn status(
     now: Timestamp,
 ) -> RecommenderPipelineStatus {
     let names = Names::of(pipeline);
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let url = |service: &str, port: i32| format!("http://{service}.{namespace}.svc:{port}");
     let rollouts: BTreeMap<&str, Rollout> = plan
         .variants
         .iter()
@@ -85,31 +95,42 @@ pub fn status(
         artifacts_resolved: artifacts_resolved(plan, observed, &names),
         variants_rolled_out: variants_rolled_out(plan, &rollouts, observed, &names),
         routers_rolled_out: rolled_out(Component::Router, &router, observed, &names),
+        available: available(&router, &answering(plan, &rollouts, observed, &names)),
     };
-    let ready = needs.ready();
+    let ready = match needs.ready() {
+        // Nothing was done for this generation, so that it can't be said to serve.
+        ready if pipeline.spec.suspend && ready.truth == Truth::True && !is_done(plan, observed) => {
+            Finding::new(
+                Truth::Unknown,
+                reasons::SUSPENDED,
+                "spec.suspend is set, and there is something to do: what the spec asks for now is not served yet",
+            )
+        }
+        ready => ready,
+    };
     let mut findings = vec![
         ("Ready", ready.clone()),
-        ("Available", available(&router, &rollouts)),
+        ("Available", needs.available.clone()),
         ("ArtifactsResolved", needs.artifacts_resolved.clone()),
         ("Degraded", degraded(plan, &rollouts)),
     ];
     findings.extend(progress(pipeline, &ready));
+    findings.extend(overridden(applied));
+    findings.extend(treatment_changed(plan));
+    findings.extend(exposure::findings(pipeline, observed));
     findings.extend(experiment::findings(pipeline, plan));
     let experiment = experiment::status(pipeline, plan);
     let before = pipeline
         .status
         .as_ref()
         .map_or(&[][..], |status| &status.conditions);
-    let answering = rollouts.values().filter(|rollout| rollout.ready > 0).count();
+    let ready_variants = rollouts.values().filter(|rollout| rollout.ready > 0).count();
     RecommenderPipelineStatus {
         observed_generation: pipeline.metadata.generation,
         conditions: conditions(findings, before, pipeline.metadata.generation, now),
-        url: Some(format!(
-            "http://{}.{}.svc:{PORT}",
-            names.pipeline(),
-            pipeline.namespace().unwrap_or_default()
-        )),
-        ready_variants: Some(format!("{answering}/{}", plan.variants.len())),
+        url: Some(url(&names.pipeline(), PORT)),
+        admin_url: Some(url(&names.admin(), ADMIN_PORT)),
+        ready_variants: Some(format!("{ready_variants}/{}", plan.variants.len())),
         traffic: Some(traffic(plan)),
         variants: variants(pipeline, plan, &rollouts, observed, &names),
         experiment,
@@ -120,7 +141,7 @@ pub fn status(
 fn progress(pipeline: &RecommenderPipeline, ready: &Finding) -> Option<(&'static str, Finding)> {
     let because = |reason, message: &str| Finding::new(Truth::True, reason, message);
     if pipeline.spec.suspend {
-        let message = "spec.suspend is set: nothing is changed, and pods go on serving";
+        let message = "spec.suspend is set: nothing is rolled out, pods go on serving, and an experiment that does harm is still rolled back";
         return Some(("Suspended", because(reasons::SUSPENDED, message)));
     }
     match ready.truth {
@@ -136,8 +157,12 @@ fn is_stuck(reason: &str) -> bool {
         reasons::NAME_CONFLICT,
         reasons::INVALID_SPEC,
         reasons::FORBIDDEN,
+        reasons::ADMISSION_DENIED,
+        reasons::QUOTA_EXCEEDED,
         reasons::SERVICE_ACCOUNT_NOT_ALLOWED,
         reasons::STORE_NOT_ALLOWED,
+        reasons::IMAGE_NOT_ALLOWED,
+        reasons::ENVIRONMENT_NOT_ALLOWED,
         reasons::PROGRESS_DEADLINE_EXCEEDED,
     ]
     .contains(&reason)
@@ -158,6 +183,8 @@ fn failure_reason(failure: &Failure) -> &'static str {
         Failure::NameConflict { .. } => reasons::NAME_CONFLICT,
         Failure::Refused { .. } => reasons::INVALID_SPEC,
         Failure::Forbidden { .. } => reasons::FORBIDDEN,
+        Failure::Denied { .. } => reasons::ADMISSION_DENIED,
+        Failure::QuotaExceeded { .. } => reasons::QUOTA_EXCEEDED,
         Failure::Outdated { .. } | Failure::Unavailable { .. } => reasons::APPLY_FAILED,
     }
 }
@@ -176,10 +203,10 @@ fn artifacts_resolved(plan: &Plan, observed: &Observed, names: &Names<'_>) -> Fi
     }
     let pending = |serves: &Serves| matches!(serves, Serves::Waiting(_) | Serves::Unresolved);
     if plan.variants.iter().any(|(_, serves)| pending(serves)) {
-        let problem = observed.pod_problem(names, Component::Resolver);
+        let problem = observed.problem(names, Component::Resolver);
         let message = problem.map_or_else(
             || "the resolver is looking up what the spec names".to_owned(),
-            |problem| format!("the resolver can't run: {}: {}", problem.reason, problem.message),
+            |problem| format!("the resolver can't run: {problem}"),
         );
         return Finding::new(Truth::Unknown, reasons::RESOLVING, message);
     }
@@ -220,8 +247,8 @@ fn rolled_out(
         );
     }
     let problem = observed
-        .pod_problem(names, component)
-        .map(|problem| format!(": {}: {}", problem.reason, problem.message))
+        .problem(names, component)
+        .map(|problem| format!(": {problem}"))
         .unwrap_or_default();
     match &rollout.missed_deadline {
         Some(_) => Finding::new(
@@ -237,11 +264,75 @@ fn rolled_out(
     }
 }
 
-fn available(router: &Rollout, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
+/// How many pods of each variant answer that gets users, also of one that is about to leave.
+fn answering(
+    plan: &Plan,
+    rollouts: &BTreeMap<&str, Rollout>,
+    observed: &Observed,
+    names: &Names<'_>,
+) -> Vec<i32> {
+    let leaving = plan.routed.leaving.iter();
+    let leaving = leaving.map(|name| observed.rollout(names, Component::Variant(name)).ready);
+    rollouts
+        .values()
+        .map(|rollout| rollout.ready)
+        .chain(leaving)
+        .collect()
+}
+
+/// What others change about our objects on their way in; nothing to mend, and good to know.
+fn overridden(applied: &Applied) -> Option<(&'static str, Finding)> {
+    let Overridden { kind, name, path } = applied.overridden().first()?;
+    let more = applied.overridden().len() - 1;
+    let others = if more == 0 {
+        String::new()
+    } else {
+        format!(", and {more} more objects")
+    };
+    let message = format!(
+        "{kind} {name} is not as it was sent at {path}{others}: a webhook or policy of the cluster changes it on its way in, and it is left so"
+    );
+    Some((
+        "Overridden",
+        Finding::new(Truth::True, reasons::CHANGED_BY_ADMISSION, message),
+    ))
+}
+
+/// Whether channels moved under an experiment: its arms keep what they began with.
+fn treatment_changed(plan: &Plan) -> Option<(&'static str, Finding)> {
+    let moved = plan.variants.iter().find_map(|(name, serves)| match serves {
+        Serves::Pinned {
+            bundles,
+            moved: Some(moved),
+        } => Some((name, bundles, moved)),
+        _ => None,
+    });
+    let (name, bundles, moved) = moved?;
+    let differs = bundles
+        .by_role()
+        .zip(moved.by_role())
+        .find(|((_, old), (_, new))| old.digest != new.digest);
+    let what = differs.map(|((role, old), (_, new))| {
+        format!(
+            "the {role} bundle {} of variant {name} would be {} now, and stays {}",
+            old.name, new.version, old.version
+        )
+    });
+    let message = format!(
+        "{} until the experiment is over; another restartToken starts it again with what channels point to",
+        what.unwrap_or_else(|| format!("the bundles of variant {name} would be others now, and stay"))
+    );
+    Some((
+        "TreatmentChanged",
+        Finding::new(Truth::True, reasons::CHANNEL_MOVED, message),
+    ))
+}
+
+fn available(router: &Rollout, answering: &[i32]) -> Finding {
     if router.ready == 0 {
         return Finding::new(Truth::False, reasons::NOT_ANSWERING, "no router answers");
     }
-    if rollouts.values().all(|rollout| rollout.ready == 0) {
+    if answering.iter().all(|ready| *ready == 0) {
         return Finding::new(
             Truth::False,
             reasons::NOT_ANSWERING,
@@ -252,24 +343,30 @@ fn available(router: &Rollout, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
 }
 
 fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
-    let routed = |name: &str| plan.routes.variants.iter().any(|route| route.name == name);
+    let routes = &plan.routed.routes;
+    let routed = |name: &str| routes.variants.iter().any(|route| route.name == name);
     let down: Vec<&str> = rollouts
         .iter()
         .filter(|(name, rollout)| rollout.ready == 0 && routed(name))
         .map(|(name, _)| *name)
         .collect();
-    let control = plan.routes.control.as_str();
+    let control = routes.control.as_str();
     let others_answer = rollouts.values().any(|rollout| rollout.ready > 0);
     if others_answer && !down.is_empty() {
-        let message = if down.contains(&control) {
-            format!("no pod of the control {control} answers: nothing stands in for other variants")
-        } else {
-            format!(
-                "no pod of {} answers: its users get the control {control}",
-                down.join(", ")
-            )
+        let instead = match down.contains(&control) {
+            true => "another variant".to_owned(),
+            false => format!("the control {control}"),
         };
+        let message = format!("no pod of {} answers: its users get {instead}", down.join(", "));
         return Finding::new(Truth::True, reasons::FALLBACK_TO_CONTROL, message);
+    }
+    if !plan.routed.leaving.is_empty() {
+        let message = format!(
+            "{} is in the spec no more, and serves its users until {} answers",
+            plan.routed.leaving.join(", "),
+            plan.routed.awaited.join(", ")
+        );
+        return Finding::new(Truth::True, reasons::LEAVING, message);
     }
     let last_good: Vec<&str> = plan
         .variants
@@ -287,22 +384,16 @@ fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
     Finding::new(
         Truth::False,
         reasons::AS_SPECIFIED,
-        "nothing stands in for anything",
+        "every variant serves its own users",
     )
 }
 
 /// The shares of the users, in whole percent, for people.
 fn traffic(plan: &Plan) -> String {
-    let sum: u64 = plan
-        .routes
-        .variants
-        .iter()
-        .map(|route| u64::from(route.weight))
-        .sum();
+    let variants = &plan.routed.routes.variants;
+    let sum: u64 = variants.iter().map(|route| u64::from(route.weight)).sum();
     let share = |weight: u32| (u64::from(weight) * 100 + sum / 2) / sum.max(1);
-    let shares = plan
-        .routes
-        .variants
+    let shares = variants
         .iter()
         .map(|route| format!("{} {}%", route.name, share(route.weight)));
     shares.collect::<Vec<_>>().join(" ")
@@ -316,28 +407,70 @@ fn variants(
     names: &Names<'_>,
 ) -> Vec<VariantStatus> {
     let of_spec = pipeline.spec.variants.iter().zip(&plan.variants);
-    of_spec
-        .map(|(variant, (name, serves))| {
-            let rollout = &rollouts[name.as_str()];
-            let bundles = serves.bundles().map(|bundles| {
-                let digests = bundles
-                    .by_role()
-                    .map(|(role, bundle)| (role.to_owned(), bundle.digest.clone()));
-                digests.collect()
-            });
-            let problem = observed.pod_problem(names, Component::Variant(name));
-            VariantStatus {
-                name: name.clone(),
-                weight: Some(variant.weight),
-                bundles: bundles.unwrap_or_default(),
-                replicas: Some(rollout.wanted),
-                ready_replicas: Some(rollout.ready),
-                message: serves
-                    .refusal()
-                    .map(|refusal| refusal.message.clone())
-                    .or_else(|| problem.map(|problem| format!("{}: {}", problem.reason, problem.message))),
-            }
-        })
+    let of_spec = of_spec.map(|(variant, (name, serves))| {
+        let problem = observed.problem(names, Component::Variant(name));
+        let message = serves.refusal().map(|refusal| refusal.message.clone());
+        VariantStatus {
+            weight: Some(variant.weight),
+            message: message.or_else(|| problem.map(|problem| problem.to_string())),
+            ..variant_status(
+                plan,
+                observed,
+                names,
+                name,
+                &rollouts[name.as_str()],
+                serves.bundles(),
+            )
+        }
+    });
+    let leaving = plan.routed.leaving.iter().map(|name| {
+        let rollout = observed.rollout(names, Component::Variant(name));
+        let awaited = plan.routed.awaited.join(", ");
+        VariantStatus {
+            message: Some(format!("it leaves when {awaited} answers")),
+            ..variant_status(plan, observed, names, name, &rollout, None)
+        }
+    });
+    of_spec.chain(leaving).collect()
+}
+
+fn variant_status(
+    plan: &Plan,
+    observed: &Observed,
+    names: &Names<'_>,
+    name: &str,
+    rollout: &Rollout,
+    desired: Option<&VariantBundles>,
+) -> VariantStatus {
+    let route = plan
+        .routed
+        .routes
+        .variants
+        .iter()
+        .find(|route| route.name == name);
+    VariantStatus {
+        name: name.to_owned(),
+        bundles: status::VariantBundles {
+            desired: desired.map(digests).unwrap_or_default(),
+            ready: observed
+                .served(names, name)
+                .as_ref()
+                .map(digests)
+                .unwrap_or_default(),
+        },
+        traffic_buckets: route.map(|route| routes::count(&route.buckets)),
+        buckets: route.map(|route| routes::written(&route.buckets)),
+        replicas: Some(rollout.wanted),
+        ready_replicas: Some(rollout.ready),
+        ..VariantStatus::default()
+    }
+}
+
+/// The digest of each bundle, by its role.
+fn digests(bundles: &VariantBundles) -> BTreeMap<String, String> {
+    let by_role = bundles.by_role();
+    by_role
+        .map(|(role, bundle)| (role.to_owned(), bundle.digest.clone()))
         .collect()
 }
 

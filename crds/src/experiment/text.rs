@@ -176,7 +176,10 @@ fn is_period(text: &str) -> bool {
     // What follows the last unit is empty.
     let numbers = digits.clone().count() - 1;
     !text.contains("ms")
-        && digits.by_ref().take(numbers).all(|digits| digits.len() <= 6 && !digits.starts_with('0'))
+        && digits
+            .by_ref()
+            .take(numbers)
+            .all(|digits| digits.len() <= 6 && !digits.starts_with('0'))
         && duration(text).is_some()
 }
 
@@ -217,7 +220,10 @@ mod tests {
         );
         check::<Factor>(&["1", "1.2", "0.03"], &["", "-1", "1e3", "1.", "NaN", "1.2.3"]);
         check::<Length>(&["300ms", "1h30m", "14d"], &["", "5", "1w", "1234567s", "-1s"]);
-        check::<Period>(&["1s", "1h30m", "14d"], &["", "0s", "300ms", "1w", "1234567s", "1h0m", "5"]);
+        check::<Period>(
+            &["1s", "1h30m", "14d"],
+            &["", "0s", "300ms", "1w", "1234567s", "1h0m", "5"],
+        );
         check::<Name>(&["a", "q4-holdout"], &["", "-a", "a-", "A", "4q"]);
         check::<EventType>(&["purchase", "add_to.cart-2"], &["", "a b", "ü"]);
     }

@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::memory::Ending;
 use crate::fixtures::{DAY, Daily, HOUR, START, World, evidence, spec};
+use crate::memory::Ending;
 
 const SAME: Daily = Daily {
     users: 2000,
@@ -184,7 +184,10 @@ fn it_begins_only_after_somebody_looked_how_it_ended_before() {
     let mut world = World::new(&spec());
     world.memory = None;
     let step = world.step(START, None);
-    assert_eq!((step.ledger.phase, step.waits_for), (Phase::Pending, Some(WaitsFor::Memory)));
+    assert_eq!(
+        (step.ledger.phase, step.waits_for),
+        (Phase::Pending, Some(WaitsFor::Memory))
+    );
     world.memory = Some(Memory::nothing("another"));
     assert_eq!(world.step(START, None).waits_for, Some(WaitsFor::Memory));
     world.memory = Some(Memory::nothing("dlrm-vs-rf"));
@@ -224,9 +227,17 @@ fn bundles(version: &str) -> VariantBundles {
 #[test]
 fn arms_keep_the_bundles_that_they_began_with() {
     let mut world = World::new(&spec());
-    let served = |version: &str| ["rf", "dlrm"].map(|arm| (arm.to_owned(), bundles(version))).into();
+    let served = |version: &str| {
+        ["rf", "dlrm"]
+            .map(|arm| (arm.to_owned(), bundles(version)))
+            .into()
+    };
     world.served = Some(BTreeMap::from([("rf".to_owned(), bundles("v1"))]));
-    assert_eq!(world.step(START, None).ledger.phase, Phase::Pending, "an arm is not rolled out");
+    assert_eq!(
+        world.step(START, None).ledger.phase,
+        Phase::Pending,
+        "an arm is not rolled out"
+    );
     world.served = Some(served("v1"));
     let first = world.step(START, None).ledger;
     assert_eq!(first.pinned.len(), 2);
@@ -238,7 +249,11 @@ fn arms_keep_the_bundles_that_they_began_with() {
 fn harm_is_rolled_back_also_while_all_else_is_suspended() {
     let mut world = World::new(&spec());
     world.suspended = true;
-    assert_eq!(world.step(START, None).ledger.phase, Phase::Pending, "nothing begins");
+    assert_eq!(
+        world.step(START, None).ledger.phase,
+        Phase::Pending,
+        "nothing begins"
+    );
     world.suspended = false;
     let ramping = world.step(START, None);
     world.suspended = true;

@@ -7,15 +7,34 @@ use serde_json::Value;
 
 /// Whether everything of `wanted` is in `live`.
 pub fn covers(live: &Value, wanted: &Value) -> bool {
+    difference(live, wanted).is_none()
+}
+
+/// The first field of `wanted` that is not in `live`, as a path such as `spec.template`; none if all of it is there.
+pub fn difference(live: &Value, wanted: &Value) -> Option<String> {
+    let mut path = Vec::new();
+    (!same(live, wanted, &mut path)).then(|| path.join("."))
+}
+
+/// Compares, and leaves in `path` where a difference is.
+fn same(live: &Value, wanted: &Value, path: &mut Vec<String>) -> bool {
+    let mut below = |name: &str, live: &Value, wanted: &Value| {
+        path.push(name.to_owned());
+        let same = same(live, wanted, path);
+        if same {
+            path.pop();
+        }
+        same
+    };
     match (live, wanted) {
         (_, Value::Null) => true,
         (Value::Object(live), Value::Object(wanted)) => {
             wanted.iter().all(|(key, wanted)| match live.get(key) {
-                Some(live) => covers(live, wanted),
-                None => is_empty(wanted),
+                Some(live) => below(key, live, wanted),
+                None => is_empty(wanted) || below(key, &Value::Null, wanted),
             })
         }
-        (Value::Array(live), Value::Array(wanted)) => list_covers(live, wanted),
+        (Value::Array(live), Value::Array(wanted)) => same_lists(live, wanted, &mut below),
         (Value::String(live), Value::String(wanted)) => live == wanted || same_quantity(live, wanted),
         (Value::Number(live), Value::Number(wanted)) => live.as_f64() == wanted.as_f64(),
         (live, wanted) => live == wanted,
@@ -23,15 +42,25 @@ pub fn covers(live: &Value, wanted: &Value) -> bool {
 }
 
 /// Lists of named things may hold more, which others put there; all other lists are compared place by place.
-fn list_covers(live: &[Value], wanted: &[Value]) -> bool {
+fn same_lists(
+    live: &[Value],
+    wanted: &[Value],
+    below: &mut impl FnMut(&str, &Value, &Value) -> bool,
+) -> bool {
     let named = |value: &Value| value.get("name").is_some_and(Value::is_string);
     if !wanted.is_empty() && wanted.iter().all(named) {
         let find = |name: &Value| live.iter().find(|live| live.get("name") == Some(name));
-        return wanted
-            .iter()
-            .all(|wanted| find(&wanted["name"]).is_some_and(|live| covers(live, wanted)));
+        return wanted.iter().all(|wanted| {
+            let name = wanted["name"].as_str().unwrap_or_default();
+            below(name, find(&wanted["name"]).unwrap_or(&Value::Null), wanted)
+        });
     }
-    live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
+    live.len() == wanted.len()
+        && live
+            .iter()
+            .zip(wanted)
+            .enumerate()
+            .all(|(place, (live, wanted))| below(&place.to_string(), live, wanted))
 }
 
 /// What the API server leaves out.
@@ -110,6 +139,18 @@ mod tests {
             json!([{"port": 1}]),
             true,
         );
+    }
+
+    #[test]
+    fn a_difference_is_named_by_its_path() {
+        let live = json!({"spec": {"containers": [{"name": "serve", "image": "b"}], "limit": 5}});
+        let wanted = |image: &str, limit: u32| json!({"spec": {"containers": [{"name": "serve", "image": image}], "limit": limit}});
+        assert_eq!(difference(&live, &wanted("b", 5)), None);
+        assert_eq!(
+            difference(&live, &wanted("a", 5)).as_deref(),
+            Some("spec.containers.serve.image")
+        );
+        assert_eq!(difference(&live, &wanted("b", 2)).as_deref(), Some("spec.limit"));
     }
 
     #[test]

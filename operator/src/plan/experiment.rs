@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
+use gondola_crds::resolution::VariantBundles;
 use gondola_crds::spec::Variant;
 use gondola_experiments::evidence::Evidence;
 use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
@@ -19,7 +20,8 @@ use kube::ResourceExt;
 
 use super::names::{Component, Names};
 use super::pod::{self, Access, StoreUse};
-use super::{rights, variant};
+use super::serving::Serves;
+use super::{Installation, rights, variant};
 use crate::observe::Observed;
 
 const ANALYZER: Component<'_> = Component::Analyzer;
@@ -46,13 +48,40 @@ pub struct Planned {
     pub evidence: Option<Evidence>,
 }
 
-/// Makes a step of the pipeline's experiment; `None` without one.
+/// Makes a step of the pipeline's experiment; `None` without one. `variants` says what each serves.
 pub fn planned(
     pipeline: &RecommenderPipeline,
     observed: &Observed,
+    variants: &[(String, Serves)],
 ) -> Option<Result<Planned, SettingsError>> {
     let experiment = pipeline.spec.experiment.as_ref()?;
-    Some(Settings::of(experiment).map(|settings| one_step(pipeline, experiment, settings, observed)))
+    let served = served(pipeline, observed, variants);
+    Some(Settings::of(experiment).map(|settings| one_step(pipeline, experiment, settings, observed, &served)))
+}
+
+/// The ledger of an experiment that goes on by the spec as it is now; none where it is over, or starts again.
+pub fn going_on(pipeline: &RecommenderPipeline, observed: &Observed) -> Option<Ledger> {
+    let experiment = pipeline.spec.experiment.as_ref()?;
+    let ledger = before(pipeline, observed)?;
+    let same =
+        ledger.experiment == experiment.name.as_str() && ledger.restart_token == experiment.restart_token;
+    (same && !ledger.phase.is_over()).then_some(ledger)
+}
+
+/// The bundles of variants of which all pods are of one rollout, the one that is wanted.
+fn served(
+    pipeline: &RecommenderPipeline,
+    observed: &Observed,
+    variants: &[(String, Serves)],
+) -> BTreeMap<String, VariantBundles> {
+    let names = Names::of(pipeline);
+    let of_variant = |(name, serves): &(String, Serves)| {
+        let wanted = serves.bundles()?;
+        let complete = observed.rollout(&names, Component::Variant(name)).complete;
+        let told = observed.told(&names, name)?;
+        (complete && told == *wanted).then(|| (name.clone(), told))
+    };
+    variants.iter().filter_map(of_variant).collect()
 }
 
 fn one_step(
@@ -60,13 +89,14 @@ fn one_step(
     experiment: &Experiment,
     settings: Settings,
     observed: &Observed,
+    served: &BTreeMap<String, VariantBundles>,
 ) -> Planned {
     let names = Names::of(pipeline);
-    let evidence = observed.evidence(&names);
+    let (evidence, memory) = (observed.evidence(&names), observed.memory(&names));
     // An arm that is being scaled to nothing answers for a moment only.
     let answers = |variant: &&Variant| {
-        let component = Component::Variant(&variant.name);
-        variant::fewest(variant) > 0 && observed.rollout(&names, component).ready > 0
+        let rollout = observed.rollout(&names, Component::Variant(&variant.name));
+        variant::fewest(variant, rollout.wanted) > 0 && rollout.ready > 0
     };
     let answering = pipeline.spec.variants.iter().filter(answers);
     let ready: BTreeSet<String> = answering.map(|variant| variant.name.clone()).collect();
@@ -83,6 +113,9 @@ fn one_step(
         routers: usize::try_from(observed.rollout(&names, Component::Router).ready).unwrap_or(0),
         alone,
         evidence: evidence.as_ref(),
+        memory: memory.as_ref(),
+        served: Some(served),
+        suspended: pipeline.spec.suspend,
     };
     let step = step(
         experiment,
@@ -135,24 +168,36 @@ pub fn evidence(pipeline: &RecommenderPipeline) -> ConfigMap {
 }
 
 /// The analyzer's Deployment: one pod, never two at once.
-pub fn deployment(pipeline: &RecommenderPipeline, experiment: &Experiment, image: &str) -> Deployment {
+pub fn deployment(
+    pipeline: &RecommenderPipeline,
+    experiment: &Experiment,
+    installation: &Installation,
+) -> Deployment {
     let names = Names::of(pipeline);
-    let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
-    let mut analyze = pod::container("analyze", image, &["analyze"], &overrides);
+    let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
+    let mut analyze = pod::container(
+        "analyze",
+        &installation.images.inference,
+        &["analyze"],
+        &overrides,
+    );
     analyze.resources = Some(pod::analyzer_resources());
     pod::set(&mut analyze, "GONDOLA_PIPELINE", names.pipeline());
     pod::set(&mut analyze, "GONDOLA_EVIDENCE_CONFIG_MAP", names.evidence());
-    pod::set(&mut analyze, "GONDOLA_ROUTER_SERVICE", names.pipeline());
-    pod::serves(&mut analyze, START_SECONDS);
+    pod::set(&mut analyze, "GONDOLA_ROUTER_SERVICE", names.admin());
+    pod::reports(&mut analyze, START_SECONDS);
     let mut pod = pod::spec(
         names.component(ANALYZER),
         names.label_selector(ANALYZER),
         &overrides,
+        installation,
     );
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![analyze];
     uses_events(&mut pod, experiment);
-    pod::only_one(&names, ANALYZER, pod)
+    let mut deployment = pod::only_one(&names, ANALYZER, pod);
+    pod::label(&mut deployment, &overrides);
+    deployment
 }
 
 /// The analyzer's service account.
@@ -214,6 +259,7 @@ fn uses_events(pod: &mut PodSpec, experiment: &Experiment) {
         credentials_folder: CREDENTIALS_FOLDER,
         credentials_variable: "GONDOLA_EVENTS_CREDENTIALS",
         endpoint_variable: "GONDOLA_EVENTS_ENDPOINT",
+        url_variable: "GONDOLA_EVENTS_URL",
         access: Access::Write,
     }
     .grant(pod);
@@ -224,7 +270,6 @@ fn uses_events(pod: &mut PodSpec, experiment: &Experiment) {
         Access::Write,
     );
     for container in &mut pod.containers {
-        pod::set(container, "GONDOLA_EVENTS_URL", &store.url);
         pod::set(container, "GONDOLA_EVENTS_FOLDER", EVENTS_FOLDER);
     }
 }

@@ -71,7 +71,6 @@ fn pinned(
         },
         features: gondola_crds::spec::Features {
             bundle: BundleRef(bundles.features.pinned()),
-            online: spec.features.online.clone(),
         },
         retrieval,
         similarity: similarity.map(|(similarity, bundle)| Similarity {

@@ -13,6 +13,8 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "gondola-o
 pub const PIPELINE: &str = "gondola.dev/pipeline";
 /// The label with the variant's name, on what belongs to one variant.
 pub const VARIANT: &str = "gondola.dev/variant";
+/// The label that says what a pod is there for.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// The label that a service account carries whose owner allows pipelines to run pods with it.
 pub const ALLOW_USE: &str = "gondola.dev/allow-use";
 
@@ -68,51 +70,56 @@ impl<'a> Names<'a> {
         self.pipeline.name_any()
     }
 
+    /// The Service of the routers' second port.
+    pub fn admin(&self) -> String {
+        self.child("admin")
+    }
+
+    /// Neither pipelines nor variants have two hyphens in a row, so that no two names of children are the same.
+    fn child(&self, own: &str) -> String {
+        format!("{}--{own}", self.pipeline())
+    }
+
     /// What a pod's Deployment is called, and its headless Service, budget and autoscaler.
     pub fn component(&self, component: Component<'_>) -> String {
         let own = match component {
             Component::Variant(name) => name,
             other => other.label(),
         };
-        format!("{}-{own}", self.pipeline())
+        self.child(own)
     }
 
     /// The ConfigMap that the resolver reports in.
     pub fn resolution(&self) -> String {
-        format!("{}-resolution", self.pipeline())
+        self.child("resolution")
     }
 
     /// The ConfigMap that routers watch.
     pub fn routes(&self) -> String {
-        format!("{}-routes", self.pipeline())
+        self.child("routes")
     }
 
     /// The ConfigMap that remembers what an experiment has come to.
     pub fn ledger(&self) -> String {
-        format!("{}-experiment", self.pipeline())
+        self.child("experiment")
     }
 
     /// The ConfigMap that the analyzer reports in.
     pub fn evidence(&self) -> String {
-        format!("{}-evidence", self.pipeline())
+        self.child("evidence")
     }
 
     /// The service account of pods that read the store.
     pub fn artifacts_account(&self) -> String {
         let named = &self.pipeline.spec.artifacts.service_account_name;
-        named
-            .clone()
-            .unwrap_or_else(|| format!("{}-artifacts", self.pipeline()))
+        named.clone().unwrap_or_else(|| self.child("artifacts"))
     }
 
     /// Labels that choose the pods of a component. They never change: a Deployment's selector can't.
     pub fn selector(&self, component: Component<'_>) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::from([
             (PIPELINE.to_owned(), self.pipeline()),
-            (
-                "app.kubernetes.io/component".to_owned(),
-                component.label().to_owned(),
-            ),
+            (COMPONENT.to_owned(), component.label().to_owned()),
         ]);
         if let Component::Variant(name) = component {
             labels.insert(VARIANT.to_owned(), name.to_owned());

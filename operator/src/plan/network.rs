@@ -1,52 +1,90 @@
 //! Who may reach whom: NetworkPolicies that deny everything else.
+//!
+//! Variants are reached by routers alone, on both of their ports; Prometheus reads metrics on the second one. Every pod may look up
+//! names, on whichever port the cluster's DNS pods listen; pods that speak to the API server reach it where it answers.
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::spec::NetworkRules;
+use gondola_crds::routes::Routes;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
     NetworkPolicyPort, NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::names::{Component, Names};
-use super::pod::{PORT, some_if_any};
+use super::pod::{ADMIN_PORT, PORT, some_if_any};
+use super::routes;
+use crate::observe::Address;
 
-/// The policies of a pipeline that wants some: variants are reached by routers alone, and each pod reaches only what it needs.
-pub fn policies(pipeline: &RecommenderPipeline) -> Vec<NetworkPolicy> {
+/// Labels of DNS pods: Kubernetes' own, and OpenShift's, which listen on 5353.
+const DNS_PODS: [(&str, &str); 2] = [
+    ("k8s-app", "kube-dns"),
+    ("dns.operator.openshift.io/daemonset-dns", "default"),
+];
+/// Where a DNS cache of the node answers.
+const DNS_CACHE: &str = "169.254.20.10/32";
+/// Ports of API servers, where the one of this cluster is not known.
+const API_SERVER_PORTS: [i32; 4] = [443, 6443, 8443, 16_443];
+/// The label of Prometheus' pods, as its operator sets it.
+const PROMETHEUS: (&str, &str) = ("app.kubernetes.io/name", "prometheus");
+
+/// The policies of a pipeline that wants some; for every variant that gets users, also one that is about to leave.
+pub fn policies(
+    pipeline: &RecommenderPipeline,
+    routes: &Routes,
+    api_server: &[Address],
+) -> Vec<NetworkPolicy> {
     let Some(rules) = &pipeline.spec.network_policy else {
         return Vec::new();
     };
     let names = Names::of(pipeline);
-    let variants = pipeline.spec.variants.iter().map(|variant| {
-        let component = Component::Variant(&variant.name);
-        let from_routers = ingress(Some(vec![peer(&names, Component::Router)]));
-        policy(&names, component, vec![from_routers], vec![dns(), store(rules)])
-    });
-    let to_variants = pipeline
-        .spec
-        .variants
+    let stores = rules.egress.clone();
+    let with_stores = |own: Vec<NetworkPolicyEgressRule>| [own, stores.clone()].concat();
+    let in_spec = pipeline.spec.variants.iter().map(|variant| variant.name.as_str());
+    let mut variants = routes::names(routes);
+    variants.extend(in_spec);
+
+    let mut policies: Vec<NetworkPolicy> = variants
         .iter()
-        .map(|variant| peer(&names, Component::Variant(&variant.name)));
-    let to_variants = NetworkPolicyEgressRule {
-        to: some_if_any(to_variants.collect()),
-        ports: Some(vec![port("TCP", PORT)]),
+        .map(|name| {
+            let from_routers = ingress(Some(vec![peer(&names, Component::Router)]), &[PORT, ADMIN_PORT]);
+            let ingress = [vec![from_routers], metrics(pipeline)].concat();
+            policy(
+                &names,
+                Component::Variant(name),
+                ingress,
+                with_stores(vec![dns()]),
+            )
+        })
+        .collect();
+
+    let to_variants = variants.iter().map(|name| peer(&names, Component::Variant(name)));
+    let to_variants = egress(some_if_any(to_variants.collect()), &[PORT, ADMIN_PORT]);
+    let router_egress = vec![dns(), api_server_rule(api_server), to_variants];
+    let records = pipeline.spec.experiment.is_some();
+    let router_egress = if records {
+        with_stores(router_egress)
+    } else {
+        router_egress
     };
-    let mut router_egress = vec![dns(), api_server(), to_variants];
-    let mut analyzer = None;
-    if pipeline.spec.experiment.is_some() {
-        router_egress.push(store(rules));
-        let to_routers = NetworkPolicyEgressRule {
-            to: Some(vec![peer(&names, Component::Router)]),
-            ports: Some(vec![port("TCP", PORT)]),
-        };
-        let egress = vec![dns(), api_server(), store(rules), to_routers];
-        analyzer = Some(policy(&names, Component::Analyzer, vec![], egress));
+    // Anybody asks a router; who writes to it is for `networkPolicy` of those who may.
+    let from_anybody = ingress(None, &[PORT, ADMIN_PORT]);
+    policies.push(policy(
+        &names,
+        Component::Router,
+        vec![from_anybody],
+        router_egress,
+    ));
+
+    let resolver_egress = with_stores(vec![dns(), api_server_rule(api_server)]);
+    policies.push(policy(&names, Component::Resolver, vec![], resolver_egress));
+    if records {
+        let to_routers = egress(Some(vec![peer(&names, Component::Router)]), &[ADMIN_PORT]);
+        let egress = with_stores(vec![dns(), api_server_rule(api_server), to_routers]);
+        policies.push(policy(&names, Component::Analyzer, vec![], egress));
     }
-    let router = policy(&names, Component::Router, vec![ingress(None)], router_egress);
-    let resolver_egress = vec![dns(), api_server(), store(rules)];
-    let resolver = policy(&names, Component::Resolver, vec![], resolver_egress);
-    variants.chain([router, resolver]).chain(analyzer).collect()
+    policies
 }
 
 fn policy(
@@ -67,10 +105,30 @@ fn policy(
     }
 }
 
-fn ingress(from: Option<Vec<NetworkPolicyPeer>>) -> NetworkPolicyIngressRule {
+/// Lets Prometheus read metrics, where the spec wants them read.
+fn metrics(pipeline: &RecommenderPipeline) -> Vec<NetworkPolicyIngressRule> {
+    let Some(monitoring) = &pipeline.spec.monitoring else {
+        return Vec::new();
+    };
+    let from = if monitoring.from.is_empty() {
+        vec![pods_anywhere(PROMETHEUS)]
+    } else {
+        monitoring.from.clone()
+    };
+    vec![ingress(Some(from), &[ADMIN_PORT])]
+}
+
+fn ingress(from: Option<Vec<NetworkPolicyPeer>>, ports: &[i32]) -> NetworkPolicyIngressRule {
     NetworkPolicyIngressRule {
         from,
-        ports: Some(vec![port("TCP", PORT)]),
+        ports: Some(ports.iter().map(|number| port("TCP", *number)).collect()),
+    }
+}
+
+fn egress(to: Option<Vec<NetworkPolicyPeer>>, ports: &[i32]) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to,
+        ports: Some(ports.iter().map(|number| port("TCP", *number)).collect()),
     }
 }
 
@@ -81,37 +139,50 @@ fn peer(names: &Names<'_>, component: Component<'_>) -> NetworkPolicyPeer {
     }
 }
 
-fn dns() -> NetworkPolicyEgressRule {
-    NetworkPolicyEgressRule {
-        to: None,
-        ports: Some(vec![port("UDP", 53), port("TCP", 53)]),
-    }
-}
-
-/// The API server's address is behind a Service that no selector can name; its ports are the two that are in use.
-fn api_server() -> NetworkPolicyEgressRule {
-    NetworkPolicyEgressRule {
-        to: None,
-        ports: Some(vec![port("TCP", 443), port("TCP", 6443)]),
-    }
-}
-
-fn store(rules: &NetworkRules) -> NetworkPolicyEgressRule {
-    let blocks = rules.store_cidrs.iter().map(|cidr| NetworkPolicyPeer {
-        ip_block: Some(IPBlock {
-            cidr: cidr.clone(),
-            except: None,
+/// Pods with a label, in any namespace.
+fn pods_anywhere((label, value): (&str, &str)) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector::default()),
+        pod_selector: Some(LabelSelector {
+            match_labels: Some([(label.to_owned(), value.to_owned())].into()),
+            ..LabelSelector::default()
         }),
-        ..NetworkPolicyPeer::default()
-    });
-    match some_if_any(blocks.collect()) {
-        Some(to) => NetworkPolicyEgressRule {
-            to: Some(to),
-            ports: None,
-        },
-        // No range at all must not mean every address: a volume needs none.
-        None => dns(),
+        ip_block: None,
     }
+}
+
+fn addresses(cidr: String) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        ip_block: Some(IPBlock { cidr, except: None }),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+/// The cluster's DNS, on any port.
+fn dns() -> NetworkPolicyEgressRule {
+    let pods = DNS_PODS.map(pods_anywhere);
+    NetworkPolicyEgressRule {
+        to: Some(
+            pods.into_iter()
+                .chain([addresses(DNS_CACHE.to_owned())])
+                .collect(),
+        ),
+        ports: None,
+    }
+}
+
+/// The API server, at its own addresses and ports; anywhere on the usual ports where they are not known.
+fn api_server_rule(known: &[Address]) -> NetworkPolicyEgressRule {
+    if known.is_empty() {
+        return egress(None, &API_SERVER_PORTS);
+    }
+    let mut ports: Vec<i32> = known.iter().map(|address| address.port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let mut hosts: Vec<&str> = known.iter().map(|address| address.host.as_str()).collect();
+    hosts.dedup();
+    let block = |host: &str| addresses(format!("{host}/{}", if host.contains(':') { 128 } else { 32 }));
+    egress(Some(hosts.into_iter().map(block).collect()), &ports)
 }
 
 fn port(protocol: &str, number: i32) -> NetworkPolicyPort {

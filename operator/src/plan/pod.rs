@@ -1,31 +1,37 @@
 //! What all pods of a pipeline have in common: where they may run, what they may do, and how they stop.
 
-use gondola_crds::spec::{Artifacts, PodOverrides, SecretRef, VolumeClaim};
+use gondola_crds::RecommenderPipeline;
+use gondola_crds::spec::{Artifacts, PodOverrides, RolloutLimits, SecretRef, VolumeClaim};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle,
-    LifecycleHandler, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
-    SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
+    LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec,
+    Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::Installation;
 use super::names::{Component, Names};
 
 /// The port that serves HTTP and gRPC, in every pod.
 pub const PORT: i32 = 8080;
 /// Its name.
 pub const PORT_NAME: &str = "http";
+/// The port that takes changes, and tells metrics and health, in every pod.
+pub const ADMIN_PORT: i32 = 8081;
+/// Its name.
+pub const ADMIN_PORT_NAME: &str = "admin";
 /// Where the credentials' Secret is mounted: a file for each key.
 pub const CREDENTIALS_FOLDER: &str = "/etc/gondola/credentials";
-/// Seconds that a stopping pod still serves, until every router has heard of it.
+/// Seconds that a stopping pod still serves, until every router and every client has heard of it.
 const NOTICE_SECONDS: i64 = 10;
 /// Seconds that requests have to end after that.
 const DRAIN_SECONDS: i64 = 30;
-/// An id that no image reserves; the `restricted` standard wants one that isn't root's.
-const USER: i64 = 65_532;
+/// Where volumes with stores are mounted: never where a tenant says.
+const STORES_FOLDER: &str = "/srv/gondola";
 
 /// The overrides of a pipeline with those of a variant on top: what the variant says stands, lists are joined.
 pub fn overrides(pipeline: Option<&PodOverrides>, variant: Option<&PodOverrides>) -> PodOverrides {
@@ -38,8 +44,17 @@ pub fn overrides(pipeline: Option<&PodOverrides>, variant: Option<&PodOverrides>
     merged.runtime_class_name = variant.runtime_class_name.or(merged.runtime_class_name);
     merged.priority_class_name = variant.priority_class_name.or(merged.priority_class_name);
     merged.node_selector.extend(variant.node_selector);
-    merged.image_pull_secrets.extend(variant.image_pull_secrets);
+    let known = std::mem::take(&mut merged.image_pull_secrets);
+    let is_new = |secret: &SecretRef| known.iter().all(|known| known.name != secret.name);
+    merged.image_pull_secrets = [
+        known.clone(),
+        variant.image_pull_secrets.into_iter().filter(is_new).collect(),
+    ]
+    .concat();
     merged.tolerations.extend(variant.tolerations);
+    merged.log = variant.log.or(merged.log);
+    merged.labels.extend(variant.labels);
+    merged.annotations.extend(variant.annotations);
     merged
         .env
         .retain(|old| variant.env.iter().all(|new| new.name != old.name));
@@ -48,7 +63,12 @@ pub fn overrides(pipeline: Option<&PodOverrides>, variant: Option<&PodOverrides>
 }
 
 /// A pod of ours, before its containers: unprivileged, spread over nodes and zones, with time to stop.
-pub fn spec(account: String, spread: LabelSelector, overrides: &PodOverrides) -> PodSpec {
+pub fn spec(
+    account: String,
+    spread: LabelSelector,
+    overrides: &PodOverrides,
+    installation: &Installation,
+) -> PodSpec {
     let secrets = overrides
         .image_pull_secrets
         .iter()
@@ -62,9 +82,9 @@ pub fn spec(account: String, spread: LabelSelector, overrides: &PodOverrides) ->
         termination_grace_period_seconds: Some(NOTICE_SECONDS + DRAIN_SECONDS + 5),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            fs_group: Some(USER),
+            run_as_user: installation.pod_user,
+            run_as_group: installation.pod_user,
+            fs_group: installation.pod_user,
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
                 ..SeccompProfile::default()
@@ -115,10 +135,34 @@ pub fn deployment(names: &Names<'_>, component: Component<'_>, pod: PodSpec) -> 
     }
 }
 
+/// How many pods of a rollout may be too many or too few, where the spec says so.
+pub fn limit_rollout(deployment: &mut Deployment, limits: Option<&RolloutLimits>) {
+    let rolling = deployment
+        .spec
+        .strategy
+        .as_mut()
+        .and_then(|strategy| strategy.rolling_update.as_mut());
+    if let (Some(limits), Some(rolling)) = (limits, rolling) {
+        rolling.max_surge = limits.max_surge.clone().or(rolling.max_surge.take());
+        rolling.max_unavailable = limits.max_unavailable.clone().or(rolling.max_unavailable.take());
+    }
+}
+
+/// Labels and annotations that the spec adds to pods. Ours are set over them, and selectors know ours alone.
+pub fn label(deployment: &mut Deployment, overrides: &PodOverrides) {
+    let template = deployment.spec.template.metadata.get_or_insert_default();
+    let mut labels = overrides.labels.clone();
+    labels.extend(template.labels.take().unwrap_or_default());
+    template.labels = Some(labels);
+    if !overrides.annotations.is_empty() {
+        template.annotations = Some(overrides.annotations.clone());
+    }
+}
+
 /// The Deployment of a component of which there is one pod, and never two at once: the old one goes before the new one comes.
 pub fn only_one(names: &Names<'_>, component: Component<'_>, pod: PodSpec) -> Deployment {
     let mut deployment = deployment(names, component, pod);
-    deployment.spec.replicas = Some(1);
+    // One is what there is where nobody says how many.
     deployment.spec.strategy = Some(DeploymentStrategy {
         type_: Some("Recreate".to_owned()),
         ..DeploymentStrategy::default()
@@ -126,14 +170,24 @@ pub fn only_one(names: &Names<'_>, component: Component<'_>, pod: PodSpec) -> De
     deployment
 }
 
-/// A container of the data plane: `gondola-inference` with arguments. The spec's own variables come last, and win.
+/// A container of the data plane: `gondola-inference` with arguments. Our own variables win over the spec's.
 pub fn container(name: &str, image: &str, arguments: &[&str], overrides: &PodOverrides) -> Container {
+    let variables = overrides.env.iter().map(|variable| EnvVar {
+        name: variable.name.clone(),
+        value: Some(variable.value.clone()),
+        ..EnvVar::default()
+    });
+    let log = overrides.log.iter().map(|filter| EnvVar {
+        name: "GONDOLA_LOG".to_owned(),
+        value: Some(filter.clone()),
+        ..EnvVar::default()
+    });
     Container {
         name: name.to_owned(),
         image: Some(overrides.image.clone().unwrap_or_else(|| image.to_owned())),
         command: Some(vec!["gondola-inference".to_owned()]),
         args: Some(arguments.iter().map(|argument| (*argument).to_owned()).collect()),
-        env: some_if_any(overrides.env.clone()),
+        env: some_if_any(log.chain(variables).collect()),
         // What a container said last stands in the pod's status, and from there in the pipeline's.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(SecurityContext {
@@ -172,12 +226,10 @@ fn resources(cpu: &str, memory: &str, most_memory: &str) -> ResourceRequirements
     }
 }
 
-/// Puts a variable before those that are there, so that the spec's own win.
+/// Sets a variable of ours, whatever the spec says of one of that name.
 pub fn set(container: &mut Container, name: &str, value: impl Into<String>) {
     let variables = container.env.get_or_insert_default();
-    if variables.iter().any(|variable| variable.name == name) {
-        return;
-    }
+    variables.retain(|variable| variable.name != name);
     variables.insert(
         0,
         EnvVar {
@@ -191,12 +243,13 @@ pub fn set(container: &mut Container, name: &str, value: impl Into<String>) {
 /// Makes a container a server: its port, how its health is asked for, and how it stops. `start_seconds` is how long it
 /// may take until it is ready for the first time.
 pub fn serves(container: &mut Container, start_seconds: i32) {
-    container.ports = Some(vec![ContainerPort {
-        name: Some(PORT_NAME.to_owned()),
-        container_port: PORT,
+    let port = |name: &str, number| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number,
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
-    }]);
+    };
+    container.ports = Some(vec![port(PORT_NAME, PORT), port(ADMIN_PORT_NAME, ADMIN_PORT)]);
     container.startup_probe = Some(Probe {
         period_seconds: Some(1),
         failure_threshold: Some(start_seconds),
@@ -212,24 +265,52 @@ pub fn serves(container: &mut Container, start_seconds: i32) {
         failure_threshold: Some(6),
         ..probe("/healthz")
     });
-    container.lifecycle = Some(Lifecycle {
-        pre_stop: Some(LifecycleHandler {
-            sleep: Some(SleepAction {
-                seconds: NOTICE_SECONDS,
-            }),
-            ..LifecycleHandler::default()
-        }),
-        ..Lifecycle::default()
-    });
     set(container, "GONDOLA_LISTEN", format!("0.0.0.0:{PORT}"));
+    set(container, "GONDOLA_ADMIN_LISTEN", format!("0.0.0.0:{ADMIN_PORT}"));
+    // The notice is the program's own: it tells its clients to go elsewhere, where a sleep before the signal would leave it ignorant.
+    set(
+        container,
+        "GONDOLA_DRAIN_NOTICE_SECONDS",
+        NOTICE_SECONDS.to_string(),
+    );
     set(container, "GONDOLA_DRAIN_SECONDS", DRAIN_SECONDS.to_string());
+}
+
+/// Makes a container report, and nothing else: it has one port, for health.
+pub fn reports(container: &mut Container, start_seconds: i32) {
+    serves(container, start_seconds);
+    for port in container.ports.iter_mut().flatten() {
+        port.container_port = ADMIN_PORT;
+    }
+    container
+        .ports
+        .iter_mut()
+        .for_each(|ports| ports.retain(|port| port.name.as_deref() == Some(ADMIN_PORT_NAME)));
+    let variables = container.env.get_or_insert_default();
+    variables.retain(|variable| {
+        ![
+            "GONDOLA_ADMIN_LISTEN",
+            "GONDOLA_DRAIN_NOTICE_SECONDS",
+            "GONDOLA_DRAIN_SECONDS",
+        ]
+        .contains(&variable.name.as_str())
+    });
+    set(container, "GONDOLA_LISTEN", format!("0.0.0.0:{ADMIN_PORT}"));
+}
+
+/// Sets how long an answer may take where the client says nothing, as the spec says.
+pub fn answers_within(container: &mut Container, pipeline: &RecommenderPipeline) {
+    let router = pipeline.spec.router.as_ref();
+    if let Some(milliseconds) = router.and_then(|router| router.deadline_milliseconds) {
+        set(container, "GONDOLA_DEADLINE_MS", milliseconds.to_string());
+    }
 }
 
 fn probe(path: &str) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::String(PORT_NAME.to_owned()),
+            port: IntOrString::String(ADMIN_PORT_NAME.to_owned()),
             ..HTTPGetAction::default()
         }),
         timeout_seconds: Some(2),
@@ -255,6 +336,8 @@ pub struct StoreUse<'a> {
     pub credentials_variable: &'a str,
     /// The variable with the endpoint.
     pub endpoint_variable: &'a str,
+    /// The variable with the URL.
+    pub url_variable: &'a str,
     /// Whether containers write to it.
     pub access: Access,
 }
@@ -274,6 +357,7 @@ impl StoreUse<'_> {
                 set(container, self.endpoint_variable, endpoint);
             }
         }
+        let mut url = self.url.to_owned();
         if let (Some(claim), Some(folder)) = (self.claim, self.url.strip_prefix("file://")) {
             let source = PersistentVolumeClaimVolumeSource {
                 claim_name: claim.name.clone(),
@@ -284,7 +368,14 @@ impl StoreUse<'_> {
                 persistent_volume_claim: Some(source),
                 ..Volume::default()
             };
-            mount(pod, volume, folder, self.access);
+            let place = format!("{STORES_FOLDER}/{}store", self.name);
+            url = format!("file://{place}/{}", folder.trim_matches('/'))
+                .trim_end_matches('/')
+                .to_owned();
+            mount(pod, volume, &place, self.access);
+        }
+        for container in all_containers(pod) {
+            set(container, self.url_variable, &url);
         }
     }
 }
@@ -301,6 +392,7 @@ pub fn reads_store(pod: &mut PodSpec, artifacts: &Artifacts) {
         credentials_folder: CREDENTIALS_FOLDER,
         credentials_variable: "GONDOLA_CREDENTIALS",
         endpoint_variable: "GONDOLA_STORE_ENDPOINT",
+        url_variable: "GONDOLA_STORE",
         access: Access::Read,
     }
     .grant(pod);

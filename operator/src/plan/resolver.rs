@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use super::names::{Component, Names};
-use super::{pod, rights};
+use super::{Installation, pod, rights};
 
 const RESOLVER: Component<'_> = Component::Resolver;
 const START_SECONDS: i32 = 60;
@@ -21,23 +21,31 @@ pub fn config_map(pipeline: &RecommenderPipeline) -> ConfigMap {
 }
 
 /// The resolver's Deployment: one pod, never two at once.
-pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
+pub fn deployment(pipeline: &RecommenderPipeline, installation: &Installation) -> Deployment {
     let names = Names::of(pipeline);
-    let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
-    let mut resolve = pod::container("resolve", image, &["resolve"], &overrides);
+    let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
+    let mut resolve = pod::container(
+        "resolve",
+        &installation.images.inference,
+        &["resolve"],
+        &overrides,
+    );
     resolve.resources = Some(pod::modest_resources());
     pod::set(&mut resolve, "GONDOLA_PIPELINE", names.pipeline());
     pod::set(&mut resolve, "GONDOLA_REPORT_CONFIG_MAP", names.resolution());
-    pod::serves(&mut resolve, START_SECONDS);
+    pod::reports(&mut resolve, START_SECONDS);
     let mut pod = pod::spec(
         names.artifacts_account(),
         names.label_selector(RESOLVER),
         &overrides,
+        installation,
     );
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![resolve];
     pod::reads_store(&mut pod, &pipeline.spec.artifacts);
-    pod::only_one(&names, RESOLVER, pod)
+    let mut deployment = pod::only_one(&names, RESOLVER, pod);
+    pod::label(&mut deployment, &overrides);
+    deployment
 }
 
 /// The service account of pods that read the store; none where the spec names one.

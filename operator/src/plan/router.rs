@@ -9,11 +9,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServiceSpec
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
 
 use super::names::{Component, Names};
-use super::rights;
-use super::{experiment, pod, variant};
+use super::{Installation, Scale, experiment, pod, rights, variant};
 
 /// Seconds until a router has its configuration and the addresses of all pods.
 const START_SECONDS: i32 = 60;
+/// Clients are asked to connect again after about so long, so that new routers get some of those that keep their connections.
+const CONNECTION_AGE_SECONDS: u32 = 600;
 const ROUTER: Component<'_> = Component::Router;
 
 /// What routers are told. A change reaches them in the time of a watch event, without a restart.
@@ -33,28 +34,58 @@ pub fn replicas(pipeline: &RecommenderPipeline) -> i32 {
     router.and_then(|router| router.replicas).unwrap_or(2)
 }
 
+/// How many routers there should be.
+pub fn scale(pipeline: &RecommenderPipeline) -> Scale {
+    Scale {
+        deployment: Names::of(pipeline).component(ROUTER),
+        replicas: replicas(pipeline),
+    }
+}
+
 /// The Deployment of the routers.
-pub fn deployment(pipeline: &RecommenderPipeline, image: &str) -> Deployment {
+pub fn deployment(pipeline: &RecommenderPipeline, installation: &Installation) -> Deployment {
     let names = Names::of(pipeline);
-    let overrides = pod::overrides(pipeline.spec.template.as_ref(), None);
-    let mut route = pod::container("route", image, &["route"], &overrides);
+    let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
+    let mut route = pod::container("route", &installation.images.inference, &["route"], &overrides);
     let router = pipeline.spec.router.as_ref();
     let wanted = router.and_then(|router| router.resources.clone());
     route.resources = Some(wanted.unwrap_or_else(pod::modest_resources));
     pod::set(&mut route, "GONDOLA_ROUTES_CONFIG_MAP", names.routes());
+    pod::set(
+        &mut route,
+        "GONDOLA_CONNECTION_AGE_SECONDS",
+        CONNECTION_AGE_SECONDS.to_string(),
+    );
     pod::serves(&mut route, START_SECONDS);
-    let mut pod = pod::spec(names.component(ROUTER), names.label_selector(ROUTER), &overrides);
+    pod::answers_within(&mut route, pipeline);
+    let mut pod = pod::spec(
+        names.component(ROUTER),
+        names.label_selector(ROUTER),
+        &overrides,
+        installation,
+    );
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![route];
     if let Some(experiment) = &pipeline.spec.experiment {
         experiment::records_events(&mut pod, pipeline, experiment);
     }
     let mut deployment = pod::deployment(&names, ROUTER, pod);
-    deployment.spec.replicas = Some(replicas(pipeline));
+    pod::label(&mut deployment, &overrides);
     deployment
 }
 
-/// The Service that clients ask.
+/// The Service that takes changes of users and items, and outcomes, and tells metrics. No Gateway leads to it.
+pub fn admin_service(pipeline: &RecommenderPipeline) -> Service {
+    let names = Names::of(pipeline);
+    let mut service = service(pipeline);
+    service.metadata.name = Some(names.admin());
+    if let Some(spec) = &mut service.spec {
+        spec.ports = Some(vec![variant::admin_port()]);
+    }
+    service
+}
+
+/// The Service that clients ask for recommendations.
 pub fn service(pipeline: &RecommenderPipeline) -> Service {
     let names = Names::of(pipeline);
     let mut metadata = names.component_metadata(ROUTER);

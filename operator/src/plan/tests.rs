@@ -4,6 +4,8 @@ use gondola_crds::spec::PodOverrides;
 use k8s_openapi::api::core::v1::PodSpec;
 
 use super::*;
+use std::sync::Arc;
+
 use crate::fixtures::{Cluster, bundles, changed, deployment_of, pipeline, refusal, with_experiment};
 
 fn resolved(version: &str) -> impl Fn(&str) -> VariantResolution {
@@ -30,7 +32,8 @@ fn pod_of<'a>(plan: &'a Plan, name: &str) -> &'a PodSpec {
 }
 
 fn routed(plan: &Plan) -> Vec<&str> {
-    plan.routes
+    plan.routed
+        .routes
         .variants
         .iter()
         .map(|route| route.name.as_str())
@@ -40,7 +43,7 @@ fn routed(plan: &Plan) -> Vec<&str> {
 #[test]
 fn before_the_first_report_there_is_only_who_makes_it_and_who_waits_for_it() {
     let plan = Cluster::empty().plan(&pipeline());
-    assert_eq!(deployments(&plan), ["grocery-resolver", "grocery-router"]);
+    assert_eq!(deployments(&plan), ["grocery--resolver", "grocery--router"]);
     assert_eq!(routed(&plan), ["dlrm"], "the control is always there");
 }
 
@@ -50,10 +53,10 @@ fn what_the_resolver_found_is_rolled_out_pinned() {
     let mut cluster = Cluster::empty();
     let plan = cluster.report(&pipeline, resolved("v1")).plan(&pipeline);
     let names = [
-        "grocery-resolver",
-        "grocery-router",
-        "grocery-dlrm",
-        "grocery-forest",
+        "grocery--resolver",
+        "grocery--router",
+        "grocery--dlrm",
+        "grocery--forest",
     ];
     assert_eq!(deployments(&plan), names);
     let config = plan
@@ -81,11 +84,14 @@ fn a_change_of_weights_changes_the_routes_and_no_pod() {
             cluster.report(&after, resolved("v1"));
         }
         let second = cluster.plan(&after);
-        assert_eq!(second.routes.variants[0].weight, 90);
-        assert_eq!(
-            first.children.deployments, second.children.deployments,
-            "reported: {reported}"
-        );
+        assert_eq!(second.routed.routes.variants[0].weight, 90);
+        // Before the report the pods are left as they are.
+        for deployment in &second.children.deployments {
+            assert!(
+                first.children.deployments.contains(deployment),
+                "reported: {reported}"
+            );
+        }
     }
 }
 
@@ -102,13 +108,6 @@ fn a_new_version_makes_new_pods_with_a_new_manifest() {
         deployment(&first, &name).spec.template,
         deployment(&second, &name).spec.template
     );
-    let manifests = |plan: &Plan| -> Vec<String> {
-        let configs = plan.children.configs.iter();
-        configs
-            .filter(|config| config.immutable == Some(true))
-            .map(ResourceExt::name_any)
-            .collect()
-    };
     assert!(
         manifests(&first)
             .iter()
@@ -116,17 +115,120 @@ fn a_new_version_makes_new_pods_with_a_new_manifest() {
     );
 }
 
+/// Names of the manifests that a plan renders.
+fn manifests(plan: &Plan) -> Vec<String> {
+    let configs = plan.children.configs.iter();
+    let immutable = configs.filter(|config| config.immutable == Some(true));
+    immutable.map(ResourceExt::name_any).collect()
+}
+
 #[test]
-fn the_manifest_of_older_pods_stays_until_the_new_ones_answer() {
+fn what_older_pods_mount_stays_from_the_moment_at_which_a_rollout_begins() {
+    let pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    let first = cluster
+        .report(&pipeline, resolved("v1"))
+        .obey(&pipeline, |_| true);
+    let second = cluster.report(&pipeline, resolved("v2")).plan(&pipeline);
+    for name in manifests(&first) {
+        assert!(
+            second.kept.configs.contains(&name),
+            "{name} is mounted by pods that serve"
+        );
+    }
+    // It stays while a ReplicaSet could make such pods again: an undone rollout starts.
+    cluster.obey(&pipeline, |_| true);
+    let settled = cluster.plan(&pipeline);
+    assert!(
+        manifests(&first)
+            .iter()
+            .all(|name| settled.kept.configs.contains(name))
+    );
+    cluster.observed.replica_sets.clear();
+    let forgotten = cluster.plan(&pipeline);
+    assert!(
+        manifests(&first)
+            .iter()
+            .all(|name| !forgotten.kept.configs.contains(name))
+    );
+}
+
+#[test]
+fn an_account_that_older_pods_run_as_stays() {
+    let before = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&before, resolved("v1")).obey(&before, |_| true);
+    let after = changed(
+        "credentials: {secretRef: {name: models-s3}}",
+        "serviceAccountName: models",
+    );
+    let plan = cluster.report(&after, resolved("v1")).plan(&after);
+    assert!(
+        plan.children
+            .accounts
+            .iter()
+            .all(|account| account.name_any() != "grocery--artifacts")
+    );
+    assert!(plan.kept.accounts.contains("grocery--artifacts"));
+}
+
+#[test]
+fn one_edit_is_one_rollout() {
+    let before = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&before, resolved("v1")).obey(&before, |_| true);
+    let mut after = changed("candidates: 200", "candidates: 400");
+    after.spec.variants[0].weight = 10;
+    after.spec.variants[0].replicas = Some(5);
+    let waiting = cluster.plan(&after);
+    assert!(
+        !deployments(&waiting).contains(&"grocery--dlrm".to_owned()),
+        "its pods are left as they are"
+    );
+    assert!(waiting.kept.deployments.contains("grocery--dlrm"));
+    assert_eq!(
+        waiting.routed.routes.variants[0].weight, 10,
+        "weights are no rollout"
+    );
+    let scaled = Scale {
+        deployment: "grocery--dlrm".into(),
+        replicas: 5,
+    };
+    assert!(waiting.children.scales.contains(&scaled), "nor is their number");
+    let known = cluster.report(&after, resolved("v1")).plan(&after);
+    assert!(deployments(&known).contains(&"grocery--dlrm".to_owned()));
+}
+
+#[test]
+fn a_refusal_falls_back_to_what_serves_and_not_to_what_never_did() {
     let pipeline = pipeline();
     let mut cluster = Cluster::empty();
     cluster
         .report(&pipeline, resolved("v1"))
-        .obey(&pipeline, |_| false);
-    let rolling = cluster.report(&pipeline, resolved("v2")).plan(&pipeline);
-    assert_eq!(rolling.kept_configs.len(), 2, "one a variant");
-    cluster.obey(&pipeline, |_| true);
-    assert!(cluster.plan(&pipeline).kept_configs.is_empty());
+        .obey(&pipeline, |_| true);
+    // The second version never gets ready: pods of the first serve.
+    cluster.report(&pipeline, resolved("v2"));
+    let stuck = cluster.plan(&pipeline);
+    let old = Arc::clone(cluster.observed.replica_sets.values().next().unwrap());
+    cluster.obey(&pipeline, |_| false);
+    cluster
+        .observed
+        .replica_sets
+        .insert(old.name_any(), Arc::clone(&old));
+    drop(stuck);
+    for set in cluster.observed.replica_sets.values_mut() {
+        let serves = serde_json::to_string(&set.spec.template).unwrap().contains("v1");
+        Arc::make_mut(set).status.as_mut().unwrap().ready_replicas = Some(i32::from(serves));
+    }
+    let plan = cluster.report(&pipeline, |_| refusal()).plan(&pipeline);
+    let Serves::LastGood(served, _) = &plan.variants[0].1 else {
+        panic!("{:?}", plan.variants[0]);
+    };
+    assert_eq!(*served, bundles("v1"));
+    assert!(
+        deployments(&plan).contains(&"grocery--dlrm".to_owned()),
+        "it is rolled back to what serves"
+    );
 }
 
 #[test]
@@ -137,7 +239,17 @@ fn a_refusal_leaves_running_pods_alone() {
         .report(&pipeline, resolved("v1"))
         .obey(&pipeline, |_| true);
     let refused = cluster.report(&pipeline, |_| refusal()).plan(&pipeline);
-    assert_eq!(good.children.deployments, refused.children.deployments);
+    assert!(
+        refused
+            .children
+            .deployments
+            .iter()
+            .all(|deployment| good.children.deployments.contains(deployment))
+    );
+    assert!(
+        refused.kept.deployments.contains("grocery--dlrm"),
+        "its pods are left as they are"
+    );
     assert!(matches!(refused.variants[0].1, Serves::LastGood(..)));
 }
 
@@ -150,8 +262,8 @@ fn one_variants_refusal_leaves_the_others_be() {
         _ => VariantResolution::Resolved(bundles("v1")),
     });
     let plan = cluster.plan(&pipeline);
-    assert!(deployments(&plan).contains(&"grocery-forest".to_owned()));
-    assert!(!deployments(&plan).contains(&"grocery-dlrm".to_owned()));
+    assert!(deployments(&plan).contains(&"grocery--forest".to_owned()));
+    assert!(!deployments(&plan).contains(&"grocery--dlrm".to_owned()));
 }
 
 #[test]
@@ -162,35 +274,179 @@ fn a_variant_gets_users_when_its_first_pod_answers_and_keeps_them_when_pods_fail
         .report(&pipeline, resolved("v1"))
         .obey(&pipeline, |_| false);
     assert_eq!(routed(&cluster.plan(&pipeline)), ["dlrm"]);
-    cluster.obey(&pipeline, |name| name == "grocery-forest");
+    cluster.obey(&pipeline, |name| name == "grocery--forest");
     assert_eq!(routed(&cluster.obey(&pipeline, |_| true)), ["dlrm", "forest"]);
     cluster.obey(&pipeline, |_| false);
     assert_eq!(routed(&cluster.plan(&pipeline)), ["dlrm", "forest"]);
 }
+
+const FOREST: &str = "\n  - {name: forest, scorer: forest@stable, weight: 50, resources: {requests: {cpu: 500m}}, autoscaling: {minReplicas: 2, maxReplicas: 5}}";
 
 #[test]
 fn a_variant_that_is_removed_leaves_the_routes_and_everything_of_it() {
     let mut cluster = Cluster::empty();
     let before = pipeline();
     cluster.report(&before, resolved("v1")).obey(&before, |_| true);
-    let forest = "\n  - {name: forest, scorer: forest@stable, weight: 50, autoscaling: {minReplicas: 2, maxReplicas: 5}}";
-    let after = changed(forest, "");
+    let after = changed(FOREST, "");
     let plan = cluster.plan(&after);
     assert_eq!(routed(&plan), ["dlrm"]);
-    assert!(!deployments(&plan).contains(&"grocery-forest".to_owned()));
+    assert!(!deployments(&plan).contains(&"grocery--forest".to_owned()));
+    assert!(!plan.kept.variants.contains("forest"));
     assert!(plan.children.autoscalers.is_empty());
 }
 
 #[test]
-fn replicas_are_left_to_an_autoscaler() {
+fn a_variant_that_is_replaced_serves_until_the_one_that_takes_its_users_answers() {
+    let mut cluster = Cluster::empty();
+    let before = changed(FOREST, "");
+    cluster.report(&before, resolved("v1"));
+    for _ in 0..2 {
+        cluster.obey(&before, |_| true);
+    }
+    let mut after = before.clone();
+    after.metadata.generation = Some(3);
+    after.spec.control = Some("challenger".into());
+    after.spec.variants[0].name = "challenger".into();
+    // Not resolved, then resolved and not ready: dlrm is still there, and still has everybody.
+    let plan = cluster.obey(&after, |name| name != "grocery--challenger");
+    assert_eq!(routed(&plan), ["dlrm"]);
+    assert_eq!(plan.routed.routes.control, "dlrm");
+    cluster.report(&after, resolved("v1"));
+    for _ in 0..2 {
+        let plan = cluster.obey(&after, |name| name != "grocery--challenger");
+        assert_eq!(routed(&plan), ["dlrm"]);
+        assert!(plan.kept.variants.contains("dlrm"));
+        assert_eq!(plan.routed.awaited, ["challenger"]);
+    }
+    assert!(cluster.observed.deployments.contains_key("grocery--dlrm"));
+    // It answers: it takes everybody, and the old one may go.
+    cluster.obey(&after, |_| true);
+    let plan = cluster.plan(&after);
+    assert_eq!(
+        (routed(&plan), plan.routed.routes.control.as_str()),
+        (vec!["challenger"], "challenger")
+    );
+    assert!(plan.kept.variants.is_empty());
+}
+
+#[test]
+fn the_order_of_variants_means_nothing() {
+    let mut cluster = Cluster::empty();
+    let before = pipeline();
+    cluster.report(&before, resolved("v1"));
+    for _ in 0..2 {
+        cluster.obey(&before, |_| true);
+    }
+    let mut after = before.clone();
+    after.spec.variants.reverse();
+    let owned = |plan: &Plan| -> std::collections::BTreeMap<String, Vec<gondola_crds::routes::BucketRange>> {
+        let routes = plan.routed.routes.variants.iter();
+        routes
+            .map(|route| (route.name.clone(), route.buckets.clone()))
+            .collect()
+    };
+    let (first, second) = (cluster.plan(&before), cluster.plan(&after));
+    assert_eq!(owned(&first), owned(&second));
+    assert_eq!(first.routed.routes.control, second.routed.routes.control);
+}
+
+#[test]
+fn weights_move_the_fewest_users_also_when_what_routers_were_told_is_lost() {
+    let mut cluster = Cluster::empty();
+    let mut pipeline = pipeline();
+    cluster.report(&pipeline, resolved("v1"));
+    for _ in 0..2 {
+        cluster.obey(&pipeline, |_| true);
+    }
+    let owner = |plan: &Plan, bucket: u16| -> String {
+        let owns = |route: &&gondola_crds::routes::Route| {
+            let mut ranges = route.buckets.iter();
+            ranges.any(|range| (range.start..range.end).contains(&bucket))
+        };
+        plan.routed
+            .routes
+            .variants
+            .iter()
+            .find(owns)
+            .unwrap()
+            .name
+            .clone()
+    };
+    let first = cluster.plan(&pipeline);
+    cluster.status(&mut pipeline);
+    pipeline.spec.variants[0].weight = 30;
+    pipeline.spec.variants[1].weight = 70;
+    let second = cluster.plan(&pipeline);
+    let moved = (0..10_000)
+        .filter(|bucket| owner(&first, *bucket) != owner(&second, *bucket))
+        .count();
+    assert_eq!(moved, 2_000);
+    cluster.observed.configs.remove("grocery--routes");
+    let after_a_loss = cluster.plan(&pipeline);
+    assert_eq!(second.routed.routes, after_a_loss.routed.routes);
+}
+
+#[test]
+fn a_number_of_pods_is_never_applied_and_scaled_only_where_the_spec_says_it() {
     let pipeline = pipeline();
     let mut cluster = Cluster::empty();
-    let plan = cluster.report(&pipeline, resolved("v1")).plan(&pipeline);
-    assert_eq!(deployment(&plan, "grocery-dlrm").spec.replicas, Some(2));
-    assert_eq!(deployment(&plan, "grocery-forest").spec.replicas, None);
+    cluster
+        .report(&pipeline, resolved("v1"))
+        .obey(&pipeline, |_| true);
+    let scales = |cluster: &Cluster, pipeline: &RecommenderPipeline| -> Vec<(String, i32)> {
+        let scales = cluster.plan(pipeline).children.scales;
+        scales
+            .into_iter()
+            .map(|scale| (scale.deployment, scale.replicas))
+            .collect()
+    };
+    let named = |name: &str, replicas| (format!("grocery--{name}"), replicas);
+    // The forest has one pod, and its autoscaler would begin below its own minimum.
+    assert_eq!(
+        scales(&cluster, &pipeline),
+        [named("router", 2), named("dlrm", 2), named("forest", 2)]
+    );
+    let set = |cluster: &mut Cluster, name: &str, replicas| {
+        let deployment = cluster.observed.deployments.get_mut(name).unwrap();
+        Arc::make_mut(deployment).spec.replicas = Some(replicas);
+    };
+    set(&mut cluster, "grocery--forest", 20);
+    assert_eq!(
+        scales(&cluster, &pipeline),
+        [named("router", 2), named("dlrm", 2)],
+        "20 stay 20"
+    );
+    let plan = cluster.plan(&pipeline);
+    assert!(
+        plan.children
+            .deployments
+            .iter()
+            .all(|deployment| deployment.spec.replicas.is_none())
+    );
     assert_eq!(plan.children.autoscalers.len(), 1);
+    // Switched off, it keeps what there is; and a number that nobody gives is somebody else's.
+    let mut without = pipeline.clone();
+    without.spec.variants[1].autoscaling = None;
+    without.spec.variants[0].replicas = None;
+    set(&mut cluster, "grocery--dlrm", 7);
+    assert_eq!(scales(&cluster, &without), [named("router", 2)]);
     let budgets: Vec<String> = plan.children.budgets.iter().map(ResourceExt::name_any).collect();
-    assert_eq!(budgets, ["grocery-router", "grocery-dlrm", "grocery-forest"]);
+    assert_eq!(budgets, ["grocery--router", "grocery--dlrm", "grocery--forest"]);
+}
+
+#[test]
+fn how_many_pods_are_replaced_at_once_can_be_said() {
+    let pipeline = changed(
+        "  variants:",
+        "  rollout: {maxSurge: 25%, maxUnavailable: 1}\n  variants:",
+    );
+    let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
+    let strategy = deployment(&plan, "grocery--dlrm").spec.strategy.clone().unwrap();
+    let rolling = serde_json::to_value(strategy.rolling_update.unwrap()).unwrap();
+    assert_eq!(
+        rolling,
+        serde_json::json!({"maxSurge": "25%", "maxUnavailable": 1})
+    );
 }
 
 fn is_restricted(pod: &PodSpec) -> bool {
@@ -220,7 +476,7 @@ fn every_pod_meets_the_restricted_standard() {
     for deployment in &plan.children.deployments {
         let pod = deployment.spec.template.spec.as_ref().unwrap();
         assert!(is_restricted(pod), "{}", deployment.name_any());
-        let talks = ["grocery-router", "grocery-resolver"].contains(&deployment.name_any().as_str());
+        let talks = ["grocery--router", "grocery--resolver"].contains(&deployment.name_any().as_str());
         assert_eq!(
             pod.automount_service_account_token,
             Some(talks),
@@ -234,26 +490,26 @@ fn every_pod_meets_the_restricted_standard() {
 fn a_variant_on_gpus_has_their_image_and_says_so_to_its_pods() {
     let mut pipeline = changed(
         "weight: 50, replicas: 2, ",
-        "weight: 50, replicas: 2, device: Cuda, ",
+        "weight: 50, replicas: 2, device: CUDA, ",
     );
     let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
     let image = |name: &str| pod_of(&plan, name).containers[0].image.clone().unwrap();
-    assert_eq!(image("grocery-dlrm"), "gondola-inference-cuda:test");
-    assert_eq!(image("grocery-forest"), "gondola-inference:test");
-    assert_eq!(image("grocery-router"), "gondola-inference:test");
+    assert_eq!(image("grocery--dlrm"), "gondola-inference-cuda:test");
+    assert_eq!(image("grocery--forest"), "gondola-inference:test");
+    assert_eq!(image("grocery--router"), "gondola-inference:test");
     let told = |plan: &Plan| {
-        let of_dlrm = |config: &&ConfigMap| config.name_any().starts_with("grocery-dlrm-");
+        let of_dlrm = |config: &&ConfigMap| config.name_any().starts_with("grocery--dlrm-");
         let config = plan.children.configs.iter().find(of_dlrm).unwrap();
         config.data.as_ref().unwrap()[manifest::FILE].clone()
     };
-    assert!(told(&plan).contains(r#""device": "Cuda""#), "{}", told(&plan));
+    assert!(told(&plan).contains(r#""device": "CUDA""#), "{}", told(&plan));
     // An image that the pipeline names is used as it is.
-    pipeline.spec.variants[0].template = Some(PodOverrides {
+    pipeline.spec.variants[0].pods = Some(PodOverrides {
         image: Some("ours:1".into()),
         ..PodOverrides::default()
     });
     let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
-    let pod = pod_of(&plan, "grocery-dlrm");
+    let pod = pod_of(&plan, "grocery--dlrm");
     assert_eq!(pod.containers[0].image.as_deref(), Some("ours:1"));
 }
 
@@ -262,13 +518,13 @@ fn what_a_variant_overrides_stands_and_lists_are_joined() {
     let text = "weight: 50, replicas: 2, ";
     let pipeline = changed(
         "  variants:",
-        "  template: {image: 'ours:1', nodeSelector: {pool: a}, env: [{name: A, value: '1'}, {name: GONDOLA_LOG, value: warn}]}\n  variants:",
+        "  pods: {image: 'ours:1', nodeSelector: {pool: a}, log: warn, env: [{name: A, value: '1'}]}\n  variants:",
     );
     let mut with_variant = serde_json::to_value(&pipeline).unwrap();
-    with_variant["spec"]["variants"][0]["template"] = serde_json::json!({"image": "ours:2", "nodeSelector": {"gpu": "yes"}, "env": [{"name": "A", "value": "2"}]});
+    with_variant["spec"]["variants"][0]["pods"] = serde_json::json!({"image": "ours:2", "nodeSelector": {"gpu": "yes"}, "env": [{"name": "A", "value": "2"}]});
     let pipeline: RecommenderPipeline = serde_json::from_value(with_variant).unwrap();
     let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
-    let pod = pod_of(&plan, "grocery-dlrm");
+    let pod = pod_of(&plan, "grocery--dlrm");
     let serve = &pod.containers[0];
     assert_eq!(serve.image.as_deref(), Some("ours:2"), "{text}");
     assert_eq!(pod.node_selector.as_ref().unwrap().len(), 2);
@@ -284,7 +540,7 @@ fn what_a_variant_overrides_stands_and_lists_are_joined() {
     assert_eq!(value("A").as_deref(), Some("2"));
     assert_eq!(value("GONDOLA_LOG").as_deref(), Some("warn"));
     assert_eq!(value("GONDOLA_VARIANT").as_deref(), Some("dlrm"));
-    let router = pod_of(&plan, "grocery-router");
+    let router = pod_of(&plan, "grocery--router");
     assert_eq!(router.containers[0].image.as_deref(), Some("ours:1"));
 }
 
@@ -292,7 +548,7 @@ fn what_a_variant_overrides_stands_and_lists_are_joined() {
 fn the_longest_names_fit() {
     let pipeline = changed("name: grocery,", &format!("name: {},", "p".repeat(30)));
     let mut long = serde_json::to_value(&pipeline).unwrap();
-    long["spec"]["variants"][0]["name"] = "v".repeat(32).into();
+    long["spec"]["variants"][0]["name"] = "v".repeat(31).into();
     let pipeline: RecommenderPipeline = serde_json::from_value(long).unwrap();
     let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
     for service in &plan.children.services {
@@ -321,10 +577,12 @@ fn the_same_state_gives_the_same_plan_and_a_plan_that_is_obeyed_changes_nothing_
 fn rendered_objects_are_as_reviewed() {
     let pipeline = changed(
         "  variants:",
-        "  networkPolicy: {storeCidrs: [10.1.0.0/16]}\n  gateway: {name: public, hostnames: [shop.example]}\n  monitoring: {interval: 30s}\n  variants:",
+        "  networkPolicy: {egress: [{to: [{ipBlock: {cidr: 10.1.0.0/16}}]}]}\n  gateway: {parentRefs: [{name: public, namespace: edge}], hostnames: [shop.example]}\n  monitoring: {interval: 30s, labels: {release: prometheus}}\n  variants:",
     );
     let mut cluster = Cluster::empty();
-    cluster.observed.extensions = Extension::ALL.into();
+    cluster.observed.extensions = Extension::ALL
+        .map(|extension| (extension, Default::default()))
+        .into();
     let Children {
         accounts,
         roles,
@@ -334,6 +592,7 @@ fn rendered_objects_are_as_reviewed() {
         policies,
         deployments,
         budgets,
+        scales: _,
         autoscalers,
         extensions,
     } = cluster.report(&pipeline, resolved("v1")).plan(&pipeline).children;
@@ -358,14 +617,14 @@ fn running(pipeline: &RecommenderPipeline) -> Cluster {
 #[test]
 fn an_experiment_has_an_analyzer_and_routers_that_record() {
     let plan = running(&with_experiment()).plan(&with_experiment());
-    insta::assert_yaml_snapshot!("analyzer", deployment(&plan, "grocery-analyzer"));
+    insta::assert_yaml_snapshot!("analyzer", deployment(&plan, "grocery--analyzer"));
     insta::assert_yaml_snapshot!(
         "recording_router",
-        deployment(&plan, "grocery-router").spec.template.spec
+        deployment(&plan, "grocery--router").spec.template.spec
     );
     let first = plan.children.configs[0].name_any();
     assert_eq!(
-        first, "grocery-experiment",
+        first, "grocery--experiment",
         "what is decided is written before what follows from it"
     );
 }
@@ -374,7 +633,8 @@ fn an_experiment_has_an_analyzer_and_routers_that_record() {
 fn nobody_takes_part_before_the_arms_answer() {
     let pipeline = with_experiment();
     let traffic = |plan: &Plan| {
-        plan.routes
+        plan.routed
+            .routes
             .experiment
             .as_ref()
             .map(|experiment| experiment.traffic_buckets)
@@ -382,7 +642,7 @@ fn nobody_takes_part_before_the_arms_answer() {
     let mut cluster = Cluster::empty();
     let plan = cluster
         .report(&pipeline, resolved("v1"))
-        .obey(&pipeline, |name| name != "grocery-dlrm");
+        .obey(&pipeline, |name| name != "grocery--dlrm");
     assert_eq!(traffic(&plan), Some(0));
     assert_eq!(
         routed(&plan),
@@ -411,14 +671,14 @@ fn what_was_decided_outlives_the_operator_its_status_or_its_config_map() {
         .configs
         .insert(remembered.name_any(), std::sync::Arc::new(remembered));
     let everybody = |plan: &Plan| -> Vec<(String, u32)> {
-        let routes = plan.routes.variants.iter();
+        let routes = plan.routed.routes.variants.iter();
         routes.map(|route| (route.name.clone(), route.weight)).collect()
     };
     let promoted = [("dlrm".to_owned(), 1), ("forest".to_owned(), 0)];
     assert_eq!(everybody(&cluster.plan(&pipeline)), promoted);
     // The status alone is enough, where somebody deleted the ConfigMap.
     cluster.status(&mut pipeline);
-    cluster.observed.configs.remove("grocery-experiment");
+    cluster.observed.configs.remove("grocery--experiment");
     assert_eq!(everybody(&cluster.plan(&pipeline)), promoted);
 }
 
@@ -429,7 +689,7 @@ fn what_cannot_be_run_is_said_and_the_weights_stay() {
     let cluster = running(&pipeline);
     let plan = cluster.plan(&pipeline);
     assert!(plan.experiment.unwrap().is_err());
-    assert_eq!(plan.routes.experiment, None);
+    assert_eq!(plan.routed.routes.experiment, None);
     cluster.status(&mut pipeline);
     let found = crate::fixtures::condition(&pipeline, "ExperimentReady");
     assert_eq!(found, Some(("False", "InvalidExperiment")));

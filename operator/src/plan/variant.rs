@@ -13,9 +13,9 @@ use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec}
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use super::manifest;
 use super::names::{Component, Names};
 use super::pod::{self, Access};
+use super::{Installation, Scale, manifest};
 
 /// The annotation of a pod template that says, as JSON, which bundles its pods serve: what a pipeline falls back on.
 pub const BUNDLES: &str = "gondola.dev/bundles";
@@ -30,46 +30,64 @@ pub fn deployment(
     pipeline: &RecommenderPipeline,
     variant: &Variant,
     bundles: &VariantBundles,
-    image: &str,
+    installation: &Installation,
 ) -> Deployment {
     let names = Names::of(pipeline);
     let component = Component::Variant(&variant.name);
-    let mut deployment = pod::deployment(&names, component, pod_spec(pipeline, variant, bundles, image));
+    let mut deployment = pod::deployment(
+        &names,
+        component,
+        pod_spec(pipeline, variant, bundles, installation),
+    );
+    let overrides = pod::overrides(pipeline.spec.pods.as_ref(), variant.pods.as_ref());
+    pod::limit_rollout(&mut deployment, pipeline.spec.rollout.as_ref());
+    pod::label(&mut deployment, &overrides);
     let spec = &mut deployment.spec;
-    // Left to the autoscaler where there is one.
-    spec.replicas = variant.autoscaling.is_none().then(|| replicas(variant));
     let deadline = pipeline.spec.progress_deadline_seconds;
     spec.progress_deadline_seconds = Some(deadline.unwrap_or(DEFAULT_PROGRESS_DEADLINE));
     let bundles =
         serde_json::to_string(bundles).expect("a report that was read from JSON can be written as JSON");
     let template = spec.template.metadata.get_or_insert_default();
-    template.annotations = Some([(BUNDLES.to_owned(), bundles)].into());
+    let annotations = template.annotations.get_or_insert_default();
+    annotations.insert(BUNDLES.to_owned(), bundles);
     deployment
 }
 
-/// How many pods a variant has where no autoscaler decides.
-pub fn replicas(variant: &Variant) -> i32 {
-    variant.replicas.unwrap_or(1)
+/// How many pods a variant's Deployment should have, where that is for the spec to say. An autoscaler begins from the number that
+/// there is, and stays off where there is none; where nothing is said, somebody else decides.
+pub fn scale(names: &Names<'_>, variant: &Variant, live: &Deployment) -> Option<Scale> {
+    let now = live.spec.replicas.unwrap_or(1);
+    let replicas = match &variant.autoscaling {
+        Some(autoscaling) => Some(autoscaling.min_replicas).filter(|fewest| now < *fewest),
+        None => variant.replicas,
+    }?;
+    Some(Scale {
+        deployment: names.component(Component::Variant(&variant.name)),
+        replicas,
+    })
 }
 
 fn pod_spec(
     pipeline: &RecommenderPipeline,
     variant: &Variant,
     bundles: &VariantBundles,
-    image: &str,
+    installation: &Installation,
 ) -> k8s_openapi::api::core::v1::PodSpec {
     let names = Names::of(pipeline);
-    let overrides = pod::overrides(pipeline.spec.template.as_ref(), variant.template.as_ref());
+    let overrides = pod::overrides(pipeline.spec.pods.as_ref(), variant.pods.as_ref());
+    let image = installation.images.of(variant);
     let mut pod = pod::spec(
         names.artifacts_account(),
         names.label_selector(Component::Variant(&variant.name)),
         &overrides,
+        installation,
     );
     let mut fetch = pod::container("fetch", image, &["fetch"], &overrides);
     fetch.resources = Some(pod::modest_resources());
     let mut serve = pod::container("serve", image, &["serve"], &overrides);
     serve.resources = variant.resources.clone();
     pod::serves(&mut serve, start_seconds(bundles.bytes()));
+    pod::answers_within(&mut serve, pipeline);
     pod.init_containers = Some(vec![fetch]);
     pod.containers = vec![serve];
     let config = manifest::config_map(pipeline, variant, bundles).name_any();
@@ -118,19 +136,28 @@ pub fn service(pipeline: &RecommenderPipeline, variant: &Variant) -> Service {
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
             selector: Some(names.selector(component)),
-            ports: Some(vec![port()]),
+            ports: Some(vec![port(), admin_port()]),
             ..ServiceSpec::default()
         }),
         status: None,
     }
 }
 
-/// The port of every Service of ours.
+/// The port that answers recommendations.
 pub fn port() -> ServicePort {
+    port_of(pod::PORT_NAME, pod::PORT)
+}
+
+/// The port that takes changes, and tells metrics and health.
+pub fn admin_port() -> ServicePort {
+    port_of(pod::ADMIN_PORT_NAME, pod::ADMIN_PORT)
+}
+
+fn port_of(name: &str, number: i32) -> ServicePort {
     ServicePort {
-        name: Some(pod::PORT_NAME.to_owned()),
-        port: pod::PORT,
-        target_port: Some(IntOrString::String(pod::PORT_NAME.to_owned())),
+        name: Some(name.to_owned()),
+        port: number,
+        target_port: Some(IntOrString::String(name.to_owned())),
         protocol: Some("TCP".to_owned()),
         // HTTP/2 without TLS, so that gateways and meshes speak gRPC to it.
         app_protocol: Some("kubernetes.io/h2c".to_owned()),
@@ -138,30 +165,28 @@ pub fn port() -> ServicePort {
     }
 }
 
-/// The budget of a component's disruptions; none where one pod alone would block every drain of its node.
-pub fn budget(
-    pipeline: &RecommenderPipeline,
-    component: Component<'_>,
-    replicas: i32,
-) -> Option<PodDisruptionBudget> {
+/// The budget of a component's disruptions: one pod at a time. Pods that don't answer are in nobody's way, and a single pod may go.
+pub fn budget(pipeline: &RecommenderPipeline, component: Component<'_>) -> PodDisruptionBudget {
     let names = Names::of(pipeline);
-    (replicas > 1).then(|| PodDisruptionBudget {
+    PodDisruptionBudget {
         metadata: names.component_metadata(component),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             selector: Some(names.label_selector(component)),
             ..PodDisruptionBudgetSpec::default()
         }),
         status: None,
-    })
+    }
 }
 
-/// The fewest pods that a variant can have.
-pub fn fewest(variant: &Variant) -> i32 {
-    variant
-        .autoscaling
-        .as_ref()
-        .map_or_else(|| replicas(variant), |autoscaling| autoscaling.min_replicas)
+/// The fewest pods that a variant can have. `there` are wanted now, by whoever decides where the spec says nothing.
+pub fn fewest(variant: &Variant, there: i32) -> i32 {
+    match (&variant.autoscaling, variant.replicas) {
+        (Some(autoscaling), _) => autoscaling.min_replicas,
+        (None, Some(replicas)) => replicas,
+        (None, None) => there,
+    }
 }
 
 /// The autoscaler of a variant that wants one.

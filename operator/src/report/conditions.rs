@@ -3,6 +3,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use super::reasons;
+
 /// Whether something is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
@@ -47,6 +49,12 @@ impl Finding {
     }
 }
 
+fn without_digits(text: &str) -> String {
+    text.chars()
+        .filter(|character| !character.is_ascii_digit())
+        .collect()
+}
+
 /// Turns findings into conditions. The time of a transition stays as long as the truth stays.
 pub fn conditions(
     findings: Vec<(&'static str, Finding)>,
@@ -59,11 +67,15 @@ pub fn conditions(
         let same = before
             .iter()
             .find(|condition| condition.type_ == type_ && condition.status == status);
+        // What the network says has another port in it each time.
+        let told =
+            same.filter(|told| finding.reason == reasons::APPLY_FAILED && told.reason == finding.reason);
+        let told = told.filter(|told| without_digits(&told.message) == without_digits(&finding.message));
         Condition {
             type_: type_.to_owned(),
             status: status.to_owned(),
             reason: finding.reason.to_owned(),
-            message: finding.message,
+            message: told.map_or(finding.message, |told| told.message.clone()),
             observed_generation: generation,
             last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
         }

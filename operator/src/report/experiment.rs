@@ -1,7 +1,7 @@
 //! What is true of the experiment, in the pipeline's status.
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::experiment_status::ExperimentStatus;
+use gondola_crds::experiment_status::{ExperimentStatus, Phase};
 use gondola_experiments::report::{self, CONDITIONS};
 
 use super::conditions::{Finding, Truth};
@@ -17,7 +17,7 @@ pub(super) fn status(pipeline: &RecommenderPipeline, plan: &Plan) -> Option<Expe
     let before = || pipeline.status.as_ref()?.experiment.clone();
     // A step that isn't applied has not been made.
     let planned = match plan.experiment.as_ref()? {
-        Ok(planned) if !pipeline.spec.suspend => planned,
+        Ok(planned) if !pipeline.spec.suspend || planned.step.ledger.phase == Phase::RolledBack => planned,
         _ => return before(),
     };
     let Planned {
@@ -40,13 +40,13 @@ fn differs_in_numbers_alone(before: &ExperimentStatus, now: &ExperimentStatus) -
             epoch,
             config_revision,
             stage,
-            stage_started_at,
+            stage_start_time,
             decision,
             winner,
             last_analysis_time,
             ..
         } = status.clone();
-        let place = (name, phase, epoch, config_revision, stage, stage_started_at);
+        let place = (name, phase, epoch, config_revision, stage, stage_start_time);
         (place, decision, winner, last_analysis_time)
     };
     decided(before) == decided(now)

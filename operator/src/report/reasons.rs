@@ -28,13 +28,39 @@ pub const FORBIDDEN: &str = "Forbidden";
 pub const SERVICE_ACCOUNT_NOT_ALLOWED: &str = "ServiceAccountNotAllowed";
 /// The store is none that whoever installed the operator permits.
 pub const STORE_NOT_ALLOWED: &str = "StoreNotAllowed";
+/// The image is none that whoever installed the operator permits.
+pub const IMAGE_NOT_ALLOWED: &str = "ImageNotAllowed";
+/// A variable of the environment would change which store is read.
+pub const ENVIRONMENT_NOT_ALLOWED: &str = "EnvironmentNotAllowed";
+/// A webhook or a policy of the cluster denies an object.
+pub const ADMISSION_DENIED: &str = "AdmissionDenied";
+/// The namespace's quota is used up.
+pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+/// This release can't read the object.
+pub const INVALID_OBJECT: &str = "InvalidObject";
+/// The cluster's admission changes objects on their way in.
+pub const CHANGED_BY_ADMISSION: &str = "ChangedByAdmission";
+/// A channel points elsewhere than when the experiment began.
+pub const CHANNEL_MOVED: &str = "ChannelMoved";
+/// A Gateway takes the route.
+pub const ACCEPTED: &str = "Accepted";
+/// A Gateway refuses the route.
+pub const ROUTE_REFUSED: &str = "RouteRefused";
+/// No Gateway has said anything of the route.
+pub const ROUTE_PENDING: &str = "RoutePending";
+/// The cluster doesn't have the API that the spec needs.
+pub const API_MISSING: &str = "ApiMissing";
+/// Metrics are scraped.
+pub const MONITORED: &str = "Monitored";
+/// A variant that was removed serves until others do.
+pub const LEAVING: &str = "VariantLeaving";
 /// `spec.suspend` is set.
 pub const SUSPENDED: &str = "Suspended";
-/// Users of a variant whose pods don't answer get the control.
+/// Users of a variant whose pods don't answer get another one.
 pub const FALLBACK_TO_CONTROL: &str = "FallbackToControl";
 /// What was served before goes on, since what the spec names now can't be served.
 pub const LAST_GOOD: &str = "LastGoodBundles";
-/// Nothing stands in for anything.
+/// Everything serves as the spec says.
 pub const AS_SPECIFIED: &str = "AsSpecified";
 /// `spec.experiment` can't be run as it is written.
 pub const INVALID_EXPERIMENT: &str = "InvalidExperiment";

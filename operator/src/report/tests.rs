@@ -39,7 +39,17 @@ fn everything_serves() {
     assert_eq!(status.traffic.as_deref(), Some("dlrm 50% forest 50%"));
     assert_eq!(status.ready_variants.as_deref(), Some("2/2"));
     assert_eq!(status.url.as_deref(), Some("http://grocery.shop.svc:8080"));
-    assert_eq!(status.variants[0].bundles.len(), 4);
+    assert_eq!(
+        status.admin_url.as_deref(),
+        Some("http://grocery--admin.shop.svc:8081")
+    );
+    let dlrm = &status.variants[0];
+    assert_eq!(dlrm.bundles.desired.len(), 4);
+    assert_eq!(dlrm.bundles.desired, dlrm.bundles.ready);
+    assert_eq!(
+        (dlrm.traffic_buckets, dlrm.buckets.as_deref()),
+        (Some(5000), Some("0-4999"))
+    );
 }
 
 #[test]
@@ -50,8 +60,10 @@ fn a_rollout_keeps_the_pipeline_available() {
     for _ in 0..2 {
         cluster.obey(&pipeline, |_| true);
     }
-    let forest = cluster.observed.deployments.get_mut("grocery-forest").unwrap();
-    Arc::make_mut(forest).status.as_mut().unwrap().updated_replicas = Some(1);
+    cluster.report(&pipeline, |_| VariantResolution::Resolved(bundles("v2")));
+    cluster.obey(&pipeline, |name| name != "grocery--forest");
+    let forest = cluster.observed.deployments.get_mut("grocery--forest").unwrap();
+    Arc::make_mut(forest).status.as_mut().unwrap().ready_replicas = Some(1);
     cluster.status(&mut pipeline);
     assert_eq!(condition(&pipeline, "Ready"), Some(("Unknown", "RollingOut")));
     assert_eq!(condition(&pipeline, "Available"), Some(("True", "Answering")));
@@ -96,7 +108,7 @@ fn users_of_a_dead_variant_get_the_control_and_the_status_says_so() {
     for _ in 0..2 {
         cluster.obey(&pipeline, |_| true);
     }
-    cluster.obey(&pipeline, |name| name != "grocery-forest");
+    cluster.obey(&pipeline, |name| name != "grocery--forest");
     cluster.status(&mut pipeline);
     assert_eq!(
         condition(&pipeline, "Degraded"),
@@ -110,8 +122,8 @@ fn a_rollout_that_is_too_slow_is_stalled_and_a_new_generation_supersedes_it() {
     let mut pipeline = pipeline();
     let mut cluster = Cluster::empty();
     cluster.report(&pipeline, resolved);
-    cluster.obey(&pipeline, |name| name != "grocery-dlrm");
-    let dlrm = Arc::make_mut(cluster.observed.deployments.get_mut("grocery-dlrm").unwrap());
+    cluster.obey(&pipeline, |name| name != "grocery--dlrm");
+    let dlrm = Arc::make_mut(cluster.observed.deployments.get_mut("grocery--dlrm").unwrap());
     dlrm.status.as_mut().unwrap().conditions = Some(vec![DeploymentCondition {
         type_: Some("Progressing".into()),
         reason: Some("ProgressDeadlineExceeded".into()),
@@ -137,8 +149,8 @@ fn a_rollout_that_is_too_slow_is_stalled_and_a_new_generation_supersedes_it() {
 #[test]
 fn what_a_pipeline_may_not_ask_for_is_stalled_by_name() {
     let mut pipeline = changed(
-        "'s3://models/grocery'",
-        "'s3://models/grocery', serviceAccountName: admin",
+        "credentials: {secretRef: {name: models-s3}}",
+        "serviceAccountName: admin",
     );
     let mut cluster = Cluster::empty();
     cluster.observed.account_allowed = false;
@@ -171,7 +183,7 @@ fn the_same_state_gives_the_same_status_to_the_byte() {
 /// A pod of dlrm that Kubernetes says something of.
 fn pod(pipeline: &gondola_crds::RecommenderPipeline, status: serde_json::Value) -> Arc<Pod> {
     let labels = Names::of(pipeline).selector(Component::Variant("dlrm"));
-    let pod = json!({"metadata": {"name": "grocery-dlrm-1", "labels": labels}, "status": status});
+    let pod = json!({"metadata": {"name": "grocery--dlrm-1", "labels": labels}, "status": status});
     Arc::new(serde_json::from_value(pod).unwrap())
 }
 
@@ -180,8 +192,8 @@ fn check_shown(status: serde_json::Value, part: &str) {
     let mut pipeline = pipeline();
     let mut cluster = Cluster::empty();
     cluster.report(&pipeline, resolved);
-    cluster.obey(&pipeline, |name| name != "grocery-dlrm");
-    cluster.observed.pods = vec![pod(&pipeline, status)];
+    cluster.obey(&pipeline, |name| name != "grocery--dlrm");
+    cluster.observed.pods = [("grocery--dlrm-1".to_owned(), pod(&pipeline, status))].into();
     cluster.status(&mut pipeline);
     assert_eq!(condition(&pipeline, "Ready"), Some(("Unknown", "RollingOut")));
     let status = pipeline.status.unwrap();
@@ -221,12 +233,173 @@ fn a_pod_that_is_being_made_is_no_problem() {
     let mut pipeline = pipeline();
     let mut cluster = Cluster::empty();
     cluster.report(&pipeline, resolved);
-    cluster.obey(&pipeline, |name| name != "grocery-dlrm");
+    cluster.obey(&pipeline, |name| name != "grocery--dlrm");
     let container = json!({
         "name": "serve", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"waiting": {"reason": "ContainerCreating"}},
     });
-    cluster.observed.pods = vec![pod(&pipeline, json!({"containerStatuses": [container]}))];
+    let pod = pod(&pipeline, json!({"containerStatuses": [container]}));
+    cluster.observed.pods = [("grocery--dlrm-1".to_owned(), pod)].into();
     cluster.status(&mut pipeline);
     assert_eq!(pipeline.status.unwrap().variants[0].message, None);
+}
+
+#[test]
+fn what_kubernetes_says_of_containers_is_shown() {
+    let container = |name: &str, state: serde_json::Value, last: serde_json::Value| json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 3, "state": state, "lastState": last});
+    let ended = |reason: &str, message: &str| json!({"terminated": {"exitCode": 1, "reason": reason, "message": message}});
+    // An init container that failed, between two tries.
+    check_shown(
+        json!({"initContainerStatuses": [container("fetch", ended("Error", "index.faiss has another digest"), json!({}))]}),
+        "Error: index.faiss has another digest",
+    );
+    let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}});
+    check_shown(
+        json!({"containerStatuses": [container("serve", waiting, ended("OOMKilled", ""))]}),
+        "OOMKilled: container serve used more memory than its limit allows",
+    );
+    // It runs again, until it is ended again.
+    check_shown(
+        json!({"containerStatuses": [container("serve", json!({"running": {}}), ended("OOMKilled", ""))]}),
+        "OOMKilled: container serve used more memory",
+    );
+}
+
+#[test]
+fn why_no_pod_can_be_made_is_shown() {
+    let mut pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&pipeline, resolved);
+    cluster.obey(&pipeline, |name| name != "grocery--dlrm");
+    let dlrm = Arc::make_mut(cluster.observed.deployments.get_mut("grocery--dlrm").unwrap());
+    let message = "pods \"grocery--dlrm-\" is forbidden: exceeded quota: gpus";
+    dlrm.status.as_mut().unwrap().conditions = Some(vec![DeploymentCondition {
+        type_: Some("ReplicaFailure".into()),
+        status: Some("True".into()),
+        reason: Some("FailedCreate".into()),
+        message: Some(message.into()),
+        ..DeploymentCondition::default()
+    }]);
+    cluster.status(&mut pipeline);
+    let status = pipeline.status.unwrap();
+    let shown = format!("FailedCreate: {message}");
+    assert_eq!(status.variants[0].message.as_deref(), Some(shown.as_str()));
+    assert!(
+        status.conditions[0].message.contains(&shown),
+        "{:?}",
+        status.conditions[0]
+    );
+}
+
+#[test]
+fn what_events_say_of_a_pod_that_waits_is_shown() {
+    let mut pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&pipeline, resolved);
+    cluster.obey(&pipeline, |name| name != "grocery--dlrm");
+    cluster.observed.pods = [("grocery--dlrm-1".to_owned(), pod(&pipeline, json!({})))].into();
+    let problem = crate::observe::pods::PodProblem {
+        reason: "FailedMount".into(),
+        message: "configmap \"x\" not found".into(),
+    };
+    cluster.observed.pod_events = [("grocery--dlrm-1".to_owned(), problem)].into();
+    cluster.status(&mut pipeline);
+    let message = pipeline.status.unwrap().variants[0].message.clone();
+    assert_eq!(message.as_deref(), Some("FailedMount: configmap \"x\" not found"));
+}
+
+#[test]
+fn rolled_out_stays_so_when_pods_are_lost_or_added() {
+    let mut pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&pipeline, resolved);
+    for _ in 0..2 {
+        cluster.obey(&pipeline, |_| true);
+    }
+    let forest = Arc::make_mut(cluster.observed.deployments.get_mut("grocery--forest").unwrap());
+    forest.spec.replicas = Some(5);
+    forest.status.as_mut().unwrap().available_replicas = Some(1);
+    cluster.status(&mut pipeline);
+    assert_eq!(condition(&pipeline, "Ready"), Some(("True", "Serving")));
+    assert_eq!(condition(&pipeline, "Reconciling"), None);
+}
+
+#[test]
+fn in_a_stuck_rollout_the_status_tells_what_serves_from_what_is_wanted() {
+    let mut pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&pipeline, resolved);
+    for _ in 0..2 {
+        cluster.obey(&pipeline, |_| true);
+    }
+    cluster.report(&pipeline, |_| VariantResolution::Resolved(bundles("v2")));
+    let old = cluster.observed.replica_sets.clone();
+    cluster.obey(&pipeline, |_| false);
+    cluster.observed.replica_sets.extend(old);
+    cluster.status(&mut pipeline);
+    let dlrm = &pipeline.status.as_ref().unwrap().variants[0];
+    let scorer = |version: &str| bundles(version).scorer.digest;
+    assert_eq!(dlrm.bundles.desired["scorer"], scorer("v2"));
+    assert_eq!(dlrm.bundles.ready["scorer"], scorer("v1"));
+}
+
+#[test]
+fn suspended_with_something_to_do_is_not_ready() {
+    let mut pipeline = pipeline();
+    let mut cluster = Cluster::empty();
+    cluster.report(&pipeline, resolved);
+    for _ in 0..2 {
+        cluster.obey(&pipeline, |_| true);
+    }
+    pipeline.spec.suspend = true;
+    pipeline.spec.variants[0].replicas = Some(9);
+    cluster.status(&mut pipeline);
+    assert_eq!(condition(&pipeline, "Ready"), Some(("Unknown", "Suspended")));
+    assert_eq!(condition(&pipeline, "Suspended"), Some(("True", "Suspended")));
+}
+
+#[test]
+fn a_route_that_a_gateway_refuses_is_told_in_its_words() {
+    let mut pipeline = changed(
+        "  variants:",
+        "  gateway: {parentRefs: [{name: public}]}\n  variants:",
+    );
+    let mut cluster = Cluster::empty();
+    cluster.status(&mut pipeline);
+    assert_eq!(condition(&pipeline, "Exposed"), Some(("False", "ApiMissing")));
+    let extension = crate::plan::extensions::Extension::HttpRoute;
+    let mut route = extension.wanted(&pipeline).unwrap();
+    cluster.observed.extensions = [(extension, Default::default())].into();
+    cluster.status(&mut pipeline);
+    assert_eq!(condition(&pipeline, "Exposed"), Some(("Unknown", "RoutePending")));
+    let mut say = |status: &str, reason: &str| {
+        let condition = json!({"type": "Accepted", "status": status, "reason": reason, "message": "no listener allows it"});
+        route.data["status"] =
+            json!({"parents": [{"parentRef": {"name": "public"}, "conditions": [condition]}]});
+        cluster.observed.extensions = [(
+            extension,
+            [("grocery".to_owned(), Arc::new(route.clone()))].into(),
+        )]
+        .into();
+        cluster.status(&mut pipeline);
+        let conditions = &pipeline.status.as_ref().unwrap().conditions;
+        conditions
+            .iter()
+            .find(|condition| condition.type_ == "Exposed")
+            .unwrap()
+            .clone()
+    };
+    let refused = say("False", "NotAllowedByListeners");
+    assert_eq!(
+        (refused.status.as_str(), refused.reason.as_str()),
+        ("False", "RouteRefused")
+    );
+    assert!(
+        refused
+            .message
+            .contains("Gateway public says Accepted=False: NotAllowedByListeners: no listener allows it"),
+        "{}",
+        refused.message
+    );
+    assert_eq!(say("True", "Accepted").status, "True");
 }

@@ -1,0 +1,101 @@
+//! Whether the world outside reaches a pipeline, and Prometheus its metrics: what the objects of other APIs say.
+
+use gondola_crds::RecommenderPipeline;
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use super::conditions::{Finding, Truth};
+use super::reasons;
+use crate::observe::Observed;
+use crate::plan::extensions::Extension;
+
+/// A condition for each API that the spec wants something of.
+pub(super) fn findings(pipeline: &RecommenderPipeline, observed: &Observed) -> Vec<(&'static str, Finding)> {
+    let wanted = Extension::ALL
+        .into_iter()
+        .filter(|extension| extension.is_wanted(pipeline));
+    let found = wanted.map(|extension| match extension {
+        Extension::HttpRoute => ("Exposed", exposed(pipeline, observed)),
+        Extension::PodMonitor => ("Monitored", monitored(observed)),
+    });
+    found.collect()
+}
+
+fn exposed(pipeline: &RecommenderPipeline, observed: &Observed) -> Finding {
+    let Some(routes) = observed.extensions.get(&Extension::HttpRoute) else {
+        let message = "spec.gateway is set, but this cluster has no HTTPRoute of gateway.networking.k8s.io/v1; install the Gateway API";
+        return Finding::new(Truth::False, reasons::API_MISSING, message);
+    };
+    let pending = || {
+        Finding::new(
+            Truth::Unknown,
+            reasons::ROUTE_PENDING,
+            "no Gateway has said anything of the route yet",
+        )
+    };
+    let Some(route) = routes.get(&pipeline.name_any()) else {
+        return pending();
+    };
+    let said = parents(route);
+    let refused = said.iter().find(|said| said.status == "False");
+    match (refused, said.first()) {
+        (Some(refused), _) => Finding::new(
+            Truth::False,
+            reasons::ROUTE_REFUSED,
+            format!(
+                "Gateway {} says {}={}: {}: {}",
+                refused.parent, refused.kind, refused.status, refused.reason, refused.message
+            ),
+        ),
+        (None, Some(_)) => Finding::new(Truth::True, reasons::ACCEPTED, "the Gateways take the route"),
+        (None, None) => pending(),
+    }
+}
+
+fn monitored(observed: &Observed) -> Finding {
+    match observed.extensions.get(&Extension::PodMonitor) {
+        Some(_) => Finding::new(
+            Truth::True,
+            reasons::MONITORED,
+            "Prometheus finds the pods by a PodMonitor",
+        ),
+        None => Finding::new(
+            Truth::False,
+            reasons::API_MISSING,
+            "spec.monitoring is set, but this cluster has no PodMonitor of monitoring.coreos.com/v1; install the Prometheus operator",
+        ),
+    }
+}
+
+/// What a Gateway says of the route.
+struct Said {
+    parent: String,
+    kind: String,
+    status: String,
+    reason: String,
+    message: String,
+}
+
+/// What every Gateway says of a route: whether it takes it, and whether it finds where it leads.
+fn parents(route: &DynamicObject) -> Vec<Said> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let parents = route.data["status"]["parents"].as_array().into_iter().flatten();
+    let said = parents.flat_map(|parent| {
+        let name = text(&parent["parentRef"]["name"]);
+        let conditions = parent["conditions"].as_array().into_iter().flatten();
+        let told = conditions.filter(|condition| {
+            ["Accepted", "ResolvedRefs"]
+                .iter()
+                .any(|kind| condition["type"] == *kind)
+        });
+        told.map(move |condition| Said {
+            parent: name.clone(),
+            kind: text(&condition["type"]),
+            status: text(&condition["status"]),
+            reason: text(&condition["reason"]),
+            message: text(&condition["message"]),
+        })
+    });
+    said.collect()
+}
