@@ -88,7 +88,7 @@ impl<'a> Life<'a> {
             until("the new version is rolled out", || async {
                 let dump = world.dump(&namespace).await.unwrap_or_default();
                 let rolled = dump
-                    .get("Deployment grocery-dlrm")
+                    .get("Deployment grocery--dlrm")
                     .is_some_and(|deployment| deployment.to_string().contains("v2"));
                 Ok(rolled.then_some(()))
             })

@@ -52,7 +52,7 @@ async fn an_object_of_somebody_else_is_left_alone_and_named() -> anyhow::Result<
     let services: Api<Service> = Api::namespaced(world.client.clone(), "shop");
     let theirs = Service {
         metadata: ObjectMeta {
-            name: Some("grocery-dlrm".into()),
+            name: Some("grocery--dlrm".into()),
             ..ObjectMeta::default()
         },
         ..Service::default()
@@ -64,14 +64,14 @@ async fn an_object_of_somebody_else_is_left_alone_and_named() -> anyhow::Result<
     let (why, message) = reason(&stalled, "Stalled");
     assert_eq!(why, "NameConflict");
     assert!(
-        message.contains("Service grocery-dlrm is there already"),
+        message.contains("Service grocery--dlrm is there already"),
         "{message}"
     );
     assert!(
-        services.get("grocery-dlrm").await?.spec.is_none(),
+        services.get("grocery--dlrm").await?.spec.is_none(),
         "theirs is as it was"
     );
-    services.delete("grocery-dlrm", &DeleteParams::default()).await?;
+    services.delete("grocery--dlrm", &DeleteParams::default()).await?;
     world.wait_for("shop", "grocery", "Ready", "True").await?;
     operator.stop().await
 }
@@ -79,7 +79,7 @@ async fn an_object_of_somebody_else_is_left_alone_and_named() -> anyhow::Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_operator_may_not_do_is_said_and_goes_on_when_it_may() -> anyhow::Result<()> {
     for (status, type_, why) in [
-        (403, "Stalled", "Forbidden"),
+        (403, "Stalled", "AdmissionDenied"),
         (422, "Stalled", "InvalidSpec"),
         (500, "Reconciling", "ApplyFailed"),
         (503, "Reconciling", "ApplyFailed"),
@@ -89,7 +89,7 @@ async fn what_the_operator_may_not_do_is_said_and_goes_on_when_it_may() -> anyho
         };
         let status = status.try_into()?;
         let deployments = |request: &Request| {
-            request.is_write() && is_operator(request) && request.path.contains("/deployments/grocery-dlrm")
+            request.is_write() && is_operator(request) && request.path.contains("/deployments/grocery--dlrm")
         };
         world
             .server
@@ -178,13 +178,81 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
     )
     .await?;
     refuse(
-        &|spec| spec["spec"]["experiment"] = experiment("mlp", "forest"),
+        &|spec| {
+            spec["spec"]["experiment"] = experiment("mlp", "forest");
+            spec["spec"]["control"] = "mlp".into();
+        },
         "experiment.control is none of experiment.arms",
     )
     .await?;
     refuse(
         &|spec| spec["spec"]["variants"][0]["autoscaling"] = json!({"minReplicas": 3, "maxReplicas": 2}),
         "minReplicas is above maxReplicas",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["variants"][0]["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 3}),
+        "replicas and autoscaling are both given; leave replicas out",
+    )
+    .await?;
+    refuse(
+        &|spec| {
+            spec["spec"].as_object_mut().unwrap().remove("control");
+        },
+        "there are several variants and no control; name in spec.control the variant",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["control"] = "mlp".into(),
+        "spec.control names no variant; use one of the names of spec.variants",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["variants"][0]["replicas"] = 0.into(),
+        "replicas is 0 for the control or for an arm of the experiment",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["variants"][0]["resources"] = json!({"limits": {"memory": "lots"}}),
+        "spec.variants[0].resources.limits.memory",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["artifacts"]["pollInterval"] = "0s".into(),
+        "spec.artifacts.pollInterval",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["artifacts"]["volumeClaim"] = json!({"name": "models"}),
+        "volumeClaim is given, but url is not a file:// URL",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["pods"] = json!({"env": [{"name": "GONDOLA_STORE", "value": "s3://mine"}]}),
+        "variables that start with GONDOLA_ are the operator's",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["pods"] = json!({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}),
+        "duplicate entries for key",
+    )
+    .await?;
+    refuse(
+        &|spec| {
+            spec["spec"]["experiment"] = experiment("dlrm", "forest");
+            spec["spec"]["experiment"]["metrics"]["guardrails"] = json!([{"name": "clicks", "type": "Ratio", "numerator": "click", "window": "1d", "margin": "2%"}]);
+        },
+        "a Ratio needs numerator and denominator",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["variants"][0]["device"] = "CUDA".into(),
+        "device is CUDA, but resources.limits names no GPU",
+    )
+    .await?;
+    refuse(
+        &|spec| spec["spec"]["variants"][0]["name"] = "dlrm--router".into(),
+        "spec.variants[0].name",
     )
     .await?;
     refuse(

@@ -13,7 +13,7 @@ const AT_ONCE: usize = 25;
 
 /// A pipeline with any of its fields changed.
 fn generated(random: &mut impl Rng) -> Value {
-    let names = ["dlrm", "forest", "mlp", "a", "a-very-long-name-of-a-variant-xx"];
+    let names = ["dlrm", "forest", "mlp", "a", "a-very-long-name-of-a-variant-x"];
     let count = random.random_range(1..=3);
     let chosen: Vec<&str> = names.sample(random, count).copied().collect();
     let variants: Vec<_> = chosen
@@ -23,11 +23,11 @@ fn generated(random: &mut impl Rng) -> Value {
     let mut spec = pipeline(&variants);
     let optional = [
         (
-            "/spec/template",
-            json!({"nodeSelector": {"pool": "gpu"}, "env": [{"name": "A", "value": "ü"}]}),
+            "/spec/pods",
+            json!({"nodeSelector": {"pool": "gpu"}, "env": [{"name": "A", "value": "ü"}], "labels": {"team": "search"}}),
         ),
         ("/spec/router", json!({"replicas": 1})),
-        ("/spec/networkPolicy", json!({"storeCidrs": ["10.0.0.0/8"]})),
+        ("/spec/networkPolicy", json!({"egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]})),
         ("/spec/networkPolicy", json!({})),
         ("/spec/progressDeadlineSeconds", json!(30)),
         (
@@ -45,15 +45,12 @@ fn generated(random: &mut impl Rng) -> Value {
         ("/spec/artifacts/endpoint", json!("http://minio:9000")),
         ("/spec/similarity", json!({"bundle": "item-text/1"})),
         (
-            "/spec/variants/0/autoscaling",
-            json!({"minReplicas": 2, "maxReplicas": 4}),
-        ),
-        (
             "/spec/variants/0/resources",
-            json!({"limits": {"cpu": "1000m", "nvidia.com/gpu": 1}}),
+            json!({"requests": {"cpu": "1000m"}, "limits": {"nvidia.com/gpu": 1}}),
         ),
+        ("/spec/rollout", json!({"maxSurge": "25%", "maxUnavailable": 1})),
         (
-            "/spec/variants/0/template",
+            "/spec/variants/0/pods",
             json!({"image": "other:1", "tolerations": [{"key": "gpu", "operator": "Exists"}]}),
         ),
     ];
@@ -63,8 +60,20 @@ fn generated(random: &mut impl Rng) -> Value {
             spec.pointer_mut(parent).unwrap()[field] = value;
         }
     }
-    if chosen.len() > 1 && random.random_bool(0.3) {
+    // Users are sent to the control, and to arms, whatever happens.
+    let experiment_goes_on = chosen.len() > 1 && random.random_bool(0.3);
+    for (place, variant) in spec["spec"]["variants"].as_array_mut().into_iter().flatten().enumerate() {
+        if (place == 0 || experiment_goes_on) && variant["replicas"] == 0 {
+            variant["replicas"] = 1.into();
+        }
+    }
+    if experiment_goes_on {
         spec["spec"]["experiment"] = experiment(&chosen);
+    } else if random.random_bool(0.3) {
+        let first = &mut spec["spec"]["variants"][0];
+        first.as_object_mut().unwrap().remove("replicas");
+        first["resources"] = json!({"requests": {"cpu": "500m"}});
+        first["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 4});
     }
     spec
 }

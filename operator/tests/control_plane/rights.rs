@@ -108,7 +108,10 @@ async fn a_whole_life_asks_for_nothing_that_the_chart_does_not_grant() -> anyhow
     let _operator = Process::start(&world, "operator-a")?;
     let mut full = pipeline(&[("dlrm", 50, 2), ("forest", 50, 2)]);
     full["spec"]["networkPolicy"] = json!({});
-    full["spec"]["variants"][1]["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 3});
+    let forest = &mut full["spec"]["variants"][1];
+    forest.as_object_mut().unwrap().remove("replicas");
+    forest["resources"] = json!({"requests": {"cpu": "500m"}});
+    forest["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 3});
     full["spec"]["experiment"] = experiment("dlrm", "forest");
     world.apply("shop", &full).await?;
     world.wait_for("shop", "grocery", "Ready", "True").await?;

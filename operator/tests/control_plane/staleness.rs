@@ -165,7 +165,7 @@ async fn watches_that_end_and_versions_that_are_gone_leave_no_gap() -> anyhow::R
         world.apply("shop", &pipeline(&[("dlrm", 1, replicas)])).await?;
         until("the Deployment follows", || async {
             let dump = world.dump("shop").await?;
-            let wanted = &dump["Deployment grocery-dlrm"]["spec"]["replicas"];
+            let wanted = &dump["Deployment grocery--dlrm"]["spec"]["replicas"];
             Ok((*wanted == replicas).then_some(()))
         })
         .await?;

@@ -82,10 +82,10 @@ async fn a_field_that_somebody_edits_is_put_back_and_what_is_not_ours_stays() ->
     let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), "shop");
     let patch = serde_json::json!({"spec": {"replicas": 7}, "metadata": {"annotations": {"team": "search"}}});
     deployments
-        .patch("grocery-dlrm", &PatchParams::default(), &Patch::Merge(&patch))
+        .patch("grocery--dlrm", &PatchParams::default(), &Patch::Merge(&patch))
         .await?;
     let mended = until("the edit is undone", || async {
-        let deployment = deployments.get("grocery-dlrm").await?;
+        let deployment = deployments.get("grocery--dlrm").await?;
         Ok((deployment.spec.replicas == Some(2)).then_some(deployment))
     })
     .await?;

@@ -17,7 +17,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, CustomResourceExt, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex as TurnLock, MutexGuard, oneshot};
 use tokio::task::JoinHandle;
@@ -68,7 +68,7 @@ impl World {
         let Some(server) = ApiServer::start().await? else {
             return Ok(None);
         };
-        server.install(RecommenderPipeline::crd()).await?;
+        server.install(gondola_crds::definition()).await?;
         let client = server.client()?;
         let bundles: Bundles = Arc::new(Mutex::new(Some("v1".to_owned())));
         let stand_ins = tokio::spawn(stand_in(client.clone(), Arc::clone(&bundles)));
@@ -112,6 +112,8 @@ impl World {
                 relist,
             },
             policy: Default::default(),
+            pod_user: Some(65_532),
+            lease: "gondola-operator".into(),
             lease_namespace: None,
             identity: "operator-0".into(),
             listen: listen.parse()?,
@@ -244,7 +246,18 @@ impl World {
                 all.insert(format!("{kind} {name}"), object);
             }
         }
+        without_what_others_decide(&mut all);
         Ok(all)
+    }
+}
+
+/// The number of pods that an autoscaler decides.
+fn without_what_others_decide(all: &mut BTreeMap<String, Value>) {
+    let scaled = all.keys().filter_map(|name| name.strip_prefix("HorizontalPodAutoscaler "));
+    let scaled: Vec<String> = scaled.map(|name| format!("Deployment {name}")).collect();
+    for (_, deployment) in all.iter_mut().filter(|(name, _)| scaled.contains(name)) {
+        deployment["spec"]["replicas"] = Value::Null;
+        deployment["status"] = Value::Null;
     }
 }
 
@@ -291,10 +304,10 @@ where
     }
 }
 
-/// A pipeline with variants of the names, weights and numbers of pods.
+/// A pipeline with variants of the names, weights and numbers of pods; the first is the control.
 pub(crate) fn pipeline(variants: &[(&str, u32, i32)]) -> Value {
     let variant = |(name, weight, replicas): &(&str, u32, i32)| json!({"name": name, "scorer": format!("{name}@stable"), "weight": weight, "replicas": replicas});
-    json!({
+    let mut pipeline = json!({
         "apiVersion": "gondola.dev/v1alpha1",
         "kind": "RecommenderPipeline",
         "metadata": {"name": "grocery"},
@@ -304,7 +317,11 @@ pub(crate) fn pipeline(variants: &[(&str, u32, i32)]) -> Value {
             "retrieval": {"bundle": "two-tower@stable"},
             "variants": variants.iter().map(variant).collect::<Vec<_>>(),
         },
-    })
+    });
+    if variants.len() > 1 {
+        pipeline["spec"]["control"] = variants[0].0.into();
+    }
+    pipeline
 }
 
 /// An experiment of variant dlrm and another arm.
@@ -344,9 +361,16 @@ fn comparable(mut object: Value, namespace: &str) -> Value {
     if let Some(status) = object["status"].as_object_mut() {
         status.remove("observedGeneration");
     }
-    // When an experiment began.
     if let Some(data) = object["data"].as_object_mut() {
+        // When an experiment began.
         data.remove("ledger.json");
+        // Who owns which bucket is history: the fewest users are moved.
+        if let Some(Ok(mut routes)) = data.get("routes.json").and_then(Value::as_str).map(serde_json::from_str::<Value>) {
+            for route in routes["variants"].as_array_mut().into_iter().flatten() {
+                route["buckets"] = Value::Null;
+            }
+            data.insert("routes.json".to_owned(), routes.to_string().into());
+        }
     }
     // The generation counts edits, and another way has another number of them.
     let text = object.to_string().replace(namespace, "NAMESPACE");
@@ -390,6 +414,7 @@ async fn roll_out(client: &Client) -> Result<(), kube::Error> {
         let patch = json!({"status": {
             "observedGeneration": generation, "replicas": wanted, "updatedReplicas": wanted,
             "readyReplicas": wanted, "availableReplicas": wanted,
+            "conditions": [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}],
         }});
         let parameters = PatchParams::default();
         api.patch_status(&deployment.name_any(), &parameters, &Patch::Merge(&patch))
@@ -403,7 +428,7 @@ async fn resolve(client: &Client, bundles: &Bundles) -> Result<(), kube::Error> 
     for pipeline in all.list(&ListParams::default()).await? {
         let configs: Api<ConfigMap> =
             Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
-        let name = format!("{}-resolution", pipeline.name_any());
+        let name = format!("{}--resolution", pipeline.name_any());
         let Some(config) = configs.get_opt(&name).await? else {
             continue;
         };

@@ -149,7 +149,7 @@ impl Way {
             turn.done(Some(StatusCode::OK));
             return Ok(json_answer(body));
         }
-        let (answer, renaming) = self.ask(request).await?;
+        let (answer, renaming) = self.ask(&asked, request).await?;
         let cut = turn.deed.is_some();
         turn.done((!cut).then_some(answer.status()));
         if cut {
@@ -170,6 +170,7 @@ impl Way {
     /// Asks the server.
     async fn ask(
         &self,
+        asked: &Request,
         request: hyper::Request<Incoming>,
     ) -> Result<(Response<Incoming>, Option<Renaming>), Cut> {
         let (mut parts, body) = request.into_parts();
@@ -177,6 +178,9 @@ impl Way {
         let (path, renaming) =
             Renaming::of_path(path).map_or((path.to_owned(), None), |(path, how)| (path, Some(how)));
         let mut body = body.collect().await.map_err(Cut::Request)?.to_bytes();
+        if asked.is_write() {
+            body = rewritten(body, |value| self.traffic.admitted(asked, value));
+        }
         if let Some(renaming) = &renaming {
             body = rewritten(body, |value| renaming.to_server(value));
         }

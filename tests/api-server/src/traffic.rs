@@ -170,7 +170,11 @@ struct State {
     unplugged: bool,
     past: Past,
     lost: Option<Loses>,
+    admission: Option<Admits>,
 }
+
+/// Changes an object on its way in, as a mutating webhook does.
+type Admits = Box<dyn FnMut(&Request, &mut Value) + Send>;
 
 /// Says of an event, as a watch tells it, whether it is lost.
 type Loses = Box<dyn FnMut(&Value) -> bool + Send>;
@@ -217,6 +221,7 @@ impl Traffic {
         let mut state = self.state();
         state.faults.clear();
         state.lost = None;
+        state.admission = None;
     }
 
     /// Ends every watch, and every request from now on without an answer: the server can't be reached.
@@ -243,6 +248,11 @@ impl Traffic {
     /// Loses every event of a watch that `loses` says so of; its client never hears of it. Ends with [`Traffic::heal`].
     pub fn lose_events(&self, loses: impl FnMut(&Value) -> bool + Send + 'static) {
         self.state().lost = Some(Box::new(loses));
+    }
+
+    /// From now on every object that is written is changed on its way in, as by a mutating webhook. Ends with [`Traffic::heal`].
+    pub fn admit(&self, admits: impl FnMut(&Request, &mut Value) + Send + 'static) {
+        self.state().admission = Some(Box::new(admits));
     }
 
     /// From now on each list whose path `matches` is answered once more as it was last, as by a server that lags behind. Watches
@@ -295,6 +305,13 @@ impl Traffic {
     /// An answer of the past, if this request gets one.
     pub(crate) fn past_answer(&self, request: &Request) -> Option<Bytes> {
         self.state().past.answer(request)
+    }
+
+    /// Changes what a request brings, where it is to be changed.
+    pub(crate) fn admitted(&self, request: &Request, object: &mut Value) {
+        if let Some(admits) = &mut self.state().admission {
+            admits(request, object);
+        }
     }
 
     /// Whether a line of a watch is lost.
