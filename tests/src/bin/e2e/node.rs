@@ -172,6 +172,13 @@ fn steps() -> Vec<Step<Shop>> {
         }),
         Step::new("end a pod of a variant", |shop| Box::pin(pods::end(shop, "dlrm"))),
         Step::new("end a router", |shop| Box::pin(pods::end(shop, "router"))),
+        Step::new("a router that is killed", |shop| Box::pin(hanging::killed_router(shop))).may_fail(
+            100,
+            "a crash resets what is under way, and the Service sends clients there until the node has noticed",
+        ),
+        Step::new("a variant's process that is killed", |shop| {
+            Box::pin(hanging::killed_variant(shop))
+        }),
         // Processes that hang.
         Step::new("the default deadline", |shop| {
             Box::pin(hanging::default_deadline(shop))

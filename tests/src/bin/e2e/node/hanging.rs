@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use gondola_tests::http;
 
 use super::Shop;
-use crate::kubectl::{apply, ready, ready_pods};
+use crate::kubectl::{PATIENCE, apply, ready, ready_pods, until};
 use crate::manifest;
 use crate::processes::{Frozen, Process};
 
@@ -51,6 +51,31 @@ pub(super) async fn default_deadline(shop: &mut Shop) -> anyhow::Result<String> 
         "status {} after {took:.0?} with every variant hanging",
         answer.status
     ))
+}
+
+/// A crash of a router: nobody can answer in its place what it was asked.
+pub(super) async fn killed_router(_: &mut Shop) -> anyhow::Result<String> {
+    kill("router").await
+}
+
+/// A crash of a variant's pod: the router asks another one.
+pub(super) async fn killed_variant(_: &mut Shop) -> anyhow::Result<String> {
+    kill("dlrm").await
+}
+
+async fn kill(component: &str) -> anyhow::Result<String> {
+    let pods = ready_pods(component).await?;
+    let (name, pod) = pods.iter().next().context("no pod is ready")?;
+    Process::of_pod(&pod.uid, PROGRAM)?.kill().await?;
+    until("it is seen to be gone", PATIENCE, async || {
+        Ok(ready_pods(component).await?.get(name).is_none().then_some(()))
+    })
+    .await?;
+    until("it is back", PATIENCE, async || {
+        Ok((ready_pods(component).await?.len() == pods.len()).then_some(()))
+    })
+    .await?;
+    Ok(format!("{name} was started again"))
 }
 
 /// The other pod of the variant answers in its place, within the deadline.
