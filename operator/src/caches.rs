@@ -167,7 +167,6 @@ impl Caches {
             }
             Ok(asked_for.changed(&event))
         });
-        keys.push(changes.filter_map(|key| async move { key.transpose() }).boxed());
         let mut start = Start {
             client,
             watches,
@@ -175,6 +174,7 @@ impl Caches {
             keys: &mut keys,
             pipelines: &pipelines,
         };
+        start.push(changes);
         let caches = Self {
             accounts: start.cache(),
             roles: start.cache(),
@@ -261,7 +261,11 @@ impl Caches {
 
 /// Of which pipelines the spec was seen, in which form: what the operator itself writes into a status is no reason to look again.
 #[derive(Default)]
-struct AskedFor(HashMap<Key, Form>);
+struct AskedFor {
+    seen: HashMap<Key, Form>,
+    /// Of a list that comes in piece by piece: the cache has it when it is whole.
+    coming: Vec<Key>,
+}
 
 #[derive(PartialEq)]
 struct Form {
@@ -273,16 +277,30 @@ struct Form {
 }
 
 impl AskedFor {
-    /// The pipeline of an event, if there is something new about it beside its status.
-    fn changed(&mut self, event: &Event<Guarded>) -> Option<Key> {
-        let (Event::Apply(pipeline) | Event::InitApply(pipeline) | Event::Delete(pipeline)) = event else {
-            return None;
-        };
-        let key = ObjectRef::from_obj(pipeline);
-        if matches!(event, Event::Delete(_)) {
-            self.0.remove(&key);
-            return Some(key);
+    /// The pipelines that an event brings something new about, beside their statuses, and that the cache has by now.
+    fn changed(&mut self, event: &Event<Guarded>) -> Vec<Key> {
+        match event {
+            Event::Init => {
+                self.coming.clear();
+                Vec::new()
+            }
+            Event::InitApply(pipeline) => {
+                let new = self.is_new(pipeline);
+                self.coming.extend(new);
+                Vec::new()
+            }
+            Event::InitDone => std::mem::take(&mut self.coming),
+            Event::Apply(pipeline) => self.is_new(pipeline).into_iter().collect(),
+            Event::Delete(pipeline) => {
+                let key = ObjectRef::from_obj(pipeline);
+                self.seen.remove(&key);
+                vec![key]
+            }
         }
+    }
+
+    fn is_new(&mut self, pipeline: &Guarded) -> Option<Key> {
+        let key = ObjectRef::from_obj(pipeline);
         let form = Form {
             uid: pipeline.uid(),
             generation: pipeline.meta().generation,
@@ -290,10 +308,10 @@ impl AskedFor {
             annotations: pipeline.annotations().clone(),
             going: pipeline.meta().deletion_timestamp.is_some(),
         };
-        if self.0.get(&key) == Some(&form) {
+        if self.seen.get(&key) == Some(&form) {
             return None;
         }
-        self.0.insert(key.clone(), form);
+        self.seen.insert(key.clone(), form);
         Some(key)
     }
 }

@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
+use gondola_crds::experiment_status::Phase;
 use gondola_crds::routes::Routes;
 use gondola_crds::spec::{Device, Variant};
 use gondola_experiments::moment::Moment;
@@ -184,7 +185,7 @@ pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &
     };
     let mut children = render.shared(&routed.routes);
     if let (Some(experiment), Some(planned)) = (&pipeline.spec.experiment, planned) {
-        render.add_experiment(&mut children, experiment, planned);
+        render.add_experiment(&mut children, &mut kept, experiment, planned);
     }
     for (variant, (_, serves)) in pipeline.spec.variants.iter().zip(&variants) {
         render.add_variant(&mut children, &mut kept, variant, serves);
@@ -208,17 +209,25 @@ struct Render<'a> {
 
 impl Render<'_> {
     /// What an experiment adds. Its ledger comes first, so that a decision is remembered before anybody acts on it.
-    fn add_experiment(&self, children: &mut Children, experiment: &Experiment, planned: &Planned) {
+    fn add_experiment(
+        &self,
+        children: &mut Children,
+        kept: &mut Kept,
+        experiment: &Experiment,
+        planned: &Planned,
+    ) {
         let pipeline = self.pipeline;
         let (role, binding) = experiment::rights(pipeline);
         children.accounts.push(experiment::account(pipeline));
         children.roles.push(role);
         children.bindings.push(binding);
-        let configs = [
-            experiment::ledger(pipeline, planned),
-            experiment::evidence(pipeline),
-        ];
-        children.configs.splice(0..0, configs);
+        children.configs.insert(0, experiment::evidence(pipeline));
+        if planned.step.ledger.phase == Phase::Unknown {
+            // What a newer release remembers is not ours to write.
+            kept.configs.insert(Names::of(pipeline).ledger());
+        } else {
+            children.configs.insert(0, experiment::ledger(pipeline, planned));
+        }
         children
             .deployments
             .push(experiment::deployment(pipeline, experiment, self.installation));

@@ -1,4 +1,3 @@
-use gondola_crds::experiment_status::Phase;
 use gondola_crds::resolution::VariantResolution;
 use gondola_crds::spec::PodOverrides;
 use k8s_openapi::api::core::v1::PodSpec;
@@ -693,4 +692,29 @@ fn what_cannot_be_run_is_said_and_the_weights_stay() {
     cluster.status(&mut pipeline);
     let found = crate::fixtures::condition(&pipeline, "ExperimentReady");
     assert_eq!(found, Some(("False", "InvalidExperiment")));
+}
+
+#[test]
+fn what_a_newer_release_remembers_of_an_experiment_is_left_as_it_is() {
+    let pipeline = with_experiment();
+    let mut cluster = running(&pipeline);
+    let mut plan = cluster.plan(&pipeline);
+    let planned = plan.experiment.as_mut().unwrap().as_mut().unwrap();
+    let mut remembered = experiment::ledger(&pipeline, planned);
+    let text = remembered.data.as_mut().unwrap().values_mut().next().unwrap();
+    *text = text.replace("Ramping", "Canarying");
+    assert!(text.contains("Canarying"), "{text}");
+    let name = remembered.name_any();
+    cluster
+        .observed
+        .configs
+        .insert(name.clone(), Arc::new(remembered));
+    let plan = cluster.plan(&pipeline);
+    assert!(
+        plan.children
+            .configs
+            .iter()
+            .all(|config| config.name_any() != name)
+    );
+    assert!(plan.kept.configs.contains(&name));
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use gondola_crds::experiment_status::{ExperimentStatus, Phase};
-use gondola_crds::routes::{ROUTES_KEY, Routes};
 use gondola_experiments::evidence::{ArmEvidence, EVIDENCE_KEY, Evidence, FORMAT, Look, RouterEvidence};
 use gondola_experiments::memory::{MEMORY_KEY, Memory};
 use gondola_experiments::moment::Moment;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::world::{Operator, World, pipeline, until};
+use crate::world::{Operator, World, pipeline, routes, until};
 
 const NAMESPACE: &str = "default";
 
@@ -42,19 +41,13 @@ async fn status(world: &World) -> anyhow::Result<ExperimentStatus> {
     Ok(pipeline.status.unwrap_or_default().experiment.unwrap_or_default())
 }
 
-async fn routes(world: &World) -> anyhow::Result<Routes> {
-    let configs: Api<ConfigMap> = Api::namespaced(world.client.clone(), NAMESPACE);
-    let data = configs.get("grocery--routes").await?.data.unwrap_or_default();
-    Ok(serde_json::from_str(&data[ROUTES_KEY])?)
-}
-
 /// What an analyzer would write: both routers have what they are told, arms have traffic, and so many users with so many buyers.
 async fn analyze(world: &World, users: u64, buyers: [u64; 2], errors: u64) -> anyhow::Result<()> {
     let status = status(world).await?;
     let Some(started) = status.start_time.as_deref().and_then(Moment::parse) else {
         return Ok(());
     };
-    let revision = routes(world)
+    let revision = routes(world, NAMESPACE)
         .await?
         .experiment
         .map(|experiment| experiment.revision)
@@ -130,7 +123,9 @@ async fn remember(world: &World, memory: &Memory) -> anyhow::Result<()> {
     })
     .await?;
     let parameters = PatchParams::apply("gondola-analyzer").force();
-    configs.patch("grocery--evidence", &parameters, &Patch::Apply(&patch)).await?;
+    configs
+        .patch("grocery--evidence", &parameters, &Patch::Apply(&patch))
+        .await?;
     Ok(())
 }
 
@@ -207,13 +202,24 @@ async fn an_experiment_climbs_is_decided_and_keeps_its_stage_through_a_crash() -
     assert_eq!(seen.winner.as_deref(), Some("dlrm"));
     world.wait_for(NAMESPACE, "grocery", "SpecDrift", "True").await?;
     // Nobody sees anything who does not say who they are.
-    for path in ["/experiments", "/experiments/metrics", "/experiments/default/grocery", "/experiments/default/grocery/statistics.json"] {
+    for path in [
+        "/experiments",
+        "/experiments/metrics",
+        "/experiments/default/grocery",
+        "/experiments/default/grocery/statistics.json",
+    ] {
         let refused = shown(&address, path).await?;
-        assert!(refused.starts_with("HTTP/1.1 401") && refused.contains("a token of the cluster is needed"), "{refused}");
+        assert!(
+            refused.starts_with("HTTP/1.1 401") && refused.contains("a token of the cluster is needed"),
+            "{refused}"
+        );
     }
     let metrics = shown(&address, "/metrics").await?;
-    assert!(metrics.contains("gondola_operator_oldest_list_seconds") && !metrics.contains("gondola_experiment"), "{metrics}");
-    let everybody: Vec<(String, u32)> = routes(&world)
+    assert!(
+        metrics.contains("gondola_operator_oldest_list_seconds") && !metrics.contains("gondola_experiment"),
+        "{metrics}"
+    );
+    let everybody: Vec<(String, u32)> = routes(&world, NAMESPACE)
         .await?
         .variants
         .into_iter()
@@ -247,7 +253,7 @@ async fn errors_roll_an_arm_back_until_it_is_started_anew() -> anyhow::Result<()
     world
         .wait_for(NAMESPACE, "grocery", "OperationsHealthy", "False")
         .await?;
-    let weights: Vec<u32> = routes(&world)
+    let weights: Vec<u32> = routes(&world, NAMESPACE)
         .await?
         .variants
         .iter()
@@ -275,5 +281,129 @@ async fn errors_roll_an_arm_back_until_it_is_started_anew() -> anyhow::Result<()
             .then_some(()))
     })
     .await?;
+    operator.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_rolled_back_stays_so_when_the_pipeline_is_made_again() -> anyhow::Result<()> {
+    use gondola_experiments::memory::Ending;
+
+    let Some(world) = World::start().await? else {
+        return Ok(());
+    };
+    let operator = begin(&world).await?;
+    let seen = analyze_until(&world, "a rollback", 500, [50, 50], 50, |status| {
+        status.phase == Phase::RolledBack
+    })
+    .await?;
+    // What the analyzer keeps in the store.
+    let memory = Memory {
+        experiment: "dlrm-vs-forest".into(),
+        ending: Ending::of(&seen, None),
+    };
+    assert!(memory.ending.is_some());
+    world.delete(NAMESPACE, "grocery").await?;
+    until("nothing is left", || async {
+        world.server.collect_garbage().await?;
+        Ok(world.dump(NAMESPACE).await?.is_empty().then_some(()))
+    })
+    .await?;
+    world.apply(NAMESPACE, &with_experiment()).await?;
+    world.wait_for(NAMESPACE, "grocery", "Ready", "True").await?;
+    assert_eq!(
+        status(&world).await?.phase,
+        Phase::Pending,
+        "it waits for a look into the store"
+    );
+    remember(&world, &memory).await?;
+    until("it is as it was", || async {
+        Ok((status(&world).await?.phase == Phase::RolledBack).then_some(()))
+    })
+    .await?;
+    world.wait_until_quiet().await?;
+    let told = routes(&world, NAMESPACE).await?;
+    assert_eq!(told.experiment, None, "nobody takes part");
+    let weights: Vec<u32> = told.variants.iter().map(|route| route.weight).collect();
+    assert_eq!(weights, [1, 0], "everybody gets the control");
+    operator.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_moves_changes_no_treatment() -> anyhow::Result<()> {
+    let Some(world) = World::start().await? else {
+        return Ok(());
+    };
+    let operator = begin(&world).await?;
+    world.publish(Some("v2"));
+    let moved = world
+        .wait_for(NAMESPACE, "grocery", "TreatmentChanged", "True")
+        .await?;
+    let conditions = moved.status.unwrap().conditions;
+    let condition = conditions
+        .iter()
+        .find(|condition| condition.type_ == "TreatmentChanged")
+        .unwrap();
+    assert!(
+        condition
+            .message
+            .contains("would be v2 now, and stays v1 until the experiment is over"),
+        "{}",
+        condition.message
+    );
+    world.wait_until_quiet().await?;
+    let dump = world.dump(NAMESPACE).await?;
+    for arm in ["forest", "dlrm"] {
+        let deployment = dump[&format!("Deployment grocery--{arm}")].to_string();
+        assert!(
+            deployment.contains("v1") && !deployment.contains("v2"),
+            "{deployment}"
+        );
+    }
+    // Once it is over, channels count again.
+    analyze_until(&world, "a rollback", 500, [50, 50], 50, |status| {
+        status.phase == Phase::RolledBack
+    })
+    .await?;
+    until("the new version is rolled out", || async {
+        let dump = world.dump(NAMESPACE).await?;
+        Ok(dump["Deployment grocery--dlrm"]
+            .to_string()
+            .contains("v2")
+            .then_some(()))
+    })
+    .await?;
+    operator.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_arm_that_does_harm_is_rolled_back_also_while_all_is_suspended() -> anyhow::Result<()> {
+    let Some(world) = World::start().await? else {
+        return Ok(());
+    };
+    let operator = begin(&world).await?;
+    let mut suspended = with_experiment();
+    suspended["spec"]["suspend"] = json!(true);
+    suspended["spec"]["variants"][1]["replicas"] = json!(9);
+    world.apply(NAMESPACE, &suspended).await?;
+    world.wait_for(NAMESPACE, "grocery", "Suspended", "True").await?;
+    analyze_until(&world, "a rollback", 500, [50, 50], 50, |status| {
+        status.phase == Phase::RolledBack
+    })
+    .await?;
+    until("routers hear of it", || async {
+        let told = routes(&world, NAMESPACE).await?;
+        Ok((told.experiment.is_none()
+            && told
+                .variants
+                .iter()
+                .all(|route| route.name != "dlrm" || route.weight == 0))
+        .then_some(()))
+    })
+    .await?;
+    let dump = world.dump(NAMESPACE).await?;
+    assert_ne!(
+        dump["Deployment grocery--dlrm"]["spec"]["replicas"], 9,
+        "all else is left alone"
+    );
     operator.stop().await
 }

@@ -233,7 +233,9 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
     )
     .await?;
     refuse(
-        &|spec| spec["spec"]["pods"] = json!({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}),
+        &|spec| {
+            spec["spec"]["pods"] = json!({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]})
+        },
         "duplicate entries for key",
     )
     .await?;

@@ -10,6 +10,7 @@ mod crashes;
 mod experiments;
 mod faults;
 mod leaders;
+mod live_traffic;
 mod pairs;
 mod rights;
 mod scale;

@@ -27,7 +27,10 @@ fn generated(random: &mut impl Rng) -> Value {
             json!({"nodeSelector": {"pool": "gpu"}, "env": [{"name": "A", "value": "ü"}], "labels": {"team": "search"}}),
         ),
         ("/spec/router", json!({"replicas": 1})),
-        ("/spec/networkPolicy", json!({"egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]})),
+        (
+            "/spec/networkPolicy",
+            json!({"egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}),
+        ),
         ("/spec/networkPolicy", json!({})),
         ("/spec/progressDeadlineSeconds", json!(30)),
         (
@@ -62,7 +65,12 @@ fn generated(random: &mut impl Rng) -> Value {
     }
     // Users are sent to the control, and to arms, whatever happens.
     let experiment_goes_on = chosen.len() > 1 && random.random_bool(0.3);
-    for (place, variant) in spec["spec"]["variants"].as_array_mut().into_iter().flatten().enumerate() {
+    for (place, variant) in spec["spec"]["variants"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         if (place == 0 || experiment_goes_on) && variant["replicas"] == 0 {
             variant["replicas"] = 1.into();
         }

@@ -9,6 +9,7 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::{
     REPORT_KEY, Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
 };
+use gondola_crds::routes::{ROUTES_KEY, Routes};
 use gondola_operator::caches::{Scope, Watches};
 use gondola_operator::config::{Config, LogFormat};
 use gondola_operator::plan::Images;
@@ -16,7 +17,7 @@ use gondola_test_api_server::{ApiServer, Request};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::{ApiResource, DeserializeGuard, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex as TurnLock, MutexGuard, oneshot};
@@ -199,6 +200,11 @@ impl World {
         self.stand_ins.abort();
     }
 
+    /// Somebody rolls out and resolves again.
+    pub(crate) fn start_stand_ins(&mut self) {
+        self.stand_ins = tokio::spawn(stand_in(self.client.clone(), Arc::clone(&self.bundles)));
+    }
+
     /// Waits until the operator has written nothing for a while, and nothing is left to do.
     pub(crate) async fn wait_until_quiet(&self) -> anyhow::Result<()> {
         let (mut before, mut since) = (self.operator_writes(), Instant::now());
@@ -253,12 +259,21 @@ impl World {
 
 /// The number of pods that an autoscaler decides.
 fn without_what_others_decide(all: &mut BTreeMap<String, Value>) {
-    let scaled = all.keys().filter_map(|name| name.strip_prefix("HorizontalPodAutoscaler "));
+    let scaled = all
+        .keys()
+        .filter_map(|name| name.strip_prefix("HorizontalPodAutoscaler "));
     let scaled: Vec<String> = scaled.map(|name| format!("Deployment {name}")).collect();
     for (_, deployment) in all.iter_mut().filter(|(name, _)| scaled.contains(name)) {
         deployment["spec"]["replicas"] = Value::Null;
         deployment["status"] = Value::Null;
     }
+}
+
+/// What routers are told.
+pub(crate) async fn routes(world: &World, namespace: &str) -> anyhow::Result<Routes> {
+    let configs: Api<ConfigMap> = Api::namespaced(world.client.clone(), namespace);
+    let data = configs.get("grocery--routes").await?.data.unwrap_or_default();
+    Ok(serde_json::from_str(&data[ROUTES_KEY])?)
 }
 
 /// An operator in this process.
@@ -365,7 +380,11 @@ fn comparable(mut object: Value, namespace: &str) -> Value {
         // When an experiment began.
         data.remove("ledger.json");
         // Who owns which bucket is history: the fewest users are moved.
-        if let Some(Ok(mut routes)) = data.get("routes.json").and_then(Value::as_str).map(serde_json::from_str::<Value>) {
+        if let Some(Ok(mut routes)) = data
+            .get("routes.json")
+            .and_then(Value::as_str)
+            .map(serde_json::from_str::<Value>)
+        {
             for route in routes["variants"].as_array_mut().into_iter().flatten() {
                 route["buckets"] = Value::Null;
             }
@@ -424,8 +443,9 @@ async fn roll_out(client: &Client) -> Result<(), kube::Error> {
 }
 
 async fn resolve(client: &Client, bundles: &Bundles) -> Result<(), kube::Error> {
-    let all: Api<RecommenderPipeline> = Api::all(client.clone());
-    for pipeline in all.list(&ListParams::default()).await? {
+    let all: Api<DeserializeGuard<RecommenderPipeline>> = Api::all(client.clone());
+    let readable = all.list(&ListParams::default()).await?;
+    for pipeline in readable.into_iter().filter_map(|pipeline| pipeline.0.ok()) {
         let configs: Api<ConfigMap> =
             Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
         let name = format!("{}--resolution", pipeline.name_any());
