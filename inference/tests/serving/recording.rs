@@ -375,6 +375,26 @@ async fn a_pipeline_without_an_experiment_takes_no_outcomes() {
     assert_eq!(get(&server.address, "/v1/experiment").await.status, 501);
 }
 
+#[tokio::test]
+async fn a_router_that_was_not_told_of_the_experiments_store_has_outcomes_sent_again() {
+    let recording = Arc::new(Recording::new("start-1".into(), Err(Silence::Unasked)));
+    let backends = ["forest", "dlrm"].map(|name| Backend {
+        name: name.to_owned(),
+        weight: 1,
+        buckets: Vec::new(),
+        recommender: variant(name, 64, None).0,
+    });
+    let router = Router::new("demo", "shop", "forest", backends.into())
+        .unwrap()
+        .with_experiment(&routes(10_000), recording)
+        .unwrap();
+    let server = Running::start(Front::new(Deadlines::default()), Arc::new(router)).await;
+    let body = r#"{"outcomes": [{"unit": "a", "type": "b"}]}"#;
+    let answer = send_with(&server.address, "POST", "/v1/outcomes", &[], body).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "UNAVAILABLE"));
+    assert_eq!(answer.message(), "this router is stopping; send them again");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_not_be_recorded_is_said_and_everybody_is_served() {
     let recording = Arc::new(Recording::new(
