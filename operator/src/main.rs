@@ -1,5 +1,7 @@
 //! `gondola-operator`: runs recommender pipelines on Kubernetes.
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use clap::Parser;
 use gondola_operator::config::{Arguments, Config, LogFormat};
@@ -37,6 +39,7 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("--log {:?} is no filter; write for example info", config.log))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => subscriber.init(),

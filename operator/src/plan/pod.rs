@@ -214,6 +214,18 @@ pub fn analyzer_resources() -> ResourceRequirements {
     resources("250m", "256Mi", "1Gi")
 }
 
+/// What a variant's pod asks for where the spec says nothing: little of a processor, and memory for its bundles, which are about as large
+/// there as in their files. No limit: only who knows the models can set one.
+pub fn loading_resources(bytes: u64) -> ResourceRequirements {
+    let memory = format!("{}Mi", (bytes + bytes / 2).div_ceil(1 << 20) + 128);
+    let quantities = [("cpu", "100m".to_owned()), ("memory", memory)];
+    let quantities = quantities.into_iter().map(|(name, amount)| (name.to_owned(), Quantity(amount)));
+    ResourceRequirements {
+        requests: Some(quantities.collect()),
+        ..ResourceRequirements::default()
+    }
+}
+
 fn resources(cpu: &str, memory: &str, most_memory: &str) -> ResourceRequirements {
     let quantities = |pairs: &[(&str, &str)]| {
         let quantity = |(name, amount): &(&str, &str)| ((*name).to_owned(), Quantity((*amount).to_owned()));

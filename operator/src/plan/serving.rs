@@ -19,7 +19,7 @@ pub enum Serves {
         /// What it serves.
         bundles: VariantBundles,
         /// What it would serve without the experiment.
-        moved: Option<VariantBundles>,
+        moved: Option<Box<VariantBundles>>,
     },
     /// What it served before: the resolver refuses what the spec names now.
     LastGood(VariantBundles, Refusal),
@@ -50,7 +50,7 @@ impl Serves {
         match (found, pinned) {
             (Some(found), Some(bundles)) => Self::Pinned {
                 moved: match found {
-                    VariantResolution::Resolved(moved) if *moved != bundles => Some(moved.clone()),
+                    VariantResolution::Resolved(moved) if *moved != bundles => Some(Box::new(moved.clone())),
                     VariantResolution::Resolved(_) | VariantResolution::Refused(_) => None,
                 },
                 bundles,
