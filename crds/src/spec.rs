@@ -604,6 +604,14 @@ pub struct Router {
 }
 
 impl Artifacts {
+    /// Where the bundles are and how they are reached, without how often channels are looked up.
+    pub fn place(&self) -> Self {
+        Self {
+            poll_interval: None,
+            ..self.clone()
+        }
+    }
+
     /// How often channels are looked up, if the spec says so.
     pub fn poll_every(&self) -> Option<Duration> {
         self.poll_interval.as_deref().and_then(duration)

@@ -9,6 +9,7 @@ use gondola_artifacts::Access;
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::{REPORT_KEY, Resolution, VariantResolution};
 use gondola_crds::spec::Artifacts;
+use gondola_crds::spec::Artifacts;
 use gondola_inference::resolver;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams};
@@ -39,6 +40,12 @@ pub(super) struct Arguments {
     /// The ConfigMap to report in.
     #[arg(long, env = "GONDOLA_REPORT_CONFIG_MAP")]
     report_config_map: String,
+    /// URL of the store, where it is another here than in the spec: a volume is mounted where the operator decides.
+    #[arg(long, env = "GONDOLA_STORE")]
+    store: Option<String>,
+    /// `spec.artifacts` that this pod was made for, as JSON. A spec with other ones is left to the pod that is made for it.
+    #[arg(long, env = "GONDOLA_ARTIFACTS")]
+    artifacts: Option<String>,
     #[command(flatten)]
     access: AccessArguments,
     /// Address of health checks.
@@ -70,6 +77,13 @@ async fn look_up(arguments: Arguments, client: Client) -> anyhow::Result<()> {
         reports,
         config_map: arguments.report_config_map,
         access: arguments.access.access(),
+        store: arguments.store,
+        artifacts: arguments
+            .artifacts
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose()
+            .context("--artifacts is not JSON of spec.artifacts")?,
         last: None,
     };
     let Some(mut pipeline) = changes.next().await else {
@@ -103,6 +117,8 @@ struct Reporter {
     reports: Api<ConfigMap>,
     config_map: String,
     access: Access,
+    store: Option<String>,
+    artifacts: Option<Artifacts>,
     /// What was written last, so that the same is not written again.
     last: Option<Resolution>,
 }
@@ -111,7 +127,20 @@ impl Reporter {
     /// Looks up, writes down what is new, and says when to look again.
     async fn report(&mut self, pipeline: &RecommenderPipeline) -> Duration {
         let generation = pipeline.metadata.generation.unwrap_or_default();
-        let resolution = resolver::resolve(&pipeline.spec, generation, &self.access, PATIENCE).await;
+        let mut spec = pipeline.spec.clone();
+        if self
+            .artifacts
+            .as_ref()
+            .is_some_and(|artifacts| *artifacts != spec.artifacts.place())
+        {
+            tracing::info!(
+                generation,
+                "the spec names another store; the pod that is made for it reports"
+            );
+            return DEFAULT_POLL;
+        }
+        spec.artifacts.url = self.store.clone().unwrap_or(spec.artifacts.url);
+        let resolution = resolver::resolve(&spec, generation, &self.access, PATIENCE).await;
         let poll = poll_every(&pipeline.spec.artifacts);
         let refused = resolution
             .variants

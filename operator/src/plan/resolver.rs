@@ -33,6 +33,10 @@ pub fn deployment(pipeline: &RecommenderPipeline, installation: &Installation) -
     resolve.resources = Some(pod::modest_resources());
     pod::set(&mut resolve, "GONDOLA_PIPELINE", names.pipeline());
     pod::set(&mut resolve, "GONDOLA_REPORT_CONFIG_MAP", names.resolution());
+    let artifacts = serde_json::to_string(&pipeline.spec.artifacts.place())
+        .expect("a spec that was read from JSON can be written as JSON");
+    // An older pod must not answer for a newer spec by the store that it knows.
+    pod::set(&mut resolve, "GONDOLA_ARTIFACTS", artifacts);
     pod::reports(&mut resolve, START_SECONDS);
     let mut pod = pod::spec(
         names.artifacts_account(),
