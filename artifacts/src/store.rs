@@ -596,8 +596,10 @@ mod tests {
     fn credentials_that_would_send_requests_elsewhere_are_refused_by_name() {
         let with = |name: &str, value: &str| {
             let folder = tempfile::tempdir().unwrap();
-            std::fs::write(folder.path().join("AWS_SECRET_ACCESS_KEY"), "secret").unwrap();
-            std::fs::write(folder.path().join(name), value).unwrap();
+            let keys = [("AWS_ACCESS_KEY_ID", "me"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+            for (name, value) in keys.into_iter().chain([(name, value)]) {
+                std::fs::write(folder.path().join(name), value).unwrap();
+            }
             let access = Access {
                 credentials: Some(folder.path().to_owned()),
                 ..Access::default()

@@ -140,7 +140,7 @@ async fn the_report_follows_the_store_and_the_spec() -> anyhow::Result<()> {
     let apply = async |scorer: &str| {
         let mut pipeline = json!({
             "apiVersion": "gondola.dev/v1alpha1", "kind": "RecommenderPipeline", "metadata": {"name": "grocery"},
-            "spec": spec(json!({"url": url, "volumeClaim": {"name": "models"}, "pollInterval": "1s"})),
+            "spec": spec(json!({"url": url, "volumeClaim": {"name": "models"}, "pollInterval": "5s"})),
         });
         pipeline["spec"]["variants"][0]["scorer"] = scorer.into();
         let parameters = PatchParams::apply("user").force();
@@ -167,7 +167,7 @@ async fn the_report_follows_the_store_and_the_spec() -> anyhow::Result<()> {
     assert_eq!(found.generation, 2);
     // What is reported already is not reported again.
     server.traffic().forget();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
     assert_eq!(server.traffic().writes(), []);
     Ok(())
 }
