@@ -1,6 +1,7 @@
 //! Who may reach whom: NetworkPolicies that deny everything else.
 //!
-//! Variants are reached by routers alone, on both of their ports; Prometheus reads metrics on the second one. Every pod may look up
+//! Anybody asks routers; what writes reaches their second port from the pipeline's own namespace. Variants are reached by routers alone;
+//! Prometheus reads metrics. Every pod may look up
 //! names, on whichever port the cluster's DNS pods listen; pods that speak to the API server reach it where it answers.
 
 use gondola_crds::RecommenderPipeline;
@@ -68,14 +69,17 @@ pub fn policies(
     } else {
         router_egress
     };
-    // Anybody asks a router; who writes to it is for `networkPolicy` of those who may.
-    let from_anybody = ingress(None, &[PORT, ADMIN_PORT]);
-    policies.push(policy(
-        &names,
-        Component::Router,
-        vec![from_anybody],
-        router_egress,
-    ));
+    // Anybody asks; changes and outcomes come from the pipeline's own namespace. Policies add up: another one can let others in.
+    let from_namespace = NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector::default()),
+        ..NetworkPolicyPeer::default()
+    };
+    let own = vec![
+        ingress(None, &[PORT]),
+        ingress(Some(vec![from_namespace]), &[ADMIN_PORT]),
+    ];
+    let router_ingress = [own, metrics(pipeline)].concat();
+    policies.push(policy(&names, Component::Router, router_ingress, router_egress));
 
     let resolver_egress = with_stores(vec![dns(), api_server_rule(api_server)]);
     policies.push(policy(&names, Component::Resolver, vec![], resolver_egress));
