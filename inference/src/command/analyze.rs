@@ -3,6 +3,7 @@
 //! It asks the routers every half minute what their arms did, reads new events at every analysis, and reports what all of it comes to
 //! in a ConfigMap, from which the operator decides. A pod that starts anew goes on from that report and from the store.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -12,6 +13,7 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::router_report::{REPORT_PATH, RouterReport};
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
 use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
+use gondola_experiments::memory::{Ending, MEMORY_KEY, Memory};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::settings::Settings;
@@ -79,6 +81,7 @@ async fn analyse_all(arguments: Arguments, client: Client) -> anyhow::Result<()>
         base: format!("{namespace}/{}", arguments.pipeline),
         arguments,
         epoch: None,
+        memory: None,
     };
     loop {
         let wait = work.round().await.unwrap_or_else(|error| {
@@ -101,6 +104,8 @@ struct Work {
     slices: Api<EndpointSlice>,
     http: HttpClient<HttpConnector, Empty<bytes::Bytes>>,
     epoch: Option<Epoch>,
+    /// What the store remembers of the experiment of a name.
+    memory: Option<Memory>,
 }
 
 /// What goes on from round to round, in one epoch.
@@ -117,6 +122,7 @@ impl Work {
     /// Asks, analyses if it is time, and reports. Gives how long to wait until the next round.
     async fn round(&mut self) -> anyhow::Result<Duration> {
         let pipeline = self.pipelines.get(&self.arguments.pipeline).await?;
+        self.remember(&pipeline).await?;
         let Some((settings, rules)) = asked_for(&pipeline)? else {
             // It has not begun.
             self.epoch = None;
@@ -146,6 +152,55 @@ impl Work {
         Ok(analysis.min(Duration::from_secs(TICK_SECONDS)))
     }
 
+    /// Looks how the experiment ended before, once, and keeps how it ended now: both outlive the pipeline.
+    async fn remember(&mut self, pipeline: &RecommenderPipeline) -> anyhow::Result<()> {
+        let experiment = pipeline.spec.experiment.as_ref();
+        let experiment = experiment.context("the pipeline has no experiment any more")?;
+        let name = experiment.name.as_str();
+        let store = self.arguments.store.open()?;
+        let place = store.path(&format!("{}/results/{name}/ending.json", self.base));
+        if self
+            .memory
+            .as_ref()
+            .is_none_or(|memory| memory.experiment != name)
+        {
+            let ending = match store.objects().get(&place).await {
+                Ok(found) => Some(serde_json::from_slice(&found.bytes().await?)?),
+                Err(object_store::Error::NotFound { .. }) => None,
+                Err(error) => {
+                    return Err(error).context("cannot look in the store how the experiment ended before");
+                }
+            };
+            let memory = Memory {
+                experiment: name.to_owned(),
+                ending,
+            };
+            let mut data = vec![(MEMORY_KEY, serde_json::to_string(&memory)?)];
+            data.extend(self.reported().await?.map(|text| (EVIDENCE_KEY, text)));
+            self.write(&data).await?;
+            self.memory = Some(memory);
+        }
+        // A status of an earlier spec may tell of the end of an earlier epoch.
+        let status = pipeline
+            .status
+            .as_ref()
+            .filter(|status| status.observed_generation == pipeline.metadata.generation);
+        let ended = status
+            .and_then(|status| status.experiment.as_ref())
+            .filter(|status| status.name == name)
+            .and_then(|status| Ending::of(status, experiment.restart_token.as_ref()));
+        if let (Some(memory), Some(ended)) = (&mut self.memory, ended)
+            && memory.ending.as_ref() != Some(&ended)
+        {
+            store
+                .objects()
+                .put(&place, serde_json::to_vec(&ended)?.into())
+                .await?;
+            memory.ending = Some(ended);
+        }
+        Ok(())
+    }
+
     /// The epoch that goes on, or a new one, with what was reported of it before.
     async fn enter(&mut self, settings: Settings, rules: Rules) -> anyhow::Result<Epoch> {
         let same = |epoch: &Epoch| {
@@ -160,6 +215,7 @@ impl Work {
             });
         }
         let reported = self.reported().await?;
+        let reported = reported.and_then(|text| Evidence::parse(&text).ok());
         let rounds = Rounds::new(&rules, reported.as_ref());
         let store = self.arguments.store.open()?;
         Ok(Epoch {
@@ -171,10 +227,10 @@ impl Work {
         })
     }
 
-    async fn reported(&self) -> anyhow::Result<Option<Evidence>> {
+    /// The evidence that was reported last, as it stands in the ConfigMap.
+    async fn reported(&self) -> anyhow::Result<Option<String>> {
         let config = self.configs.get(&self.arguments.evidence_config_map).await?;
-        let text = config.data.and_then(|mut data| data.remove(EVIDENCE_KEY));
-        Ok(text.and_then(|text| Evidence::parse(&text).ok()))
+        Ok(config.data.and_then(|mut data| data.remove(EVIDENCE_KEY)))
     }
 
     /// What each router says, by its address.
@@ -232,12 +288,19 @@ impl Work {
                 text.len()
             );
         }
+        let memory = serde_json::to_string(&self.memory)?;
+        self.write(&[(EVIDENCE_KEY, text), (MEMORY_KEY, memory)]).await
+    }
+
+    /// Writes all that the ConfigMap holds: what is left out goes.
+    async fn write(&self, data: &[(&str, String)]) -> anyhow::Result<()> {
         let name = &self.arguments.evidence_config_map;
+        let data: BTreeMap<&str, &String> = data.iter().map(|(key, text)| (*key, text)).collect();
         let report = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": name},
-            "data": {EVIDENCE_KEY: text},
+            "data": data,
         });
         let parameters = PatchParams::apply(MANAGER).force();
         self.configs
@@ -261,8 +324,9 @@ fn asked_for(pipeline: &RecommenderPipeline) -> anyhow::Result<Option<(Settings,
         .and_then(|status| status.experiment.as_ref());
     let begun = status.and_then(|status| {
         let of_spec = status.name == experiment.name.as_str();
-        let started = Moment::parse(status.started_at.as_ref()?)?;
-        of_spec.then(|| Rules::new(&settings, status.epoch, started))
+        let started = Moment::parse(status.start_time.as_ref()?)?;
+        let epoch = u32::try_from(status.epoch).ok()?;
+        of_spec.then(|| Rules::new(&settings, epoch, started))
     });
     Ok(begun.map(|rules| (settings, rules)))
 }
