@@ -162,7 +162,7 @@ impl World {
         status: &str,
     ) -> anyhow::Result<RecommenderPipeline> {
         let what = format!("{namespace}/{name} has {condition}={status}");
-        until(&what, || async {
+        let outcome = until(&what, || async {
             let pipeline = self.pipelines(namespace).get(name).await.ok();
             Ok(pipeline.filter(|pipeline| {
                 let now = pipeline.status.clone().unwrap_or_default();
@@ -173,7 +173,12 @@ impl World {
                         .any(|known| known.type_ == condition && known.status == status)
             }))
         })
-        .await
+        .await;
+        if outcome.is_err() {
+            let now = self.pipelines(namespace).get(name).await?;
+            eprintln!("{}", serde_json::to_string(&now)?);
+        }
+        outcome
     }
 
     /// Waits until so many pipelines are ready.
@@ -375,6 +380,10 @@ fn comparable(mut object: Value, namespace: &str) -> Value {
     }
     if let Some(status) = object["status"].as_object_mut() {
         status.remove("observedGeneration");
+    }
+    // What a whole API server would fill in.
+    if object["kind"] == "Deployment" && object["spec"]["replicas"].is_null() {
+        object["spec"]["replicas"] = 1.into();
     }
     if let Some(data) = object["data"].as_object_mut() {
         // When an experiment began.
