@@ -9,7 +9,6 @@ use gondola_artifacts::Access;
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::{REPORT_KEY, Resolution, VariantResolution};
 use gondola_crds::spec::Artifacts;
-use gondola_crds::spec::Artifacts;
 use gondola_inference::resolver;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams};
