@@ -6,11 +6,14 @@ use gondola_inference::server::proto::recommender_client::RecommenderClient;
 use gondola_inference::server::proto::{Outcome, RecommendRequest, RecordOutcomesRequest};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tonic::Request;
 use tonic::transport::Channel;
+use tonic::{Code, Request};
 
 /// Households of The Complete Journey.
 const USERS: u64 = 2469;
+/// Outcomes that are told at once, at most, and that wait to be told again.
+const MOST_OUTCOMES: usize = 500;
+const MOST_WAITING: usize = 50_000;
 /// Visitors that come together.
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -47,23 +50,31 @@ impl Visitors {
     pub async fn keep_coming(mut self, each_second: u32) {
         let together = (u64::from(each_second) * EVERY.as_millis() as u64 / 1000).max(1);
         let mut clock = tokio::time::interval(EVERY);
+        let mut waiting = Vec::new();
         loop {
             clock.tick().await;
-            let mut outcomes = Vec::new();
             for _ in 0..together {
                 match self.visit().await {
-                    Ok(of_visitor) => outcomes.extend(of_visitor),
+                    Ok(of_visitor) => waiting.extend(of_visitor),
                     Err(status) => eprintln!("a visitor was not served: {status}"),
                 }
             }
-            if let Err(status) = self
-                .client
-                .record_outcomes(RecordOutcomesRequest { outcomes })
-                .await
-            {
-                eprintln!("outcomes were not taken: {status}");
-            }
+            self.tell(&mut waiting).await;
         }
+    }
+
+    /// Tells what visitors did. A router that stops asks for it again, and then it waits for the next time.
+    async fn tell(&mut self, waiting: &mut Vec<Outcome>) {
+        let outcomes = waiting.split_off(waiting.len().saturating_sub(MOST_OUTCOMES));
+        let request = RecordOutcomesRequest {
+            outcomes: outcomes.clone(),
+        };
+        match self.client.record_outcomes(request).await {
+            Ok(_) => {}
+            Err(status) if status.code() == Code::Unavailable => waiting.extend(outcomes),
+            Err(status) => eprintln!("outcomes were not taken: {status}"),
+        }
+        waiting.truncate(MOST_WAITING);
     }
 
     /// A visitor asks, looks at some of what is recommended, and buys or not.

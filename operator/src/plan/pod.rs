@@ -219,7 +219,9 @@ pub fn analyzer_resources() -> ResourceRequirements {
 pub fn loading_resources(bytes: u64) -> ResourceRequirements {
     let memory = format!("{}Mi", (bytes + bytes / 2).div_ceil(1 << 20) + 128);
     let quantities = [("cpu", "100m".to_owned()), ("memory", memory)];
-    let quantities = quantities.into_iter().map(|(name, amount)| (name.to_owned(), Quantity(amount)));
+    let quantities = quantities
+        .into_iter()
+        .map(|(name, amount)| (name.to_owned(), Quantity(amount)));
     ResourceRequirements {
         requests: Some(quantities.collect()),
         ..ResourceRequirements::default()

@@ -85,7 +85,12 @@ fn pod_spec(
     let mut fetch = pod::container("fetch", image, &["fetch"], &overrides);
     fetch.resources = Some(pod::modest_resources());
     let mut serve = pod::container("serve", image, &["serve"], &overrides);
-    serve.resources = Some(variant.resources.clone().unwrap_or_else(|| pod::loading_resources(bundles.bytes())));
+    serve.resources = Some(
+        variant
+            .resources
+            .clone()
+            .unwrap_or_else(|| pod::loading_resources(bundles.bytes())),
+    );
     pod::serves(&mut serve, start_seconds(bundles.bytes()));
     pod::answers_within(&mut serve, pipeline);
     pod.init_containers = Some(vec![fetch]);

@@ -22,7 +22,7 @@ const DECIDED_WITHIN: Duration = Duration::from_secs(400);
 /// DLRM sells more, and gets everybody; the leader is killed while the ramp is on its first step.
 pub(super) async fn promote(shop: &mut Shop) -> anyhow::Result<String> {
     apply_experiment(shop, "dlrm-vs-forest").await?;
-    let coming = visitors_come(shop, 1.0).await?;
+    let coming = visitors_come(shop, 0.2, 1.0).await?;
     let seen = to_promotion().await;
     coming.abort();
     seen
@@ -52,7 +52,7 @@ async fn to_promotion() -> anyhow::Result<String> {
 /// deletes and makes anew lets the worse arm in again.
 pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
     apply_experiment(shop, "dlrm-that-harms").await?;
-    let coming = visitors_come(shop, -0.9).await?;
+    let coming = visitors_come(shop, 0.5, -0.5).await?;
     let end = reaches("RolledBack", DECIDED_WITHIN).await;
     coming.abort();
     let decision = end?["decision"].clone();
@@ -70,9 +70,9 @@ pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
 }
 
 /// Who buys: so many of the control's visitors, and so many more of DLRM's.
-async fn visitors_come(shop: &Shop, lift: f64) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+async fn visitors_come(shop: &Shop, base: f64, lift: f64) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     let effect = Effect {
-        base: 0.2,
+        base,
         arm: "dlrm".to_owned(),
         lift,
     };
