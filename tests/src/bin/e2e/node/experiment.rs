@@ -16,12 +16,14 @@ use crate::store::EVENTS_URL;
 const KEY: &str = "unit-key";
 /// Visitors a second: six pods share two cores.
 const VISITORS: u32 = 60;
+/// So many users that harm is certain long before all have come: once they have, an experiment ends without a roll-back.
+const SEEN_BEFORE: u32 = 12_000;
 /// How long an experiment of this size takes on a busy machine.
 const DECIDED_WITHIN: Duration = Duration::from_secs(400);
 
 /// DLRM sells more, and gets everybody; the leader is killed while the ramp is on its first step.
 pub(super) async fn promote(shop: &mut Shop) -> anyhow::Result<String> {
-    apply_experiment(shop, "dlrm-vs-forest").await?;
+    apply_experiment(shop, "dlrm-vs-forest", 600).await?;
     let coming = visitors_come(shop, 0.2, 1.0).await?;
     let seen = to_promotion().await;
     coming.abort();
@@ -51,14 +53,14 @@ async fn to_promotion() -> anyhow::Result<String> {
 /// DLRM sells less. What was decided stands in the store of events, so that neither a cluster that is restored nor a tool that
 /// deletes and makes anew lets the worse arm in again.
 pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
-    apply_experiment(shop, "dlrm-that-harms").await?;
+    apply_experiment(shop, "dlrm-that-harms", SEEN_BEFORE).await?;
     let coming = visitors_come(shop, 0.5, -0.5).await?;
     let end = reaches("RolledBack", DECIDED_WITHIN).await;
     coming.abort();
     let decision = end?["decision"].clone();
     shop.send_clients_home().await;
     api::delete().await?;
-    apply_experiment(shop, "dlrm-that-harms").await?;
+    apply_experiment(shop, "dlrm-that-harms", SEEN_BEFORE).await?;
     crate::kubectl::ready().await?;
     let again = reaches("RolledBack", Duration::from_secs(60)).await?;
     ensure!(
@@ -80,7 +82,7 @@ async fn visitors_come(shop: &Shop, base: f64, lift: f64) -> anyhow::Result<toki
     Ok(tokio::spawn(visitors.keep_coming(VISITORS)))
 }
 
-async fn apply_experiment(shop: &Shop, name: &str) -> anyhow::Result<()> {
+async fn apply_experiment(shop: &Shop, name: &str, units: u32) -> anyhow::Result<()> {
     let key = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": KEY}, "stringData": {"unit-key": "0123456789abcdef0123456789abcdef"},
     });
@@ -94,7 +96,7 @@ async fn apply_experiment(shop: &Shop, name: &str) -> anyhow::Result<()> {
         "unit": {"header": "x-visitor-id"},
         "traffic": {"ramp": [{"percent": "50%", "hold": "20s"}], "settle": "10s"},
         "metrics": {"success": [{"name": "purchase", "type": "Conversion", "event": "purchase", "window": "10s"}]},
-        "design": {"units": 600, "minDuration": "30s", "maxDuration": "10m"},
+        "design": {"units": units, "minDuration": "30s", "maxDuration": "10m"},
         "promotion": "Automatic",
         "store": {"url": EVENTS_URL, "endpoint": shop.arguments.endpoint, "credentials": {"secretRef": {"name": SECRET}}},
         "unitKey": {"secretRef": {"name": KEY}},
