@@ -208,7 +208,7 @@ impl Access {
     }
 
     /// What the environment says. Where credentials were given, they are sent nowhere that it names.
-    fn from_environment(&self) -> Vec<(String, String)> {
+    fn variables(&self) -> Vec<(String, String)> {
         let settings = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?.to_ascii_lowercase();
             Some((name, value.into_string().ok()?))
@@ -285,7 +285,7 @@ impl Store {
                 source,
             })?;
         }
-        let settings = access.from_environment().into_iter().chain(access.settings()?);
+        let settings = access.variables().into_iter().chain(access.settings()?);
         match scheme::open(&parsed, settings, access.retry_for.unwrap_or(RETRY_FOR)) {
             Ok((objects, prefix)) => Ok(Self {
                 objects,

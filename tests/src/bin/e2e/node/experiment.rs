@@ -18,20 +18,22 @@ const KEY: &str = "unit-key";
 const VISITORS: u32 = 60;
 /// So many users that harm is certain long before all have come: once they have, an experiment ends without a roll-back.
 const SEEN_BEFORE: u32 = 12_000;
+/// Until routers and analyzer are there, and every arm answers.
+const BEGINS_WITHIN: Duration = Duration::from_secs(120);
 /// How long an experiment of this size takes on a busy machine.
 const DECIDED_WITHIN: Duration = Duration::from_secs(400);
 
 /// DLRM sells more, and gets everybody; the leader is killed while the ramp is on its first step.
 pub(super) async fn promote(shop: &mut Shop) -> anyhow::Result<String> {
     apply_experiment(shop, "dlrm-vs-forest", 600).await?;
+    let before = reaches("Ramping", BEGINS_WITHIN).await?;
     let coming = visitors_come(shop, 0.2, 1.0).await?;
-    let seen = to_promotion().await;
+    let seen = to_promotion(&before).await;
     coming.abort();
     seen
 }
 
-async fn to_promotion() -> anyhow::Result<String> {
-    let before = reaches("Ramping", Duration::from_secs(120)).await?;
+async fn to_promotion(before: &Value) -> anyhow::Result<String> {
     let (killed, took) = leaders::kill_leader().await?;
     let after = experiment().await?;
     ensure!(
@@ -54,6 +56,7 @@ async fn to_promotion() -> anyhow::Result<String> {
 /// deletes and makes anew lets the worse arm in again.
 pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
     apply_experiment(shop, "dlrm-that-harms", SEEN_BEFORE).await?;
+    reaches("Ramping", BEGINS_WITHIN).await?;
     let coming = visitors_come(shop, 0.5, -0.5).await?;
     let end = reaches("RolledBack", DECIDED_WITHIN).await;
     coming.abort();

@@ -68,7 +68,7 @@ async fn kill(component: &str) -> anyhow::Result<String> {
     let (name, pod) = pods.iter().next().context("no pod is ready")?;
     Process::of_pod(&pod.uid, PROGRAM)?.kill().await?;
     until("it is seen to be gone", PATIENCE, async || {
-        Ok(ready_pods(component).await?.get(name).is_none().then_some(()))
+        Ok((!ready_pods(component).await?.contains_key(name)).then_some(()))
     })
     .await?;
     until("it is back", PATIENCE, async || {
