@@ -32,6 +32,8 @@ for level in "${levels[@]}"; do
     "$cluster" up "$state/cluster" "$level"
     # The S3-compatible server; its memory is its store, and it ends with the cluster.
     "$cluster" in "$state/cluster" "$GONDOLA_S3_SERVER" -H 0.0.0.0 -p 9000 >"$state/s3.log" 2>&1 &
+    # Its end is not worth a line.
+    disown
     "$cluster" in "$state/cluster" curl --silent --retry 60 --retry-connrefused --retry-delay 1 --output /dev/null \
         --request PUT http://192.168.250.1:9000/models
     # A level that fails says little about the other one.
