@@ -93,7 +93,9 @@ fn of_ended(
         );
         return PodProblem { reason: why, message };
     }
-    let said = ended.message.clone().filter(|message| !message.trim().is_empty());
+    // The end of its log, of which the last line says why it ended.
+    let said = ended.message.as_deref().and_then(|message| message.trim().lines().next_back());
+    let said = said.filter(|said| !said.is_empty());
     PodProblem {
         reason: waits.unwrap_or(why),
         message: said.map_or_else(
@@ -103,7 +105,7 @@ fn of_ended(
                     container.name, ended.exit_code
                 )
             },
-            |said| said.trim().to_owned(),
+            str::to_owned,
         ),
     }
 }

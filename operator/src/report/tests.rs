@@ -250,7 +250,7 @@ fn what_kubernetes_says_of_containers_is_shown() {
     let ended = |reason: &str, message: &str| json!({"terminated": {"exitCode": 1, "reason": reason, "message": message}});
     // An init container that failed, between two tries.
     check_shown(
-        json!({"initContainerStatuses": [container("fetch", ended("Error", "index.faiss has another digest"), json!({}))]}),
+        json!({"initContainerStatuses": [container("fetch", ended("Error", "INFO fetching dlrm\nINFO fetching forest\nindex.faiss has another digest\n"), json!({}))]}),
         "Error: index.faiss has another digest",
     );
     let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}});
