@@ -7,18 +7,18 @@
 
 pub mod admission;
 pub mod covers;
+pub mod failure;
+pub mod status;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
+use gondola_crds::RecommenderPipeline;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions,
-};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +32,7 @@ use crate::plan::names::Names;
 use crate::plan::{Children, Kept, Plan, Scale};
 use admission::{Admission, Overridden};
 use covers::difference;
+use failure::Failure;
 
 /// The field manager of children.
 pub const MANAGER: &str = "gondola-operator";
@@ -41,117 +42,6 @@ pub const SCALE_MANAGER: &str = "gondola-operator-scale";
 pub const STATUS_MANAGER: &str = "gondola-operator-status";
 /// The annotation with the hash of what was sent last.
 const APPLIED: &str = "gondola.dev/applied";
-
-/// Why an object could not be brought about.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// Somebody else has the name.
-    #[error("{kind} {name} is there already and is not of this pipeline; delete or rename one of them")]
-    NameConflict {
-        /// The object's kind.
-        kind: String,
-        /// Its name.
-        name: String,
-    },
-    /// The API server says that it can't be.
-    #[error("the API server refuses {kind} {name}: {message}")]
-    Refused {
-        /// The object's kind.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// What the API server says.
-        message: String,
-    },
-    /// The operator may not.
-    #[error("the operator may not write {kind} {name}: {message}; grant it what the chart grants")]
-    Forbidden {
-        /// The object's kind.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// What the API server says.
-        message: String,
-    },
-    /// A webhook or a policy of the cluster denies it.
-    #[error("{kind} {name} is denied by the cluster's admission: {message}")]
-    Denied {
-        /// The object's kind.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// What it says.
-        message: String,
-    },
-    /// The namespace's quota is used up.
-    #[error("{kind} {name} does not fit into the namespace's quota: {message}")]
-    QuotaExceeded {
-        /// The object's kind.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// What the API server says.
-        message: String,
-    },
-    /// What the caches know is not what is there.
-    #[error("{kind} {name} is not as it is known here; the pass is made again when the change has arrived")]
-    Outdated {
-        /// The object's kind.
-        kind: String,
-        /// Its name.
-        name: String,
-    },
-    /// It failed, and may go well the next time.
-    #[error("{kind} {name} could not be written")]
-    Unavailable {
-        /// The object's kind.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Why.
-        #[source]
-        source: Box<kube::Error>,
-    },
-}
-
-impl Failure {
-    /// The failure and its cause in one line.
-    pub fn with_cause(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(cause) => format!("{self}: {cause}"),
-            None => self.to_string(),
-        }
-    }
-
-    fn new(kind: String, name: String, error: kube::Error) -> Self {
-        let kube::Error::Api(status) = &error else {
-            return Self::Unavailable {
-                kind,
-                name,
-                source: Box::new(error),
-            };
-        };
-        let message = status.message.clone();
-        // Admission answers with the codes of rights and of schemas, and tells itself by its words alone.
-        if message.contains("denied the request") || message.contains("denied request") {
-            return Self::Denied { kind, name, message };
-        }
-        match status.code {
-            403 if message.contains("exceeded quota") => Self::QuotaExceeded { kind, name, message },
-            // Rights are refused with the verb that is missing; all else is admission's.
-            403 if message.contains(" cannot ") => Self::Forbidden { kind, name, message },
-            403 => Self::Denied { kind, name, message },
-            409 => Self::Outdated { kind, name },
-            // The same request fails the same way again.
-            400 | 422 => Self::Refused { kind, name, message },
-            _ => Self::Unavailable {
-                kind,
-                name,
-                source: Box::new(error),
-            },
-        }
-    }
-}
 
 /// What became of each object.
 #[derive(Debug, Default)]
@@ -243,12 +133,7 @@ pub async fn children(
     plan: &Plan,
     observed: &Observed,
 ) -> Applied {
-    let applier = Applier {
-        client,
-        pipeline,
-        admission,
-        confirmed: OnceCell::new(),
-    };
+    let applier = Applier::new(client, admission, pipeline);
     let mut applied = Applied::default();
     // Taken apart without `..`, so that a kind that nobody applies does not compile.
     let Children {
@@ -311,12 +196,7 @@ pub async fn safety(
     plan: &Plan,
     observed: &Observed,
 ) -> Applied {
-    let applier = Applier {
-        client,
-        pipeline,
-        admission,
-        confirmed: OnceCell::new(),
-    };
+    let applier = Applier::new(client, admission, pipeline);
     let mut applied = Applied::default();
     if observed
         .routes(&Names::of(pipeline))
@@ -378,7 +258,16 @@ fn all_there<K: Resource<DynamicType = ()> + Serialize>(wanted: &[K], live: &ByN
     })
 }
 
-impl Applier<'_> {
+impl<'a> Applier<'a> {
+    fn new(client: &'a Client, admission: &'a Admission, pipeline: &'a RecommenderPipeline) -> Self {
+        Self {
+            client,
+            pipeline,
+            admission,
+            confirmed: OnceCell::new(),
+        }
+    }
+
     fn namespace(&self) -> String {
         self.pipeline.namespace().unwrap_or_default()
     }
@@ -675,78 +564,4 @@ fn at_version(mut object: Value, version: Option<String>) -> Value {
         object["metadata"]["resourceVersion"] = Value::String(version);
     }
     object
-}
-
-/// What became of a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatusOutcome {
-    /// It says already what it should.
-    Unchanged,
-    /// It was written.
-    Written,
-    /// The pipeline is not what the caches know any more.
-    Outdated,
-}
-
-/// Writes the status, unless it says already what it should.
-pub async fn status(
-    client: &Client,
-    pipeline: &RecommenderPipeline,
-    status: &RecommenderPipelineStatus,
-) -> Result<StatusOutcome, kube::Error> {
-    if pipeline.status.as_ref() == Some(status) {
-        return Ok(StatusOutcome::Unchanged);
-    }
-    let api: Api<RecommenderPipeline> =
-        Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
-    let patch = json!({
-        "apiVersion": RecommenderPipeline::api_version(&()),
-        "kind": RecommenderPipeline::kind(&()),
-        "metadata": {"name": pipeline.name_any(), "uid": pipeline.uid()},
-        "status": status,
-    });
-    let patch = at_version(patch, pipeline.resource_version());
-    let parameters = PatchParams::apply(STATUS_MANAGER).force();
-    match api
-        .patch_status(&pipeline.name_any(), &parameters, &Patch::Apply(&patch))
-        .await
-    {
-        Ok(_) => Ok(StatusOutcome::Written),
-        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(StatusOutcome::Outdated),
-        Err(error) => Err(error),
-    }
-}
-
-/// Says of a pipeline that this release can't read it, and leaves all else of its status as it is.
-pub async fn invalid_status(
-    client: &Client,
-    metadata: &ObjectMeta,
-    conditions: &Value,
-) -> Result<StatusOutcome, kube::Error> {
-    let resource = ApiResource::erase::<RecommenderPipeline>(&());
-    let namespace = metadata.namespace.clone().unwrap_or_default();
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
-    let name = metadata.name.clone().unwrap_or_default();
-    let Some(live) = api.get_opt(&name).await? else {
-        return Ok(StatusOutcome::Outdated);
-    };
-    let mut status = live.data["status"].clone();
-    if !status.is_object() {
-        status = json!({});
-    }
-    if status["conditions"] == *conditions {
-        return Ok(StatusOutcome::Unchanged);
-    }
-    status["conditions"] = conditions.clone();
-    let patch = json!({
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": {"name": name, "uid": live.metadata.uid},
-        "status": status,
-    });
-    let patch = at_version(patch, live.resource_version());
-    let parameters = PatchParams::apply(STATUS_MANAGER).force();
-    api.patch_status(&name, &parameters, &Patch::Apply(&patch))
-        .await?;
-    Ok(StatusOutcome::Written)
 }

@@ -3,10 +3,11 @@
 //! Only what carries our label is watched, so that a cluster's other objects cost nothing. Secrets are never watched. APIs that a
 //! cluster may not have ([`Extension`]) are watched all the same: the watch fails until they are there, and is made again.
 
+mod asked_for;
 pub mod index;
 pub mod lists;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -34,6 +35,7 @@ use serde::de::DeserializeOwned;
 use crate::observe::{Address, Observed};
 use crate::plan::extensions::Extension;
 use crate::plan::names::{ALLOW_USE, MANAGED_BY, PIPELINE};
+use asked_for::AskedFor;
 use index::Index;
 use lists::Lists;
 
@@ -256,63 +258,6 @@ impl Caches {
             let account = ObjectRef::new(name).within(&pipeline.namespace().unwrap_or_default());
             self.allowed_accounts.get(&account).is_some()
         })
-    }
-}
-
-/// Of which pipelines the spec was seen, in which form: what the operator itself writes into a status is no reason to look again.
-#[derive(Default)]
-struct AskedFor {
-    seen: HashMap<Key, Form>,
-    /// Of a list that comes in piece by piece: the cache has it when it is whole.
-    coming: Vec<Key>,
-}
-
-#[derive(PartialEq)]
-struct Form {
-    uid: Option<String>,
-    generation: Option<i64>,
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-    going: bool,
-}
-
-impl AskedFor {
-    /// The pipelines that an event brings something new about, beside their statuses, and that the cache has by now.
-    fn changed(&mut self, event: &Event<Guarded>) -> Vec<Key> {
-        match event {
-            Event::Init => {
-                self.coming.clear();
-                Vec::new()
-            }
-            Event::InitApply(pipeline) => {
-                let new = self.is_new(pipeline);
-                self.coming.extend(new);
-                Vec::new()
-            }
-            Event::InitDone => std::mem::take(&mut self.coming),
-            Event::Apply(pipeline) => self.is_new(pipeline).into_iter().collect(),
-            Event::Delete(pipeline) => {
-                let key = ObjectRef::from_obj(pipeline);
-                self.seen.remove(&key);
-                vec![key]
-            }
-        }
-    }
-
-    fn is_new(&mut self, pipeline: &Guarded) -> Option<Key> {
-        let key = ObjectRef::from_obj(pipeline);
-        let form = Form {
-            uid: pipeline.uid(),
-            generation: pipeline.meta().generation,
-            labels: pipeline.labels().clone(),
-            annotations: pipeline.annotations().clone(),
-            going: pipeline.meta().deletion_timestamp.is_some(),
-        };
-        if self.seen.get(&key) == Some(&form) {
-            return None;
-        }
-        self.seen.insert(key.clone(), form);
-        Some(key)
     }
 }
 

@@ -10,7 +10,8 @@ use kube::runtime::controller::Action;
 use kube::{Client, Resource, ResourceExt};
 
 use crate::apply::admission::Admission;
-use crate::apply::{self, Applied, StatusOutcome};
+use crate::apply::status::{self, StatusOutcome};
+use crate::apply::{self, Applied};
 use crate::backoff::Backoff;
 use crate::caches::{Caches, Guarded};
 use crate::events::{self, Events};
@@ -88,7 +89,7 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
         return Ok(Action::requeue(CATCH_UP));
     }
     let status = report::status(pipeline, &observed, &plan, &applied, Timestamp::now());
-    let outcome = apply::status(&context.client, pipeline, &status)
+    let outcome = status::write(&context.client, pipeline, &status)
         .await
         .map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
@@ -123,7 +124,7 @@ async fn apply(
 /// An object that this release can't read: its own status says so, and nothing else of it is touched.
 async fn report_invalid(invalid: &InvalidObject, context: &Context) -> Result<Action, ReconcileError> {
     let conditions = report::invalid::conditions(invalid, Timestamp::now());
-    apply::invalid_status(&context.client, &invalid.metadata, &conditions)
+    status::write_conditions(&context.client, &invalid.metadata, &conditions)
         .await
         .map_err(|error| ReconcileError::Status(Box::new(error)))?;
     Ok(Action::await_change())

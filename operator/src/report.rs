@@ -5,22 +5,23 @@ pub mod experiment;
 pub mod exposure;
 pub mod invalid;
 pub mod reasons;
+pub mod variants;
 
 use std::collections::BTreeMap;
 
-use gondola_crds::resolution::{Refusal, VariantBundles};
-use gondola_crds::status::{self, VariantStatus};
+use gondola_crds::resolution::Refusal;
 use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::apply::admission::Overridden;
-use crate::apply::{Applied, Failure, is_done};
+use crate::apply::failure::Failure;
+use crate::apply::{Applied, is_done};
 use crate::observe::{Observed, Rollout};
+use crate::plan::Plan;
 use crate::plan::names::{Component, Names};
 use crate::plan::pod::{ADMIN_PORT, PORT};
 use crate::plan::serving::Serves;
-use crate::plan::{Plan, routes};
 use conditions::{Finding, Truth, conditions};
 
 /// What a pipeline needs to be ready, in the order in which a reader should mend it.
@@ -132,7 +133,7 @@ pub fn status(
         admin_url: Some(url(&names.admin(), ADMIN_PORT)),
         ready_variants: Some(format!("{ready_variants}/{}", plan.variants.len())),
         traffic: Some(traffic(plan)),
-        variants: variants(pipeline, plan, &rollouts, observed, &names),
+        variants: variants::variants(pipeline, plan, &rollouts, observed, &names),
         experiment,
     }
 }
@@ -397,81 +398,6 @@ fn traffic(plan: &Plan) -> String {
         .iter()
         .map(|route| format!("{} {}%", route.name, share(route.weight)));
     shares.collect::<Vec<_>>().join(" ")
-}
-
-fn variants(
-    pipeline: &RecommenderPipeline,
-    plan: &Plan,
-    rollouts: &BTreeMap<&str, Rollout>,
-    observed: &Observed,
-    names: &Names<'_>,
-) -> Vec<VariantStatus> {
-    let of_spec = pipeline.spec.variants.iter().zip(&plan.variants);
-    let of_spec = of_spec.map(|(variant, (name, serves))| {
-        let problem = observed.problem(names, Component::Variant(name));
-        let message = serves.refusal().map(|refusal| refusal.message.clone());
-        VariantStatus {
-            weight: Some(variant.weight),
-            message: message.or_else(|| problem.map(|problem| problem.to_string())),
-            ..variant_status(
-                plan,
-                observed,
-                names,
-                name,
-                &rollouts[name.as_str()],
-                serves.bundles(),
-            )
-        }
-    });
-    let leaving = plan.routed.leaving.iter().map(|name| {
-        let rollout = observed.rollout(names, Component::Variant(name));
-        let awaited = plan.routed.awaited.join(", ");
-        VariantStatus {
-            message: Some(format!("it leaves when {awaited} answers")),
-            ..variant_status(plan, observed, names, name, &rollout, None)
-        }
-    });
-    of_spec.chain(leaving).collect()
-}
-
-fn variant_status(
-    plan: &Plan,
-    observed: &Observed,
-    names: &Names<'_>,
-    name: &str,
-    rollout: &Rollout,
-    desired: Option<&VariantBundles>,
-) -> VariantStatus {
-    let route = plan
-        .routed
-        .routes
-        .variants
-        .iter()
-        .find(|route| route.name == name);
-    VariantStatus {
-        name: name.to_owned(),
-        bundles: status::VariantBundles {
-            desired: desired.map(digests).unwrap_or_default(),
-            ready: observed
-                .served(names, name)
-                .as_ref()
-                .map(digests)
-                .unwrap_or_default(),
-        },
-        traffic_buckets: route.map(|route| routes::count(&route.buckets)),
-        buckets: route.map(|route| routes::written(&route.buckets)),
-        replicas: Some(rollout.wanted),
-        ready_replicas: Some(rollout.ready),
-        ..VariantStatus::default()
-    }
-}
-
-/// The digest of each bundle, by its role.
-fn digests(bundles: &VariantBundles) -> BTreeMap<String, String> {
-    let by_role = bundles.by_role();
-    by_role
-        .map(|(role, bundle)| (role.to_owned(), bundle.digest.clone()))
-        .collect()
 }
 
 #[cfg(test)]

@@ -94,7 +94,10 @@ fn of_ended(
         return PodProblem { reason: why, message };
     }
     // The end of its log, of which the last line says why it ended.
-    let said = ended.message.as_deref().and_then(|message| message.trim().lines().next_back());
+    let said = ended
+        .message
+        .as_deref()
+        .and_then(|message| message.trim().lines().next_back());
     let said = said.filter(|said| !said.is_empty());
     PodProblem {
         reason: waits.unwrap_or(why),
@@ -124,16 +127,6 @@ pub fn is_stuck_without_a_word(pod: &Pod, now: Timestamp) -> bool {
         && pod.metadata.deletion_timestamp.is_none()
         && waits
         && problem(pod).is_none()
-}
-
-/// Whether a pod is ready to answer.
-pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    let mut ready = conditions.filter(|condition| condition.type_ == "Ready");
-    pod.metadata.deletion_timestamp.is_none() && ready.any(|condition| condition.status == "True")
 }
 
 /// Names of the ConfigMaps that a pod's specification mounts.

@@ -1,0 +1,82 @@
+//! Writing what is true now into a pipeline's status.
+
+use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
+use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams};
+use kube::{Client, Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use super::{STATUS_MANAGER, at_version};
+
+/// What became of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusOutcome {
+    /// It says already what it should.
+    Unchanged,
+    /// It was written.
+    Written,
+    /// The pipeline is not what the caches know any more.
+    Outdated,
+}
+
+/// Writes the status, unless it says already what it should.
+pub async fn write(
+    client: &Client,
+    pipeline: &RecommenderPipeline,
+    status: &RecommenderPipelineStatus,
+) -> Result<StatusOutcome, kube::Error> {
+    if pipeline.status.as_ref() == Some(status) {
+        return Ok(StatusOutcome::Unchanged);
+    }
+    let api: Api<RecommenderPipeline> =
+        Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
+    let patch = json!({
+        "apiVersion": RecommenderPipeline::api_version(&()),
+        "kind": RecommenderPipeline::kind(&()),
+        "metadata": {"name": pipeline.name_any(), "uid": pipeline.uid()},
+        "status": status,
+    });
+    let patch = at_version(patch, pipeline.resource_version());
+    let parameters = PatchParams::apply(STATUS_MANAGER).force();
+    match api
+        .patch_status(&pipeline.name_any(), &parameters, &Patch::Apply(&patch))
+        .await
+    {
+        Ok(_) => Ok(StatusOutcome::Written),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(StatusOutcome::Outdated),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes conditions into the status of a pipeline that this release can't read, and leaves all else of it as it is.
+pub async fn write_conditions(
+    client: &Client,
+    metadata: &ObjectMeta,
+    conditions: &Value,
+) -> Result<StatusOutcome, kube::Error> {
+    let resource = ApiResource::erase::<RecommenderPipeline>(&());
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let name = metadata.name.clone().unwrap_or_default();
+    let Some(live) = api.get_opt(&name).await? else {
+        return Ok(StatusOutcome::Outdated);
+    };
+    let mut status = live.data["status"].clone();
+    if !status.is_object() {
+        status = json!({});
+    }
+    if status["conditions"] == *conditions {
+        return Ok(StatusOutcome::Unchanged);
+    }
+    status["conditions"] = conditions.clone();
+    let patch = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name, "uid": live.metadata.uid},
+        "status": status,
+    });
+    let patch = at_version(patch, live.resource_version());
+    let parameters = PatchParams::apply(STATUS_MANAGER).force();
+    api.patch_status(&name, &parameters, &Patch::Apply(&patch))
+        .await?;
+    Ok(StatusOutcome::Written)
+}
