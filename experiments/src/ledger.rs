@@ -187,9 +187,22 @@ impl Ledger {
     /// Takes up what the store remembers of an epoch that has not begun: an end that stands for this token stands still, and any
     /// other is an earlier epoch.
     pub(crate) fn recall(&mut self, memory: &Memory) {
-        let Some(ending) = memory.ending.clone() else {
-            return;
-        };
+        if let Some(ending) = &memory.ending {
+            let ended = Self::ended(&memory.experiment, ending.clone(), self.history.clone());
+            if ended.restart_token == self.restart_token {
+                *self = ended;
+                return;
+            }
+            if self.epoch <= ended.epoch {
+                self.epoch = ended.epoch + 1;
+                self.history = ended.past();
+            }
+        }
+        self.epoch = self.epoch.max(memory.last_epoch.map_or(1, |last| last + 1));
+    }
+
+    /// The ledger of an epoch that ended in another life of the pipeline.
+    fn ended(experiment: &str, ending: Ending, history: Vec<PastEpoch>) -> Self {
         let Ending {
             epoch,
             restart_token,
@@ -198,22 +211,16 @@ impl Ledger {
             decision,
             winner,
         } = ending;
-        let ended = Self {
-            experiment: memory.experiment.clone(),
+        Self {
+            experiment: experiment.to_owned(),
             epoch,
             restart_token,
             phase,
             started_at,
             decision: Some(decision),
             winner,
-            history: self.history.clone(),
+            history,
             ..Self::default()
-        };
-        if ended.restart_token == self.restart_token {
-            *self = ended;
-        } else if self.epoch <= epoch {
-            self.epoch = epoch + 1;
-            self.history = ended.past();
         }
     }
 

@@ -24,6 +24,9 @@ pub struct Memory {
     /// How it ended last; none where it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// The last epoch of which statistics were kept: another life of the experiment must not mix its users with those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_epoch: Option<u32>,
 }
 
 /// How an experiment ended.
@@ -52,7 +55,7 @@ impl Memory {
     pub fn nothing(experiment: &str) -> Self {
         Self {
             experiment: experiment.to_owned(),
-            ending: None,
+            ..Self::default()
         }
     }
 }

@@ -176,7 +176,25 @@ fn rolled_back(token: Option<&str>) -> Memory {
             decision: ledger.decision.unwrap(),
             winner: None,
         }),
+        last_epoch: Some(ledger.epoch),
     }
+}
+
+#[test]
+fn another_life_of_an_experiment_that_never_ended_is_another_epoch() {
+    let mut world = World::new(&spec());
+    world.memory = Some(Memory {
+        last_epoch: Some(3),
+        ..Memory::nothing("dlrm-vs-rf")
+    });
+    let step = world.step(START, None);
+    assert_eq!((step.ledger.phase, step.ledger.epoch), (Phase::Ramping, 4));
+    // Once it goes on, what the store says of itself changes nothing.
+    world.memory = Some(Memory {
+        last_epoch: Some(4),
+        ..Memory::nothing("dlrm-vs-rf")
+    });
+    assert_eq!(world.step(START + HOUR, None).ledger.epoch, 4);
 }
 
 #[test]

@@ -174,6 +174,7 @@ impl Work {
             let memory = Memory {
                 experiment: name.to_owned(),
                 ending,
+                last_epoch: self.last_epoch(&store, name).await?,
             };
             let mut data = vec![(MEMORY_KEY, serde_json::to_string(&memory)?)];
             data.extend(self.reported().await?.map(|text| (EVIDENCE_KEY, text)));
@@ -199,6 +200,16 @@ impl Work {
             memory.ending = Some(ended);
         }
         Ok(())
+    }
+
+    /// The last epoch of an experiment of which statistics were kept.
+    async fn last_epoch(&self, store: &Store, experiment: &str) -> anyhow::Result<Option<u32>> {
+        let folder = store.path(&format!("{}/results/{experiment}", self.base));
+        let files = store.objects().list_with_delimiter(Some(&folder)).await;
+        let files = files.context("cannot look in the store which epochs there were")?;
+        let epoch =
+            |file: &object_store::ObjectMeta| file.location.filename()?.strip_suffix(".json")?.parse().ok();
+        Ok(files.objects.iter().filter_map(epoch).max())
     }
 
     /// The epoch that goes on, or a new one, with what was reported of it before.

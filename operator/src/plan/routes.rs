@@ -288,3 +288,24 @@ pub fn count(ranges: &[BucketRange]) -> i32 {
 pub fn names(routes: &Routes) -> BTreeSet<&str> {
     routes.variants.iter().map(|route| route.name.as_str()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_that_the_status_repeats_are_read_back() {
+        let range = |start, end| BucketRange { start, end };
+        for ranges in [
+            vec![],
+            vec![range(0, 10_000)],
+            vec![range(0, 5000), range(7000, 7500)],
+        ] {
+            assert_eq!(parse(&written(&ranges)), Some(ranges));
+        }
+        assert_eq!(written(&[range(0, 5000), range(7000, 7500)]), "0-4999,7000-7499");
+        for damaged in ["x", "5", "5-", "-5", "1-70000"] {
+            assert_eq!(parse(damaged), None, "{damaged}");
+        }
+    }
+}

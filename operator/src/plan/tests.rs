@@ -718,3 +718,30 @@ fn what_a_newer_release_remembers_of_an_experiment_is_left_as_it_is() {
     );
     assert!(plan.kept.configs.contains(&name));
 }
+
+#[test]
+fn pods_reach_the_api_server_where_it_answers_and_nowhere_else() {
+    let pipeline = changed("  variants:", "  networkPolicy: {}\n  variants:");
+    let mut cluster = Cluster::empty();
+    let egress_of_resolver = |cluster: &Cluster| {
+        let policies = cluster.plan(&pipeline).children.policies;
+        let of_resolver = policies
+            .into_iter()
+            .find(|policy| policy.name_any() == "grocery--resolver");
+        serde_json::to_string(&of_resolver.unwrap().spec.unwrap().egress).unwrap()
+    };
+    let unknown = egress_of_resolver(&cluster);
+    assert!(
+        unknown.contains("16443"),
+        "the usual ports, where nobody may look: {unknown}"
+    );
+    cluster.observed.api_server = vec![crate::observe::Address {
+        host: "10.0.0.7".into(),
+        port: 8443,
+    }];
+    let known = egress_of_resolver(&cluster);
+    assert!(
+        known.contains("10.0.0.7/32") && known.contains("8443") && !known.contains("6443"),
+        "{known}"
+    );
+}

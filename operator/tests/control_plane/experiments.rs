@@ -300,6 +300,7 @@ async fn what_was_rolled_back_stays_so_when_the_pipeline_is_made_again() -> anyh
     let memory = Memory {
         experiment: "dlrm-vs-forest".into(),
         ending: Ending::of(&seen, None),
+        last_epoch: Some(1),
     };
     assert!(memory.ending.is_some());
     world.delete(NAMESPACE, "grocery").await?;
