@@ -56,4 +56,38 @@ mod tests {
             );
         }
     }
+
+    /// Every pipeline among the examples, with its file.
+    fn examples() -> Vec<(std::path::PathBuf, String)> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/complete-journey");
+        let files = std::fs::read_dir(folder).expect("there are examples");
+        let yaml = files.map(|file| file.expect("it can be listed").path());
+        let texts = yaml.map(|file| {
+            (
+                file.clone(),
+                std::fs::read_to_string(&file).expect("it can be read"),
+            )
+        });
+        let documents = texts.flat_map(|(file, text)| {
+            let documents: Vec<String> = text.split("\n---\n").map(str::to_owned).collect();
+            documents
+                .into_iter()
+                .map(move |document| (file.clone(), document))
+        });
+        documents
+            .filter(|(_, text)| text.contains("kind: RecommenderPipeline"))
+            .collect()
+    }
+
+    #[test]
+    fn every_example_keeps_every_rule() {
+        let examples = examples();
+        assert!(examples.len() >= 5, "only {} examples were found", examples.len());
+        for (file, text) in examples {
+            let pipeline =
+                super::from_yaml(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            kube::core::cel::validate_cel(&pipeline)
+                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+    }
 }
