@@ -198,11 +198,11 @@ pub async fn safety(
 ) -> Applied {
     let applier = Applier::new(client, admission, pipeline);
     let mut applied = Applied::default();
+    let names = Names::of(pipeline);
     if observed
-        .routes(&Names::of(pipeline))
+        .routes(&names)
         .is_some_and(|routes| routes != plan.routed.routes)
     {
-        let names = Names::of(pipeline);
         let safe = [names.ledger(), names.routes()];
         let configs = plan
             .children
@@ -232,7 +232,7 @@ pub fn is_done(plan: &Plan, observed: &Observed) -> bool {
     } = &plan.children;
     let scaled = |scale: &Scale| {
         let live = observed.deployments.get(&scale.deployment);
-        live.is_some_and(|live| live.spec.replicas.unwrap_or(1) == scale.replicas)
+        live.is_some_and(|live| is_scaled(live, scale))
     };
     all_there(accounts, &observed.accounts)
         && all_there(roles, &observed.roles)
@@ -244,6 +244,11 @@ pub fn is_done(plan: &Plan, observed: &Observed) -> bool {
         && all_there(budgets, &observed.budgets)
         && all_there(autoscalers, &observed.autoscalers)
         && scales.iter().all(scaled)
+}
+
+/// Whether a Deployment asks for as many pods as are planned; one that names no number has one.
+fn is_scaled(live: &Deployment, scale: &Scale) -> bool {
+    live.spec.replicas.unwrap_or(1) == scale.replicas
 }
 
 fn all_there<K: Resource<DynamicType = ()> + Serialize>(wanted: &[K], live: &ByName<K>) -> bool {
@@ -391,8 +396,7 @@ impl<'a> Applier<'a> {
             return;
         };
         let changed = applied.changed_deployments.contains(&scale.deployment);
-        if changed || !self.owns(live.owner_references()) || live.spec.replicas.unwrap_or(1) == scale.replicas
-        {
+        if changed || !self.owns(live.owner_references()) || is_scaled(live, scale) {
             return;
         }
         let outcome = self.set_replicas(scale, live).await;

@@ -39,18 +39,14 @@ pub(super) async fn gpu(shop: &mut Shop) -> anyhow::Result<String> {
     apply(&manifest).await?;
     let message = variant_says("forest", &["Insufficient nvidia.com/gpu"], PATIENCE).await?;
     let patch = r#"[{"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": "4"}]"#;
-    kubectl(&[
-        "patch",
-        "node",
-        NODE,
-        "--subresource=status",
-        "--type=json",
-        "--patch",
-        patch,
-    ])
-    .await?;
+    patch_node_status(patch).await?;
     ready().await?;
     let patch = r#"[{"op": "remove", "path": "/status/capacity/nvidia.com~1gpu"}]"#;
+    patch_node_status(patch).await?;
+    Ok(message)
+}
+
+async fn patch_node_status(patch: &str) -> anyhow::Result<()> {
     kubectl(&[
         "patch",
         "node",
@@ -61,7 +57,7 @@ pub(super) async fn gpu(shop: &mut Shop) -> anyhow::Result<String> {
         patch,
     ])
     .await?;
-    Ok(message)
+    Ok(())
 }
 
 /// The kubelet says so in events alone: the pod itself only waits.
