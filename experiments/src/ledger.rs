@@ -225,7 +225,7 @@ impl Ledger {
     }
 
     /// What a status repeats of a decision.
-    pub(crate) fn decision_of(status: &ExperimentStatus) -> Option<Decision> {
+    fn decision_of(status: &ExperimentStatus) -> Option<Decision> {
         let decision = status.decision.as_ref()?;
         let word = |text: &str| serde_json::Value::String(text.to_owned());
         Some(Decision {
@@ -240,12 +240,17 @@ impl Ledger {
     /// What a status repeats of a ledger that was lost: enough to go on, and to keep a decision.
     pub fn from_status(status: &ExperimentStatus, experiment: &Experiment) -> Self {
         let decision = Self::decision_of(status);
+        // A decision stands in the status before its phase does.
+        let decided = decision.as_ref().and_then(|decision| decision.verdict.phase());
+        let phase = decided
+            .filter(|_| !status.phase.is_over())
+            .unwrap_or(status.phase);
         let moment = |text: &Option<String>| Moment::parse(text.as_ref()?);
         Self {
             experiment: status.name.clone(),
             epoch: u32::try_from(status.epoch).unwrap_or(1),
             restart_token: experiment.restart_token.clone(),
-            phase: status.phase,
+            phase,
             started_at: moment(&status.start_time),
             stage: u32::try_from(status.stage).unwrap_or(0),
             stage_since: moment(&status.stage_start_time),

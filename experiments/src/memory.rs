@@ -3,10 +3,11 @@
 //! The ledger is an object of the pipeline and goes with it. A pipeline that is deleted and made again, replaced by force or restored
 //! from a backup would begin an experiment again that had been rolled back, and send users to an arm that is known to do harm. So the
 //! analyzer writes the end of an experiment into the experiment's store, and an experiment begins only after the analyzer has looked
-//! there.
+//! there. Routers obey a decision at once; people are told that the experiment is over once the store has kept it, so that nobody who
+//! acts on the end can be faster than its record.
 
 use gondola_crds::experiment::text::Token;
-use gondola_crds::experiment_status::{ExperimentStatus, Phase};
+use gondola_crds::experiment_status::Phase;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Decision, Ledger};
@@ -58,20 +59,32 @@ impl Memory {
             ..Self::default()
         }
     }
+
+    /// Whether the end that a ledger came to is remembered.
+    pub(crate) fn keeps(&self, ledger: &Ledger) -> bool {
+        let end = |ending: &Ending| {
+            (
+                ending.epoch,
+                ending.restart_token.clone(),
+                ending.decision.verdict,
+            )
+        };
+        let ended = Ending::of(ledger);
+        ended.is_some() && ended.as_ref().map(end) == self.ending.as_ref().map(end)
+    }
 }
 
 impl Ending {
-    /// The end that a status tells of, if it tells of one; `restart_token` is the spec's.
-    pub fn of(status: &ExperimentStatus, restart_token: Option<&Token>) -> Option<Self> {
-        let phase = status.phase;
-        let decision = Ledger::decision_of(status)?;
-        phase.is_over().then(|| Self {
-            epoch: u32::try_from(status.epoch).unwrap_or(1),
-            restart_token: restart_token.cloned(),
-            phase,
-            started_at: status.start_time.as_deref().and_then(Moment::parse),
+    /// The end that a ledger came to, if it came to one.
+    pub fn of(ledger: &Ledger) -> Option<Self> {
+        let decision = ledger.decision.clone()?;
+        ledger.phase.is_over().then(|| Self {
+            epoch: ledger.epoch,
+            restart_token: ledger.restart_token.clone(),
+            phase: ledger.phase,
+            started_at: ledger.started_at,
             decision,
-            winner: status.winner.clone(),
+            winner: ledger.winner.clone(),
         })
     }
 }

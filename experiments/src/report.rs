@@ -74,7 +74,7 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
     };
     ExperimentStatus {
         name: ledger.experiment.clone(),
-        phase: ledger.phase,
+        phase: step.told_phase(settings),
         epoch: small(ledger.epoch),
         config_revision: revision,
         traffic_percent: Some(traffic),
@@ -236,22 +236,31 @@ pub fn conditions(settings: &Settings, step: &Step, evidence: Option<&Evidence>)
 fn ready(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> Condition {
     let kind = "ExperimentReady";
     let ledger = &step.ledger;
-    if ledger.phase == Phase::Pending {
-        let (reason, message) = match step.waits_for {
-            Some(WaitsFor::Memory) => (
-                "WaitingForStore",
-                "waits until the analyzer has looked in the experiment's store for an earlier decision"
-                    .to_owned(),
-            ),
-            Some(WaitsFor::Arms) | None => (
+    let waits = |reason, message: String| Condition::new(kind, Some(false), reason, message);
+    match step.waits_for {
+        None => {}
+        Some(WaitsFor::Memory) => {
+            let message =
+                "waits until the analyzer has looked in the experiment's store for an earlier decision";
+            return waits("WaitingForStore", message.to_owned());
+        }
+        Some(WaitsFor::Arms) => {
+            let arms = settings.arms.join(", ");
+            return waits(
                 "WaitingForArms",
+                format!("waits until a pod of each arm answers: {arms}"),
+            );
+        }
+        Some(WaitsFor::Record) => {
+            let phase = ledger.phase.as_str();
+            return waits(
+                "WaitingForStore",
                 format!(
-                    "waits until a pod of each arm answers: {}",
-                    settings.arms.join(", ")
+                    "epoch {} becomes {phase}, and users are routed so already; waits until the analyzer has kept that in the experiment's store",
+                    ledger.epoch
                 ),
-            ),
-        };
-        return Condition::new(kind, Some(false), reason, message);
+            );
+        }
     }
     let problem = evidence.and_then(|evidence| {
         evidence
@@ -319,7 +328,7 @@ fn sample_ratio(step: &Step) -> Condition {
         .map(|assessment| &assessment.sample_ratio);
     match ratio.map(|ratio| ratio.detected) {
         None => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
-        Some(false) if ratio.is_some_and(|ratio| ratio.p < WARN) => Condition::new(
+        Some(false) if ratio.is_some_and(|ratio| ratio.p_now < WARN) => Condition::new(
             kind,
             None,
             "InDoubt",

@@ -22,6 +22,8 @@ use crate::settings::Settings;
 
 /// How long an arm may be without a pod that answers.
 const GRACE: Duration = Duration::from_secs(300);
+/// How far the analyzer's clock may be ahead.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 /// Requests of each arm below which a ramp waits.
 const FEWEST_REQUESTS: u64 = 50;
 
@@ -57,6 +59,8 @@ pub enum WaitsFor {
     Memory,
     /// Pods of every arm and a router that answer.
     Arms,
+    /// That the store keeps how it ended.
+    Record,
 }
 
 /// What a step came to.
@@ -72,7 +76,7 @@ pub struct Step {
     pub fresh: Option<bool>,
     /// When time alone may change something.
     pub next: Option<Moment>,
-    /// What it waits for before it starts.
+    /// What it waits for before it starts, or before it is over.
     pub waits_for: Option<WaitsFor>,
 }
 
@@ -105,8 +109,7 @@ pub fn step(
         .evidence
         .filter(|evidence| evidence.experiment == ledger.experiment && evidence.epoch == ledger.epoch);
     let assessment = evidence.map(|evidence| assess(settings, evidence));
-    let fresh =
-        evidence.map(|evidence| around.now.since(evidence.analysed_at) <= settings.cadence.patience());
+    let fresh = evidence.map(|evidence| is_fresh(evidence, settings, around.now));
     // What another release decided is not decided again.
     if !ledger.phase.is_over() && ledger.phase != Phase::Unknown {
         if memory.is_some() && !around.suspended {
@@ -138,11 +141,26 @@ pub fn step(
         next: (!over).then(|| next(&ledger, settings, around.now)).flatten(),
         fresh: fresh.filter(|_| !over),
         assessment,
-        waits_for: (ledger.phase == Phase::Pending).then_some(match memory {
-            None => WaitsFor::Memory,
-            Some(_) => WaitsFor::Arms,
-        }),
+        waits_for: match (ledger.phase, memory) {
+            (Phase::Pending, None) => Some(WaitsFor::Memory),
+            (Phase::Pending, Some(_)) => Some(WaitsFor::Arms),
+            (_, memory) => {
+                let kept = memory.is_some_and(|memory| memory.keeps(&ledger));
+                (over && !kept).then_some(WaitsFor::Record)
+            }
+        },
         ledger,
+    }
+}
+
+impl Step {
+    /// The phase that people are told. They may delete what is over: it is over once the store has kept its end.
+    pub fn told_phase(&self, settings: &Settings) -> Phase {
+        match self.waits_for {
+            Some(WaitsFor::Record) if self.ledger.stage == settings.last_stage() => Phase::Running,
+            Some(WaitsFor::Record) => Phase::Ramping,
+            _ => self.ledger.phase,
+        }
     }
 }
 
@@ -210,6 +228,12 @@ fn confirm_stage(
     }
 }
 
+/// Neither too old nor from the future, beyond what clocks differ by.
+fn is_fresh(evidence: &Evidence, settings: &Settings, now: Moment) -> bool {
+    let at = evidence.analysed_at;
+    now.since(at) <= settings.cadence.patience() && at.since(now) <= CLOCKS_DIFFER
+}
+
 fn standing<'a>(
     ledger: &Ledger,
     settings: &Settings,
@@ -233,6 +257,10 @@ fn standing<'a>(
         down: (1..settings.arms.len()).find(|arm| is_down(&settings.arms[*arm])),
         assessment,
         fresh,
+        won: ledger
+            .decision
+            .as_ref()
+            .is_some_and(|decision| decision.verdict == Verdict::PromotionReady),
     })
 }
 

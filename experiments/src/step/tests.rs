@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::fixtures::{DAY, Daily, HOUR, START, World, evidence, spec};
 use crate::memory::Ending;
+use crate::report;
 
 const SAME: Daily = Daily {
     users: 2000,
@@ -165,19 +166,42 @@ fn rolled_back(token: Option<&str>) -> Memory {
     world.step(at, None);
     let step = world.step(at + GRACE, None);
     assert_eq!(step.ledger.phase, Phase::RolledBack);
-    let ledger = step.ledger;
+    let mut ledger = step.ledger;
+    ledger.restart_token = token.map(|token| token.to_owned().try_into().unwrap());
     Memory {
-        experiment: ledger.experiment,
-        ending: Some(Ending {
-            epoch: ledger.epoch,
-            restart_token: token.map(|token| token.to_owned().try_into().unwrap()),
-            phase: ledger.phase,
-            started_at: ledger.started_at,
-            decision: ledger.decision.unwrap(),
-            winner: None,
-        }),
+        ending: Ending::of(&ledger),
         last_epoch: Some(ledger.epoch),
+        experiment: ledger.experiment,
     }
+}
+
+#[test]
+fn people_are_told_the_end_once_the_store_has_kept_it() {
+    let mut world = World::new(&spec());
+    let settings = Settings::of(&world.experiment).unwrap();
+    world.run(START, START + HOUR, [SAME, SAME]);
+    world.ready.remove("dlrm");
+    let at = START + HOUR + Duration::from_secs(10);
+    world.step(at, None);
+    let step = world.step(at + GRACE, None);
+    let now = report::status(&settings, &step, None);
+    assert_eq!((now.phase, traffic(&step)), (Phase::Ramping, 0));
+    assert_eq!(now.decision.as_ref().unwrap().verdict, "RolledBack");
+    // The status alone is enough to go on from, and to know what is to be kept.
+    let ledger = Ledger::from_status(&now, &world.experiment);
+    assert_eq!(ledger.phase, Phase::RolledBack);
+    world.memory = Some(Memory {
+        ending: Ending::of(&ledger),
+        ..Memory::nothing("dlrm-vs-rf")
+    });
+    let step = world.step(at + GRACE, None);
+    assert_eq!(report::status(&settings, &step, None).phase, Phase::RolledBack);
+    // The end of another epoch is not this one's.
+    if let Some(ending) = world.memory.as_mut().and_then(|memory| memory.ending.as_mut()) {
+        ending.epoch = 7;
+    }
+    let step = world.step(at + GRACE, None);
+    assert_eq!(report::status(&settings, &step, None).phase, Phase::Ramping);
 }
 
 #[test]

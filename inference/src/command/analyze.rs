@@ -1,7 +1,8 @@
 //! `analyze`: the analyzer of a pipeline's experiment in a cluster.
 //!
 //! It asks the routers every half minute what their arms did, reads new events at every analysis, and reports what all of it comes to
-//! in a ConfigMap, from which the operator decides. A pod that starts anew goes on from that report and from the store.
+//! in a ConfigMap, from which the operator decides. What the operator decided for good it keeps in the store at once. A pod that starts
+//! anew goes on from that report and from the store.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::router_report::{REPORT_PATH, RouterReport};
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
 use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
+use gondola_experiments::ledger::Ledger;
 use gondola_experiments::memory::{Ending, MEMORY_KEY, Memory};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::TICK_SECONDS;
@@ -26,6 +28,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use object_store::ObjectStoreExt as _;
 use serde_json::json;
@@ -91,7 +94,7 @@ async fn analyse_all(arguments: Arguments, client: Client) -> anyhow::Result<()>
             );
             Duration::from_secs(5)
         });
-        tokio::time::sleep(wait).await;
+        work.rest(wait).await;
     }
 }
 
@@ -152,6 +155,21 @@ impl Work {
         Ok(analysis.min(Duration::from_secs(TICK_SECONDS)))
     }
 
+    /// Waits for the next round, or until there is an end to keep.
+    async fn rest(&self, wait: Duration) {
+        let is_to_keep = |pipeline: Option<&RecommenderPipeline>| {
+            let ending = pipeline.and_then(ending);
+            ending.is_some_and(|ending| {
+                self.memory.as_ref().and_then(|memory| memory.ending.as_ref()) != Some(&ending)
+            })
+        };
+        let decided = await_condition(self.pipelines.clone(), &self.arguments.pipeline, is_to_keep);
+        if let Ok(Err(error)) = tokio::time::timeout(wait, decided).await {
+            tracing::warn!(%error, "the pipeline can't be watched");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Looks how the experiment ended before, once, and keeps how it ended now: both outlive the pipeline.
     async fn remember(&mut self, pipeline: &RecommenderPipeline) -> anyhow::Result<()> {
         let experiment = pipeline.spec.experiment.as_ref();
@@ -176,29 +194,29 @@ impl Work {
                 ending,
                 last_epoch: self.last_epoch(&store, name).await?,
             };
-            let mut data = vec![(MEMORY_KEY, serde_json::to_string(&memory)?)];
-            data.extend(self.reported().await?.map(|text| (EVIDENCE_KEY, text)));
-            self.write(&data).await?;
-            self.memory = Some(memory);
+            self.say_remembered(memory).await?;
         }
-        // A status of an earlier spec may tell of the end of an earlier epoch.
-        let status = pipeline
-            .status
-            .as_ref()
-            .filter(|status| status.observed_generation == pipeline.metadata.generation);
-        let ended = status
-            .and_then(|status| status.experiment.as_ref())
-            .filter(|status| status.name == name)
-            .and_then(|status| Ending::of(status, experiment.restart_token.as_ref()));
-        if let (Some(memory), Some(ended)) = (&mut self.memory, ended)
+        if let (Some(memory), Some(ended)) = (&self.memory, ending(pipeline))
             && memory.ending.as_ref() != Some(&ended)
         {
-            store
-                .objects()
-                .put(&place, serde_json::to_vec(&ended)?.into())
-                .await?;
-            memory.ending = Some(ended);
+            let kept = store.objects().put(&place, serde_json::to_vec(&ended)?.into());
+            kept.await
+                .context("the store does not keep how the experiment ended")?;
+            let memory = Memory {
+                ending: Some(ended),
+                ..memory.clone()
+            };
+            self.say_remembered(memory).await?;
         }
+        Ok(())
+    }
+
+    /// Reports what the store remembers beside the evidence that was reported last: the operator waits for it.
+    async fn say_remembered(&mut self, memory: Memory) -> anyhow::Result<()> {
+        let mut data = vec![(MEMORY_KEY, serde_json::to_string(&memory)?)];
+        data.extend(self.reported().await?.map(|text| (EVIDENCE_KEY, text)));
+        self.write(&data).await?;
+        self.memory = Some(memory);
         Ok(())
     }
 
@@ -319,6 +337,16 @@ impl Work {
             .await?;
         Ok(())
     }
+}
+
+/// How the pipeline's experiment ended, if it did. A status of an earlier spec may tell of the end of an earlier epoch.
+fn ending(pipeline: &RecommenderPipeline) -> Option<Ending> {
+    let experiment = pipeline.spec.experiment.as_ref()?;
+    let status = pipeline.status.as_ref()?;
+    let of_spec = status.observed_generation == pipeline.metadata.generation;
+    let status = status.experiment.as_ref().filter(|_| of_spec)?;
+    let of_name = status.name == experiment.name.as_str();
+    of_name.then(|| Ending::of(&Ledger::from_status(status, experiment)))?
 }
 
 /// The experiment that goes on, and what counts in it; `None` before it has begun.

@@ -20,7 +20,7 @@ use gondola_crds::experiment_status::ExperimentStatus;
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
 use gondola_experiments::evidence::Evidence;
 use gondola_experiments::ledger::Ledger;
-use gondola_experiments::memory::Memory;
+use gondola_experiments::memory::{Ending, Memory};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::page::{View, page};
@@ -175,8 +175,7 @@ impl LocalExperiment {
             routers: 1,
             alone: None,
             evidence: self.evidence.as_ref(),
-            // The ledger's own file is in the same folder as the events.
-            memory: Some(&Memory::nothing(&self.settings.name)),
+            memory: Some(&self.memory()),
             served: None,
             suspended: false,
         };
@@ -199,6 +198,14 @@ impl LocalExperiment {
         self.show(&step);
         self.ledger = Some(step.ledger);
         Ok(())
+    }
+
+    /// What is remembered of how it ended: the ledger's own file is in the same folder as the events.
+    fn memory(&self) -> Memory {
+        Memory {
+            ending: self.ledger.as_ref().and_then(Ending::of),
+            ..Memory::nothing(&self.settings.name)
+        }
     }
 
     fn router_of(&self, routing: &Routing) -> anyhow::Result<Router> {

@@ -5,7 +5,9 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use gondola_crds::RecommenderPipeline;
+use gondola_crds::experiment_status::Phase;
 use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
+use gondola_experiments::memory::{Ending, MEMORY_KEY, Memory};
 use gondola_test_api_server::ApiServer;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -55,8 +57,8 @@ impl AnalyzerPod {
     }
 }
 
-/// A pipeline whose experiment has begun, with the router at an address.
-async fn begun(client: &Client, address: &str) -> anyhow::Result<()> {
+/// A pipeline whose experiment has begun, with the router at an address, that is analysed so often.
+async fn begun(client: &Client, address: &str, analysis: &str) -> anyhow::Result<()> {
     let variant = |name: &str| json!({"name": name, "scorer": format!("{name}@stable"), "weight": 1});
     let pipeline = json!({
         "apiVersion": "gondola.dev/v1alpha1", "kind": "RecommenderPipeline", "metadata": {"name": "grocery"},
@@ -68,7 +70,7 @@ async fn begun(client: &Client, address: &str) -> anyhow::Result<()> {
                 "arms": [{"variant": "forest", "weight": 50}, {"variant": "dlrm", "weight": 50}],
                 "metrics": {"success": [{"name": "purchase", "type": "Conversion", "event": "purchase", "window": "1s"}]},
                 "design": {"units": 1000}, "store": {"url": "s3://events"}, "unitKey": {"secretRef": {"name": "key"}},
-                "cadence": {"flush": "1s", "lateness": "1s", "analysis": "1s", "look": "1s"},
+                "cadence": {"flush": "1s", "lateness": "1s", "analysis": analysis, "look": "1s"},
             },
         },
     });
@@ -116,9 +118,12 @@ fn counted(evidence: &Evidence) -> u64 {
     looks.flat_map(|look| &look.metrics[0]).map(|sums| sums.n).sum()
 }
 
-fn conversions(evidence: &Evidence) -> f64 {
+fn conversions(evidence: &Evidence) -> u64 {
     let looks = evidence.looks.iter();
-    looks.flat_map(|look| &look.metrics[0]).map(|sums| sums.y).sum()
+    looks
+        .flat_map(|look| &look.metrics[0])
+        .map(|sums| sums.nonzero)
+        .sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +134,7 @@ async fn what_users_saw_and_did_becomes_evidence_and_outlives_the_analyzer() -> 
     server.install(RecommenderPipeline::crd()).await?;
     let client = server.client()?;
     let shop = Shop::with_both(&routes(10_000)).await;
-    begun(&client, &shop.server.address).await?;
+    begun(&client, &shop.server.address, "1s").await?;
     let store = shop.folder.path().join("store");
     let first = AnalyzerPod::start(&server, &store, &shop.folder.path().join("first"));
     for user in 0..USERS {
@@ -140,7 +145,7 @@ async fn what_users_saw_and_did_becomes_evidence_and_outlives_the_analyzer() -> 
         }
     }
     let evidence = reported(&client, |evidence| {
-        counted(evidence) == USERS && conversions(evidence) == USERS as f64 / 4.0
+        counted(evidence) == USERS && conversions(evidence) == USERS / 4
     })
     .await?;
     assert_eq!(evidence.arms.iter().map(|arm| arm.units).sum::<u64>(), USERS);
@@ -160,4 +165,55 @@ async fn what_users_saw_and_did_becomes_evidence_and_outlives_the_analyzer() -> 
     assert_eq!(conversions(&found), conversions(&evidence));
     assert!(requests(&found) <= USERS + 1, "{}", requests(&found));
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_kept_in_the_store_when_it_is_decided_and_not_at_the_next_analysis() -> anyhow::Result<()> {
+    let Some(server) = ApiServer::start().await? else {
+        return Ok(());
+    };
+    server.install(RecommenderPipeline::crd()).await?;
+    let client = server.client()?;
+    let shop = Shop::with_both(&routes(10_000)).await;
+    begun(&client, &shop.server.address, "1h").await?;
+    let store = shop.folder.path().join("store");
+    let _analyzer = AnalyzerPod::start(&server, &store, &shop.folder.path().join("first"));
+    reported(&client, |_| true).await?;
+    let pipelines: Api<RecommenderPipeline> = Api::namespaced(client.clone(), NAMESPACE);
+    // Such a status comes before its phase: users are routed so already, and the record is awaited.
+    let status = json!({"status": {"observedGeneration": 1, "experiment": {"decision": {
+        "verdict": "RolledBack", "reason": "GuardrailHarm", "message": "arm dlrm loses", "time": "2026-11-29T08:00:00Z",
+    }}}});
+    pipelines
+        .patch_status("grocery", &PatchParams::default(), &Patch::Merge(&status))
+        .await?;
+    let decided = Instant::now();
+    let memory = remembered(&client).await?;
+    assert!(
+        decided.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        decided.elapsed()
+    );
+    let ending = memory.ending.unwrap();
+    assert_eq!((ending.phase, ending.epoch), (Phase::RolledBack, 3));
+    let file = store.join(format!("{NAMESPACE}/grocery/results/dlrm-vs-forest/ending.json"));
+    let kept: Ending = serde_json::from_slice(&std::fs::read(file)?)?;
+    assert_eq!(kept, ending);
+    Ok(())
+}
+
+/// Waits for an end that the store has kept.
+async fn remembered(client: &Client) -> anyhow::Result<Memory> {
+    let configs: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+    let waiting = Instant::now();
+    while waiting.elapsed() < PATIENCE {
+        let config = configs.get("grocery-evidence").await?;
+        let text = config.data.and_then(|mut data| data.remove(MEMORY_KEY));
+        let memory: Option<Memory> = text.map(|text| serde_json::from_str(&text)).transpose()?;
+        if let Some(memory) = memory.filter(|memory| memory.ending.is_some()) {
+            return Ok(memory);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("no end was kept")
 }

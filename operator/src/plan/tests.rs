@@ -1,5 +1,6 @@
 use gondola_crds::resolution::VariantResolution;
 use gondola_crds::spec::PodOverrides;
+use gondola_experiments::ledger::{Decision, Reason, Verdict};
 use k8s_openapi::api::core::v1::PodSpec;
 
 use super::*;
@@ -664,6 +665,13 @@ fn what_was_decided_outlives_the_operator_its_status_or_its_config_map() {
     let planned = plan.experiment.as_mut().unwrap().as_mut().unwrap();
     planned.step.ledger.phase = Phase::Promoted;
     planned.step.ledger.winner = Some("dlrm".to_owned());
+    planned.step.ledger.decision = Some(Decision {
+        verdict: Verdict::Promoted,
+        arm: Some("dlrm".to_owned()),
+        reason: Reason::Better,
+        message: "arm dlrm is better".to_owned(),
+        time: cluster.observed.now,
+    });
     let remembered = experiment::ledger(&pipeline, planned);
     cluster
         .observed

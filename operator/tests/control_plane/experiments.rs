@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use gondola_crds::experiment_status::{ExperimentStatus, Phase};
 use gondola_experiments::evidence::{ArmEvidence, EVIDENCE_KEY, Evidence, FORMAT, Look, RouterEvidence};
-use gondola_experiments::memory::{MEMORY_KEY, Memory};
+use gondola_experiments::ledger::Ledger;
+use gondola_experiments::memory::{Ending, MEMORY_KEY, Memory};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::{ArmTraffic, Operations};
 use gondola_experiments::statistics::Sums;
@@ -41,8 +42,29 @@ async fn status(world: &World) -> anyhow::Result<ExperimentStatus> {
     Ok(pipeline.status.unwrap_or_default().experiment.unwrap_or_default())
 }
 
-/// What an analyzer would write: both routers have what they are told, arms have traffic, and so many users with so many buyers.
+/// How the store says that the experiment of a status ended.
+fn kept(status: &ExperimentStatus) -> anyhow::Result<Memory> {
+    let experiment = serde_json::from_value(with_experiment()["spec"]["experiment"].clone())?;
+    Ok(Memory {
+        ending: Ending::of(&Ledger::from_status(status, &experiment)),
+        ..Memory::nothing("dlrm-vs-forest")
+    })
+}
+
+/// What an analyzer would write: both routers have what they are told, arms have traffic, so many users with so many buyers, and
+/// the store has kept how it ended.
 async fn analyze(world: &World, users: u64, buyers: [u64; 2], errors: u64) -> anyhow::Result<()> {
+    let memory = kept(&status(world).await?)?;
+    analyze_and_remember(world, users, buyers, errors, &memory).await
+}
+
+async fn analyze_and_remember(
+    world: &World,
+    users: u64,
+    buyers: [u64; 2],
+    errors: u64,
+    memory: &Memory,
+) -> anyhow::Result<()> {
     let status = status(world).await?;
     let Some(started) = status.start_time.as_deref().and_then(Moment::parse) else {
         return Ok(());
@@ -66,8 +88,9 @@ async fn analyze(world: &World, users: u64, buyers: [u64; 2], errors: u64) -> an
     }
     let sums = |buyers: u64| Sums {
         n: users,
-        y: buyers as f64,
-        yy: buyers as f64,
+        nonzero: buyers,
+        mean_y: buyers as f64 / users as f64,
+        yy: buyers as f64 * (users - buyers) as f64 / users as f64,
         ..Sums::default()
     };
     let arm = |name: &str| ArmEvidence {
@@ -101,7 +124,7 @@ async fn analyze(world: &World, users: u64, buyers: [u64; 2], errors: u64) -> an
     };
     let patch = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "grocery--evidence"},
-        "data": {EVIDENCE_KEY: serde_json::to_string(&evidence)?, MEMORY_KEY: serde_json::to_string(&Memory::nothing("dlrm-vs-forest"))?},
+        "data": {EVIDENCE_KEY: serde_json::to_string(&evidence)?, MEMORY_KEY: serde_json::to_string(memory)?},
     });
     let configs: Api<ConfigMap> = Api::namespaced(world.client.clone(), NAMESPACE);
     let parameters = PatchParams::apply("gondola-analyzer").force();
@@ -286,8 +309,6 @@ async fn errors_roll_an_arm_back_until_it_is_started_anew() -> anyhow::Result<()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_rolled_back_stays_so_when_the_pipeline_is_made_again() -> anyhow::Result<()> {
-    use gondola_experiments::memory::Ending;
-
     let Some(world) = World::start().await? else {
         return Ok(());
     };
@@ -298,9 +319,8 @@ async fn what_was_rolled_back_stays_so_when_the_pipeline_is_made_again() -> anyh
     .await?;
     // What the analyzer keeps in the store.
     let memory = Memory {
-        experiment: "dlrm-vs-forest".into(),
-        ending: Ending::of(&seen, None),
         last_epoch: Some(1),
+        ..kept(&seen)?
     };
     assert!(memory.ending.is_some());
     world.delete(NAMESPACE, "grocery").await?;
@@ -326,6 +346,42 @@ async fn what_was_rolled_back_stays_so_when_the_pipeline_is_made_again() -> anyh
     assert_eq!(told.experiment, None, "nobody takes part");
     let weights: Vec<u32> = told.variants.iter().map(|route| route.weight).collect();
     assert_eq!(weights, [1, 0], "everybody gets the control");
+    operator.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_experiment_is_over_once_the_store_has_kept_its_end() -> anyhow::Result<()> {
+    let Some(world) = World::start().await? else {
+        return Ok(());
+    };
+    let operator = begin(&world).await?;
+    let forgetful = Memory::nothing("dlrm-vs-forest");
+    until("everybody gets the control", || async {
+        analyze_and_remember(&world, 500, [50, 50], 50, &forgetful).await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let told = routes(&world, NAMESPACE).await?;
+        let weights: Vec<u32> = told.variants.iter().map(|route| route.weight).collect();
+        Ok((told.experiment.is_none() && weights == [1, 0]).then_some(()))
+    })
+    .await?;
+    let waiting = world
+        .wait_for(NAMESPACE, "grocery", "ExperimentReady", "False")
+        .await?;
+    world.wait_until_quiet().await?;
+    let conditions = waiting.status.unwrap().conditions;
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == "ExperimentReady");
+    assert_eq!(ready.unwrap().reason, "WaitingForStore");
+    // Who waits for the end before they delete the pipeline waits for the record that outlives it.
+    let seen = status(&world).await?;
+    assert!(!seen.phase.is_over(), "{:?}", seen.phase);
+    assert_eq!(seen.decision.as_ref().unwrap().verdict, "RolledBack");
+    remember(&world, &kept(&seen)?).await?;
+    until("it is told as over", || async {
+        Ok((status(&world).await?.phase == Phase::RolledBack).then_some(()))
+    })
+    .await?;
     operator.stop().await
 }
 

@@ -22,8 +22,6 @@ const SEEN_BEFORE: u32 = 12_000;
 const BEGINS_WITHIN: Duration = Duration::from_secs(120);
 /// How long an experiment of this size takes on a busy machine.
 const DECIDED_WITHIN: Duration = Duration::from_secs(400);
-/// The analyzer looks at least every 30 seconds.
-const KEPT_WITHIN: Duration = Duration::from_secs(35);
 
 /// DLRM sells more, and gets everybody; the leader is killed while the ramp is on its first step.
 pub(super) async fn promote(shop: &mut Shop) -> anyhow::Result<String> {
@@ -64,8 +62,6 @@ pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
     coming.abort();
     let decision = end?["decision"].clone();
     shop.send_clients_home().await;
-    // The analyzer keeps the end at its next look; a pipeline that is deleted before that takes the end with it.
-    tokio::time::sleep(KEPT_WITHIN).await;
     api::delete().await?;
     apply_experiment(shop, "dlrm-that-harms", SEEN_BEFORE).await?;
     crate::kubectl::ready().await?;
