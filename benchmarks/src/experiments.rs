@@ -2,6 +2,7 @@
 //!
 //! Each line says what was found and what it is held against; the program fails where a line does. Simulations are seeded.
 
+mod amounts;
 mod analyzer;
 mod assignment;
 mod cost;
@@ -38,6 +39,7 @@ pub(crate) fn run(exposures: u64) -> anyhow::Result<()> {
     replay::check(&mut lines)?;
     simulation::nothing_to_find(&mut lines)?;
     simulation::something_to_find(&mut lines)?;
+    amounts::check(&mut lines)?;
     simulation::lost_events(&mut lines)?;
     simulation::errors(&mut lines)?;
     analyzer::check(&mut lines, exposures)?;

@@ -98,7 +98,8 @@ pub fn check(told: ToldOutcome, key: &UnitKey, now: Microseconds) -> Result<Outc
             "type is {kind:?}; give 1 to {LONGEST_KIND} letters, digits, '_', '-' and '.'"
         ));
     }
-    let value = value.unwrap_or(1.0);
+    // 0 and -0 are one amount.
+    let value = value.unwrap_or(1.0) + 0.0;
     if !value.is_finite() || value.abs() > LARGEST_VALUE {
         return Err(format!(
             "value is {value}; give a number of at most {LARGEST_VALUE:e}"
@@ -108,7 +109,7 @@ pub fn check(told: ToldOutcome, key: &UnitKey, now: Microseconds) -> Result<Outc
     let hash = key.hash(&unit);
     let id = match &event_id {
         Some(own) => EventId::of(&[b"own", &hash.0, own.as_bytes()]),
-        // What is told twice in the same words happened once.
+        // What is told twice in the same words happened once; another amount is another sale.
         None => EventId::of(&[
             b"told",
             &hash.0,
@@ -116,6 +117,7 @@ pub fn check(told: ToldOutcome, key: &UnitKey, now: Microseconds) -> Result<Outc
             item_id.as_deref().unwrap_or_default().as_bytes(),
             request_id.as_deref().unwrap_or_default().as_bytes(),
             time.to_string().as_bytes(),
+            &value.to_bits().to_le_bytes(),
         ]),
     };
     Ok(Outcome {
@@ -197,6 +199,14 @@ mod tests {
         let other_item = told(r#"{"unit": "alice", "type": "purchase", "itemId": "1"}"#).unwrap();
         let no_item = told(r#"{"unit": "alice", "type": "purchase"}"#).unwrap();
         assert_ne!(other_item.id, no_item.id);
+        let sale = |value: &str| {
+            let told_once = format!(
+                r#"{{"unit": "alice", "type": "purchase", "value": {value}, "eventTime": 1793577600000}}"#
+            );
+            told(&told_once).unwrap().id
+        };
+        assert_eq!(sale("9.99"), sale("9.990"));
+        assert_ne!(sale("9.99"), sale("19.99"), "two sales in one second");
     }
 
     #[test]

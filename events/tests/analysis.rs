@@ -13,7 +13,7 @@ use gondola_events::event::{Exposure, Microseconds, Outcome};
 use gondola_events::place::Kind;
 use gondola_events::table::{encode_exposures, encode_outcomes};
 use gondola_events::unit::{EventId, UnitHash, UnitKey};
-use gondola_experiments::evidence::Evidence;
+use gondola_experiments::evidence::{Evidence, Look};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::Settings;
 use object_store::memory::InMemory;
@@ -198,14 +198,17 @@ async fn a_unit_counts_when_its_window_is_over_and_with_what_happened_in_it() {
     let [purchase, revenue, ctr] = &look.metrics[..] else {
         panic!()
     };
-    assert_eq!((purchase[0].n, purchase[0].y, purchase[0].x), (1, 1.0, 1.0));
     assert_eq!(
-        (revenue[0].y, revenue[0].yy),
-        (100.0, 10_000.0),
+        (purchase[0].n, purchase[0].mean_y, purchase[0].mean_x),
+        (1, 1.0, 1.0)
+    );
+    assert_eq!(
+        (revenue[0].n, revenue[0].mean_y),
+        (1, 100.0),
         "140 is more than the cap"
     );
-    assert_eq!((purchase[1].n, purchase[1].y), (1, 0.0));
-    assert_eq!((ctr[1].y, ctr[1].m), (1.0, 2.0));
+    assert_eq!((purchase[1].n, purchase[1].mean_y), (1, 0.0));
+    assert_eq!((ctr[1].mean_y, ctr[1].mean_m), (1.0, 2.0));
     let health = &evidence.health;
     assert_eq!(
         (health.outcomes_of_unknown_units, health.outcomes_of_other_types),
@@ -254,10 +257,73 @@ async fn clocks_that_jump_are_counted_and_harm_nobody() {
         evidence
             .looks
             .iter()
-            .map(|look| look.metrics[0][0].y)
+            .map(|look| look.metrics[0][0].mean_y)
             .sum::<f64>(),
         0.0
     );
+}
+
+#[tokio::test]
+async fn files_of_a_long_outage_are_read_as_well() {
+    let mut world = World::new();
+    world.exposures(&[exposure("alice", "rf", HOUR, "1")]).await;
+    let mut analyzer = world.analyzer();
+    let evidence = analyzer.analyze(&rules(), at(9 * DAY)).await.unwrap();
+    assert_eq!(evidence.arms[1].units, 0);
+    // A router could not reach the store for a week.
+    world.exposures(&[exposure("bob", "dlrm", 2 * DAY, "2")]).await;
+    let evidence = analyzer.analyze(&rules(), at(9 * DAY + HOUR)).await.unwrap();
+    assert_eq!(evidence.arms[1].units, 1);
+}
+
+#[tokio::test]
+async fn what_is_told_in_whole_seconds_follows_the_exposure_of_that_second() {
+    const SECOND: Microseconds = 1_000_000;
+    let mut world = World::new();
+    let first = HOUR + 700_000;
+    world.exposures(&[exposure("alice", "rf", first, "1")]).await;
+    world
+        .outcomes(&[
+            outcome("alice", "purchase", HOUR, 10.0),
+            outcome("alice", "purchase", HOUR + 200_000, 20.0),
+            outcome("alice", "purchase", HOUR - SECOND, 30.0),
+        ])
+        .await;
+    let evidence = world.analyze(9 * DAY).await;
+    let revenue = |look: &Look| look.metrics[1][0];
+    let total: f64 = evidence.looks.iter().map(|look| revenue(look).mean_y).sum();
+    assert_eq!(total, 10.0, "what was told to the microsecond came before");
+}
+
+#[tokio::test]
+async fn every_outcome_that_is_left_out_is_counted() {
+    let mut world = World::new();
+    world
+        .exposures(&[
+            exposure("alice", "rf", 10 * HOUR, "1"),
+            exposure("torn", "rf", 10 * HOUR, "2"),
+            exposure("torn", "dlrm", 11 * HOUR, "3"),
+        ])
+        .await;
+    world
+        .outcomes(&[
+            outcome("alice", "click", 9 * HOUR, 1.0),
+            outcome("alice", "purchase", 12 * HOUR, 1.0),
+            outcome("alice", "purchase", 8 * DAY, 1.0),
+            outcome("torn", "purchase", 12 * HOUR, 1.0),
+            outcome("nobody", "purchase", HOUR, 1.0),
+            outcome("alice", "wave", 12 * HOUR, 1.0),
+        ])
+        .await;
+    let health = world.analyze(9 * DAY).await.health;
+    assert_eq!(health.outcomes_before_exposure, 1);
+    assert_eq!(health.outcomes_after_window, 1);
+    assert_eq!(health.outcomes_of_crossover_units, 1);
+    assert_eq!(
+        health.outcomes_of_unknown_units, 1,
+        "forgotten by now, and counted"
+    );
+    assert_eq!(health.outcomes_of_other_types, 1);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::statistics::sample_ratio::{DETECT, SampleRatio};
 use crate::statistics::sequence::{OneSided, Sequence};
 use crate::statistics::welch::{holm, welch};
 use crate::statistics::{Contrast, Estimate, Interval, Sums, lift};
-use metric::{estimates, is_enough};
+use metric::{Grounds, estimates};
 
 /// What the evidence says.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ pub struct Comparison {
     pub worse: bool,
     /// The one read at the planned number of users.
     pub final_read: Option<FinalRead>,
+    /// The 90 % interval of the lift by the latest numbers, for equivalence at the end of the longest time.
+    pub ninety: Option<Interval>,
     /// The course over time.
     pub course: Vec<CoursePoint>,
 }
@@ -120,6 +122,8 @@ pub struct SampleRatioAssessment {
     pub counts: Vec<u64>,
     /// The smallest p so far.
     pub p: f64,
+    /// The p of the latest counts.
+    pub p_now: f64,
     /// The p of a chi-square test of the latest counts alone.
     pub chi_square_p: f64,
     /// Whether they are not.
@@ -197,6 +201,7 @@ fn compare(
         better: false,
         worse: false,
         final_read: None,
+        ninety: None,
         course: Vec::with_capacity(course.len()),
     };
     for (look, (point, sums)) in course.iter().enumerate() {
@@ -205,23 +210,28 @@ fn compare(
         };
         let reading = reading(control, treatment);
         comparison.latest = Some(reading);
-        let enough = is_enough(&success.metric, sums, arm);
+        let grounds = Grounds::of(&success.metric, sums, arm);
         let plain = Contrast::new(&control, &treatment, 1.0);
-        let interval = lift::interval(&control, &treatment, sequence.reach(plain.n)).filter(|_| enough);
+        let interval =
+            lift::interval(&control, &treatment, sequence.reach(plain.n)).filter(|_| grounds.blame);
         comparison.course.push(CoursePoint {
             at: point.at,
             n: plain.n,
             lift: reading.lift,
             interval,
         });
-        if !enough || plain.variance <= 0.0 {
+        if !grounds.blame || plain.variance <= 0.0 {
             continue;
         }
         comparison.p = comparison.p.min(sequence.p(&plain));
         comparison.interval = intersect(comparison.interval, interval);
-        let needed = Contrast::new(&control, &treatment, 1.0 + success.min_effect);
-        comparison.better |= decides && sequence.interval(&needed).low > 0.0;
         comparison.worse |= sequence.interval(&plain).high < 0.0;
+        if !grounds.praise {
+            continue;
+        }
+        let needed = Contrast::new(&control, &treatment, control.factor(success.min_effect));
+        comparison.better |= decides && sequence.interval(&needed).low > 0.0;
+        comparison.ninety = ninety(&control, &treatment);
         if plan_fulfilled == Some(look) {
             comparison.final_read = final_read(&control, &treatment, success.min_effect);
         }
@@ -255,14 +265,18 @@ fn intersect(before: Option<Interval>, new: Option<Interval>) -> Option<Interval
 }
 
 fn final_read(control: &Estimate, treatment: &Estimate, min_effect: f64) -> Option<FinalRead> {
-    let test = welch(control, treatment, 1.0 + min_effect)?;
-    let plain = welch(control, treatment, 1.0)?;
+    let test = welch(control, treatment, control.factor(min_effect))?;
     Some(FinalRead {
         p: test.p,
         corrected: test.p,
         better: test.difference > 0.0,
-        ninety: lift::interval(control, treatment, plain.reach(0.1)),
+        ninety: ninety(control, treatment),
     })
+}
+
+fn ninety(control: &Estimate, treatment: &Estimate) -> Option<Interval> {
+    let plain = welch(control, treatment, 1.0)?;
+    lift::interval(control, treatment, plain.reach(0.1))
 }
 
 fn correct_final_reads(settings: &Settings, success: &mut [Comparison]) {
@@ -300,7 +314,8 @@ fn guard(
             continue;
         };
         comparison.latest = Some(reading(control, treatment));
-        if !is_enough(&guardrail.metric, sums, arm) {
+        let grounds = Grounds::of(&guardrail.metric, sums, arm);
+        if !grounds.blame {
             continue;
         }
         let reach = shown.reach(control.n + treatment.n);
@@ -311,14 +326,17 @@ fn guard(
             // Each is true at any time once it is true at one; harm is not forgotten.
             (GuardrailVerdict::Harm, _) | (_, GuardrailVerdict::Harm) => GuardrailVerdict::Harm,
             (GuardrailVerdict::NonInferior, _) => GuardrailVerdict::NonInferior,
-            (GuardrailVerdict::Undecided, now) => now,
+            (GuardrailVerdict::Undecided, GuardrailVerdict::NonInferior) if grounds.praise => {
+                GuardrailVerdict::NonInferior
+            }
+            (GuardrailVerdict::Undecided, _) => GuardrailVerdict::Undecided,
         };
     }
     comparison
 }
 
 fn sample_ratio(settings: &Settings, evidence: &Evidence) -> SampleRatioAssessment {
-    let mut test = SampleRatio::new(&settings.weights);
+    let mut test = SampleRatio::new(&settings.buckets);
     let mut counts = vec![0; settings.arms.len()];
     let mut course = Vec::with_capacity(evidence.looks.len());
     let mut p = 1.0;
@@ -329,6 +347,7 @@ fn sample_ratio(settings: &Settings, evidence: &Evidence) -> SampleRatioAssessme
     }
     SampleRatioAssessment {
         p,
+        p_now: test.p(&counts),
         chi_square_p: test.chi_square(&counts).1,
         detected: p < DETECT,
         counts,

@@ -407,7 +407,7 @@ fn owned_by(names: &[&String], ranges: &BTreeMap<String, Vec<BucketRange>>) -> V
 }
 
 /// How many buckets each weight is worth: by largest remainder, ties to the earlier arm.
-fn sizes(weights: &[u32]) -> Result<Vec<u16>, AssignmentError> {
+pub fn sizes(weights: &[u32]) -> Result<Vec<u16>, AssignmentError> {
     if weights.len() > MOST_ARMS {
         return Err(AssignmentError::TooManyArms(weights.len()));
     }

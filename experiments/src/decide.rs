@@ -28,6 +28,8 @@ pub struct Standing<'a> {
     pub assessment: Option<&'a Assessment>,
     /// Whether the evidence is of late.
     pub fresh: bool,
+    /// Whether an arm has won already and waits for a person: time alone doesn't take that back.
+    pub won: bool,
 }
 
 /// The first decision that is due.
@@ -115,7 +117,12 @@ fn fresh<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
 
 /// Fresh data of users who seem to be shared as planned: while that is in doubt, outcomes are not compared.
 fn trusted<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
-    fresh(standing).filter(|assessment| assessment.sample_ratio.p >= WARN)
+    fresh(standing).filter(|assessment| !is_doubted(assessment))
+}
+
+/// Whether users may not be shared as planned, by the latest counts: what was in doubt earlier may be clear by now.
+fn is_doubted(assessment: &Assessment) -> bool {
+    assessment.sample_ratio.p_now < WARN
 }
 
 fn harm(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
@@ -179,6 +186,9 @@ fn winner(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
 }
 
 fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
+    if standing.won {
+        return None;
+    }
     let time_over = standing.running >= settings.max_duration;
     let assessment = match fresh(standing) {
         Some(assessment) => assessment,
@@ -194,8 +204,7 @@ fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
     };
     // An arm that is better and waits for its guardrails, or for the last step to settle, is given until the end; and so are data in
     // doubt.
-    let doubted = assessment.sample_ratio.p < WARN;
-    let waiting = doubted || assessment.success.iter().any(is_better);
+    let waiting = is_doubted(assessment) || assessment.success.iter().any(is_better);
     let planned = assessment.plan_fulfilled_at.is_some() && standing.running >= settings.min_duration;
     let reason = match (time_over, planned && !waiting) {
         (true, _) => Reason::TimeOver,
@@ -206,28 +215,50 @@ fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
         Reason::PlanFulfilled => "every arm had its planned number of users",
         _ => "the longest time is over",
     };
+    let (verdict, so) = if !is_doubted(assessment) && is_equivalent(settings, assessment, reason) {
+        let so = "the arms are as good as each other".to_owned();
+        (Verdict::Equivalent, so)
+    } else {
+        (Verdict::Inconclusive, why_nobody_won(settings, assessment))
+    };
     let intervals: Vec<String> = assessment.success.iter().map(in_words).collect();
-    let equivalent = is_equivalent(settings, assessment);
+    let advice = match verdict {
+        Verdict::Equivalent => "; choose the one that costs less",
+        _ => "",
+    };
     Some(Finding {
-        verdict: if equivalent {
-            Verdict::Equivalent
-        } else {
-            Verdict::Inconclusive
-        },
+        verdict,
         arm: None,
         reason,
-        message: if equivalent {
-            format!(
-                "{why}, and the arms are as good as each other ({}); choose the one that costs less",
-                intervals.join(", ")
-            )
-        } else {
-            format!(
-                "{why}, and no arm is better for certain ({})",
-                intervals.join(", ")
-            )
-        },
+        message: format!("{why}, and {so} ({}){advice}", intervals.join(", ")),
     })
+}
+
+/// What kept the best arm from winning.
+fn why_nobody_won(settings: &Settings, assessment: &Assessment) -> String {
+    if is_doubted(assessment) {
+        return "it is in doubt whether users are split as planned, so that outcomes are not compared"
+            .to_owned();
+    }
+    let Some(better) = assessment.success.iter().find(|comparison| is_better(comparison)) else {
+        return "no arm is better for certain".to_owned();
+    };
+    let arm = &settings.arms[better.arm];
+    let mut guardrails = assessment.guardrails.iter();
+    let undecided = guardrails
+        .find(|guardrail| guardrail.arm == better.arm && guardrail.verdict != GuardrailVerdict::NonInferior);
+    match undecided {
+        Some(guardrail) => format!(
+            "arm {arm} is better in {}, but not known to keep {} within its margin of {}",
+            better.metric,
+            guardrail.metric,
+            share(guardrail.margin)
+        ),
+        None => format!(
+            "arm {arm} is better in {}, but too late to be settled",
+            better.metric
+        ),
+    }
 }
 
 fn is_better(comparison: &Comparison) -> bool {
@@ -243,13 +274,18 @@ fn harmless(assessment: &Assessment, arm: usize) -> bool {
     of_arm.all(|guardrail| guardrail.verdict == GuardrailVerdict::NonInferior)
 }
 
-fn is_equivalent(settings: &Settings, assessment: &Assessment) -> bool {
+/// By the read at the planned number of users, where that was reached, else by the latest numbers.
+fn is_equivalent(settings: &Settings, assessment: &Assessment, reason: Reason) -> bool {
     let Some(margin) = settings.equivalence_margin else {
         return false;
     };
     let within = Interval::around(0.0, margin);
     assessment.success.iter().all(|comparison| {
-        let ninety = comparison.final_read.and_then(|read| read.ninety);
+        let ninety = match (comparison.final_read, reason) {
+            (Some(read), _) => read.ninety,
+            (None, Reason::TimeOver) => comparison.ninety,
+            (None, _) => None,
+        };
         ninety.is_some_and(|ninety| ninety.lies_within(within))
     })
 }

@@ -15,7 +15,7 @@ use crate::statistics::Sums;
 /// The key of the ConfigMap that holds it.
 pub const EVIDENCE_KEY: &str = "evidence.json";
 /// The form of this object. A program refuses another.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What the data of an epoch come to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -112,6 +112,13 @@ pub struct Health {
     pub late: u64,
     /// Outcomes of users whom nobody saw exposed, by now.
     pub outcomes_of_unknown_units: u64,
+    /// Outcomes from before the user's first exposure, and before what any metric looks back to: not counted. One that was told in
+    /// whole seconds, and in the second of the first exposure, came after it.
+    pub outcomes_before_exposure: u64,
+    /// Outcomes after the last window of the user: not counted.
+    pub outcomes_after_window: u64,
+    /// Outcomes of users seen in two arms: not counted.
+    pub outcomes_of_crossover_units: u64,
     /// Events from the future, or from before anything began: not counted.
     pub misdated: u64,
     /// Outcomes of a type that no metric names: not counted.

@@ -58,8 +58,9 @@ impl Daily {
         let y = self.buyers as f64;
         Sums {
             n: self.users,
-            y,
-            yy: y,
+            nonzero: self.buyers,
+            mean_y: y / self.users as f64,
+            yy: y - y * y / self.users as f64,
             ..Sums::default()
         }
     }
@@ -68,10 +69,12 @@ impl Daily {
     fn counts(self) -> Sums {
         let y = self.clicks as f64;
         let mean = y / self.users as f64;
+        let idle = self.users as f64 * (-mean).exp();
         Sums {
             n: self.users,
-            y,
-            yy: self.users as f64 * (mean + mean * mean),
+            nonzero: self.users - idle as u64,
+            mean_y: mean,
+            yy: y,
             ..Sums::default()
         }
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use gondola_crds::experiment::text::{Length, Percent, Period};
-use gondola_crds::experiment::{Experiment, Method, Metric, MetricKind, Promotion};
+use gondola_crds::experiment::{Design, Experiment, Method, Metric, MetricKind, Promotion};
 
+use crate::assignment;
 use crate::statistics::planning::{Plan, quantile};
 use crate::statistics::sequence::Sequence;
 
-const BUCKETS: f64 = 10_000.0;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
@@ -38,6 +38,26 @@ pub enum SettingsError {
     /// The plan can't be computed.
     #[error("design: {0}")]
     Plan(&'static str),
+    /// An arm would never get a user.
+    #[error(
+        "arm {arm:?} has a weight of {weight} among {sum}, which is none of the 10,000 buckets that users fall into; give it {least} or more, or leave it out"
+    )]
+    NoBucket {
+        /// The arm.
+        arm: String,
+        /// Its weight.
+        weight: u32,
+        /// The sum of all weights.
+        sum: u64,
+        /// A weight that is enough.
+        least: u64,
+    },
+    /// A test with more chance of a false finding than of a true one.
+    #[error("design.alpha is {0}; give less than 0.5, for example 0.05")]
+    Alpha(String),
+    /// Earlier behaviour is used for means alone.
+    #[error("metric {0:?} is a Ratio with cuped, which is for conversions, counts and sums; leave cuped out")]
+    RatioWithCuped(String),
     /// Two metrics of one name.
     #[error("two metrics are called {0:?}; give each a name of its own")]
     MetricTwice(String),
@@ -50,8 +70,10 @@ pub struct Settings {
     pub name: String,
     /// Names of the arms, the control first.
     pub arms: Vec<String>,
-    /// Their shares, in the same order.
+    /// Their weights, in the same order.
     pub weights: Vec<u32>,
+    /// Buckets of 10,000 that each of them owns: users are shared by these.
+    pub buckets: Vec<u16>,
     /// Steps of the ramp; the last one is kept.
     pub stages: Vec<StageSettings>,
     /// What an arm must improve.
@@ -171,6 +193,7 @@ impl Settings {
     /// Reads an experiment.
     pub fn of(experiment: &Experiment) -> Result<Self, SettingsError> {
         let (arms, weights) = arms(experiment)?;
+        let buckets = owned_buckets(&arms, &weights)?;
         let success: Vec<SuccessSettings> = experiment.metrics.success.iter().map(success).collect();
         let guardrails: Vec<GuardrailSettings> = experiment
             .metrics
@@ -182,9 +205,10 @@ impl Settings {
             })
             .collect();
         check_names(&success, &guardrails)?;
+        check_ratios(experiment)?;
         let design = &experiment.design;
         let method = design.method.unwrap_or_default();
-        let alpha = design.alpha.as_ref().map_or(0.05, |alpha| alpha.value());
+        let alpha = alpha(design)?;
         let power = design.power.as_ref().map_or(0.8, |power| power.value());
         let (alpha_sequence, alpha_final) = match method {
             Method::Hybrid => (alpha / 5.0, alpha * 4.0 / 5.0),
@@ -208,6 +232,7 @@ impl Settings {
             promotion: experiment.promotion.unwrap_or_default(),
             cadence: cadence(experiment),
             arms,
+            buckets,
             weights,
             success,
             guardrails,
@@ -262,6 +287,43 @@ fn arms(experiment: &Experiment) -> Result<(Vec<String>, Vec<u32>), SettingsErro
         .collect();
     arms[..=control].rotate_right(1);
     Ok(arms.into_iter().unzip())
+}
+
+/// How many buckets each arm owns, as routers share users.
+fn owned_buckets(arms: &[String], weights: &[u32]) -> Result<Vec<u16>, SettingsError> {
+    let owned = assignment::sizes(weights).unwrap_or_else(|_| vec![0; weights.len()]);
+    let Some(place) = owned.iter().position(|owned| *owned == 0) else {
+        return Ok(owned);
+    };
+    let sum: u64 = weights.iter().copied().map(u64::from).sum();
+    let others = sum - u64::from(weights[place]);
+    Err(SettingsError::NoBucket {
+        arm: arms[place].clone(),
+        weight: weights[place],
+        sum,
+        least: others.div_ceil(u64::from(assignment::BUCKETS) - 1).max(1),
+    })
+}
+
+fn alpha(design: &Design) -> Result<f64, SettingsError> {
+    let Some(alpha) = &design.alpha else {
+        return Ok(0.05);
+    };
+    // A guardrail spends it on each of two sides.
+    if alpha.value() >= 0.5 {
+        return Err(SettingsError::Alpha(alpha.to_string()));
+    }
+    Ok(alpha.value())
+}
+
+fn check_ratios(experiment: &Experiment) -> Result<(), SettingsError> {
+    let metrics = &experiment.metrics;
+    let guardrails = metrics.guardrails.iter().map(|guardrail| guardrail.metric());
+    let mut all = metrics.success.iter().cloned().chain(guardrails);
+    match all.find(|metric| metric.kind == MetricKind::Ratio && metric.cuped.is_some()) {
+        Some(metric) => Err(SettingsError::RatioWithCuped(metric.name.to_string())),
+        None => Ok(()),
+    }
 }
 
 fn success(metric_of: &Metric) -> SuccessSettings {
@@ -347,7 +409,7 @@ fn stages(experiment: &Experiment) -> Result<Vec<StageSettings>, SettingsError> 
 }
 
 fn buckets(percent: &Percent) -> u16 {
-    (percent.fraction() * BUCKETS).round() as u16
+    (percent.fraction() * f64::from(assignment::BUCKETS)).round() as u16
 }
 
 fn operations(experiment: &Experiment) -> OperationsSettings {

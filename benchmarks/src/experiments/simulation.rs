@@ -153,7 +153,7 @@ fn units(
 }
 
 /// A share of so many, with three standard errors of a `nominal` one.
-fn three_errors(nominal: f64, of: usize) -> f64 {
+pub(super) fn three_errors(nominal: f64, of: usize) -> f64 {
     nominal + 3.0 * (nominal * (1.0 - nominal) / of as f64).sqrt()
 }
 

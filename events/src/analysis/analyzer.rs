@@ -26,8 +26,10 @@ use crate::unit::UnitHash;
 const LARGEST_FILE: u64 = 256 << 20;
 /// Files that are fetched ahead.
 const AHEAD: usize = 2;
-/// How long before the last analysis files are looked for that came late, such as those of a router that had stopped.
+/// How long ago files are looked for at every analysis that came late, such as those of a router that had stopped.
 const LOOK_BACK: Microseconds = 3 * DAY;
+/// How often all days are looked through: a store or a router may have been away for longer.
+const LOOK_THROUGH_MILLISECONDS: i64 = 3_600_000;
 const DAY: Microseconds = 86_400 * 1_000_000;
 /// Damaged files that are named.
 const NAMED: usize = 5;
@@ -68,6 +70,8 @@ pub struct Analyzer {
     base: String,
     folder: PathBuf,
     last_checkpoint: Option<Moment>,
+    /// When all days were looked through last.
+    last_look_through: Option<Moment>,
 }
 
 /// A file of the store that was not read yet.
@@ -87,6 +91,7 @@ impl Analyzer {
             base,
             folder,
             last_checkpoint: None,
+            last_look_through: None,
         }
     }
 
@@ -103,7 +108,8 @@ impl Analyzer {
     pub async fn analyze(&mut self, rules: &Rules, now: Moment) -> Result<Evidence, AnalysisError> {
         let state = self.state(rules).await?;
         let mut consumed = state.made.consumed.clone();
-        let new = self.new_files(rules, &consumed, now).await?;
+        let through = self.looks_through(now);
+        let new = self.new_files(rules, &consumed, now, through).await?;
         let mut spill = Spill::new(&self.folder).map_err(|source| self.folder_failed(source))?;
         let mut intake = Intake::new(rules);
         let objects = self.store.objects();
@@ -141,6 +147,9 @@ impl Analyzer {
         let made = Made { consumed, counted };
         let mut evidence = merge(rules, now, state, &spilled, made, &self.state_file(rules))?;
         evidence.health.damaged_files = damaged;
+        if through {
+            self.last_look_through = Some(now);
+        }
         if anything {
             self.checkpoint(rules, now).await;
         }
@@ -210,12 +219,19 @@ impl Analyzer {
         }
     }
 
+    /// Whether it is time to look through all days: at first, and then every hour.
+    fn looks_through(&self, now: Moment) -> bool {
+        self.last_look_through
+            .is_none_or(|last| now.0 - last.0 >= LOOK_THROUGH_MILLISECONDS)
+    }
+
     /// Files that were not read yet, in the order of their places.
     async fn new_files(
         &self,
         rules: &Rules,
         consumed: &Consumed,
         now: Moment,
+        through: bool,
     ) -> Result<Vec<NewFile>, AnalysisError> {
         let exposures = Kind::Exposures {
             experiment: rules.experiment.clone(),
@@ -224,8 +240,7 @@ impl Analyzer {
         let now = now.0.saturating_mul(1000);
         let mut new = Vec::new();
         for (kind, earliest) in [(exposures, rules.started), (Kind::Outcomes, rules.earliest())] {
-            // Everything the first time; then what may have come late.
-            let from = if consumed.is_empty() {
+            let from = if through {
                 earliest
             } else {
                 earliest.max(now - LOOK_BACK)
@@ -403,7 +418,7 @@ fn merge(
             })
             .map_err(folder_failed)?;
         for (hash, mut unit) in units {
-            unit.forget(forgotten);
+            tally.note_forgotten(unit.forget(forgotten));
             if !unit.is_empty() {
                 tally.add(&unit);
                 writer.add(hash, unit).map_err(AnalysisError::State)?;
@@ -417,6 +432,6 @@ fn merge(
     writer.finish(&made).map_err(AnalysisError::State)?;
     std::fs::rename(&beside, path).map_err(folder_failed)?;
     let mut evidence = tally.finish();
-    evidence.health.files = made.consumed.len();
+    evidence.health.files = made.consumed.files();
     Ok(evidence)
 }

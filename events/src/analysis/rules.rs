@@ -50,6 +50,13 @@ pub struct MetricRule {
     pub cap: Option<f64>,
 }
 
+impl MetricRule {
+    /// Whether outcomes of a type count for it.
+    pub fn counts(&self, kind: u8) -> bool {
+        self.outcome == kind || self.below == Some(kind)
+    }
+}
+
 impl Rules {
     /// The rules of an epoch that began at `started`.
     pub fn new(settings: &Settings, epoch: u32, started: Moment) -> Self {

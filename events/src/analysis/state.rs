@@ -60,14 +60,9 @@ impl Consumed {
     }
 
     /// How many were.
-    pub fn len(&self) -> u64 {
+    pub fn files(&self) -> u64 {
         let ranges = self.0.values().flatten();
         ranges.map(|(first, last)| last - first + 1).sum()
-    }
-
-    /// Whether none was.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -91,6 +86,9 @@ pub struct Counted {
     pub unusable: u64,
     /// Outcomes beyond the most that are kept of a unit.
     pub beyond: u64,
+    /// Outcomes of units that nobody saw exposed in time.
+    #[serde(default)]
+    pub forgotten: u64,
 }
 
 impl Counted {
@@ -104,6 +102,7 @@ impl Counted {
         self.other_arms += other.other_arms;
         self.unusable += other.unusable;
         self.beyond += other.beyond;
+        self.forgotten += other.forgotten;
     }
 }
 
@@ -345,7 +344,7 @@ mod tests {
             consumed.insert("exposures/a", number);
         }
         assert_eq!(consumed.0["exposures/a"], [(1, 3), (7, 7)]);
-        assert_eq!(consumed.len(), 4);
+        assert_eq!(consumed.files(), 4);
         assert!(consumed.contains("exposures/a", 2) && !consumed.contains("exposures/a", 4));
         assert!(!consumed.contains("outcomes/a", 2));
     }

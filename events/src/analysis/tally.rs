@@ -56,6 +56,11 @@ impl<'a> Tally<'a> {
         self.counted
     }
 
+    /// Counts outcomes that were forgotten, since nobody saw their unit exposed in time.
+    pub fn note_forgotten(&mut self, outcomes: u64) {
+        self.counted.forgotten += outcomes;
+    }
+
     /// Counts what became of an exposure.
     pub fn note_exposure(&mut self, fate: Fate) {
         match fate {
@@ -81,7 +86,7 @@ impl<'a> Tally<'a> {
         };
         // A clock that was ahead: its units would never be old enough.
         if first.time > self.now + AHEAD {
-            self.health.misdated += 1;
+            self.health.misdated += 1 + unit.outcomes.len() as u64;
             return;
         }
         self.health.exposures += unit.exposures.len() as u64;
@@ -90,8 +95,12 @@ impl<'a> Tally<'a> {
         self.health.newest_exposure = self.health.newest_exposure.max(Some(newest));
         if unit.crossover {
             self.health.crossover_units += 1;
+            self.health.outcomes_of_crossover_units += unit.outcomes.len() as u64;
             return;
         }
+        let (before, after) = unit.left_out(&self.rules.metrics, first.time);
+        self.health.outcomes_before_exposure += before;
+        self.health.outcomes_after_window += after;
         let place = usize::from(first.arm);
         let arm = &mut self.arms[place];
         arm.units += 1;
@@ -145,6 +154,7 @@ impl<'a> Tally<'a> {
                 duplicate_outcomes: counted.duplicate_outcomes,
                 late: counted.late,
                 misdated: health.misdated + counted.misdated,
+                outcomes_of_unknown_units: health.outcomes_of_unknown_units + counted.forgotten,
                 outcomes_of_other_types: counted.other_types,
                 exposures_of_other_arms: counted.other_arms,
                 unusable_values: counted.unusable,

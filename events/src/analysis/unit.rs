@@ -8,6 +8,7 @@ use crate::event::Microseconds;
 
 /// Most outcomes that are kept of one unit: a person has fewer, and a machine must not fill the memory.
 const MOST_OUTCOMES: usize = 10_000;
+const SECOND: Microseconds = 1_000_000;
 
 /// One unit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -112,11 +113,13 @@ impl Unit {
         }
     }
 
-    /// Forgets outcomes that can't matter any more: of a unit that was not exposed, those before `before`.
-    pub fn forget(&mut self, before: Microseconds) {
+    /// Forgets outcomes that can't matter any more: of a unit that was not exposed, those before `before`. Gives how many.
+    pub fn forget(&mut self, before: Microseconds) -> u64 {
+        let known = self.outcomes.len();
         if self.first.is_none() {
             self.outcomes.retain(|outcome| outcome.time >= before);
         }
+        (known - self.outcomes.len()) as u64
     }
 
     /// Whether nothing is known.
@@ -126,32 +129,84 @@ impl Unit {
 
     /// What it contributes to a metric, once its window is over.
     pub fn observe(&self, metric: &MetricRule, first: Microseconds) -> Observation {
-        let within = |kind: u8, from: Microseconds, to: Microseconds| {
+        let value = |kind: u8, when: When| {
             let counted = self
                 .outcomes
                 .iter()
-                .filter(move |outcome| outcome.kind == kind && (from..to).contains(&outcome.time));
-            value(metric, counted)
+                .filter(move |outcome| outcome.kind == kind && When::of(outcome, metric, first) == when);
+            value(metric.kind, counted)
         };
-        let end = first.saturating_add(metric.window);
+        let capped = |value: f64| metric.cap.map_or(value, |cap| value.min(cap));
         Observation {
-            y: within(metric.outcome, first, end),
-            m: metric.below.map_or(0.0, |below| within(below, first, end)),
-            x: metric.lookback.map_or(0.0, |lookback| {
-                within(metric.outcome, first.saturating_sub(lookback), first)
-            }),
+            y: capped(value(metric.outcome, When::Window)),
+            m: metric.below.map_or(0.0, |below| value(below, When::Window)),
+            x: metric
+                .lookback
+                .map_or(0.0, |_| capped(value(metric.outcome, When::Lookback))),
+        }
+    }
+
+    /// How many of its outcomes lie outside of what any metric looks at: before, and after.
+    pub fn left_out(&self, metrics: &[MetricRule], first: Microseconds) -> (u64, u64) {
+        let (mut before, mut after) = (0, 0);
+        for outcome in &self.outcomes {
+            let of_kind = metrics.iter().filter(|metric| metric.counts(outcome.kind));
+            let mut whens = of_kind.map(|metric| When::of(outcome, metric, first)).peekable();
+            let is_after = whens.peek() == Some(&When::After);
+            if whens.any(|when| matches!(when, When::Lookback | When::Window)) {
+                continue;
+            }
+            if is_after {
+                after += 1;
+            } else {
+                before += 1;
+            }
+        }
+        (before, after)
+    }
+}
+
+/// Where an outcome lies, as a metric sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// Too early to matter.
+    Before,
+    /// Before the first exposure, where behaviour before counts.
+    Lookback,
+    /// After the first exposure, within the window.
+    Window,
+    /// Too late to matter.
+    After,
+}
+
+impl When {
+    fn of(outcome: &Happened, metric: &MetricRule, first: Microseconds) -> Self {
+        let time = outcome.time;
+        if time >= first.saturating_add(metric.window) {
+            Self::After
+        } else if time >= first || is_in_its_second(time, first) {
+            Self::Window
+        } else if metric
+            .lookback
+            .is_some_and(|lookback| time >= first.saturating_sub(lookback))
+        {
+            Self::Lookback
+        } else {
+            Self::Before
         }
     }
 }
 
-fn value<'a>(metric: &MetricRule, outcomes: impl Iterator<Item = &'a Happened>) -> f64 {
-    let value = match metric.kind {
+/// Whether a time that was told in whole seconds names the second of the first exposure: within a second, cause comes before effect.
+fn is_in_its_second(time: Microseconds, first: Microseconds) -> bool {
+    time % SECOND == 0 && time == first - first.rem_euclid(SECOND)
+}
+
+fn value<'a>(kind: MetricKind, outcomes: impl Iterator<Item = &'a Happened>) -> f64 {
+    match kind {
         MetricKind::Conversion => f64::from(u8::from(outcomes.count() > 0)),
         MetricKind::Count | MetricKind::Ratio => outcomes.count() as f64,
-        MetricKind::Sum => {
-            // By id, so that the sum is the same to the last bit.
-            outcomes.map(|outcome| outcome.value).sum()
-        }
-    };
-    metric.cap.map_or(value, |cap| value.min(cap))
+        // By id, so that the sum is the same to the last bit.
+        MetricKind::Sum => outcomes.map(|outcome| outcome.value).sum(),
+    }
 }

@@ -99,3 +99,92 @@ fn lost_users_are_a_mismatch() {
         "5 % of one arm within 20,000 users"
     );
 }
+
+/// An arm of one look: users, of them with an outcome, and what each of those has.
+fn arm(n: u64, nonzero: u64, each: f64) -> Sums {
+    let share = nonzero as f64 / n as f64;
+    Sums {
+        n,
+        nonzero,
+        mean_y: share * each,
+        yy: n as f64 * share * (1.0 - share) * each * each,
+        ..Sums::default()
+    }
+}
+
+fn of_one_metric(spec: &serde_json::Value, arms: [Sums; 2]) -> Assessment {
+    let mut seen = evidence(1, 1, [SAME, SAME]);
+    seen.metrics = vec!["value".to_owned()];
+    seen.looks[0].units = arms.iter().map(|arm| arm.n).collect();
+    seen.looks[0].metrics = vec![arms.into()];
+    assess(&settings(spec), &seen)
+}
+
+fn success_of(kind: &str) -> serde_json::Value {
+    let mut spec = spec();
+    spec["metrics"] = serde_json::json!({
+        "success": [{"name": "value", "type": kind, "event": "purchase", "window": "1d"}],
+    });
+    spec
+}
+
+#[test]
+fn an_arm_that_stops_converting_is_seen_on_the_first_day() {
+    for kind in ["Conversion", "Count", "Sum"] {
+        let control = arm(10_000, 500, 1.0);
+        let assessment = of_one_metric(&success_of(kind), [control, arm(10_000, 0, 0.0)]);
+        assert!(assessment.success[0].worse, "{kind}");
+        assert!(assessment.success[0].p < 1e-6, "{kind}");
+        // What makes nothing is never what the other is praised against.
+        let assessment = of_one_metric(&success_of(kind), [arm(10_000, 0, 0.0), control]);
+        let comparison = &assessment.success[0];
+        assert!(!comparison.better && comparison.final_read.is_none(), "{kind}");
+    }
+}
+
+#[test]
+fn a_few_large_amounts_say_nothing() {
+    // 60 buyers an arm are many users and few outcomes.
+    let assessment = of_one_metric(&success_of("Sum"), [arm(2000, 60, 100.0), arm(2000, 60, 10.0)]);
+    let comparison = &assessment.success[0];
+    assert!(!comparison.worse && !comparison.better && comparison.p == 1.0);
+    let assessment = of_one_metric(&success_of("Sum"), [arm(4000, 120, 100.0), arm(4000, 120, 10.0)]);
+    assert!(assessment.success[0].worse);
+    let assessment = of_one_metric(&success_of("Sum"), [arm(4000, 120, 10.0), arm(4000, 120, 100.0)]);
+    assert!(assessment.success[0].better);
+}
+
+#[test]
+fn losses_that_are_the_same_are_neither_better_nor_worse() {
+    let mut spec = success_of("Sum");
+    spec["metrics"]["success"][0]["minEffect"] = serde_json::json!("5%");
+    let (loss, less) = (arm(50_000, 25_000, -20.0), arm(50_000, 25_000, -18.0));
+    let same = of_one_metric(&spec, [loss, loss]);
+    assert!(!same.success[0].better && !same.success[0].worse);
+    let improved = of_one_metric(&spec, [loss, less]);
+    assert!(improved.success[0].better && !improved.success[0].worse);
+    let worsened = of_one_metric(&spec, [less, loss]);
+    assert!(worsened.success[0].worse && !worsened.success[0].better);
+    assert!(improved.success[0].latest.unwrap().lift.unwrap() > 0.0);
+}
+
+#[test]
+fn users_are_held_against_the_buckets_that_routers_share_them_by() {
+    let mut spec = spec();
+    spec["arms"] =
+        serde_json::json!([{"variant": "rf", "weight": 1_000_000}, {"variant": "dlrm", "weight": 160}]);
+    let mut seen = evidence(1, 1, [SAME, SAME]);
+    seen.looks[0].units = vec![9_998_000, 2000];
+    let ratio = assess(&settings(&spec), &seen).sample_ratio;
+    assert!(!ratio.detected && ratio.p > 0.5, "{}", ratio.p);
+}
+
+#[test]
+fn a_doubt_about_shares_goes_with_the_next_users() {
+    let mut seen = evidence(1, 2, [SAME, SAME]);
+    seen.looks[0].units = vec![50_600, 49_400];
+    seen.looks[1].units = vec![500_000, 500_000];
+    let ratio = assess(&settings(&spec()), &seen).sample_ratio;
+    assert!(DETECT < ratio.p && ratio.p < 0.01, "{}", ratio.p);
+    assert!(ratio.p_now > 0.01, "{}", ratio.p_now);
+}

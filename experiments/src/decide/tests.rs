@@ -179,3 +179,76 @@ fn time_ends_what_data_do_not() {
         Reason::TimeOver,
     );
 }
+
+#[test]
+fn an_arm_that_has_won_waits_for_its_person_as_long_as_it_takes() {
+    let mut world = World::new(&spec());
+    world.run(START, START + DAY * 8, [SAME, BETTER]);
+    // The longest time is over, and the analyzer is late.
+    for (day, seen) in [(29, None), (30, Some(evidence(1, 20, [SAME, BETTER])))] {
+        let step = world.step(START + DAY * day, seen);
+        assert_eq!(step.ledger.decision.unwrap().verdict, Verdict::PromotionReady);
+        assert_eq!(step.ledger.phase, Phase::Running);
+    }
+    // Harm still counts.
+    let step = world.run(
+        START + DAY * 31,
+        START + DAY * 40,
+        [
+            SAME,
+            Daily {
+                clicks: 4000,
+                ..WORSE
+            },
+        ],
+    );
+    assert_eq!(step.ledger.phase, Phase::RolledBack);
+}
+
+#[test]
+fn time_shows_equivalence_also_without_the_planned_users() {
+    let mut spec = spec();
+    spec["design"]["units"] = json!(1_000_000);
+    check(
+        &mut World::new(&spec),
+        28,
+        [SAME, SAME],
+        Verdict::Equivalent,
+        Reason::TimeOver,
+    );
+}
+
+#[test]
+fn what_kept_a_better_arm_from_winning_is_said() {
+    let hardly = Daily {
+        users: 400,
+        buyers: 40,
+        clicks: 1200,
+    };
+    let unsure = Daily {
+        buyers: 80,
+        clicks: 1150,
+        ..hardly
+    };
+    let mut world = World::new(&spec());
+    let step = world.run(START, START + DAY * 28, [hardly, unsure]);
+    let decision = step.ledger.decision.unwrap();
+    assert_eq!(decision.verdict, Verdict::Inconclusive);
+    assert!(
+        decision
+            .message
+            .contains("arm dlrm is better in purchase, but not known to keep clicks within its margin of 5%"),
+        "{}",
+        decision.message
+    );
+}
+
+#[test]
+fn evidence_from_the_future_is_not_fresh() {
+    let mut world = World::new(&spec());
+    world.run(START, START + DAY * 6, [SAME, BETTER]);
+    let mut seen = evidence(1, 8, [SAME, BETTER]);
+    seen.analysed_at = START + DAY * 19;
+    let step = world.step(START + DAY * 8, Some(seen));
+    assert_eq!((step.fresh, step.ledger.decision), (Some(false), None));
+}

@@ -412,6 +412,31 @@ fn health(view: &View<'_>, evidence: &Evidence) -> String {
             false,
         ),
         (
+            "Outcomes from before the first exposure, left out",
+            health.outcomes_before_exposure,
+            false,
+        ),
+        (
+            "Outcomes after the last window, left out",
+            health.outcomes_after_window,
+            false,
+        ),
+        (
+            "Outcomes of users seen in two arms, left out",
+            health.outcomes_of_crossover_units,
+            false,
+        ),
+        (
+            "Outcomes beyond 10,000 of one user, left out",
+            health.outcomes_beyond_bound,
+            health.outcomes_beyond_bound > 0,
+        ),
+        (
+            "Exposures of arms that there are not, left out",
+            health.exposures_of_other_arms,
+            health.exposures_of_other_arms > 0,
+        ),
+        (
             "Outcomes of other types, left out",
             health.outcomes_of_other_types,
             false,

@@ -96,3 +96,25 @@ fn what_makes_no_sense_is_refused_with_the_way_out() {
     let error = Settings::of(&experiment(&revenue)).unwrap_err().to_string();
     assert!(error.contains("deviation is missing"), "{error}");
 }
+
+#[test]
+fn what_can_never_be_decided_is_refused() {
+    check(
+        "/arms",
+        json!([{"variant": "rf", "weight": 1_000_000}, {"variant": "dlrm", "weight": 30}]),
+        "arm \"dlrm\" has a weight of 30 among 1000030, which is none of the 10,000 buckets that users fall into; give it 101 or more",
+    );
+    check(
+        "/design",
+        json!({"units": 1000, "alpha": "0.5"}),
+        "design.alpha is 0.5; give less than 0.5",
+    );
+    check(
+        "/metrics/success",
+        json!([{"name": "rate", "type": "Ratio", "numerator": "click", "denominator": "view", "window": "1d", "cuped": {"lookback": "7d"}}]),
+        "metric \"rate\" is a Ratio with cuped",
+    );
+    let mut spec = spec();
+    spec["arms"] = json!([{"variant": "rf", "weight": 1_000_000}, {"variant": "dlrm", "weight": 101}]);
+    assert_eq!(settings(&spec).buckets, [9999, 1]);
+}

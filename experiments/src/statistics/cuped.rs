@@ -7,28 +7,19 @@ use super::{Estimate, Sums};
 
 /// θ = Σ_k (n_k − 1) cov_k / Σ_k (n_k − 1) var_k over the arms; 0 where behaviour before does not vary.
 pub fn theta(arms: &[&Sums]) -> f64 {
-    let weighted = |of: fn(&Sums) -> f64| -> f64 {
-        arms.iter()
-            .map(|sums| sums.n.saturating_sub(1) as f64 * of(sums))
-            .sum()
-    };
-    let variance = weighted(Sums::variance_x);
-    if variance > 0.0 {
-        weighted(Sums::covariance_xy) / variance
-    } else {
-        0.0
-    }
+    let squares: f64 = arms.iter().map(|sums| sums.xx).sum();
+    let products: f64 = arms.iter().map(|sums| sums.xy).sum();
+    if squares > 0.0 { products / squares } else { 0.0 }
 }
 
 /// The mean less θ times how far the arm's mean before lies from `centre`, the mean before over all arms: the same shift for each
 /// arm, so that means keep their size and lifts their meaning. `None` below two users.
 pub fn adjusted(sums: &Sums, theta: f64, centre: f64) -> Option<Estimate> {
     (sums.n >= 2).then(|| {
-        let spread =
-            sums.variance_y() + theta * theta * sums.variance_x() - 2.0 * theta * sums.covariance_xy();
+        let spread = sums.covariance(sums.yy + theta * theta * sums.xx - 2.0 * theta * sums.xy);
         Estimate {
             n: sums.n,
-            mean: sums.mean(sums.y) - theta * (sums.mean(sums.x) - centre),
+            mean: sums.mean_y - theta * (sums.mean_x - centre),
             variance: spread.max(0.0) / sums.n as f64,
         }
     })
@@ -37,6 +28,6 @@ pub fn adjusted(sums: &Sums, theta: f64, centre: f64) -> Option<Estimate> {
 /// The mean before over all arms.
 pub fn centre(arms: &[&Sums]) -> f64 {
     let units: u64 = arms.iter().map(|sums| sums.n).sum();
-    let sum: f64 = arms.iter().map(|sums| sums.x).sum();
+    let sum: f64 = arms.iter().map(|sums| sums.mean_x * sums.n as f64).sum();
     if units == 0 { 0.0 } else { sum / units as f64 }
 }

@@ -18,28 +18,30 @@ impl Estimate {
     pub fn mean(sums: &Sums) -> Option<Self> {
         (sums.n >= 2).then(|| Self {
             n: sums.n,
-            mean: sums.mean(sums.y),
-            variance: sums.variance_y() / sums.n as f64,
+            mean: sums.mean_y,
+            variance: sums.covariance(sums.yy) / sums.n as f64,
         })
     }
 
     /// Σy/Σm by the delta method (Deng, Knoblich and Lu, KDD 2018): users are independent, their clicks are not. `None` below two
     /// users, and where nothing stands below the line.
     pub fn ratio(sums: &Sums) -> Option<Self> {
-        if sums.n < 2 || sums.m <= 0.0 {
+        if sums.n < 2 || sums.mean_m <= 0.0 {
             return None;
         }
-        let n = sums.n as f64;
-        let ratio = sums.y / sums.m;
-        let mean_m = sums.mean(sums.m);
-        let spread = sums.covariance(sums.y, sums.y, sums.yy)
-            - 2.0 * ratio * sums.covariance(sums.y, sums.m, sums.ym)
-            + ratio * ratio * sums.covariance(sums.m, sums.m, sums.mm);
+        let ratio = sums.mean_y / sums.mean_m;
+        let spread = sums.covariance(sums.yy - 2.0 * ratio * sums.ym + ratio * ratio * sums.mm);
         Some(Self {
             n: sums.n,
             mean: ratio,
-            variance: spread.max(0.0) / (mean_m * mean_m * n),
+            variance: spread.max(0.0) / (sums.mean_m * sums.mean_m * sums.n as f64),
         })
+    }
+
+    /// What this mean is multiplied by to be better by `change` of its size: 1 + change, and 1 − change where it is negative, as of
+    /// refunds.
+    pub fn factor(&self, change: f64) -> f64 {
+        1.0 + change * self.mean.signum()
     }
 }
 
@@ -55,8 +57,8 @@ pub struct Contrast {
 }
 
 impl Contrast {
-    /// How far the treatment is above `factor` times the control: 1 for plain improvement, 1 + e for one of more than e, 1 −
-    /// margin for a loss that is put up with.
+    /// How far the treatment is above `factor` times the control: 1 for plain improvement, else what [`Estimate::factor`] gives for
+    /// an improvement by more than e, or for a loss of a margin that is put up with.
     pub fn new(control: &Estimate, treatment: &Estimate, factor: f64) -> Self {
         Self {
             difference: treatment.mean - factor * control.mean,

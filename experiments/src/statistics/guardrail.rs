@@ -17,7 +17,7 @@ pub enum GuardrailVerdict {
 /// A guardrail, looked at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GuardrailRead {
-    /// m_t − (1 − margin) m_c: above 0 is within the margin.
+    /// m_t − m_c + margin |m_c|: above 0 is within the margin.
     pub contrast: Contrast,
     /// Bounds of the contrast, each valid at any time.
     pub bounds: Interval,
@@ -27,7 +27,7 @@ pub struct GuardrailRead {
 
 /// Looks at a guardrail with a relative `margin`, say 0.02.
 pub fn read(control: &Estimate, treatment: &Estimate, margin: f64, sequence: &OneSided) -> GuardrailRead {
-    let contrast = Contrast::new(control, treatment, 1.0 - margin);
+    let contrast = Contrast::new(control, treatment, control.factor(-margin));
     let bounds = Interval::around(contrast.difference, sequence.width(&contrast));
     let verdict = if contrast.variance <= 0.0 {
         GuardrailVerdict::Undecided

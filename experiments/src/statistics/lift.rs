@@ -5,13 +5,13 @@
 
 use super::{Estimate, Interval};
 
-/// m_t / m_c − 1; `None` where the control's mean is 0.
+/// (m_t − m_c) / |m_c|: above 0 where the treatment is better, also than a negative mean. `None` where the control's mean is 0.
 pub fn lift(control: &Estimate, treatment: &Estimate) -> Option<f64> {
-    (control.mean != 0.0).then(|| treatment.mean / control.mean - 1.0)
+    (control.mean != 0.0).then(|| (treatment.mean - control.mean) / control.mean.abs())
 }
 
 /// The interval of the lift that reaches `reach` standard errors: the roots r of
-/// (m_c² − C²v_c) r² − 2 m_t m_c r + (m_t² − C²v_t) = 0, less 1. `None` where it is not bounded.
+/// (m_c² − C²v_c) r² − 2 m_t m_c r + (m_t² − C²v_t) = 0, less 1; of a negative mean, 1 less them. `None` where it is not bounded.
 pub fn interval(control: &Estimate, treatment: &Estimate, reach: f64) -> Option<Interval> {
     let squared = reach * reach;
     let a = control.mean * control.mean - squared * control.variance;
@@ -22,8 +22,13 @@ pub fn interval(control: &Estimate, treatment: &Estimate, reach: f64) -> Option<
         return None;
     }
     let root = discriminant.sqrt();
-    Some(Interval {
-        low: (b - root) / a - 1.0,
-        high: (b + root) / a - 1.0,
+    let (low, high) = ((b - root) / a - 1.0, (b + root) / a - 1.0);
+    Some(if control.mean < 0.0 {
+        Interval {
+            low: -high,
+            high: -low,
+        }
+    } else {
+        Interval { low, high }
     })
 }

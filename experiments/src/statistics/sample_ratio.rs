@@ -22,19 +22,24 @@ pub struct SampleRatio {
 }
 
 impl SampleRatio {
-    /// A test against shares in proportion to `weights`, which are above 0.
-    pub fn new(weights: &[u32]) -> Self {
-        let sum: f64 = weights.iter().copied().map(f64::from).sum();
+    /// A test against shares in proportion to the numbers of buckets that arms own, which are above 0.
+    pub fn new(buckets: &[u16]) -> Self {
+        let sum: f64 = buckets.iter().copied().map(f64::from).sum();
         Self {
-            planned: weights.iter().map(|weight| f64::from(*weight) / sum).collect(),
+            planned: buckets.iter().map(|owned| f64::from(*owned) / sum).collect(),
             smallest_p: 1.0,
         }
     }
 
     /// Looks at how many users each arm has by now; gives the smallest p so far.
     pub fn look(&mut self, counts: &[u64]) -> f64 {
-        self.smallest_p = self.smallest_p.min((-self.log_bayes_factor(counts)).exp());
+        self.smallest_p = self.smallest_p.min(self.p(counts));
         self.smallest_p
+    }
+
+    /// The p of these counts: what was in doubt earlier may be clear by now.
+    pub fn p(&self, counts: &[u64]) -> f64 {
+        (-self.log_bayes_factor(counts)).exp().min(1.0)
     }
 
     /// Logarithm of the evidence against the plan.

@@ -13,33 +13,40 @@ pub struct Observation {
     pub x: f64,
 }
 
-/// Sums over the users of an arm. They add up: those of two days are those of both.
+/// What the users of an arm come to. They add up: those of two days are those of both.
+///
+/// Means, and squares and products of distances from them, by the recurrences of Welford (1962) and of Chan, Golub and LeVeque
+/// (1979): plain sums of squares of large amounts would leave nothing of a small spread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Sums {
     /// Number of users.
     pub n: u64,
-    /// Σy.
+    /// Number of users whose y is not 0.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub nonzero: u64,
+    /// ȳ, the mean of y.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub y: f64,
-    /// Σy².
+    pub mean_y: f64,
+    /// Σ(y − ȳ)².
     #[serde(default, skip_serializing_if = "is_zero")]
     pub yy: f64,
-    /// Σm.
+    /// m̄, the mean of m.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub m: f64,
-    /// Σm².
+    pub mean_m: f64,
+    /// Σ(m − m̄)².
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mm: f64,
-    /// Σym.
+    /// Σ(y − ȳ)(m − m̄).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ym: f64,
-    /// Σx.
+    /// x̄, the mean of x.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub x: f64,
-    /// Σx².
+    pub mean_x: f64,
+    /// Σ(x − x̄)².
     #[serde(default, skip_serializing_if = "is_zero")]
     pub xx: f64,
-    /// Σxy.
+    /// Σ(x − x̄)(y − ȳ).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub xy: f64,
 }
@@ -49,55 +56,52 @@ fn is_zero(number: &f64) -> bool {
     *number == 0.0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_nothing(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Sums {
     /// Adds a user.
     pub fn add(&mut self, Observation { y, m, x }: Observation) {
-        self.n += 1;
-        self.y += y;
-        self.yy += y * y;
-        self.m += m;
-        self.mm += m * m;
-        self.ym += y * m;
-        self.x += x;
-        self.xx += x * x;
-        self.xy += x * y;
+        self.merge(&Self {
+            n: 1,
+            nonzero: u64::from(y != 0.0),
+            mean_y: y,
+            mean_m: m,
+            mean_x: x,
+            ..Self::default()
+        });
     }
 
     /// Adds the users of another.
     pub fn merge(&mut self, other: &Self) {
-        self.n += other.n;
-        self.y += other.y;
-        self.yy += other.yy;
-        self.m += other.m;
-        self.mm += other.mm;
-        self.ym += other.ym;
-        self.x += other.x;
-        self.xx += other.xx;
-        self.xy += other.xy;
+        let n = self.n + other.n;
+        if n == 0 {
+            return;
+        }
+        let share = other.n as f64 / n as f64;
+        let between = self.n as f64 * share;
+        let y = other.mean_y - self.mean_y;
+        let m = other.mean_m - self.mean_m;
+        let x = other.mean_x - self.mean_x;
+        self.n = n;
+        self.nonzero += other.nonzero;
+        self.mean_y += y * share;
+        self.mean_m += m * share;
+        self.mean_x += x * share;
+        self.yy += other.yy + y * y * between;
+        self.mm += other.mm + m * m * between;
+        self.ym += other.ym + y * m * between;
+        self.xx += other.xx + x * x * between;
+        self.xy += other.xy + x * y * between;
     }
 
-    pub(super) fn mean(&self, sum: f64) -> f64 {
-        sum / self.n as f64
-    }
-
-    /// A covariance with n−1, of the quantities whose sums are `a` and `b` and whose products' sum is `ab`; 0 below two users.
-    pub(super) fn covariance(&self, a: f64, b: f64, ab: f64) -> f64 {
+    /// A variance or covariance with n−1, of the squares or products of distances; 0 below two users.
+    pub(super) fn covariance(&self, products: f64) -> f64 {
         if self.n < 2 {
             return 0.0;
         }
-        let n = self.n as f64;
-        (ab - a * b / n) / (n - 1.0)
-    }
-
-    pub(super) fn variance_y(&self) -> f64 {
-        self.covariance(self.y, self.y, self.yy).max(0.0)
-    }
-
-    pub(super) fn variance_x(&self) -> f64 {
-        self.covariance(self.x, self.x, self.xx).max(0.0)
-    }
-
-    pub(super) fn covariance_xy(&self) -> f64 {
-        self.covariance(self.x, self.y, self.xy)
+        products / (self.n - 1) as f64
     }
 }

@@ -36,10 +36,11 @@ fn close_interval(got: Interval, expected: &Value, tolerance: f64) {
 }
 
 fn counts(arm: &Value) -> Sums {
+    let (n, y) = (arm["n"].as_u64().unwrap(), arm["sum"].as_f64().unwrap());
     Sums {
-        n: arm["n"].as_u64().unwrap(),
-        y: arm["sum"].as_f64().unwrap(),
-        yy: arm["sumSq"].as_f64().unwrap(),
+        n,
+        mean_y: y / n as f64,
+        yy: arm["sumSq"].as_f64().unwrap() - y * y / n as f64,
         ..Sums::default()
     }
 }
@@ -87,13 +88,15 @@ fn ratios_are_those_of_the_worked_case() {
     let (input, expected, tolerance) = case("ratio-and-cuped");
     let ratio = |arm: &Value| {
         let sum = |name: &str| arm[name].as_f64().unwrap();
+        let n = arm["n"].as_u64().unwrap();
+        let about_means = |products: &str, a: &str, b: &str| sum(products) - sum(a) * sum(b) / n as f64;
         Estimate::ratio(&Sums {
-            n: arm["n"].as_u64().unwrap(),
-            y: sum("sumY"),
-            m: sum("sumM"),
-            yy: sum("sumYY"),
-            mm: sum("sumMM"),
-            ym: sum("sumYM"),
+            n,
+            mean_y: sum("sumY") / n as f64,
+            mean_m: sum("sumM") / n as f64,
+            yy: about_means("sumYY", "sumY", "sumY"),
+            mm: about_means("sumMM", "sumM", "sumM"),
+            ym: about_means("sumYM", "sumY", "sumM"),
             ..Sums::default()
         })
         .unwrap()
@@ -233,6 +236,61 @@ fn holm_is_between_nothing_and_bonferroni() {
 }
 
 #[test]
+fn a_small_spread_of_large_amounts_is_kept() {
+    for mean in [0.0, 1e7, 1e8, 1e9, 1e12] {
+        let mut halves = [Sums::default(); 2];
+        for number in 0..100_000_u32 {
+            let spread = if number.is_multiple_of(2) { 1.0 } else { -1.0 };
+            halves[usize::from(number > 30_000)].add(Observation {
+                y: mean + spread,
+                m: 0.0,
+                x: mean - spread,
+            });
+        }
+        let [mut sums, other] = halves;
+        sums.merge(&other);
+        let variance = Estimate::mean(&sums).unwrap().variance * 1e5;
+        assert!((variance - 1.0).abs() < 1e-3, "{variance} at {mean}");
+        let theta = cuped::theta(&[&sums]);
+        assert!((theta + 1.0).abs() < 1e-3, "{theta} at {mean}");
+    }
+    // What is the same for everybody does not vary at all, whatever it is.
+    let mut same = Sums::default();
+    (0..1000).for_each(|_| {
+        same.add(Observation {
+            y: 0.1,
+            m: 0.0,
+            x: 0.0,
+        })
+    });
+    assert_eq!(Estimate::mean(&same).unwrap().variance, 0.0);
+}
+
+#[test]
+fn a_negative_baseline_turns_nothing_around() {
+    let estimate = |mean: f64| Estimate {
+        n: 100_000,
+        mean,
+        variance: 0.0001,
+    };
+    let (control, better, worse) = (estimate(-10.0), estimate(-9.0), estimate(-11.0));
+    let one_sided = OneSided::new(0.05, 100_000.0);
+    let verdict = |treatment: &Estimate| guardrail::read(&control, treatment, 0.02, &one_sided).verdict;
+    assert_eq!(verdict(&control), guardrail::GuardrailVerdict::NonInferior);
+    assert_eq!(verdict(&better), guardrail::GuardrailVerdict::NonInferior);
+    assert_eq!(verdict(&worse), guardrail::GuardrailVerdict::Harm);
+    assert!((lift::lift(&control, &better).unwrap() - 0.1).abs() < 1e-12);
+    assert!((lift::lift(&control, &worse).unwrap() + 0.1).abs() < 1e-12);
+    let interval = lift::interval(&control, &better, 3.0).unwrap();
+    assert!(
+        0.0 < interval.low && interval.low < 0.1 && 0.1 < interval.high,
+        "{interval:?}"
+    );
+    let read = |treatment: &Estimate| welch::welch(&control, treatment, control.factor(0.05)).unwrap();
+    assert!(read(&better).difference > 0.0 && read(&control).difference < 0.0);
+}
+
+#[test]
 fn what_does_not_vary_says_nothing() {
     let mut sums = Sums::default();
     for _ in 0..10 {
@@ -253,8 +311,9 @@ fn arm() -> impl Strategy<Value = Sums> {
         let y = (n as f64 * rate).floor();
         Sums {
             n,
-            y,
-            yy: y,
+            nonzero: y as u64,
+            mean_y: y / n as f64,
+            yy: y - y * y / n as f64,
             ..Sums::default()
         }
     })
@@ -286,7 +345,20 @@ proptest! {
         let cut = cut.min(numbers.len());
         let mut merged = observe(&numbers[..cut]);
         merged.merge(&observe(&numbers[cut..]));
-        prop_assert_eq!(merged, observe(&numbers));
+        let whole = observe(&numbers);
+        prop_assert_eq!((merged.n, merged.nonzero), (whole.n, whole.nonzero));
+        for (parts, whole) in [
+            (merged.mean_y, whole.mean_y),
+            (merged.mean_m, whole.mean_m),
+            (merged.mean_x, whole.mean_x),
+            (merged.yy, whole.yy),
+            (merged.mm, whole.mm),
+            (merged.ym, whole.ym),
+            (merged.xx, whole.xx),
+            (merged.xy, whole.xy),
+        ] {
+            prop_assert!((parts - whole).abs() <= 1e-9 * whole.abs().max(1.0), "{} is not {}", parts, whole);
+        }
     }
 
     #[test]
