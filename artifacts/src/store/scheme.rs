@@ -48,6 +48,45 @@ pub(super) fn open(
     Ok((objects, prefix))
 }
 
+/// The endpoint that requests would be sent to over plain HTTP without leave, and the setting that says so.
+///
+/// The clients refuse such requests with an error that names neither.
+pub(super) fn plain_endpoint(url: &Url, settings: &[(String, String)]) -> Option<(String, String)> {
+    let (names, leave): (&[&str], _) = match ObjectStoreScheme::parse(url).ok()?.0 {
+        ObjectStoreScheme::AmazonS3 => (
+            &["aws_endpoint_url_s3", "aws_endpoint_url", "aws_endpoint"],
+            "aws_allow_http",
+        ),
+        ObjectStoreScheme::MicrosoftAzure => {
+            (&["azure_storage_endpoint", "azure_endpoint"], "azure_allow_http")
+        }
+        _ => return None,
+    };
+    // What is said last holds.
+    let said = |wanted: &str| settings.iter().rfind(|(name, _)| name == wanted);
+    let allowed = settings
+        .iter()
+        .rfind(|(name, _)| name == leave || name == "allow_http");
+    let allowed = allowed.is_some_and(|(_, value)| is_yes(value));
+    let (name, endpoint) = names.iter().find_map(|name| said(name))?;
+    let plain = endpoint.trim_start().to_ascii_lowercase().starts_with("http://");
+    (plain && !allowed).then(|| (name.to_ascii_uppercase(), endpoint.clone()))
+}
+
+/// As the clients read settings that are on or off.
+fn is_yes(value: &str) -> bool {
+    ["1", "true", "on", "yes", "y"].contains(&value.to_ascii_lowercase().as_str())
+}
+
+/// The setting that lets a scheme's client use plain HTTP.
+pub(super) fn leave(setting: &str) -> &'static str {
+    if setting.starts_with("AZURE") {
+        "AZURE_ALLOW_HTTP"
+    } else {
+        "AWS_ALLOW_HTTP"
+    }
+}
+
 /// Pauses stay short beside the whole, so that an error is told soon after `retry_for` and not a long pause later.
 fn retries(retry_for: Duration) -> RetryConfig {
     let backoff = BackoffConfig::default();

@@ -8,9 +8,9 @@ use anyhow::Context;
 use gondola_inference::features::neighbours::{self, NEIGHBOURS};
 use gondola_inference::features::{Cells, PairFeatures, Schema, Workflow};
 
-use super::Inputs;
+use crate::dataset::matches::Match;
 use crate::dataset::training::Scorer;
-use crate::dataset::{Dataset, DatasetConfig};
+use crate::dataset::{Dataset, DatasetConfig, ShopFiles};
 use crate::features::{self, FeatureTables, POPULARITY, Snapshot};
 use crate::fit::examples::{Encoded, Examples, raw_pairs};
 use crate::fit::text::TextSummary;
@@ -60,16 +60,31 @@ pub(super) struct Made {
 
 impl Run {
     /// Opens the data set; everything is made in folders below `work`.
-    pub(super) async fn begin(config: DatasetConfig, inputs: &Inputs, work: &Path) -> anyhow::Result<Self> {
-        let dataset = Dataset::open(config, &inputs.data).await?;
+    pub(super) async fn begin(config: DatasetConfig, files: ShopFiles, work: &Path) -> anyhow::Result<Self> {
+        let (started, spinner) = (Instant::now(), progress::spinner("the shop's files"));
+        let dataset = Dataset::read(config, files).await?;
+        spinner.finish();
         labels::check_test_window(&dataset).await?;
+        let matches = dataset
+            .matches
+            .iter()
+            .map(|found| (found.title(), found.counts()));
+        let left_out = dataset.left_out.iter().map(|(file, rows)| {
+            let title = format!("rows of {file} that are left out, without an id or a time");
+            (title, rows.to_string())
+        });
         Ok(Self {
+            facts: matches.chain(left_out).collect(),
             dataset,
             bundles: work.join("bundles"),
             tables: work.join("tables"),
-            steps: Vec::new(),
-            facts: Vec::new(),
+            steps: vec![("the shop's files".to_owned(), started.elapsed().as_secs_f64())],
         })
+    }
+
+    /// What people should look at.
+    pub(super) fn notices(&self) -> Vec<String> {
+        self.dataset.matches.iter().filter_map(Match::notice).collect()
     }
 
     /// The folder of all bundles.
@@ -89,7 +104,9 @@ impl Run {
         let windows = self.dataset.config.windows;
         let seed = self.dataset.config.training.seed;
         let train = self.sample("train", windows.train_start(), seed).await?;
-        let test = self.sample("test", windows.test_start, seed + 1).await?;
+        let test = self
+            .sample("test", windows.test_start, seed.wrapping_add(1))
+            .await?;
         let workflow = self.timed("workflow", |run| run.fit_workflow(&train))?;
         Ok(Ground {
             pairs: PairFeatures::of(&workflow)?,
@@ -257,7 +274,7 @@ impl Run {
         let earlier = self.dataset.config.windows.earlier_starts();
         for (as_of, number) in earlier.into_iter().zip(2..) {
             let name = format!("train {number}");
-            let sample = self.sample(&name, as_of, seed + number).await?;
+            let sample = self.sample(&name, as_of, seed.wrapping_add(number)).await?;
             examples.add(workflow, pairs, &sample.snapshot, &sample.labelled);
         }
         Ok(examples)
