@@ -195,12 +195,12 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), FitError
 }
 
 #[cfg(test)]
+mod extremes;
+#[cfg(test)]
 mod tests {
-    use gondola_inference::scoring::dcn::cross::Cross;
-
     use super::examples::samples::shop;
     use super::*;
-    use crate::dataset::training::{Boosting, Dcn, Descent, Dlrm, Forest, Mlp, WideDeep};
+    use crate::dataset::training::Descent;
     use crate::evaluate::PairMetrics;
     use crate::evaluate::pairs::Judge;
 
@@ -247,74 +247,6 @@ mod tests {
             let auc = PairMetrics::of(&scores, &examples.labelled.labels).auc;
             // The best that can be known is whose kind an item is of: an AUC of 0.76.
             assert!(auc > 0.7, "{name}: {auc}");
-        }
-    }
-
-    #[test]
-    fn the_least_that_a_configuration_can_say_makes_a_model_or_an_error() {
-        let (layout, cardinalities, examples) = shop();
-        let mut training = training();
-        let descent = Descent {
-            epochs: 1,
-            patience: 0,
-            batch: 1,
-            learning_rate: 1e-9,
-            weight_decay: 0.0,
-        };
-        training.seed = u64::MAX;
-        training.weight_exponent = -10.0;
-        training.dlrm = Dlrm {
-            embedding_dim: 1,
-            bottom: vec![],
-            top: vec![],
-            descent: descent.clone(),
-        };
-        training.wide_deep = WideDeep {
-            embedding_dim: 1,
-            hidden: vec![1],
-            crosses: Some(vec![]),
-            cross_buckets: 1,
-            descent: descent.clone(),
-        };
-        training.dcn = Dcn {
-            embedding_dim: 1,
-            cross: Cross::LowRank(1),
-            cross_layers: 1,
-            hidden: vec![],
-            descent: descent.clone(),
-        };
-        training.mlp = Mlp {
-            embedding_dim: 1,
-            hidden: vec![],
-            descent,
-        };
-        training.forest = Forest {
-            trees: 1,
-            leaves: 2,
-            leaf_pairs: 0,
-            pair_share: 1e-4,
-            input_share: 1e-4,
-        };
-        training.boosting = Boosting {
-            trees: 1,
-            patience: 0,
-            leaves: 2,
-            leaf_pairs: 0,
-            learning_rate: 1e-9,
-            input_share: 1e-4,
-        };
-        let task = Task {
-            training: &training,
-            layout: &layout,
-            cardinalities: &cardinalities,
-            examples: &examples,
-        };
-        for name in Scorer::ALL {
-            let folder = tempfile::tempdir().unwrap();
-            match scorer(name, task, folder.path()) {
-                Ok(_) => drop(Judge::load(folder.path(), &layout, &examples.encoded).unwrap()),
-                Err(error) => assert!(!error.to_string().is_empty(), "{name}"),
-            }
         }
     }
 

@@ -219,7 +219,7 @@ impl Run {
     /// Adds what is known at the end.
     fn close(self, summary: Summary) -> Summary {
         Summary {
-            notices: self.notices(),
+            notices: self.notices,
             facts: self.facts,
             steps: self.steps,
             peak_memory_bytes: peak_memory_bytes(),

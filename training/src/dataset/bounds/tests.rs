@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::{Value, json};
 
 use super::super::DatasetConfig;
+use crate::documents::places;
 use crate::fit::plan;
 
 /// A configuration that says something in every field.
@@ -19,24 +20,6 @@ fn whole() -> Value {
     config.training.two_tower.ef_search = Some(64);
     config.training.wide_deep.crosses = Some(vec![("age".to_owned(), "brand".to_owned())]);
     serde_json::to_value(config).unwrap()
-}
-
-/// Where every value stands: lists and objects as well as what is in them.
-fn places(value: &Value, place: String, found: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                places(field, format!("{place}/{}", name.replace('/', "~1")), found);
-            }
-        }
-        Value::Array(items) => {
-            for (number, item) in items.iter().enumerate() {
-                places(item, format!("{place}/{number}"), found);
-            }
-        }
-        _ => {}
-    }
-    found.push(place);
 }
 
 /// What a field is set to, as YAML writes it.
@@ -119,8 +102,7 @@ fn use_it(yaml: &str) -> Result<(), String> {
 fn no_field_panics_at_its_extremes() {
     let whole = whole();
     use_it(&whole.to_string()).unwrap();
-    let mut all = Vec::new();
-    places(&whole, String::new(), &mut all);
+    let all = places(&whole);
     assert!(all.len() > 100, "{}", all.len());
     let mut accepted = 0;
     for place in &all {
