@@ -721,6 +721,9 @@ mod tests {
             plain("s3://b/p", &[("azure_storage_endpoint", "http://azurite")]),
             None
         );
+        let emulator = ("azure_storage_use_emulator", "true");
+        let azurite = ("azure_storage_endpoint", "http://azurite");
+        assert_eq!(plain("az://b/p", &[azurite, emulator]), None);
         let told = StoreError::PlainEndpoint {
             url: "s3://b/p".into(),
             setting: "AWS_ENDPOINT".into(),

@@ -52,24 +52,27 @@ pub(super) fn open(
 ///
 /// The clients refuse such requests with an error that names neither.
 pub(super) fn plain_endpoint(url: &Url, settings: &[(String, String)]) -> Option<(String, String)> {
-    let (names, leave): (&[&str], _) = match ObjectStoreScheme::parse(url).ok()?.0 {
+    // The first that is said anything by holds.
+    let (endpoints, leave): (&[&[&str]], _) = match ObjectStoreScheme::parse(url).ok()?.0 {
         ObjectStoreScheme::AmazonS3 => (
-            &["aws_endpoint_url_s3", "aws_endpoint_url", "aws_endpoint"],
+            &[&["aws_endpoint_url_s3"], &["aws_endpoint_url", "aws_endpoint"]],
             "aws_allow_http",
         ),
-        ObjectStoreScheme::MicrosoftAzure => {
-            (&["azure_storage_endpoint", "azure_endpoint"], "azure_allow_http")
-        }
+        ObjectStoreScheme::MicrosoftAzure => (
+            &[&["azure_storage_endpoint", "azure_endpoint"]],
+            "azure_allow_http",
+        ),
         _ => return None,
     };
-    // What is said last holds.
-    let said = |wanted: &str| settings.iter().rfind(|(name, _)| name == wanted);
-    let allowed = settings
-        .iter()
-        .rfind(|(name, _)| name == leave || name == "allow_http");
-    let allowed = allowed.is_some_and(|(_, value)| is_yes(value));
-    let (name, endpoint) = names.iter().find_map(|name| said(name))?;
+    // Of one setting, what is said last holds.
+    let last = |names: &[&str]| settings.iter().rfind(|(name, _)| names.contains(&name.as_str()));
+    let (name, endpoint) = endpoints.iter().find_map(|names| last(names))?;
     let plain = endpoint.trim_start().to_ascii_lowercase().starts_with("http://");
+    // Azure's emulator speaks nothing else, and its client knows that.
+    let allowed = [&[leave, "allow_http"][..], &["azure_storage_use_emulator"]];
+    let allowed = allowed
+        .into_iter()
+        .any(|names| last(names).is_some_and(|(_, value)| is_yes(value)));
     (plain && !allowed).then(|| (name.to_ascii_uppercase(), endpoint.clone()))
 }
 
