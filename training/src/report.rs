@@ -77,7 +77,7 @@ impl Summary {
         serde_json::from_slice(&fs::read(folder.join("summary.json")).ok()?).ok()
     }
 
-    /// What people should look at, and the metrics as tables for the terminal.
+    /// What people should look at, facts about the data, and the metrics as tables for the terminal.
     pub fn table(&self) -> String {
         let notices: String = self
             .notices
@@ -88,6 +88,7 @@ impl Summary {
         let lists = comparison::lists(self).text();
         let costs = comparison::costs(self).text();
         let retrieval = comparison::retrieval(self).text();
-        format!("{notices}{scorers}\n{retrieval}\n{lists}\n{costs}")
+        let facts = comparison::facts(self).text();
+        format!("{notices}{facts}\n{scorers}\n{retrieval}\n{lists}\n{costs}")
     }
 }

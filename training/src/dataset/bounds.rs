@@ -35,8 +35,10 @@ const LEAVES: RangeInclusive<f64> = 2.0..=131_072.0;
 const CANDIDATES: RangeInclusive<f64> = 0.0..=100_000.0;
 /// The most hidden layers.
 const MAX_LAYERS: usize = 64;
-/// The largest number in an index' factory string.
-const MAX_IN_FACTORY: u64 = 1 << 24;
+/// The most lists of an index.
+const MAX_LISTS: u64 = 1 << 24;
+/// The largest other number in an index' factory string, such as HNSW's neighbours.
+const MAX_IN_FACTORY: u64 = 4096;
 /// The days that a timestamp can hold, with room.
 const FIRST_DAY: NaiveDate = day(1700);
 const LAST_DAY: NaiveDate = day(2262);
@@ -255,24 +257,35 @@ fn layers(config: &DatasetConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// What FAISS would take memory for before it looks at it.
+/// Refuses what FAISS would take memory for before it looks at it. The number of lists is held to the number of vectors later.
 fn factory(field: &str, factory: &str) -> Result<(), ConfigError> {
-    let wanted = "it must be a factory string of FAISS, as IVF256,Flat";
+    let value = || format!("{factory:?}");
     if factory.is_empty() || !factory.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(refused(field, format!("{factory:?}"), wanted));
-    }
-    let numbers = factory
-        .split(|c: char| !c.is_ascii_digit())
-        .filter(|digits| !digits.is_empty());
-    let large = |digits: &&str| digits.parse::<u64>().is_ok_and(|number| number <= MAX_IN_FACTORY);
-    match numbers.into_iter().find(|digits| !large(digits)) {
-        None => Ok(()),
-        Some(_) => Err(refused(
+        return Err(refused(
             field,
-            format!("{factory:?}"),
-            format!("no number in it can be above {MAX_IN_FACTORY}"),
-        )),
+            value(),
+            "it must be a factory string of FAISS, as IVF256,Flat",
+        ));
     }
+    let mut rest = factory;
+    while let Some(begin) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, digits) = rest.split_at(begin);
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        let most = if before.ends_with("IVF") {
+            MAX_LISTS
+        } else {
+            MAX_IN_FACTORY
+        };
+        if digits[..end].parse::<u64>().map_or(true, |number| number > most) {
+            return Err(refused(
+                field,
+                value(),
+                format!("the number {} can be {most} at most", &digits[..end]),
+            ));
+        }
+        rest = &digits[end..];
+    }
+    Ok(())
 }
 
 /// Refuses windows that reach to where no timestamp does.

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::format::Format;
+use super::matches::Match;
 use super::{Dataset, DatasetConfig, names, table};
 use crate::features;
 
@@ -387,7 +388,7 @@ async fn ids_of_which_none_matches_are_an_error_for_items_and_for_users() {
 
 #[tokio::test]
 async fn ids_of_which_few_match_are_told_with_one_that_does_not() {
-    let few = SALES.replace(",1001,", ",01001,").replace(",1002,", ",01002,");
+    let few = SALES.replace(",1001,", ",2001,").replace(",1002,", ",2002,");
     let dataset = Shop::new().with("tx.csv", few).open().await.unwrap();
     let told: Vec<(String, String)> = dataset
         .matches
@@ -409,12 +410,33 @@ async fn ids_of_which_few_match_are_told_with_one_that_does_not() {
         ]
     );
     assert_eq!(dataset.matches[0].notice(), None);
-    let notice = dataset.matches[1].notice().unwrap();
-    assert!(
-        notice.starts_with(
-            "users.csv has only 1 of the 3 users who bought something; it lacks \"01001\", for example"
-        ),
-        "{notice}"
+    assert_eq!(
+        dataset.matches[1].notice().unwrap(),
+        "users.csv has only 1 of the 3 users who bought something; it lacks \"2001\", for example. If that is not meant, write ids \
+         alike in all files: nothing else is known of the others now"
+    );
+}
+
+#[tokio::test]
+async fn ids_that_seem_to_be_written_in_two_ways_are_told_however_few_they_are() {
+    let more = "2024-01-04,1000,NEW,1,1\n2024-01-04,1000,500107,1,1\n2024-01-04,u7.0,0500107,1,1\n";
+    let shop = Shop::new()
+        .with("tx.csv", format!("{SALES}{more}"))
+        .with("users.csv", format!("{USERS}U7,LEFT,1\n"));
+    let dataset = shop.open().await.unwrap();
+    let notices: Vec<String> = dataset.matches.iter().filter_map(Match::notice).collect();
+    let alike = "If they are the same, write them alike in all files: nothing else is known of them now";
+    let differ = "has ids that differ in zeros at the beginning, capitals, spaces or .0 alone";
+    assert_eq!(
+        notices,
+        [
+            format!(
+                "items.csv lacks 1 items that were sold, but {differ}, as \"0500107\" for \"500107\". {alike}"
+            ),
+            format!(
+                "users.csv lacks 1 users who bought something, but {differ}, as \"U7\" for \"u7.0\". {alike}"
+            ),
+        ]
     );
 }
 

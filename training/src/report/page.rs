@@ -23,7 +23,7 @@ pub fn render(summary: &Summary) -> String {
     let title = format!("Gondola: {}", summary.dataset);
     let body = [
         format!("<h1>{}</h1><p>{}</p>", escape(&title), escape(&summary.windows)),
-        section("Data", &(notices(summary) + &facts(summary))),
+        section("Data", &(notices(summary) + &comparison::facts(summary).html())),
         section("Scorers on labelled pairs of the test window", &scorers(summary)),
         section(
             "Candidates: how much of what was bought is among them",
@@ -63,17 +63,6 @@ fn notices(summary: &Summary) -> String {
             )
         })
         .collect()
-}
-
-fn facts(summary: &Summary) -> String {
-    let facts = summary.facts.iter();
-    let table = Table {
-        head: vec!["what", "how much"],
-        rows: facts
-            .map(|(what, value)| vec![what.clone(), value.clone()])
-            .collect(),
-    };
-    table.html()
 }
 
 fn scorers(summary: &Summary) -> String {

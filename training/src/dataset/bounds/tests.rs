@@ -165,7 +165,7 @@ fn what_can_not_be_meant_is_refused_by_name() {
     refuses(
         "/training/two_tower/index",
         json!("HNSW99999999999"),
-        "training.two_tower.index is \"HNSW99999999999\", but no number in it can be above 16777216",
+        "training.two_tower.index is \"HNSW99999999999\", but the number 99999999999 can be 4096 at most",
     );
     refuses(
         "/transactions/user",
@@ -181,6 +181,22 @@ fn what_can_not_be_meant_is_refused_by_name() {
         message.starts_with("features.frequency_thresholds names \"item.brnad\"; use \"default\" or one of"),
         "{message}"
     );
+}
+
+#[test]
+fn the_usual_indexes_are_taken() {
+    for index in [
+        "Flat",
+        "IVF65536,Flat",
+        "IVF262144_HNSW32,PQ64x8",
+        "OPQ64_128,IVF1024,PQ64x4fs",
+        "HNSW32",
+        "PCAR64,SQ8",
+    ] {
+        let mut config = whole();
+        *config.pointer_mut("/training/two_tower/index").unwrap() = json!(index);
+        assert_eq!(use_it(&config.to_string()), Ok(()));
+    }
 }
 
 #[test]

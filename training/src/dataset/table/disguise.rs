@@ -66,6 +66,10 @@ impl Disguise {
                 is: "a Parquet file",
                 way_out: "let its name end in .parquet",
             }),
+            (Format::Csv, false) if first.contains(&0) => Some(Self {
+                is: "no text, or text in UTF-16",
+                way_out: "save it as CSV in UTF-8",
+            }),
             (Format::Parquet, false) => Some(Self {
                 is: "no Parquet file",
                 way_out: "let its name end in .csv if it is CSV, or else convert it",
@@ -108,6 +112,11 @@ mod tests {
             b"version https://git-lfs.github.com/spec/v1\n",
             Format::Parquet,
             Some("it is a pointer of Git LFS to a file that was not fetched; run git lfs pull"),
+        );
+        check(
+            b"i\0d\0",
+            Format::Csv,
+            Some("it is no text, or text in UTF-16; save it as CSV in UTF-8"),
         );
         // A column whose name begins like an archive of ORC files is a column.
         check(b"ORCHARD,name\n", Format::Csv, None);
