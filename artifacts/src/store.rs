@@ -89,6 +89,27 @@ pub enum StoreError {
         /// The key.
         key: String,
     },
+    /// An endpoint whose connections everybody on the way can read.
+    #[error(
+        "{setting} is {endpoint}, which is plain HTTP: credentials and data could be read on the way to {url}; give an https:// \
+         endpoint, or set {} to true", scheme::leave(.setting)
+    )]
+    PlainEndpoint {
+        /// The store.
+        url: String,
+        /// The setting.
+        setting: String,
+        /// What it says.
+        endpoint: String,
+    },
+    /// A URL whose connections everybody on the way can read.
+    #[error(
+        "the store {url} is plain HTTP, over which bundles could be changed on the way; give its https:// URL"
+    )]
+    PlainUrl {
+        /// What was given.
+        url: String,
+    },
     /// The folder of a `file://` store can't be made.
     #[error("the folder of the store {url} can't be created")]
     Create {
@@ -285,7 +306,17 @@ impl Store {
                 source,
             })?;
         }
-        let settings = access.variables().into_iter().chain(access.settings()?);
+        if parsed.scheme() == "http" {
+            return Err(StoreError::PlainUrl { url: url.clone() });
+        }
+        let settings = [access.variables(), access.settings()?].concat();
+        if let Some((setting, endpoint)) = scheme::plain_endpoint(&parsed, &settings) {
+            return Err(StoreError::PlainEndpoint {
+                url: url.clone(),
+                setting,
+                endpoint: Url::parse(&endpoint).map_or(endpoint, |endpoint| without_secrets(&endpoint)),
+            });
+        }
         match scheme::open(&parsed, settings, access.retry_for.unwrap_or(RETRY_FOR)) {
             Ok((objects, prefix)) => Ok(Self {
                 objects,
@@ -642,6 +673,76 @@ mod tests {
         ] {
             with(name, "true").unwrap();
         }
+    }
+
+    #[test]
+    fn an_endpoint_over_plain_http_is_refused_unless_somebody_allows_it() {
+        let plain = |url: &str, settings: &[(&str, &str)]| {
+            let settings: Vec<(String, String)> = settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            scheme::plain_endpoint(&Url::parse(url).unwrap(), &settings)
+        };
+        let minio = ("aws_endpoint", "http://minio:9000");
+        let named = |name: &str, endpoint: &str| Some((name.to_owned(), endpoint.to_owned()));
+        assert_eq!(plain("s3://b/p", &[minio]), named("AWS_ENDPOINT", minio.1));
+        assert_eq!(
+            plain(
+                "s3://b/p",
+                &[
+                    ("aws_endpoint_url_s3", "HTTP://other"),
+                    ("aws_endpoint", "https://s3")
+                ]
+            ),
+            named("AWS_ENDPOINT_URL_S3", "HTTP://other")
+        );
+        assert_eq!(
+            plain("az://b/p", &[("azure_storage_endpoint", "http://azurite")]),
+            named("AZURE_STORAGE_ENDPOINT", "http://azurite")
+        );
+        for leave in [
+            ("aws_allow_http", "true"),
+            ("aws_allow_http", "1"),
+            ("allow_http", "TRUE"),
+        ] {
+            assert_eq!(plain("s3://b/p", &[minio, leave]), None);
+        }
+        assert!(
+            plain(
+                "s3://b/p",
+                &[minio, ("aws_allow_http", "true"), ("allow_http", "false")]
+            )
+            .is_some()
+        );
+        assert!(plain("s3://b/p", &[minio, ("azure_allow_http", "true")]).is_some());
+        assert_eq!(plain("s3://b/p", &[("aws_endpoint", "https://minio:9000")]), None);
+        assert_eq!(
+            plain("s3://b/p", &[("azure_storage_endpoint", "http://azurite")]),
+            None
+        );
+        let emulator = ("azure_storage_use_emulator", "true");
+        let azurite = ("azure_storage_endpoint", "http://azurite");
+        assert_eq!(plain("az://b/p", &[azurite, emulator]), None);
+        let told = StoreError::PlainEndpoint {
+            url: "s3://b/p".into(),
+            setting: "AWS_ENDPOINT".into(),
+            endpoint: "http://minio:9000/".into(),
+        };
+        assert_eq!(
+            told.to_string(),
+            "AWS_ENDPOINT is http://minio:9000/, which is plain HTTP: credentials and data could be read on the way to s3://b/p; give \
+             an https:// endpoint, or set AWS_ALLOW_HTTP to true"
+        );
+        refuses(
+            "http://me:secret@host/store",
+            "the store http://host/store is plain HTTP, over which bundles could be changed on the way; give its https:// URL",
+        );
+        let access = Access {
+            endpoint: Some("http://minio:9000".into()),
+            ..Access::default()
+        };
+        Store::open_with("s3://models/shop", &access).unwrap();
     }
 
     #[test]

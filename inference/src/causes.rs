@@ -1,8 +1,8 @@
-//! Errors for whoever can't ask them further: clients, and the status of a pipeline.
+//! Errors for whoever can't ask them further: people at a terminal, clients, and the status of a pipeline.
 
 /// An error and all of its causes in one line. A cause that is told already, because an error shows its causes itself, is not
 /// told again.
-pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |told, cause| {
         let cause = cause.to_string();

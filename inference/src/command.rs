@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gondola_inference::causes::with_causes;
 use gondola_inference::retrieval::index::trial;
 use tracing_subscriber::EnvFilter;
 
@@ -77,7 +78,7 @@ pub(crate) fn run() -> ExitCode {
     match start(&log, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gondola-inference: {error:#}");
+            eprintln!("gondola-inference: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -16,7 +16,7 @@
 //! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.
 //! Kubernetes is known to [`router::watch`] and to the binary's `resolve` and `analyze` alone.
 
-mod causes;
+pub mod causes;
 pub mod dense;
 pub mod features;
 mod memory;

@@ -151,6 +151,8 @@ fn store_reason(error: &StoreError) -> RefusalReason {
         StoreError::NotUrl { .. }
         | StoreError::Scheme { .. }
         | StoreError::NotFolder { .. }
+        | StoreError::PlainEndpoint { .. }
+        | StoreError::PlainUrl { .. }
         | StoreError::Create { .. }
         | StoreError::Open { .. } => RefusalReason::InvalidStore,
         StoreError::Credentials { .. } | StoreError::NoCredentials { .. } | StoreError::Steers { .. } => {

@@ -1,13 +1,27 @@
 //! A data set: what a shop's files mean.
 //!
 //! [`config`] is the file that says so, checked, [`training`] its part about models and [`evaluation`] the one about their
-//! judgement; [`source`] opens the files with DataFusion as the views `transactions`, `users` and `items`, whatever they are
-//! called in the shop.
+//! judgement, [`names`] what features are called. [`files`] finds the files, [`table`] reads them, [`cells`] says what their values mean, and [`source`] opens them with
+//! DataFusion as the views `transactions`, `users` and `items`, whatever they are called in the shop; [`matches`] says whether their
+//! ids are the same.
 
+mod bounds;
+pub mod cells;
 pub mod config;
+pub mod error;
 pub mod evaluation;
+pub mod files;
+pub mod format;
+pub mod matches;
+pub mod names;
 pub mod source;
+mod staging;
+pub mod table;
 pub mod training;
 
 pub use config::{ConfigError, DatasetConfig};
-pub use source::{Dataset, DatasetError};
+pub use error::DatasetError;
+pub use source::{Dataset, ShopFiles};
+
+#[cfg(test)]
+mod tests;

@@ -13,16 +13,12 @@ use chrono::NaiveDate;
 use datafusion::dataframe::DataFrameWriteOptions;
 
 use crate::dataset::config::{DatasetConfig, Entity};
+use crate::dataset::names::{self, sold_within};
 use crate::dataset::source::quoted;
 use crate::dataset::{Dataset, DatasetError};
 
+pub use crate::dataset::names::{POPULARITY, REPEAT_RATE};
 pub use snapshot::Snapshot;
-
-/// The column that orders popular items.
-pub const POPULARITY: &str = "time_weighted_purchases";
-
-/// The item column that says which share of its latest buyers bought it more than once.
-pub const REPEAT_RATE: &str = "repeat_rate";
 
 /// The [`REPEAT_RATE`] of an item without buyers: what few buyers are drawn to.
 pub const USUAL_REPEAT_RATE: f64 = 0.1;
@@ -91,21 +87,8 @@ pub async fn compute(
 async fn not_in_catalogue(dataset: &Dataset) -> Result<u64, DatasetError> {
     let wrap = DatasetError::query("which items are not in the catalogue");
     let sql = "SELECT DISTINCT item_id FROM purchases WHERE item_id NOT IN (SELECT item_id FROM items)";
-    let count = dataset
-        .sql
-        .sql(sql)
-        .await
-        .map_err(&wrap)?
-        .count()
-        .await
-        .map_err(&wrap)? as u64;
-    if count > 0 {
-        tracing::warn!(
-            items = count,
-            "sold items are not in the catalogue; they are kept without attributes"
-        );
-    }
-    Ok(count)
+    let sold = dataset.sql.sql(sql).await.map_err(&wrap)?;
+    Ok(sold.count().await.map_err(&wrap)? as u64)
 }
 
 async fn write(dataset: &Dataset, what: &'static str, sql: &str, path: &Path) -> Result<(), DatasetError> {
@@ -141,8 +124,8 @@ fn users_sql(config: &DatasetConfig) -> String {
         .map(|name| {
             format!(
                 ",\n  {p}.value AS {p}, {l}.value AS {l}",
-                p = popular(name),
-                l = last(name)
+                p = quoted(&names::popular(name)),
+                l = quoted(&names::last(name))
             )
         })
         .collect();
@@ -150,7 +133,7 @@ fn users_sql(config: &DatasetConfig) -> String {
         .iter()
         .map(|name| {
             let join = |table: String| format!("\nLEFT JOIN {table} ON {table}.user_id = ids.user_id");
-            join(popular(name)) + &join(last(name))
+            join(quoted(&names::popular(name))) + &join(quoted(&names::last(name)))
         })
         .collect();
     let known = config.users.as_ref().map(Entity::columns).unwrap_or_default();
@@ -181,7 +164,11 @@ ORDER BY ids.user_id"
 
 /// Two tables of (user_id, value): the value that a user bought most often, and the one bought last.
 fn attribute_tables(column: &str, name: &str) -> String {
-    let (popular, last, counts) = (popular(name), last(name), quoted(&format!("count_{name}")));
+    let (popular, last, counts) = (
+        quoted(&names::popular(name)),
+        quoted(&names::last(name)),
+        quoted(&format!("count_{name}")),
+    );
     format!(
         ",
 {counts} AS (
@@ -202,14 +189,27 @@ fn attribute_tables(column: &str, name: &str) -> String {
 /// Items: how often they were sold lately, the time-weighted number, the mean price, the share of buyers who came back,
 /// and what the catalogue says. Where there are few buyers, that share is drawn to the usual. Items that were sold but are not in the catalogue have nulls there.
 fn items_sql(config: &DatasetConfig) -> String {
-    let windows: String = config.features.windows_days.iter().map(|days| {
-        format!(",\n    CAST(SUM(CASE WHEN age_days <= {days} THEN 1 ELSE 0 END) AS DOUBLE) AS count_{days}d_purchased")
-    }).collect();
+    let windows: String = config
+        .features
+        .windows_days
+        .iter()
+        .map(|days| {
+            format!(
+                ",\n    CAST(SUM(CASE WHEN age_days <= {days} THEN 1 ELSE 0 END) AS DOUBLE) AS {}",
+                sold_within(*days)
+            )
+        })
+        .collect();
     let counts: String = config
         .features
         .windows_days
         .iter()
-        .map(|days| format!("\n  COALESCE(sales.count_{days}d_purchased, 0) AS count_{days}d_purchased,"))
+        .map(|days| {
+            format!(
+                "\n  COALESCE(sales.{name}, 0) AS {name},",
+                name = sold_within(*days)
+            )
+        })
         .collect();
     let known: String = config
         .items
@@ -249,14 +249,4 @@ fn history_sql(config: &DatasetConfig) -> String {
 FROM purchases GROUP BY user_id, item_id ORDER BY user_id, item_id",
         half_life = config.features.history_half_life_days,
     )
-}
-
-/// The feature of a user's most frequent value of an item column.
-pub fn popular(column: &str) -> String {
-    quoted(&format!("popular_{column}"))
-}
-
-/// The feature of a user's last value of an item column.
-pub fn last(column: &str) -> String {
-    quoted(&format!("last_{column}"))
 }

@@ -195,6 +195,8 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), FitError
 }
 
 #[cfg(test)]
+mod extremes;
+#[cfg(test)]
 mod tests {
     use super::examples::samples::shop;
     use super::*;

@@ -14,6 +14,8 @@
 
 pub mod check;
 pub mod dataset;
+#[cfg(test)]
+mod documents;
 pub mod evaluate;
 pub mod features;
 pub mod fit;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use gondola_inference::causes::with_causes;
 use gondola_training::check;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::report::Summary;
@@ -143,7 +144,7 @@ async fn main() -> ExitCode {
     match execute(Args::parse_from(typed(std::env::args_os().collect()))).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -23,6 +23,9 @@ pub struct Summary {
     pub dataset: String,
     /// The windows, in words.
     pub windows: String,
+    /// What people should look at before they trust the rest.
+    #[serde(default)]
+    pub notices: Vec<String>,
     /// Facts about the data: what, how much.
     pub facts: Vec<(String, String)>,
     /// Each scorer on the labelled pairs of the test window, what it costs, and what its inputs are worth.
@@ -74,12 +77,18 @@ impl Summary {
         serde_json::from_slice(&fs::read(folder.join("summary.json")).ok()?).ok()
     }
 
-    /// The metrics as tables for the terminal.
+    /// What people should look at, facts about the data, and the metrics as tables for the terminal.
     pub fn table(&self) -> String {
+        let notices: String = self
+            .notices
+            .iter()
+            .map(|notice| format!("NOTICE: {notice}.\n\n"))
+            .collect();
         let scorers = comparison::pairs(self).text();
         let lists = comparison::lists(self).text();
         let costs = comparison::costs(self).text();
         let retrieval = comparison::retrieval(self).text();
-        format!("{scorers}\n{retrieval}\n{lists}\n{costs}")
+        let facts = comparison::facts(self).text();
+        format!("{notices}{facts}\n{scorers}\n{retrieval}\n{lists}\n{costs}")
     }
 }

@@ -1,5 +1,6 @@
 //! The commands: one whole run, one scorer, or a comparison of scorers. Their steps are in [`work`] and [`judge`].
 
+mod encoder;
 mod judge;
 mod work;
 
@@ -12,8 +13,8 @@ use gondola_inference::features::Workflow;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::dataset::DatasetConfig;
 use crate::dataset::training::Scorer;
+use crate::dataset::{DatasetConfig, ShopFiles};
 use crate::evaluate::end_to_end;
 use crate::fit::Fitted;
 use crate::fit::two_tower::Trained;
@@ -49,7 +50,8 @@ pub struct RunConfig {
 /// Runs everything; gives the summary, which an earlier run may have left.
 pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
     let dataset = DatasetConfig::read(&config.inputs.dataset)?;
-    let fingerprint = fingerprint(&dataset, &config.inputs);
+    let files = ShopFiles::find(&dataset, &config.inputs.data).await?;
+    let fingerprint = fingerprint(&dataset, &files, Some(&config.encoder))?;
     if config.reuse
         && let Some(summary) = Summary::read(&config.report)
         && summary.fingerprint == fingerprint
@@ -58,7 +60,7 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
         return Ok(summary);
     }
     let work = tempfile::tempdir().context("cannot make a folder to work in")?;
-    let run = Run::begin(dataset, &config.inputs, work.path()).await?;
+    let run = Run::begin(dataset, files, work.path()).await?;
     let summary = run.publish_all(config, fingerprint).await?;
     summary.write(&config.report)?;
     Ok(summary)
@@ -67,9 +69,10 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
 /// Fits one scorer and leaves its bundle's files in a folder, which must not be there yet.
 pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Result<Fitted> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
+    let files = ShopFiles::find(&dataset, &inputs.data).await?;
     fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let work = tempfile::tempdir().context("cannot make a folder to work in")?;
-    let mut run = Run::begin(dataset, inputs, work.path()).await?;
+    let mut run = Run::begin(dataset, files, work.path()).await?;
     let Ground {
         train,
         workflow,
@@ -86,9 +89,10 @@ pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Resu
 /// Fits scorers, compares them on the test window, and writes the report; publishes nothing.
 pub async fn evaluate(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> anyhow::Result<Summary> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
-    let fingerprint = fingerprint(&dataset, inputs);
+    let files = ShopFiles::find(&dataset, &inputs.data).await?;
+    let fingerprint = fingerprint(&dataset, &files, None)?;
     let work = tempfile::tempdir().context("cannot make a folder to work in")?;
-    let mut run = Run::begin(dataset, inputs, work.path()).await?;
+    let mut run = Run::begin(dataset, files, work.path()).await?;
     let ground = run.ground().await?;
     let (summary, _) = run
         .fit_and_judge(&ground, scorers, Depth::Inputs, fingerprint)
@@ -98,13 +102,18 @@ pub async fn evaluate(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> any
     Ok(summary)
 }
 
-/// Names everything that a run depends on: the configuration, where the data lie, and this version.
-fn fingerprint(dataset: &DatasetConfig, inputs: &Inputs) -> String {
+/// Names everything that a run depends on: the configuration, what the data and the encoder hold, and this version. Where they
+/// lie says nothing.
+fn fingerprint(dataset: &DatasetConfig, files: &ShopFiles, encoder: Option<&Path>) -> anyhow::Result<String> {
     let mut digest = Sha256::new();
-    digest.update(serde_json::to_vec(dataset).expect("configurations are always JSON"));
-    digest.update(inputs.data.as_str());
+    digest.update(serde_json::to_vec(&dataset.without_files()).expect("configurations are always JSON"));
+    files.hash_into(&mut digest)?;
+    if let Some(encoder) = encoder {
+        encoder::hash_into(encoder, &mut digest)
+            .with_context(|| format!("cannot read the encoder in {}", encoder.display()))?;
+    }
     digest.update(env!("CARGO_PKG_VERSION"));
-    hex::encode(digest.finalize())
+    Ok(hex::encode(digest.finalize()))
 }
 
 fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -210,6 +219,7 @@ impl Run {
     /// Adds what is known at the end.
     fn close(self, summary: Summary) -> Summary {
         Summary {
+            notices: self.notices,
             facts: self.facts,
             steps: self.steps,
             peak_memory_bytes: peak_memory_bytes(),
@@ -251,4 +261,65 @@ fn machine() -> String {
         .and_then(|line| line.split(": ").nth(1));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{}, {cores} cores", name.unwrap_or("unknown processor"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "
+name: tiny
+transactions: {file: tx.csv, user: cid, item: aid, time: when}
+items: {file: items.csv, key: aid}
+features: {}
+windows: {test_start: 2024-05-20}
+";
+
+    /// A shop's folder with an encoder, and what names its content.
+    struct Shop(tempfile::TempDir);
+
+    impl Shop {
+        fn new() -> Self {
+            let shop = Self(tempfile::tempdir().unwrap());
+            fs::create_dir(shop.0.path().join("encoder")).unwrap();
+            shop.with("dataset.yaml", CONFIG)
+                .with("tx.csv", "when,cid,aid\n2024-01-01,u,i\n")
+                .with("items.csv", "aid\ni\n")
+                .with("encoder/config.json", "{}")
+                .with("encoder/README.md", "what it is")
+        }
+
+        fn with(self, file: &str, content: &str) -> Self {
+            fs::write(self.0.path().join(file), content).unwrap();
+            self
+        }
+
+        async fn fingerprint(&self) -> String {
+            let folder = self.0.path();
+            let config = DatasetConfig::read(&folder.join("dataset.yaml")).unwrap();
+            let files = ShopFiles::find(&config, &Url::from_directory_path(folder).unwrap())
+                .await
+                .unwrap();
+            fingerprint(&config, &files, Some(&folder.join("encoder"))).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_is_named_by_what_it_reads_and_not_by_where_that_lies() {
+        let named = Shop::new().fingerprint().await;
+        let elsewhere = Shop::new()
+            .with("renamed.csv", "when,cid,aid\n2024-01-01,u,i\n")
+            .with("dataset.yaml", &CONFIG.replace("tx.csv", "renamed.csv"))
+            .with("encoder/README.md", "what it is, in other words");
+        assert_eq!(elsewhere.fingerprint().await, named);
+        for (file, content) in [
+            ("tx.csv", "when,cid,aid\n2024-01-02,u,i\n"),
+            ("items.csv", "aid\ni\nj\n"),
+            ("encoder/config.json", "{ }"),
+            ("dataset.yaml", &CONFIG.replace("05-20", "05-21")),
+        ] {
+            let changed = Shop::new().with(file, content);
+            assert_ne!(changed.fingerprint().await, named, "{file}");
+        }
+    }
 }

@@ -48,6 +48,48 @@ pub(super) fn open(
     Ok((objects, prefix))
 }
 
+/// The endpoint that requests would be sent to over plain HTTP without leave, and the setting that says so.
+///
+/// The clients refuse such requests with an error that names neither.
+pub(super) fn plain_endpoint(url: &Url, settings: &[(String, String)]) -> Option<(String, String)> {
+    // The first that is said anything by holds.
+    let (endpoints, leave): (&[&[&str]], _) = match ObjectStoreScheme::parse(url).ok()?.0 {
+        ObjectStoreScheme::AmazonS3 => (
+            &[&["aws_endpoint_url_s3"], &["aws_endpoint_url", "aws_endpoint"]],
+            "aws_allow_http",
+        ),
+        ObjectStoreScheme::MicrosoftAzure => (
+            &[&["azure_storage_endpoint", "azure_endpoint"]],
+            "azure_allow_http",
+        ),
+        _ => return None,
+    };
+    // Of one setting, what is said last holds.
+    let last = |names: &[&str]| settings.iter().rfind(|(name, _)| names.contains(&name.as_str()));
+    let (name, endpoint) = endpoints.iter().find_map(|names| last(names))?;
+    let plain = endpoint.trim_start().to_ascii_lowercase().starts_with("http://");
+    // Azure's emulator speaks nothing else, and its client knows that.
+    let allowed = [&[leave, "allow_http"][..], &["azure_storage_use_emulator"]];
+    let allowed = allowed
+        .into_iter()
+        .any(|names| last(names).is_some_and(|(_, value)| is_yes(value)));
+    (plain && !allowed).then(|| (name.to_ascii_uppercase(), endpoint.clone()))
+}
+
+/// As the clients read settings that are on or off.
+fn is_yes(value: &str) -> bool {
+    ["1", "true", "on", "yes", "y"].contains(&value.to_ascii_lowercase().as_str())
+}
+
+/// The setting that lets a scheme's client use plain HTTP.
+pub(super) fn leave(setting: &str) -> &'static str {
+    if setting.starts_with("AZURE") {
+        "AZURE_ALLOW_HTTP"
+    } else {
+        "AWS_ALLOW_HTTP"
+    }
+}
+
 /// Pauses stay short beside the whole, so that an error is told soon after `retry_for` and not a long pause later.
 fn retries(retry_for: Duration) -> RetryConfig {
     let backoff = BackoffConfig::default();

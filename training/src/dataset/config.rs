@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{Days, NaiveDate};
-use gondola_inference::retrieval::sources::Quotas;
 use serde::{Deserialize, Serialize};
 
+use super::bounds;
 use super::evaluation::Evaluation;
 use super::training::Training;
 
@@ -36,11 +36,39 @@ pub enum ConfigError {
     #[error("{field} is {value}, but {wanted}")]
     Value {
         /// Which field.
-        field: &'static str,
+        field: String,
         /// What it says.
         value: String,
         /// What it should say.
-        wanted: &'static str,
+        wanted: String,
+    },
+    /// A list that has something more than once.
+    #[error("{field} names {value} twice; once is enough")]
+    Twice {
+        /// Which field.
+        field: String,
+        /// What it has twice.
+        value: String,
+    },
+    /// A column that is called as a feature that is computed.
+    #[error(
+        "{field} names the column {column:?}, as a feature is called that is computed; give it another name in {file}"
+    )]
+    Computed {
+        /// Which field.
+        field: String,
+        /// The column.
+        column: String,
+        /// The file that has it.
+        file: String,
+    },
+    /// A threshold of a column that has none.
+    #[error("features.frequency_thresholds names {name:?}; use \"default\" or one of {known:?}")]
+    NoCategory {
+        /// The name.
+        name: String,
+        /// The categorical columns.
+        known: Vec<String>,
     },
     /// A name that no column has.
     #[error("{field} names {name:?}, which is no categorical item column; use one of {known:?}")]
@@ -254,56 +282,17 @@ impl DatasetConfig {
             path: path.to_owned(),
             source: Box::new(source),
         })?;
-        config.check()?;
+        bounds::check(&config)?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        let positive = |field, value: f64| {
-            let wanted = "it must be above 0";
-            if value > 0.0 {
-                Ok(())
-            } else {
-                Err(ConfigError::Value {
-                    field,
-                    value: value.to_string(),
-                    wanted,
-                })
-            }
-        };
-        positive("windows.target_days", self.windows.target_days.into())?;
-        positive("windows.retrieval_days", self.windows.retrieval_days.into())?;
-        positive("windows.index_days", self.windows.index_days.into())?;
-        positive("windows.training", self.windows.training.into())?;
-        positive("features.half_life_days", self.features.half_life_days)?;
-        positive(
-            "features.history_half_life_days",
-            self.features.history_half_life_days,
-        )?;
-        positive("training.two_tower.batch", self.training.two_tower.batch as f64)?;
-        positive(
-            "training.two_tower.temperature",
-            self.training.two_tower.temperature,
-        )?;
-        let candidates = Quotas::from(self.evaluation.candidates).total();
-        positive("evaluation.candidates", candidates as f64)?;
-        for (field, descent) in self.training.descents() {
-            positive(field, descent.batch as f64)?;
-        }
-        for (field, names) in [
-            ("features.user_attributes", &self.features.user_attributes),
-            ("features.affinities", &self.features.affinities),
-        ] {
-            if let Some(name) = names.iter().find(|name| !self.items.categorical.contains(name)) {
-                let known = self.items.categorical.clone();
-                return Err(ConfigError::NoItemColumn {
-                    field,
-                    name: name.clone(),
-                    known,
-                });
-            }
-        }
-        Ok(())
+    /// What it says of the data, wherever they lie.
+    pub fn without_files(&self) -> Self {
+        let mut config = self.clone();
+        let users = config.users.as_mut().map(|users| &mut users.file);
+        let files = [&mut config.transactions.file, &mut config.items.file];
+        files.into_iter().chain(users).for_each(String::clear);
+        config
     }
 
     /// The threshold of a column, given as `user.x` or `item.x`.

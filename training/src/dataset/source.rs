@@ -4,89 +4,67 @@
 //! are text, quantities are doubles, and NaN is null. Everything after works on these views, so it neither knows nor cares
 //! what the shop calls its columns.
 
-use std::sync::Arc;
+use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionConfig, SessionContext};
-use object_store::parse_url;
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 use url::Url;
 
-use super::config::{DatasetConfig, Entity, Transactions};
+use super::cells::Role;
+use super::config::{DatasetConfig, Entity};
+use super::error::DatasetError;
+use super::files::TableFiles;
+use super::matches::{self, Match, Side};
+use super::staging::{Column, Staged, stage};
 
 /// Memory that queries may take before they spill to disk: half of what the smallest machine has that we train on.
 const QUERY_MEMORY_BYTES: usize = 4 << 30;
 
-/// Why a data set can't be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum DatasetError {
-    /// The data's URL is none, or of a scheme that is not compiled in.
-    #[error("cannot open the data at {url}; give a folder or a file:// URL")]
-    Url {
-        /// The URL.
-        url: String,
-        /// Why.
-        #[source]
-        source: object_store::Error,
-    },
-    /// A file is missing or damaged.
-    #[error("cannot read {file}")]
-    File {
-        /// Which file.
-        file: String,
-        /// Why.
-        #[source]
-        source: Box<DataFusionError>,
-    },
-    /// A file is neither Parquet nor CSV.
-    #[error("{file} ends neither in .parquet nor in .csv; convert it to one of the two")]
-    Format {
-        /// Which file.
-        file: String,
-    },
-    /// The configuration names a column that the file does not have.
-    #[error("{file} has no column {column:?}; it has {found:?}")]
-    NoColumn {
-        /// Which file.
-        file: String,
-        /// The column.
-        column: String,
-        /// The columns that it has.
-        found: Vec<String>,
-    },
-    /// An id that stands in more than one row: which of them holds would be chance.
-    #[error("{file} has {rows} rows whose {key} is {id:?}; keep one of them")]
-    Twice {
-        /// Which file.
-        file: String,
-        /// The id's column.
-        key: String,
-        /// The id.
-        id: String,
-        /// In how many rows it stands.
-        rows: i64,
-    },
-    /// A query failed.
-    #[error("cannot compute {what}")]
-    Query {
-        /// What was to be computed.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: Box<DataFusionError>,
-    },
+/// The files of a data set, found, and fetched where they were not on this machine.
+pub struct ShopFiles {
+    transactions: TableFiles,
+    users: Option<TableFiles>,
+    items: TableFiles,
+    /// Where fetched and staged files lie.
+    folder: TempDir,
 }
 
-impl DatasetError {
-    /// Wraps a failed query.
-    pub(crate) fn query(what: &'static str) -> impl Fn(DataFusionError) -> Self {
-        move |source| Self::Query {
-            what,
-            source: Box::new(source),
+impl ShopFiles {
+    /// Finds the files below `data`, a folder's URL.
+    pub async fn find(config: &DatasetConfig, data: &Url) -> Result<Self, DatasetError> {
+        let folder = tempfile::tempdir().map_err(DatasetError::Folder)?;
+        let find = async |file: &str, table: &str| -> Result<TableFiles, DatasetError> {
+            let fetched = folder.path().join(table);
+            std::fs::create_dir(&fetched).map_err(DatasetError::Folder)?;
+            Ok(TableFiles::find(data, file, &fetched).await?)
+        };
+        let users = match &config.users {
+            Some(users) => Some(find(&users.file, "users").await?),
+            None => None,
+        };
+        Ok(Self {
+            transactions: find(&config.transactions.file, "transactions").await?,
+            users,
+            items: find(&config.items.file, "items").await?,
+            folder,
+        })
+    }
+
+    /// Adds what the files hold to a digest.
+    pub fn hash_into(&self, digest: &mut Sha256) -> Result<(), DatasetError> {
+        let tables = [Some(&self.transactions), self.users.as_ref(), Some(&self.items)];
+        for (number, table) in (0u8..).zip(tables) {
+            digest.update([number]);
+            if let Some(table) = table {
+                table.hash_into(digest)?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -96,117 +74,147 @@ pub struct Dataset {
     pub config: DatasetConfig,
     /// Where its views are.
     pub sql: SessionContext,
+    /// How many ids of transactions the other tables have.
+    pub matches: Vec<Match>,
+    /// Rows without an id or a time, which are left out, by file.
+    pub left_out: Vec<(String, u64)>,
+    /// Where staged files lie for as long as they are read.
+    folder: TempDir,
 }
 
 impl Dataset {
     /// Opens the files below `data`, a folder's URL.
     pub async fn open(config: DatasetConfig, data: &Url) -> Result<Self, DatasetError> {
-        let sql = session(data)?;
-        let dataset = Self { config, sql };
-        let Transactions { file, .. } = &dataset.config.transactions;
-        dataset.register("raw_transactions", data, file).await?;
-        dataset
-            .register("raw_items", data, &dataset.config.items.file)
-            .await?;
-        if let Some(users) = &dataset.config.users {
-            dataset.register("raw_users", data, &users.file).await?;
-        }
-        dataset.view_transactions().await?;
-        dataset
-            .view_entity("items", "item_id", Some(&dataset.config.items))
-            .await?;
-        dataset
-            .view_entity("users", "user_id", dataset.config.users.as_ref())
-            .await?;
+        let files = ShopFiles::find(&config, data).await?;
+        Self::read(config, files).await
+    }
+
+    /// Reads every file once, and checks it.
+    pub async fn read(config: DatasetConfig, files: ShopFiles) -> Result<Self, DatasetError> {
+        let mut dataset = Self {
+            config,
+            sql: session()?,
+            matches: Vec::new(),
+            left_out: Vec::new(),
+            folder: files.folder,
+        };
+        dataset.view_transactions(&files.transactions).await?;
+        dataset.view_entity(Side::Items, Some(&files.items)).await?;
+        dataset.view_entity(Side::Users, files.users.as_ref()).await?;
         Ok(dataset)
     }
 
-    async fn register(&self, table: &str, data: &Url, file: &str) -> Result<(), DatasetError> {
-        let url = format!("{}/{file}", data.as_str().trim_end_matches('/'));
-        let registered = match file.rsplit_once('.') {
-            Some((_, "parquet")) => {
-                self.sql
-                    .register_parquet(table, &url, ParquetReadOptions::default())
-                    .await
-            }
-            Some((_, "csv")) => {
-                // Every CSV column is text until its role says otherwise: ids keep their leading zeros.
-                let options = CsvReadOptions::new()
-                    .has_header(true)
-                    .schema_infer_max_records(0)
-                    .newlines_in_values(true);
-                self.sql.register_csv(table, &url, options).await
-            }
-            _ => {
-                return Err(DatasetError::Format {
-                    file: file.to_owned(),
-                });
-            }
+    async fn view_transactions(&mut self, table: &TableFiles) -> Result<(), DatasetError> {
+        let roles = self.config.transactions.clone();
+        let column = |source, role, name, required| Column {
+            source,
+            role,
+            name,
+            required,
         };
-        registered.map_err(|source| DatasetError::File {
-            file: url,
-            source: Box::new(source),
-        })
-    }
-
-    async fn view_transactions(&self) -> Result<(), DatasetError> {
-        let roles = &self.config.transactions;
-        let named = [
-            Some(&roles.user),
-            Some(&roles.item),
-            Some(&roles.time),
-            roles.price.as_ref(),
-            roles.store.as_ref(),
+        let mut columns = vec![
+            column(roles.user.as_str(), Role::Id, "user_id", true),
+            column(&roles.item, Role::Id, "item_id", true),
+            column(&roles.time, Role::Time, "at", true),
         ];
-        self.check_columns("raw_transactions", &roles.file, named.into_iter().flatten())
-            .await?;
-        let price = roles
-            .price
-            .as_ref()
-            .map_or("CAST(0 AS DOUBLE)".to_owned(), |price| number(price));
-        let store = roles
-            .store
-            .as_ref()
-            .map_or("CAST(NULL AS VARCHAR)".to_owned(), |store| text(store));
+        columns.extend(
+            roles
+                .price
+                .iter()
+                .map(|price| column(price, Role::Quantity, "price", false)),
+        );
+        columns.extend(
+            roles
+                .store
+                .iter()
+                .map(|store| column(store, Role::Category, "store", false)),
+        );
+        let staged = self.stage("transactions", table, &columns).await?;
+        if staged.rows == 0 {
+            return Err(DatasetError::NoRows {
+                file: roles.file,
+                missing: " with a user, an item and a time",
+            });
+        }
+        let price = roles.price.map_or("CAST(0 AS DOUBLE)", |_| "price");
+        let store = roles.store.map_or("CAST(NULL AS VARCHAR)", |_| "store");
         let sql = format!(
             "CREATE VIEW transactions AS
-             SELECT {user} AS user_id, {item} AS item_id, CAST({time} AS TIMESTAMP) AS at, {price} AS price, {store} AS store
-             FROM raw_transactions
-             WHERE {user} IS NOT NULL AND {item} IS NOT NULL AND {time} IS NOT NULL",
-            user = text(&roles.user),
-            item = text(&roles.item),
-            time = quoted(&roles.time),
+             SELECT {user} AS user_id, {item} AS item_id, at, {price} AS price, {store} AS store FROM staged_transactions",
+            user = id(&staged, 0, "user_id"),
+            item = id(&staged, 1, "item_id"),
         );
         self.run("the view of transactions", &sql).await
     }
 
-    async fn view_entity(&self, view: &str, id: &str, entity: Option<&Entity>) -> Result<(), DatasetError> {
-        let Some(entity) = entity else {
-            let sql = format!("CREATE VIEW {view} AS SELECT CAST(NULL AS VARCHAR) AS {id} WHERE FALSE");
+    async fn view_entity(&mut self, side: Side, table: Option<&TableFiles>) -> Result<(), DatasetError> {
+        let (view, key) = (side.view(), side.id());
+        let entity = match side {
+            Side::Users => self.config.users.clone(),
+            Side::Items => Some(self.config.items.clone()),
+        };
+        let Some((entity, table)) = entity.zip(table) else {
+            let sql = format!("CREATE VIEW {view} AS SELECT CAST(NULL AS VARCHAR) AS {key} WHERE FALSE");
             return self.run("an empty view", &sql).await;
         };
-        let raw = format!("raw_{view}");
-        let named = [&entity.key]
-            .into_iter()
-            .chain(&entity.categorical)
-            .chain(&entity.numeric)
-            .chain(&entity.text);
-        self.check_columns(&raw, &entity.file, named).await?;
-        let columns = entity.columns().into_iter().map(|column| {
-            let value = if entity.numeric.iter().any(|numeric| numeric == column) {
-                number(column)
-            } else {
-                text(column)
-            };
-            format!(", {value} AS {}", quoted(column))
+        let known = entity.columns();
+        let columns = known.iter().map(|column| Column {
+            source: column,
+            role: role(&entity, column),
+            name: column,
+            required: false,
         });
+        let id_column = Column {
+            source: &entity.key,
+            role: Role::Id,
+            name: key,
+            required: true,
+        };
+        let columns: Vec<Column<'_>> = [id_column].into_iter().chain(columns).collect();
+        let staged = self.stage(view, table, &columns).await?;
+        if staged.rows == 0 {
+            return Err(DatasetError::NoRows {
+                file: entity.file,
+                missing: " with an id",
+            });
+        }
+        let known: String = known
+            .iter()
+            .map(|column| format!(", {}", quoted(column)))
+            .collect();
         let sql = format!(
-            "CREATE VIEW {view} AS SELECT {key} AS {id}{columns} FROM {raw} WHERE {key} IS NOT NULL",
-            key = text(&entity.key),
-            columns = columns.collect::<String>(),
+            "CREATE VIEW {view} AS SELECT {id} AS {key}{known} FROM staged_{view}",
+            id = id(&staged, 0, key),
         );
         self.run("the view of users or items", &sql).await?;
-        self.check_ids(view, id, entity).await
+        self.check_ids(view, key, &entity).await?;
+        let found = matches::compare(self, side, &entity.file, &entity.key).await?;
+        self.matches.push(found);
+        Ok(())
+    }
+
+    /// Stages a table, and registers it for queries.
+    async fn stage(
+        &mut self,
+        name: &str,
+        table: &TableFiles,
+        columns: &[Column<'_>],
+    ) -> Result<Staged, DatasetError> {
+        let path = self.folder.path().join(format!("{name}.parquet"));
+        let staged = stage(table, columns, &path)?;
+        if staged.left_out > 0 {
+            self.left_out.push((table.name.clone(), staged.left_out));
+        }
+        let registered = self
+            .sql
+            .register_parquet(
+                format!("staged_{name}"),
+                url(&path),
+                ParquetReadOptions::default(),
+            )
+            .await;
+        registered.map_err(DatasetError::query("the columns of a table"))?;
+        Ok(staged)
     }
 
     async fn check_ids(&self, view: &str, id: &str, entity: &Entity) -> Result<(), DatasetError> {
@@ -236,35 +244,6 @@ impl Dataset {
         })
     }
 
-    async fn check_columns<'a>(
-        &self,
-        table: &str,
-        file: &str,
-        columns: impl Iterator<Item = &'a String>,
-    ) -> Result<(), DatasetError> {
-        let found = self
-            .sql
-            .table(table)
-            .await
-            .map_err(DatasetError::query("the columns of a file"))?;
-        let found: Vec<String> = found
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
-            .collect();
-        for column in columns {
-            if !found.contains(column) {
-                return Err(DatasetError::NoColumn {
-                    file: file.to_owned(),
-                    column: column.clone(),
-                    found,
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// Runs a statement for its effect.
     pub(crate) async fn run(&self, what: &'static str, sql: &str) -> Result<(), DatasetError> {
         let frame = self.sql.sql(sql).await.map_err(DatasetError::query(what))?;
@@ -273,36 +252,39 @@ impl Dataset {
     }
 }
 
-fn session(data: &Url) -> Result<SessionContext, DatasetError> {
+fn session() -> Result<SessionContext, DatasetError> {
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_limit(QUERY_MEMORY_BYTES, 1.0)
         .build_arc()
         .map_err(DatasetError::query("the limits of memory"))?;
-    let sql = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
-    if data.scheme() != "file" {
-        let (store, _) = parse_url(data).map_err(|source| DatasetError::Url {
-            url: data.to_string(),
-            source,
-        })?;
-        sql.register_object_store(data, Arc::from(store));
+    Ok(SessionContext::new_with_config_rt(SessionConfig::new(), runtime))
+}
+
+fn url(path: &Path) -> String {
+    Url::from_file_path(path).map_or_else(|()| path.display().to_string(), String::from)
+}
+
+fn role(entity: &Entity, column: &str) -> Role {
+    let is_among = |columns: &[String]| columns.iter().any(|other| other == column);
+    if is_among(&entity.numeric) {
+        Role::Quantity
+    } else if is_among(&entity.categorical) {
+        Role::Category
+    } else {
+        Role::Text
     }
-    Ok(sql)
+}
+
+/// A column of ids, without the zeros of a program that took them for floats.
+fn id(staged: &Staged, column: usize, name: &str) -> String {
+    if staged.spellings[column].is_of_floats() {
+        format!("split_part({name}, '.', 1)")
+    } else {
+        name.to_owned()
+    }
 }
 
 /// A column's name, quoted for SQL.
 pub fn quoted(column: &str) -> String {
     format!("\"{}\"", column.replace('"', "\"\""))
-}
-
-/// A column as text; empty is null.
-fn text(column: &str) -> String {
-    format!("NULLIF(CAST({} AS VARCHAR), '')", quoted(column))
-}
-
-/// A column as a double; NaN is null.
-fn number(column: &str) -> String {
-    format!(
-        "NULLIF(CAST(NULLIF(CAST({} AS VARCHAR), '') AS DOUBLE), CAST('NaN' AS DOUBLE))",
-        quoted(column)
-    )
 }

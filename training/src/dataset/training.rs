@@ -6,7 +6,7 @@ use gondola_inference::scoring::dcn::cross::Cross;
 use serde::{Deserialize, Serialize};
 
 /// The scorers that can be trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum Scorer {
@@ -94,13 +94,13 @@ pub struct Training {
 }
 
 impl Training {
-    /// How each network descends, and which field says how many pairs are a step.
+    /// How each network descends, and which field says so.
     pub fn descents(&self) -> [(&'static str, &Descent); 4] {
         [
-            ("training.dlrm.descent.batch", &self.dlrm.descent),
-            ("training.wide_deep.descent.batch", &self.wide_deep.descent),
-            ("training.dcn.descent.batch", &self.dcn.descent),
-            ("training.mlp.descent.batch", &self.mlp.descent),
+            ("training.dlrm.descent", &self.dlrm.descent),
+            ("training.wide_deep.descent", &self.wide_deep.descent),
+            ("training.dcn.descent", &self.dcn.descent),
+            ("training.mlp.descent", &self.mlp.descent),
         ]
     }
 }

@@ -4,7 +4,7 @@ use gondola_inference::features::{
     CategoricalPlan, EntityPlan, Fill, NumericPlan, Scale, WorkflowPlan, pairs,
 };
 
-use crate::dataset::DatasetConfig;
+use crate::dataset::{DatasetConfig, names};
 use crate::features::{POPULARITY, REPEAT_RATE, USUAL_REPEAT_RATE};
 
 /// Days that stand in for "never": longer than any window that we look at.
@@ -23,7 +23,7 @@ fn users(config: &DatasetConfig) -> EntityPlan {
     let known = config.users.as_ref();
     let home_store = config.transactions.store.iter().map(|_| "home_store".to_owned());
     let attributes = config.features.user_attributes.iter();
-    let attributes = attributes.flat_map(|name| [format!("popular_{name}"), format!("last_{name}")]);
+    let attributes = attributes.flat_map(|name| [names::popular(name), names::last(name)]);
     let categorical = known
         .into_iter()
         .flat_map(|users| users.categorical.iter().cloned());
@@ -43,7 +43,7 @@ fn users(config: &DatasetConfig) -> EntityPlan {
 
 fn items(config: &DatasetConfig) -> EntityPlan {
     let counts = config.features.windows_days.iter();
-    let counts = counts.map(|days| NumericPlan::amount(&format!("count_{days}d_purchased")));
+    let counts = counts.map(|days| NumericPlan::amount(&names::sold_within(*days)));
     let price = NumericPlan {
         fill: Fill::Median,
         ..NumericPlan::amount("mean_price")

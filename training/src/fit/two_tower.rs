@@ -113,7 +113,7 @@ impl Trained {
         let query = Tower::new(&config.query, builder(&query_weights))?;
         let item = Tower::new(&config.item, builder(&item_weights))?;
         weights::seed(&query_weights, seed)?;
-        weights::seed(&item_weights, seed + 1)?;
+        weights::seed(&item_weights, seed.wrapping_add(1))?;
         Ok(Self {
             config,
             query,

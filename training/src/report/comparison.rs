@@ -1,9 +1,20 @@
-//! Tables that compare scorers: on labelled pairs, by their lists, and by what they cost.
+//! Tables of the data, and tables that compare scorers: on labelled pairs, by their lists, and by what they cost.
 
 use super::Summary;
 use super::table::Table;
 use crate::evaluate::bootstrap::Interval;
 use crate::evaluate::retrieval::RetrievalQuality;
+
+/// Facts about the data.
+pub fn facts(summary: &Summary) -> Table {
+    let facts = summary.facts.iter();
+    Table {
+        head: vec!["what", "how much"],
+        rows: facts
+            .map(|(what, value)| vec![what.clone(), value.clone()])
+            .collect(),
+    }
+}
 
 /// Scorers on labelled pairs.
 pub fn pairs(summary: &Summary) -> Table {

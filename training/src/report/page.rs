@@ -16,14 +16,14 @@ table { border-collapse: collapse } td, th { padding: .25rem .9rem .25rem 0; tex
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
 svg { max-width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; fill: #333 }
 .grid { stroke: #e4e4e4 } .chance { stroke: #aaa; stroke-dasharray: 4 4 } code { font-size: .85em }
-p.note { color: #555 }";
+p.note { color: #555 } p.notice { background: #fff3cd; padding: .5rem .8rem }";
 
 /// Renders the page.
 pub fn render(summary: &Summary) -> String {
     let title = format!("Gondola: {}", summary.dataset);
     let body = [
         format!("<h1>{}</h1><p>{}</p>", escape(&title), escape(&summary.windows)),
-        section("Data", &facts(summary)),
+        section("Data", &(notices(summary) + &comparison::facts(summary).html())),
         section("Scorers on labelled pairs of the test window", &scorers(summary)),
         section(
             "Candidates: how much of what was bought is among them",
@@ -53,15 +53,16 @@ fn section(title: &str, content: &str) -> String {
     format!("<section><h2>{}</h2>{content}</section>", escape(title))
 }
 
-fn facts(summary: &Summary) -> String {
-    let facts = summary.facts.iter();
-    let table = Table {
-        head: vec!["what", "how much"],
-        rows: facts
-            .map(|(what, value)| vec![what.clone(), value.clone()])
-            .collect(),
-    };
-    table.html()
+fn notices(summary: &Summary) -> String {
+    let notices = summary.notices.iter();
+    notices
+        .map(|notice| {
+            format!(
+                "<p class='notice'><b>Look at this first.</b> {}.</p>",
+                escape(notice)
+            )
+        })
+        .collect()
 }
 
 fn scorers(summary: &Summary) -> String {

@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use chrono::NaiveDate;
 use gondola_inference::features::neighbours::{self, NEIGHBOURS};
 use gondola_inference::features::{Cells, PairFeatures, Schema, Workflow};
 
-use super::Inputs;
+use crate::dataset::matches::Match;
 use crate::dataset::training::Scorer;
-use crate::dataset::{Dataset, DatasetConfig};
+use crate::dataset::{Dataset, DatasetConfig, ShopFiles};
 use crate::features::{self, FeatureTables, POPULARITY, Snapshot};
 use crate::fit::examples::{Encoded, Examples, raw_pairs};
 use crate::fit::text::TextSummary;
@@ -29,6 +30,8 @@ pub(super) struct Run {
     tables: PathBuf,
     pub(super) steps: Vec<(String, f64)>,
     pub(super) facts: Vec<(String, String)>,
+    /// What people should look at.
+    pub(super) notices: Vec<String>,
 }
 
 /// What is known at one cut-off, and what was bought after it.
@@ -60,15 +63,28 @@ pub(super) struct Made {
 
 impl Run {
     /// Opens the data set; everything is made in folders below `work`.
-    pub(super) async fn begin(config: DatasetConfig, inputs: &Inputs, work: &Path) -> anyhow::Result<Self> {
-        let dataset = Dataset::open(config, &inputs.data).await?;
+    pub(super) async fn begin(config: DatasetConfig, files: ShopFiles, work: &Path) -> anyhow::Result<Self> {
+        let (started, spinner) = (Instant::now(), progress::spinner("the shop's files"));
+        let dataset = Dataset::read(config, files).await?;
+        spinner.finish();
         labels::check_test_window(&dataset).await?;
+        let matches = dataset
+            .matches
+            .iter()
+            .map(|found| (found.title(), found.counts()));
+        let left_out = dataset.left_out.iter().map(|(file, rows)| {
+            let title = format!("rows of {file} that are left out, without an id or a time");
+            (title, rows.to_string())
+        });
+        let until = labels::day_after_last(&dataset).await?;
+        let few_matches = dataset.matches.iter().filter_map(Match::notice);
         Ok(Self {
+            notices: few_matches.chain(yet_to_come(until, today())).collect(),
+            facts: matches.chain(left_out).collect(),
             dataset,
             bundles: work.join("bundles"),
             tables: work.join("tables"),
-            steps: Vec::new(),
-            facts: Vec::new(),
+            steps: vec![("the shop's files".to_owned(), started.elapsed().as_secs_f64())],
         })
     }
 
@@ -89,7 +105,9 @@ impl Run {
         let windows = self.dataset.config.windows;
         let seed = self.dataset.config.training.seed;
         let train = self.sample("train", windows.train_start(), seed).await?;
-        let test = self.sample("test", windows.test_start, seed + 1).await?;
+        let test = self
+            .sample("test", windows.test_start, seed.wrapping_add(1))
+            .await?;
         let workflow = self.timed("workflow", |run| run.fit_workflow(&train))?;
         Ok(Ground {
             pairs: PairFeatures::of(&workflow)?,
@@ -113,12 +131,7 @@ impl Run {
     }
 
     /// Features as of a date, and labelled pairs of the window after it.
-    pub(super) async fn sample(
-        &mut self,
-        name: &str,
-        as_of: chrono::NaiveDate,
-        seed: u64,
-    ) -> anyhow::Result<Sample> {
+    pub(super) async fn sample(&mut self, name: &str, as_of: NaiveDate, seed: u64) -> anyhow::Result<Sample> {
         let started = Instant::now();
         let spinner = progress::spinner("features and labels");
         spinner.set_message(format!("as of {as_of}"));
@@ -257,7 +270,7 @@ impl Run {
         let earlier = self.dataset.config.windows.earlier_starts();
         for (as_of, number) in earlier.into_iter().zip(2..) {
             let name = format!("train {number}");
-            let sample = self.sample(&name, as_of, seed + number).await?;
+            let sample = self.sample(&name, as_of, seed.wrapping_add(number)).await?;
             examples.add(workflow, pairs, &sample.snapshot, &sample.labelled);
         }
         Ok(examples)
@@ -324,5 +337,39 @@ impl Run {
         }
         neighbours::save(&snapshot.neighbours(), &snapshot.items, &folder.join(NEIGHBOURS))?;
         Ok(())
+    }
+}
+
+fn today() -> NaiveDate {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    NaiveDate::default() + chrono::Days::new(since_1970.as_secs() / 86_400)
+}
+
+/// What is told where the last purchase is yet to come: what is published counts its days from there.
+fn yet_to_come(until: NaiveDate, today: NaiveDate) -> Option<String> {
+    let last = until - chrono::Days::new(1);
+    // Somewhere it is tomorrow already.
+    (last > today + chrono::Days::new(1)).then(|| {
+        format!(
+            "The last purchase is of {last}, which is yet to come, and everything that is published counts its days from there: items that \
+             were not sold shortly before are not recommended. Correct that purchase unless it is meant"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn purchases_that_are_yet_to_come_are_told() {
+        let day = |day: &str| day.parse::<NaiveDate>().unwrap();
+        assert_eq!(yet_to_come(day("2024-05-22"), day("2024-05-20")), None);
+        let notice = yet_to_come(day("2204-05-21"), day("2024-05-20")).unwrap();
+        assert!(
+            notice.starts_with("The last purchase is of 2204-05-20"),
+            "{notice}"
+        );
+        assert!(today() > day("2025-01-01"));
     }
 }

@@ -15,6 +15,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
+use gondola_inference::causes::with_causes;
 
 /// Looks at Gondola's pipelines.
 #[derive(Debug, Parser)]
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
     match run(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("gondola: {error:#}");
+            eprintln!("gondola: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

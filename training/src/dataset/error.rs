@@ -1,0 +1,148 @@
+//! Why a data set can't be opened: the file, the place in it, the value and the way out.
+
+use std::io;
+
+use arrow::datatypes::DataType;
+use datafusion::error::DataFusionError;
+use parquet::errors::ParquetError;
+
+use super::cells::{Problem, Role};
+use super::files::{FileError, Part};
+use super::table::{Place, TableError};
+
+/// Why a data set can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A file can't be had.
+    #[error(transparent)]
+    Find(#[from] FileError),
+    /// A file is damaged, or no table.
+    #[error("cannot read {file}")]
+    File {
+        /// Which file.
+        file: String,
+        /// Why.
+        #[source]
+        source: TableError,
+    },
+    /// The configuration names a column that the file does not have.
+    #[error("{file} has no column {column:?}; it has {found:?}")]
+    NoColumn {
+        /// Which file.
+        file: String,
+        /// The column.
+        column: String,
+        /// The columns that it has.
+        found: Vec<String>,
+    },
+    /// A column whose type can't be meant.
+    #[error(
+        "{file}, column {column:?}: {role} can't be of the type {found}; write them as another type, or as text"
+    )]
+    Type {
+        /// Which file.
+        file: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        found: DataType,
+        /// What it is for.
+        role: Role,
+    },
+    /// A cell that can't be meant.
+    #[error("{file}, {place}, column {column:?}: {value:?} {problem}")]
+    Cell {
+        /// Which file.
+        file: String,
+        /// Which row.
+        place: Place,
+        /// The column.
+        column: String,
+        /// What the cell says.
+        value: String,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// A table without rows.
+    #[error("{file} has no row{missing}; it needs at least one")]
+    NoRows {
+        /// Which file.
+        file: String,
+        /// What its rows lack.
+        missing: &'static str,
+    },
+    /// An id that stands in more than one row: which of them holds would be chance.
+    #[error("{file} has {rows} rows whose {key} is {id:?}; keep one of them")]
+    Twice {
+        /// Which file.
+        file: String,
+        /// The id's column.
+        key: String,
+        /// The id.
+        id: String,
+        /// In how many rows it stands.
+        rows: i64,
+    },
+    /// Ids that are written in two ways.
+    #[error(
+        "none of the {sold} {what} in {transactions} is in {file}: {missing:?} stands in column {column:?} of the one, and {example:?} \
+         in column {key:?} of the other; write ids alike in both, with the same zeros, capitals and types"
+    )]
+    NoMatch {
+        /// How many different ids transactions have.
+        sold: u64,
+        /// Whose ids.
+        what: &'static str,
+        /// The file of transactions.
+        transactions: String,
+        /// Its column.
+        column: String,
+        /// One of its ids.
+        missing: String,
+        /// The other file.
+        file: String,
+        /// Its column.
+        key: String,
+        /// One of its ids.
+        example: String,
+    },
+    /// There is no room for temporary files.
+    #[error("cannot make a folder for temporary files; set TMPDIR to one that has room")]
+    Folder(#[source] io::Error),
+    /// What was read can't be put where queries read it.
+    #[error("cannot write a temporary file; set TMPDIR to a folder that has room")]
+    Staging(#[source] ParquetError),
+    /// A query failed.
+    #[error("cannot compute {what}")]
+    Query {
+        /// What was to be computed.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: QueryError,
+    },
+}
+
+/// Why a query failed. The engine's errors tell their causes themselves, some of them again and again; this is the innermost.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct QueryError(String);
+
+impl DatasetError {
+    /// Wraps a failed query.
+    pub(crate) fn query(what: &'static str) -> impl Fn(DataFusionError) -> Self {
+        move |error| Self::Query {
+            what,
+            source: QueryError(error.find_root().strip_backtrace()),
+        }
+    }
+
+    /// Wraps what is wrong with a file.
+    pub(super) fn file(part: &Part) -> impl Fn(TableError) -> Self {
+        let file = part.name.clone();
+        move |source| Self::File {
+            file: file.clone(),
+            source,
+        }
+    }
+}
