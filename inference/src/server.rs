@@ -13,6 +13,7 @@ pub mod local;
 pub mod metrics;
 pub mod ports;
 pub mod proto;
+mod query;
 pub mod service;
 
 use std::io;

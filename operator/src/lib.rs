@@ -34,6 +34,7 @@ pub mod lease;
 pub mod metrics;
 pub mod mounts;
 pub mod observe;
+pub mod pages;
 pub mod plan;
 pub mod policy;
 pub mod reconcile;
@@ -82,9 +83,9 @@ pub async fn run(
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen at {}; give another with --listen", config.listen))?;
-    let health = axum::serve(listener, signs.router());
+    let pages = pages::serve(listener, signs.router(), pages::Limits::default());
     tokio::select! {
-        outcome = health => outcome.context("the health endpoints failed"),
+        () = pages => anyhow::bail!("the health endpoints ended by themselves"),
         outcome = lead(config, kube, signs, stop) => outcome,
     }
 }

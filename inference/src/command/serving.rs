@@ -9,7 +9,7 @@ use axum::routing::get;
 use clap::Args;
 use gondola_inference::server::Server;
 use gondola_inference::server::compute::{Compute, ComputeSettings};
-use gondola_inference::server::connections::Limits;
+use gondola_inference::server::connections::{Limits, serve_beside};
 use gondola_inference::server::front::{Deadlines, Front};
 use gondola_inference::server::ports::{ArmHeader, MainPort};
 use gondola_inference::server::service::Recommender;
@@ -170,7 +170,7 @@ pub(super) async fn beside_health_checks(
         .route("/healthz", alive.clone())
         .route("/readyz", alive);
     tokio::select! {
-        outcome = async { axum::serve(listener, health).await } => outcome.context("the health checks failed"),
+        () = serve_beside(listener, health) => anyhow::bail!("the health checks ended by themselves"),
         outcome = work => outcome,
         () = on_signal()? => Ok(()),
     }

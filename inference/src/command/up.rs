@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use gondola_inference::router::{Backend, Router};
+use gondola_inference::server::connections::serve_beside;
 use gondola_inference::server::service::Recommender;
 
 use super::bundles::BundleArguments;
@@ -84,7 +85,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             listener.local_addr()?
         );
         let pages = local.pages();
-        tokio::spawn(async move { axum::serve(listener, pages).await });
+        tokio::spawn(serve_beside(listener, pages));
         tokio::spawn(local.run());
         Ok((router as Arc<dyn Recommender>, message))
     };

@@ -11,6 +11,7 @@
 //! Until the last stage, new connections are served as ever.
 
 mod activity;
+mod timed;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -32,6 +33,7 @@ use tokio::time::MissedTickBehavior;
 use tower::ServiceExt as _;
 
 use activity::{Activity, Care, Watched};
+use timed::Timed;
 
 /// Pings find out a client that is gone without a word.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -50,6 +52,8 @@ pub struct Limits {
     pub most: usize,
     /// How long a client may take for the head of a request, also for its first.
     pub head: Duration,
+    /// How long the body of a request may take, from its head to its last byte.
+    pub body: Duration,
     /// How long a connection may lie idle: longer than the ten minutes that load balancers keep theirs.
     pub idle: Duration,
     /// After which age a client is asked to make a new connection, give or take a fifth, so that new servers get their share of
@@ -62,10 +66,22 @@ impl Default for Limits {
         Self {
             most: 10_000,
             head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
             idle: Duration::from_secs(660),
             age: None,
         }
     }
+}
+
+/// Serves `app` for as long as it is polled, within bounds of its own: pages and health checks beside a server.
+pub async fn serve_beside(listener: TcpListener, app: axum::Router) {
+    let limits = Limits {
+        most: 256,
+        idle: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let (_stage, told) = watch::channel(Stage::Serving);
+    Door { listener, app }.serve(limits, told).await;
 }
 
 /// How far a server's end has come.
@@ -135,7 +151,7 @@ async fn attend(
     app: axum::Router,
     limits: Limits,
     mut stage: watch::Receiver<Stage>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 ) {
     // Small answers must not wait for more of them.
     let _ = stream.set_nodelay(true);
@@ -143,7 +159,8 @@ async fn attend(
     let protocol = protocol();
     let service = {
         let (activity, stage) = (Arc::clone(&activity), stage.clone());
-        service_fn(move |request| answer(app.clone(), Arc::clone(&activity), stage.clone(), request))
+        let body = limits.body;
+        service_fn(move |request| answer(app.clone(), Arc::clone(&activity), body, stage.clone(), request))
     };
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
     let connection = protocol.serve_connection(io, service);
@@ -161,7 +178,7 @@ async fn attend(
                     connection.as_mut().graceful_shutdown();
                 }
             }
-            _ = patrol.tick() => match activity.care(&limits) {
+            _ = patrol.tick() => match activity.care(&limits, is_crowded(&place, &limits)) {
                 Care::Keep => {}
                 Care::Close => connection.as_mut().graceful_shutdown(),
                 Care::Cut => return,
@@ -182,12 +199,17 @@ async fn attend(
     loop {
         tokio::select! {
             _ = connection.as_mut() => return,
-            () = tokio::time::sleep(LINGER) => if activity.nothing_comes(LINGER) {
+            () = tokio::time::sleep(LINGER) => if activity.nothing_moves(LINGER) {
                 return;
             },
             _ = stage.changed() => return,
         }
     }
+}
+
+/// Whether less than a tenth of all places is free.
+fn is_crowded(place: &OwnedSemaphorePermit, limits: &Limits) -> bool {
+    place.semaphore().available_permits() < limits.most.div_ceil(10)
 }
 
 fn protocol() -> auto::Builder<TokioExecutor> {
@@ -214,15 +236,16 @@ async fn retire_after(age: Option<Duration>) {
 async fn answer(
     app: axum::Router,
     activity: Arc<Activity>,
+    body_within: Duration,
     stage: watch::Receiver<Stage>,
     request: Request<Incoming>,
 ) -> Result<Response<Guarded<Body, activity::Answering>>, Infallible> {
-    let answering = activity.begin();
+    let mut answering = activity.begin();
     let http1 = request.version() < Version::HTTP_2;
     let request = request.map(|body| match body.is_end_stream() {
         true => Body::empty(),
         false => Body::new(Guarded {
-            body,
+            body: Timed::new(body, body_within),
             _guard: activity.read_body(),
         }),
     });
@@ -231,6 +254,7 @@ async fn answer(
         let headers = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    answering.send();
     Ok(response.map(|body| Guarded {
         body,
         _guard: answering,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 
 use super::front::{Front, LARGEST_BODY};
+use super::query::Asked;
 use super::service::{Code, Digests, Served, ServiceError};
 use crate::features::{RawRow, UserId};
 use crate::pipeline::{
@@ -126,9 +127,9 @@ impl AnswerBody {
 async fn recommend(
     State(front): State<Arc<Front>>,
     headers: HeaderMap,
-    query: Result<Query<RecommendQuery>, QueryRejection>,
+    query: Asked<RecommendQuery>,
 ) -> Result<Json<AnswerBody>, HttpError> {
-    let Query(query) = query?;
+    let Asked(query) = query;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let visit = visit(&front, header);
     let user = UserId::from(query.user);
@@ -186,14 +187,14 @@ async fn report(State(front): State<Arc<Front>>) -> Result<Response, HttpError> 
 
 async fn similar(
     State(front): State<Arc<Front>>,
-    query: Result<Query<SimilarQuery>, QueryRejection>,
+    query: Asked<SimilarQuery>,
 ) -> Result<Json<AnswerBody>, HttpError> {
-    let Query(SimilarQuery {
+    let Asked(SimilarQuery {
         item,
         text,
         k,
         explain,
-    }) = query?;
+    }) = query;
     let to = match (item, text) {
         (Some(item), None) => SimilarTo::Item(item.into()),
         (None, Some(text)) => SimilarTo::Text(text),
@@ -301,7 +302,7 @@ fn argument(argument: &'static str, problem: &str) -> HttpError {
 }
 
 /// An error on its way out.
-enum HttpError {
+pub(super) enum HttpError {
     Service(ServiceError),
     Rejected { status: StatusCode, message: String },
 }
@@ -312,16 +313,18 @@ impl From<ServiceError> for HttpError {
     }
 }
 
-macro_rules! from_rejection {
-    ($($rejection:ty),+) => {
-        $(impl From<$rejection> for HttpError {
-            fn from(rejection: $rejection) -> Self {
-                Self::Rejected { status: rejection.status(), message: rejection.body_text() }
-            }
-        })+
-    };
+impl From<PathRejection> for HttpError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::rejected(rejection.status(), rejection.body_text())
+    }
 }
-from_rejection!(QueryRejection, PathRejection);
+
+impl HttpError {
+    /// An error of the request's own.
+    pub(super) fn rejected(status: StatusCode, message: String) -> Self {
+        Self::Rejected { status, message }
+    }
+}
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {

@@ -419,3 +419,33 @@ async fn a_server_is_alive_before_it_is_ready() {
             .contains("gondola_ready 1")
     );
 }
+
+#[tokio::test]
+async fn ids_that_are_no_utf8_are_refused_and_never_taken_for_one_another() {
+    let (server, _) = one_variant().await;
+    for path in [
+        "/v1/recommend?user=%E9",
+        "/v1/recommend?user=%E8&k=2",
+        "/v1/similar?item=%E9",
+        "/v1/similar?text=caf%E9",
+    ] {
+        let answer = get(&server.address, path).await;
+        assert_eq!(
+            (answer.status, &*answer.code()),
+            (400, "INVALID_ARGUMENT"),
+            "{path}"
+        );
+        assert!(
+            answer.message().contains("no UTF-8"),
+            "{path}: {}",
+            answer.message()
+        );
+    }
+    for path in ["/v1/users/%E9", "/v1/items/%E8"] {
+        let answer = put(&server.address, path, "{}").await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+    }
+    let answer = get(&server.address, "/v1/recommend?user=%C3%A9&k=1").await.json();
+    assert_eq!(answer["user"], "é");
+    assert_eq!(answer["items"][0]["item"], "for-é-0");
+}

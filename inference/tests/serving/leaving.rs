@@ -242,6 +242,106 @@ async fn a_head_that_does_not_come_is_not_waited_for_and_a_kept_connection_may_r
     );
 }
 
+/// A frame of HTTP/2: its length, type, flags and stream, and what it holds.
+fn frame(kind: u8, flags: u8, stream: u8, content: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0, 0, content.len() as u8, kind, flags, 0, 0, 0, stream];
+    frame.extend_from_slice(content);
+    frame
+}
+
+/// A connection of HTTP/2 with a gRPC request of which only the head came: POST, http, and the path, without Huffman.
+fn half_a_grpc_request() -> Vec<u8> {
+    let path = b"/gondola.v1.Recommender/Recommend";
+    let kind = b"application/grpc";
+    let mut head = vec![0x83, 0x86, 0x04, path.len() as u8];
+    head.extend_from_slice(path);
+    head.extend_from_slice(&[0x0f, 0x10, kind.len() as u8]);
+    head.extend_from_slice(kind);
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(4, 0, 0, &[]));
+    bytes.extend(frame(1, 4, 1, &head));
+    bytes
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let limits = Limits {
+        body: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let server = server(limits, Drain::default()).await;
+    let put = b"PUT /v1/users/a HTTP/1.1\r\nhost: shop\r\ncontent-length: 100\r\n\r\n{";
+    let mut slow = TcpStream::connect(&server.address).await.unwrap();
+    slow.write_all(put).await.unwrap();
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(8), slow.read_to_end(&mut answer)).await;
+    assert!(closed.is_ok(), "the connection is closed");
+
+    let mut slow = TcpStream::connect(&server.address).await.unwrap();
+    slow.write_all(&half_a_grpc_request()).await.unwrap();
+    // An answer on stream 1, of whatever kind, ends the request.
+    let ended = async {
+        let mut head = [0; 9];
+        loop {
+            slow.read_exact(&mut head).await.unwrap();
+            if head[8] == 1 {
+                return head[3];
+            }
+            let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+            slow.read_exact(&mut vec![0; length]).await.unwrap();
+        }
+    };
+    let kind = tokio::time::timeout(Duration::from_secs(8), ended).await;
+    assert!(kind.is_ok(), "the request is ended");
+}
+
+#[tokio::test]
+async fn idle_connections_make_room_for_others_and_connections_in_use_stay() {
+    let limits = Limits {
+        most: 20,
+        head: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let server = server(limits, Drain::default()).await;
+    let mut client = server.grpc().await;
+    client.recommend(RecommendRequest::default()).await.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..19 {
+        let mut kept = Kept::to(&server.address).await;
+        kept.ask().await.unwrap();
+        idle.push(kept);
+    }
+    let mut next = Kept::to(&server.address).await;
+    let asked = next.ask();
+    tokio::pin!(asked);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut asked => break answer,
+            () = tokio::time::sleep(Duration::from_millis(50)) => {
+                client.recommend(RecommendRequest::default()).await.unwrap();
+            }
+        }
+    };
+    assert_eq!(answer.unwrap().status, "200");
+    client.recommend(RecommendRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_watches_the_health_does_not_hold_up_the_end() {
+    let mut server = server(Limits::default(), Drain::default()).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let mut client = tonic_health::pb::health_client::HealthClient::new(channel);
+    let request = tonic_health::pb::HealthCheckRequest::default();
+    let mut watch = client.watch(request).await.unwrap().into_inner();
+    assert!(watch.message().await.unwrap().is_some());
+    let began = Instant::now();
+    server.stop();
+    server.ended().await.unwrap();
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+}
+
 #[tokio::test]
 async fn a_connection_of_a_certain_age_is_made_anew() {
     let limits = Limits {

@@ -26,8 +26,12 @@ pub(super) struct Activity {
     under_way: AtomicUsize,
     /// Requests whose body has not come whole.
     reading: AtomicUsize,
+    /// Requests whose answer is being sent.
+    sending: AtomicUsize,
     /// When bytes came last.
     read_at: AtomicU64,
+    /// When bytes went last.
+    wrote_at: AtomicU64,
     /// When the head began to come that is not whole yet. A client that connects owes one at once.
     head_since: AtomicU64,
     /// When the last request came or was answered.
@@ -41,7 +45,7 @@ pub(super) enum Care {
     Keep,
     /// It lies idle: it may go.
     Close,
-    /// Its client takes too long for a head.
+    /// Its client takes too long for a head, or does not let go of a connection that was closed.
     Cut,
 }
 
@@ -53,7 +57,9 @@ impl Activity {
             retired: AtomicBool::new(false),
             under_way: AtomicUsize::new(0),
             reading: AtomicUsize::new(0),
+            sending: AtomicUsize::new(0),
             read_at: AtomicU64::new(0),
+            wrote_at: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             asked_at: AtomicU64::new(0),
         }
@@ -77,7 +83,10 @@ impl Activity {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NO_HEAD, Ordering::Relaxed);
         self.asked_at.store(milliseconds(self.made), Ordering::Relaxed);
-        Answering(Arc::clone(self))
+        Answering {
+            activity: Arc::clone(self),
+            sends: false,
+        }
     }
 
     /// A body comes until what is given back is dropped.
@@ -97,38 +106,69 @@ impl Activity {
             .compare_exchange(NO_HEAD, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// What is to be done now.
-    pub(super) fn care(&self, limits: &Limits) -> Care {
+    /// Bytes went.
+    fn wrote(&self) {
+        self.wrote_at.store(milliseconds(self.made), Ordering::Relaxed);
+    }
+
+    /// What is to be done now. Where few places are left (`crowded`), a connection may lie idle no longer than a head may take.
+    pub(super) fn care(&self, limits: &Limits, crowded: bool) -> Care {
         if self.under_way.load(Ordering::Relaxed) > 0 {
             return Care::Keep;
         }
         let now = milliseconds(self.made);
         let longer_than =
             |since: u64, most: Duration| u128::from(now.saturating_sub(since)) > most.as_millis();
-        if !self.is_http2() && longer_than(self.head_since.load(Ordering::Relaxed), limits.head) {
+        let idle = if crowded {
+            limits.head.min(limits.idle)
+        } else {
+            limits.idle
+        };
+        let asked_at = self.asked_at.load(Ordering::Relaxed);
+        let slow_head = !self.is_http2() && longer_than(self.head_since.load(Ordering::Relaxed), limits.head);
+        if slow_head || longer_than(asked_at, idle.saturating_add(limits.head)) {
             Care::Cut
-        } else if longer_than(self.asked_at.load(Ordering::Relaxed), limits.idle) {
+        } else if longer_than(asked_at, idle) {
             Care::Close
         } else {
             Care::Keep
         }
     }
 
-    /// Whether nothing is under way but bodies of which nothing came for `long`.
-    pub(super) fn nothing_comes(&self, long: Duration) -> bool {
-        let silent = milliseconds(self.made).saturating_sub(self.read_at.load(Ordering::Relaxed));
-        let reading = self.reading.load(Ordering::Relaxed);
+    /// Whether nothing is under way but bodies of which nothing came, and answers of which nothing went, for `long`: a client
+    /// that stalls, or a stream that has no end of its own.
+    pub(super) fn nothing_moves(&self, long: Duration) -> bool {
+        let moved_at = self
+            .read_at
+            .load(Ordering::Relaxed)
+            .max(self.wrote_at.load(Ordering::Relaxed));
+        let silent = milliseconds(self.made).saturating_sub(moved_at);
+        let moving = self.reading.load(Ordering::Relaxed) + self.sending.load(Ordering::Relaxed);
         let under_way = self.under_way.load(Ordering::Relaxed);
-        under_way == 0 || (reading == under_way && u128::from(silent) >= long.as_millis())
+        under_way == 0 || (moving >= under_way && u128::from(silent) >= long.as_millis())
     }
 }
 
 /// A request that is under way.
-pub(super) struct Answering(Arc<Activity>);
+pub(super) struct Answering {
+    activity: Arc<Activity>,
+    sends: bool,
+}
+
+impl Answering {
+    /// The answer is there: what is left is to send it.
+    pub(super) fn send(&mut self) {
+        self.sends = true;
+        self.activity.sending.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let activity = &self.0;
+        let activity = &self.activity;
+        if self.sends {
+            activity.sending.fetch_sub(1, Ordering::Relaxed);
+        }
         activity
             .asked_at
             .store(milliseconds(activity.made), Ordering::Relaxed);
@@ -147,7 +187,7 @@ impl Drop for Reading {
     }
 }
 
-/// A stream that tells when bytes come.
+/// A stream that tells when bytes come and go.
 pub(super) struct Watched {
     stream: TcpStream,
     activity: Arc<Activity>,
@@ -181,7 +221,9 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        self.activity.wrote();
+        Poll::Ready(written)
     }
 
     fn poll_write_vectored(
@@ -189,7 +231,9 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, parts));
+        self.activity.wrote();
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -234,27 +278,27 @@ mod tests {
         let activity = Arc::new(Activity::new());
         a_moment_later();
         assert_eq!(
-            activity.care(&impatient(true, false)),
+            activity.care(&impatient(true, false), false),
             Care::Cut,
             "nothing ever came"
         );
         activity.read(b"GET / HTTP/1.1\r\n");
-        assert_eq!(activity.care(&impatient(true, false)), Care::Cut);
+        assert_eq!(activity.care(&impatient(true, false), false), Care::Cut);
         let answering = activity.begin();
         a_moment_later();
         assert_eq!(
-            activity.care(&impatient(true, true)),
+            activity.care(&impatient(true, true), false),
             Care::Keep,
             "it is being answered"
         );
         activity.read(b"the body");
         drop(answering);
         a_moment_later();
-        assert_eq!(activity.care(&impatient(true, false)), Care::Keep);
-        assert_eq!(activity.care(&impatient(false, true)), Care::Close);
+        assert_eq!(activity.care(&impatient(true, false), false), Care::Keep);
+        assert_eq!(activity.care(&impatient(false, true), false), Care::Close);
         activity.read(b"G");
         a_moment_later();
-        assert_eq!(activity.care(&impatient(true, false)), Care::Cut);
+        assert_eq!(activity.care(&impatient(true, false), false), Care::Cut);
     }
 
     #[test]
@@ -264,22 +308,65 @@ mod tests {
         activity.read(b"PRI * HTTP/2.0\r\n");
         a_moment_later();
         assert!(activity.is_http2());
-        assert_eq!(activity.care(&impatient(true, false)), Care::Keep);
-        assert_eq!(activity.care(&impatient(true, true)), Care::Close);
+        assert_eq!(activity.care(&impatient(true, false), false), Care::Keep);
+        assert_eq!(activity.care(&impatient(false, true), false), Care::Close);
     }
 
     #[test]
     fn a_body_of_which_nothing_more_comes_is_not_waited_for() {
         let activity = Arc::new(Activity::new());
-        assert!(activity.nothing_comes(Duration::ZERO));
+        assert!(activity.nothing_moves(Duration::ZERO));
         let answering = activity.begin();
-        assert!(!activity.nothing_comes(Duration::ZERO), "it is being answered");
+        assert!(!activity.nothing_moves(Duration::ZERO), "it is being answered");
         let reading = activity.read_body();
-        assert!(activity.nothing_comes(Duration::ZERO));
-        assert!(!activity.nothing_comes(Duration::from_secs(60)));
+        assert!(activity.nothing_moves(Duration::ZERO));
+        assert!(!activity.nothing_moves(Duration::from_secs(60)));
         drop(reading);
-        assert!(!activity.nothing_comes(Duration::ZERO));
+        assert!(!activity.nothing_moves(Duration::ZERO));
         drop(answering);
-        assert!(activity.nothing_comes(Duration::from_secs(60)));
+        assert!(activity.nothing_moves(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_stream_on_which_nothing_goes_is_not_waited_for() {
+        let activity = Arc::new(Activity::new());
+        let mut watching = activity.begin();
+        assert!(
+            !activity.nothing_moves(Duration::ZERO),
+            "its answer is not there yet"
+        );
+        watching.send();
+        assert!(activity.nothing_moves(Duration::ZERO));
+        let asking = activity.begin();
+        assert!(
+            !activity.nothing_moves(Duration::ZERO),
+            "another is being answered"
+        );
+        drop(asking);
+        activity.wrote();
+        assert!(
+            !activity.nothing_moves(Duration::from_secs(60)),
+            "something went just now"
+        );
+    }
+
+    #[test]
+    fn idle_connections_make_room_where_few_places_are_left() {
+        let activity = Arc::new(Activity::new());
+        drop(activity.begin());
+        let limits = Limits {
+            head: Duration::from_millis(20),
+            idle: Duration::from_secs(60),
+            ..Limits::default()
+        };
+        std::thread::sleep(Duration::from_millis(25));
+        assert_eq!(activity.care(&limits, false), Care::Keep);
+        assert_eq!(activity.care(&limits, true), Care::Close);
+        std::thread::sleep(Duration::from_millis(25));
+        assert_eq!(
+            activity.care(&limits, true),
+            Care::Cut,
+            "its client does not let go"
+        );
     }
 }
