@@ -15,6 +15,7 @@ use crate::manifest;
 use crate::reference::CHANNELS;
 
 mod scheme;
+mod settings;
 
 /// For how long a failing request is made again, unless [`Access`] says otherwise.
 const RETRY_FOR: Duration = Duration::from_secs(180);
@@ -88,6 +89,21 @@ pub enum StoreError {
         folder: PathBuf,
         /// The key.
         key: String,
+    },
+    /// A setting that can't be part of a request: a client would end its program over it.
+    #[error(
+        "the setting {setting} of the store {url} has {sign} at character {position}; write it on one line, without anything but \
+         letters, digits and signs of ASCII"
+    )]
+    Setting {
+        /// The store.
+        url: String,
+        /// The setting.
+        setting: String,
+        /// What it must not have.
+        sign: String,
+        /// Where, from 1.
+        position: usize,
     },
     /// An endpoint whose connections everybody on the way can read.
     #[error(
@@ -276,8 +292,7 @@ fn read_settings(folder: &std::path::Path) -> std::io::Result<Vec<(String, Strin
         if name.starts_with('.') || !entry.path().is_file() {
             continue;
         }
-        let value = std::fs::read_to_string(entry.path())?;
-        settings.push((name, value.trim_end_matches('\n').to_owned()));
+        settings.push((name, std::fs::read_to_string(entry.path())?));
     }
     Ok(settings)
 }
@@ -310,6 +325,7 @@ impl Store {
             return Err(StoreError::PlainUrl { url: url.clone() });
         }
         let settings = [access.variables(), access.settings()?].concat();
+        let settings = settings::printable(&parsed, url, settings)?;
         if let Some((setting, endpoint)) = scheme::plain_endpoint(&parsed, &settings) {
             return Err(StoreError::PlainEndpoint {
                 url: url.clone(),

@@ -200,7 +200,8 @@ impl Server {
     }
 }
 
-async fn listen(address: &str) -> Result<TcpListener, ServeError> {
+/// Listens at an address. `[::]` is every address of both kinds.
+pub async fn listen(address: &str) -> Result<TcpListener, ServeError> {
     let wrong = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => ServeError::InUse {
             address: address.to_owned(),
@@ -210,7 +211,14 @@ async fn listen(address: &str) -> Result<TcpListener, ServeError> {
             source,
         },
     };
-    TcpListener::bind(address).await.map_err(wrong)
+    match TcpListener::bind(address).await {
+        // Where the kernel has no IPv6 at all, every address is every one of IPv4.
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) && address.starts_with("[::]:") => {
+            let address = address.replace("[::]", "0.0.0.0");
+            TcpListener::bind(address).await.map_err(wrong)
+        }
+        outcome => outcome.map_err(wrong),
+    }
 }
 
 /// Makes a server ready.

@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long, env = "GONDOLA_IDENTITY", default_value = "gondola-operator")]
     identity: String,
     /// Address of health and metrics.
-    #[arg(long, env = "GONDOLA_LISTEN", default_value = "0.0.0.0:8081")]
+    #[arg(long, env = "GONDOLA_LISTEN", default_value = "[::]:8081")]
     listen: SocketAddr,
     /// What is logged to stderr, for example `info` or `warn,gondola_operator=debug`.
     #[arg(long, env = "GONDOLA_LOG", default_value = "info")]

@@ -80,7 +80,7 @@ pub async fn run(
         .context("--identity can't be part of a request; use letters, digits and '-'")?;
     kube.headers.push((http::header::USER_AGENT, agent));
     let signs = Signs::default();
-    let listener = tokio::net::TcpListener::bind(config.listen)
+    let listener = pages::listen(config.listen)
         .await
         .with_context(|| format!("cannot listen at {}; give another with --listen", config.listen))?;
     let pages = pages::serve(listener, signs.router(), pages::Limits::default());

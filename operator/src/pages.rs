@@ -3,6 +3,7 @@
 //! Those who ask are the kubelet, Prometheus and people with a browser. A client that is slow, or keeps what it does not use,
 //! must keep nobody else from the health checks, by which the kubelet decides whether the operator lives.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use tower::ServiceExt as _;
 
 /// After the system could not accept a connection, because too many files are open say.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+
+/// What Linux says where it was built or started without IPv6 (EAFNOSUPPORT).
+const NO_SUCH_FAMILY: i32 = 97;
 
 /// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,16 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             age: Duration::from_secs(300),
         }
+    }
+}
+
+/// Listens at an address. `[::]` is every address of both kinds; where the kernel has no IPv6 at all, it is every one of IPv4.
+pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.raw_os_error() == Some(NO_SUCH_FAMILY) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        outcome => outcome,
     }
 }
 

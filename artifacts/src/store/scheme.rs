@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig, parse_url_opts};
@@ -46,6 +46,16 @@ pub(super) fn open(
         _ => return parse_url_opts(url, settings).map(|(objects, _)| (objects.into(), prefix)),
     };
     Ok((objects, prefix))
+}
+
+/// Whether the client of a URL's scheme takes a setting of this name.
+pub(super) fn takes(url: &Url, name: &str) -> bool {
+    match ObjectStoreScheme::parse(url).map(|(scheme, _)| scheme) {
+        Ok(ObjectStoreScheme::AmazonS3) => name.parse::<AmazonS3ConfigKey>().is_ok(),
+        Ok(ObjectStoreScheme::GoogleCloudStorage) => name.parse::<GoogleConfigKey>().is_ok(),
+        Ok(ObjectStoreScheme::MicrosoftAzure) => name.parse::<AzureConfigKey>().is_ok(),
+        _ => false,
+    }
 }
 
 /// The endpoint that requests would be sent to over plain HTTP without leave, and the setting that says so.

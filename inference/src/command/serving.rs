@@ -162,9 +162,7 @@ pub(super) async fn beside_health_checks(
     listen: &str,
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = gondola_inference::server::listen(listen).await?;
     let alive = get(|| async { "alive\n" });
     let health = axum::Router::new()
         .route("/healthz", alive.clone())

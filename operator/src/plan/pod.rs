@@ -279,8 +279,8 @@ pub fn serves(container: &mut Container, start_seconds: i32) {
         failure_threshold: Some(6),
         ..probe("/healthz")
     });
-    set(container, "GONDOLA_LISTEN", format!("0.0.0.0:{PORT}"));
-    set(container, "GONDOLA_ADMIN_LISTEN", format!("0.0.0.0:{ADMIN_PORT}"));
+    set(container, "GONDOLA_LISTEN", format!("[::]:{PORT}"));
+    set(container, "GONDOLA_ADMIN_LISTEN", format!("[::]:{ADMIN_PORT}"));
     // The notice is the program's own: it tells its clients to go elsewhere, where a sleep before the signal would leave it ignorant.
     set(
         container,
@@ -309,7 +309,7 @@ pub fn reports(container: &mut Container, start_seconds: i32) {
         ]
         .contains(&variable.name.as_str())
     });
-    set(container, "GONDOLA_LISTEN", format!("0.0.0.0:{ADMIN_PORT}"));
+    set(container, "GONDOLA_LISTEN", format!("[::]:{ADMIN_PORT}"));
 }
 
 /// Sets how long an answer may take where the client says nothing, as the spec says.
