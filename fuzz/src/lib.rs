@@ -1,7 +1,21 @@
 //! What the fuzz targets share. The parsers' sources are taken as they are, without the crates around them: FAISS has no part in
 //! reading a forest, nor DataFusion in reading a table, and would take the compiler a quarter of an hour.
 
+pub mod events;
 pub mod tables;
+
+#[allow(dead_code, reason = "outcomes and exposures as they are read use a part of it")]
+#[path = "../../events/src/event.rs"]
+mod event;
+#[allow(dead_code, reason = "tables of events need a part of it")]
+#[path = "../../events/src/intake.rs"]
+mod intake;
+#[allow(dead_code, reason = "exposures are only read here")]
+#[path = "../../events/src/table.rs"]
+mod table;
+#[allow(dead_code, reason = "keys are made here, and not read from a folder")]
+#[path = "../../events/src/unit.rs"]
+mod unit;
 
 use scoring::forest;
 pub use scoring::forest::Format;

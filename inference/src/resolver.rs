@@ -155,9 +155,10 @@ fn store_reason(error: &StoreError) -> RefusalReason {
         | StoreError::PlainUrl { .. }
         | StoreError::Create { .. }
         | StoreError::Open { .. } => RefusalReason::InvalidStore,
-        StoreError::Credentials { .. } | StoreError::NoCredentials { .. } | StoreError::Steers { .. } => {
-            RefusalReason::AccessDenied
-        }
+        StoreError::Credentials { .. }
+        | StoreError::NoCredentials { .. }
+        | StoreError::Setting { .. }
+        | StoreError::Steers { .. } => RefusalReason::AccessDenied,
         StoreError::Long { .. } => RefusalReason::BundleInvalid,
         error if error.is_denied() => RefusalReason::AccessDenied,
         StoreError::Read { .. } | StoreError::Write { .. } | StoreError::List { .. } => {

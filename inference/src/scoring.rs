@@ -3,9 +3,11 @@
 //! What depends on an item alone is computed once, when items are loaded or added ([`Scorer::prepare`]); what depends on
 //! the user alone is computed once a request. What is left per candidate is the part that needs both.
 
+pub mod check;
 pub mod dcn;
 pub mod dlrm;
 pub mod forest;
+pub mod import;
 pub mod mlp;
 pub mod neural;
 pub mod wide_deep;

@@ -6,6 +6,9 @@
     reason = "a test fails by panicking, and its modules are its own"
 )]
 
+#[path = "small_shop/own_model.rs"]
+mod own_model;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -148,6 +151,7 @@ async fn a_shop_goes_from_its_files_to_answers() {
     }
     what_was_bought_can_be_left_out(folder.path(), &config).await;
     a_second_run_reuses_the_first(&config).await;
+    own_model::becomes_a_variant(folder.path(), &config.store).await;
 }
 
 fn known_and_unknown_users_are_answered(variant: &Variant) {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use gondola_inference::causes::with_causes;
-use gondola_training::check;
+use gondola_inference::scoring::check;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::report::Summary;
 use gondola_training::run::{self, Inputs, RunConfig};

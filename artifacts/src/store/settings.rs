@@ -45,14 +45,19 @@ mod tests {
 
     fn cleaned(url: &str, name: &str, value: &str) -> Result<String, String> {
         let settings = vec![(name.to_owned(), value.to_owned())];
-        let cleaned = printable(&Url::parse(url).unwrap(), url, settings).map_err(|error| error.to_string())?;
+        let cleaned =
+            printable(&Url::parse(url).unwrap(), url, settings).map_err(|error| error.to_string())?;
         Ok(cleaned[0].1.clone())
     }
 
     #[test]
     fn what_stands_around_a_value_is_left_out() {
         for value in ["key", "key\n", "key\r\n", " key\n\n", "\u{feff}key\r", "\tkey "] {
-            assert_eq!(cleaned("s3://b", "aws_access_key_id", value).as_deref(), Ok("key"), "{value:?}");
+            assert_eq!(
+                cleaned("s3://b", "aws_access_key_id", value).as_deref(),
+                Ok("key"),
+                "{value:?}"
+            );
         }
         let account = "{\n  \"type\": \"service_account\"\n}\n";
         assert_eq!(
@@ -64,14 +69,37 @@ mod tests {
     #[test]
     fn what_can_be_no_header_is_refused_by_name_and_not_shown() {
         for (url, name, value, sign) in [
-            ("s3://b", "aws_access_key_id", "AKIA\nSECRET", "a line break at character 5"),
-            ("s3://b", "aws_secret_access_key", "a\r\nb", "a line break at character 2"),
+            (
+                "s3://b",
+                "aws_access_key_id",
+                "AKIA\nSECRET",
+                "a line break at character 5",
+            ),
+            (
+                "s3://b",
+                "aws_secret_access_key",
+                "a\r\nb",
+                "a line break at character 2",
+            ),
             ("s3://b", "aws_session_token", "a\tb", "a tab at character 2"),
-            ("az://b", "azure_storage_account_key", "a\u{0}b", "the control character U+0000"),
-            ("gs://b", "google_bucket", "b\u{fc}cket", "a sign that is not of ASCII at character 2"),
+            (
+                "az://b",
+                "azure_storage_account_key",
+                "a\u{0}b",
+                "the control character U+0000",
+            ),
+            (
+                "gs://b",
+                "google_bucket",
+                "b\u{fc}cket",
+                "a sign that is not of ASCII at character 2",
+            ),
         ] {
             let refused = cleaned(url, name, value).unwrap_err();
-            let named = format!("the setting {} of the store {url} has {sign}", name.to_ascii_uppercase());
+            let named = format!(
+                "the setting {} of the store {url} has {sign}",
+                name.to_ascii_uppercase()
+            );
             assert!(refused.starts_with(&named), "{refused}");
             assert!(!refused.contains("SECRET"), "{refused}");
         }

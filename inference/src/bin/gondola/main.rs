@@ -1,11 +1,16 @@
-//! `gondola`: what a person asks of an experiment on the command line.
+//! `gondola`: what a person asks for on the command line.
 //!
+//! - `gondola inputs`: what a model must read, in order;
+//! - `gondola publish`: a folder becomes a bundle, checked against the features that it will serve with;
 //! - `gondola experiment plan`: how many users it takes and how long, before it begins;
 //! - `gondola experiment status`: where it stands in a cluster;
 //! - `gondola experiment audit`: whether the logged arms are those that the rule gives.
 
 mod audit;
+mod bundles;
+mod inputs;
 mod plan;
+mod publish;
 mod status;
 
 use std::path::Path;
@@ -17,7 +22,7 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
 use gondola_inference::causes::with_causes;
 
-/// Looks at Gondola's pipelines.
+/// Publishes models, and looks at experiments.
 #[derive(Debug, Parser)]
 #[command(name = "gondola", version)]
 struct Arguments {
@@ -30,6 +35,10 @@ enum Command {
     /// A/B experiments.
     #[command(subcommand)]
     Experiment(ExperimentCommand),
+    /// Lists what a model must read, in order, to serve with a features bundle.
+    Inputs(inputs::Arguments),
+    /// Makes a bundle of a model's folder, checked against the features that it will serve with.
+    Publish(publish::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -43,10 +52,7 @@ enum ExperimentCommand {
 }
 
 fn main() -> ExitCode {
-    let Arguments {
-        command: Command::Experiment(command),
-    } = Arguments::parse();
-    match run(command) {
+    match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("gondola: {}", with_causes(error.as_ref()));
@@ -55,7 +61,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: ExperimentCommand) -> anyhow::Result<ExitCode> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Experiment(command) => run_experiment(command),
+        Command::Inputs(arguments) => {
+            let inputs = tokio::runtime::Runtime::new()?.block_on(inputs::run(&arguments))?;
+            print!("{inputs}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Publish(arguments) => {
+            let said = tokio::runtime::Runtime::new()?.block_on(publish::run(&arguments))?;
+            print!("{said}");
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run_experiment(command: ExperimentCommand) -> anyhow::Result<ExitCode> {
     match command {
         ExperimentCommand::Plan(arguments) => {
             print!("{}", plan::run(&arguments)?);

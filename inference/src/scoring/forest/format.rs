@@ -100,6 +100,31 @@ impl Format {
         }
     }
 
+    /// What a model's first bytes say that it is. ONNX has none that tell it; JSON is looked through for the keys that do.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        let json = bytes.trim_ascii_start();
+        match bytes {
+            [b't', b'r', b'e', b'e', b'\n' | b'\r', ..] => Some(Self::LightGbm),
+            // The length of the first key, in UBJSON's types of whole numbers.
+            [b'{', b'i' | b'U' | b'I' | b'l' | b'L', ..] => Some(Self::Ubjson),
+            _ if json.starts_with(b"{") => {
+                let keys: Keys = serde_json::from_slice(json).ok()?;
+                (keys.learner.is_some() || keys.features_info.is_some()).then_some(Self::Json)
+            }
+            _ => None,
+        }
+    }
+
+    /// Why a file with such first bytes is not read, and what to do instead.
+    pub(crate) fn refused_content(bytes: &[u8]) -> Option<&'static str> {
+        match bytes {
+            [0x80, 2..=5, ..] => Self::refusal(Path::new("model.pkl")),
+            [b'C', b'B', b'M', b'1', ..] => Self::refusal(Path::new("model.cbm")),
+            [b'b', b'i', b'n', b'f', ..] => Self::refusal(Path::new("model.deprecated")),
+            _ => None,
+        }
+    }
+
     /// Reads and checks a model.
     pub(crate) fn parse(self, bytes: &[u8]) -> Result<Model, FormatError> {
         match self {

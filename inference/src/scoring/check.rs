@@ -7,10 +7,10 @@
 use std::fmt;
 use std::path::Path;
 
-use gondola_inference::features::schema::SchemaError;
-use gondola_inference::features::workflow::WorkflowError;
-use gondola_inference::features::{EncodedRow, EncodedTable, Layout, Schema, Workflow};
-use gondola_inference::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
+use crate::features::schema::SchemaError;
+use crate::features::workflow::WorkflowError;
+use crate::features::{EncodedRow, EncodedTable, Layout, Schema, Workflow};
+use crate::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
 
 /// How many made-up items the scorer has to score.
 const ITEMS: usize = 64;
@@ -243,8 +243,8 @@ impl fmt::Display for Report {
 mod tests {
     use std::fs;
 
-    use gondola_inference::features::EntityWorkflow;
-    use gondola_inference::features::workflow::{NumericColumn, Operation};
+    use crate::features::EntityWorkflow;
+    use crate::features::workflow::{NumericColumn, Operation};
 
     use super::*;
 

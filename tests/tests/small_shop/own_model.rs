@@ -1,0 +1,149 @@
+//! From a notebook's model to a variant that serves, by the commands that docs/bring-your-own-model.md shows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use gondola_artifacts::{Reference, Store, resolve};
+use gondola_tests::http;
+use gondola_tests::server::Server;
+
+/// What MLflow writes beside a LightGBM booster, as far as it is read.
+const ML_MODEL: &str = "flavors:
+  lightgbm: {data: model.lgb, lgb_version: 4.7.0, model_class: lightgbm.basic.Booster}
+  python_function: {data: model.lgb, loader_module: mlflow.lightgbm}
+mlflow_version: 3.17.2
+";
+
+pub(super) async fn becomes_a_variant(folder: &Path, store: &str) {
+    let listed = run("gondola", &["inputs", "--store", store]);
+    assert!(listed.contains("0  user."), "{listed}");
+    let model = of_a_notebook(folder, store).await;
+    let model = model.to_str().unwrap();
+    let publish = ["publish", model, "--store", store, "--name", "my-forest"];
+    let told = run("gondola", &[&publish[..], &["--channel", "canary"]].concat());
+    assert!(told.contains("my-forest@canary -> "), "{told}");
+    let again = run("gondola", &publish);
+    let version = |told: &str| {
+        told.lines()
+            .find(|line| line.starts_with("my-forest/"))
+            .map(str::to_owned)
+    };
+    assert!(version(&told).is_some());
+    assert_eq!(
+        version(&again),
+        version(&told),
+        "the same content is the same version"
+    );
+    let pipeline = folder.join("pipeline.yaml");
+    fs::write(&pipeline, PIPELINE.replace("STORE", store)).unwrap();
+    let up = [
+        binary("gondola-inference").to_str().unwrap(),
+        "up",
+        "--file",
+        pipeline.to_str().unwrap(),
+        "--cache",
+        folder.join("cache").to_str().unwrap(),
+    ]
+    .map(str::to_owned);
+    let server = Server::start(&up).await.unwrap();
+    let answer = http::get(&server.address, "/v1/recommend?user=nobody&k=5")
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.json().unwrap()["variant"], "mine");
+    assert!(server.stop().await.unwrap().success());
+    what_does_not_fit_is_refused(folder, store, model);
+}
+
+const PIPELINE: &str = "apiVersion: gondola.dev/v1alpha1
+kind: RecommenderPipeline
+metadata: {name: shop, namespace: default}
+spec:
+  artifacts: {url: STORE}
+  features: {bundle: features@stable}
+  retrieval: {bundle: two-tower@stable, candidates: 10}
+  control: mine
+  variants:
+  - {name: mine, scorer: my-forest@canary, weight: 1}
+";
+
+fn what_does_not_fit_is_refused(folder: &Path, store: &str, model: &str) {
+    let refused = |arguments: &[&str], why: &str| {
+        let outcome = output("gondola", arguments);
+        let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        assert!(
+            !outcome.status.success() && said.contains(why),
+            "{said:?} does not say {why:?}"
+        );
+    };
+    let empty = folder.join("empty");
+    fs::create_dir_all(&empty).unwrap();
+    let empty = empty.to_str().unwrap();
+    refused(
+        &["publish", empty, "--store", store, "--name", "x"],
+        "there is no model in",
+    );
+    refused(
+        &[
+            "publish",
+            model,
+            "--store",
+            store,
+            "--name",
+            "x",
+            "--features",
+            "forest@stable",
+        ],
+        "--features forest@stable is a scorer bundle; name one with features",
+    );
+    refused(
+        &[
+            "publish",
+            model,
+            "--store",
+            store,
+            "--name",
+            "x",
+            "--features",
+            "no-such",
+        ],
+        "--features no-such is neither a folder nor a bundle",
+    );
+    refused(
+        &["publish", model, "--store", store, "--name", "No Name"],
+        "No Name",
+    );
+}
+
+/// The trained forest, as a notebook would have logged it.
+async fn of_a_notebook(folder: &Path, store: &str) -> PathBuf {
+    let opened = Store::open(store).unwrap();
+    let reference: Reference = "forest@stable".parse().unwrap();
+    let version = resolve(&opened, &reference).await.unwrap().manifest.version;
+    let model = folder.join("my-model");
+    fs::create_dir_all(&model).unwrap();
+    fs::write(model.join("MLmodel"), ML_MODEL).unwrap();
+    let trained = folder.join("store/forest").join(version).join("model.txt");
+    fs::copy(trained, model.join("model.lgb")).unwrap();
+    model
+}
+
+/// A program of this workspace, which is built beside its tests.
+fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().parent().unwrap().join(name)
+}
+
+fn output(name: &str, arguments: &[&str]) -> Output {
+    let program = binary(name);
+    let outcome = Command::new(&program).args(arguments).output();
+    outcome.unwrap_or_else(|error| panic!("{}: {error}; build the whole workspace", program.display()))
+}
+
+fn run(name: &str, arguments: &[&str]) -> String {
+    let outcome = output(name, arguments);
+    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    assert!(outcome.status.success(), "{name} {arguments:?}: {said}");
+    String::from_utf8(outcome.stdout).unwrap()
+}
