@@ -2,7 +2,10 @@
 //!
 //! The scorer is loaded as a server loads it, which checks the names, the order and the number of its inputs and the shapes
 //! of its weights. Then it scores made-up rows: every category of a vocabulary's ends and some between, and numbers around
-//! zero. Nothing is published, and no data is needed but the workflow.
+//! zero. Nothing is published, and no data is needed but the workflow. Whoever has rows with their library's predictions has
+//! the scorer compared with them ([`expect`]).
+
+pub mod expect;
 
 use std::fmt;
 use std::path::Path;
@@ -10,7 +13,10 @@ use std::path::Path;
 use gondola_inference::features::schema::SchemaError;
 use gondola_inference::features::workflow::WorkflowError;
 use gondola_inference::features::{EncodedRow, EncodedTable, Layout, Schema, Workflow};
+use gondola_inference::scoring::forest::Remark;
 use gondola_inference::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
+
+use expect::{Agreement, ExpectError};
 
 /// How many made-up items the scorer has to score.
 const ITEMS: usize = 64;
@@ -30,6 +36,9 @@ pub enum CheckError {
     /// It can't score the made-up rows.
     #[error("the scorer loads, but can't score made-up rows of this workflow")]
     Score(#[from] ScoreError),
+    /// It gives other scores than its library.
+    #[error(transparent)]
+    Expect(#[from] ExpectError),
     /// A row's score depends on the rows beside it.
     #[error(
         "row {row} gets the score {alone} alone and {together} among others; that is a mistake of this program, report it"
@@ -76,6 +85,19 @@ pub struct Report {
     pub inputs: Inputs,
     /// The scores of the made-up rows.
     pub scores: Vec<f32>,
+    /// What should be known of the model's file.
+    pub remarks: Vec<Remark>,
+    /// How it compares with rows whose predictions are known.
+    pub agreement: Option<Agreement>,
+}
+
+/// Rows with the predictions of a scorer's own library.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The file: see [`expect`].
+    pub file: &'a Path,
+    /// How far apart score and prediction may be, as a part of predictions above 1.
+    pub tolerance: f64,
 }
 
 /// The inputs that a model must have to fit the workflow of a features bundle's folder.
@@ -84,15 +106,31 @@ pub fn inputs(features: &Path) -> Result<Inputs, CheckError> {
     Ok(Inputs::of(&Workflow::load(features)?))
 }
 
-/// Checks a scorer bundle's folder against a features bundle's folder.
-pub fn check(scorer: &Path, features: &Path) -> Result<Report, CheckError> {
+/// Checks a scorer bundle's folder against a features bundle's folder, and against rows whose predictions are known.
+pub async fn check(
+    scorer: &Path,
+    features: &Path,
+    expected: Option<Expected<'_>>,
+) -> Result<Report, CheckError> {
     Schema::load(features)?;
     let workflow = Workflow::load(features)?;
-    let scorer = scoring::load(scorer, &workflow.layout())?.scorer;
+    let layout = workflow.layout();
+    let loaded = scoring::load(scorer, &layout)?;
+    let scorer = loaded.scorer.as_ref();
     let inputs = Inputs::of(&workflow);
-    let rows = MadeUp::rows(&workflow);
-    let scores = rows.score(scorer.as_ref())?;
-    Ok(Report { inputs, scores })
+    let scores = MadeUp::rows(&workflow).score(scorer)?;
+    let agreement = match expected {
+        Some(Expected { file, tolerance }) => {
+            Some(expect::compare(scorer, &layout, &inputs, file, tolerance).await?)
+        }
+        None => None,
+    };
+    Ok(Report {
+        inputs,
+        scores,
+        remarks: loaded.remarks,
+        agreement,
+    })
 }
 
 impl Inputs {
@@ -235,6 +273,12 @@ impl fmt::Display for Report {
                 "note: all rows got the same score; does the model read what it should?"
             )?;
         }
+        for remark in &self.remarks {
+            writeln!(f, "note: {remark}")?;
+        }
+        if let Some(agreement) = &self.agreement {
+            writeln!(f, "{agreement}")?;
+        }
         Ok(())
     }
 }
@@ -282,22 +326,35 @@ mod tests {
         fs::write(folder.join("model.txt"), tree).unwrap();
     }
 
-    #[track_caller]
-    fn check_refused(inputs: &str, count: usize, part: &str) {
+    /// Checks such a scorer, and compares it with a file of that name and content.
+    async fn checked(inputs: &str, count: usize, expected: Option<(&str, &str)>) -> Result<Report, String> {
         let (of_features, of_scorer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         features(of_features.path());
         scorer(of_scorer.path(), inputs, count);
-        let error = check(of_scorer.path(), of_features.path()).unwrap_err();
-        let message = format!("{:#}", anyhow::Error::from(error));
+        let file = expected.map(|(name, content)| {
+            let file = of_scorer.path().join(name);
+            fs::write(&file, content).unwrap();
+            file
+        });
+        let expected = file.as_deref().map(|file| Expected {
+            file,
+            tolerance: 1e-5,
+        });
+        let report = check(of_scorer.path(), of_features.path(), expected).await;
+        report.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+    }
+
+    async fn check_refused(inputs: &str, count: usize, part: &str) {
+        let message = checked(inputs, count, None).await.unwrap_err();
         assert!(message.contains(part), "{message}");
     }
 
-    #[test]
-    fn a_scorer_that_fits_scores_made_up_rows() {
+    #[tokio::test]
+    async fn a_scorer_that_fits_scores_made_up_rows() {
         let (of_features, of_scorer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         features(of_features.path());
         scorer(of_scorer.path(), INPUTS, 3);
-        let report = check(of_scorer.path(), of_features.path()).unwrap();
+        let report = check(of_scorer.path(), of_features.path(), None).await.unwrap();
         assert_eq!(report.inputs, inputs(of_features.path()).unwrap());
         assert_eq!(report.inputs.0[1].name, "item.price");
         let text = report.to_string();
@@ -305,22 +362,107 @@ mod tests {
         assert!(text.ends_with(end), "{text}");
     }
 
-    #[test]
-    fn inputs_of_other_names_order_or_number_are_refused() {
+    #[tokio::test]
+    async fn inputs_of_other_names_order_or_number_are_refused() {
         check_refused(
             r#"["item.price", "user.age", "pair.purchases"]"#,
             3,
             "input 0 of the scorer",
-        );
-        check_refused(r#"["user.age", "item.price"]"#, 3, "input 2 of the scorer");
-        check_refused(INPUTS, 4, "the forest reads 4 inputs, but the workflow gives 3");
+        )
+        .await;
+        check_refused(r#"["user.age", "item.price"]"#, 3, "input 2 of the scorer").await;
+        check_refused(INPUTS, 4, "the forest reads 4 inputs, but the workflow gives 3").await;
     }
 
-    #[test]
-    fn a_folder_without_a_workflow_is_refused() {
+    #[tokio::test]
+    async fn a_folder_without_a_workflow_is_refused() {
         let empty = tempfile::tempdir().unwrap();
-        let error = check(empty.path(), empty.path()).unwrap_err();
+        let error = check(empty.path(), empty.path(), None).await.unwrap_err();
         assert!(error.to_string().contains("schema.json"), "{error}");
+    }
+
+    /// Columns in an order of their own, one that nobody reads, and an empty cell.
+    const EXPECTED: &str =
+        "prediction,item.price,user.age,pair.purchases,day\n0.25,-1,30,0,2026-01-02\n0.75,2.5,,1,\n";
+
+    #[tokio::test]
+    async fn scores_are_compared_with_those_of_the_library() {
+        let report = checked(INPUTS, 3, Some(("rows.csv", EXPECTED))).await.unwrap();
+        let text = report.to_string();
+        let end = "2 rows get the scores that were expected, within 0.0e0\n";
+        assert!(text.ends_with(end), "{text}");
+    }
+
+    #[tokio::test]
+    async fn rows_of_a_parquet_file_are_compared_too() {
+        use arrow::array::{Float32Array, Int64Array, RecordBatch};
+        use std::sync::Arc;
+        let (of_features, of_scorer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        features(of_features.path());
+        scorer(of_scorer.path(), INPUTS, 3);
+        let batch = RecordBatch::try_from_iter([
+            ("user.age", Arc::new(Int64Array::from(vec![30, 40])) as _),
+            ("item.price", Arc::new(Float32Array::from(vec![-1.0, 2.5])) as _),
+            (
+                "pair.purchases",
+                Arc::new(Int64Array::from(vec![None, Some(1)])) as _,
+            ),
+            ("prediction", Arc::new(Float32Array::from(vec![0.25, 0.75])) as _),
+        ])
+        .unwrap();
+        let path = of_scorer.path().join("rows.parquet");
+        let file = fs::File::create(&path).unwrap();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let expected = Expected {
+            file: &path,
+            tolerance: 1e-5,
+        };
+        let report = check(of_scorer.path(), of_features.path(), Some(expected))
+            .await
+            .unwrap();
+        assert_eq!(report.agreement.map(|agreement| agreement.rows), Some(2));
+    }
+
+    #[tokio::test]
+    async fn other_scores_than_the_library_s_are_refused_with_the_row_that_differs_most() {
+        let other = EXPECTED.replace("0.75,", "0.5,");
+        let message = checked(INPUTS, 3, Some(("rows.csv", &other))).await.unwrap_err();
+        assert!(message.starts_with("1 of 2 rows of"), "{message}");
+        assert!(
+            message.contains("row 1 the most: 0.75, but prediction is 0.5; compare what the score is of"),
+            "{message}"
+        );
+    }
+
+    #[tokio::test]
+    async fn rows_that_can_t_be_compared_are_refused_by_file_column_and_row() {
+        for (content, part) in [
+            (
+                "item.price,user.age,prediction\n1,2,0.5\n",
+                "has no column \"pair.purchases\"",
+            ),
+            (
+                "item.price,user.age,pair.purchases\n1,2,3\n",
+                "has no column \"prediction\"",
+            ),
+            (
+                "item.price,user.age,pair.purchases,prediction\n1,2,3,\n",
+                "row 0 of",
+            ),
+            (
+                "item.price,user.age,pair.purchases,prediction\ncheap,2,3,0.5\n",
+                "column \"item.price\" of",
+            ),
+            ("item.price,user.age,pair.purchases,prediction\n", "has no rows"),
+        ] {
+            let message = checked(INPUTS, 3, Some(("rows.csv", content))).await.unwrap_err();
+            assert!(
+                message.contains(part) && message.contains("rows.csv"),
+                "{message}"
+            );
+        }
     }
 
     #[test]
