@@ -185,11 +185,12 @@ $(TOOLS)/bin/helm: | $(TOOLS)/bin/python
 FUZZ_SECONDS ?= 300
 
 .PHONY: fuzz
-fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged model files for every parser, FUZZ_SECONDS each (needs nightly Rust)
-	@for target in lightgbm json ubjson onnx; do \
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged model files and manifests for every parser, FUZZ_SECONDS each (needs nightly Rust)
+	@for target in lightgbm json ubjson onnx manifest; do \
+		case $$target in manifest) seeds=artifacts/tests/fixtures/manifests;; *) seeds=inference/tests/fixtures/trees;; esac; \
 		mkdir -p fuzz/corpus/$$target && \
 		CARGO_TARGET_DIR=$(CACHE)/target-fuzz cargo +nightly fuzz run $$target \
-			fuzz/corpus/$$target inference/tests/fixtures/trees -- \
+			fuzz/corpus/$$target $$seeds -- \
 			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 || exit 1; \
 	done
 
