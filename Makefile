@@ -190,9 +190,13 @@ $(TOOLS)/bin/helm: | $(TOOLS)/bin/python
 FUZZ_SECONDS ?= 300
 
 .PHONY: fuzz
-fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models and tables for every parser, FUZZ_SECONDS each (needs nightly Rust)
-	@for target in lightgbm json ubjson onnx csv parquet events; do \
-		case $$target in csv|parquet) seeds=training/tests/fixtures/tables;; *) seeds=inference/tests/fixtures/trees;; esac; \
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models, tables, events and manifests for every parser, FUZZ_SECONDS each (needs nightly Rust)
+	@for target in lightgbm json ubjson onnx csv parquet events manifest; do \
+		case $$target in \
+			csv|parquet) seeds=training/tests/fixtures/tables;; \
+			manifest) seeds=artifacts/tests/fixtures/manifests;; \
+			*) seeds=inference/tests/fixtures/trees;; \
+		esac; \
 		mkdir -p fuzz/corpus/$$target && \
 		CARGO_TARGET_DIR=$(CACHE)/target-fuzz cargo +nightly fuzz run $$target \
 			fuzz/corpus/$$target $$seeds -- \

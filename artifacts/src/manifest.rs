@@ -302,6 +302,19 @@ mod tests {
         serde_json::to_vec(&manifest).unwrap()
     }
 
+    #[test]
+    fn the_seeds_that_fuzzing_begins_with_are_manifests() {
+        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/manifests");
+        let mut read = 0;
+        for seed in std::fs::read_dir(seeds).unwrap() {
+            let path = seed.unwrap().path();
+            let parsed = Manifest::parse(&std::fs::read(&path).unwrap());
+            assert!(parsed.is_ok(), "{}: {parsed:?}", path.display());
+            read += 1;
+        }
+        assert!(read > 0, "{seeds} has none");
+    }
+
     #[track_caller]
     fn refuses(change: impl FnOnce(&mut Value), message: &str) {
         assert_eq!(

@@ -29,6 +29,8 @@ use crate::store::{Store, StoreError};
 
 /// How many digits of the content's digest make a version.
 const VERSION_DIGITS: usize = 12;
+/// The longest pointer of git-lfs, in bytes.
+const LONGEST_POINTER: u64 = 1024;
 
 /// What a publisher says of a folder.
 #[derive(Clone, Debug)]
@@ -79,6 +81,12 @@ pub enum PublishError {
     #[error("{} is neither a file nor a folder; a bundle consists of plain files", .path.display())]
     NotPlain {
         /// What it is about.
+        path: PathBuf,
+    },
+    /// A file is what git-lfs has in a working copy until the content is fetched.
+    #[error("{} is a pointer of git-lfs, not the file that it points to; fetch the file with `git lfs pull`", .path.display())]
+    LfsPointer {
+        /// The file.
         path: PathBuf,
     },
     /// A file's name isn't UTF-8.
@@ -274,6 +282,9 @@ fn walk(folder: &Path, inside: &str, files: &mut Vec<BundleFile>) -> Result<(), 
             let size = hasher
                 .read_all(&mut file)
                 .map_err(|source| failed(&path, source))?;
+            if size <= LONGEST_POINTER && is_lfs_pointer(&path).map_err(|source| failed(&path, source))? {
+                return Err(PublishError::LfsPointer { path });
+            }
             files.push(BundleFile {
                 path: relative,
                 size,
@@ -286,6 +297,10 @@ fn walk(folder: &Path, inside: &str, files: &mut Vec<BundleFile>) -> Result<(), 
     Ok(())
 }
 
+fn is_lfs_pointer(path: &Path) -> std::io::Result<bool> {
+    Ok(std::fs::read(path)?.starts_with(b"version https://git-lfs.github.com/spec/"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -293,6 +308,24 @@ mod tests {
 
     use super::*;
     use crate::testing::{Watched, chain, folder, stores};
+
+    #[tokio::test]
+    async fn a_pointer_of_git_lfs_is_not_published() {
+        let (files, description) = folder(
+            "two-tower",
+            Kind::Retrieval,
+            &[("index.faiss", b"IxFI"), ("items.json", b"[]")],
+        );
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+        std::fs::write(files.path().join("index.faiss"), pointer).unwrap();
+        let (store, _kept) = &stores()[0];
+        let error = publish(store, files.path(), &description).await.unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("index.faiss is a pointer of git-lfs"),
+            "{message}"
+        );
+    }
 
     #[tokio::test]
     async fn the_same_content_is_one_bundle_and_is_uploaded_once() {

@@ -477,12 +477,13 @@ pub struct Ordering {
     pub diversity: Option<Diversity>,
 }
 
-/// Draws items by their scores.
+/// Draws items by a softmax of their scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sampling {
-    /// How far chance goes, as a decimal above 0 such as `"0.5"`: an item's chance is in proportion to its score to the
-    /// power of 1 / temperature. Near 0 the best comes first; at 1 the scores are the chances.
+    /// How far chance goes, as a decimal above 0 such as `"0.5"`. Near 0 the best comes first. Chances are a softmax: of
+    /// probabilities, an item's chance is in proportion to its score to the power of 1 / temperature, so that at 1 the scores
+    /// are the chances; of other scores (regression, ranking), to exp(score / temperature).
     pub temperature: Temperature,
 }
 

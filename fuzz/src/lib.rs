@@ -17,8 +17,27 @@ mod table;
 #[path = "../../events/src/unit.rs"]
 mod unit;
 
+#[allow(dead_code, reason = "manifests use a part of it")]
+#[path = "../../artifacts/src/contract.rs"]
+mod contract;
+#[allow(dead_code, reason = "manifests use a part of it")]
+#[path = "../../artifacts/src/digest.rs"]
+mod digest;
+#[allow(dead_code, reason = "manifests are only read here")]
+#[path = "../../artifacts/src/manifest.rs"]
+mod manifest;
+#[allow(dead_code, reason = "manifests use a part of it")]
+#[path = "../../artifacts/src/reference.rs"]
+mod reference;
+
+use std::path::{Component, Path};
+
 use scoring::forest;
 pub use scoring::forest::Format;
+
+#[allow(dead_code, reason = "readers of forests use a part of it")]
+#[path = "../../inference/src/content.rs"]
+mod content;
 
 #[path = "../../inference/src/scoring"]
 mod scoring {
@@ -30,6 +49,7 @@ mod scoring {
         mod lightgbm;
         mod model;
         mod onnx;
+        mod remark;
         mod ubjson;
         mod walk;
         mod xgboost;
@@ -62,4 +82,24 @@ pub fn read_and_walk(format: Format, bytes: &[u8]) {
     });
     let sums: Vec<_> = sums.collect();
     assert!(sums.windows(2).all(|pair| pair[0] == pair[1]), "paths differ");
+}
+
+/// Reads a bundle's manifest; if it can be read, it stays within its bounds and its folder, and what is written of it is read as
+/// the same.
+pub fn read_manifest(bytes: &[u8]) {
+    let Ok(manifest) = manifest::Manifest::parse(bytes) else {
+        return;
+    };
+    assert!(manifest.files.len() <= manifest::MAX_FILES && manifest.total_bytes() <= manifest::MAX_TOTAL_BYTES);
+    for file in &manifest.files {
+        let inside = Path::new(&file.path)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        assert!(inside && file.path != manifest::FILE_NAME, "{:?} leaves the folder", file.path);
+    }
+    let written = serde_json::to_vec(&manifest).expect("a manifest is always JSON");
+    if written.len() as u64 <= manifest::MAX_BYTES {
+        let read = manifest::Manifest::parse(&written).expect("what is written can be read");
+        assert_eq!(read, manifest);
+    }
 }

@@ -17,6 +17,7 @@
 //! Kubernetes is known to [`router::watch`] and to the binary's `resolve` and `analyze` alone.
 
 pub mod causes;
+pub mod content;
 pub mod dense;
 pub mod features;
 mod memory;

@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 pub struct Scored {
     /// The item's row.
     pub item: u32,
-    /// Its score; never NaN.
+    /// Its score.
     pub score: f32,
 }
 
@@ -20,8 +20,9 @@ pub enum Order {
     /// The highest score first; equal scores stay in the order in which they were given.
     #[default]
     BestFirst,
-    /// Drawn one after the other, each with a chance in proportion to `score^(1 / temperature)`: near 0 it is the best
-    /// first, at 1 the scores are the chances, far above every candidate has the same.
+    /// Drawn one after the other by a softmax: each with a chance in proportion to `exp(score / temperature)`, or, where all
+    /// scores are probabilities (from 0 to 1), to `exp(ln(score) / temperature) = score^(1 / temperature)`. Near 0 it is
+    /// the best first, at 1 probabilities are the chances, far above every candidate has the same.
     Sampled {
         /// Above 0.
         temperature: f32,
@@ -35,9 +36,10 @@ impl Order {
             // A stable sort of a few hundred candidates costs microseconds, and its order does not change from run to run.
             Self::BestFirst => scored.sort_by(|a, b| b.score.total_cmp(&a.score)),
             Self::Sampled { temperature } => {
-                let mut keyed: Vec<(f32, Scored)> = scored
+                let utility = utility(&scored);
+                let mut keyed: Vec<(f64, Scored)> = scored
                     .iter()
-                    .map(|scored| (key(scored.score, temperature, random.random()), *scored))
+                    .map(|scored| (key(utility(scored.score), temperature, random.random()), *scored))
                     .collect();
                 keyed.sort_by(|(a, _), (b, _)| b.total_cmp(a));
                 scored.clear();
@@ -48,10 +50,24 @@ impl Order {
     }
 }
 
+/// What the softmax is taken of: the logarithm of probabilities, other scores as they are. Margins and ranking scores have no
+/// zero, so that only their differences mean something.
+fn utility(scored: &[Scored]) -> fn(f32) -> f64 {
+    match scored.iter().all(|scored| (0.0..=1.0).contains(&scored.score)) {
+        true => |score| f64::from(score.max(f32::MIN_POSITIVE)).ln(),
+        false => f64::from,
+    }
+}
+
 /// The Gumbel trick (Kool, van Hoof and Welling, 2019): sorting by log-weight plus Gumbel noise draws without replacement.
-fn key(score: f32, temperature: f32, uniform: f32) -> f32 {
-    let gumbel = -(-uniform.max(f32::MIN_POSITIVE).ln()).max(f32::MIN_POSITIVE).ln();
-    score.max(f32::MIN_POSITIVE).ln() / temperature + gumbel
+fn key(utility: f64, temperature: f32, uniform: f64) -> f64 {
+    let gumbel = -(-uniform.max(f64::MIN_POSITIVE).ln()).max(f64::MIN_POSITIVE).ln();
+    utility / f64::from(temperature) + gumbel
+}
+
+/// Parts candidates that have a finite score from those that have none.
+pub fn sound_and_damaged(scored: Vec<Scored>) -> (Vec<Scored>, Vec<Scored>) {
+    scored.into_iter().partition(|scored| scored.score.is_finite())
 }
 
 /// Keeps the first `k` of which no more than `most` share a group. What has no group is never in the way.
@@ -129,6 +145,36 @@ mod tests {
         assert!((first_is_best(1000.0) - 1.0 / 3.0).abs() < 0.024);
     }
 
+    /// How often each of three scores comes first in 4,000 draws; three standard errors are at most 0.024.
+    #[track_caller]
+    fn check_drawn(scores: [f32; 3], temperature: f32, chances: [f64; 3]) {
+        let mut random = ChaCha8Rng::seed_from_u64(5);
+        let mut first = [0.0; 3];
+        for _ in 0..4000 {
+            let drawn = Order::Sampled { temperature }.arrange(candidates(&scores), &mut random);
+            first[drawn[0].item as usize] += 1.0 / 4000.0;
+        }
+        for (found, chance) in first.iter().zip(chances) {
+            assert!(
+                (found - chance).abs() < 0.024,
+                "{scores:?}: {first:?}, wanted {chances:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn scores_that_are_no_probabilities_are_drawn_by_their_differences() {
+        // exp(0), exp(1) and exp(2) over their sum.
+        let softmax = [0.0900, 0.2447, 0.6652];
+        check_drawn([-3.0, -2.0, -1.0], 1.0, softmax);
+        check_drawn([-1.0, 0.0, 1.0], 1.0, softmax);
+        check_drawn([7.0, 8.0, 9.0], 1.0, softmax);
+        check_drawn([-0.6, -0.4, -0.2], 0.2, softmax);
+        check_drawn([-3.0, -2.0, -1.0], 0.01, [0.0, 0.0, 1.0]);
+        check_drawn([-3e38, 0.0, 3e38], 0.001, [0.0, 0.0, 1.0]);
+        check_drawn([-3.0, -2.0, -1.0], 1000.0, [1.0 / 3.0; 3]);
+    }
+
     #[test]
     fn sampling_keeps_every_candidate_once_with_its_score() {
         let mut random = ChaCha8Rng::seed_from_u64(2);
@@ -136,6 +182,13 @@ mod tests {
         let mut drawn = Order::Sampled { temperature: 1.0 }.arrange(given.clone(), &mut random);
         drawn.sort_by_key(|scored| scored.item);
         assert_eq!(drawn, given);
+    }
+
+    #[test]
+    fn candidates_without_a_finite_score_are_parted_from_the_others() {
+        let given = candidates(&[0.5, f32::NAN, f32::INFINITY, -2.0, f32::NEG_INFINITY]);
+        let (sound, damaged) = sound_and_damaged(given);
+        assert_eq!((items(&sound), items(&damaged)), (vec![0, 3], vec![1, 2, 4]));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`recommend`], similar items through [`similar`]. Both are plain functions from a request to an answer, without
 //! sockets, threads or deadlines: who calls them decides about those (see [`crate::server`]).
 
+mod door;
 pub mod items;
 pub mod recommend;
 pub mod request;

@@ -21,7 +21,7 @@ use crate::dense::WeightsError;
 use crate::features::{EncodedRow, EncodedTable, Layout};
 use dcn::{DcnConfig, DcnScorer};
 use dlrm::{DlrmConfig, DlrmScorer};
-use forest::{Forest, ForestError, Format};
+use forest::{Forest, ForestError, Format, Remark};
 use mlp::{MlpConfig, MlpScorer};
 use neural::InputShape;
 use wide_deep::{WideDeepConfig, WideDeepScorer};
@@ -34,8 +34,9 @@ pub trait Scorer: Send + Sync {
     /// Fills `out` (`[items.rows, block_width]`, row-major) with what this scorer needs to know of each item.
     fn prepare(&self, items: &EncodedTable, out: &mut [f32]);
 
-    /// Puts one score per candidate into `scores` (cleared first), in the order given: a probability, higher is better,
-    /// never NaN. Scores compare only within one call.
+    /// Puts one score per candidate into `scores` (cleared first), in the order given: higher is better, and every score is
+    /// finite. Scores compare only within one call. With [`ScoreError::NotANumber`], `scores` has all that came out, so that
+    /// a caller can leave out the candidates that are damaged.
     fn score(
         &self,
         user: &EncodedRow,
@@ -72,9 +73,9 @@ pub enum ScoreError {
         /// Numeric columns that the row has.
         found_numeric: usize,
     },
-    /// The model gave a score that is not a number.
+    /// The model gave a score that is no finite number.
     #[error(
-        "the model gave the score {score} to candidate {position}; its weights are damaged, publish it anew"
+        "the model gave the score {score} to candidate {position}; its weights or the candidate's features are damaged, publish them anew"
     )]
     NotANumber {
         /// Which candidate, in the order given.
@@ -103,9 +104,9 @@ fn check_user(user: &EncodedRow, categorical: usize, numeric: usize) -> Result<(
     })
 }
 
-/// Refuses scores that are no numbers: what every scorer does last.
+/// Refuses scores that are no finite numbers: what every scorer does last.
 fn check_numbers(scores: &[f32]) -> Result<(), ScoreError> {
-    match scores.iter().position(|score| score.is_nan()) {
+    match scores.iter().position(|score| !score.is_finite()) {
         Some(position) => Err(ScoreError::NotANumber {
             position,
             score: scores[position],
@@ -247,6 +248,8 @@ pub struct Loaded {
     /// p(user, item) / q(item). To rank by p, the odds are multiplied by q again; without that, popular items would be
     /// ranked as low as they were often shown as negatives. `None`: scores rank as they are.
     pub sampled_by: Option<SampledBy>,
+    /// What whoever checks the model should know of its file.
+    pub remarks: Vec<Remark>,
 }
 
 /// Loads a scorer bundle's folder: the only place that knows every family.
@@ -263,16 +266,22 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
         check_shape(folder, shape, layout)?;
     }
     let weights = folder.join("model.safetensors");
+    let mut remarks = Vec::new();
     let scorer: Box<dyn Scorer> = match &config.family {
         Family::Dlrm(config) => Box::new(DlrmScorer::load(&weights, config)?),
         Family::WideDeep(config) => Box::new(WideDeepScorer::load(&weights, config)?),
         Family::Dcn(config) => Box::new(DcnScorer::load(&weights, config)?),
         Family::Mlp(config) => Box::new(MlpScorer::load(&weights, config)?),
-        Family::Forest => Box::new(load_forest(folder, layout)?),
+        Family::Forest => {
+            let forest = load_forest(folder, layout)?;
+            remarks = forest.remarks().to_vec();
+            Box::new(forest)
+        }
     };
     Ok(Loaded {
         scorer,
         sampled_by: config.sampled_by,
+        remarks,
     })
 }
 

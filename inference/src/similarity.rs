@@ -17,6 +17,9 @@ pub mod bert;
 pub mod clip;
 pub mod device;
 pub mod encoder;
+mod head;
+mod pooling;
+mod sentence;
 
 /// `encoder.json`: what the encoder reads of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +78,7 @@ impl Similarity {
         let index = ItemIndex::load(folder, items, search)?;
         let weights = folder.join("encoder");
         let encoder = if weights.exists() {
-            let load = encoder::load(&weights, device);
+            let load = encoder::load_published(&weights, device);
             Some(load.map_err(|source| SimilarityError::Encoder {
                 folder: folder.to_owned(),
                 source,

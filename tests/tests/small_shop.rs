@@ -148,6 +148,7 @@ async fn a_shop_goes_from_its_files_to_answers() {
         a_count_that_can_not_be_had_is_refused(&variant);
         a_new_user_and_a_new_item_are_served_at_once(&variant);
         similar_items_leave_the_item_out(&variant);
+        one_absurd_value_costs_nobody_else_their_answer(&variant);
     }
     what_was_bought_can_be_left_out(folder.path(), &config).await;
     a_second_run_reuses_the_first(&config).await;
@@ -240,6 +241,63 @@ fn a_new_user_and_a_new_item_are_served_at_once(variant: &Variant) {
         message.contains("item feature \"mean_price\" is \"cheap\", which is no number"),
         "{message}"
     );
+}
+
+/// Values that are numbers, and no longer are somewhere on the way to a score.
+const ABSURD: [f64; 4] = [1e39, -1e39, 1e30, f64::MAX];
+
+fn one_absurd_value_costs_nobody_else_their_answer(variant: &Variant) {
+    let summary = variant.summary();
+    let columns = |entity: &str| -> Vec<String> {
+        let prefix = format!("{entity}.");
+        let inputs = summary
+            .inputs
+            .iter()
+            .filter_map(|input| input.strip_prefix(&prefix));
+        inputs.map(str::to_owned).collect()
+    };
+    let mut refused = 0;
+    for value in ABSURD {
+        for column in columns("item") {
+            let features = RawRow::from([(column.as_str(), Value::Number(value))]);
+            let put = variant.put_item(ItemId::from("0108775044"), features);
+            refused += usize::from(put.is_err_and(|error| error.to_string().contains(&column)));
+        }
+        for column in columns("user") {
+            let features = RawRow::from([(column.as_str(), Value::Number(value))]);
+            let update = UserUpdate {
+                features,
+                history: None,
+            };
+            let _ = variant.put_user(UserId::from("absurd"), update);
+            let answer = recommend(variant, "absurd", 5).unwrap();
+            assert!(
+                !answer.degraded.contains(&Degradation::Scoring),
+                "{column}={value}"
+            );
+        }
+        let answer = recommend(variant, &some_user(variant), 5).unwrap();
+        assert_eq!(
+            (answer.items.len(), answer.degraded.as_slice()),
+            (5, &[][..]),
+            "{value}"
+        );
+    }
+    assert!(refused > 0, "no value of any item column was refused");
+
+    let purchase = |item: &str| gondola_inference::pipeline::PurchaseUpdate {
+        item: ItemId::from(item),
+        purchases: f32::MAX,
+        days_since_last: 1.0,
+        recent_purchases: None,
+    };
+    let update = UserUpdate {
+        features: RawRow::default(),
+        history: Some(["0108775044", "0108866015"].map(purchase).to_vec()),
+    };
+    let _ = variant.put_user(UserId::from("absurd"), update);
+    let answer = recommend(variant, "absurd", 5).unwrap();
+    assert!(!answer.degraded.contains(&Degradation::Scoring));
 }
 
 fn similar_items_leave_the_item_out(variant: &Variant) {

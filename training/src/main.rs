@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use gondola_inference::causes::with_causes;
-use gondola_inference::scoring::check;
+use gondola_inference::scoring::check::inputs;
+use gondola_training::check;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::report::Summary;
 use gondola_training::run::{self, Inputs, RunConfig};
@@ -47,7 +48,7 @@ struct InputArgs {
 struct RunArgs {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Folder of the sentence encoder: config.json, model.safetensors, tokenizer.json.
+    /// Folder of the sentence encoder: config.json, model.safetensors, tokenizer.json, and what modules.json names.
     #[arg(long, env = "GONDOLA_ENCODER")]
     encoder: PathBuf,
     /// URL of the store that bundles are published into, for example file:///models.
@@ -96,6 +97,13 @@ struct CheckArgs {
     /// Folder of a features bundle: schema.json, workflow.json and the vocabularies.
     #[arg(long)]
     features: PathBuf,
+    /// Rows with the predictions of the model's own library, which the scorer must give too: CSV or Parquet with a column for
+    /// each input and a column `prediction`.
+    #[arg(long, requires = "bundle")]
+    expect: Option<PathBuf>,
+    /// How far a score may be from the prediction; where predictions are above 1, how far as a part of them.
+    #[arg(long, default_value_t = 1e-5, requires = "expect")]
+    tolerance: f64,
 }
 
 impl TryFrom<InputArgs> for Inputs {
@@ -166,7 +174,7 @@ async fn execute(args: Args) -> anyhow::Result<()> {
         Command::Run(args) => run(args).await,
         Command::Fit(args) => fit(args).await,
         Command::Evaluate(args) => evaluate(args).await,
-        Command::Check(args) => check_scorer(&args),
+        Command::Check(args) => check_scorer(&args).await,
     }
 }
 
@@ -200,11 +208,17 @@ fn tell(summary: &Summary, report: &Path) {
     println!("report: {}", report.join("index.html").display());
 }
 
-fn check_scorer(args: &CheckArgs) -> anyhow::Result<()> {
-    match &args.bundle {
-        Some(bundle) => print!("{}", check::check(bundle, &args.features)?),
-        None => print!("{}", check::inputs(&args.features)?),
-    }
+async fn check_scorer(args: &CheckArgs) -> anyhow::Result<()> {
+    let Some(bundle) = &args.bundle else {
+        print!("{}", inputs(&args.features)?);
+        return Ok(());
+    };
+    let tolerance = args.tolerance;
+    let expected = args
+        .expect
+        .as_deref()
+        .map(|file| check::Expected { file, tolerance });
+    print!("{}", check::check(bundle, &args.features, expected).await?);
     Ok(())
 }
 
@@ -261,5 +275,18 @@ mod tests {
         ];
         Args::try_parse_from(fit).unwrap();
         assert!(Args::try_parse_from(["gondola-train", "evaluate", "--data", "x", "--report", "r"]).is_err());
+        let check = [
+            "gondola-train",
+            "check",
+            "--features",
+            "f",
+            "--expect",
+            "rows.csv",
+        ];
+        assert!(
+            Args::try_parse_from(check).is_err(),
+            "there is no scorer to compare"
+        );
+        Args::try_parse_from(check.into_iter().chain(["--bundle", "b", "--tolerance", "0.001"])).unwrap();
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 
 use super::{EmbeddingTable, Linear};
+use crate::content::Misplaced;
 use crate::memory::on_huge_pages;
 
 /// Why weights could not be read.
@@ -171,6 +172,9 @@ impl Weights {
 /// A safetensors file begins with the length of its header, 8 bytes of which the last are 0.
 fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     const SAVE: &str = "save its state_dict as safetensors";
+    if let Some(misplaced) = Misplaced::of(bytes) {
+        return Some((misplaced.name(), misplaced.way_out()));
+    }
     match bytes {
         [b'P', b'K', 3, 4, ..] => Some(("a PyTorch checkpoint, whose pickles can run code", SAVE)),
         [0x80, 2..=5, .., b'.'] => Some(("a Python pickle, which can run code", SAVE)),
@@ -205,6 +209,20 @@ mod tests {
             "is a PyTorch checkpoint, whose pickles can run code",
         );
         check("dlrm_dot_gather.legacy.onnx", "is an ONNX graph");
+    }
+
+    #[test]
+    fn a_pointer_of_git_lfs_is_refused_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(
+            &path,
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n",
+        )
+        .unwrap();
+        let error = Weights::read(&path).err().expect("this is no safetensors file");
+        assert!(error.to_string().contains("a pointer of git-lfs"), "{error}");
+        assert!(error.to_string().contains("`git lfs pull`"), "{error}");
     }
 
     #[test]

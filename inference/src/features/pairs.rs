@@ -106,6 +106,15 @@ impl PairFeatures {
         });
     }
 
+    /// The first feature of encoded candidates (as [`PairFeatures::encode`] gives them) that models can't be given.
+    pub fn first_not_admitted(&self, encoded: &[f32]) -> Option<&str> {
+        let columns = self.encoders.iter().cycle();
+        let mut values = columns.zip(encoded);
+        values
+            .find(|(column, value)| !column.admits(**value))
+            .map(|(column, _)| column.column.as_str())
+    }
+
     /// The raw features of each candidate, one list a column: what the workflow is fitted on.
     pub fn values(
         &self,

@@ -13,10 +13,19 @@ use hashbrown::HashTable;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::row::{RawRow, Value};
+use crate::content::Misplaced;
 
 /// Why a table of a bundle could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
+    /// A file is something else, left in the table's place.
+    #[error("{path} is {}; {}", found.name(), found.way_out())]
+    Misplaced {
+        /// Which file.
+        path: PathBuf,
+        /// What it is.
+        found: Misplaced,
+    },
     /// The file is not there or can't be read.
     #[error("cannot read {path}")]
     File {
@@ -278,6 +287,10 @@ pub fn read_parquet(path: &Path) -> Result<RecordBatch, TableError> {
         path: path.to_owned(),
         source,
     })?;
+    if let Some(found) = Misplaced::of_file(path) {
+        let path = path.to_owned();
+        return Err(TableError::Misplaced { path, found });
+    }
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
     let schema = reader.schema().clone();
     let batches: Vec<_> = reader
@@ -355,6 +368,22 @@ mod tests {
         ])
         .unwrap();
         RawTable::from_batch(&batch, "user_id", Path::new("users.parquet"))
+    }
+
+    #[test]
+    fn a_pointer_of_git_lfs_is_refused_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("items.parquet");
+        std::fs::write(
+            &path,
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n",
+        )
+        .unwrap();
+        let message = RawTable::read(&path, "item_id").unwrap_err().to_string();
+        assert!(
+            message.contains("items.parquet is a pointer of git-lfs"),
+            "{message}"
+        );
     }
 
     #[test]

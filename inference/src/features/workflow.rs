@@ -53,6 +53,10 @@ pub enum WorkflowError {
     Vocabulary(#[from] TableError),
 }
 
+/// How many standard deviations from the mean of training a value may lie that somebody brings while models serve. Networks
+/// multiply what they read a few times with itself; from here that stays far from where `f32` ends.
+pub const FURTHEST: f32 = 1e6;
+
 /// One step of a numeric column.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -116,6 +120,18 @@ impl NumericColumn {
     }
 }
 
+impl NumericColumn {
+    /// Whether models can be given this encoded value: one that is finite, and at most [`FURTHEST`] where the column is
+    /// normalised. Other columns have no measure of what is far.
+    pub fn admits(&self, encoded: f32) -> bool {
+        let is_normalised = self
+            .operations
+            .iter()
+            .any(|operation| matches!(operation, Operation::Normalise { .. }));
+        encoded.abs() <= if is_normalised { FURTHEST } else { f32::MAX }
+    }
+}
+
 /// A categorical column and its vocabulary.
 #[derive(Debug)]
 pub struct CategoricalColumn {
@@ -156,6 +172,14 @@ impl EntityWorkflow {
         let mut row = EncodedRow::default();
         self.encode_into(raw, &mut row);
         row
+    }
+
+    /// The first column of an encoded row whose value models can't be given.
+    pub fn first_not_admitted(&self, row: &EncodedRow) -> Option<&NumericColumn> {
+        let mut values = self.numeric.iter().zip(&row.numeric);
+        values
+            .find(|(column, value)| !column.admits(**value))
+            .map(|(column, _)| column)
     }
 
     /// Encodes a whole table, in row order.
@@ -408,6 +432,33 @@ mod tests {
             0,
             (101f64.ln() - 1.0) / 2.0,
         );
+    }
+
+    #[test]
+    fn values_far_from_those_of_training_are_not_admitted() {
+        let normalised = NumericColumn {
+            column: "rate".into(),
+            operations: vec![Operation::Normalise {
+                mean: 1.0,
+                standard_deviation: 0.5,
+            }],
+        };
+        for (raw, admitted) in [
+            (1e39, false),
+            (-1e39, false),
+            (6e5, false),
+            (4e5, true),
+            (f64::NAN, true),
+        ] {
+            assert_eq!(normalised.admits(normalised.encode(Some(raw))), admitted, "{raw}");
+        }
+        let as_it_is = NumericColumn {
+            operations: vec![],
+            ..normalised
+        };
+        for (raw, admitted) in [(1e39, false), (1e38, true), (1.7e9, true)] {
+            assert_eq!(as_it_is.admits(as_it_is.encode(Some(raw))), admitted, "{raw}");
+        }
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct PutItem {
 pub struct NewItem {
     /// Its encoded features.
     pub encoded: EncodedRow,
+    /// What the scorer keeps of it; see [`block`].
+    pub block: Vec<f32>,
     /// What its odds are multiplied by; see [`weight`].
     pub weight: f32,
     /// Its place in the space of the two towers.
@@ -119,12 +121,7 @@ impl Items {
     }
 
     /// Adds an item or changes one. Served from the next request on.
-    pub fn put(&self, id: ItemId, new: NewItem, scorer: &dyn Scorer) -> Result<(), TooManyItems> {
-        let mut block = vec![0.0; self.block_width];
-        let mut one = EncodedTable::new(new.encoded.categorical.len(), new.encoded.numeric.len());
-        one.push(&new.encoded);
-        scorer.prepare(&one, &mut block);
-
+    pub fn put(&self, id: ItemId, new: NewItem) -> Result<(), TooManyItems> {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut put = Put::clone(&self.put.load());
         let known = self.view().find(&id);
@@ -141,6 +138,7 @@ impl Items {
         put.rows.insert(row, slot);
         let NewItem {
             encoded,
+            block,
             weight,
             vector,
             text_vector,
@@ -241,6 +239,15 @@ impl ItemsView<'_> {
     pub fn popular(&self) -> &[u32] {
         &self.items.popular
     }
+}
+
+/// What a scorer keeps of one item.
+pub fn block(encoded: &EncodedRow, scorer: &dyn Scorer) -> Vec<f32> {
+    let mut one = EncodedTable::new(encoded.categorical.len(), encoded.numeric.len());
+    one.push(encoded);
+    let mut block = vec![0.0; scorer.block_width()];
+    scorer.prepare(&one, &mut block);
+    block
 }
 
 /// What an item's odds are multiplied by: its value in the column that negatives were drawn by. A half is added, so that an

@@ -63,6 +63,7 @@ impl Variant {
             order = Order::BestFirst;
             filtered.kept.iter().map(|item| Scored { item: *item, score: 0.0 }).collect()
         });
+        let scored = self.without_damaged(scored, &mut degraded);
         let top = clock.time(Stage::Ordering, || {
             named(&self.order(scored, order, k, &items), &items)
         });
@@ -122,7 +123,24 @@ impl Variant {
         }
     }
 
-    fn score(
+    /// Leaves out the candidates that have no finite score.
+    fn without_damaged(&self, scored: Vec<Scored>, degraded: &mut Vec<Degradation>) -> Vec<Scored> {
+        let (sound, damaged) = ordering::sound_and_damaged(scored);
+        if let Some(first) = damaged.first() {
+            let (row, candidates) = (first.item, damaged.len());
+            tracing::warn!(
+                row,
+                candidates,
+                variant = self.name(),
+                "candidates without a finite score are left out"
+            );
+            degraded.push(Degradation::Candidates);
+        }
+        sound
+    }
+
+    /// A score for each candidate. A damaged one has none that is finite; it is an error if none has.
+    pub(super) fn score(
         &self,
         user: &User<'_>,
         candidates: &[u32],
@@ -139,7 +157,10 @@ impl Variant {
                 pair_width: self.pairs.width(),
             };
             SCORES.with_borrow_mut(|scores| {
-                self.scorer.scorer.score(&user.row, &batch, scores)?;
+                match self.scorer.scorer.score(&user.row, &batch, scores) {
+                    Err(ScoreError::NotANumber { .. }) if scores.iter().any(|score| score.is_finite()) => {}
+                    outcome => outcome?,
+                }
                 let scored = candidates.iter().zip(scores.iter());
                 Ok(scored
                     .map(|(item, score)| Scored {

@@ -75,6 +75,8 @@ pub enum Degradation {
     Retrieval,
     /// Scoring failed: items are in the order of retrieval.
     Scoring,
+    /// Candidates were left out whose features are damaged: the model gave them no finite score.
+    Candidates,
     /// The deadline passed or no worker was free in time: popular items, without a model.
     Deadline,
     /// The user's variant did not answer: the control variant did.
@@ -92,6 +94,7 @@ impl Degradation {
             Self::UnknownUser => "unknown_user",
             Self::Retrieval => "retrieval",
             Self::Scoring => "scoring",
+            Self::Candidates => "candidates",
             Self::Deadline => "deadline",
             Self::FallbackToControl => "fallback_to_control",
             Self::FallbackToVariant => "fallback_to_variant",

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::items::{Items, ItemsView, NewItem, TooManyItems, text, weight};
+use super::items::{Items, ItemsView, NewItem, TooManyItems, block, text, weight};
 use super::request::{Answer, PurchaseUpdate, RecommendRequest, Recommendation, UserUpdate, Visit};
 use crate::features::neighbours::NEIGHBOURS;
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
 use crate::features::users::TooManyUsers;
-use crate::features::workflow::WorkflowError;
+use crate::features::workflow::{FURTHEST, NumericColumn, WorkflowError};
 use crate::features::{
-    Cell, EntityWorkflow, History, ItemId, Neighbours, PairFeatures, Purchase, RawRow, RawTable, Schema,
-    TableError, UserId, Users, Value, Workflow,
+    Cell, EncodedRow, EntityWorkflow, History, ItemId, Neighbours, PairFeatures, Purchase, RawRow, RawTable,
+    Schema, TableError, UserId, Users, Value, Workflow,
 };
 use crate::ordering::{Order, Scored};
 use crate::retrieval::index::{IndexError, SearchParameters};
@@ -188,6 +188,28 @@ pub enum RequestError {
         /// What was given.
         value: String,
     },
+    /// A feature so far from those of training that models can't be given it.
+    #[error(
+        "{entity} feature {column:?} is {value}, too far from what the models were trained on (at most {FURTHEST} standard deviations, and within what f32 holds); give it in the unit of the training data"
+    )]
+    OutOfRange {
+        /// `user` or `item`.
+        entity: &'static str,
+        /// The column.
+        column: String,
+        /// What was given, or what comes of it.
+        value: String,
+    },
+    /// Features of which the models make no finite number.
+    #[error(
+        "the models make no finite {result} of these features of the {entity}; give values like those of the training data"
+    )]
+    NotFinite {
+        /// `user` or `item`.
+        entity: &'static str,
+        /// What isn't finite.
+        result: &'static str,
+    },
     /// Purchases of an item that is not in the catalogue, or that can't be true.
     #[error("the purchase of item {item} is wrong: {problem}")]
     Purchase {
@@ -232,6 +254,8 @@ impl RequestError {
             Self::Count { .. }
             | Self::UnknownColumn { .. }
             | Self::NotANumber { .. }
+            | Self::OutOfRange { .. }
+            | Self::NotFinite { .. }
             | Self::Purchase { .. } => RequestErrorKind::InvalidArgument,
             Self::UnknownItem { .. } | Self::NoText { .. } => RequestErrorKind::NotFound,
             Self::TooManyUsers(_) | Self::TooManyItems(_) => RequestErrorKind::ResourceExhausted,
@@ -401,7 +425,9 @@ impl Variant {
             .history
             .as_ref()
             .map(|history| history.iter().map(purchase).collect());
-        self.users.put(user, update.features, history.transpose()?)?;
+        let history: Option<Vec<Purchase>> = history.transpose()?;
+        self.try_user(&update.features, history.as_deref().unwrap_or_default(), &items)?;
+        self.users.put(user, update.features, history)?;
         Ok(())
     }
 
@@ -410,19 +436,16 @@ impl Variant {
         let text_columns = self.similarity.as_ref().map_or(&[][..], Similarity::text_columns);
         check_columns("item", &features, &self.workflow.item, text_columns)?;
         let encoded = self.workflow.item.encode(&features);
-        let weight = weight(&features, self.scorer.sampled_by.as_ref());
-        let vector = self.retrieval.embed_item(&encoded);
-        let text_vector = self.embed_text(&text(&features, text_columns))?;
-        self.items.put(
-            item,
-            NewItem {
-                encoded,
-                weight,
-                vector,
-                text_vector,
-            },
-            self.scorer.scorer.as_ref(),
-        )?;
+        check_range("item", &features, &encoded, &self.workflow.item)?;
+        let new = NewItem {
+            block: block(&encoded, self.scorer.scorer.as_ref()),
+            weight: weight(&features, self.scorer.sampled_by.as_ref()),
+            vector: self.retrieval.embed_item(&encoded),
+            text_vector: self.embed_text(&text(&features, text_columns))?,
+            encoded,
+        };
+        self.try_item(&new)?;
+        self.items.put(item, new)?;
         Ok(())
     }
 
@@ -527,4 +550,25 @@ fn check_columns(
         }
     }
     Ok(())
+}
+
+/// Refuses a row with a number that models can't be given.
+pub(super) fn check_range(
+    entity: &'static str,
+    features: &RawRow,
+    encoded: &EncodedRow,
+    workflow: &EntityWorkflow,
+) -> Result<(), RequestError> {
+    match workflow.first_not_admitted(encoded) {
+        None => Ok(()),
+        Some(NumericColumn { column, .. }) => Err(RequestError::OutOfRange {
+            entity,
+            column: column.clone(),
+            value: match features.get(column) {
+                Value::Text(text) => text.clone(),
+                Value::Number(number) => number.to_string(),
+                Value::Null => "null".to_owned(),
+            },
+        }),
+    }
 }

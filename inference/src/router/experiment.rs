@@ -339,7 +339,7 @@ fn is_fallback(degradation: Degradation) -> bool {
         | Degradation::FallbackToControl
         | Degradation::FallbackToVariant
         | Degradation::LastResort => true,
-        Degradation::UnknownUser => false,
+        Degradation::UnknownUser | Degradation::Candidates => false,
     }
 }
 

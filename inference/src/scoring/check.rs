@@ -7,10 +7,11 @@
 use std::fmt;
 use std::path::Path;
 
+use super::forest::Remark;
+use super::{CandidateBatch, LoadError, ScoreError, Scorer};
 use crate::features::schema::SchemaError;
 use crate::features::workflow::WorkflowError;
 use crate::features::{EncodedRow, EncodedTable, Layout, Schema, Workflow};
-use crate::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
 
 /// How many made-up items the scorer has to score.
 const ITEMS: usize = 64;
@@ -76,6 +77,8 @@ pub struct Report {
     pub inputs: Inputs,
     /// The scores of the made-up rows.
     pub scores: Vec<f32>,
+    /// What should be known of the model's file.
+    pub remarks: Vec<Remark>,
 }
 
 /// The inputs that a model must have to fit the workflow of a features bundle's folder.
@@ -88,11 +91,12 @@ pub fn inputs(features: &Path) -> Result<Inputs, CheckError> {
 pub fn check(scorer: &Path, features: &Path) -> Result<Report, CheckError> {
     Schema::load(features)?;
     let workflow = Workflow::load(features)?;
-    let scorer = scoring::load(scorer, &workflow.layout())?.scorer;
-    let inputs = Inputs::of(&workflow);
-    let rows = MadeUp::rows(&workflow);
-    let scores = rows.score(scorer.as_ref())?;
-    Ok(Report { inputs, scores })
+    let loaded = super::load(scorer, &workflow.layout())?;
+    Ok(Report {
+        inputs: Inputs::of(&workflow),
+        scores: MadeUp::rows(&workflow).score(loaded.scorer.as_ref())?,
+        remarks: loaded.remarks,
+    })
 }
 
 impl Inputs {
@@ -235,6 +239,9 @@ impl fmt::Display for Report {
                 "note: all rows got the same score; does the model read what it should?"
             )?;
         }
+        for remark in &self.remarks {
+            writeln!(f, "note: {remark}")?;
+        }
         Ok(())
     }
 }
@@ -307,11 +314,8 @@ mod tests {
 
     #[test]
     fn inputs_of_other_names_order_or_number_are_refused() {
-        check_refused(
-            r#"["item.price", "user.age", "pair.purchases"]"#,
-            3,
-            "input 0 of the scorer",
-        );
+        let turned = r#"["item.price", "user.age", "pair.purchases"]"#;
+        check_refused(turned, 3, "input 0 of the scorer");
         check_refused(r#"["user.age", "item.price"]"#, 3, "input 2 of the scorer");
         check_refused(INPUTS, 4, "the forest reads 4 inputs, but the workflow gives 3");
     }

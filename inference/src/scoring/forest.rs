@@ -16,6 +16,7 @@ mod format;
 mod lightgbm;
 mod model;
 mod onnx;
+mod remark;
 mod ubjson;
 mod walk;
 mod xgboost;
@@ -31,6 +32,7 @@ pub use lightgbm::LightGbmError;
 pub use model::TreeError;
 use model::{Model, Objective};
 pub use onnx::OnnxError;
+pub use remark::Remark;
 pub use ubjson::UbjsonError;
 pub use walk::TooLarge;
 use walk::{Matrix, Path, Trees};
@@ -85,6 +87,7 @@ pub struct Forest {
     divisor: f64,
     widths: Widths,
     path: Path,
+    remarks: Vec<Remark>,
 }
 
 /// Number of inputs of each kind, in the order of a row.
@@ -130,7 +133,13 @@ impl Forest {
                 pair: layout.pair.len(),
             },
             path: Path::best(),
+            remarks: model.remarks,
         })
+    }
+
+    /// What whoever checks the model should know of its file.
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
     }
 
     /// Puts one prediction into `out` (cleared first) for each row of `rows` (`[n, columns]`, row-major). Here NaN is a

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::forest::Format;
+use crate::content::Misplaced;
 
 /// Why there is no model that can score.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,14 @@ pub enum ImportError {
         path: PathBuf,
         /// Why, and what to do instead.
         refusal: &'static str,
+    },
+    /// A file that only stands for a model.
+    #[error("{} is {}; {}", .path.display(), .misplaced.name(), .misplaced.way_out())]
+    Misplaced {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        misplaced: Misplaced,
     },
     /// Nothing there is a model.
     #[error(
@@ -158,17 +167,17 @@ fn known(path: &Path) -> Result<Option<ModelFile>, ImportError> {
         path: path.to_owned(),
         source,
     })?;
-    let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
-    let format = if is_onnx {
-        Some(Format::Onnx)
-    } else {
-        Format::of(&bytes)
-    };
-    if let Some(format) = format {
+    if let Some(format) = Format::of(&bytes).filter(|format| format.is_of(&bytes)) {
         return Ok(Some(ModelFile {
             path: path.to_owned(),
             format,
         }));
+    }
+    if let Some(misplaced) = Misplaced::of(&bytes) {
+        return Err(ImportError::Misplaced {
+            path: path.to_owned(),
+            misplaced,
+        });
     }
     match Format::refused_content(&bytes).or_else(|| Format::refusal(path)) {
         Some(refusal) => Err(ImportError::Refused {

@@ -28,10 +28,11 @@ const STAGES: [Stage; 7] = [
     Stage::Embedding,
     Stage::Search,
 ];
-const DEGRADATIONS: [Degradation; 7] = [
+const DEGRADATIONS: [Degradation; 8] = [
     Degradation::UnknownUser,
     Degradation::Retrieval,
     Degradation::Scoring,
+    Degradation::Candidates,
     Degradation::Deadline,
     Degradation::FallbackToControl,
     Degradation::FallbackToVariant,

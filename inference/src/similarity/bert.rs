@@ -1,9 +1,10 @@
 //! BERT sentence encoders, such as all-MiniLM-L6-v2 (<https://arxiv.org/abs/1908.10084>).
 //!
-//! Tokens `[texts, tokens]` go through BERT to `[texts, tokens, hidden]`; the vector of a text is the mean over its own
-//! tokens, scaled to length 1. Texts are sorted by length before they are put into batches, so that little is spent on
+//! Tokens `[texts, tokens]` go through BERT to `[texts, tokens, hidden]`; the vector of a text is what the folder says
+//! ([`Sentence`]), the mean over its own tokens for one, scaled to length 1. Texts are sorted by length before they are put into batches, so that little is spent on
 //! padding.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -14,6 +15,9 @@ use tokenizers::Tokenizer;
 use super::encoder::{
     EncodeError, EncoderLoadError, TextEncoder, json, normalise, token_ids, tokenizer, weights,
 };
+use super::head::Layer;
+use super::pooling::Pooling;
+use super::sentence::Sentence;
 
 /// 64 short texts of 16 tokens keep the matrices of a layer within a core's cache.
 const BATCH: usize = 64;
@@ -21,9 +25,11 @@ const BATCH: usize = 64;
 const FEWEST_TOKENS: usize = 3;
 
 /// What sentence-transformers writes beside BERT's own configuration.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct SentenceConfig {
     max_seq_length: Option<usize>,
+    #[serde(default)]
+    do_lower_case: bool,
 }
 
 /// A BERT model with its tokenizer.
@@ -31,14 +37,20 @@ pub struct Bert {
     model: BertModel,
     device: Device,
     tokenizer: Tokenizer,
-    hidden: usize,
+    pooling: Pooling,
+    head: Vec<Layer>,
+    prompt: String,
+    lower_case: bool,
+    dimension: usize,
     vocabulary: usize,
     padding: u32,
 }
 
 impl Bert {
     /// Loads a folder in the layout of sentence-transformers.
-    pub fn load(folder: &Path, device: Device) -> Result<Self, EncoderLoadError> {
+    pub(super) fn load(sentence: Sentence, device: Device) -> Result<Self, EncoderLoadError> {
+        let folder = &sentence.transformer;
+        let pooling = sentence.pooling.unwrap_or_default();
         let path = folder.join("config.json");
         let config: Config = json(&path)?;
         let wrong = |field, value: usize, expected: &str| EncoderLoadError::Field {
@@ -61,7 +73,12 @@ impl Bert {
                 "it must be in the vocabulary",
             ));
         }
-        let max_tokens = max_tokens(folder, &config)?;
+        if !pooling.fits(config.hidden_size) {
+            let expected = "`word_embedding_dimension` of the pooling must be that";
+            return Err(wrong("hidden_size", config.hidden_size, expected));
+        }
+        let of_sentences = SentenceConfig::read(folder)?;
+        let max_tokens = of_sentences.max_tokens(&config);
         if max_tokens < FEWEST_TOKENS {
             return Err(wrong(
                 "max_position_embeddings",
@@ -77,20 +94,38 @@ impl Bert {
                 source,
             }
         })?;
-        let (hidden, vocabulary, padding) =
-            (config.hidden_size, config.vocab_size, config.pad_token_id as u32);
+        let mut dimension = pooling.dimension(config.hidden_size);
+        let mut head = Vec::with_capacity(sentence.head.len());
+        for step in &sentence.head {
+            let (layer, width) = step.load(dimension, &device)?;
+            head.push(layer);
+            dimension = width;
+        }
         Ok(Self {
             model,
             device,
             tokenizer,
-            hidden,
-            vocabulary,
-            padding,
+            pooling,
+            head,
+            prompt: sentence.prompt,
+            lower_case: of_sentences.do_lower_case,
+            dimension,
+            vocabulary: config.vocab_size,
+            padding: config.pad_token_id as u32,
         })
     }
 
+    /// A text as the model was trained to read it.
+    fn prepared<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match (self.prompt.as_str(), self.lower_case) {
+            ("", false) => Cow::Borrowed(text),
+            (prompt, false) => Cow::Owned(format!("{prompt}{text}")),
+            (prompt, true) => Cow::Owned(format!("{prompt}{text}").to_lowercase()),
+        }
+    }
+
     /// One vector a text of the batch, not yet normalised.
-    fn means(&self, batch: &[&[u32]]) -> candle_core::Result<Vec<f32>> {
+    fn embed(&self, batch: &[&[u32]]) -> candle_core::Result<Vec<f32>> {
         let longest = batch.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let mut ids = vec![self.padding; batch.len() * longest];
         let mut mask = vec![0f32; batch.len() * longest];
@@ -103,44 +138,51 @@ impl Bert {
         let ids = Tensor::from_vec(ids, shape, &self.device)?;
         let mask = Tensor::from_vec(mask, shape, &self.device)?;
         let states = self.model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
-        // [texts, 1, tokens] x [texts, tokens, hidden]: the sum over a text's own tokens.
-        let sums = mask.unsqueeze(1)?.matmul(&states)?.squeeze(1)?;
-        sums.broadcast_div(&mask.sum_keepdim(1)?)?
-            .flatten_all()?
-            .to_vec1()
+        let lengths: Vec<usize> = batch.iter().map(|text| text.len()).collect();
+        let mut vectors = self.pooling.pool(&states, &lengths)?;
+        for layer in &self.head {
+            vectors = layer.forward(&vectors)?;
+        }
+        vectors.flatten_all()?.to_vec1()
     }
 }
 
-/// The shorter of what the model can and what it was trained for.
-fn max_tokens(folder: &Path, config: &Config) -> Result<usize, EncoderLoadError> {
-    let path = folder.join("sentence_bert_config.json");
-    if !path.exists() {
-        return Ok(config.max_position_embeddings);
+impl SentenceConfig {
+    fn read(folder: &Path) -> Result<Self, EncoderLoadError> {
+        let path = folder.join("sentence_bert_config.json");
+        match path.exists() {
+            true => json(&path),
+            false => Ok(Self::default()),
+        }
     }
-    let SentenceConfig { max_seq_length } = json(&path)?;
-    Ok(max_seq_length.map_or(config.max_position_embeddings, |most| {
-        most.min(config.max_position_embeddings)
-    }))
+
+    /// The shorter of what the model can and what it was trained for.
+    fn max_tokens(&self, config: &Config) -> usize {
+        let most = config.max_position_embeddings;
+        self.max_seq_length.map_or(most, |trained| trained.min(most))
+    }
 }
 
 impl TextEncoder for Bert {
     fn dimension(&self) -> usize {
-        self.hidden
+        self.dimension
     }
 
     fn encode(&self, texts: &[&str]) -> Result<Vec<f32>, EncodeError> {
-        let ids = token_ids(&self.tokenizer, texts, self.vocabulary)?;
+        let prepared: Vec<Cow<'_, str>> = texts.iter().map(|text| self.prepared(text)).collect();
+        let prepared: Vec<&str> = prepared.iter().map(Cow::as_ref).collect();
+        let ids = token_ids(&self.tokenizer, &prepared, self.vocabulary)?;
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|&text| ids[text].len());
-        let mut vectors = vec![0.0; texts.len() * self.hidden];
+        let mut vectors = vec![0.0; texts.len() * self.dimension];
         for batch in order.chunks(BATCH) {
             let batch_ids: Vec<&[u32]> = batch.iter().map(|&text| ids[text].as_slice()).collect();
-            let means = self.means(&batch_ids)?;
-            for (&text, mean) in batch.iter().zip(means.chunks_exact(self.hidden)) {
-                vectors[text * self.hidden..][..self.hidden].copy_from_slice(mean);
+            let embedded = self.embed(&batch_ids)?;
+            for (&text, vector) in batch.iter().zip(embedded.chunks_exact(self.dimension)) {
+                vectors[text * self.dimension..][..self.dimension].copy_from_slice(vector);
             }
         }
-        normalise(&mut vectors, self.hidden);
+        normalise(&mut vectors, self.dimension);
         Ok(vectors)
     }
 }
@@ -148,6 +190,7 @@ impl TextEncoder for Bert {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::similarity::encoder;
 
     fn cosine(a: &[f32], b: &[f32]) -> f32 {
         a.iter().zip(b).map(|(a, b)| a * b).sum()
@@ -161,7 +204,7 @@ mod tests {
             );
             return;
         };
-        let encoder = Bert::load(Path::new(&folder), Device::Cpu).unwrap();
+        let encoder = encoder::load(Path::new(&folder), Default::default()).unwrap();
         let texts = [
             "whole milk gallon",
             "skim milk half gallon",
@@ -191,7 +234,7 @@ mod tests {
         let Some(folder) = std::env::var_os("GONDOLA_ENCODER") else {
             return;
         };
-        let encoder = Bert::load(Path::new(&folder), Device::Cpu).unwrap();
+        let encoder = encoder::load(Path::new(&folder), Default::default()).unwrap();
         let (long, longer) = ("bread ".repeat(300), "bread ".repeat(1000));
         assert_eq!(
             encoder.encode(&[&long]).unwrap(),

@@ -1,8 +1,8 @@
 //! Text encoders: from an item's text to a vector, whatever the family of the model.
 //!
 //! A folder in Hugging Face's layout (`config.json`, `model.safetensors`, `tokenizer.json`) names its family in
-//! `model_type`; [`load`] is the only place that knows them all. Vectors come out L2-normalised, so that an inner
-//! product is a cosine.
+//! `model_type`; [`load`] is the only place that knows them all. Folders of sentence-transformers say what follows the
+//! model ([`super::sentence`]). Vectors come out L2-normalised in any case, so that an inner product is a cosine.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::device::{Device, DeviceError};
+use super::sentence::{self, Sentence};
 use super::{bert::Bert, clip::Clip};
+use crate::content::Misplaced;
 
 /// Makes vectors of texts.
 pub trait TextEncoder: Send + Sync {
@@ -55,6 +57,14 @@ pub enum EncoderLoadError {
         #[source]
         source: std::io::Error,
     },
+    /// A file is something else, left in its place.
+    #[error("{path} is {}; {}", found.name(), found.way_out())]
+    Misplaced {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: Misplaced,
+    },
     /// A JSON file says something else than it should.
     #[error("{path}: is not what an encoder's folder has there")]
     Json {
@@ -63,6 +73,16 @@ pub enum EncoderLoadError {
         /// What is wrong.
         #[source]
         source: serde_json::Error,
+    },
+    /// A step of sentence-transformers that we don't have.
+    #[error(
+        "{path}: the module `{module}` is not supported; supported: Transformer, Pooling, Dense, Normalize, Dropout"
+    )]
+    Module {
+        /// The list of modules.
+        path: PathBuf,
+        /// What it names.
+        module: String,
     },
     /// A family that we don't have.
     #[error("{path}: model_type `{model_type}` is not supported; supported: bert, clip, clip_text_model")]
@@ -114,12 +134,36 @@ struct Family {
 
 /// Loads the encoder that a folder holds onto a device.
 pub fn load(folder: &Path, device: Device) -> Result<Box<dyn TextEncoder>, EncoderLoadError> {
+    load_as(Sentence::read(folder)?, device)
+}
+
+/// Loads the encoder of a bundle onto a device, as its index was made: see [`super::sentence`].
+pub fn load_published(folder: &Path, device: Device) -> Result<Box<dyn TextEncoder>, EncoderLoadError> {
+    load_as(Sentence::published(folder)?, device)
+}
+
+/// The folders within an encoder's folder that it is loaded from too.
+pub fn module_folders(folder: &Path) -> Result<Vec<PathBuf>, EncoderLoadError> {
+    sentence::module_folders(folder)
+}
+
+fn load_as(sentence: Sentence, device: Device) -> Result<Box<dyn TextEncoder>, EncoderLoadError> {
     let device = device.open()?;
-    let path = folder.join("config.json");
+    let path = sentence.transformer.join("config.json");
     let Family { model_type } = json(&path)?;
     Ok(match model_type.as_str() {
-        "bert" => Box::new(Bert::load(folder, device)?),
-        "clip" | "clip_text_model" => Box::new(Clip::load(folder, device)?),
+        "bert" => Box::new(Bert::load(sentence, device)?),
+        "clip" | "clip_text_model" if sentence.is_plain() => {
+            Box::new(Clip::load(&sentence.transformer, device)?)
+        }
+        "clip" | "clip_text_model" => {
+            return Err(EncoderLoadError::Field {
+                path,
+                field: "model_type",
+                value: format!("`{model_type}`"),
+                expected: "only `bert` can have pooling, dense layers or a prompt of its own".to_owned(),
+            });
+        }
         _ => return Err(EncoderLoadError::Family { path, model_type }),
     })
 }
@@ -133,10 +177,17 @@ pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, EncoderLoadErr
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, EncoderLoadError> {
-    std::fs::read(path).map_err(|source| EncoderLoadError::Read {
+    let bytes = std::fs::read(path).map_err(|source| EncoderLoadError::Read {
         path: path.to_owned(),
         source,
-    })
+    })?;
+    match Misplaced::of(&bytes) {
+        None => Ok(bytes),
+        Some(found) => Err(EncoderLoadError::Misplaced {
+            path: path.to_owned(),
+            found,
+        }),
+    }
 }
 
 /// The folder's weights as `f32`, whatever they are stored as.

@@ -107,8 +107,18 @@ pub fn fit(
     })
 }
 
-/// Copies the files that an encoder is loaded from.
+/// Copies the files that an encoder is loaded from: the folder's own, and those of its modules.
 fn copy_encoder(from: &Path, to: &Path) -> Result<(), FitError> {
+    copy_files(from, to)?;
+    for module in encoder::module_folders(from)? {
+        let within = module.strip_prefix(from).expect("modules lie within the folder");
+        copy_files(&module, &to.join(within))?;
+    }
+    Ok(())
+}
+
+/// Copies a folder's configuration and weights, without the folders in it.
+fn copy_files(from: &Path, to: &Path) -> Result<(), FitError> {
     fs::create_dir_all(to).map_err(FitError::file(to))?;
     for entry in fs::read_dir(from).map_err(FitError::file(from))? {
         let path = entry.map_err(FitError::file(from))?.path();

@@ -11,6 +11,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use crate::content::Misplaced;
+
 /// The kinds that we read.
 pub const SUPPORTED: &str = "Flat (IxFI, IxF2, IxFl), IVF-Flat (IwFl), HNSW-Flat (IHNf), scalar quantizer (IxSQ, IwSq), \
      product quantizer (IxPq, IwPQ), IDMap (IxMp, IxM2), PreTransform (IxPT), Refine (IxRF)";
@@ -37,6 +39,14 @@ pub enum HeaderError {
         /// What the system says.
         #[source]
         source: std::io::Error,
+    },
+    /// The file is something else, left in the index's place.
+    #[error("{path} is {}; {}", found.name(), found.way_out())]
+    Misplaced {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: Misplaced,
     },
     /// The file ends too early.
     #[error(
@@ -101,6 +111,10 @@ pub fn check(path: &Path) -> Result<Header, HeaderError> {
     };
     let file = File::open(path).map_err(read_error)?;
     let length = file.metadata().map_err(read_error)?.len();
+    if let Some(found) = Misplaced::of_file(path) {
+        let path = path.to_owned();
+        return Err(HeaderError::Misplaced { path, found });
+    }
     let mut reader = Reader {
         path,
         file: BufReader::with_capacity(1 << 16, file),

@@ -124,6 +124,19 @@ fn a_file_cut_anywhere_is_refused() {
 }
 
 #[test]
+fn files_that_are_no_index_at_all_are_refused_as_what_they_are() {
+    check_refused(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+        "is a pointer of git-lfs, not the file that it points to; fetch the file with `git lfs pull`",
+    );
+    check_refused(
+        b"<!doctype html><p>Not found",
+        "is a web page, as a failed download leaves one",
+    );
+    check_refused(&[0x1F, 0x8B, 8, 0], "is compressed with gzip; unpack it");
+}
+
+#[test]
 fn sizes_and_kinds_that_cannot_be_are_refused_by_name() {
     check_refused(b"", "ends inside `kind` at byte 0");
     check_refused(

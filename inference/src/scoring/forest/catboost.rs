@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::model::{Combine, Entry, Model, Objective, Reading, Split, Tree, TreeError};
+use super::remark::Remark;
 
 /// The deepest tree that CatBoost grows.
 const DEEPEST: usize = 16;
@@ -38,9 +39,21 @@ struct Features {
 struct Feature {
     flat_feature_index: usize,
     #[serde(default)]
+    feature_id: String,
+    /// What releases wrote that had no `feature_id`; later ones may have both.
+    #[serde(default)]
     feature_name: String,
     #[serde(default)]
     nan_value_treatment: Treatment,
+}
+
+impl Feature {
+    fn name(&self) -> &str {
+        match self.feature_id.as_str() {
+            "" => &self.feature_name,
+            id => id,
+        }
+    }
 }
 
 /// How `NaN > border` is answered; as it is, the answer is no.
@@ -57,7 +70,15 @@ enum Treatment {
 
 #[derive(Debug, Deserialize)]
 struct Info {
-    params: Parameters,
+    /// A sum of models has none.
+    params: Option<Parameters>,
+    class_params: Option<Classes>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Classes {
+    #[serde(default)]
+    class_names: Vec<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,6 +127,11 @@ pub enum CatBoostError {
         /// What it says.
         number: usize,
     },
+    /// The file does not say what the trees were trained for.
+    #[error(
+        "the CatBoost model has no training parameters (model_info.params), as a sum of models (sum_models) has none, so that nothing says what its sum means; save one trained model"
+    )]
+    SumOfModels,
     /// The trees are not oblivious.
     #[error("the CatBoost model has no oblivious trees; train with grow_policy=SymmetricTree")]
     Policy,
@@ -163,6 +189,7 @@ use CatBoostError as Error;
 /// Checks a file and makes a model of it.
 pub(crate) fn model(file: File) -> Result<Model, CatBoostError> {
     file.features_info.check()?;
+    let parameters = file.model_info.params.ok_or(Error::SumOfModels)?;
     let features = &file.features_info.float_features;
     let (scale, bias) = match file.scale_and_bias {
         (scale, biases) if biases.len() == 1 => (scale, biases[0]),
@@ -188,11 +215,33 @@ pub(crate) fn model(file: File) -> Result<Model, CatBoostError> {
         combine: Combine::Sum,
         start: bias,
         divisor: 1.0,
-        objective: match file.model_info.params.loss_function.name.as_str() {
+        objective: match parameters.loss_function.name.as_str() {
             "Logloss" | "CrossEntropy" => Objective::Sigmoid { slope: 1.0 },
+            "Poisson" | "Tweedie" => Objective::Exponential,
             _ => Objective::Identity,
         },
+        remarks: file
+            .model_info
+            .class_params
+            .and_then(Classes::scored)
+            .into_iter()
+            .collect(),
     })
+}
+
+impl Classes {
+    /// Which of two classes the prediction is for.
+    fn scored(self) -> Option<Remark> {
+        let [other, class] = <[serde_json::Value; 2]>::try_from(self.class_names).ok()?;
+        let name = |class: serde_json::Value| match class {
+            serde_json::Value::String(name) => name,
+            other => other.to_string(),
+        };
+        Some(Remark::Class {
+            class: name(class),
+            other: name(other),
+        })
+    }
 }
 
 impl Features {
@@ -222,15 +271,10 @@ impl Features {
 
 /// The names, unless CatBoost made them up: it then has none, or the features' numbers.
 fn names(features: &[Feature]) -> Option<Vec<String>> {
-    let made_up = features.iter().enumerate().all(|(number, feature)| {
-        feature.feature_name.is_empty() || feature.feature_name == number.to_string()
-    });
-    (!made_up).then(|| {
-        features
-            .iter()
-            .map(|feature| feature.feature_name.clone())
-            .collect()
-    })
+    let names = features.iter().map(|feature| feature.name().to_owned());
+    let names: Vec<String> = names.collect();
+    let made_up = |(number, name): (usize, &String)| name.is_empty() || *name == number.to_string();
+    (!names.iter().enumerate().all(made_up)).then_some(names)
 }
 
 impl Oblivious {

@@ -1,5 +1,6 @@
 //! The files that a forest can come in: a file's name says its format.
 
+use std::fmt;
 use std::path::Path;
 use std::str::Utf8Error;
 
@@ -12,6 +13,7 @@ use super::model::Model;
 use super::onnx::{self, OnnxError};
 use super::ubjson::{self, UbjsonError};
 use super::xgboost::{self, XgBoostError};
+use crate::content::Misplaced;
 
 /// The format of a model's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,17 @@ pub enum Format {
 /// Why a file holds no forest that we read.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
+    /// The file has the name of another format.
+    #[error("{} holds {held}; name the file {}", name.file(), held.file())]
+    Swapped {
+        /// The format that its name says.
+        name: Format,
+        /// The format that it is of.
+        held: Format,
+    },
+    /// The file is something else, left in the model's place.
+    #[error("the model is {}; {}", .0.name(), .0.way_out())]
+    Misplaced(Misplaced),
     /// A text is no UTF-8.
     #[error("the model is no text")]
     Text(#[source] Utf8Error),
@@ -100,19 +113,25 @@ impl Format {
         }
     }
 
-    /// What a model's first bytes say that it is. ONNX has none that tell it; JSON is looked through for the keys that do.
+    /// What a file looks like from its first bytes.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
-        let json = bytes.trim_ascii_start();
-        match bytes {
-            [b't', b'r', b'e', b'e', b'\n' | b'\r', ..] => Some(Self::LightGbm),
-            // The length of the first key, in UBJSON's types of whole numbers.
-            [b'{', b'i' | b'U' | b'I' | b'l' | b'L', ..] => Some(Self::Ubjson),
-            _ if json.starts_with(b"{") => {
-                let keys: Keys = serde_json::from_slice(json).ok()?;
-                (keys.learner.is_some() || keys.features_info.is_some()).then_some(Self::Json)
-            }
+        let text = bytes.trim_ascii_start();
+        let after_brace = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+        match (bytes, after_brace) {
+            (_, Some([b'"' | b'}', ..])) => Some(Self::Json),
+            // A key's length, which JSON has no room for.
+            ([b'{', b'i' | b'U' | b'I' | b'l' | b'L', ..], _) => Some(Self::Ubjson),
+            _ if text.starts_with(b"tree\n") || text.starts_with(b"tree\r") => Some(Self::LightGbm),
+            // Field 1 of an ONNX model is its version, a small number; field 2 names who made it.
+            ([0x08, 1..=32, 0x12, ..], _) => Some(Self::Onnx),
             _ => None,
         }
+    }
+
+    /// Whether a file is a model's of this format: of JSON, whether its keys are.
+    pub(crate) fn is_of(self, bytes: &[u8]) -> bool {
+        let is_model = |keys: Keys| keys.learner.is_some() || keys.features_info.is_some();
+        self != Self::Json || serde_json::from_slice(bytes).is_ok_and(is_model)
     }
 
     /// Why a file with such first bytes is not read, and what to do instead.
@@ -127,6 +146,16 @@ impl Format {
 
     /// Reads and checks a model.
     pub(crate) fn parse(self, bytes: &[u8]) -> Result<Model, FormatError> {
+        if let Some(misplaced) = Misplaced::of(bytes) {
+            return Err(FormatError::Misplaced(misplaced));
+        }
+        self.read(bytes).map_err(|error| match Self::of(bytes) {
+            Some(held) if held != self => FormatError::Swapped { name: self, held },
+            _ => error,
+        })
+    }
+
+    fn read(self, bytes: &[u8]) -> Result<Model, FormatError> {
         match self {
             Self::LightGbm => {
                 let text = std::str::from_utf8(bytes).map_err(FormatError::Text)?;
@@ -139,6 +168,17 @@ impl Format {
             }
             Self::Onnx => Ok(onnx::parse(bytes)?),
         }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LightGbm => "LightGBM's text",
+            Self::Json => "JSON",
+            Self::Ubjson => "UBJSON",
+            Self::Onnx => "ONNX",
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! LightGBM's text model format, versions 3 and 4.
 //!
-//! A header of `key=value` lines, then one block of `key=value` lines for each `Tree=N`, then `end of trees`; what
-//! follows (importances, parameters) is not read. In a block, `split_feature`, `threshold`, `decision_type`,
+//! A header of `key=value` lines, then one block of `key=value` lines for each `Tree=N`, then `end of trees`; of what
+//! follows (importances, parameters) only the categories are read. In a block, `split_feature`, `threshold`, `decision_type`,
 //! `left_child` and `right_child` have one value per inner node; a child below 0 is the leaf `-child - 1`. Bit 0 of a
 //! decision type says that the split is by category, bit 1 that missing values go left, bits 2 and 3 what is missing
 //! (0 nothing, 1 zero, 2 NaN). A split by category finds its set of categories, a bit each, through `cat_boundaries`.
@@ -9,10 +9,17 @@
 //! The file is checked as it is read: what comes out is a tree (every inner node and leaf has exactly one parent but the
 //! root), and its indexes hold. Sizes that the file claims are compared with the values that are there before anything
 //! is reserved for them. Linear trees and several classes are refused by name.
+//!
+//! Behind the trees stand the categories of a data frame, if the model was trained on one: see [`frame`].
+
+mod frame;
 
 use std::collections::BTreeMap;
 
-use super::model::{Combine, Entry, MOST_LEAVES, Missing, Model, Objective, Reading, Split, Tree, TreeError};
+use super::model::{
+    CategorySets, Combine, Entry, MOST_LEAVES, Missing, Model, Objective, Split, Tree, TreeError,
+};
+use frame::Frame;
 
 /// Why a text is no LightGBM model that we can read.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -105,6 +112,46 @@ pub enum LightGbmError {
         /// Number of the tree, from 0.
         tree: usize,
     },
+    /// The categories of the data frame can't be read.
+    #[error("the LightGBM model's line pandas_categorical cannot be read ({cause}); save the model anew")]
+    Frame {
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The data frame's categories belong to columns that the file does not name.
+    #[error(
+        "the LightGBM model was trained on a data frame with {lists} category columns, but splits {columns} columns by category, and the file does not say which have whose categories; train on the workflow's indexes as integers, with categorical_feature"
+    )]
+    FrameColumns {
+        /// Category columns of the data frame.
+        lists: usize,
+        /// Columns that the model splits by category.
+        columns: usize,
+    },
+    /// A category of the data frame is no index.
+    #[error(
+        "the LightGBM model was trained on a data frame in which column {column} has the category {category}, but the workflow gives indexes, whole numbers from 0 to 16777216; train on the workflow's indexes"
+    )]
+    FrameCategory {
+        /// The column, from 0.
+        column: usize,
+        /// Its category, as JSON.
+        category: String,
+    },
+    /// A tree knows more categories than the data frame had.
+    #[error(
+        "tree {tree} splits column {column} by the category with the code {code}, but the data frame's column had {categories} categories; train on the workflow's indexes as integers, with categorical_feature"
+    )]
+    FrameCode {
+        /// Number of the tree, from 0.
+        tree: usize,
+        /// The column, from 0.
+        column: usize,
+        /// The code.
+        code: usize,
+        /// How many categories the column had.
+        categories: usize,
+    },
 }
 
 use LightGbmError as Error;
@@ -115,10 +162,10 @@ pub(crate) fn parse(text: &str) -> Result<Model, LightGbmError> {
     if lines.next() != Some("tree") {
         return Err(Error::NotAModel);
     }
-    let mut header = Lines::default();
+    let mut head = Lines::default();
     let mut blocks: Vec<Lines<'_>> = Vec::new();
     let mut ended = false;
-    for line in lines {
+    for line in lines.by_ref() {
         if line == "end of trees" {
             ended = true;
             break;
@@ -128,13 +175,14 @@ pub(crate) fn parse(text: &str) -> Result<Model, LightGbmError> {
             continue;
         }
         if let Some((key, value)) = line.split_once('=').or((!line.is_empty()).then_some((line, ""))) {
-            blocks.last_mut().unwrap_or(&mut header).push(key, value);
+            blocks.last_mut().unwrap_or(&mut head).push(key, value);
         }
     }
     if !ended {
         return Err(Error::Truncated { trees: blocks.len() });
     }
-    let header = Header::read(&header)?;
+    let header = Header::read(&head)?;
+    let frame = Frame::read(&head, header.features, lines)?;
     if let Some(listed) = header.listed_trees
         && listed != blocks.len()
     {
@@ -143,15 +191,20 @@ pub(crate) fn parse(text: &str) -> Result<Model, LightGbmError> {
             listed,
         });
     }
-    let trees = blocks
-        .iter()
-        .enumerate()
-        .map(|(number, lines)| Block { number, lines }.tree(header.features))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut sets = CategorySets::default();
+    let mut trees = Vec::with_capacity(blocks.len());
+    for (number, lines) in blocks.iter().enumerate() {
+        let block = Block {
+            number,
+            lines,
+            frame: &frame,
+        };
+        trees.push(block.tree(header.features, &mut sets)?);
+    }
     Ok(Model {
         feature_names: header.feature_names,
         features: header.features,
-        reading: Reading::LightGbm,
+        reading: frame.reading(),
         combine: Combine::Sum,
         start: 0.0,
         divisor: if header.average {
@@ -161,6 +214,7 @@ pub(crate) fn parse(text: &str) -> Result<Model, LightGbmError> {
         },
         objective: header.objective,
         trees,
+        remarks: Vec::new(),
     })
 }
 
@@ -297,10 +351,11 @@ fn objective(line: &str) -> Result<Objective, Error> {
 struct Block<'a> {
     number: usize,
     lines: &'a Lines<'a>,
+    frame: &'a Frame,
 }
 
 impl<'a> Block<'a> {
-    fn tree(&self, features: usize) -> Result<Tree, Error> {
+    fn tree(&self, features: usize, sets: &mut CategorySets) -> Result<Tree, Error> {
         let tree = self.number;
         if self.lines.get("is_linear").is_some_and(|flag| flag != "0") {
             return Err(Error::Linear { tree });
@@ -315,26 +370,27 @@ impl<'a> Block<'a> {
         }
         let mut entries = match count {
             1 => Vec::new(),
-            _ => self.nodes(count)?,
+            _ => self.nodes(count, sets)?,
         };
         entries.extend(leaves.into_iter().map(Entry::Leaf));
         Ok(Tree::grow_whole(tree, entries, features)?)
     }
 
-    fn nodes(&self, leaves: usize) -> Result<Vec<Entry>, Error> {
+    fn nodes(&self, leaves: usize, sets: &mut CategorySets) -> Result<Vec<Entry>, Error> {
         let inner = leaves - 1;
         let feature: Vec<usize> = self.list("split_feature", inner, "it must be a feature's number")?;
         let threshold: Vec<f64> = self.list("threshold", inner, "it must be a number")?;
         let decision: Vec<u8> = self.list("decision_type", inner, "it must be a number from 0 to 11")?;
         let left: Vec<i64> = self.list("left_child", inner, "it must be a node's number")?;
         let right: Vec<i64> = self.list("right_child", inner, "it must be a node's number")?;
-        let mut sets = self.sets()?;
+        let mut codes = self.sets()?;
 
         let mut nodes = Vec::with_capacity(inner + leaves);
         for node in 0..inner {
+            let split = self.split(node, decision[node], threshold[node], &mut codes)?;
             nodes.push(Entry::Inner {
                 feature: feature[node],
-                split: self.split(node, decision[node], threshold[node], &mut sets)?,
+                split: self.by_value(feature[node], split, sets)?,
                 left: self.child(node, "left_child", left[node], inner)?,
                 right: self.child(node, "right_child", right[node], inner)?,
             });
@@ -375,6 +431,17 @@ impl<'a> Block<'a> {
             missing,
             missing_left: decision & 2 == 2,
         })
+    }
+
+    /// The split with the values that its codes stand for.
+    fn by_value(&self, feature: usize, split: Split, sets: &mut CategorySets) -> Result<Split, Error> {
+        match split {
+            Split::Category { set, missing_left } => Ok(Split::Category {
+                set: self.frame.values(self.number, feature, set, sets)?,
+                missing_left,
+            }),
+            Split::Number { .. } => Ok(split),
+        }
     }
 
     /// The number of the child's entry: `inner` nodes come first, and one leaf more than that follows.

@@ -8,6 +8,8 @@
 //! [`Tree::grow`] checks what no reader needs to check again: that there is one way from the root to every node, and that
 //! all numbers are in range.
 
+use super::remark::Remark;
+
 /// The most leaves a tree can have: LightGBM's own limit for `num_leaves`, and what a node of the walk has bits for.
 pub(crate) const MOST_LEAVES: usize = 131_072;
 
@@ -32,6 +34,8 @@ pub(crate) struct Model {
     pub(crate) divisor: f64,
     /// What turns the result into a prediction.
     pub(crate) objective: Objective,
+    /// What whoever checks the model should know of it.
+    pub(crate) remarks: Vec<Remark>,
 }
 
 /// How a library reads the value of a feature.
@@ -39,6 +43,8 @@ pub(crate) struct Model {
 pub(crate) enum Reading {
     /// Numbers within 1e-35 of zero are zero, categories are cut to integers.
     LightGbm,
+    /// As LightGBM reads a data frame: only what equals a category is one.
+    LightGbmFrame,
     /// Numbers as they are; categories are cut to integers, and what is below zero is none.
     XgBoost,
     /// Numbers as they are; only a whole number is a category.
@@ -50,7 +56,7 @@ impl Reading {
     /// thresholds next to 0 stand exactly at the bound.
     pub(crate) fn zero(self) -> f32 {
         match self {
-            Self::LightGbm => 1e-35,
+            Self::LightGbm | Self::LightGbmFrame => 1e-35,
             Self::XgBoost | Self::Exact => 0.0,
         }
     }
@@ -60,7 +66,7 @@ impl Reading {
         let stands = match self {
             Self::LightGbm => value > -1.0,
             Self::XgBoost => value >= 0.0,
-            Self::Exact => value >= 0.0 && value.fract() == 0.0,
+            Self::LightGbmFrame | Self::Exact => value >= 0.0 && value.fract() == 0.0,
         };
         stands.then_some(value as u32)
     }

@@ -2,6 +2,7 @@
 //! what they predict, and a module for what each refuses.
 
 mod catboost;
+mod frame;
 mod samples;
 mod xgboost;
 

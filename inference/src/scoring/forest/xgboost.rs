@@ -10,6 +10,7 @@
 use serde::Deserialize;
 
 use super::model::{CategorySets, Combine, Entry, Model, Objective, Reading, Split, Tree, TreeError};
+use super::remark::Remark;
 
 /// A whole file.
 #[derive(Debug, Deserialize)]
@@ -20,10 +21,18 @@ pub(crate) struct File {
 #[derive(Debug, Deserialize)]
 struct Learner {
     #[serde(default)]
+    attributes: Attributes,
+    #[serde(default)]
     feature_names: Vec<String>,
     gradient_booster: Booster,
     learner_model_param: Parameters,
     objective: Named,
+}
+
+/// What training noted down.
+#[derive(Debug, Default, Deserialize)]
+struct Attributes {
+    best_iteration: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,9 +66,11 @@ struct Parameters {
 
 #[derive(Debug, Deserialize)]
 struct Trees {
-    trees: Vec<Columns>,
+    trees: Option<Vec<Columns>>,
     #[serde(default)]
-    cats: Recoding,
+    iteration_indptr: Vec<u64>,
+    /// XGBoost before 3.1 has none.
+    cats: Option<Recoding>,
 }
 
 /// The names of a data frame's categories, if there was one.
@@ -114,6 +125,12 @@ pub enum XgBoostError {
         "the XGBoost model's booster is {booster:?}, but only gbtree and dart are supported; train one of them"
     )]
     Booster {
+        /// Its name.
+        booster: String,
+    },
+    /// A booster of trees has no trees.
+    #[error("the XGBoost model's booster is {booster}, but it has no trees; save it anew")]
+    NoTrees {
         /// Its name.
         booster: String,
     },
@@ -200,7 +217,18 @@ pub(crate) fn model(file: File) -> Result<Model, XgBoostError> {
     one_output("num_target", parameters.num_target.as_deref())?;
     let features = parameters.features()?;
     let (objective, start) = objective(&learner.objective.name, parameters.base_score()?)?;
-    let (trees, weights) = trees(learner.gradient_booster)?;
+    let best = learner.attributes.best_iteration;
+    let Boosted {
+        trees,
+        weights,
+        rounds,
+        frame_unknown,
+    } = boosted(learner.gradient_booster)?;
+    let mut remarks = vec![Remark::Missing { library: "XGBoost" }];
+    remarks.extend(stopped_early(best, rounds));
+    if frame_unknown && trees.iter().any(Columns::splits_by_category) {
+        remarks.push(Remark::Categories);
+    }
     let mut sets = CategorySets::default();
     let trees = trees
         .into_iter()
@@ -217,7 +245,14 @@ pub(crate) fn model(file: File) -> Result<Model, XgBoostError> {
         start: f64::from(start),
         divisor: 1.0,
         objective,
+        remarks,
     })
+}
+
+/// Says so if rounds were added after the best one.
+fn stopped_early(best: Option<String>, rounds: usize) -> Option<Remark> {
+    let best = best?.parse::<usize>().ok()?;
+    (best + 1 < rounds).then_some(Remark::BestIteration { best, rounds })
 }
 
 /// 0 and 1 both say that there is one output.
@@ -268,16 +303,12 @@ fn objective(name: &str, base_score: f32) -> Result<(Objective, f32), Error> {
         wanted,
     };
     match name {
-        "binary:logistic" | "binary:logitraw" | "reg:logistic" => {
-            if !(base_score > 0.0 && base_score < 1.0) {
-                return Err(base("it must be between 0 and 1 for a logistic objective"));
-            }
-            let objective = match name {
-                "binary:logitraw" => Objective::Identity,
-                _ => Objective::Sigmoid { slope: 1.0 },
-            };
-            Ok((objective, -(1.0 / base_score - 1.0).ln()))
-        }
+        "binary:logistic" | "reg:logistic" => match base_score > 0.0 && base_score < 1.0 {
+            true => Ok((Objective::Sigmoid { slope: 1.0 }, -(1.0 / base_score - 1.0).ln())),
+            false => Err(base("it must be between 0 and 1 for a logistic objective")),
+        },
+        // Its prediction is the margin, and so is its base score.
+        "binary:logitraw" => Ok((Objective::Identity, base_score)),
         "reg:gamma" | "reg:tweedie" | "count:poisson" => match base_score > 0.0 {
             true => Ok((Objective::Exponential, base_score.ln())),
             false => Err(base("it must be above 0 for an objective with a logarithm")),
@@ -289,28 +320,44 @@ fn objective(name: &str, base_score: f32) -> Result<(Objective, f32), Error> {
     }
 }
 
-/// The trees, and what the leaves of each are multiplied by.
-fn trees(booster: Booster) -> Result<(Vec<Columns>, Vec<f32>), Error> {
-    let unknown = Error::Booster {
-        booster: booster.name.clone(),
+/// The trees of a booster.
+struct Boosted {
+    trees: Vec<Columns>,
+    /// What the leaves of each tree are multiplied by.
+    weights: Vec<f32>,
+    /// Rounds of boosting; 0 where the file does not say.
+    rounds: usize,
+    /// Whether the file can't say if categories came from a data frame.
+    frame_unknown: bool,
+}
+
+fn boosted(booster: Booster) -> Result<Boosted, Error> {
+    let name = booster.name;
+    let model = match name.as_str() {
+        "gbtree" => booster.model,
+        "dart" => booster.gbtree.map(|inner| inner.model),
+        _ => return Err(Error::Booster { booster: name }),
     };
-    let model = match booster.name.as_str() {
-        "gbtree" => booster.model.ok_or(unknown)?,
-        "dart" => booster.gbtree.ok_or(unknown)?.model,
-        _ => return Err(unknown),
+    let Some((model, trees)) = model.and_then(|mut model| model.trees.take().map(|trees| (model, trees)))
+    else {
+        return Err(Error::NoTrees { booster: name });
     };
-    if !model.cats.enc.is_empty() {
+    if model.cats.as_ref().is_some_and(|cats| !cats.enc.is_empty()) {
         return Err(Error::Recoded);
     }
-    let trees = model.trees;
     let weights = booster.weight_drop.unwrap_or_else(|| vec![1.0; trees.len()]);
-    match weights.len() == trees.len() {
-        true => Ok((trees, weights)),
-        false => Err(Error::Weights {
+    if weights.len() != trees.len() {
+        return Err(Error::Weights {
             weights: weights.len(),
             trees: trees.len(),
-        }),
+        });
     }
+    Ok(Boosted {
+        trees,
+        weights,
+        rounds: model.iteration_indptr.len().saturating_sub(1),
+        frame_unknown: model.cats.is_none(),
+    })
 }
 
 fn feature_names(names: Vec<String>, features: usize) -> Result<Option<Vec<String>>, Error> {
@@ -325,6 +372,10 @@ fn feature_names(names: Vec<String>, features: usize) -> Result<Option<Vec<Strin
 }
 
 impl Columns {
+    fn splits_by_category(&self) -> bool {
+        !self.categories_nodes.is_empty()
+    }
+
     fn grow(
         &self,
         tree: usize,

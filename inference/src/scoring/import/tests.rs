@@ -101,6 +101,11 @@ fn what_is_no_model_is_refused_by_what_it_is() {
     refused(empty.path(), "a pickle runs code when it is read");
     write("model.joblib", b"binf....");
     refused(empty.path(), "an old binary of XGBoost");
+    write(
+        "model.joblib",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n",
+    );
+    refused(empty.path(), "a pointer of git-lfs");
     let two = folder(&[("a.txt", LIGHTGBM), ("b.onnx", ONNX)]);
     refused(two.path(), "more than one model, a.txt and b.onnx; name the file");
     refused(Path::new("/nowhere"), "cannot use /nowhere");

@@ -92,6 +92,38 @@ fn a_score_that_is_nan_is_an_error() {
 }
 
 #[test]
+fn a_damaged_item_spoils_no_other_candidate() {
+    let scorer = scorer();
+    let user = some_user();
+    let sound = scores(&scorer, &user, 5).unwrap();
+    let shape = &scorer.config.shape;
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let items = rows(&mut rng, 5, &shape.item_categorical, shape.item_numeric);
+    let mut damaged = EncodedTable::new(items.categorical_width(), items.numeric_width());
+    for position in 0..5 {
+        let mut row = items.row(position);
+        if position == 2 {
+            row.numeric.fill(f32::INFINITY);
+        }
+        damaged.push(&row);
+    }
+    let width = scorer.block_width();
+    let mut blocks = vec![0.0; 5 * width];
+    scorer.prepare(&damaged, &mut blocks);
+    let blocks: Vec<&[f32]> = blocks.chunks_exact(width).collect();
+    let batch = CandidateBatch {
+        blocks: &blocks,
+        pairs: &vec![0.5; 5 * shape.pair],
+        pair_width: shape.pair,
+    };
+    let mut found = Vec::new();
+    let _ = scorer.score(&user, &batch, &mut found);
+    for candidate in [0, 1, 3, 4] {
+        assert_eq!(found[candidate], sound[candidate]);
+    }
+}
+
+#[test]
 fn weights_that_cannot_serve_are_refused_by_name() {
     let network = |vb: VarBuilder<'_>| Dlrm::new(&small(), vb).map(drop);
     let load = |config: DlrmConfig| move |path: &Path| DlrmScorer::load(path, &config).map(drop);

@@ -56,14 +56,22 @@ impl<'a> Attributes<'a> {
         Ok(texts)
     }
 
-    /// The number of texts or numbers in the first of `names` that is there.
-    pub(super) fn count_of_any(self, names: [&str; 2]) -> usize {
+    /// The texts, or the numbers as texts, of the longer of `names`; none if both are missing.
+    pub(super) fn labels(self, names: [&str; 2]) -> Vec<String> {
         names
             .into_iter()
             .filter_map(|name| self.find(name))
-            .map(|attribute| attribute.texts.len().max(attribute.ints.len()))
-            .max()
-            .unwrap_or(0)
+            .map(|attribute| {
+                let texts = attribute
+                    .texts
+                    .iter()
+                    .map(|text| String::from_utf8_lossy(text).into_owned());
+                texts
+                    .chain(attribute.ints.iter().map(i64::to_string))
+                    .collect::<Vec<_>>()
+            })
+            .max_by_key(Vec::len)
+            .unwrap_or_default()
     }
 
     /// Numbers as `name` or, with more bits, as the tensor `name_as_tensor`; none if both are missing.

@@ -7,6 +7,7 @@ use super::attributes::{Attributes, check_length, index};
 use super::messages::Node;
 use super::{Mode, OnnxError as Error, Test};
 use crate::scoring::forest::model::{CategorySets, Combine, Entry, Model, Objective, Reading, Tree};
+use crate::scoring::forest::remark::Remark;
 
 /// Number of a tree, then number of a node in it, as the file has them.
 type Place = (i64, i64);
@@ -55,14 +56,7 @@ fn check_all_weighed(attributes: Attributes<'_>) -> Result<(), Error> {
 /// Reads a `TreeEnsembleClassifier` of two classes; the prediction is the probability of the second.
 pub(super) fn classifier(node: &Node, features: usize) -> Result<Model, Error> {
     let attributes = Attributes(node);
-    let classes = attributes.count_of_any(["classlabels_int64s", "classlabels_strings"]);
-    if classes != 2 {
-        return Err(Error::Attribute {
-            name: "classlabels".to_owned(),
-            value: format!("{classes} classes"),
-            wanted: "a score is one number; train with two classes",
-        });
-    }
+    let class = scored_class(attributes)?;
     let transform = check_transform(attributes, &["NONE", "LOGISTIC", "SOFTMAX"])?;
     let only_first = attributes.ints("class_ids")?.iter().all(|class| *class == 0);
     // What the weights of each class count for in the result, and which objective makes a probability of it.
@@ -89,7 +83,29 @@ pub(super) fn classifier(node: &Node, features: usize) -> Result<Model, Error> {
         start,
         divisor: 1.0,
         objective,
+        remarks: vec![class],
     })
+}
+
+/// Which of the two classes the prediction is for: the second, which must not be the lower of two numbers.
+fn scored_class(attributes: Attributes<'_>) -> Result<Remark, Error> {
+    let labels = attributes.labels(["classlabels_int64s", "classlabels_strings"]);
+    let wrong = |value, wanted| Error::Attribute {
+        name: "classlabels".to_owned(),
+        value,
+        wanted,
+    };
+    let [other, class] = <[String; 2]>::try_from(labels).map_err(|labels| {
+        let wanted = "a score is one number; train with two classes";
+        wrong(format!("{} classes", labels.len()), wanted)
+    })?;
+    match (other.parse::<i64>(), class.parse::<i64>()) {
+        (Ok(first), Ok(second)) if second < first => Err(wrong(
+            format!("{first}, {second}"),
+            "a score is the probability of the second class, which should be the greater; export the model anew with 0 and 1",
+        )),
+        _ => Ok(Remark::Class { class, other }),
+    }
 }
 
 fn several_bases(bases: &[f64]) -> Error {

@@ -81,6 +81,7 @@ pub(super) fn model(
         start,
         divisor,
         objective: Objective::Identity,
+        remarks: Vec::new(),
     }
 }
 

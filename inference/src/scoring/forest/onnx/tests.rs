@@ -281,6 +281,7 @@ fn the_member_sample_gives_both_targets_of_its_library() {
                 pair: 0,
             },
             path: Path::best(),
+            remarks: Vec::new(),
         };
         let targets = expected["Y"].as_array().unwrap().iter();
         let expected: Vec<f64> = targets.map(|row| number(&row[target])).collect();
@@ -492,6 +493,46 @@ fn lists_that_do_not_belong_together_are_refused() {
             vec![ints("classlabels_int64s", &[0, 1, 2])],
         )],
         "the ONNX model's trees have classlabels=3 classes, but a score is one number; train with two classes",
+    );
+}
+
+#[test]
+fn the_class_that_a_probability_is_for_is_told_and_must_be_the_greater_number() {
+    let remarks = |labels| {
+        let node = with(classifier(&[0, 0]), vec![labels]);
+        let layout = Layout {
+            user_numeric: vec!["c0".to_owned()],
+            ..Layout::default()
+        };
+        let forest = Forest::load(Format::Onnx, &graph(vec![node]), &layout).unwrap();
+        forest
+            .remarks()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let told = "a score is the probability of the class 1, the second of the model's two (the other is -1); is 1 what users should do?";
+    assert_eq!(remarks(ints("classlabels_int64s", &[-1, 1])), [told]);
+    let mut node = classifier(&[0, 0]);
+    node.attributes
+        .retain(|attribute| attribute.name != "classlabels_int64s");
+    let named = with(node, vec![texts("classlabels_strings", &["bought", "ignored"])]);
+    let layout = Layout {
+        user_numeric: vec!["c0".to_owned()],
+        ..Layout::default()
+    };
+    let forest = Forest::load(Format::Onnx, &graph(vec![named]), &layout).unwrap();
+    let text = forest.remarks()[0].to_string();
+    assert!(
+        text.contains("of the class ignored") && text.contains("the other is bought"),
+        "{text}"
+    );
+    check_refused(
+        vec![with(
+            classifier(&[0, 0]),
+            vec![ints("classlabels_int64s", &[1, 0])],
+        )],
+        "the ONNX model's trees have classlabels=1, 0, but a score is the probability of the second class, which should be the greater; export the model anew with 0 and 1",
     );
 }
 

@@ -105,3 +105,51 @@ fn models_that_are_damaged_or_not_supported_are_refused_by_name() {
         "input 0 of the forest is age, but the workflow gives user.c0; load bundles of one run, or ask `gondola-train check` what a model of your own must read",
     );
 }
+
+#[test]
+fn a_sum_of_models_is_refused_by_name() {
+    let info = json!({"loss_function": "{\"type\":\"Logloss\"}", "model0:params": {}, "model1:params": {}});
+    check_refused(
+        "/model_info",
+        info,
+        "the CatBoost model has no training parameters (model_info.params), as a sum of models (sum_models) has none, so that nothing says what its sum means; save one trained model",
+    );
+}
+
+#[test]
+fn names_of_a_data_frame_must_be_those_of_the_workflow() {
+    let mut model = two_levels();
+    for (position, name) in ["c1", "c0"].into_iter().enumerate() {
+        let feature = &mut model["features_info"]["float_features"][position];
+        feature.as_object_mut().unwrap().remove("feature_name");
+        feature["feature_id"] = json!(name);
+    }
+    let message = load(&model).unwrap_err().to_string();
+    assert!(
+        message.starts_with("input 0 of the forest is c1, but the workflow gives user.c0"),
+        "{message}"
+    );
+}
+
+#[test]
+fn counts_are_the_exponential_of_the_sum() {
+    let mut model = two_levels();
+    model["model_info"]["params"]["loss_function"]["type"] = json!("Poisson");
+    let found = predictions(&load(&model).unwrap(), Path::best(), &[0.0, 0.0]);
+    assert_eq!(found, [10.5_f64.exp()]);
+}
+
+#[test]
+fn the_class_that_a_probability_is_for_is_told() {
+    let mut model = two_levels();
+    model["model_info"]["class_params"] = json!({"class_names": ["bought", "no"]});
+    let forest = load(&model).unwrap();
+    let [class] = forest.remarks() else {
+        panic!("one remark")
+    };
+    let text = class.to_string();
+    assert!(
+        text.contains("a score is the probability of the class no, the second"),
+        "{text}"
+    );
+}

@@ -43,12 +43,12 @@ const SAMPLES: [Sample; 12] = [
 /// How near predictions must be that the library rounds to `f32`.
 const SINGLE: f64 = 1e-6;
 
-fn json(text: &str) -> Value {
+pub(super) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
 /// Numbers of a list; of lists of two, the second. Null is NaN.
-fn numbers(list: &Value) -> Vec<f64> {
+pub(super) fn numbers(list: &Value) -> Vec<f64> {
     let number = |value: &Value| match value {
         Value::Array(values) => values.last().unwrap().as_f64().unwrap(),
         value => value.as_f64().unwrap_or(f64::NAN),
@@ -57,7 +57,7 @@ fn numbers(list: &Value) -> Vec<f64> {
 }
 
 /// Rows of a matrix of the samples.
-fn matrix(inputs: &Value) -> Vec<f32> {
+pub(super) fn matrix(inputs: &Value) -> Vec<f32> {
     let rows = inputs.as_array().unwrap().iter().flat_map(numbers);
     rows.map(|value| value as f32).collect()
 }
@@ -197,6 +197,39 @@ fn altered_bytes_of_any_format_never_panic() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_file_with_the_name_of_another_format_is_refused_as_what_it_is() {
+    for sample in SAMPLES {
+        for name in Format::ALL.into_iter().filter(|name| *name != sample.format) {
+            let message = format!(
+                "{} holds {}; name the file {}",
+                name.file(),
+                sample.format,
+                sample.format.file()
+            );
+            check_refused(name, sample.bytes, 6, &message);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_no_model_at_all_is_refused_as_what_it_is() {
+    for format in Format::ALL {
+        check_refused(
+            format,
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
+            6,
+            "the model is a pointer of git-lfs, not the file that it points to; fetch the file with `git lfs pull` and publish the bundle anew",
+        );
+        check_refused(
+            format,
+            b"<!DOCTYPE html><title>404</title>",
+            6,
+            "the model is a web page, as a failed download leaves one; download the file again and publish the bundle anew",
+        );
     }
 }
 

@@ -103,7 +103,14 @@ fn base_score_and_objective_make_the_margin_and_the_prediction() {
     let base = "/learner/learner_model_param/base_score";
     let of = |objective: &str, score: &str| [(name, json!(objective)), (base, json!(score))];
     check_predicts(stump(), &of("rank:ndcg", "5E-1"), &[0.0, 1.0], &[-0.5, 1.5]);
-    check_predicts(stump(), &of("binary:logitraw", "5E-1"), &[0.0], &[-1.0]);
+    // Margins of XGBoost 1.7 to 3.2 begin with the base score as it stands; it may be any number.
+    check_predicts(stump(), &of("binary:logitraw", "5E-1"), &[0.0], &[-0.5]);
+    check_predicts(
+        stump(),
+        &of("binary:logitraw", "[-9.75E-1]"),
+        &[0.0],
+        &[f64::from(-1.0_f32 - 0.975)],
+    );
     let probability = 1.0 / (1.0 + 1.0_f64.exp());
     check_predicts(stump(), &of("binary:logistic", "5E-1"), &[0.0], &[probability]);
     check_predicts(stump(), &of("count:poisson", "1E0"), &[1.0], &[1.0_f64.exp()]);
@@ -309,4 +316,41 @@ fn models_that_are_not_supported_are_refused_by_name() {
         load(&recoded),
         Err(ForestError::Format(FormatError::XgBoost(XgBoostError::Recoded)))
     ));
+}
+
+#[test]
+fn a_linear_booster_is_refused_by_name() {
+    let linear = json!({"name": "gblinear", "model": {"boosted_rounds": 10, "weights": [0.5, 0.25]}});
+    check_refused(
+        stump(),
+        "/learner/gradient_booster",
+        linear,
+        "the XGBoost model's booster is \"gblinear\", but only gbtree and dart are supported; train one of them",
+    );
+    check_refused(
+        stump(),
+        "/learner/gradient_booster",
+        json!({"name": "gbtree", "model": {}}),
+        "the XGBoost model's booster is gbtree, but it has no trees; save it anew",
+    );
+}
+
+fn remarks(model: &Value) -> Vec<Remark> {
+    load(model).unwrap().remarks().to_vec()
+}
+
+#[test]
+fn what_the_file_does_not_say_is_told() {
+    let missing = Remark::Missing { library: "XGBoost" };
+    assert_eq!(remarks(&stump()), std::slice::from_ref(&missing));
+    assert_eq!(remarks(&by_category()), [missing.clone(), Remark::Categories]);
+    let mut known = by_category();
+    known["learner"]["gradient_booster"]["model"]["cats"] = json!({"enc": []});
+    assert_eq!(remarks(&known), std::slice::from_ref(&missing));
+    let mut early = stump();
+    early["learner"]["attributes"] = json!({"best_iteration": "11", "best_score": "0.5"});
+    early["learner"]["gradient_booster"]["model"]["iteration_indptr"] = json!((0..=30).collect::<Vec<u32>>());
+    let best = Remark::BestIteration { best: 11, rounds: 30 };
+    assert_eq!(remarks(&early), [missing, best.clone()]);
+    assert!(best.to_string().contains("save booster[:12]"), "{best}");
 }
