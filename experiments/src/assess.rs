@@ -213,7 +213,7 @@ fn compare(
         let grounds = Grounds::of(&success.metric, sums, arm);
         let plain = Contrast::new(&control, &treatment, 1.0);
         let interval =
-            lift::interval(&control, &treatment, sequence.reach(plain.n)).filter(|_| grounds.blame);
+            lift::interval(&control, &treatment, sequence.reach(plain.n)).filter(|_| grounds.bounds);
         comparison.course.push(CoursePoint {
             at: point.at,
             n: plain.n,
@@ -319,7 +319,7 @@ fn guard(
             continue;
         }
         let reach = shown.reach(control.n + treatment.n);
-        let interval = lift::interval(&control, &treatment, reach);
+        let interval = lift::interval(&control, &treatment, reach).filter(|_| grounds.bounds);
         comparison.interval = intersect(comparison.interval, interval);
         let read = guardrail::read(&control, &treatment, guardrail.margin, &one_sided);
         comparison.verdict = match (comparison.verdict, read.verdict) {

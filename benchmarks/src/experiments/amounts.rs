@@ -94,13 +94,34 @@ const SPLITS: [Split; 3] = [
     },
     Split {
         weights: [90, 10],
-        users: 100_000,
+        users: 200_000,
     },
     Split {
         weights: [99, 1],
-        users: 600_000,
+        users: 2_000_000,
     },
 ];
+
+/// How often one looks.
+struct Looks {
+    name: &'static str,
+    every: i64,
+    /// Planned users, as a share of those that the smaller arm gets.
+    planned: f64,
+}
+
+/// The planned users come, so that the one read is made as well.
+const DAILY: Looks = Looks {
+    name: "daily",
+    every: DAY,
+    planned: 0.5,
+};
+/// Sequences are narrowest where verdicts begin, which is where chance has the best of them.
+const HOURLY: Looks = Looks {
+    name: "hourly",
+    every: HOUR,
+    planned: 1.65,
+};
 
 /// What was found in arms that are the same.
 #[derive(Default)]
@@ -124,8 +145,8 @@ impl Found {
 pub(super) fn check(lines: &mut Lines) -> anyhow::Result<()> {
     for behaviour in [Behaviour::Revenue, Behaviour::Clicks, Behaviour::Refunds] {
         for split in &SPLITS {
-            for (often, look) in [("daily", DAY), ("hourly", HOUR)] {
-                compare_the_same(lines, behaviour, split, often, look)?;
+            for looks in [DAILY, HOURLY] {
+                compare_the_same(lines, behaviour, split, &looks)?;
             }
         }
     }
@@ -136,14 +157,13 @@ fn compare_the_same(
     lines: &mut Lines,
     behaviour: Behaviour,
     split: &Split,
-    often: &str,
-    look: i64,
+    looks: &Looks,
 ) -> anyhow::Result<()> {
-    let hybrid = Settings::of(&of(behaviour, split, "Hybrid")?)?;
-    let sequential = Settings::of(&of(behaviour, split, "Sequential")?)?;
+    let hybrid = Settings::of(&of(behaviour, split, looks, "Hybrid")?)?;
+    let sequential = Settings::of(&of(behaviour, split, looks, "Sequential")?)?;
     let (mut by_hybrid, mut by_sequence) = (Found::default(), Found::default());
     for run in 0..RUNS {
-        let seen = evidence(behaviour, split, look, run as u64);
+        let seen = evidence(behaviour, split, looks.every, run as u64);
         by_hybrid.note(&assess(&hybrid, &seen));
         by_sequence.note(&assess(&sequential, &seen));
     }
@@ -155,9 +175,10 @@ fn compare_the_same(
         lines.line(
             verdicts <= most && missed <= most_missed,
             &format!(
-                "A/A on {}, {:?}, {often}, {:?}",
+                "A/A on {}, {:?}, {}, {:?}",
                 behaviour.name(),
                 split.weights,
+                looks.name,
                 settings.method
             ),
             format!(
@@ -172,10 +193,10 @@ fn compare_the_same(
     Ok(())
 }
 
-/// Planned for all users that the smaller arm gets: most of what there is to see is seen before.
-fn of(behaviour: Behaviour, split: &Split, method: &str) -> anyhow::Result<Experiment> {
+fn of(behaviour: Behaviour, split: &Split, looks: &Looks, method: &str) -> anyhow::Result<Experiment> {
     let [larger, smaller] = split.weights;
-    let units = split.users * u64::from(smaller) / u64::from(larger + smaller) / 2;
+    let users = split.users * u64::from(smaller) / u64::from(larger + smaller);
+    let units = (users as f64 * looks.planned) as u64;
     let mut asked = serde_json::to_value(experiment("amounts", &json!({"units": units, "method": method}))?)?;
     asked["metrics"]["success"] = json!([behaviour.metric()]);
     asked["arms"] = json!([{"variant": "rf", "weight": larger}, {"variant": "dlrm", "weight": smaller}]);

@@ -144,14 +144,20 @@ fn an_arm_that_stops_converting_is_seen_on_the_first_day() {
 
 #[test]
 fn a_few_large_amounts_say_nothing() {
-    // 60 buyers an arm are many users and few outcomes.
-    let assessment = of_one_metric(&success_of("Sum"), [arm(2000, 60, 100.0), arm(2000, 60, 10.0)]);
+    // 160 buyers an arm are many users and few outcomes.
+    let assessment = of_one_metric(&success_of("Sum"), [arm(5000, 160, 100.0), arm(5000, 160, 10.0)]);
     let comparison = &assessment.success[0];
     assert!(!comparison.worse && !comparison.better && comparison.p == 1.0);
-    let assessment = of_one_metric(&success_of("Sum"), [arm(4000, 120, 100.0), arm(4000, 120, 10.0)]);
-    assert!(assessment.success[0].worse);
-    let assessment = of_one_metric(&success_of("Sum"), [arm(4000, 120, 10.0), arm(4000, 120, 100.0)]);
+    let (much, little) = (arm(8000, 240, 100.0), arm(8000, 240, 10.0));
+    let assessment = of_one_metric(&success_of("Sum"), [much, little]);
+    assert!(assessment.success[0].worse && assessment.success[0].interval.is_none());
+    let assessment = of_one_metric(&success_of("Sum"), [little, much]);
     assert!(assessment.success[0].better);
+    let assessment = of_one_metric(
+        &success_of("Sum"),
+        [arm(16_000, 480, 100.0), arm(16_000, 480, 10.0)],
+    );
+    assert!(assessment.success[0].worse && assessment.success[0].interval.is_some());
 }
 
 #[test]
