@@ -29,7 +29,8 @@ const NO_SUCH_FAMILY: i32 = 97;
 pub struct Limits {
     /// How many may be open at once; the next one waits until one is closed.
     pub most: usize,
-    /// How long a client may take for the head of a request, and how long a connection may lie idle before that.
+    /// How long a client may take for the head of a request, and how long a connection may lie idle before that: a tenth of it
+    /// where less than half of all places is free, so that the kubelet does not wait long for one.
     pub head: Duration,
     /// The age at which a connection is cut, whatever happens on it: a client that takes its answer by the byte.
     pub age: Duration,
@@ -66,7 +67,11 @@ pub async fn serve(listener: TcpListener, pages: Router, limits: Limits) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(attend(stream, pages.clone(), limits, place));
+                let head = match places.available_permits() < limits.most / 2 {
+                    true => limits.head / 10,
+                    false => limits.head,
+                };
+                tokio::spawn(attend(stream, pages.clone(), Limits { head, ..limits }, place));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

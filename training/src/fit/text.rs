@@ -131,3 +131,36 @@ fn copy_files(from: &Path, to: &Path) -> Result<(), FitError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_encoder_gives_the_vectors_of_its_folder() {
+        let bert = Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/tests/fixtures/encoders/bert");
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        copy_files(&bert, from.path()).unwrap();
+        copy_files(&bert.join("2_Dense"), &from.path().join("2_Dense")).unwrap();
+        let modules = r#"[{"path": "", "type": "Transformer"}, {"path": "1_Pooling", "type": "Pooling"},
+            {"path": "2_Dense", "type": "Dense"}]"#;
+        fs::write(from.path().join("modules.json"), modules).unwrap();
+        fs::create_dir(from.path().join("1_Pooling")).unwrap();
+        fs::write(
+            from.path().join("1_Pooling/config.json"),
+            r#"{"pooling_mode": "cls"}"#,
+        )
+        .unwrap();
+        fs::create_dir(from.path().join("onnx")).unwrap();
+        fs::write(from.path().join("onnx/config.json"), "{}").unwrap();
+
+        let published = to.path().join("encoder");
+        copy_encoder(from.path(), &published).unwrap();
+        assert!(!published.join("onnx").exists(), "nothing is read from there");
+        let texts = ["red shoe", "blue hat"];
+        let before = encoder::load(from.path(), Device::Cpu).unwrap();
+        let after = encoder::load_published(&published, Device::Cpu).unwrap();
+        assert_eq!((before.dimension(), after.dimension()), (8, 8));
+        assert_eq!(before.encode(&texts).unwrap(), after.encode(&texts).unwrap());
+    }
+}
