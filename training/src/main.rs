@@ -39,7 +39,7 @@ struct InputArgs {
     /// Configuration of the data set (YAML).
     #[arg(long, env = "GONDOLA_DATASET", visible_alias = "dataset")]
     config: PathBuf,
-    /// Folder or URL of the data set's files.
+    /// Folder or URL of the data set's files; what an object store needs to know comes from the environment, as for --store.
     #[arg(long, env = "GONDOLA_DATA_FOLDER")]
     data: String,
 }

@@ -127,12 +127,12 @@ fn plain(column: &ArrayRef) -> Result<ArrayRef, Refusal> {
         other => other.clone(),
     };
     match values {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-            casted(column, &DataType::Utf8, Problem::NotUtf8)
-        }
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
-            casted(column, &DataType::Utf8, Problem::NotUtf8)
-        }
+        DataType::Utf8
+        | DataType::LargeUtf8
+        | DataType::Utf8View
+        | DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView => casted(column, &DataType::Utf8, Problem::NotUtf8),
         DataType::Float16 => casted(column, &DataType::Float32, Problem::NoNumber),
         values => casted(column, &values, Problem::NoNumber),
     }
@@ -148,7 +148,10 @@ fn casted(column: &ArrayRef, to: &DataType, problem: Problem) -> Result<ArrayRef
         return Err(unknown());
     }
     let found = cast(column, to).map_err(|_| unknown())?;
-    let lost = (0..column.len()).find(|row| found.is_null(*row) && !column.is_null(*row));
+    // A dictionary's nulls may stand among its values.
+    let nulls = column.logical_nulls();
+    let was_null = |row| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+    let lost = (0..column.len()).find(|row| found.is_null(*row) && !was_null(*row));
     match lost {
         Some(row) => Err(Refusal::Cell {
             row,
@@ -177,14 +180,16 @@ fn each_text<T>(
     column: &ArrayRef,
     take: impl Fn(&str) -> Result<Option<T>, Problem>,
 ) -> Result<Vec<Option<T>>, Refusal> {
-    let refused = |row, value: &str| {
-        let value = shortened(value);
-        move |problem| Refusal::Cell { row, value, problem }
-    };
     let texts = column.as_string::<i32>().iter().enumerate();
-    texts
-        .map(|(row, text)| text.map_or(Ok(None), |text| take(text).map_err(refused(row, text))))
-        .collect()
+    let taken = texts.map(|(row, text)| {
+        let text = text.unwrap_or_default();
+        take(text).map_err(|problem| Refusal::Cell {
+            row,
+            value: shortened(text),
+            problem,
+        })
+    });
+    taken.collect()
 }
 
 /// Takes each cell of a column of numbers for something; NaN is null.
@@ -195,26 +200,19 @@ fn each_float<F: ArrowPrimitiveType, T>(
 where
     F::Native: Into<f64> + fmt::Display,
 {
-    let refused = |row, value: F::Native| {
-        move |problem| Refusal::Cell {
-            row,
-            value: value.to_string(),
-            problem,
-        }
-    };
-    let present = |value: F::Native| !value.into().is_nan();
     let numbers: &PrimitiveArray<F> = column.as_primitive();
-    let numbers = numbers
-        .iter()
-        .map(|number| number.filter(|number| present(*number)));
-    numbers
-        .enumerate()
-        .map(|(row, number)| {
-            number
-                .map(|number| take(number).map_err(refused(row, number)))
-                .transpose()
-        })
-        .collect()
+    let taken = numbers.iter().enumerate().map(|(row, number)| match number {
+        Some(number) if !number.into().is_nan() => {
+            let taken = take(number).map_err(|problem| Refusal::Cell {
+                row,
+                value: number.to_string(),
+                problem,
+            });
+            taken.map(Some)
+        }
+        _ => Ok(None),
+    });
+    taken.collect()
 }
 
 /// Whether a text stands for nothing: empty, or NaN as programs write it.
@@ -243,15 +241,7 @@ fn ids(column: &ArrayRef) -> Result<StringArray, Refusal> {
             each_float::<Float64Type, _>(column, |number| whole(number, number.to_string()))?
         }
         kind if kind.is_decimal() => {
-            each_text(&casted(column, &DataType::Utf8, Problem::NotUtf8)?, |text| {
-                let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-                let is_whole = decimals.bytes().all(|digit| digit == b'0');
-                if is_whole {
-                    Ok(Some(whole.to_owned()))
-                } else {
-                    Err(Problem::FractionalId)
-                }
-            })?
+            each_text(&casted(column, &DataType::Utf8, Problem::NotUtf8)?, id_of_decimal)?
         }
         _ => {
             return Ok(casted(column, &DataType::Utf8, Problem::NotUtf8)?
@@ -277,6 +267,15 @@ fn id_of_text(text: &str) -> Result<Option<String>, Problem> {
         Err(Problem::LargeId)
     } else {
         Ok(Some(text.to_owned()))
+    }
+}
+
+fn id_of_decimal(text: &str) -> Result<Option<String>, Problem> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    match (is_missing(text), decimals.bytes().all(|digit| digit == b'0')) {
+        (true, _) => Ok(None),
+        (false, true) => Ok(Some(whole.to_owned())),
+        (false, false) => Err(Problem::FractionalId),
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Dataset {
     pub matches: Vec<Match>,
     /// Rows without an id or a time, which are left out, by file.
     pub left_out: Vec<(String, u64)>,
+    /// Columns of ids that were written as floats and are taken for whole numbers: file and column.
+    pub whole_floats: Vec<(String, String)>,
     /// Where staged files lie for as long as they are read.
     folder: TempDir,
 }
@@ -96,6 +98,7 @@ impl Dataset {
             sql: session()?,
             matches: Vec::new(),
             left_out: Vec::new(),
+            whole_floats: Vec::new(),
             folder: files.folder,
         };
         dataset.view_transactions(&files.transactions).await?;
@@ -205,6 +208,10 @@ impl Dataset {
         if staged.left_out > 0 {
             self.left_out.push((table.name.clone(), staged.left_out));
         }
+        let floats = columns.iter().zip(&staged.spellings);
+        let floats = floats.filter(|(_, spelling)| spelling.is_of_floats());
+        self.whole_floats
+            .extend(floats.map(|(column, _)| (table.name.clone(), column.source.to_owned())));
         let registered = self
             .sql
             .register_parquet(

@@ -44,7 +44,7 @@ fn parameters(settings: &Boosting, task: Task<'_>, trees: u32) -> Value {
         "min_data_in_leaf": settings.leaf_pairs,
         "learning_rate": settings.learning_rate,
         "feature_fraction": settings.input_share,
-        "seed": task.training.seed,
+        "seed": trees::seed(task),
         "deterministic": true,
         "verbosity": -1,
     })

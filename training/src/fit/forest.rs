@@ -24,7 +24,7 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
         "bagging_fraction": settings.pair_share,
         "bagging_freq": 1,
         "feature_fraction": settings.input_share,
-        "seed": task.training.seed,
+        "seed": trees::seed(task),
         "deterministic": true,
         "verbosity": -1,
     });

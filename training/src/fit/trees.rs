@@ -51,6 +51,11 @@ fn names(layout: &Layout) -> Vec<String> {
     inputs.iter().map(|input| lightgbm_name(input)).collect()
 }
 
+/// The seed, of which LightGBM takes 31 bits.
+pub(super) fn seed(task: Task<'_>) -> u64 {
+    task.training.seed & 0x7fff_ffff
+}
+
 /// Leaves a model in a bundle's folder.
 pub(super) fn save(
     scorer: Scorer,

@@ -76,11 +76,18 @@ impl Run {
             let title = format!("rows of {file} that are left out, without an id or a time");
             (title, rows.to_string())
         });
+        let whole_floats = dataset.whole_floats.iter().map(|(file, column)| {
+            let title = format!("ids in column {column} of {file}");
+            (
+                title,
+                "were written as floats, taken for whole numbers".to_owned(),
+            )
+        });
         let until = labels::day_after_last(&dataset).await?;
         let few_matches = dataset.matches.iter().filter_map(Match::notice);
         Ok(Self {
             notices: few_matches.chain(yet_to_come(until, today())).collect(),
-            facts: matches.chain(left_out).collect(),
+            facts: matches.chain(left_out).chain(whole_floats).collect(),
             dataset,
             bundles: work.join("bundles"),
             tables: work.join("tables"),

@@ -83,10 +83,9 @@ fn whole_floats_are_whole_numbers_as_ids_and_as_categories() {
         &[Some("1025"), None, Some("-3")],
     );
     becomes_text(doubles(&[1.0, 0.5]), Role::Category, &[Some("1"), Some("0.5")]);
-    let decimals = Decimal128Array::from(vec![102_500, 7])
-        .with_precision_and_scale(20, 2)
-        .unwrap();
-    becomes_text(Arc::new(decimals.slice(0, 1)), Role::Id, &[Some("1025")]);
+    let decimals = Decimal128Array::from(vec![Some(102_500), None, Some(7)]);
+    let decimals = decimals.with_precision_and_scale(20, 2).unwrap();
+    becomes_text(Arc::new(decimals.slice(0, 2)), Role::Id, &[Some("1025"), None]);
     refused(Arc::new(decimals), Role::Id, Problem::FractionalId);
     refused(doubles(&[7.0, 7.5]), Role::Id, Problem::FractionalId);
     refused(doubles(&[f64::INFINITY]), Role::Id, Problem::LargeId);
@@ -137,6 +136,10 @@ fn ids_of_texts_stay_as_they_are() {
     );
     let dictionary: DictionaryArray<Int32Type> = ["a", "", "a"].into_iter().collect();
     becomes_text(Arc::new(dictionary), Role::Id, &[Some("a"), None, Some("a")]);
+    let keys = arrow::array::Int32Array::from(vec![Some(0), Some(1), None]);
+    let values: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
+    let dictionary = DictionaryArray::<Int32Type>::new(keys, values);
+    becomes_text(Arc::new(dictionary), Role::Id, &[Some("a"), None, None]);
     becomes_text(Arc::new(StringViewArray::from(vec!["a"])), Role::Id, &[Some("a")]);
 }
 
