@@ -296,6 +296,27 @@ async fn what_is_told_in_whole_seconds_follows_the_exposure_of_that_second() {
 }
 
 #[tokio::test]
+async fn a_cap_bounds_what_a_unit_has_and_not_what_a_ratio_divides_by() {
+    let mut settings = settings();
+    settings.guardrails[0].metric.cap = Some(3.0);
+    let rules = Rules::new(&settings, 1, Moment(START / 1000));
+    let mut world = World::new();
+    world.exposures(&[exposure("alice", "rf", HOUR, "1")]).await;
+    let each = |kind: &'static str, count: i64| {
+        (1..=count).map(move |number| outcome("alice", kind, HOUR + number, 1.0))
+    };
+    let outcomes: Vec<Outcome> = each("click", 5).chain(each("view", 20)).collect();
+    world.outcomes(&outcomes).await;
+    let evidence = world.analyzer().analyze(&rules, at(9 * DAY)).await.unwrap();
+    let ratio = evidence.looks.iter().map(|look| look.metrics[2][0]);
+    let seen: Vec<(f64, f64)> = ratio
+        .filter(|sums| sums.n > 0)
+        .map(|sums| (sums.mean_y, sums.mean_m))
+        .collect();
+    assert_eq!(seen, [(3.0, 20.0)]);
+}
+
+#[tokio::test]
 async fn every_outcome_that_is_left_out_is_counted() {
     let mut world = World::new();
     world

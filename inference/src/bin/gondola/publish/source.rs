@@ -54,3 +54,37 @@ async fn bring(store: &Store, folder: &Path) -> anyhow::Result<PathBuf> {
     }
     Ok(folder.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use object_store::path::Path as Place;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_lies_in_a_store_is_brought_here_with_its_folders() {
+        let objects = Arc::new(InMemory::new());
+        for (place, content) in [
+            ("models/mine/1/model.onnx", "first"),
+            ("models/mine/config.pbtxt", "name"),
+            ("models/minefield/model.txt", "another"),
+            ("models/lone.bst", "alone"),
+        ] {
+            objects.put(&place.into(), content.into()).await.unwrap();
+        }
+        let store = |prefix: &str| Store::new(Arc::clone(&objects) as _, Place::from(prefix));
+        let folder = tempfile::tempdir().unwrap();
+        let here = bring(&store("models/mine"), folder.path()).await.unwrap();
+        assert_eq!(std::fs::read(here.join("1/model.onnx")).unwrap(), b"first");
+        assert_eq!(std::fs::read(here.join("config.pbtxt")).unwrap(), b"name");
+        assert!(!here.join("model.txt").exists(), "that is another's");
+        let folder = tempfile::tempdir().unwrap();
+        let here = bring(&store("models/lone.bst"), folder.path()).await.unwrap();
+        assert_eq!(std::fs::read(here.join("lone.bst")).unwrap(), b"alone");
+        let nothing = bring(&store("models/nowhere"), folder.path()).await.unwrap_err();
+        assert!(nothing.to_string().contains("there is nothing"), "{nothing}");
+    }
+}
