@@ -187,7 +187,11 @@ FUZZ_SECONDS ?= 300
 .PHONY: fuzz
 fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models and tables for every parser, FUZZ_SECONDS each (needs nightly Rust)
 	@for target in lightgbm json ubjson onnx csv parquet; do \
-		case $$target in csv|parquet) seeds=training/tests/fixtures/tables;; *) seeds=inference/tests/fixtures/trees;; esac; \
+		case $$target in \
+			csv) seeds=training/tests/fixtures/hm;; \
+			parquet) seeds=training/tests/fixtures/tables;; \
+			*) seeds=inference/tests/fixtures/trees;; \
+		esac; \
 		mkdir -p fuzz/corpus/$$target && \
 		CARGO_TARGET_DIR=$(CACHE)/target-fuzz cargo +nightly fuzz run $$target \
 			fuzz/corpus/$$target $$seeds -- \

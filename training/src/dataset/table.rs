@@ -5,6 +5,7 @@
 
 mod csv;
 mod disguise;
+mod guard;
 mod parquet;
 
 use std::fmt;
