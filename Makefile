@@ -195,7 +195,7 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models and tables for every parser, FUZ
 		mkdir -p fuzz/corpus/$$target && \
 		CARGO_TARGET_DIR=$(CACHE)/target-fuzz cargo +nightly fuzz run $$target \
 			fuzz/corpus/$$target $$seeds -- \
-			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 || exit 1; \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=60 -rss_limit_mb=2048 || exit 1; \
 	done
 
 $(TOOLS)/bin/cargo-fuzz:
