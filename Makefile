@@ -193,14 +193,15 @@ FUZZ_SECONDS ?= 300
 fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models, tables, events and manifests for every parser, FUZZ_SECONDS each (needs nightly Rust)
 	@for target in lightgbm json ubjson onnx csv parquet events manifest; do \
 		case $$target in \
-			csv|parquet) seeds=training/tests/fixtures/tables;; \
+			csv) seeds=training/tests/fixtures/hm;; \
+			parquet) seeds=training/tests/fixtures/tables;; \
 			manifest) seeds=artifacts/tests/fixtures/manifests;; \
 			*) seeds=inference/tests/fixtures/trees;; \
 		esac; \
 		mkdir -p fuzz/corpus/$$target && \
 		CARGO_TARGET_DIR=$(CACHE)/target-fuzz cargo +nightly fuzz run $$target \
 			fuzz/corpus/$$target $$seeds -- \
-			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 || exit 1; \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=60 -rss_limit_mb=2048 || exit 1; \
 	done
 
 $(TOOLS)/bin/cargo-fuzz:

@@ -15,7 +15,8 @@
 //! - [`manifest`]: the manifest and the bounds that it is held to; [`contract`]: which bundles can be served together;
 //! - [`store`]: where bundles lie; [`publish`](mod@publish): a folder becomes a bundle, a channel moves;
 //! - [`resolve`](mod@resolve): from a reference to a checked manifest; [`resolve_together`] for a set;
-//! - [`cache`] and [`fetch`]: from a manifest to a verified folder on this machine's disk.
+//! - [`cache`] and [`fetch`]: from a manifest to a verified folder on this machine's disk;
+//! - [`guard`]: panics of libraries over damaged files, as errors.
 //!
 //! Promises: bytes reach a caller only after their sha256 was checked; a manifest can't name a path outside its folder; sizes
 //! are bounded before anything is allocated; what was fetched once is not fetched again.
@@ -30,6 +31,7 @@ pub mod cache;
 pub mod contract;
 pub mod digest;
 pub mod fetch;
+pub mod guard;
 pub mod manifest;
 pub mod publish;
 pub mod reference;

@@ -8,9 +8,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, UInt16Type};
 use bytes::Bytes;
+use gondola_artifacts::guard::guarded;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use crate::event::{Exposure, Microseconds, Outcome};
@@ -183,17 +185,31 @@ pub fn read_outcomes(file: Bytes, mut take: impl FnMut(OutcomeRow<'_>)) -> Resul
     Ok(())
 }
 
-type Reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader;
-
-fn reader(file: Bytes, wanted: &[&str]) -> Result<Reader, TableError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+fn reader(
+    file: Bytes,
+    wanted: &[&str],
+) -> Result<impl Iterator<Item = Result<RecordBatch, TableError>>, TableError> {
+    let builder = guarded_parquet(|| ParquetRecordBatchReaderBuilder::try_new(file))?;
     let columns = builder.parquet_schema().columns().iter().enumerate();
     let places: Vec<usize> = columns
         .filter(|(_, column)| wanted.contains(&column.name()))
         .map(|(place, _)| place)
         .collect();
     let mask = parquet::arrow::ProjectionMask::leaves(builder.parquet_schema(), places);
-    Ok(builder.with_projection(mask).with_batch_size(BATCH).build()?)
+    let mut batches = guarded_parquet(|| builder.with_projection(mask).with_batch_size(BATCH).build())?;
+    Ok(std::iter::from_fn(move || next_batch(&mut batches)))
+}
+
+/// The next rows of a file; nothing is asked of a reader that failed.
+pub(crate) fn next_batch(batches: &mut ParquetRecordBatchReader) -> Option<Result<RecordBatch, TableError>> {
+    guarded_parquet(|| Ok(batches.next()))
+        .transpose()
+        .map(|batch| Ok(batch??))
+}
+
+/// Reads of a Parquet file. The library may panic where a damaged one contradicts itself.
+pub(crate) fn guarded_parquet<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, TableError> {
+    Ok(guarded(read).unwrap_or_else(|panic| Err(ParquetError::General(panic)))?)
 }
 
 fn column<'a>(

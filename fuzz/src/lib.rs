@@ -1,7 +1,12 @@
 //! What the fuzz targets share. The parsers' sources are taken as they are, without the crates around them: FAISS has no part in
 //! reading a forest, nor DataFusion in reading a table, and would take the compiler a quarter of an hour.
 
+// The sources call what they share with others by the names of their crates.
+extern crate self as gondola_artifacts;
+
 pub mod events;
+#[path = "../../artifacts/src/guard.rs"]
+pub mod guard;
 pub mod tables;
 
 #[allow(dead_code, reason = "outcomes and exposures as they are read use a part of it")]

@@ -20,7 +20,7 @@ use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
 use super::unit::{First, Happened, Unit};
-use crate::table::{TableError, schema};
+use crate::table::{TableError, guarded_parquet, next_batch, schema};
 use crate::unit::UnitHash;
 
 /// Units that are read or written at a time.
@@ -137,7 +137,7 @@ impl StateReader {
 
     /// Opens a file that [`StateWriter`] wrote.
     pub fn open(file: File) -> Result<Self, TableError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+        let builder = guarded_parquet(|| ParquetRecordBatchReaderBuilder::try_new(file))?;
         let metadata = builder.metadata().file_metadata().key_value_metadata();
         let made = metadata
             .and_then(|pairs| pairs.iter().find(|pair| pair.key == MADE))
@@ -147,7 +147,7 @@ impl StateReader {
                 wanted: DataType::Utf8,
             })?;
         let mut reader = Self {
-            batches: Some(builder.with_batch_size(BATCH).build()?),
+            batches: Some(guarded_parquet(|| builder.with_batch_size(BATCH).build())?),
             made,
             ..Self::empty()
         };
@@ -174,7 +174,7 @@ impl StateReader {
             if self.next.is_some() {
                 return Ok(());
             }
-            match self.batches.as_mut().and_then(Iterator::next) {
+            match self.batches.as_mut().and_then(next_batch) {
                 Some(batch) => self.ready = units(&batch?)?.into_iter(),
                 None => return Ok(()),
             }

@@ -105,3 +105,23 @@ fn what_is_no_such_table_is_refused() {
     }
     let _ = read_outcomes(torn.into(), |_| {});
 }
+
+/// Every byte of a file, each damaged in three ways: what can still be read are events, and everything else an error.
+#[test]
+fn no_damaged_byte_of_a_file_is_a_panic() {
+    let whole = encode_outcomes(&[outcome(1), outcome(2)]).unwrap();
+    let (mut read, mut refused) = (0, 0);
+    for (place, damage) in (0..whole.len()).flat_map(|place| [0x01, 0x80, 0xff].map(|damage| (place, damage)))
+    {
+        let mut damaged = whole.to_vec();
+        damaged[place] ^= damage;
+        match read_outcomes(damaged.into(), |row| drop(row.kind.to_owned())) {
+            Ok(()) => read += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(
+        read > 100 && refused > 1000,
+        "{read} were read, {refused} refused"
+    );
+}

@@ -3,8 +3,10 @@
 use std::fs::File;
 
 use arrow::array::ArrayRef;
+use gondola_artifacts::guard::guarded;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
 
 use super::{BATCH_ROWS, Place, TableError, position};
 
@@ -14,7 +16,13 @@ pub(super) fn columns(file: File) -> Result<Vec<String>, TableError> {
 }
 
 fn builder(file: File) -> Result<ParquetRecordBatchReaderBuilder<File>, TableError> {
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(TableError::Parquet)
+    damaged(guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)))
+}
+
+fn damaged<T>(outcome: Result<Result<T, ParquetError>, String>) -> Result<T, TableError> {
+    outcome
+        .unwrap_or_else(|panic| Err(ParquetError::General(panic)))
+        .map_err(TableError::Parquet)
 }
 
 fn names(builder: &ParquetRecordBatchReaderBuilder<File>) -> Vec<String> {
@@ -41,10 +49,13 @@ impl Rows {
         read.sort_unstable();
         read.dedup();
         let mask = ProjectionMask::roots(builder.parquet_schema(), read.iter().copied());
-        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
+        let reader = damaged(guarded(|| {
+            let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+            builder.build()
+        }))?;
         let among_read = |place: usize| read.binary_search(&place).ok();
         Ok(Self {
-            reader: reader.map_err(TableError::Parquet)?,
+            reader,
             wanted: places
                 .into_iter()
                 .map(|place| place.and_then(among_read))
@@ -63,7 +74,11 @@ impl Iterator for Rows {
             return None;
         }
         let before = self.read;
-        let batch = self.reader.next()?.map_err(|source| {
+        let next = guarded(|| self.reader.next()).unwrap_or_else(|panic| {
+            let damage = ParquetError::General(panic);
+            Some(Err(damage.into()))
+        });
+        let batch = next?.map_err(|source| {
             self.ended = true;
             let row = before + 1;
             TableError::Rows {

@@ -219,3 +219,26 @@ async fn a_row_that_never_ends_is_refused_before_it_fills_memory() {
         )
         .await;
 }
+
+/// Every byte of a file of 1,660, each damaged in three ways: what can still be read is a table, and everything else an error.
+#[test]
+fn no_damaged_byte_of_a_parquet_file_is_a_panic() {
+    let whole = include_bytes!("../../../tests/fixtures/tables/nan_club.parquet");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (mut read, mut refused) = (0, 0);
+    for (place, damage) in (0..whole.len()).flat_map(|place| [0x01, 0x80, 0xff].map(|damage| (place, damage)))
+    {
+        let mut damaged = whole.to_vec();
+        damaged[place] ^= damage;
+        fs::write(file.path(), damaged).unwrap();
+        let rows = table::rows(file.path(), Format::Parquet, &["cid", "club", "age"]);
+        match rows.and_then(|rows| rows.collect::<Result<Vec<_>, _>>()) {
+            Ok(_) => read += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(
+        read > 100 && refused > 1000,
+        "{read} were read, {refused} refused"
+    );
+}
