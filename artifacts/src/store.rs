@@ -248,7 +248,7 @@ impl Access {
     fn variables(&self) -> Vec<(String, String)> {
         let settings = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?.to_ascii_lowercase();
-            Some((name, value.into_string().ok()?))
+            Some((name, settings::trimmed(&value.into_string().ok()?).to_owned()))
         });
         settings.filter(|(name, value)| self.takes(name, value)).collect()
     }
@@ -292,7 +292,8 @@ fn read_settings(folder: &std::path::Path) -> std::io::Result<Vec<(String, Strin
         if name.starts_with('.') || !entry.path().is_file() {
             continue;
         }
-        settings.push((name, std::fs::read_to_string(entry.path())?));
+        let value = std::fs::read_to_string(entry.path())?;
+        settings.push((name, settings::trimmed(&value).to_owned()));
     }
     Ok(settings)
 }
@@ -325,7 +326,7 @@ impl Store {
             return Err(StoreError::PlainUrl { url: url.clone() });
         }
         let settings = [access.variables(), access.settings()?].concat();
-        let settings = settings::printable(&parsed, url, settings)?;
+        settings::check(&parsed, url, &settings)?;
         if let Some((setting, endpoint)) = scheme::plain_endpoint(&parsed, &settings) {
             return Err(StoreError::PlainEndpoint {
                 url: url.clone(),

@@ -4,37 +4,37 @@ use url::Url;
 
 use super::{StoreError, scheme};
 
-/// The settings without what stands around their values. What can't be part of a request is refused by name: clients make headers of
-/// keys and tokens, and take it for granted that this can be done.
-pub(super) fn printable(
-    url: &Url,
-    shown: &str,
-    settings: Vec<(String, String)>,
-) -> Result<Vec<(String, String)>, StoreError> {
-    let clean = |(name, value): (String, String)| {
-        let value = value.trim_matches(|sign: char| sign.is_whitespace() || sign == '\u{feff}');
+/// A value without what stands around it.
+pub(super) fn trimmed(value: &str) -> &str {
+    value.trim_matches(|sign: char| sign.is_whitespace() || sign == '\u{feff}')
+}
+
+/// Refuses by name what can't be part of a request: clients make headers of keys and tokens, and take it for granted that this can be
+/// done.
+pub(super) fn check(url: &Url, shown: &str, settings: &[(String, String)]) -> Result<(), StoreError> {
+    for (name, value) in settings {
         // A Google account's key is a document of several lines, and none of them becomes a header as it is.
         let is_document = value.starts_with('{');
-        let bad = value.chars().position(|sign| !(' '..='~').contains(&sign));
-        match bad.filter(|_| !is_document && scheme::takes(url, &name)) {
-            None => Ok((name, value.to_owned())),
-            Some(position) => Err(StoreError::Setting {
+        let mut signs = value.chars().enumerate();
+        let bad = signs.find(|(_, sign)| !(' '..='~').contains(sign));
+        if let Some((place, sign)) = bad.filter(|_| !is_document && scheme::takes(url, name)) {
+            return Err(StoreError::Setting {
                 url: shown.to_owned(),
                 setting: name.to_ascii_uppercase(),
-                sign: named(value.chars().nth(position)),
-                position: position + 1,
-            }),
+                sign: named(sign),
+                position: place + 1,
+            });
         }
-    };
-    settings.into_iter().map(clean).collect()
+    }
+    Ok(())
 }
 
 /// A sign that can't be shown as it is. Nothing else of a secret is told.
-fn named(sign: Option<char>) -> String {
+fn named(sign: char) -> String {
     match sign {
-        Some('\n' | '\r') => "a line break".to_owned(),
-        Some('\t') => "a tab".to_owned(),
-        Some(sign) if sign.is_control() => format!("the control character U+{:04X}", u32::from(sign)),
+        '\n' | '\r' => "a line break".to_owned(),
+        '\t' => "a tab".to_owned(),
+        sign if sign.is_control() => format!("the control character U+{:04X}", u32::from(sign)),
         _ => "a sign that is not of ASCII".to_owned(),
     }
 }
@@ -43,27 +43,18 @@ fn named(sign: Option<char>) -> String {
 mod tests {
     use super::*;
 
-    fn cleaned(url: &str, name: &str, value: &str) -> Result<String, String> {
-        let settings = vec![(name.to_owned(), value.to_owned())];
-        let cleaned =
-            printable(&Url::parse(url).unwrap(), url, settings).map_err(|error| error.to_string())?;
-        Ok(cleaned[0].1.clone())
+    fn checked(url: &str, name: &str, value: &str) -> Result<(), String> {
+        let settings = [(name.to_owned(), value.to_owned())];
+        check(&Url::parse(url).unwrap(), url, &settings).map_err(|error| error.to_string())
     }
 
     #[test]
     fn what_stands_around_a_value_is_left_out() {
         for value in ["key", "key\n", "key\r\n", " key\n\n", "\u{feff}key\r", "\tkey "] {
-            assert_eq!(
-                cleaned("s3://b", "aws_access_key_id", value).as_deref(),
-                Ok("key"),
-                "{value:?}"
-            );
+            assert_eq!(trimmed(value), "key", "{value:?}");
         }
-        let account = "{\n  \"type\": \"service_account\"\n}\n";
-        assert_eq!(
-            cleaned("gs://b", "google_service_account_key", account).as_deref(),
-            Ok(account.trim())
-        );
+        let account = "{\n  \"type\": \"service_account\"\n}";
+        assert!(checked("gs://b", "google_service_account_key", account).is_ok());
     }
 
     #[test]
@@ -72,7 +63,7 @@ mod tests {
             (
                 "s3://b",
                 "aws_access_key_id",
-                "AKIA\nSECRET",
+                "AKIA\nhidden",
                 "a line break at character 5",
             ),
             (
@@ -95,16 +86,16 @@ mod tests {
                 "a sign that is not of ASCII at character 2",
             ),
         ] {
-            let refused = cleaned(url, name, value).unwrap_err();
+            let refused = checked(url, name, value).unwrap_err();
             let named = format!(
                 "the setting {} of the store {url} has {sign}",
                 name.to_ascii_uppercase()
             );
             assert!(refused.starts_with(&named), "{refused}");
-            assert!(!refused.contains("SECRET"), "{refused}");
+            assert!(!refused.contains("hidden"), "{refused}");
         }
         // Nobody's business.
-        assert!(cleaned("s3://b", "aws_motd", "a\nb").is_ok());
-        assert!(cleaned("file:///b", "aws_access_key_id", "a\nb").is_ok());
+        assert!(checked("s3://b", "aws_motd", "a\nb").is_ok());
+        assert!(checked("file:///b", "aws_access_key_id", "a\nb").is_ok());
     }
 }
