@@ -274,8 +274,20 @@ impl Workflow {
 
     /// Names this workflow by its content: `sha256:` and 64 hexadecimal digits.
     pub fn digest(&self) -> String {
+        self.digest_of(&self.to_json())
+    }
+
+    /// The digest of the workflow that was saved in a folder, from which this one was loaded: a number that was read may differ in its
+    /// last bit from the one that was written.
+    pub fn saved_digest(&self, folder: &Path) -> Result<String, WorkflowError> {
+        let path = folder.join(FILE);
+        let json = fs::read(&path).map_err(|source| WorkflowError::File { path, source })?;
+        Ok(self.digest_of(&json))
+    }
+
+    fn digest_of(&self, json: &[u8]) -> String {
         let mut digest = Sha256::new();
-        digest.update(self.to_json());
+        digest.update(json);
         for column in self.user.categorical.iter().chain(&self.item.categorical) {
             digest.update([0]);
             column.vocabulary.hash_into(&mut digest);

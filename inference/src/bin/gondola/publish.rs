@@ -74,7 +74,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<String> {
 fn features_bundle(folder: PathBuf) -> anyhow::Result<Bundle> {
     Schema::load(&folder)?;
     Ok(Bundle {
-        contract: contract(&Workflow::load(&folder)?)?,
+        contract: contract(&Workflow::load(&folder)?, &folder)?,
         folder,
         kind: Kind::Features,
         found: String::new(),
@@ -88,14 +88,14 @@ fn scorer_bundle(source: &Path, features: &Path, work: &Path) -> anyhow::Result<
     Ok(Bundle {
         folder,
         kind: Kind::Scorer,
-        contract: contract(&workflow)?,
+        contract: contract(&workflow, features)?,
         found: report.to_string(),
     })
 }
 
-fn contract(workflow: &Workflow) -> anyhow::Result<Contract> {
+fn contract(workflow: &Workflow, folder: &Path) -> anyhow::Result<Contract> {
     Ok(Contract {
-        workflow: Some(workflow.digest().parse()?),
+        workflow: Some(workflow.saved_digest(folder)?.parse()?),
         inputs: Some(workflow.layout().inputs()),
         ..Contract::default()
     })
