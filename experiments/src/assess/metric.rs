@@ -55,27 +55,25 @@ impl Grounds {
         if smaller < FEWEST_UNITS || control.n + treatment.n < FEWEST_UNITS_OF_BOTH {
             return Self::default();
         }
-        let outcomes = Counts::of([control, treatment], |sums| sums.nonzero);
-        if metric.kind == MetricKind::Conversion {
+        let both = [control, treatment];
+        let outcomes = Counts::of(both, |sums| sums.nonzero);
+        let (kinds, fewest, fewest_for_bounds) = match metric.kind {
             // Users without one are as telling as users with one.
-            let without = Counts::of([control, treatment], |sums| sums.n.saturating_sub(sums.nonzero));
-            let both = [outcomes, without];
-            let praise = both.iter().all(|counts| counts.each_has(FEWEST_CONVERSIONS));
-            let blame = praise
-                || both
-                    .iter()
-                    .all(|counts| counts.would_have(FEWEST_CONVERSIONS, smaller));
-            return Self {
-                praise,
-                blame,
-                bounds: blame,
-            };
-        }
-        let enough = |fewest| outcomes.each_has(fewest) || outcomes.would_have(fewest, smaller);
+            MetricKind::Conversion => {
+                let without = Counts::of(both, |sums| sums.n.saturating_sub(sums.nonzero));
+                (vec![outcomes, without], FEWEST_CONVERSIONS, FEWEST_CONVERSIONS)
+            }
+            MetricKind::Count | MetricKind::Sum | MetricKind::Ratio => {
+                (vec![outcomes], FEWEST_OUTCOMES, FEWEST_OUTCOMES_FOR_BOUNDS)
+            }
+        };
+        let each_has = |fewest| kinds.iter().all(|counts| counts.each_has(fewest));
+        let would_have = |fewest| kinds.iter().all(|counts| counts.would_have(fewest, smaller));
+        let enough = |fewest| each_has(fewest) || would_have(fewest);
         Self {
-            praise: outcomes.each_has(FEWEST_OUTCOMES),
-            blame: enough(FEWEST_OUTCOMES),
-            bounds: enough(FEWEST_OUTCOMES_FOR_BOUNDS),
+            praise: each_has(fewest),
+            blame: enough(fewest),
+            bounds: enough(fewest_for_bounds),
         }
     }
 }
