@@ -69,8 +69,9 @@ spec:
 ";
 
 fn what_does_not_fit_is_refused(folder: &Path, store: &str, model: &str) {
-    let refused = |arguments: &[&str], why: &str| {
-        let outcome = output("gondola", arguments);
+    let refused = |source: &str, name: &str, more: &[&str], why: &str| {
+        let publish = ["publish", source, "--store", store, "--name", name];
+        let outcome = output("gondola", &[&publish[..], more].concat());
         let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
         assert!(
             !outcome.status.success() && said.contains(why),
@@ -79,41 +80,20 @@ fn what_does_not_fit_is_refused(folder: &Path, store: &str, model: &str) {
     };
     let empty = folder.join("empty");
     fs::create_dir_all(&empty).unwrap();
-    let empty = empty.to_str().unwrap();
+    refused(empty.to_str().unwrap(), "x", &[], "there is no model in");
     refused(
-        &["publish", empty, "--store", store, "--name", "x"],
-        "there is no model in",
-    );
-    refused(
-        &[
-            "publish",
-            model,
-            "--store",
-            store,
-            "--name",
-            "x",
-            "--features",
-            "forest@stable",
-        ],
+        model,
+        "x",
+        &["--features", "forest@stable"],
         "--features forest@stable is a scorer bundle; name one with features",
     );
     refused(
-        &[
-            "publish",
-            model,
-            "--store",
-            store,
-            "--name",
-            "x",
-            "--features",
-            "no-such",
-        ],
+        model,
+        "x",
+        &["--features", "no-such"],
         "--features no-such is neither a folder nor a bundle",
     );
-    refused(
-        &["publish", model, "--store", store, "--name", "No Name"],
-        "No Name",
-    );
+    refused(model, "No Name", &[], "No Name");
 }
 
 /// The trained forest, as a notebook would have logged it.
