@@ -147,7 +147,9 @@ impl Forest {
                 }
             }
         };
-        self.walk_on(path, rows.len() / reader.len(), fill, each);
+        // A model without inputs has no rows.
+        let count = rows.len().checked_div(reader.len()).unwrap_or_default();
+        self.walk_on(path, count, fill, each);
     }
 
     /// Walks `rows` rows in parts: `fill` puts the values of the rows of a range into a matrix, from its row 0 on, as
