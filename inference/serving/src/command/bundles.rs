@@ -12,25 +12,26 @@ use gondola_artifacts::{
 use gondola_models::pipeline::VariantFolders;
 use gondola_protocol::BundleDescription;
 use gondola_router::access::AccessArguments;
+use gondola_wire::variables;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Where bundles come from and lie.
 #[derive(Debug, Args)]
 pub(super) struct BundleArguments {
     /// The manifest of the pipeline, as YAML.
-    #[arg(long, env = "GONDOLA_FILE")]
+    #[arg(long, env = variables::FILE)]
     pub(super) file: PathBuf,
     /// URL of the store, for example `file:///srv/models`; the manifest's own where it is left out.
-    #[arg(long, env = "GONDOLA_STORE")]
+    #[arg(long, env = variables::STORE)]
     pub(super) store: Option<String>,
     #[command(flatten)]
     access: AccessArguments,
     /// Digests that the bundles must have, as `role=sha256:...`, joined by commas. Bundles that are here already are then
     /// served without the store.
-    #[arg(long, env = "GONDOLA_DIGESTS")]
+    #[arg(long, env = variables::DIGESTS)]
     digests: Option<Pins>,
     /// Folder in which fetched bundles are kept; `~/.cache/gondola/bundles` where it is left out.
-    #[arg(long, env = "GONDOLA_BUNDLES")]
+    #[arg(long, env = variables::BUNDLES)]
     cache: Option<PathBuf>,
 }
 

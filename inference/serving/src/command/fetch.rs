@@ -1,6 +1,7 @@
 //! `fetch`: brings bundles here without serving them.
 
 use clap::Args;
+use gondola_wire::variables;
 
 use super::bundles::{self, BundleArguments};
 use super::manifest::{Pipeline, VariantPlan};
@@ -11,7 +12,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     bundles: BundleArguments,
     /// Only this variant of the manifest.
-    #[arg(long, env = "GONDOLA_VARIANT")]
+    #[arg(long, env = variables::VARIANT)]
     variant: Option<String>,
 }
 

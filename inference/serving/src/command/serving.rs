@@ -8,6 +8,7 @@ use clap::Args;
 use gondola_server::arguments::ServerArguments;
 use gondola_server::front::{Destination, Front};
 use gondola_serving::compute::{Compute, ComputeSettings};
+use gondola_wire::variables;
 
 use super::bundles::BundleArguments;
 use super::loading;
@@ -19,7 +20,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     bundles: BundleArguments,
     /// Which variant of the manifest.
-    #[arg(long, env = "GONDOLA_VARIANT")]
+    #[arg(long, env = variables::VARIANT)]
     variant: String,
     #[command(flatten)]
     server: ServerArguments,
@@ -31,10 +32,10 @@ pub(super) struct Arguments {
 #[derive(Debug, Args)]
 pub(super) struct ComputeArguments {
     /// Number of threads that run models; as many as there are cores where it is left out.
-    #[arg(long, env = "GONDOLA_THREADS")]
+    #[arg(long, env = variables::THREADS)]
     threads: Option<NonZeroUsize>,
     /// Number of requests that may wait for a thread; 64 a thread where it is left out.
-    #[arg(long, env = "GONDOLA_QUEUE")]
+    #[arg(long, env = variables::QUEUE)]
     queue: Option<usize>,
 }
 

@@ -9,6 +9,7 @@ use gondola_router::{Backend, Router};
 use gondola_server::arguments::ServerArguments;
 use gondola_server::connections::serve_beside;
 use gondola_server::front::Destination;
+use gondola_wire::variables;
 
 use super::bundles::BundleArguments;
 use super::loading;
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     recording: RecordingArguments,
     /// Address of the experiment's page, where the manifest has an experiment.
-    #[arg(long, env = "GONDOLA_EXPERIMENT_LISTEN", default_value = "127.0.0.1:8081")]
+    #[arg(long, env = variables::EXPERIMENT_LISTEN, default_value = "127.0.0.1:8081")]
     experiment_listen: String,
 }
 
