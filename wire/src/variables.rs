@@ -29,8 +29,6 @@ variables! {
     CREDENTIALS = "GONDOLA_CREDENTIALS";
     /// Milliseconds that a question may take which brings no deadline of its own.
     DEADLINE_MS = "GONDOLA_DEADLINE_MS";
-    /// Digests that the bundles must have, as `role=sha256:...`, joined by commas.
-    DIGESTS = "GONDOLA_DIGESTS";
     /// Seconds from the signal to stop until new connections are refused.
     DRAIN_NOTICE_SECONDS = "GONDOLA_DRAIN_NOTICE_SECONDS";
     /// Seconds that requests have to end after that.
@@ -49,7 +47,7 @@ variables! {
     EVIDENCE_CONFIG_MAP = "GONDOLA_EVIDENCE_CONFIG_MAP";
     /// Address of the experiment's page, on one machine.
     EXPERIMENT_LISTEN = "GONDOLA_EXPERIMENT_LISTEN";
-    /// What to serve: the order of a pod, or the manifest of a pipeline.
+    /// The manifest of a pipeline, on one machine.
     FILE = "GONDOLA_FILE";
     /// Address for HTTP and gRPC, or for health checks.
     LISTEN = "GONDOLA_LISTEN";
@@ -59,6 +57,8 @@ variables! {
     LOG_FORMAT = "GONDOLA_LOG_FORMAT";
     /// Number of connections that may be open at once on a port.
     MAX_CONNECTIONS = "GONDOLA_MAX_CONNECTIONS";
+    /// What a variant's pod serves: the file of its order.
+    ORDER = "GONDOLA_ORDER";
     /// The pipeline's name.
     PIPELINE = "GONDOLA_PIPELINE";
     /// Number of requests that may wait for a compute thread.
@@ -79,6 +79,4 @@ variables! {
     THREADS = "GONDOLA_THREADS";
     /// A file, or a folder with the file unit-key, that ids of units are hashed with.
     UNIT_KEY = "GONDOLA_UNIT_KEY";
-    /// Which variant of the pipeline.
-    VARIANT = "GONDOLA_VARIANT";
 }

@@ -1,5 +1,6 @@
 //! `up`: a whole pipeline in one process.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -20,6 +21,9 @@ use super::serving::{ComputeArguments, announce};
 /// Arguments of `up`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// The manifest of the pipeline, as YAML.
+    #[arg(long, env = variables::FILE)]
+    file: PathBuf,
     #[command(flatten)]
     bundles: BundleArguments,
     #[command(flatten)]
@@ -36,13 +40,14 @@ pub(super) struct Arguments {
 /// Serves every variant, and the router in front of them.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments {
+        file,
         bundles,
         server: settings,
         compute,
         mut recording,
         experiment_listen,
     } = arguments;
-    let pipeline = Pipeline::written(&bundles.file, bundles.store.clone())?;
+    let pipeline = Pipeline::written(&file, bundles.store.clone())?;
     let server = settings.bind_router().await?;
     let compute = compute.start(server.front())?;
     if let Some(experiment) = &pipeline.experiment {
@@ -56,7 +61,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let recorded = pipeline.experiment.is_some().then(|| recording_of(&pipeline));
     let load = async {
-        let loaded = loading::load(&bundles, &pipeline, &pipeline.variants, &compute).await?;
+        let loaded = loading::load(
+            &bundles,
+            &pipeline.store,
+            &pipeline.name,
+            &pipeline.variants,
+            &compute,
+        )
+        .await?;
         let mut message = format!("pipeline {}\n{}", pipeline.name, announce(&loaded));
         let backend = |loaded: loading::Loaded| Backend {
             name: loaded.name,
