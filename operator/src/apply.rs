@@ -25,10 +25,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::extension::Extension;
+use crate::names::Names;
 use crate::observe::{ByName, Observed, Rollout};
-use crate::plan::extensions::Extension;
 use crate::plan::manifest::short_hash;
-use crate::plan::names::Names;
 use crate::plan::{Children, Kept, Plan, Scale};
 use admission::{Admission, Overridden};
 use covers::difference;

@@ -32,9 +32,9 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use crate::extension::Extension;
+use crate::names::{ALLOW_USE, MANAGED_BY, PIPELINE};
 use crate::observe::{Address, Observed};
-use crate::plan::extensions::Extension;
-use crate::plan::names::{ALLOW_USE, MANAGED_BY, PIPELINE};
 use asked_for::AskedFor;
 use index::Index;
 use lists::Lists;

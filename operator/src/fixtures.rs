@@ -16,8 +16,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use crate::apply::Applied;
+use crate::names::{Component, Names};
 use crate::observe::{ByName, Observed};
-use crate::plan::names::{Component, Names};
 use crate::plan::{Images, Installation, Plan, plan};
 use crate::report;
 

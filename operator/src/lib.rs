@@ -26,17 +26,21 @@ pub mod config;
 pub mod controller;
 pub mod dashboard;
 pub mod events;
+pub mod extension;
 pub mod fence;
+pub mod finding;
 #[cfg(test)]
 mod fixtures;
 pub mod health;
 pub mod lease;
 pub mod metrics;
 pub mod mounts;
+pub mod names;
 pub mod observe;
 pub mod pages;
 pub mod plan;
 pub mod policy;
+pub mod reasons;
 pub mod reconcile;
 pub mod report;
 

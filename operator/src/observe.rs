@@ -24,9 +24,8 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
-use crate::plan::extensions::Extension;
-use crate::plan::names::{Component, Names};
-use crate::plan::variant::BUNDLES;
+use crate::extension::Extension;
+use crate::names::{BUNDLES, Component, Names};
 use pods::{PodProblem, mounted_configs, problem};
 
 /// Objects of one kind, by name.

@@ -10,7 +10,6 @@
 pub mod experiment;
 pub mod extensions;
 pub mod manifest;
-pub mod names;
 pub mod network;
 pub mod pod;
 pub mod resolver;
@@ -38,11 +37,11 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
+use crate::extension::Extension;
+use crate::names::{self, Component, Names};
 use crate::observe::Observed;
 use crate::policy::{self, Objection, Policy};
 use experiment::Planned;
-use extensions::Extension;
-use names::{Component, Names};
 use routes::Routed;
 use serving::Serves;
 
@@ -242,7 +241,7 @@ impl Render<'_> {
         } = *self;
         let (router_role, router_binding) = router::rights(pipeline);
         let (resolver_role, resolver_binding) = resolver::rights(pipeline);
-        let extension = |extension: &Extension| (*extension, extension.wanted(pipeline));
+        let extension = |extension: &Extension| (*extension, extensions::wanted(*extension, pipeline));
         Children {
             accounts: resolver::account(pipeline)
                 .into_iter()

@@ -10,7 +10,7 @@ use gondola_crds::spec::{Artifacts, PodOverrides};
 use url::{Host, Url};
 
 use crate::observe::Observed;
-use crate::report::reasons;
+use crate::reasons;
 
 /// What whoever installed the operator permits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,6 @@ pub mod conditions;
 pub mod experiment;
 pub mod exposure;
 pub mod invalid;
-pub mod reasons;
 pub mod variants;
 
 use std::collections::BTreeMap;
@@ -17,12 +16,14 @@ use kube::ResourceExt;
 use crate::apply::admission::Overridden;
 use crate::apply::failure::Failure;
 use crate::apply::{Applied, is_done};
+use crate::finding::{Finding, Truth};
+use crate::names::{Component, Names};
 use crate::observe::{Observed, Rollout};
 use crate::plan::Plan;
-use crate::plan::names::{Component, Names};
 use crate::plan::pod::{ADMIN_PORT, PORT};
 use crate::plan::serving::Serves;
-use conditions::{Finding, Truth, conditions};
+use crate::reasons;
+use conditions::conditions;
 
 /// What a pipeline needs to be ready, in the order in which a reader should mend it.
 #[derive(Clone, Debug)]

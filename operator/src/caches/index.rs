@@ -146,7 +146,7 @@ mod tests {
     use kube::api::ObjectMeta;
 
     use super::*;
-    use crate::plan::names::PIPELINE;
+    use crate::names::PIPELINE;
 
     fn config(name: &str, pipeline: &str) -> ConfigMap {
         ConfigMap {

@@ -18,10 +18,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
-use super::names::{Component, Names};
 use super::pod::{self, Access, StoreUse};
 use super::serving::Serves;
 use super::{Installation, rights, variant};
+use crate::names::{Component, Names};
 use crate::observe::Observed;
 
 const ANALYZER: Component<'_> = Component::Analyzer;

@@ -4,64 +4,28 @@
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::ParentRef;
 use kube::api::DynamicObject;
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::names::{COMPONENT, Component, Names, PIPELINE};
 use super::pod::{ADMIN_PORT_NAME, PORT};
+use crate::extension::Extension;
+use crate::names::{COMPONENT, Component, Names, PIPELINE, VARIANT};
 
-/// An API that a cluster may not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Extension {
-    /// `HTTPRoute` of `gateway.networking.k8s.io/v1`.
-    HttpRoute,
-    /// `PodMonitor` of `monitoring.coreos.com/v1`.
-    PodMonitor,
-}
-
-impl Extension {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::HttpRoute, Self::PodMonitor];
-
-    /// Group, version and kind.
-    pub fn resource(self) -> ApiResource {
-        match self {
-            Self::HttpRoute => ApiResource::from_gvk_with_plural(
-                &GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute"),
-                "httproutes",
-            ),
-            Self::PodMonitor => ApiResource::from_gvk_with_plural(
-                &GroupVersionKind::gvk("monitoring.coreos.com", "v1", "PodMonitor"),
-                "podmonitors",
-            ),
-        }
+/// What a pipeline wants of it.
+pub fn wanted(extension: Extension, pipeline: &RecommenderPipeline) -> Option<DynamicObject> {
+    let spec = match extension {
+        Extension::HttpRoute => http_route(pipeline),
+        Extension::PodMonitor => pod_monitor(pipeline),
+    }?;
+    let names = Names::of(pipeline);
+    let mut object = DynamicObject::new(&names.pipeline(), &extension.resource());
+    object.metadata = names.metadata(names.pipeline());
+    if let (Extension::PodMonitor, Some(monitoring)) = (extension, &pipeline.spec.monitoring) {
+        let mut labels = monitoring.labels.clone();
+        labels.extend(object.metadata.labels.take().unwrap_or_default());
+        object.metadata.labels = Some(labels);
     }
-
-    /// Whether a pipeline wants something of it.
-    pub fn is_wanted(self, pipeline: &RecommenderPipeline) -> bool {
-        match self {
-            Self::HttpRoute => pipeline.spec.gateway.is_some(),
-            Self::PodMonitor => pipeline.spec.monitoring.is_some(),
-        }
-    }
-
-    /// What a pipeline wants of it.
-    pub fn wanted(self, pipeline: &RecommenderPipeline) -> Option<DynamicObject> {
-        let spec = match self {
-            Self::HttpRoute => http_route(pipeline),
-            Self::PodMonitor => pod_monitor(pipeline),
-        }?;
-        let names = Names::of(pipeline);
-        let mut object = DynamicObject::new(&names.pipeline(), &self.resource());
-        object.metadata = names.metadata(names.pipeline());
-        if let (Self::PodMonitor, Some(monitoring)) = (self, &pipeline.spec.monitoring) {
-            let mut labels = monitoring.labels.clone();
-            labels.extend(object.metadata.labels.take().unwrap_or_default());
-            object.metadata.labels = Some(labels);
-        }
-        object.data = json!({ "spec": spec });
-        Some(object)
-    }
+    object.data = json!({ "spec": spec });
+    Some(object)
 }
 
 /// What a Gateway exposes: the two questions, over HTTP and gRPC. Changes, outcomes, metrics and health are on another port, to which no
@@ -110,7 +74,7 @@ fn pod_monitor(pipeline: &RecommenderPipeline) -> Option<Value> {
             // Resolver and analyzer have none.
             "matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["router", "variant"]}],
         },
-        "podTargetLabels": [super::names::VARIANT, COMPONENT],
+        "podTargetLabels": [VARIANT, COMPONENT],
         "podMetricsEndpoints": [endpoint],
     }))
 }

@@ -12,7 +12,7 @@ use gondola_crds::spec::{BundleRef, RecommenderPipelineSpec, Retrieval, Similari
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest as _, Sha256};
 
-use super::names::{Component, Names};
+use crate::names::{Component, Names};
 
 /// The key of the ConfigMap, and the file's name in pods.
 pub const FILE: &str = "pipeline.yaml";

@@ -13,9 +13,9 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::names::{Component, Names};
 use super::pod::{ADMIN_PORT, PORT, some_if_any};
 use super::routes;
+use crate::names::{Component, Names};
 use crate::observe::Address;
 
 /// Labels of DNS pods: Kubernetes' own, and OpenShift's, which listen on 5353.

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Installation;
-use super::names::{Component, Names};
+use crate::names::{Component, Names};
 
 /// The port that serves HTTP and gRPC, in every pod.
 pub const PORT: i32 = 8080;

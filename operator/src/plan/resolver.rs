@@ -5,8 +5,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
-use super::names::{Component, Names};
 use super::{Installation, pod, rights};
+use crate::names::{Component, Names};
 
 const RESOLVER: Component<'_> = Component::Resolver;
 const START_SECONDS: i32 = 60;

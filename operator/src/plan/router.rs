@@ -8,8 +8,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServiceSpec};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
 
-use super::names::{Component, Names};
 use super::{Installation, Scale, experiment, pod, rights, variant};
+use crate::names::{Component, Names};
 
 /// Seconds until a router has its configuration and the addresses of all pods.
 const START_SECONDS: i32 = 60;

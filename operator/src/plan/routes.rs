@@ -17,8 +17,8 @@ use gondola_experiments::step::Routing;
 use kube::ResourceExt;
 
 use super::experiment::{Planned, everybody};
-use super::names::{Component, Names};
 use super::variant;
+use crate::names::{Component, Names};
 use crate::observe::Observed;
 
 /// Which buckets a variant owns, by its name.

@@ -5,7 +5,7 @@ use gondola_crds::resolution::{Refusal, Resolution, VariantBundles, VariantResol
 use gondola_crds::spec::Variant;
 use gondola_experiments::ledger::Ledger;
 
-use super::names::Names;
+use crate::names::Names;
 use crate::observe::Observed;
 
 /// What a variant serves, and why.

@@ -13,12 +13,10 @@ use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec}
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use super::names::{Component, Names};
 use super::pod::{self, Access};
 use super::{Installation, Scale, manifest};
+use crate::names::{BUNDLES, Component, Names};
 
-/// The annotation of a pod template that says, as JSON, which bundles its pods serve: what a pipeline falls back on.
-pub const BUNDLES: &str = "gondola.dev/bundles";
 const MANIFEST_FOLDER: &str = "/etc/gondola/pipeline";
 const BUNDLES_FOLDER: &str = "/var/lib/gondola";
 const DEFAULT_PROGRESS_DEADLINE: i32 = 600;

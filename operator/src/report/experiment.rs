@@ -4,10 +4,10 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment_status::{ExperimentStatus, Phase};
 use gondola_experiments::report::{self, CONDITIONS};
 
-use super::conditions::{Finding, Truth};
-use super::reasons;
+use crate::finding::{Finding, Truth};
 use crate::plan::Plan;
 use crate::plan::experiment::Planned;
+use crate::reasons;
 
 /// The experiment's part of the status; what was known stays where the spec can't be run.
 ///

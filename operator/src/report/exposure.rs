@@ -5,10 +5,10 @@ use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::conditions::{Finding, Truth};
-use super::reasons;
+use crate::extension::Extension;
+use crate::finding::{Finding, Truth};
 use crate::observe::Observed;
-use crate::plan::extensions::Extension;
+use crate::reasons;
 
 /// A condition for each API that the spec wants something of.
 pub(super) fn findings(pipeline: &RecommenderPipeline, observed: &Observed) -> Vec<(&'static str, Finding)> {

@@ -5,7 +5,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 use crate::fixtures::{Cluster, bundles, changed, condition, pipeline, refusal};
-use crate::plan::names::{Component, Names};
+use crate::names::{Component, Names};
 
 fn resolved(_: &str) -> VariantResolution {
     VariantResolution::Resolved(bundles("v1"))
@@ -367,8 +367,8 @@ fn a_route_that_a_gateway_refuses_is_told_in_its_words() {
     let mut cluster = Cluster::empty();
     cluster.status(&mut pipeline);
     assert_eq!(condition(&pipeline, "Exposed"), Some(("False", "ApiMissing")));
-    let extension = crate::plan::extensions::Extension::HttpRoute;
-    let mut route = extension.wanted(&pipeline).unwrap();
+    let extension = crate::extension::Extension::HttpRoute;
+    let mut route = crate::plan::extensions::wanted(extension, &pipeline).unwrap();
     cluster.observed.extensions = [(extension, Default::default())].into();
     cluster.status(&mut pipeline);
     assert_eq!(condition(&pipeline, "Exposed"), Some(("Unknown", "RoutePending")));

@@ -1,4 +1,4 @@
-//! Names and labels of everything that a pipeline owns. They stand here alone.
+//! Names, labels and annotations of everything that a pipeline owns. They stand here alone.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +17,9 @@ pub const VARIANT: &str = "gondola.dev/variant";
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// The label that a service account carries whose owner allows pipelines to run pods with it.
 pub const ALLOW_USE: &str = "gondola.dev/allow-use";
+
+/// The annotation of a pod template that says, as JSON, which bundles its pods serve: what a pipeline falls back on.
+pub const BUNDLES: &str = "gondola.dev/bundles";
 
 /// What a pod is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
