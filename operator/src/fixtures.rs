@@ -12,12 +12,12 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet, ReplicaSetStatus,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use crate::apply::Applied;
+use crate::kinds::ByName;
 use crate::names::{Component, Names};
-use crate::observe::{ByName, Observed};
+use crate::observed::Observed;
 use crate::plan::{Images, Installation, Plan, plan};
 use crate::report;
 
@@ -134,13 +134,13 @@ impl Cluster {
                 .collect(),
         };
         let name = Names::of(pipeline).resolution();
-        let mut config = self.observed.configs.get(&name).map_or_else(
+        let mut config = self.observed.children.configs.get(&name).map_or_else(
             || crate::plan::resolver::config_map(pipeline),
             |config| config.as_ref().clone(),
         );
         let text = serde_json::to_string(&resolution).unwrap();
         config.data = Some(BTreeMap::from([(REPORT_KEY.to_owned(), text)]));
-        self.observed.configs.insert(name, Arc::new(config));
+        self.observed.children.configs.insert(name, Arc::new(config));
         self.look_in_store(pipeline);
         self
     }
@@ -153,7 +153,10 @@ impl Cluster {
         let mut config = crate::plan::experiment::evidence(pipeline);
         let memory = serde_json::to_string(&Memory::nothing(experiment.name.as_str())).unwrap();
         config.data = Some(BTreeMap::from([(MEMORY_KEY.to_owned(), memory)]));
-        self.observed.configs.insert(config.name_any(), Arc::new(config));
+        self.observed
+            .children
+            .configs
+            .insert(config.name_any(), Arc::new(config));
     }
 
     pub(crate) fn plan(&self, pipeline: &RecommenderPipeline) -> Plan {
@@ -168,31 +171,34 @@ impl Cluster {
         let names = Names::of(pipeline);
         let stays = |name: &String, object: &ConfigMap| {
             let others = [names.resolution(), names.evidence()];
-            others.contains(name) || kept.keeps(object, &kept.configs)
+            others.contains(name) || kept.keeps(object, &kept.names.configs)
         };
-        let configs = std::mem::take(&mut self.observed.configs);
-        self.observed.configs = by_name(children.configs);
+        let configs = std::mem::take(&mut self.observed.children.configs);
+        self.observed.children.configs = by_name(children.configs);
         let others = configs.into_iter().filter(|(name, config)| stays(name, config));
-        self.observed.configs.extend(others);
-        self.observed.accounts = by_name(children.accounts);
-        self.observed.services = by_name(children.services);
-        let deployments = std::mem::take(&mut self.observed.deployments);
-        let stays = |deployment: &Deployment| kept.keeps(deployment, &kept.deployments);
-        self.observed.deployments = by_name(children.deployments);
+        self.observed.children.configs.extend(others);
+        self.observed.children.accounts = by_name(children.accounts);
+        self.observed.children.services = by_name(children.services);
+        let deployments = std::mem::take(&mut self.observed.children.deployments);
+        let stays = |deployment: &Deployment| kept.keeps(deployment, &kept.names.deployments);
+        self.observed.children.deployments = by_name(children.deployments);
         for (name, old) in &deployments {
             // The number of pods is nobody's who applies.
-            if let Some(new) = self.observed.deployments.get_mut(name) {
+            if let Some(new) = self.observed.children.deployments.get_mut(name) {
                 Arc::make_mut(new).spec.replicas = old.spec.replicas;
             } else if stays(old) {
-                self.observed.deployments.insert(name.clone(), Arc::clone(old));
+                self.observed
+                    .children
+                    .deployments
+                    .insert(name.clone(), Arc::clone(old));
             }
         }
-        for scale in children.scales {
-            if let Some(deployment) = self.observed.deployments.get_mut(&scale.deployment) {
+        for scale in &plan.scales {
+            if let Some(deployment) = self.observed.children.deployments.get_mut(&scale.deployment) {
                 Arc::make_mut(deployment).spec.replicas = Some(scale.replicas);
             }
         }
-        for (name, deployment) in &mut self.observed.deployments {
+        for (name, deployment) in &mut self.observed.children.deployments {
             let deployment = Arc::make_mut(deployment);
             let wanted = *deployment.spec.replicas.get_or_insert(1);
             let count = if ready(name) { wanted } else { 0 };
@@ -232,8 +238,7 @@ impl Cluster {
     pub(crate) fn status(&self, pipeline: &mut RecommenderPipeline) {
         let plan = self.plan(pipeline);
         let applied = Applied::default();
-        let now = Timestamp::from_second(1_790_000_000).unwrap();
-        pipeline.status = Some(report::status(pipeline, &self.observed, &plan, &applied, now));
+        pipeline.status = Some(report::status(pipeline, &self.observed, &plan, &applied));
     }
 }
 

@@ -32,11 +32,12 @@ pub mod finding;
 #[cfg(test)]
 mod fixtures;
 pub mod health;
+pub mod kinds;
 pub mod lease;
 pub mod metrics;
-pub mod mounts;
 pub mod names;
 pub mod observe;
+pub mod observed;
 pub mod pages;
 pub mod plan;
 pub mod policy;

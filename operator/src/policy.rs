@@ -9,7 +9,7 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::{Artifacts, PodOverrides};
 use url::{Host, Url};
 
-use crate::observe::Observed;
+use crate::observed::Observed;
 use crate::reasons;
 
 /// What whoever installed the operator permits.

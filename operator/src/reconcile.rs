@@ -16,9 +16,9 @@ use crate::backoff::Backoff;
 use crate::caches::{Caches, Guarded};
 use crate::events::{self, Events};
 use crate::metrics::Metrics;
-use crate::observe::Observed;
+use crate::observed::Observed;
 use crate::plan::{Installation, Plan};
-use crate::{mounts, plan, report};
+use crate::{observe, plan, report};
 
 /// A pass that takes longer is given up, and made again: a few dozen requests of some seconds at most.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -80,15 +80,14 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
         // Everything of ours has an owner, and goes with it.
         return Ok(Action::await_change());
     }
-    let mut observed = context.caches.observe(pipeline);
-    let stuck = mounts::explain(&context.client, pipeline, &mut observed).await;
+    let observed = observe::pipeline(&context.client, &context.caches, pipeline).await;
     let plan = plan::plan(pipeline, &observed, &context.installation);
     let applied = apply(pipeline, &plan, &observed, context).await;
     context.metrics.wrote(applied.writes());
     if applied.is_outdated() {
         return Ok(Action::requeue(CATCH_UP));
     }
-    let status = report::status(pipeline, &observed, &plan, &applied, Timestamp::now());
+    let status = report::status(pipeline, &observed, &plan, &applied);
     let outcome = status::write(&context.client, pipeline, &status)
         .await
         .map_err(|error| ReconcileError::Status(Box::new(error)))?;
@@ -100,7 +99,7 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
             tell_changes(pipeline, &status, context).await;
         }
     }
-    next_look(pipeline, &plan, &applied, stuck, context)
+    next_look(pipeline, &observed, &plan, &applied, context)
 }
 
 async fn apply(
@@ -139,9 +138,9 @@ async fn tell_changes(pipeline: &RecommenderPipeline, status: &RecommenderPipeli
 
 fn next_look(
     pipeline: &RecommenderPipeline,
+    observed: &Observed,
     plan: &Plan,
     applied: &Applied,
-    stuck: bool,
     context: &Context,
 ) -> Result<Action, ReconcileError> {
     if let Some(failure) = applied.first_failure() {
@@ -151,8 +150,8 @@ fn next_look(
     // Time alone moves an experiment; all else is a change that a watch sees, but for events of pods.
     let experiment = plan
         .next_step()
-        .map(|moment| moment.since(Timestamp::now().into()).max(CATCH_UP));
-    let pods = stuck.then_some(LOOK_AGAIN);
+        .map(|moment| moment.since(observed.now.into()).max(CATCH_UP));
+    let pods = observed.waits_for_pods().then_some(LOOK_AGAIN);
     Ok(match experiment.into_iter().chain(pods).min() {
         Some(wait) => Action::requeue(wait),
         None => Action::await_change(),

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use gondola_crds::resolution::Refusal;
 use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::apply::admission::Overridden;
@@ -18,7 +17,7 @@ use crate::apply::failure::Failure;
 use crate::apply::{Applied, is_done};
 use crate::finding::{Finding, Truth};
 use crate::names::{Component, Names};
-use crate::observe::{Observed, Rollout};
+use crate::observed::{Observed, Rollout};
 use crate::plan::Plan;
 use crate::plan::pod::{ADMIN_PORT, PORT};
 use crate::plan::serving::Serves;
@@ -74,7 +73,6 @@ pub fn status(
     observed: &Observed,
     plan: &Plan,
     applied: &Applied,
-    now: Timestamp,
 ) -> RecommenderPipelineStatus {
     let names = Names::of(pipeline);
     let namespace = pipeline.namespace().unwrap_or_default();
@@ -129,7 +127,7 @@ pub fn status(
     let ready_variants = rollouts.values().filter(|rollout| rollout.ready > 0).count();
     RecommenderPipelineStatus {
         observed_generation: pipeline.metadata.generation,
-        conditions: conditions(findings, before, pipeline.metadata.generation, now),
+        conditions: conditions(findings, before, pipeline.metadata.generation, observed.now),
         url: Some(url(&names.pipeline(), PORT)),
         admin_url: Some(url(&names.admin(), ADMIN_PORT)),
         ready_variants: Some(format!("{ready_variants}/{}", plan.variants.len())),

@@ -22,7 +22,7 @@ use super::pod::{self, Access, StoreUse};
 use super::serving::Serves;
 use super::{Installation, rights, variant};
 use crate::names::{Component, Names};
-use crate::observe::Observed;
+use crate::observed::Observed;
 
 const ANALYZER: Component<'_> = Component::Analyzer;
 const START_SECONDS: i32 = 60;
@@ -106,7 +106,7 @@ fn one_step(
         .filter(|_| weighted.next().is_none())
         .map(|variant| variant.name.as_str());
     let around = Surroundings {
-        now: observed.now,
+        now: observed.now.into(),
         namespace: &pipeline.namespace().unwrap_or_default(),
         pipeline: &names.pipeline(),
         ready: &ready,

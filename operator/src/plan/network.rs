@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::pod::{ADMIN_PORT, PORT, some_if_any};
 use super::routes;
 use crate::names::{Component, Names};
-use crate::observe::Address;
+use crate::observed::Address;
 
 /// Labels of DNS pods: Kubernetes' own, and OpenShift's, which listen on 5353.
 const DNS_PODS: [(&str, &str); 2] = [

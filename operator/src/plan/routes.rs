@@ -19,7 +19,7 @@ use kube::ResourceExt;
 use super::experiment::{Planned, everybody};
 use super::variant;
 use crate::names::{Component, Names};
-use crate::observe::Observed;
+use crate::observed::Observed;
 
 /// Which buckets a variant owns, by its name.
 type Buckets = BTreeMap<String, Vec<BucketRange>>;
@@ -215,7 +215,7 @@ impl Now<'_> {
 
     fn is_there(&self, name: &str) -> bool {
         let deployment = self.names.component(Component::Variant(name));
-        self.observed.deployments.contains_key(&deployment)
+        self.observed.children.deployments.contains_key(&deployment)
     }
 }
 

@@ -6,7 +6,7 @@ use gondola_crds::spec::Variant;
 use gondola_experiments::ledger::Ledger;
 
 use crate::names::Names;
-use crate::observe::Observed;
+use crate::observed::Observed;
 
 /// What a variant serves, and why.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::extension::Extension;
 use crate::finding::{Finding, Truth};
-use crate::observe::Observed;
+use crate::observed::Observed;
 use crate::reasons;
 
 /// A condition for each API that the spec wants something of.

@@ -7,7 +7,7 @@ use gondola_crds::resolution::VariantBundles;
 use gondola_crds::status::{self, VariantStatus};
 
 use crate::names::{Component, Names};
-use crate::observe::{Observed, Rollout};
+use crate::observed::{Observed, Rollout};
 use crate::plan::{Plan, routes};
 
 /// What is true of each variant of the spec, and of those that are about to leave.
