@@ -63,6 +63,11 @@ impl Applied {
         self.failures.first()
     }
 
+    /// The same, for whoever makes the pass again.
+    pub fn into_first_failure(self) -> Option<Failure> {
+        self.failures.into_iter().next()
+    }
+
     /// Whether something turned out to be other than the caches know it: then nothing that follows from them counts.
     pub fn is_outdated(&self) -> bool {
         let mut failures = self.failures.iter();

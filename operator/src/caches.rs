@@ -28,6 +28,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use crate::causes::Causes;
 use crate::extension::Extension;
 use crate::kinds::{Blank, ByName, Column, Kind, Live, Map, OwnedKinds};
 use crate::names::{ALLOW_USE, MANAGED_BY, PIPELINE};
@@ -356,7 +357,7 @@ impl Start<'_> {
                 Ok(event) => noted.objects.note(event).into_iter().collect(),
                 // An API that isn't there is no failure.
                 Err(error) => {
-                    tracing::debug!(%error, kind, "can't be watched; it is tried again");
+                    tracing::debug!(error = %Causes(error), kind, "can't be watched; it is tried again");
                     Vec::new()
                 }
             };

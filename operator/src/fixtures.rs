@@ -238,7 +238,7 @@ impl Cluster {
     pub(crate) fn status(&self, pipeline: &mut RecommenderPipeline) {
         let plan = self.plan(pipeline);
         let applied = Applied::default();
-        pipeline.status = Some(report::status(pipeline, &self.observed, &plan, &applied));
+        pipeline.status = Some(report::report(pipeline, &self.observed, &plan, &applied).status);
     }
 }
 

@@ -17,6 +17,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ObjectMeta, PostParams};
 
+use crate::causes::Causes;
+
 /// How an election goes.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -143,7 +145,7 @@ impl Election {
         spec.holder_identity = None;
         // Whoever looks next sees a change and nobody who holds it.
         if let Err(error) = self.replace(&lease).await {
-            tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
+            tracing::warn!(error = %Causes(&error), "the lease could not be given back; it runs out by itself");
         }
     }
 
@@ -157,7 +159,9 @@ impl Election {
                 .set(Some(asked + self.terms.lasts - self.terms.margin)),
             Ok(false) => self.leadership.set(None),
             // Not known: what we may was decided by the last renewal.
-            Err(error) => tracing::warn!(%error, lease = self.terms.lease, "could not reach the lease"),
+            Err(error) => {
+                tracing::warn!(error = %Causes(&error), lease = self.terms.lease, "could not reach the lease")
+            }
         }
         self.leadership.holds()
     }

@@ -22,6 +22,7 @@
 pub mod apply;
 pub mod backoff;
 pub mod caches;
+pub mod causes;
 pub mod config;
 pub mod controller;
 pub mod dashboard;
@@ -84,26 +85,35 @@ pub async fn run(
         .parse()
         .context("--identity can't be part of a request; use letters, digits and '-'")?;
     kube.headers.push((http::header::USER_AGENT, agent));
-    let signs = Signs::default();
+    let probes = Probes::new();
     let listener = pages::listen(config.listen)
         .await
         .with_context(|| format!("cannot listen at {}; give another with --listen", config.listen))?;
-    let pages = pages::serve(listener, signs.router(), pages::Limits::default());
+    let pages = pages::serve(listener, probes.router(), pages::Limits::default());
     tokio::select! {
         () = pages => anyhow::bail!("the health endpoints ended by themselves"),
-        outcome = lead(config, kube, signs, stop) => outcome,
+        outcome = lead(config, kube, probes, stop) => outcome,
     }
 }
 
 /// What an operator shows of itself.
-#[derive(Clone, Default)]
-struct Signs {
+#[derive(Clone)]
+struct Probes {
     pulse: Pulse,
     metrics: Metrics,
     dashboard: Dashboard,
 }
 
-impl Signs {
+impl Probes {
+    fn new() -> Self {
+        let pulse = Pulse::default();
+        Self {
+            metrics: Metrics::new(pulse.lists().clone()),
+            pulse,
+            dashboard: Dashboard::default(),
+        }
+    }
+
     fn router(&self) -> axum::Router {
         let health = health::router(self.pulse.clone(), self.metrics.clone());
         health.merge(dashboard::router(self.dashboard.clone()))
@@ -114,31 +124,37 @@ impl Signs {
 async fn lead(
     config: Config,
     kube: kube::Config,
-    signs: Signs,
+    probes: Probes,
     stop: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     tokio::pin!(stop);
     let Some(namespace) = &config.lease_namespace else {
         let stopping = Arc::new(Notify::new());
-        let reconciling = reconcile_all(&config, &kube, Leadership::alone(), &signs, Arc::clone(&stopping))?;
+        let reconciling = reconcile_all(
+            &config,
+            &kube,
+            Leadership::alone(),
+            &probes,
+            Arc::clone(&stopping),
+        )?;
         return until(reconciling, stop, &stopping).await;
     };
     // An operator that stands by is ready too, so that a rollout of operators goes on.
-    signs.pulse.set_ready();
+    probes.pulse.set_ready();
     let api: Api<Lease> = Api::namespaced(Client::try_from(kube.clone())?, namespace);
     let mut election = Election::new(api, Terms::new(&config.lease, &config.identity));
     tokio::select! {
         () = election.win() => {}
-        () = signs.pulse.keep_beating() => {}
+        () = probes.pulse.keep_beating() => {}
         () = &mut stop => return Ok(()),
     }
-    signs.metrics.set_leading(true);
+    probes.metrics.set_leading(true);
     let stopping = Arc::new(Notify::new());
     let leadership = election.leadership();
-    let reconciling = reconcile_all(&config, &kube, leadership, &signs, Arc::clone(&stopping))?;
+    let reconciling = reconcile_all(&config, &kube, leadership, &probes, Arc::clone(&stopping))?;
     let outcome = tokio::select! {
         outcome = until(reconciling, stop, &stopping) => outcome,
-        () = election.keep(|| signs.pulse.is_alive()) => Err(anyhow::anyhow!("lost the lead; start again to stand by")),
+        () = election.keep(|| probes.pulse.is_alive()) => Err(anyhow::anyhow!("lost the lead; start again to stand by")),
     };
     election.give_back().await;
     outcome
@@ -163,7 +179,7 @@ fn reconcile_all(
     config: &Config,
     kube: &kube::Config,
     leadership: Leadership,
-    signs: &Signs,
+    probes: &Probes,
     stopping: Arc<Notify>,
 ) -> anyhow::Result<impl Future<Output = ()>> {
     let client = ClientBuilder::try_from(kube.clone())?
@@ -176,11 +192,11 @@ fn reconcile_all(
         pod_user: config.pod_user,
     };
     let events = Events::new(client.clone(), config.identity.clone());
-    let Signs {
+    let Probes {
         pulse,
         metrics,
         dashboard,
-    } = signs.clone();
+    } = probes.clone();
     let writing = client.clone();
     let context = move |caches: Caches| {
         dashboard.open(caches.clone(), writing.clone());

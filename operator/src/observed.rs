@@ -19,6 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
+use crate::causes::Causes;
 use crate::extension::Extension;
 use crate::kinds::{ByName, Live, OwnedKinds};
 use crate::names::{BUNDLES, Component, Names};
@@ -99,7 +100,7 @@ impl Observed {
             .as_ref()?
             .get(EVIDENCE_KEY)?;
         Evidence::parse(text)
-            .inspect_err(|error| tracing::warn!(%error, "no evidence is used"))
+            .inspect_err(|error| tracing::warn!(error = %Causes(error), "no evidence is used"))
             .ok()
     }
 
@@ -107,7 +108,9 @@ impl Observed {
     fn parsed<T: serde::de::DeserializeOwned>(&self, config: &str, key: &str) -> Option<T> {
         let text = self.children.configs.get(config)?.data.as_ref()?.get(key)?;
         serde_json::from_str(text)
-            .inspect_err(|error| tracing::warn!(config, key, %error, "is not as it should be"))
+            .inspect_err(
+                |error| tracing::warn!(config, key, error = %Causes(error), "is not as it should be"),
+            )
             .ok()
     }
 

@@ -384,6 +384,9 @@ mod tests {
             "http://169.254.169.254",
             "http://127.0.0.1:9000",
             "http://2852039166",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://[::ffff:127.0.0.1]/",
             "http://0251.0376.0251.0376",
             "http://0xa9fea9fe/",
             "http://127.1",
@@ -404,6 +407,11 @@ mod tests {
         }
         check_endpoint(
             "http://user:secret@minio:9000",
+            Policy::default(),
+            Some("it has a user or a password"),
+        );
+        check_endpoint(
+            "http://minio@127.0.0.1/",
             Policy::default(),
             Some("it has a user or a password"),
         );

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
+use gondola_crds::RecommenderPipeline;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 use kube::{Client, Resource, ResourceExt};
 
 use crate::apply::admission::Admission;
+use crate::apply::failure::Failure;
 use crate::apply::status::{self, StatusOutcome};
 use crate::apply::{self, Applied};
 use crate::backoff::Backoff;
 use crate::caches::{Caches, Guarded};
+use crate::causes::Causes;
 use crate::events::{self, Events};
+use crate::finding::Finding;
 use crate::metrics::Metrics;
 use crate::observed::Observed;
 use crate::plan::{Installation, Plan};
@@ -52,8 +55,8 @@ pub enum ReconcileError {
     #[error("the pass did not end within {LONGEST:?}")]
     TooLong,
     /// Something could not be brought about; the status says what.
-    #[error("{0}")]
-    Incomplete(String),
+    #[error(transparent)]
+    Incomplete(#[from] Failure),
     /// The status could not be written.
     #[error("the status could not be written")]
     Status(#[source] Box<kube::Error>),
@@ -87,8 +90,8 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
     if applied.is_outdated() {
         return Ok(Action::requeue(CATCH_UP));
     }
-    let status = report::status(pipeline, &observed, &plan, &applied);
-    let outcome = status::write(&context.client, pipeline, &status)
+    let report = report::report(pipeline, &observed, &plan, &applied);
+    let outcome = status::write(&context.client, pipeline, &report.status)
         .await
         .map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
@@ -96,10 +99,10 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
         StatusOutcome::Unchanged => {}
         StatusOutcome::Written => {
             context.metrics.wrote(1);
-            tell_changes(pipeline, &status, context).await;
+            tell_changes(pipeline, &report.findings, context).await;
         }
     }
-    next_look(pipeline, &observed, &plan, &applied, context)
+    next_look(pipeline, &observed, &plan, applied, context)
 }
 
 async fn apply(
@@ -129,9 +132,14 @@ async fn report_invalid(invalid: &InvalidObject, context: &Context) -> Result<Ac
     Ok(Action::await_change())
 }
 
-async fn tell_changes(pipeline: &RecommenderPipeline, status: &RecommenderPipelineStatus, context: &Context) {
-    let before = pipeline.status.clone().unwrap_or_default();
-    for event in events::between(&before.conditions, &status.conditions) {
+async fn tell_changes(
+    pipeline: &RecommenderPipeline,
+    findings: &[(&'static str, Finding)],
+    context: &Context,
+) {
+    let before = pipeline.status.as_ref();
+    let before = before.map_or(&[][..], |status| &status.conditions);
+    for event in events::between(before, findings) {
         context.events.tell(pipeline, &event).await;
     }
 }
@@ -140,11 +148,11 @@ fn next_look(
     pipeline: &RecommenderPipeline,
     observed: &Observed,
     plan: &Plan,
-    applied: &Applied,
+    applied: Applied,
     context: &Context,
 ) -> Result<Action, ReconcileError> {
-    if let Some(failure) = applied.first_failure() {
-        return Err(ReconcileError::Incomplete(failure.with_cause()));
+    if let Some(failure) = applied.into_first_failure() {
+        return Err(ReconcileError::Incomplete(failure));
     }
     context.backoff.forget(&key(pipeline));
     // Time alone moves an experiment; all else is a change that a watch sees, but for events of pods.
@@ -174,7 +182,7 @@ pub fn on_error(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Con
     tracing::warn!(
         pipeline = pipeline.name_any(),
         namespace = pipeline.namespace(),
-        %error,
+        error = %Causes(error),
         ?wait,
         "the pass is made again"
     );

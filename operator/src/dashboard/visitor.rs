@@ -15,6 +15,8 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessRevie
 use kube::api::{Api, PostParams};
 use kube::{Client, Resource};
 
+use crate::causes::Causes;
+
 /// Namespaces that are asked about one by one, at most, for a visitor who may not see all.
 const MOST_NAMESPACES: usize = 50;
 
@@ -55,7 +57,7 @@ impl IntoResponse for Refusal {
             }
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, text).into_response(),
             Self::Unavailable(error) => {
-                tracing::warn!(%error, "a visitor could not be identified");
+                tracing::warn!(error = %Causes(error.as_ref()), "a visitor could not be identified");
                 (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
             }
         }

@@ -14,28 +14,28 @@ fn without_digits(text: &str) -> String {
 
 /// Turns findings into conditions. The time of a transition stays as long as the truth stays.
 pub fn conditions(
-    findings: Vec<(&'static str, Finding)>,
+    findings: &[(&'static str, Finding)],
     before: &[Condition],
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let condition = |(type_, finding): (&str, Finding)| {
+    let condition = |(type_, finding): &(&str, Finding)| {
         let status = finding.truth.as_str();
         let same = before
             .iter()
-            .find(|condition| condition.type_ == type_ && condition.status == status);
+            .find(|condition| condition.type_ == *type_ && condition.status == status);
         // What the network says has another port in it each time.
         let told =
             same.filter(|told| finding.reason == reasons::APPLY_FAILED && told.reason == finding.reason);
         let told = told.filter(|told| without_digits(&told.message) == without_digits(&finding.message));
         Condition {
-            type_: type_.to_owned(),
+            type_: (*type_).to_owned(),
             status: status.to_owned(),
             reason: finding.reason.to_owned(),
-            message: told.map_or(finding.message, |told| told.message.clone()),
+            message: told.map_or(&finding.message, |told| &told.message).clone(),
             observed_generation: generation,
             last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
         }
     };
-    findings.into_iter().map(condition).collect()
+    findings.iter().map(condition).collect()
 }

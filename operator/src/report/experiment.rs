@@ -2,9 +2,9 @@
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment_status::{ExperimentStatus, Phase};
-use gondola_experiments::report::{self, CONDITIONS};
+use gondola_experiments::report::{self, ConditionKind};
 
-use crate::finding::{Finding, Truth};
+use crate::finding::{Finding, Severity, Truth};
 use crate::plan::Plan;
 use crate::plan::experiment::Planned;
 use crate::reasons;
@@ -58,26 +58,50 @@ pub(super) fn findings(pipeline: &RecommenderPipeline, plan: &Plan) -> Vec<(&'st
         None => Vec::new(),
         Some(_) if pipeline.spec.suspend => Vec::new(),
         Some(Err(error)) => vec![(
-            CONDITIONS[0],
-            Finding::new(
-                Truth::False,
-                reasons::INVALID_EXPERIMENT,
-                format!("spec.experiment: {error}"),
-            ),
+            ConditionKind::ExperimentReady.as_str(),
+            Finding::unmet(reasons::INVALID_EXPERIMENT, format!("spec.experiment: {error}")),
         )],
         Some(Ok(planned)) => report::conditions(&planned.settings, &planned.step, planned.evidence.as_ref())
             .into_iter()
             .map(|condition| {
-                let truth = match condition.truth {
-                    Some(true) => Truth::True,
-                    Some(false) => Truth::False,
-                    None => Truth::Unknown,
-                };
                 (
-                    condition.kind,
-                    Finding::new(truth, condition.reason, condition.message),
+                    condition.kind.as_str(),
+                    finding(condition, planned.step.ledger.phase),
                 )
             })
             .collect(),
+    }
+}
+
+fn finding(condition: report::Condition, phase: Phase) -> Finding {
+    let truth = match condition.truth {
+        Some(true) => Truth::True,
+        Some(false) => Truth::False,
+        None => Truth::Unknown,
+    };
+    Finding::new(
+        truth,
+        severity(&condition, phase),
+        condition.reason,
+        condition.message,
+    )
+}
+
+fn severity(condition: &report::Condition, phase: Phase) -> Severity {
+    use ConditionKind::{
+        DataFresh, ExperimentReady, GuardrailsPass, OperationsHealthy, PromotionReady, RampProgressing,
+        SampleRatioMismatch, Significant, SpecDrift,
+    };
+    match (condition.kind, condition.truth) {
+        (_, None) | (RampProgressing | Significant | PromotionReady, Some(_)) => Severity::Usual,
+        (SampleRatioMismatch | SpecDrift, Some(false)) => Severity::Usual,
+        (SampleRatioMismatch | SpecDrift, Some(true)) => Severity::Warning,
+        (DataFresh | OperationsHealthy | GuardrailsPass, Some(true)) => Severity::Usual,
+        (DataFresh | OperationsHealthy | GuardrailsPass | ExperimentReady, Some(false)) => Severity::Warning,
+        // It was ended, or nothing of it can be believed: it is there and yet no success.
+        (ExperimentReady, Some(true)) if matches!(phase, Phase::RolledBack | Phase::Invalid) => {
+            Severity::Warning
+        }
+        (ExperimentReady, Some(true)) => Severity::Notice,
     }
 }

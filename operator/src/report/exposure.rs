@@ -6,7 +6,7 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::extension::Extension;
-use crate::finding::{Finding, Truth};
+use crate::finding::Finding;
 use crate::observed::Observed;
 use crate::reasons;
 
@@ -25,11 +25,10 @@ pub(super) fn findings(pipeline: &RecommenderPipeline, observed: &Observed) -> V
 fn exposed(pipeline: &RecommenderPipeline, observed: &Observed) -> Finding {
     let Some(routes) = observed.extensions.get(&Extension::HttpRoute) else {
         let message = "spec.gateway is set, but this cluster has no HTTPRoute of gateway.networking.k8s.io/v1; install the Gateway API";
-        return Finding::new(Truth::False, reasons::API_MISSING, message);
+        return Finding::unmet(reasons::API_MISSING, message);
     };
     let pending = || {
-        Finding::new(
-            Truth::Unknown,
+        Finding::pending(
             reasons::ROUTE_PENDING,
             "no Gateway has said anything of the route yet",
         )
@@ -40,28 +39,22 @@ fn exposed(pipeline: &RecommenderPipeline, observed: &Observed) -> Finding {
     let said = parents(route);
     let refused = said.iter().find(|said| said.status == "False");
     match (refused, said.first()) {
-        (Some(refused), _) => Finding::new(
-            Truth::False,
+        (Some(refused), _) => Finding::unmet(
             reasons::ROUTE_REFUSED,
             format!(
                 "Gateway {} says {}={}: {}: {}",
                 refused.parent, refused.kind, refused.status, refused.reason, refused.message
             ),
         ),
-        (None, Some(_)) => Finding::new(Truth::True, reasons::ACCEPTED, "the Gateways take the route"),
+        (None, Some(_)) => Finding::met(reasons::ACCEPTED, "the Gateways take the route"),
         (None, None) => pending(),
     }
 }
 
 fn monitored(observed: &Observed) -> Finding {
     match observed.extensions.get(&Extension::PodMonitor) {
-        Some(_) => Finding::new(
-            Truth::True,
-            reasons::MONITORED,
-            "Prometheus finds the pods by a PodMonitor",
-        ),
-        None => Finding::new(
-            Truth::False,
+        Some(_) => Finding::met(reasons::MONITORED, "Prometheus finds the pods by a PodMonitor"),
+        None => Finding::unmet(
             reasons::API_MISSING,
             "spec.monitoring is set, but this cluster has no PodMonitor of monitoring.coreos.com/v1; install the Prometheus operator",
         ),
