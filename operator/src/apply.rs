@@ -29,8 +29,8 @@ use tokio::sync::OnceCell;
 
 use crate::extension::Extension;
 use crate::kinds::{ByName, Kind, Row, Visit, each_row};
-use crate::names::Names;
 use crate::observed::{Observed, Rollout};
+use crate::pipeline::Pipeline;
 use crate::plan::manifest::short_hash;
 use crate::plan::{Kept, Plan, Scale};
 use admission::{Admission, Overridden};
@@ -138,7 +138,7 @@ enum Outcome {
 /// Objects of one pipeline, as the API server has them.
 struct Applier<'a> {
     client: &'a Client,
-    pipeline: &'a RecommenderPipeline,
+    pipeline: &'a Pipeline,
     admission: &'a Admission,
     /// Set once the spec was found to be the newest there is.
     confirmed: OnceCell<()>,
@@ -149,7 +149,7 @@ struct Applier<'a> {
 pub async fn children(
     client: &Client,
     admission: &Admission,
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     plan: &Plan,
     observed: &Observed,
 ) -> Applied {
@@ -216,12 +216,12 @@ impl<'a> Visit<'a> for DeleteSurplus<'a> {
 pub async fn safety(
     client: &Client,
     admission: &Admission,
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     plan: &Plan,
     observed: &Observed,
 ) -> Applied {
-    let names = Names::of(pipeline);
-    let told = observed.routes(&names);
+    let names = &pipeline.names;
+    let told = observed.routes(names);
     if told.is_none_or(|routes| routes == plan.routed.routes) {
         return Applied::default();
     }
@@ -271,7 +271,7 @@ fn is_scaled(live: &Deployment, scale: &Scale) -> bool {
 }
 
 impl<'a> Applier<'a> {
-    fn new(client: &'a Client, admission: &'a Admission, pipeline: &'a RecommenderPipeline) -> Self {
+    fn new(client: &'a Client, admission: &'a Admission, pipeline: &'a Pipeline) -> Self {
         Self {
             client,
             pipeline,
@@ -280,15 +280,15 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn namespace(&self) -> String {
-        self.pipeline.namespace().unwrap_or_default()
+    fn namespace(&self) -> &str {
+        self.pipeline.names.namespace()
     }
 
     fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {
-        Api::namespaced(self.client.clone(), &self.namespace())
+        Api::namespaced(self.client.clone(), self.namespace())
     }
 
     /// Applies objects of one kind.
@@ -424,16 +424,16 @@ impl<'a> Applier<'a> {
     /// filled by a server that lags behind would have us undo what was done for a newer one.
     async fn confirm(&self) -> Result<(), Failure> {
         let ask = async || {
+            let names = &self.pipeline.names;
             let (kind, name) = (
                 RecommenderPipeline::kind(&()).into_owned(),
-                self.pipeline.name_any(),
+                names.pipeline().to_owned(),
             );
             let live = self.api::<RecommenderPipeline>().get_metadata_opt(&name).await;
             let live = live.map_err(|error| Failure::new(kind.clone(), name.clone(), error))?;
-            let known = &self.pipeline.metadata;
             let same = live.is_some_and(|live| {
-                live.metadata.uid == known.uid
-                    && live.metadata.generation == known.generation
+                live.metadata.uid.as_deref() == Some(names.uid())
+                    && live.metadata.generation == Some(self.pipeline.generation)
                     && live.metadata.deletion_timestamp.is_none()
             });
             same.then_some(()).ok_or(Failure::Outdated { kind, name })
@@ -450,8 +450,8 @@ impl<'a> Applier<'a> {
         applied: &mut Applied,
     ) {
         let resource = extension.resource();
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace(), &resource);
-        let live = live.get(&self.pipeline.name_any()).map(Arc::as_ref);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), self.namespace(), &resource);
+        let live = live.get(self.pipeline.names.pipeline()).map(Arc::as_ref);
         let outcome = match (wanted, live) {
             (Some(wanted), live) => self.apply(&api, &resource.kind, wanted, live, applied).await,
             (None, Some(live)) if self.owns(live.owner_references()) => {
@@ -464,7 +464,7 @@ impl<'a> Applier<'a> {
 
     /// Whether this very pipeline owns something: one of the same name that was deleted and made again is another.
     fn owns(&self, owners: &[OwnerReference]) -> bool {
-        let uid = self.pipeline.uid().unwrap_or_default();
+        let uid = self.pipeline.names.uid();
         owners
             .iter()
             .any(|owner| owner.controller == Some(true) && owner.uid == uid)

@@ -362,7 +362,7 @@ impl Start<'_> {
                 }
             };
             if was_there != noted.is_there.load(Ordering::Relaxed) {
-                keys.extend(chosen(&pipelines, |pipeline| extension.is_wanted(pipeline)));
+                keys.extend(chosen(&pipelines, |pipeline| extension.is_wanted(&pipeline.spec)));
             }
             Ok(keys)
         }));

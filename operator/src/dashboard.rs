@@ -24,6 +24,7 @@ use kube::{Client, ResourceExt};
 
 use crate::caches::{Caches, Guarded};
 use crate::observe;
+use crate::pipeline::Pipeline;
 use crate::plan::experiment::{Planned, planned};
 use visitor::{Refusal, Visitor};
 
@@ -33,7 +34,7 @@ pub struct Dashboard(Arc<OnceLock<(Caches, Client)>>);
 
 /// A pipeline with an experiment, and the step that it would make now.
 struct Shown {
-    pipeline: RecommenderPipeline,
+    pipeline: Pipeline,
     planned: Planned,
     now: Timestamp,
 }
@@ -68,7 +69,7 @@ impl Dashboard {
             })
             .filter_map(|pipeline| step_of(caches, pipeline))
             .collect();
-        found.sort_by_key(|shown| name_of(&shown.pipeline));
+        found.sort_by_key(|shown| shown.pipeline.names.to_string());
         Ok(found)
     }
 
@@ -118,11 +119,12 @@ impl IntoResponse for Unseen {
 /// A pipeline with the step that its experiment would make now, if it has one that can be run.
 fn step_of(caches: &Caches, pipeline: &RecommenderPipeline) -> Option<Shown> {
     pipeline.spec.experiment.as_ref()?;
+    let pipeline = Pipeline::try_from(pipeline).ok()?;
     let now = Timestamp::now();
     // Nothing begins here, so that it doesn't matter which bundles are served.
-    let planned = planned(pipeline, &observe::cached(caches, pipeline, now), &[])?.ok()?;
+    let planned = planned(&pipeline, &observe::cached(caches, &pipeline, now), &[])?.ok()?;
     Some(Shown {
-        pipeline: pipeline.clone(),
+        pipeline,
         planned,
         now,
     })
@@ -142,8 +144,8 @@ async fn show_all(State(dashboard): State<Dashboard>, headers: HeaderMap) -> Res
     let entry = |Shown {
                      pipeline, planned, ..
                  }: Shown| Entry {
-        link: format!("/experiments/{}", name_of(&pipeline)),
-        pipeline: name_of(&pipeline),
+        link: format!("/experiments/{}", pipeline.names),
+        pipeline: pipeline.names.to_string(),
         name: planned.settings.name.clone(),
         phase: planned.step.ledger.phase.as_str(),
         sentence: sentence(&planned.settings, &planned.step),
@@ -165,7 +167,7 @@ async fn show(
 ) -> Result<Response, Unseen> {
     let shown = dashboard.experiment(&namespace, &name, &headers).await?;
     let page = page(&View {
-        pipeline: &name_of(&shown.pipeline),
+        pipeline: &shown.pipeline.names.to_string(),
         settings: &shown.planned.settings,
         step: &shown.planned.step,
         evidence: shown.planned.evidence.as_ref(),
@@ -188,12 +190,4 @@ async fn statistics(
     let nothing = Unseen::Nothing(format!("{namespace}/{name}"));
     let text = text.ok_or(nothing)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
-}
-
-fn name_of(pipeline: &RecommenderPipeline) -> String {
-    format!(
-        "{}/{}",
-        pipeline.namespace().unwrap_or_default(),
-        pipeline.name_any()
-    )
 }

@@ -1,12 +1,12 @@
 //! Events: what changed, once, for people who describe a pipeline.
 
-use gondola_crds::RecommenderPipeline;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource};
 
 use crate::causes::Causes;
 use crate::finding::{Finding, Severity};
+use crate::pipeline::Pipeline;
 
 /// Tells people of changes.
 #[derive(Clone)]
@@ -23,8 +23,8 @@ impl Events {
     }
 
     /// Tells. An event that is lost is no reason to stop.
-    pub async fn tell(&self, pipeline: &RecommenderPipeline, event: &Event) {
-        if let Err(error) = self.0.publish(event, &pipeline.object_ref(&())).await {
+    pub async fn tell(&self, pipeline: &Pipeline, event: &Event) {
+        if let Err(error) = self.0.publish(event, &pipeline.reference()).await {
             tracing::warn!(error = %Causes(&error), reason = event.reason, "an event could not be written");
         }
     }

@@ -1,6 +1,6 @@
 //! APIs that a cluster may not have: the Gateway API and the Prometheus operator's.
 
-use gondola_crds::RecommenderPipeline;
+use gondola_crds::RecommenderPipelineSpec;
 use kube::core::{ApiResource, GroupVersionKind};
 
 /// An API that a cluster may not have.
@@ -30,11 +30,11 @@ impl Extension {
         }
     }
 
-    /// Whether a pipeline wants something of it.
-    pub fn is_wanted(self, pipeline: &RecommenderPipeline) -> bool {
+    /// Whether a spec wants something of it.
+    pub fn is_wanted(self, spec: &RecommenderPipelineSpec) -> bool {
         match self {
-            Self::HttpRoute => pipeline.spec.gateway.is_some(),
-            Self::PodMonitor => pipeline.spec.monitoring.is_some(),
+            Self::HttpRoute => spec.gateway.is_some(),
+            Self::PodMonitor => spec.monitoring.is_some(),
         }
     }
 }

@@ -16,8 +16,9 @@ use kube::{Resource, ResourceExt};
 
 use crate::apply::Applied;
 use crate::kinds::ByName;
-use crate::names::{Component, Names};
+use crate::names::Component;
 use crate::observed::Observed;
+use crate::pipeline::Pipeline;
 use crate::plan::{Images, Installation, Plan, plan};
 use crate::report;
 
@@ -39,6 +40,11 @@ spec:
 /// A pipeline with a variant on GPUs and one that is scaled.
 pub(crate) fn pipeline() -> RecommenderPipeline {
     gondola_crds::from_yaml(PIPELINE).expect("the fixture is a pipeline")
+}
+
+/// As a pass works with it.
+pub(crate) fn checked(pipeline: &RecommenderPipeline) -> Pipeline {
+    Pipeline::try_from(pipeline).expect("the fixture has what the API server gives")
 }
 
 const EXPERIMENT: &str = "  experiment:
@@ -133,9 +139,9 @@ impl Cluster {
                 .map(|variant| (variant.name.clone(), of(&variant.name)))
                 .collect(),
         };
-        let name = Names::of(pipeline).resolution();
+        let name = checked(pipeline).names.resolution();
         let mut config = self.observed.children.configs.get(&name).map_or_else(
-            || crate::plan::resolver::config_map(pipeline),
+            || crate::plan::resolver::config_map(&checked(pipeline)),
             |config| config.as_ref().clone(),
         );
         let text = serde_json::to_string(&resolution).unwrap();
@@ -150,7 +156,7 @@ impl Cluster {
         let Some(experiment) = &pipeline.spec.experiment else {
             return;
         };
-        let mut config = crate::plan::experiment::evidence(pipeline);
+        let mut config = crate::plan::experiment::evidence(&checked(pipeline));
         let memory = serde_json::to_string(&Memory::nothing(experiment.name.as_str())).unwrap();
         config.data = Some(BTreeMap::from([(MEMORY_KEY.to_owned(), memory)]));
         self.observed
@@ -160,7 +166,7 @@ impl Cluster {
     }
 
     pub(crate) fn plan(&self, pipeline: &RecommenderPipeline) -> Plan {
-        plan(pipeline, &self.observed, &installation())
+        plan(&checked(pipeline), &self.observed, &installation())
     }
 
     /// Everything that is planned is there, and nothing else; Deployments have their pods as `ready` says.
@@ -168,7 +174,7 @@ impl Cluster {
         let plan = self.plan(pipeline);
         let children = plan.children.clone();
         let kept = plan.kept.clone();
-        let names = Names::of(pipeline);
+        let names = checked(pipeline).names;
         let stays = |name: &String, object: &ConfigMap| {
             let others = [names.resolution(), names.evidence()];
             others.contains(name) || kept.keeps(object, &kept.names.configs)
@@ -238,7 +244,7 @@ impl Cluster {
     pub(crate) fn status(&self, pipeline: &mut RecommenderPipeline) {
         let plan = self.plan(pipeline);
         let applied = Applied::default();
-        pipeline.status = Some(report::report(pipeline, &self.observed, &plan, &applied).status);
+        pipeline.status = Some(report::report(&checked(pipeline), &self.observed, &plan, &applied).status);
     }
 }
 
@@ -273,5 +279,5 @@ pub(crate) fn condition<'a>(pipeline: &'a RecommenderPipeline, type_: &str) -> O
 
 /// The name of a variant's Deployment.
 pub(crate) fn deployment_of(pipeline: &RecommenderPipeline, variant: &str) -> String {
-    Names::of(pipeline).component(Component::Variant(variant))
+    checked(pipeline).names.component(Component::Variant(variant))
 }

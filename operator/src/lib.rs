@@ -40,6 +40,7 @@ pub mod names;
 pub mod observe;
 pub mod observed;
 pub mod pages;
+pub mod pipeline;
 pub mod plan;
 pub mod policy;
 pub mod reasons;

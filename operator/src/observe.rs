@@ -2,25 +2,24 @@
 
 mod mounts;
 
-use gondola_crds::RecommenderPipeline;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Client, ResourceExt};
+use kube::Client;
 
 use crate::caches::{Caches, index};
 use crate::observed::Observed;
+use crate::pipeline::Pipeline;
 
 /// All that a pass knows of a pipeline beside its spec and status.
-pub async fn pipeline(client: &Client, caches: &Caches, pipeline: &RecommenderPipeline) -> Observed {
+pub async fn pipeline(client: &Client, caches: &Caches, pipeline: &Pipeline) -> Observed {
     let mut observed = cached(caches, pipeline, Timestamp::now());
-    let namespace = pipeline.namespace().unwrap_or_default();
-    observed.pod_events = mounts::explain(client, &namespace, &observed).await;
+    observed.pod_events = mounts::explain(client, pipeline.names.namespace(), &observed).await;
     observed
 }
 
 /// What the caches alone know of a pipeline.
-pub fn cached(caches: &Caches, pipeline: &RecommenderPipeline, now: Timestamp) -> Observed {
-    let namespace = pipeline.namespace().unwrap_or_default();
-    let key = index::key(&namespace, &pipeline.name_any());
+pub fn cached(caches: &Caches, pipeline: &Pipeline, now: Timestamp) -> Observed {
+    let namespace = pipeline.names.namespace();
+    let key = index::key(namespace, pipeline.names.pipeline());
     let account = pipeline.spec.artifacts.service_account_name.as_deref();
     Observed {
         now,
@@ -31,6 +30,6 @@ pub fn cached(caches: &Caches, pipeline: &RecommenderPipeline, now: Timestamp) -
         extensions: caches.extensions(&key),
         api_server: caches.api_server(),
         // Else whoever may write pipelines could borrow any account of the namespace.
-        account_allowed: account.is_none_or(|account| caches.allows_account(&namespace, account)),
+        account_allowed: account.is_none_or(|account| caches.allows_account(namespace, account)),
     }
 }

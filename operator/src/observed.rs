@@ -71,27 +71,27 @@ pub struct Observed {
 
 impl Observed {
     /// What the resolver reported last; none before its first report.
-    pub fn resolution(&self, names: &Names<'_>) -> Option<Resolution> {
+    pub fn resolution(&self, names: &Names) -> Option<Resolution> {
         self.parsed(&names.resolution(), REPORT_KEY)
     }
 
     /// What routers are told now.
-    pub fn routes(&self, names: &Names<'_>) -> Option<Routes> {
+    pub fn routes(&self, names: &Names) -> Option<Routes> {
         self.parsed(&names.routes(), ROUTES_KEY)
     }
 
     /// What an experiment has come to, as it was remembered last.
-    pub fn ledger(&self, names: &Names<'_>) -> Option<Ledger> {
+    pub fn ledger(&self, names: &Names) -> Option<Ledger> {
         self.parsed(&names.ledger(), LEDGER_KEY)
     }
 
     /// How the experiment's store says that it ended before.
-    pub fn memory(&self, names: &Names<'_>) -> Option<Memory> {
+    pub fn memory(&self, names: &Names) -> Option<Memory> {
         self.parsed(&names.evidence(), MEMORY_KEY)
     }
 
     /// What the analyzer found last.
-    pub fn evidence(&self, names: &Names<'_>) -> Option<Evidence> {
+    pub fn evidence(&self, names: &Names) -> Option<Evidence> {
         let text = self
             .children
             .configs
@@ -115,7 +115,7 @@ impl Observed {
     }
 
     /// The bundles that the newest pods of a variant serve, or would if they ran.
-    pub fn told(&self, names: &Names<'_>, variant: &str) -> Option<VariantBundles> {
+    pub fn told(&self, names: &Names, variant: &str) -> Option<VariantBundles> {
         let deployment = self
             .children
             .deployments
@@ -124,7 +124,7 @@ impl Observed {
     }
 
     /// The bundles that most of a variant's ready pods serve; none where no pod is ready.
-    pub fn served(&self, names: &Names<'_>, variant: &str) -> Option<VariantBundles> {
+    pub fn served(&self, names: &Names, variant: &str) -> Option<VariantBundles> {
         let component = Component::Variant(variant);
         let selector = names.selector(component);
         let ready = |set: &ReplicaSet| {
@@ -156,18 +156,18 @@ impl Observed {
     }
 
     /// The bundles that a variant falls back to: those that its ready pods serve, else those that it was told last.
-    pub fn last_good(&self, names: &Names<'_>, variant: &str) -> Option<VariantBundles> {
+    pub fn last_good(&self, names: &Names, variant: &str) -> Option<VariantBundles> {
         self.served(names, variant).or_else(|| self.told(names, variant))
     }
 
     /// How far a component's Deployment has come.
-    pub fn rollout(&self, names: &Names<'_>, component: Component<'_>) -> Rollout {
+    pub fn rollout(&self, names: &Names, component: Component<'_>) -> Rollout {
         let deployment = self.children.deployments.get(&names.component(component));
         deployment.map_or_else(Rollout::default, |deployment| Rollout::of(deployment))
     }
 
     /// The pods of a component, by name.
-    pub fn pods_of(&self, names: &Names<'_>, component: Component<'_>) -> impl Iterator<Item = &Arc<Pod>> {
+    pub fn pods_of(&self, names: &Names, component: Component<'_>) -> impl Iterator<Item = &Arc<Pod>> {
         let selector = names.selector(component);
         self.pods.values().filter(move |pod| {
             let labels = pod.labels();
@@ -178,7 +178,7 @@ impl Observed {
     }
 
     /// What keeps a component's pods from running, if anything does: why none can be made, else the first pod's reason that has one.
-    pub fn problem(&self, names: &Names<'_>, component: Component<'_>) -> Option<PodProblem> {
+    pub fn problem(&self, names: &Names, component: Component<'_>) -> Option<PodProblem> {
         let of_pod = |pod: &Arc<Pod>| problem(pod).or_else(|| self.pod_events.get(&pod.name_any()).cloned());
         let refused = self.rollout(names, component).refused;
         refused.or_else(|| self.pods_of(names, component).find_map(of_pod))

@@ -21,7 +21,6 @@ pub mod variant;
 
 use std::collections::BTreeSet;
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::routes::Routes;
@@ -33,8 +32,9 @@ use kube::api::DynamicObject;
 
 use crate::extension::Extension;
 use crate::kinds::{KeptNames, OwnedKinds, Wanted};
-use crate::names::{self, Component, Names};
+use crate::names::{self, Component};
 use crate::observed::Observed;
+use crate::pipeline::Pipeline;
 use crate::policy::{self, Objection, Policy};
 use experiment::Planned;
 use routes::Routed;
@@ -130,9 +130,9 @@ impl Images {
 }
 
 /// Decides what should be.
-pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &Installation) -> Plan {
-    let names = Names::of(pipeline);
-    let resolution = observed.resolution(&names);
+pub fn plan(pipeline: &Pipeline, observed: &Observed, installation: &Installation) -> Plan {
+    let names = &pipeline.names;
+    let resolution = observed.resolution(names);
     let ledger = experiment::going_on(pipeline, observed);
     let serves =
         |variant: &Variant| Serves::of(pipeline, variant, resolution.as_ref(), ledger.as_ref(), observed);
@@ -172,14 +172,14 @@ pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &
         variants,
         routed,
         experiment,
-        objection: policy::objection(pipeline, observed, &installation.policy),
+        objection: policy::objection(&pipeline.spec, observed, &installation.policy),
         kept,
     }
 }
 
 /// What children are rendered from.
 struct Render<'a> {
-    pipeline: &'a RecommenderPipeline,
+    pipeline: &'a Pipeline,
     observed: &'a Observed,
     installation: &'a Installation,
 }
@@ -201,7 +201,7 @@ impl Render<'_> {
         children.configs.insert(0, experiment::evidence(pipeline));
         if planned.step.ledger.phase == Phase::Unknown {
             // What a newer release remembers is not ours to write.
-            kept.names.configs.insert(Names::of(pipeline).ledger());
+            kept.names.configs.insert(pipeline.names.ledger());
         } else {
             children.configs.insert(0, experiment::ledger(pipeline, planned));
         }
@@ -242,11 +242,11 @@ impl Render<'_> {
     }
 
     fn scales(&self) -> Vec<Scale> {
-        let names = Names::of(self.pipeline);
+        let names = &self.pipeline.names;
         let of_variant = |variant: &Variant| {
             let deployment = names.component(Component::Variant(&variant.name));
             variant::scale(
-                &names,
+                names,
                 variant,
                 self.observed.children.deployments.get(&deployment)?,
             )
@@ -263,7 +263,7 @@ impl Render<'_> {
             observed,
             installation,
         } = *self;
-        let names = Names::of(pipeline);
+        let names = &pipeline.names;
         let component = Component::Variant(&variant.name);
         children.services.push(variant::service(pipeline, variant));
         children.budgets.push(variant::budget(pipeline, component));
@@ -271,7 +271,7 @@ impl Render<'_> {
             .autoscalers
             .extend(variant::autoscaler(pipeline, variant));
         let live = observed.children.deployments.get(&names.component(component));
-        let told = observed.told(&names, &variant.name);
+        let told = observed.told(names, &variant.name);
         if live.is_some() && serves.keeps_template(told.as_ref()) {
             kept.names.deployments.insert(names.component(component));
         } else if let Some(bundles) = serves.bundles() {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_crds::RecommenderPipeline;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
@@ -20,6 +19,7 @@ use crate::events::{self, Events};
 use crate::finding::Finding;
 use crate::metrics::Metrics;
 use crate::observed::Observed;
+use crate::pipeline::{Pipeline, PipelineError};
 use crate::plan::{Installation, Plan};
 use crate::{observe, plan, report};
 
@@ -51,6 +51,9 @@ pub struct Context {
 /// Why a pass has to be made again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
+    /// It is no object of the API server.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
     /// It took too long.
     #[error("the pass did not end within {LONGEST:?}")]
     TooLong,
@@ -69,7 +72,9 @@ pub async fn reconcile(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<
     let _timer = context.metrics.pass();
     let pass = async {
         match &pipeline.0 {
-            Ok(pipeline) => pass(pipeline, &context).await,
+            // Everything of ours has an owner, and goes with it.
+            Ok(pipeline) if pipeline.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
+            Ok(pipeline) => pass(&Pipeline::try_from(pipeline)?, &context).await,
             Err(invalid) => report_invalid(invalid, &context).await,
         }
     };
@@ -78,11 +83,7 @@ pub async fn reconcile(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<
         .unwrap_or(Err(ReconcileError::TooLong))
 }
 
-async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Action, ReconcileError> {
-    if pipeline.meta().deletion_timestamp.is_some() {
-        // Everything of ours has an owner, and goes with it.
-        return Ok(Action::await_change());
-    }
+async fn pass(pipeline: &Pipeline, context: &Context) -> Result<Action, ReconcileError> {
     let observed = observe::pipeline(&context.client, &context.caches, pipeline).await;
     let plan = plan::plan(pipeline, &observed, &context.installation);
     let applied = apply(pipeline, &plan, &observed, context).await;
@@ -105,12 +106,7 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
     next_look(pipeline, &observed, &plan, applied, context)
 }
 
-async fn apply(
-    pipeline: &RecommenderPipeline,
-    plan: &Plan,
-    observed: &Observed,
-    context: &Context,
-) -> Applied {
+async fn apply(pipeline: &Pipeline, plan: &Plan, observed: &Observed, context: &Context) -> Applied {
     let Context {
         client, admission, ..
     } = context;
@@ -132,20 +128,14 @@ async fn report_invalid(invalid: &InvalidObject, context: &Context) -> Result<Ac
     Ok(Action::await_change())
 }
 
-async fn tell_changes(
-    pipeline: &RecommenderPipeline,
-    findings: &[(&'static str, Finding)],
-    context: &Context,
-) {
-    let before = pipeline.status.as_ref();
-    let before = before.map_or(&[][..], |status| &status.conditions);
-    for event in events::between(before, findings) {
+async fn tell_changes(pipeline: &Pipeline, findings: &[(&'static str, Finding)], context: &Context) {
+    for event in events::between(&pipeline.status.conditions, findings) {
         context.events.tell(pipeline, &event).await;
     }
 }
 
 fn next_look(
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     observed: &Observed,
     plan: &Plan,
     applied: Applied,
@@ -154,7 +144,7 @@ fn next_look(
     if let Some(failure) = applied.into_first_failure() {
         return Err(ReconcileError::Incomplete(failure));
     }
-    context.backoff.forget(&key(pipeline));
+    context.backoff.forget(&pipeline.names.to_string());
     // Time alone moves an experiment; all else is a change that a watch sees, but for events of pods.
     let experiment = plan
         .next_step()
@@ -166,22 +156,16 @@ fn next_look(
     })
 }
 
-/// What failures of a pipeline are counted under.
-fn key<K: ResourceExt>(pipeline: &K) -> String {
-    format!(
-        "{}/{}",
-        pipeline.namespace().unwrap_or_default(),
-        pipeline.name_any()
-    )
-}
-
 /// When to look again at a pipeline whose pass failed.
 pub fn on_error(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let wait = context.backoff.next(&key(pipeline.as_ref()));
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let wait = context
+        .backoff
+        .next(&format!("{namespace}/{}", pipeline.name_any()));
     context.metrics.failed();
     tracing::warn!(
         pipeline = pipeline.name_any(),
-        namespace = pipeline.namespace(),
+        namespace,
         error = %Causes(error),
         ?wait,
         "the pass is made again"

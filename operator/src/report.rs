@@ -8,9 +8,8 @@ pub mod variants;
 
 use std::collections::BTreeMap;
 
+use gondola_crds::RecommenderPipelineStatus;
 use gondola_crds::resolution::Refusal;
-use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
-use kube::ResourceExt;
 
 use crate::apply::admission::Overridden;
 use crate::apply::failure::Failure;
@@ -19,6 +18,7 @@ use crate::causes::Causes;
 use crate::finding::{Finding, Severity, Truth};
 use crate::names::{Component, Names};
 use crate::observed::{Observed, Rollout};
+use crate::pipeline::Pipeline;
 use crate::plan::Plan;
 use crate::plan::pod::{ADMIN_PORT, PORT};
 use crate::plan::serving::Serves;
@@ -74,29 +74,29 @@ pub struct Report {
 }
 
 /// What is true now.
-pub fn report(pipeline: &RecommenderPipeline, observed: &Observed, plan: &Plan, applied: &Applied) -> Report {
-    let names = Names::of(pipeline);
-    let namespace = pipeline.namespace().unwrap_or_default();
+pub fn report(pipeline: &Pipeline, observed: &Observed, plan: &Plan, applied: &Applied) -> Report {
+    let names = &pipeline.names;
+    let namespace = names.namespace();
     let url = |service: &str, port: i32| format!("http://{service}.{namespace}.svc:{port}");
     let rollouts: BTreeMap<&str, Rollout> = plan
         .variants
         .iter()
         .map(|(name, _)| {
             let component = Component::Variant(name);
-            let rollout = applied.correct(&names.component(component), observed.rollout(&names, component));
+            let rollout = applied.correct(&names.component(component), observed.rollout(names, component));
             (name.as_str(), rollout)
         })
         .collect();
     let router = applied.correct(
         &names.component(Component::Router),
-        observed.rollout(&names, Component::Router),
+        observed.rollout(names, Component::Router),
     );
     let needs = Needs {
         children_applied: children_applied(plan, applied),
-        artifacts_resolved: artifacts_resolved(plan, observed, &names),
-        variants_rolled_out: variants_rolled_out(plan, &rollouts, observed, &names),
-        routers_rolled_out: rolled_out(Component::Router, &router, observed, &names),
-        available: available(&router, &answering(plan, &rollouts, observed, &names)),
+        artifacts_resolved: artifacts_resolved(plan, observed, names),
+        variants_rolled_out: variants_rolled_out(plan, &rollouts, observed, names),
+        routers_rolled_out: rolled_out(Component::Router, &router, observed, names),
+        available: available(&router, &answering(plan, &rollouts, observed, names)),
     };
     let ready = match needs.ready() {
         // Nothing was done for this generation, so that it can't be said to serve.
@@ -120,26 +120,23 @@ pub fn report(pipeline: &RecommenderPipeline, observed: &Observed, plan: &Plan, 
     findings.extend(exposure::findings(pipeline, observed));
     findings.extend(experiment::findings(pipeline, plan));
     let experiment = experiment::status(pipeline, plan);
-    let before = pipeline
-        .status
-        .as_ref()
-        .map_or(&[][..], |status| &status.conditions);
+    let before = &pipeline.status.conditions;
     let ready_variants = rollouts.values().filter(|rollout| rollout.ready > 0).count();
     let status = RecommenderPipelineStatus {
-        observed_generation: pipeline.metadata.generation,
-        conditions: conditions(&findings, before, pipeline.metadata.generation, observed.now),
-        url: Some(url(&names.pipeline(), PORT)),
+        observed_generation: Some(pipeline.generation),
+        conditions: conditions(&findings, before, pipeline.generation, observed.now),
+        url: Some(url(names.pipeline(), PORT)),
         admin_url: Some(url(&names.admin(), ADMIN_PORT)),
         ready_variants: Some(format!("{ready_variants}/{}", plan.variants.len())),
         traffic: Some(traffic(plan)),
-        variants: variants::variants(pipeline, plan, &rollouts, observed, &names),
+        variants: variants::variants(pipeline, plan, &rollouts, observed, names),
         experiment,
     };
     Report { status, findings }
 }
 
 /// What `kstatus` reads, and only while it is true: on the way there, stuck, or left alone.
-fn progress(pipeline: &RecommenderPipeline, ready: &Finding) -> Option<(&'static str, Finding)> {
+fn progress(pipeline: &Pipeline, ready: &Finding) -> Option<(&'static str, Finding)> {
     if pipeline.spec.suspend {
         let message = "spec.suspend is set: nothing is rolled out, pods go on serving, and an experiment that does harm is still rolled back";
         return Some(("Suspended", Finding::met(reasons::SUSPENDED, message)));
@@ -177,7 +174,7 @@ fn unapplied(failure: &Failure) -> Finding {
     }
 }
 
-fn artifacts_resolved(plan: &Plan, observed: &Observed, names: &Names<'_>) -> Finding {
+fn artifacts_resolved(plan: &Plan, observed: &Observed, names: &Names) -> Finding {
     let refused = plan
         .variants
         .iter()
@@ -204,7 +201,7 @@ fn variants_rolled_out(
     plan: &Plan,
     rollouts: &BTreeMap<&str, Rollout>,
     observed: &Observed,
-    names: &Names<'_>,
+    names: &Names,
 ) -> Finding {
     let findings = plan.variants.iter().map(|(name, _)| {
         let component = Component::Variant(name);
@@ -216,12 +213,7 @@ fn variants_rolled_out(
     first.unwrap_or_else(|| Finding::met(reasons::SERVING, "every variant is rolled out"))
 }
 
-fn rolled_out(
-    component: Component<'_>,
-    rollout: &Rollout,
-    observed: &Observed,
-    names: &Names<'_>,
-) -> Finding {
+fn rolled_out(component: Component<'_>, rollout: &Rollout, observed: &Observed, names: &Names) -> Finding {
     if rollout.complete {
         return Finding::met(reasons::SERVING, format!("{component} is rolled out"));
     }
@@ -246,7 +238,7 @@ fn answering(
     plan: &Plan,
     rollouts: &BTreeMap<&str, Rollout>,
     observed: &Observed,
-    names: &Names<'_>,
+    names: &Names,
 ) -> Vec<i32> {
     let leaving = plan.routed.leaving.iter();
     let leaving = leaving.map(|name| observed.rollout(names, Component::Variant(name)).ready);

@@ -2,7 +2,6 @@
 
 use gondola_experiments::assignment::BUCKETS;
 use gondola_experiments::step::Routing;
-use kube::ResourceExt;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -118,9 +117,10 @@ impl Samples {
 }
 
 fn labels_of(shown: &Shown) -> Labels {
+    let names = &shown.pipeline.names;
     vec![
-        ("namespace", shown.pipeline.namespace().unwrap_or_default()),
-        ("pipeline", shown.pipeline.name_any()),
+        ("namespace", names.namespace().to_owned()),
+        ("pipeline", names.pipeline().to_owned()),
         ("experiment", shown.planned.settings.name.clone()),
     ]
 }

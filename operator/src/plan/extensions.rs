@@ -1,24 +1,24 @@
 //! Objects of APIs that a cluster may not have: an HTTPRoute of the Gateway API, and a PodMonitor of the Prometheus
 //! operator. Their types are not in the Kubernetes API, so that they are written as JSON.
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::ParentRef;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::pod::{ADMIN_PORT_NAME, PORT};
 use crate::extension::Extension;
-use crate::names::{COMPONENT, Component, Names, PIPELINE, VARIANT};
+use crate::names::{COMPONENT, Component, PIPELINE, VARIANT};
+use crate::pipeline::Pipeline;
 
 /// What a pipeline wants of it.
-pub fn wanted(extension: Extension, pipeline: &RecommenderPipeline) -> Option<DynamicObject> {
+pub fn wanted(extension: Extension, pipeline: &Pipeline) -> Option<DynamicObject> {
     let spec = match extension {
         Extension::HttpRoute => http_route(pipeline),
         Extension::PodMonitor => pod_monitor(pipeline),
     }?;
-    let names = Names::of(pipeline);
-    let mut object = DynamicObject::new(&names.pipeline(), &extension.resource());
-    object.metadata = names.metadata(names.pipeline());
+    let names = &pipeline.names;
+    let mut object = DynamicObject::new(names.pipeline(), &extension.resource());
+    object.metadata = names.metadata(names.pipeline().to_owned());
     if let (Extension::PodMonitor, Some(monitoring)) = (extension, &pipeline.spec.monitoring) {
         let mut labels = monitoring.labels.clone();
         labels.extend(object.metadata.labels.take().unwrap_or_default());
@@ -37,7 +37,7 @@ const EXPOSED: [(&str, &str); 4] = [
     ("POST", "/gondola.v1.Recommender/Similar"),
 ];
 
-fn http_route(pipeline: &RecommenderPipeline) -> Option<Value> {
+fn http_route(pipeline: &Pipeline) -> Option<Value> {
     let gateway = pipeline.spec.gateway.as_ref()?;
     let parents: Vec<Value> = gateway.parent_refs.iter().map(parent).collect();
     let exposed =
@@ -46,7 +46,7 @@ fn http_route(pipeline: &RecommenderPipeline) -> Option<Value> {
         "parentRefs": parents,
         "rules": [{
             "matches": exposed,
-            "backendRefs": [{"name": Names::of(pipeline).pipeline(), "port": PORT}],
+            "backendRefs": [{"name": pipeline.names.pipeline(), "port": PORT}],
         }],
     });
     if !gateway.hostnames.is_empty() {
@@ -60,9 +60,9 @@ fn parent(parent: &ParentRef) -> Value {
     serde_json::to_value(parent).unwrap_or_default()
 }
 
-fn pod_monitor(pipeline: &RecommenderPipeline) -> Option<Value> {
+fn pod_monitor(pipeline: &Pipeline) -> Option<Value> {
     let monitoring = pipeline.spec.monitoring.as_ref()?;
-    let names = Names::of(pipeline);
+    let names = &pipeline.names;
     let mut endpoint = json!({"port": ADMIN_PORT_NAME, "path": "/metrics"});
     if let Some(interval) = &monitoring.interval {
         endpoint["interval"] = json!(interval);

@@ -12,16 +12,17 @@ use gondola_crds::spec::{BundleRef, RecommenderPipelineSpec, Retrieval, Similari
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest as _, Sha256};
 
-use crate::names::{Component, Names};
+use crate::names::Component;
+use crate::pipeline::Pipeline;
 
 /// The key of the ConfigMap, and the file's name in pods.
 pub const FILE: &str = "pipeline.yaml";
 
 /// The ConfigMap that a variant's pods mount.
-pub fn config_map(pipeline: &RecommenderPipeline, variant: &Variant, bundles: &VariantBundles) -> ConfigMap {
+pub fn config_map(pipeline: &Pipeline, variant: &Variant, bundles: &VariantBundles) -> ConfigMap {
     let pinned = RecommenderPipeline {
         metadata: kube::api::ObjectMeta {
-            name: pipeline.metadata.name.clone(),
+            name: Some(pipeline.names.pipeline().to_owned()),
             ..kube::api::ObjectMeta::default()
         },
         spec: pinned(&pipeline.spec, variant, bundles),
@@ -29,7 +30,7 @@ pub fn config_map(pipeline: &RecommenderPipeline, variant: &Variant, bundles: &V
     };
     let text =
         serde_json::to_string_pretty(&pinned).expect("a spec that was read from JSON can be written as JSON");
-    let names = Names::of(pipeline);
+    let names = &pipeline.names;
     let component = Component::Variant(&variant.name);
     let mut metadata = names.component_metadata(component);
     metadata.name = Some(format!("{}-{}", names.component(component), short_hash(&text)));

@@ -1,3 +1,4 @@
+use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::VariantResolution;
 use gondola_crds::spec::PodOverrides;
 use gondola_experiments::ledger::{Decision, Reason, Verdict};
@@ -8,7 +9,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use std::sync::Arc;
 
-use crate::fixtures::{Cluster, bundles, changed, deployment_of, pipeline, refusal, with_experiment};
+use crate::fixtures::{
+    Cluster, bundles, changed, checked, deployment_of, pipeline, refusal, with_experiment,
+};
 
 fn resolved(version: &str) -> impl Fn(&str) -> VariantResolution {
     move |_| VariantResolution::Resolved(bundles(version))
@@ -681,7 +684,7 @@ fn what_was_decided_outlives_the_operator_its_status_or_its_config_map() {
         message: "arm dlrm is better".to_owned(),
         time: cluster.observed.now.into(),
     });
-    let remembered = experiment::ledger(&pipeline, planned);
+    let remembered = experiment::ledger(&checked(&pipeline), planned);
     cluster
         .observed
         .children
@@ -718,7 +721,7 @@ fn what_a_newer_release_remembers_of_an_experiment_is_left_as_it_is() {
     let mut cluster = running(&pipeline);
     let mut plan = cluster.plan(&pipeline);
     let planned = plan.experiment.as_mut().unwrap().as_mut().unwrap();
-    let mut remembered = experiment::ledger(&pipeline, planned);
+    let mut remembered = experiment::ledger(&checked(&pipeline), planned);
     let text = remembered.data.as_mut().unwrap().values_mut().next().unwrap();
     *text = text.replace("Ramping", "Canarying");
     assert!(text.contains("Canarying"), "{text}");

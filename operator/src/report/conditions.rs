@@ -16,7 +16,7 @@ fn without_digits(text: &str) -> String {
 pub fn conditions(
     findings: &[(&'static str, Finding)],
     before: &[Condition],
-    generation: Option<i64>,
+    generation: i64,
     now: Timestamp,
 ) -> Vec<Condition> {
     let condition = |(type_, finding): &(&str, Finding)| {
@@ -33,7 +33,7 @@ pub fn conditions(
             status: status.to_owned(),
             reason: finding.reason.to_owned(),
             message: told.map_or(&finding.message, |told| &told.message).clone(),
-            observed_generation: generation,
+            observed_generation: Some(generation),
             last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
         }
     };

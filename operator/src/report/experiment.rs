@@ -1,10 +1,10 @@
 //! What is true of the experiment, in the pipeline's status.
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment_status::{ExperimentStatus, Phase};
 use gondola_experiments::report::{self, ConditionKind};
 
 use crate::finding::{Finding, Severity, Truth};
+use crate::pipeline::Pipeline;
 use crate::plan::Plan;
 use crate::plan::experiment::Planned;
 use crate::reasons;
@@ -13,8 +13,8 @@ use crate::reasons;
 ///
 /// Numbers move with each analysis, not with each tick of the operations' evidence in between: who watches a pipeline would see it
 /// change twice a minute for nothing.
-pub(super) fn status(pipeline: &RecommenderPipeline, plan: &Plan) -> Option<ExperimentStatus> {
-    let before = || pipeline.status.as_ref()?.experiment.clone();
+pub(super) fn status(pipeline: &Pipeline, plan: &Plan) -> Option<ExperimentStatus> {
+    let before = || pipeline.status.experiment.clone();
     // A step that isn't applied has not been made.
     let planned = match plan.experiment.as_ref()? {
         Ok(planned) if !pipeline.spec.suspend || planned.step.ledger.phase == Phase::RolledBack => planned,
@@ -53,7 +53,7 @@ fn differs_in_numbers_alone(before: &ExperimentStatus, now: &ExperimentStatus) -
 }
 
 /// The conditions that an experiment adds.
-pub(super) fn findings(pipeline: &RecommenderPipeline, plan: &Plan) -> Vec<(&'static str, Finding)> {
+pub(super) fn findings(pipeline: &Pipeline, plan: &Plan) -> Vec<(&'static str, Finding)> {
     match &plan.experiment {
         None => Vec::new(),
         Some(_) if pipeline.spec.suspend => Vec::new(),

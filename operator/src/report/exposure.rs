@@ -1,20 +1,19 @@
 //! Whether the world outside reaches a pipeline, and Prometheus its metrics: what the objects of other APIs say.
 
-use gondola_crds::RecommenderPipeline;
-use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::extension::Extension;
 use crate::finding::Finding;
 use crate::observed::Observed;
+use crate::pipeline::Pipeline;
 use crate::reasons;
 
 /// A condition for each API that the spec wants something of.
-pub(super) fn findings(pipeline: &RecommenderPipeline, observed: &Observed) -> Vec<(&'static str, Finding)> {
+pub(super) fn findings(pipeline: &Pipeline, observed: &Observed) -> Vec<(&'static str, Finding)> {
     let wanted = Extension::ALL
         .into_iter()
-        .filter(|extension| extension.is_wanted(pipeline));
+        .filter(|extension| extension.is_wanted(&pipeline.spec));
     let found = wanted.map(|extension| match extension {
         Extension::HttpRoute => ("Exposed", exposed(pipeline, observed)),
         Extension::PodMonitor => ("Monitored", monitored(observed)),
@@ -22,7 +21,7 @@ pub(super) fn findings(pipeline: &RecommenderPipeline, observed: &Observed) -> V
     found.collect()
 }
 
-fn exposed(pipeline: &RecommenderPipeline, observed: &Observed) -> Finding {
+fn exposed(pipeline: &Pipeline, observed: &Observed) -> Finding {
     let Some(routes) = observed.extensions.get(&Extension::HttpRoute) else {
         let message = "spec.gateway is set, but this cluster has no HTTPRoute of gateway.networking.k8s.io/v1; install the Gateway API";
         return Finding::unmet(reasons::API_MISSING, message);
@@ -33,7 +32,7 @@ fn exposed(pipeline: &RecommenderPipeline, observed: &Observed) -> Finding {
             "no Gateway has said anything of the route yet",
         )
     };
-    let Some(route) = routes.get(&pipeline.name_any()) else {
+    let Some(route) = routes.get(pipeline.names.pipeline()) else {
         return pending();
     };
     let said = parents(route);

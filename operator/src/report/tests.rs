@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use std::sync::Arc;
 
-use crate::fixtures::{Cluster, bundles, changed, condition, pipeline, refusal};
-use crate::names::{Component, Names};
+use crate::fixtures::{Cluster, bundles, changed, checked, condition, pipeline, refusal};
+use crate::names::Component;
 
 fn resolved(_: &str) -> VariantResolution {
     VariantResolution::Resolved(bundles("v1"))
@@ -194,7 +194,7 @@ fn the_same_state_gives_the_same_status_to_the_byte() {
 
 /// A pod of dlrm that Kubernetes says something of.
 fn pod(pipeline: &gondola_crds::RecommenderPipeline, status: serde_json::Value) -> Arc<Pod> {
-    let labels = Names::of(pipeline).selector(Component::Variant("dlrm"));
+    let labels = checked(pipeline).names.selector(Component::Variant("dlrm"));
     let pod = json!({"metadata": {"name": "grocery--dlrm-1", "labels": labels}, "status": status});
     Arc::new(serde_json::from_value(pod).unwrap())
 }
@@ -394,7 +394,7 @@ fn a_route_that_a_gateway_refuses_is_told_in_its_words() {
     cluster.status(&mut pipeline);
     assert_eq!(condition(&pipeline, "Exposed"), Some(("False", "ApiMissing")));
     let extension = crate::extension::Extension::HttpRoute;
-    let mut route = crate::plan::extensions::wanted(extension, &pipeline).unwrap();
+    let mut route = crate::plan::extensions::wanted(extension, &checked(&pipeline)).unwrap();
     cluster.observed.extensions = [(extension, Default::default())].into();
     cluster.status(&mut pipeline);
     assert_eq!(condition(&pipeline, "Exposed"), Some(("Unknown", "RoutePending")));
