@@ -6,7 +6,8 @@
 //! - [`resolution`] and [`routes`]: what the resolver tells the operator, and what the operator tells the routers;
 //! - [`router_report`]: what routers tell the analyzer;
 //! - [`reference`](mod@reference): the page about all fields;
-//! - [`validation`]: the rules of the schema as plain Rust, for programs that read a manifest without an API server.
+//! - [`text`]: names, references, numbers and lengths of time, each of a form of its own; [`store`]: what stores have in common;
+//! - [`validation`]: manifests, checked by the schema without an API server.
 //!
 //! The committed `recommenderpipelines.yaml` is generated (`make generate`), and a test compares it with these types.
 //! This crate knows no Kubernetes client.
@@ -20,6 +21,8 @@ pub mod routes;
 mod schema;
 pub mod spec;
 pub mod status;
+pub mod store;
+pub mod text;
 pub mod validation;
 
 pub use schema::definition;

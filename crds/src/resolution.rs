@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::{BundleRef, TextError};
+
 /// The key of the ConfigMap that holds the report.
 pub const REPORT_KEY: &str = "report.json";
 
@@ -74,9 +76,9 @@ impl VariantBundles {
     }
 }
 
-/// One bundle, found.
+/// One bundle, found. What is read has a name and a version that make a reference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", try_from = "UncheckedBundle")]
 pub struct ResolvedBundle {
     /// Its name.
     pub name: String,
@@ -90,8 +92,42 @@ pub struct ResolvedBundle {
 
 impl ResolvedBundle {
     /// The reference that stays at this version.
-    pub fn pinned(&self) -> String {
-        format!("{}/{}", self.name, self.version)
+    pub fn pinned(&self) -> BundleRef {
+        self.reference()
+            .expect("name and version were checked when they were read")
+    }
+
+    fn reference(&self) -> Result<BundleRef, TextError> {
+        format!("{}/{}", self.name, self.version).parse()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UncheckedBundle {
+    name: String,
+    version: String,
+    digest: String,
+    bytes: u64,
+}
+
+impl TryFrom<UncheckedBundle> for ResolvedBundle {
+    type Error = TextError;
+
+    fn try_from(unchecked: UncheckedBundle) -> Result<Self, TextError> {
+        let UncheckedBundle {
+            name,
+            version,
+            digest,
+            bytes,
+        } = unchecked;
+        let bundle = Self {
+            name,
+            version,
+            digest,
+            bytes,
+        };
+        bundle.reference().map(|_| bundle)
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! One pass over a pipeline, in reading order:
 //!
-//! - [`reconcile`](mod@reconcile): the pass itself, from scratch each time;
-//! - [`observe`]: what is there, as [`caches`] have it; [`mounts`]: what pods wait for that don't say so;
+//! - [`reconcile`](mod@reconcile): the pass itself, from scratch each time, over a checked [`pipeline`];
+//! - [`observe`]: what is there, as the clock, the [`caches`] and events of waiting pods have it;
 //! - [`plan`](mod@plan): what should be, a pure function; a file for each kind of child; [`policy`]: what needs permission;
 //! - [`apply`]: server-side apply of what is not there yet, and an end to what should not be;
 //! - [`report`]: the status, a pure function; [`events`]: what changed, for people.
+//!
+//! Below these steps stand their words, which know none of them: [`names`], [`kinds`] and [`extension`] of children, what was
+//! [`observed`], [`finding`]s and their [`reasons`], and [`causes`] of errors.
 //!
 //! Around it: [`controller`] makes passes out of changes, [`backoff`] spaces those that failed, [`lease`] lets one of several
 //! operators act, [`fence`] holds back the writes of one that does not, [`health`] and [`metrics`] say how it goes.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::resolution::VariantBundles;
-use gondola_crds::spec::{BundleRef, RecommenderPipelineSpec, Retrieval, Similarity, Variant};
+use gondola_crds::spec::{RecommenderPipelineSpec, Retrieval, Similarity, Variant};
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest as _, Sha256};
 
@@ -61,7 +61,7 @@ fn pinned(
     bundles: &VariantBundles,
 ) -> RecommenderPipelineSpec {
     let retrieval = Retrieval {
-        bundle: BundleRef(bundles.retrieval.pinned()),
+        bundle: bundles.retrieval.pinned(),
         ..spec.retrieval_of(variant).clone()
     };
     let similarity = spec.similarity.as_ref().zip(bundles.similarity.as_ref());
@@ -71,22 +71,35 @@ fn pinned(
             ..Default::default()
         },
         features: gondola_crds::spec::Features {
-            bundle: BundleRef(bundles.features.pinned()),
+            bundle: bundles.features.pinned(),
         },
         retrieval,
         similarity: similarity.map(|(similarity, bundle)| Similarity {
-            bundle: BundleRef(bundle.pinned()),
+            bundle: bundle.pinned(),
             ..similarity.clone()
         }),
         filters: spec.filters.clone(),
         ordering: spec.ordering.clone(),
         variants: vec![Variant {
             name: variant.name.clone(),
-            scorer: BundleRef(bundles.scorer.pinned()),
+            scorer: bundles.scorer.pinned(),
             weight: 1,
             device: variant.device,
-            ..Variant::default()
+            replicas: None,
+            resources: None,
+            retrieval: None,
+            autoscaling: None,
+            pods: None,
         }],
-        ..RecommenderPipelineSpec::default()
+        control: None,
+        experiment: None,
+        router: None,
+        pods: None,
+        rollout: None,
+        progress_deadline_seconds: None,
+        gateway: None,
+        monitoring: None,
+        network_policy: None,
+        suspend: false,
     }
 }

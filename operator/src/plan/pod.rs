@@ -1,6 +1,7 @@
 //! What all pods of a pipeline have in common: where they may run, what they may do, and how they stop.
 
-use gondola_crds::spec::{Artifacts, PodOverrides, RolloutLimits, SecretRef, VolumeClaim};
+use gondola_crds::spec::{Artifacts, PodOverrides, RolloutLimits};
+use gondola_crds::store::{SecretRef, VolumeClaim};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
