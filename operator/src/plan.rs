@@ -23,10 +23,10 @@ use std::collections::BTreeSet;
 
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
-use gondola_crds::routes::Routes;
 use gondola_crds::spec::{Device, Variant};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::SettingsError;
+use gondola_wire::routes::Routes;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
@@ -37,6 +37,7 @@ use crate::observed::Observed;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Objection, Policy};
 use experiment::Planned;
+use pod::Program;
 use routes::Routed;
 use serving::Serves;
 
@@ -114,18 +115,24 @@ pub struct Installation {
 /// Images of the data plane.
 #[derive(Clone, Debug, Default)]
 pub struct Images {
-    /// Of what runs on processors alone.
+    /// Of the router, the resolver and the analyzer, which run no models.
+    pub router: String,
+    /// Of variants that run on processors alone.
     pub inference: String,
     /// Of variants on GPUs.
     pub inference_cuda: String,
 }
 
 impl Images {
-    fn of(&self, variant: &Variant) -> &str {
-        match variant.device {
+    fn of(&self, variant: &Variant) -> Program<'_> {
+        Program::Inference(match variant.device {
             Some(Device::Cuda) => &self.inference_cuda,
             Some(Device::Cpu) | None => &self.inference,
-        }
+        })
+    }
+
+    fn router(&self) -> Program<'_> {
+        Program::Router(&self.router)
     }
 }
 
@@ -275,12 +282,18 @@ impl Render<'_> {
         if live.is_some() && serves.keeps_template(told.as_ref()) {
             kept.names.deployments.insert(names.component(component));
         } else if let Some(bundles) = serves.bundles() {
-            children
-                .configs
-                .push(manifest::config_map(pipeline, variant, bundles));
-            children
-                .deployments
-                .push(variant::deployment(pipeline, variant, bundles, installation));
+            match manifest::config_map(pipeline, variant, bundles) {
+                Ok(manifest) => {
+                    let deployment = variant::deployment(pipeline, variant, bundles, &manifest, installation);
+                    children.configs.push(manifest);
+                    children.deployments.push(deployment);
+                }
+                // Nobody could read it: pods stay as they are until it is reported again.
+                Err(error) => {
+                    tracing::error!(%error, variant = variant.name, "what was resolved makes no reference");
+                    kept.names.deployments.insert(names.component(component));
+                }
+            }
         }
     }
 }

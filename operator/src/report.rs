@@ -9,7 +9,7 @@ pub mod variants;
 use std::collections::BTreeMap;
 
 use gondola_crds::RecommenderPipelineStatus;
-use gondola_crds::resolution::Refusal;
+use gondola_wire::resolution::Refusal;
 
 use crate::apply::admission::Overridden;
 use crate::apply::failure::Failure;

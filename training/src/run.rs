@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use gondola_inference::features::Workflow;
+use gondola_models::features::Workflow;
 use sha2::{Digest, Sha256};
 use url::Url;
 

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::resolution::VariantBundles;
 use gondola_crds::spec::{RecommenderPipelineSpec, Retrieval, Similarity, Variant};
+use gondola_crds::text::{BundleRef, TextError};
+use gondola_wire::resolution::{ResolvedBundle, VariantBundles};
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest as _, Sha256};
 
@@ -18,14 +19,18 @@ use crate::pipeline::Pipeline;
 /// The key of the ConfigMap, and the file's name in pods.
 pub const FILE: &str = "pipeline.yaml";
 
-/// The ConfigMap that a variant's pods mount.
-pub fn config_map(pipeline: &Pipeline, variant: &Variant, bundles: &VariantBundles) -> ConfigMap {
+/// The ConfigMap that a variant's pods mount; an error where what was resolved has no names that a reference could hold.
+pub fn config_map(
+    pipeline: &Pipeline,
+    variant: &Variant,
+    bundles: &VariantBundles,
+) -> Result<ConfigMap, TextError> {
     let pinned = RecommenderPipeline {
         metadata: kube::api::ObjectMeta {
             name: Some(pipeline.names.pipeline().to_owned()),
             ..kube::api::ObjectMeta::default()
         },
-        spec: pinned(&pipeline.spec, variant, bundles),
+        spec: pinned(&pipeline.spec, variant, bundles)?,
         status: None,
     };
     let text =
@@ -34,12 +39,12 @@ pub fn config_map(pipeline: &Pipeline, variant: &Variant, bundles: &VariantBundl
     let component = Component::Variant(&variant.name);
     let mut metadata = names.component_metadata(component);
     metadata.name = Some(format!("{}-{}", names.component(component), short_hash(&text)));
-    ConfigMap {
+    Ok(ConfigMap {
         metadata,
         immutable: Some(true),
         data: Some(BTreeMap::from([(FILE.to_owned(), text)])),
         ..ConfigMap::default()
-    }
+    })
 }
 
 /// The first eight hexadecimal digits of a text's sha256.
@@ -59,30 +64,34 @@ fn pinned(
     spec: &RecommenderPipelineSpec,
     variant: &Variant,
     bundles: &VariantBundles,
-) -> RecommenderPipelineSpec {
+) -> Result<RecommenderPipelineSpec, TextError> {
+    let reference = |bundle: &ResolvedBundle| bundle.pinned().parse::<BundleRef>();
     let retrieval = Retrieval {
-        bundle: bundles.retrieval.pinned(),
+        bundle: reference(&bundles.retrieval)?,
         ..spec.retrieval_of(variant).clone()
     };
     let similarity = spec.similarity.as_ref().zip(bundles.similarity.as_ref());
-    RecommenderPipelineSpec {
+    let similarity = similarity.map(|(similarity, bundle)| {
+        Ok(Similarity {
+            bundle: reference(bundle)?,
+            ..similarity.clone()
+        })
+    });
+    Ok(RecommenderPipelineSpec {
         artifacts: gondola_crds::spec::Artifacts {
             url: spec.artifacts.url.clone(),
             ..Default::default()
         },
         features: gondola_crds::spec::Features {
-            bundle: bundles.features.pinned(),
+            bundle: reference(&bundles.features)?,
         },
         retrieval,
-        similarity: similarity.map(|(similarity, bundle)| Similarity {
-            bundle: bundle.pinned(),
-            ..similarity.clone()
-        }),
+        similarity: similarity.transpose()?,
         filters: spec.filters.clone(),
         ordering: spec.ordering.clone(),
         variants: vec![Variant {
             name: variant.name.clone(),
-            scorer: bundles.scorer.pinned(),
+            scorer: reference(&bundles.scorer)?,
             weight: 1,
             device: variant.device,
             replicas: None,
@@ -101,5 +110,5 @@ fn pinned(
         monitoring: None,
         network_policy: None,
         suspend: false,
-    }
+    })
 }

@@ -4,7 +4,7 @@
 //! Prometheus reads metrics. Every pod may look up
 //! names, on whichever port the cluster's DNS pods listen; pods that speak to the API server reach it where it answers.
 
-use gondola_crds::routes::Routes;
+use gondola_wire::routes::Routes;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
     NetworkPolicyPort, NetworkPolicySpec,

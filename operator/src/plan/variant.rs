@@ -1,13 +1,15 @@
 //! A variant's pods: their Deployment, the headless Service that routers find them by, and how many there are.
 
-use gondola_crds::resolution::VariantBundles;
 use gondola_crds::spec::Variant;
+use gondola_wire::resolution::VariantBundles;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
     MetricTarget, ResourceMetricSource,
 };
-use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, Service, ServicePort, ServiceSpec, Volume};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ConfigMapVolumeSource, Service, ServicePort, ServiceSpec, Volume,
+};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
@@ -23,11 +25,12 @@ const DEFAULT_PROGRESS_DEADLINE: i32 = 600;
 /// Bundles are loaded at this rate at least, for the budget of a start: a slow disk's.
 const SLOWEST_BYTES_A_SECOND: u64 = 20 << 20;
 
-/// The Deployment of a variant that serves these bundles.
+/// The Deployment of a variant that serves these bundles, as `manifest` says it to its pods.
 pub fn deployment(
     pipeline: &Pipeline,
     variant: &Variant,
     bundles: &VariantBundles,
+    manifest: &ConfigMap,
     installation: &Installation,
 ) -> Deployment {
     let names = &pipeline.names;
@@ -35,7 +38,7 @@ pub fn deployment(
     let mut deployment = pod::deployment(
         names,
         component,
-        pod_spec(pipeline, variant, bundles, installation),
+        pod_spec(pipeline, variant, bundles, manifest, installation),
     );
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), variant.pods.as_ref());
     pod::limit_rollout(&mut deployment, pipeline.spec.rollout.as_ref());
@@ -69,20 +72,21 @@ fn pod_spec(
     pipeline: &Pipeline,
     variant: &Variant,
     bundles: &VariantBundles,
+    manifest: &ConfigMap,
     installation: &Installation,
 ) -> k8s_openapi::api::core::v1::PodSpec {
     let names = &pipeline.names;
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), variant.pods.as_ref());
-    let image = installation.images.of(variant);
+    let program = installation.images.of(variant);
     let mut pod = pod::spec(
         pipeline.artifacts_account(),
         names.label_selector(Component::Variant(&variant.name)),
         &overrides,
         installation,
     );
-    let mut fetch = pod::container("fetch", image, &["fetch"], &overrides);
+    let mut fetch = pod::container("fetch", program, &["fetch"], &overrides);
     fetch.resources = Some(pod::modest_resources());
-    let mut serve = pod::container("serve", image, &["serve"], &overrides);
+    let mut serve = pod::container("serve", program, &["serve"], &overrides);
     serve.resources = Some(
         variant
             .resources
@@ -93,7 +97,6 @@ fn pod_spec(
     pod::answers_within(&mut serve, pipeline);
     pod.init_containers = Some(vec![fetch]);
     pod.containers = vec![serve];
-    let config = manifest::config_map(pipeline, variant, bundles).name_any();
     for container in pod
         .init_containers
         .iter_mut()
@@ -112,7 +115,7 @@ fn pod_spec(
     let manifest_volume = Volume {
         name: "pipeline".to_owned(),
         config_map: Some(ConfigMapVolumeSource {
-            name: config,
+            name: manifest.name_any(),
             ..ConfigMapVolumeSource::default()
         }),
         ..Volume::default()

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gondola_crds::resolution::VariantBundles;
 use gondola_crds::status::{self, VariantStatus};
+use gondola_wire::resolution::VariantBundles;
 
 use crate::names::{Component, Names};
 use crate::observed::{Observed, Rollout};

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::dlrm::arrangement::{Arrangement, Interaction};
-use gondola_inference::scoring::dlrm::{Dlrm, DlrmConfig};
-use gondola_inference::scoring::neural::InputShape;
+use gondola_models::scoring::Family;
+use gondola_models::scoring::dlrm::arrangement::{Arrangement, Interaction};
+use gondola_models::scoring::dlrm::{Dlrm, DlrmConfig};
+use gondola_models::scoring::neural::InputShape;
 
 use super::{FitError, Fitted, Task, descent, describe};
 use crate::dataset::training::Scorer;

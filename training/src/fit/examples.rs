@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use candle_core::{Device, Result as CandleResult, Tensor};
-use gondola_inference::features::{EncodedTable, PairFeatures, Workflow};
+use gondola_models::features::{EncodedTable, PairFeatures, Workflow};
 
 use crate::features::Snapshot;
 use crate::labels::{LabelledPairs, Pair};
@@ -160,7 +160,7 @@ pub fn tensors(table: &EncodedTable, rows: &[u32]) -> CandleResult<(Tensor, Tens
 
 #[cfg(test)]
 pub(super) mod samples {
-    use gondola_inference::features::{Cardinalities, EncodedRow, Layout};
+    use gondola_models::features::{Cardinalities, EncodedRow, Layout};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -226,7 +226,7 @@ pub(super) mod samples {
 
 #[cfg(test)]
 mod tests {
-    use gondola_inference::features::EncodedRow;
+    use gondola_models::features::EncodedRow;
 
     use super::*;
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::mlp::{Mlp, MlpConfig};
-use gondola_inference::scoring::neural::InputShape;
+use gondola_models::scoring::Family;
+use gondola_models::scoring::mlp::{Mlp, MlpConfig};
+use gondola_models::scoring::neural::InputShape;
 
 use super::{FitError, Fitted, Task, descent, describe};
 use crate::dataset::training::Scorer;

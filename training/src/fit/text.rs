@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use gondola_inference::features::RawTable;
-use gondola_inference::pipeline::items::text;
-use gondola_inference::retrieval::index::SearchParameters;
-use gondola_inference::similarity::device::Device;
-use gondola_inference::similarity::{TextConfig, encoder};
+use gondola_models::features::RawTable;
+use gondola_models::pipeline::items::text;
+use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::similarity::device::Device;
+use gondola_models::similarity::{TextConfig, encoder};
 use indicatif::ProgressBar;
 
 use super::two_tower::save_index;

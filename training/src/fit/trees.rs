@@ -9,9 +9,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use gondola_inference::features::{EncodedTable, Layout};
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::forest::lightgbm_name;
+use gondola_models::features::{EncodedTable, Layout};
+use gondola_models::scoring::Family;
+use gondola_models::scoring::forest::lightgbm_name;
 use lightgbm3::{Booster, Dataset, ImportanceType};
 
 use super::examples::{Encoded, Examples};

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use gondola_inference::features::Layout;
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::neural::InputShape;
-use gondola_inference::scoring::wide_deep::crosses::Crosses;
-use gondola_inference::scoring::wide_deep::{WideDeep, WideDeepConfig};
+use gondola_models::features::Layout;
+use gondola_models::scoring::Family;
+use gondola_models::scoring::neural::InputShape;
+use gondola_models::scoring::wide_deep::crosses::Crosses;
+use gondola_models::scoring::wide_deep::{WideDeep, WideDeepConfig};
 
 use super::{FitError, Fitted, Task, descent, describe};
 use crate::dataset::training::Scorer;

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use anyhow::Context;
-use gondola_inference::features::Neighbours;
-use gondola_inference::features::neighbours::NEIGHBOURS;
-use gondola_inference::ordering::Order;
-use gondola_inference::pipeline::{AlreadyBought, Variant, VariantFolders, VariantSettings};
-use gondola_inference::retrieval::Retrieval;
-use gondola_inference::retrieval::index::SearchParameters;
-use gondola_inference::similarity::device::Device;
+use gondola_models::features::Neighbours;
+use gondola_models::features::neighbours::NEIGHBOURS;
+use gondola_models::ordering::Order;
+use gondola_models::pipeline::{AlreadyBought, Variant, VariantFolders, VariantSettings};
+use gondola_models::retrieval::Retrieval;
+use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::similarity::device::Device;
 
 use super::work::{Ground, Made, Run};
 use crate::dataset::training::Scorer;

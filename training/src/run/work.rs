@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use chrono::NaiveDate;
-use gondola_inference::features::neighbours::{self, NEIGHBOURS};
-use gondola_inference::features::{Cells, PairFeatures, Schema, Workflow};
+use gondola_models::features::neighbours::{self, NEIGHBOURS};
+use gondola_models::features::{Cells, PairFeatures, Schema, Workflow};
 
 use crate::dataset::matches::Match;
 use crate::dataset::training::Scorer;
