@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, SelectAll, Stream, StreamExt as _};
+use gondola_causes::with_causes;
 use gondola_crds::RecommenderPipeline;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -28,7 +29,6 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::causes::Causes;
 use crate::extension::Extension;
 use crate::kinds::{Blank, ByName, Column, Kind, Live, Map, OwnedKinds};
 use crate::names::{ALLOW_USE, MANAGED_BY, PIPELINE};
@@ -357,7 +357,11 @@ impl Start<'_> {
                 Ok(event) => noted.objects.note(event).into_iter().collect(),
                 // An API that isn't there is no failure.
                 Err(error) => {
-                    tracing::debug!(error = %Causes(error), kind, "can't be watched; it is tried again");
+                    tracing::debug!(
+                        error = with_causes(error),
+                        kind,
+                        "can't be watched; it is tried again"
+                    );
                     Vec::new()
                 }
             };

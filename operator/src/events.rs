@@ -1,10 +1,10 @@
 //! Events: what changed, once, for people who describe a pipeline.
 
+use gondola_causes::with_causes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
-use crate::causes::Causes;
 use crate::finding::{Finding, Severity};
 use crate::pipeline::Pipeline;
 
@@ -25,7 +25,11 @@ impl Events {
     /// Tells. An event that is lost is no reason to stop.
     pub async fn tell(&self, pipeline: &Pipeline, event: &Event) {
         if let Err(error) = self.0.publish(event, &pipeline.reference()).await {
-            tracing::warn!(error = %Causes(&error), reason = event.reason, "an event could not be written");
+            tracing::warn!(
+                error = with_causes(&error),
+                reason = event.reason,
+                "an event could not be written"
+            );
         }
     }
 }

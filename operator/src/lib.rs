@@ -9,7 +9,7 @@
 //! - [`report`]: the status, a pure function; [`events`]: what changed, for people.
 //!
 //! Below these steps stand their words, which know none of them: [`names`], [`kinds`] and [`extension`] of children, what was
-//! [`observed`], [`finding`]s and their [`reasons`], and [`causes`] of errors.
+//! [`observed`], and [`finding`]s with their [`reasons`].
 //!
 //! Around it: [`controller`] makes passes out of changes, [`backoff`] spaces those that failed, [`lease`] lets one of several
 //! operators act, [`fence`] holds back the writes of one that does not, [`health`] and [`metrics`] say how it goes.
@@ -25,7 +25,6 @@
 pub mod apply;
 pub mod backoff;
 pub mod caches;
-pub mod causes;
 pub mod config;
 pub mod controller;
 pub mod dashboard;

@@ -7,6 +7,7 @@ pub mod pods;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use gondola_causes::with_causes;
 use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
 use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
 use gondola_experiments::memory::{MEMORY_KEY, Memory};
@@ -19,7 +20,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
-use crate::causes::Causes;
 use crate::extension::Extension;
 use crate::kinds::{ByName, Live, OwnedKinds};
 use crate::names::{BUNDLES, Component, Names};
@@ -100,7 +100,7 @@ impl Observed {
             .as_ref()?
             .get(EVIDENCE_KEY)?;
         Evidence::parse(text)
-            .inspect_err(|error| tracing::warn!(error = %Causes(error), "no evidence is used"))
+            .inspect_err(|error| tracing::warn!(error = with_causes(error), "no evidence is used"))
             .ok()
     }
 
@@ -108,9 +108,9 @@ impl Observed {
     fn parsed<T: serde::de::DeserializeOwned>(&self, config: &str, key: &str) -> Option<T> {
         let text = self.children.configs.get(config)?.data.as_ref()?.get(key)?;
         serde_json::from_str(text)
-            .inspect_err(
-                |error| tracing::warn!(config, key, error = %Causes(error), "is not as it should be"),
-            )
+            .inspect_err(|error| {
+                tracing::warn!(config, key, error = with_causes(error), "is not as it should be")
+            })
             .ok()
     }
 

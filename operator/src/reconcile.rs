@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gondola_causes::with_causes;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
@@ -14,7 +15,6 @@ use crate::apply::status::{self, StatusOutcome};
 use crate::apply::{self, Applied};
 use crate::backoff::Backoff;
 use crate::caches::{Caches, Guarded};
-use crate::causes::Causes;
 use crate::events::{self, Events};
 use crate::finding::Finding;
 use crate::metrics::Metrics;
@@ -166,7 +166,7 @@ pub fn on_error(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Con
     tracing::warn!(
         pipeline = pipeline.name_any(),
         namespace,
-        error = %Causes(error),
+        error = with_causes(error),
         ?wait,
         "the pass is made again"
     );

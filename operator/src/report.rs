@@ -8,13 +8,13 @@ pub mod variants;
 
 use std::collections::BTreeMap;
 
+use gondola_causes::with_causes;
 use gondola_crds::RecommenderPipelineStatus;
 use gondola_wire::resolution::Refusal;
 
 use crate::apply::admission::Overridden;
 use crate::apply::failure::Failure;
 use crate::apply::{Applied, is_done};
-use crate::causes::Causes;
 use crate::finding::{Finding, Severity, Truth};
 use crate::names::{Component, Names};
 use crate::observed::{Observed, Rollout};
@@ -160,7 +160,7 @@ fn children_applied(plan: &Plan, applied: &Applied) -> Finding {
 }
 
 fn unapplied(failure: &Failure) -> Finding {
-    let message = Causes(failure).to_string();
+    let message = with_causes(failure);
     let stuck = |reason| Finding::stuck(reason, message.clone());
     match failure {
         Failure::NameConflict { .. } => stuck(reasons::NAME_CONFLICT),

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use gondola_causes::with_causes;
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use crate::causes::Causes;
 use crate::observed::Observed;
 use crate::observed::pods::{PodProblem, is_stuck_without_a_word};
 
@@ -38,7 +38,7 @@ pub(super) async fn explain(
             .limit(MAX_EVENTS);
         match events.list(&of_pod).await {
             Ok(found) => problems.extend(latest(found.items).map(|problem| (pod, problem))),
-            Err(error) => tracing::debug!(error = %Causes(&error), pod, "its events can't be read"),
+            Err(error) => tracing::debug!(error = with_causes(&error), pod, "its events can't be read"),
         }
     }
     problems
