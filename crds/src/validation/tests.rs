@@ -72,7 +72,7 @@ fn what_breaks_a_rule_is_named_with_a_way_out() {
     );
     check(
         "grocery'}",
-        "grocery', pollInterval: 5}",
+        "grocery', pollInterval: '5'}",
         "spec.artifacts.pollInterval: \"5\" is not a length of time of 5 seconds or more; write for example 30s",
     );
     check(
