@@ -5,14 +5,14 @@
     reason = "KubeSchema derives a private copy of a struct, at the place of the public one"
 )]
 
-pub mod text;
-
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Credentials, SecretRef, VolumeClaim};
-use text::{EventType, Factor, HeaderName, Length, Name, Percent, Period, Probability, Salt, Token};
+use crate::store::{Credentials, SecretRef, VolumeClaim};
+use crate::text::{
+    ENDPOINT, EventType, Factor, HeaderName, Length, Name, Percent, Period, Probability, Salt, Token,
+};
 
 /// An A/B experiment between variants. While it runs, who takes part is split by the arms' weights, and everybody else gets
 /// the control; the variants' own weights are not used.
@@ -323,7 +323,7 @@ pub struct EventStore {
     pub url: String,
     /// Where an S3-compatible store answers. Left out: as the URL's scheme says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^https?://[^@/?#]+(/.*)?$"), length(max = 1024))]
+    #[schemars(regex(pattern = ENDPOINT), length(max = 1024))]
     pub endpoint: Option<String>,
     /// A claim for the volume that holds the store, in routers and analyzer. The path of the `file://` URL is the folder inside of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,8 @@
 //! - [`experiment`]: the part of it that is an A/B experiment;
 //! - [`status`]: what the operator found;
 //! - [`reference`](mod@reference): the page about all fields;
-//! - [`validation`]: the rules of the schema as plain Rust, for programs that read a manifest without an API server.
+//! - [`text`]: names, references, numbers and lengths of time, each of a form of its own; [`store`]: what stores have in common;
+//! - [`validation`]: manifests, checked by the schema without an API server.
 //!
 //! The committed `recommenderpipelines.yaml` is generated (`make generate`), and a test compares it with these types.
 //! This crate knows no Kubernetes client.
@@ -15,6 +16,8 @@ pub mod reference;
 mod schema;
 pub mod spec;
 pub mod status;
+pub mod store;
+pub mod text;
 pub mod validation;
 
 pub use schema::definition;

@@ -10,7 +10,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
@@ -23,10 +22,12 @@ use serde::{Deserialize, Serialize};
 use crate::experiment::Experiment;
 use crate::schema;
 use crate::status::RecommenderPipelineStatus;
+use crate::store::{Credentials, SecretRef, VolumeClaim};
+use crate::text::{BundleRef, ENDPOINT, PollInterval, Temperature, VARIANT_NAME};
 
 /// A recommender: its models and indexes in object storage, how requests are answered, and the variants that share the
 /// users.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "gondola.dev",
     version = "v1alpha1",
@@ -301,7 +302,7 @@ pub struct Artifacts {
     pub service_account_name: Option<String>,
     /// Where an S3-compatible store answers, for example `http://minio:9000`. Left out: as the URL's scheme says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^https?://[^@/?#]+(/.*)?$"), length(max = 1024))]
+    #[schemars(regex(pattern = ENDPOINT), length(max = 1024))]
     pub endpoint: Option<String>,
     /// A claim for the volume that holds the store. The path of the `file://` URL is the folder inside of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -311,60 +312,11 @@ pub struct Artifacts {
     pub credentials: Option<Credentials>,
     /// How often channels are looked up, for example `1m` (the default) or `30s`; 5 seconds or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        regex(pattern = r"^([1-9][0-9]{0,5}[mhd]|([5-9]|[1-9][0-9]{1,5})s)$"),
-        length(max = 32)
-    )]
-    pub poll_interval: Option<String>,
-}
-
-/// A claim for a volume that holds a store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct VolumeClaim {
-    /// The claim's name, in the pipeline's namespace.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-}
-
-/// Credentials of the store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Credentials {
-    /// A Secret in the pipeline's namespace, mounted in the pipeline's own pods.
-    pub secret_ref: SecretRef,
-}
-
-/// Names a Secret in the pipeline's namespace.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretRef {
-    /// The Secret's name.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-}
-
-/// Names a bundle: `name@channel` follows a channel, `name/version` stays at one version.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct BundleRef(
-    #[schemars(
-        regex(
-            pattern = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?[@/][A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$"
-        ),
-        length(max = 192)
-    )]
-    pub String,
-);
-
-impl fmt::Display for BundleRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+    pub poll_interval: Option<PollInterval>,
 }
 
 /// Raw features and the workflow that encodes them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Features {
     /// The features bundle.
@@ -372,7 +324,7 @@ pub struct Features {
 }
 
 /// How candidates are found.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Retrieval {
     /// The retrieval bundle: two towers and an index.
@@ -487,26 +439,6 @@ pub struct Sampling {
     pub temperature: Temperature,
 }
 
-/// A decimal above 0, at most 1000, as text: Kubernetes keeps no floating-point numbers in its API.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Temperature(
-    #[schemars(
-        regex(
-            pattern = r"^(1000(\.0{1,3})?|[1-9][0-9]{0,2}(\.[0-9]{1,3})?|0\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
-        ),
-        length(max = 8)
-    )]
-    pub String,
-);
-
-impl Temperature {
-    /// The number that it writes; 1 where it writes none, which the schema refuses.
-    pub fn value(&self) -> f32 {
-        self.0.parse().unwrap_or(1.0)
-    }
-}
-
 /// Keeps an answer from being all alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -520,14 +452,14 @@ pub struct Diversity {
 }
 
 /// One way of answering.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.autoscaling) || !has(self.replicas)").message("replicas and autoscaling are both given; leave replicas out, which the autoscaler decides"))]
 #[x_kube(validation = Rule::new("!has(self.autoscaling) || (has(self.resources) && ((has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)))").message("autoscaling follows the share of requested processors that are busy; give resources.requests.cpu"))]
 #[x_kube(validation = Rule::new("!has(self.device) || self.device != 'CUDA' || (has(self.resources) && has(self.resources.limits) && self.resources.limits.exists(name, name.startsWith('nvidia.com/')))").message("device is CUDA, but resources.limits names no GPU; give for example nvidia.com/gpu: 1"))]
 pub struct Variant {
     /// Its name; part of the names of its Deployment and its Service.
-    #[schemars(regex(pattern = r"^[a-z]([a-z0-9]|-[a-z0-9])*$"), length(max = 31))]
+    #[schemars(regex(pattern = VARIANT_NAME), length(max = 31))]
     pub name: String,
     /// The scorer bundle.
     pub scorer: BundleRef,
@@ -615,31 +547,8 @@ impl Artifacts {
 
     /// How often channels are looked up, if the spec says so.
     pub fn poll_every(&self) -> Option<Duration> {
-        self.poll_interval.as_deref().and_then(duration)
+        self.poll_interval.as_ref().map(PollInterval::duration)
     }
-}
-
-/// The length of time that a text such as `1h30m` writes.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = rest[..digits].parse().ok()?;
-        let units = [
-            ("ms", 1),
-            ("s", 1000),
-            ("m", 60_000),
-            ("h", 3_600_000),
-            ("d", 86_400_000),
-        ];
-        let (after, milliseconds) = units
-            .into_iter()
-            .find_map(|(unit, milliseconds)| Some((rest[digits..].strip_prefix(unit)?, milliseconds)))?;
-        total += Duration::from_millis(number.checked_mul(milliseconds)?);
-        rest = after;
-    }
-    (!text.is_empty()).then_some(total)
 }
 
 impl RecommenderPipelineSpec {

@@ -6,8 +6,8 @@
 //! there. Routers obey a decision at once; people are told that the experiment is over once the store has kept it, so that nobody who
 //! acts on the end can be faster than its record.
 
-use gondola_crds::experiment::text::Token;
 use gondola_crds::experiment_status::Phase;
+use gondola_crds::text::Token;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Decision, Ledger};

@@ -22,7 +22,7 @@ pub type Truth = Option<bool>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// Its type.
-    pub kind: &'static str,
+    pub kind: ConditionKind,
     /// Whether it holds.
     pub truth: Truth,
     /// Why, in one word.
@@ -32,7 +32,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    fn new(kind: &'static str, truth: Truth, reason: &'static str, message: impl Into<String>) -> Self {
+    fn new(kind: ConditionKind, truth: Truth, reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             kind,
             truth,
@@ -42,17 +42,57 @@ impl Condition {
     }
 }
 
-/// Types of all conditions of an experiment.
+/// Types of an experiment's conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionKind {
+    /// Everything that it needs is there.
+    ExperimentReady,
+    /// It is on its way to its full share of users.
+    RampProgressing,
+    /// What was analyzed is recent enough to decide on.
+    DataFresh,
+    /// Users are not split as planned.
+    SampleRatioMismatch,
+    /// No arm fails or is slow more often than it may.
+    OperationsHealthy,
+    /// No guardrail is harmed.
+    GuardrailsPass,
+    /// An arm differs from the control.
+    Significant,
+    /// An arm won, and somebody has to promote it.
+    PromotionReady,
+    /// Users get something else than the spec says.
+    SpecDrift,
+}
+
+impl ConditionKind {
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ExperimentReady => "ExperimentReady",
+            Self::RampProgressing => "RampProgressing",
+            Self::DataFresh => "DataFresh",
+            Self::SampleRatioMismatch => "SampleRatioMismatch",
+            Self::OperationsHealthy => "OperationsHealthy",
+            Self::GuardrailsPass => "GuardrailsPass",
+            Self::Significant => "Significant",
+            Self::PromotionReady => "PromotionReady",
+            Self::SpecDrift => "SpecDrift",
+        }
+    }
+}
+
+/// Types of all conditions of an experiment, as the API calls them.
 pub const CONDITIONS: [&str; 9] = [
-    "ExperimentReady",
-    "RampProgressing",
-    "DataFresh",
-    "SampleRatioMismatch",
-    "OperationsHealthy",
-    "GuardrailsPass",
-    "Significant",
-    "PromotionReady",
-    "SpecDrift",
+    ConditionKind::ExperimentReady.as_str(),
+    ConditionKind::RampProgressing.as_str(),
+    ConditionKind::DataFresh.as_str(),
+    ConditionKind::SampleRatioMismatch.as_str(),
+    ConditionKind::OperationsHealthy.as_str(),
+    ConditionKind::GuardrailsPass.as_str(),
+    ConditionKind::Significant.as_str(),
+    ConditionKind::PromotionReady.as_str(),
+    ConditionKind::SpecDrift.as_str(),
 ];
 
 /// The status after a step.
@@ -234,7 +274,7 @@ pub fn conditions(settings: &Settings, step: &Step, evidence: Option<&Evidence>)
 }
 
 fn ready(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> Condition {
-    let kind = "ExperimentReady";
+    let kind = ConditionKind::ExperimentReady;
     let ledger = &step.ledger;
     let waits = |reason, message: String| Condition::new(kind, Some(false), reason, message);
     match step.waits_for {
@@ -281,7 +321,7 @@ fn ready(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> Condi
 }
 
 fn ramp(settings: &Settings, step: &Step) -> Condition {
-    let kind = "RampProgressing";
+    let kind = ConditionKind::RampProgressing;
     let ledger = &step.ledger;
     let stages = settings.stages.len();
     match ledger.phase {
@@ -306,7 +346,7 @@ fn ramp(settings: &Settings, step: &Step) -> Condition {
 }
 
 fn fresh(step: &Step) -> Condition {
-    let kind = "DataFresh";
+    let kind = ConditionKind::DataFresh;
     match (step.fresh, step.ledger.phase.is_over()) {
         (_, true) => Condition::new(kind, Some(true), "NotNeeded", "the experiment is over"),
         (None, false) => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
@@ -321,7 +361,7 @@ fn fresh(step: &Step) -> Condition {
 }
 
 fn sample_ratio(step: &Step) -> Condition {
-    let kind = "SampleRatioMismatch";
+    let kind = ConditionKind::SampleRatioMismatch;
     let ratio = step
         .assessment
         .as_ref()
@@ -345,7 +385,7 @@ fn sample_ratio(step: &Step) -> Condition {
 }
 
 fn operations_healthy(step: &Step) -> Condition {
-    let kind = "OperationsHealthy";
+    let kind = ConditionKind::OperationsHealthy;
     let decision = step
         .ledger
         .decision
@@ -360,7 +400,7 @@ fn operations_healthy(step: &Step) -> Condition {
 
 fn guardrails(step: &Step) -> Condition {
     use crate::statistics::guardrail::GuardrailVerdict::{Harm, Undecided};
-    let kind = "GuardrailsPass";
+    let kind = ConditionKind::GuardrailsPass;
     let Some(assessment) = &step.assessment else {
         return Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet");
     };
@@ -381,7 +421,7 @@ fn guardrails(step: &Step) -> Condition {
 }
 
 fn significant(step: &Step) -> Condition {
-    let kind = "Significant";
+    let kind = ConditionKind::Significant;
     let Some(assessment) = &step.assessment else {
         return Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet");
     };
@@ -401,7 +441,7 @@ fn significant(step: &Step) -> Condition {
 }
 
 fn promotion(step: &Step) -> Condition {
-    let kind = "PromotionReady";
+    let kind = ConditionKind::PromotionReady;
     match &step.ledger.decision {
         Some(decision) if decision.verdict == Verdict::PromotionReady && !step.ledger.phase.is_over() => {
             Condition::new(kind, Some(true), "Better", &decision.message)
@@ -417,7 +457,7 @@ fn promotion(step: &Step) -> Condition {
 }
 
 fn drift(step: &Step) -> Condition {
-    let kind = "SpecDrift";
+    let kind = ConditionKind::SpecDrift;
     match (step.ledger.phase, &step.ledger.winner) {
         (Phase::Promoted, Some(winner)) => Condition::new(
             kind,

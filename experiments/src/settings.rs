@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use gondola_crds::experiment::text::{Length, Percent, Period};
 use gondola_crds::experiment::{Design, Experiment, Method, Metric, MetricKind, Promotion};
+use gondola_crds::text::{Length, Percent, Period};
 
 use crate::assignment;
 use crate::statistics::planning::{Plan, quantile};

@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use gondola_crds::RecommenderPipeline;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -25,11 +27,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::observe::{ByName, Observed, Rollout};
-use crate::plan::extensions::Extension;
+use crate::extension::Extension;
+use crate::kinds::{ByName, Kind, Row, Visit, each_row};
+use crate::observed::{Observed, Rollout};
+use crate::pipeline::Pipeline;
 use crate::plan::manifest::short_hash;
-use crate::plan::names::Names;
-use crate::plan::{Children, Kept, Plan, Scale};
+use crate::plan::{Kept, Plan, Scale};
 use admission::{Admission, Overridden};
 use covers::difference;
 use failure::Failure;
@@ -46,10 +49,11 @@ const APPLIED: &str = "gondola.dev/applied";
 /// What became of each object.
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// Deployments that were changed in this pass: what the caches say of their rollout is of before.
-    changed_deployments: Vec<String>,
+    /// Kinds and names of the objects that were sent in this pass: what the caches say of them is of before.
+    sent: BTreeSet<(String, String)>,
     failures: Vec<Failure>,
     overridden: Vec<Overridden>,
+    /// Objects that were sent or deleted.
     writes: usize,
 }
 
@@ -57,6 +61,11 @@ impl Applied {
     /// The first failure, in the order of application.
     pub fn first_failure(&self) -> Option<&Failure> {
         self.failures.first()
+    }
+
+    /// The same, for whoever makes the pass again.
+    pub fn into_first_failure(self) -> Option<Failure> {
+        self.failures.into_iter().next()
     }
 
     /// Whether something turned out to be other than the caches know it: then nothing that follows from them counts.
@@ -77,8 +86,7 @@ impl Applied {
 
     /// A rollout as the caches know it, corrected by what this pass did.
     pub fn correct(&self, deployment: &str, rollout: Rollout) -> Rollout {
-        let changed = self.changed_deployments.iter().any(|name| name == deployment);
-        if changed {
+        if self.has_sent("Deployment", deployment) {
             Rollout {
                 complete: false,
                 missed_deadline: None,
@@ -90,6 +98,11 @@ impl Applied {
         }
     }
 
+    fn has_sent(&self, kind: &str, name: &str) -> bool {
+        let mut sent = self.sent.iter();
+        sent.any(|(sent_kind, sent_name)| sent_kind == kind && sent_name == name)
+    }
+
     /// Counts an outcome, and says whether something was written.
     fn take(&mut self, outcome: Result<Outcome, Failure>) -> bool {
         let written = matches!(outcome, Ok(Outcome::Written));
@@ -97,13 +110,20 @@ impl Applied {
         self.failures.extend(outcome.err());
         written
     }
-}
 
-/// What stays of a kind although nobody asks for it: by its name, or by its variant.
-#[derive(Clone, Copy)]
-struct Keep<'a> {
-    kept: &'a Kept,
-    names: &'a BTreeSet<String>,
+    /// Adds what became of further objects.
+    fn extend(&mut self, later: Self) {
+        let Self {
+            sent,
+            failures,
+            overridden,
+            writes,
+        } = later;
+        self.sent.extend(sent);
+        self.failures.extend(failures);
+        self.overridden.extend(overridden);
+        self.writes += writes;
+    }
 }
 
 /// What was done about one object.
@@ -118,7 +138,7 @@ enum Outcome {
 /// Objects of one pipeline, as the API server has them.
 struct Applier<'a> {
     client: &'a Client,
-    pipeline: &'a RecommenderPipeline,
+    pipeline: &'a Pipeline,
     admission: &'a Admission,
     /// Set once the spec was found to be the newest there is.
     confirmed: OnceCell<()>,
@@ -129,62 +149,66 @@ struct Applier<'a> {
 pub async fn children(
     client: &Client,
     admission: &Admission,
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     plan: &Plan,
     observed: &Observed,
 ) -> Applied {
     let applier = Applier::new(client, admission, pipeline);
     let mut applied = Applied::default();
-    // Taken apart without `..`, so that a kind that nobody applies does not compile.
-    let Children {
-        accounts,
-        roles,
-        bindings,
-        configs,
-        services,
-        policies,
-        deployments,
-        budgets,
-        scales,
-        autoscalers,
-        extensions,
-    } = &plan.children;
-    applier
-        .apply_all(accounts, &observed.accounts, &mut applied)
-        .await;
-    applier.apply_all(roles, &observed.roles, &mut applied).await;
-    applier
-        .apply_all(bindings, &observed.bindings, &mut applied)
-        .await;
-    applier.apply_all(configs, &observed.configs, &mut applied).await;
-    applier
-        .apply_all(services, &observed.services, &mut applied)
-        .await;
-    applier
-        .apply_all(policies, &observed.policies, &mut applied)
-        .await;
-    let changed = applier
-        .apply_all(deployments, &observed.deployments, &mut applied)
-        .await;
-    applied.changed_deployments = changed;
-    for scale in scales {
+    for kind in each_row(
+        &plan.children,
+        &observed.children,
+        &plan.kept.names,
+        &Apply(&applier),
+    ) {
+        applied.extend(kind.await);
+    }
+    for scale in &plan.scales {
         applier.scale(scale, observed, &mut applied).await;
     }
-    applier.apply_all(budgets, &observed.budgets, &mut applied).await;
-    applier
-        .apply_all(autoscalers, &observed.autoscalers, &mut applied)
-        .await;
-    for (extension, wanted) in extensions {
+    for (extension, wanted) in &plan.extensions {
         let live = &observed.extensions[extension];
         applier
             .extension(*extension, wanted.as_ref(), live, &mut applied)
             .await;
     }
-    // Something that can't be brought about may be in the way of what stands in for it: nothing ends before all is there.
+    // Something that can't be brought about may be in the way of what takes its place: nothing ends before all is there.
     if applied.failures.is_empty() {
-        applier.end_surplus(plan, observed, &mut applied).await;
+        let delete = DeleteSurplus {
+            applier: &applier,
+            kept: &plan.kept,
+        };
+        let kinds = each_row(&plan.children, &observed.children, &plan.kept.names, &delete);
+        for kind in kinds.into_iter().rev() {
+            applied.extend(kind.await);
+        }
     }
     applied
+}
+
+/// Applies what is wanted of each kind.
+struct Apply<'a>(&'a Applier<'a>);
+
+impl<'a> Visit<'a> for Apply<'a> {
+    type Output = BoxFuture<'a, Applied>;
+
+    fn visit<K: Kind>(&self, row: Row<'a, K>) -> Self::Output {
+        self.0.apply_all(row.wanted, row.live).boxed()
+    }
+}
+
+/// Deletes what is there of each kind and not wanted any more.
+struct DeleteSurplus<'a> {
+    applier: &'a Applier<'a>,
+    kept: &'a Kept,
+}
+
+impl<'a> Visit<'a> for DeleteSurplus<'a> {
+    type Output = BoxFuture<'a, Applied>;
+
+    fn visit<K: Kind>(&self, row: Row<'a, K>) -> Self::Output {
+        self.applier.delete_surplus(row, self.kept).boxed()
+    }
 }
 
 /// Brings about only what keeps users from harm while all else is suspended: that an experiment is rolled back, and that routers hear
@@ -192,58 +216,53 @@ pub async fn children(
 pub async fn safety(
     client: &Client,
     admission: &Admission,
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     plan: &Plan,
     observed: &Observed,
 ) -> Applied {
-    let applier = Applier::new(client, admission, pipeline);
-    let mut applied = Applied::default();
-    let names = Names::of(pipeline);
-    if observed
-        .routes(&names)
-        .is_some_and(|routes| routes != plan.routed.routes)
-    {
-        let safe = [names.ledger(), names.routes()];
-        let configs = plan
-            .children
-            .configs
-            .iter()
-            .filter(|config| safe.contains(&config.name_any()));
-        let configs: Vec<_> = configs.cloned().collect();
-        applier.apply_all(&configs, &observed.configs, &mut applied).await;
+    let names = &pipeline.names;
+    let told = observed.routes(names);
+    if told.is_none_or(|routes| routes == plan.routed.routes) {
+        return Applied::default();
     }
-    applied
+    let safe = [names.ledger(), names.routes()];
+    let configs = plan.children.configs.iter();
+    let configs: Vec<_> = configs
+        .filter(|config| safe.contains(&config.name_any()))
+        .cloned()
+        .collect();
+    let applier = Applier::new(client, admission, pipeline);
+    applier.apply_all(&configs, &observed.children.configs).await
 }
 
 /// Whether everything is there already as it is planned, so that nothing would be written.
 pub fn is_done(plan: &Plan, observed: &Observed) -> bool {
-    let Children {
-        accounts,
-        roles,
-        bindings,
-        configs,
-        services,
-        policies,
-        deployments,
-        budgets,
-        scales,
-        autoscalers,
-        extensions: _,
-    } = &plan.children;
     let scaled = |scale: &Scale| {
-        let live = observed.deployments.get(&scale.deployment);
+        let live = observed.children.deployments.get(&scale.deployment);
         live.is_some_and(|live| is_scaled(live, scale))
     };
-    all_there(accounts, &observed.accounts)
-        && all_there(roles, &observed.roles)
-        && all_there(bindings, &observed.bindings)
-        && all_there(configs, &observed.configs)
-        && all_there(services, &observed.services)
-        && all_there(policies, &observed.policies)
-        && all_there(deployments, &observed.deployments)
-        && all_there(budgets, &observed.budgets)
-        && all_there(autoscalers, &observed.autoscalers)
-        && scales.iter().all(scaled)
+    each_row(&plan.children, &observed.children, &plan.kept.names, &AllThere)
+        .into_iter()
+        .all(|there| there)
+        && plan.scales.iter().all(scaled)
+}
+
+/// Whether all that is wanted of each kind is there as it was sent.
+struct AllThere;
+
+impl<'a> Visit<'a> for AllThere {
+    type Output = bool;
+
+    fn visit<K: Kind>(&self, row: Row<'a, K>) -> bool {
+        row.wanted.iter().all(|wanted| {
+            let Ok(value) = serde_json::to_value(wanted) else {
+                return false;
+            };
+            let sent = with_hash(value)["metadata"]["annotations"][APPLIED].clone();
+            let live = row.live.get(&wanted.name_any());
+            live.is_some_and(|live| live.annotations().get(APPLIED).map(String::as_str) == sent.as_str())
+        })
+    }
 }
 
 /// Whether a Deployment asks for as many pods as are planned; one that names no number has one.
@@ -251,20 +270,8 @@ fn is_scaled(live: &Deployment, scale: &Scale) -> bool {
     live.spec.replicas.unwrap_or(1) == scale.replicas
 }
 
-fn all_there<K: Resource<DynamicType = ()> + Serialize>(wanted: &[K], live: &ByName<K>) -> bool {
-    wanted.iter().all(|wanted| {
-        let hash = |object: &K| object.annotations().get(APPLIED).cloned();
-        let Ok(value) = serde_json::to_value(wanted) else {
-            return false;
-        };
-        let sent = with_hash(value)["metadata"]["annotations"][APPLIED].clone();
-        live.get(&wanted.name_any())
-            .is_some_and(|live| hash(live).map(Value::String) == Some(sent))
-    })
-}
-
 impl<'a> Applier<'a> {
-    fn new(client: &'a Client, admission: &'a Admission, pipeline: &'a RecommenderPipeline) -> Self {
+    fn new(client: &'a Client, admission: &'a Admission, pipeline: &'a Pipeline) -> Self {
         Self {
             client,
             pipeline,
@@ -273,37 +280,31 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn namespace(&self) -> String {
-        self.pipeline.namespace().unwrap_or_default()
+    fn namespace(&self) -> &str {
+        self.pipeline.names.namespace()
     }
 
     fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {
-        Api::namespaced(self.client.clone(), &self.namespace())
+        Api::namespaced(self.client.clone(), self.namespace())
     }
 
-    /// Applies objects of one kind, and gives the names of those that were written.
-    async fn apply_all<K>(&self, wanted: &[K], live: &ByName<K>, applied: &mut Applied) -> Vec<String>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    /// Applies objects of one kind.
+    async fn apply_all<K: Kind>(&self, wanted: &[K], live: &ByName<K>) -> Applied {
         let api = self.api::<K>();
-        let mut written = Vec::new();
+        let mut applied = Applied::default();
         for object in wanted {
             let name = object.name_any();
             let cached = live.get(&name).map(Arc::as_ref);
-            let outcome = self.apply(&api, &K::kind(&()), object, cached, applied).await;
+            let kind = K::kind(&());
+            let outcome = self.apply(&api, &kind, object, cached, &mut applied).await;
             if applied.take(outcome) {
-                written.push(name);
+                applied.sent.insert((kind.into_owned(), name));
             }
         }
-        written
+        applied
     }
 
     async fn apply<K>(
@@ -392,10 +393,10 @@ impl<'a> Applier<'a> {
     /// Sets how many pods a Deployment has, where it has another number. A Deployment that was changed in this pass is looked at in the
     /// next one. It is a field manager of its own that does it: what it sets stays when nobody sets it any more.
     async fn scale(&self, scale: &Scale, observed: &Observed, applied: &mut Applied) {
-        let Some(live) = observed.deployments.get(&scale.deployment) else {
+        let Some(live) = observed.children.deployments.get(&scale.deployment) else {
             return;
         };
-        let changed = applied.changed_deployments.contains(&scale.deployment);
+        let changed = applied.has_sent("Deployment", &scale.deployment);
         if changed || !self.owns(live.owner_references()) || is_scaled(live, scale) {
             return;
         }
@@ -423,16 +424,16 @@ impl<'a> Applier<'a> {
     /// filled by a server that lags behind would have us undo what was done for a newer one.
     async fn confirm(&self) -> Result<(), Failure> {
         let ask = async || {
+            let names = &self.pipeline.names;
             let (kind, name) = (
                 RecommenderPipeline::kind(&()).into_owned(),
-                self.pipeline.name_any(),
+                names.pipeline().to_owned(),
             );
             let live = self.api::<RecommenderPipeline>().get_metadata_opt(&name).await;
             let live = live.map_err(|error| Failure::new(kind.clone(), name.clone(), error))?;
-            let known = &self.pipeline.metadata;
             let same = live.is_some_and(|live| {
-                live.metadata.uid == known.uid
-                    && live.metadata.generation == known.generation
+                live.metadata.uid.as_deref() == Some(names.uid())
+                    && live.metadata.generation == Some(self.pipeline.generation)
                     && live.metadata.deletion_timestamp.is_none()
             });
             same.then_some(()).ok_or(Failure::Outdated { kind, name })
@@ -449,12 +450,12 @@ impl<'a> Applier<'a> {
         applied: &mut Applied,
     ) {
         let resource = extension.resource();
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace(), &resource);
-        let live = live.get(&self.pipeline.name_any()).map(Arc::as_ref);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), self.namespace(), &resource);
+        let live = live.get(self.pipeline.names.pipeline()).map(Arc::as_ref);
         let outcome = match (wanted, live) {
             (Some(wanted), live) => self.apply(&api, &resource.kind, wanted, live, applied).await,
             (None, Some(live)) if self.owns(live.owner_references()) => {
-                self.retire(&api, &resource.kind, live).await
+                self.delete(&api, &resource.kind, live).await
             }
             (None, Some(_) | None) => return,
         };
@@ -463,77 +464,35 @@ impl<'a> Applier<'a> {
 
     /// Whether this very pipeline owns something: one of the same name that was deleted and made again is another.
     fn owns(&self, owners: &[OwnerReference]) -> bool {
-        let uid = self.pipeline.uid().unwrap_or_default();
+        let uid = self.pipeline.names.uid();
         owners
             .iter()
             .any(|owner| owner.controller == Some(true) && owner.uid == uid)
     }
 
-    /// Ends what is of this pipeline and should not be there any more.
-    async fn end_surplus(&self, plan: &Plan, observed: &Observed, applied: &mut Applied) {
-        let children = &plan.children;
-        let none = BTreeSet::new();
-        let kept = |names| Keep {
-            kept: &plan.kept,
-            names,
-        };
-        self.end(
-            &children.deployments,
-            &observed.deployments,
-            kept(&plan.kept.deployments),
-            applied,
-        )
-        .await;
-        self.end(&children.autoscalers, &observed.autoscalers, kept(&none), applied)
-            .await;
-        self.end(&children.budgets, &observed.budgets, kept(&none), applied)
-            .await;
-        self.end(&children.services, &observed.services, kept(&none), applied)
-            .await;
-        self.end(&children.policies, &observed.policies, kept(&none), applied)
-            .await;
-        self.end(
-            &children.configs,
-            &observed.configs,
-            kept(&plan.kept.configs),
-            applied,
-        )
-        .await;
-        self.end(&children.bindings, &observed.bindings, kept(&none), applied)
-            .await;
-        self.end(&children.roles, &observed.roles, kept(&none), applied)
-            .await;
-        self.end(
-            &children.accounts,
-            &observed.accounts,
-            kept(&plan.kept.accounts),
-            applied,
-        )
-        .await;
-    }
-
-    async fn end<K>(&self, wanted: &[K], live: &ByName<K>, keep: Keep<'_>, applied: &mut Applied)
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
-    {
+    /// Deletes what is of this pipeline and should not be there any more.
+    async fn delete_surplus<K: Kind>(&self, row: Row<'_, K>, kept: &Kept) -> Applied {
         let api = self.api::<K>();
-        let surplus = live
+        let surplus = row
+            .live
             .values()
             .filter(|object| self.owns(object.owner_references()))
             .filter(|object| {
                 let name = object.name_any();
                 object.meta().deletion_timestamp.is_none()
-                    && !keep.kept.keeps(object.as_ref(), keep.names)
-                    && wanted.iter().all(|wanted| wanted.name_any() != name)
+                    && !kept.keeps(object.as_ref(), row.kept)
+                    && row.wanted.iter().all(|wanted| wanted.name_any() != name)
             });
+        let mut applied = Applied::default();
         for object in surplus {
-            let outcome = self.retire(&api, &K::kind(&()), object.as_ref()).await;
+            let outcome = self.delete(&api, &K::kind(&()), object.as_ref()).await;
             applied.take(outcome);
         }
+        applied
     }
 
     /// Deletes exactly the object that was seen, never one that has taken its name, or has changed since.
-    async fn retire<K>(&self, api: &Api<K>, kind: &str, object: &K) -> Result<Outcome, Failure>
+    async fn delete<K>(&self, api: &Api<K>, kind: &str, object: &K) -> Result<Outcome, Failure>
     where
         K: Resource + Clone + Debug + DeserializeOwned,
     {

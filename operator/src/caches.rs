@@ -14,16 +14,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, SelectAll, Stream, StreamExt as _};
+use gondola_causes::with_causes;
 use gondola_crds::RecommenderPipeline;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
@@ -31,10 +27,12 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
-use crate::observe::{Address, Observed};
-use crate::plan::extensions::Extension;
-use crate::plan::names::{ALLOW_USE, MANAGED_BY, PIPELINE};
+use crate::extension::Extension;
+use crate::kinds::{Blank, ByName, Column, Kind, Live, Map, OwnedKinds};
+use crate::names::{ALLOW_USE, MANAGED_BY, PIPELINE};
+use crate::observed::Address;
 use asked_for::AskedFor;
 use index::Index;
 use lists::Lists;
@@ -131,21 +129,23 @@ pub struct Caches {
     pub pipelines: Store<Guarded>,
     /// When each kind was listed last.
     pub lists: Lists,
-    accounts: Index<ServiceAccount>,
-    roles: Index<Role>,
-    bindings: Index<RoleBinding>,
-    configs: Index<ConfigMap>,
-    services: Index<Service>,
-    deployments: Index<Deployment>,
+    owned: OwnedKinds<Watched>,
     replica_sets: Index<ReplicaSet>,
-    budgets: Index<PodDisruptionBudget>,
-    autoscalers: Index<HorizontalPodAutoscaler>,
-    policies: Index<NetworkPolicy>,
     pods: Index<Pod>,
     /// Accounts whose owners let pipelines use them.
     allowed_accounts: Store<ServiceAccount>,
     api_server: Arc<RwLock<Vec<Address>>>,
     extensions: BTreeMap<Extension, ExtensionCache>,
+    /// One for each index of what all clusters have.
+    filled: Vec<watch::Receiver<bool>>,
+}
+
+/// An index of the objects of each kind.
+#[derive(Clone, Copy, Debug)]
+enum Watched {}
+
+impl Column for Watched {
+    type Of<K: Kind> = Index<K>;
 }
 
 /// An API that may not be there, and its objects.
@@ -175,26 +175,20 @@ impl Caches {
             lists,
             keys: &mut keys,
             pipelines: &pipelines,
+            filled: Vec::new(),
         };
         start.push(changes);
         let caches = Self {
-            accounts: start.cache(),
-            roles: start.cache(),
-            bindings: start.cache(),
-            configs: start.cache(),
-            services: start.cache(),
-            deployments: start.cache(),
-            replica_sets: start.cache(),
-            budgets: start.cache(),
-            autoscalers: start.cache(),
-            policies: start.cache(),
-            pods: start.cache(),
+            owned: OwnedKinds::<Blank>::default().map(&mut start),
+            replica_sets: start.index(),
+            pods: start.index(),
             allowed_accounts: start.allowed_accounts(),
             api_server: start.api_server(),
             extensions: Extension::ALL
                 .into_iter()
                 .map(|extension| (extension, start.extension(extension)))
                 .collect(),
+            filled: start.filled,
             lists: lists.clone(),
             pipelines,
         };
@@ -205,59 +199,56 @@ impl Caches {
     pub async fn filled(&self) -> Result<(), reflector::store::WriterDropped> {
         self.pipelines.wait_until_ready().await?;
         self.allowed_accounts.wait_until_ready().await?;
-        self.accounts.filled().await;
-        self.roles.filled().await;
-        self.bindings.filled().await;
-        self.configs.filled().await;
-        self.services.filled().await;
-        self.deployments.filled().await;
-        self.replica_sets.filled().await;
-        self.budgets.filled().await;
-        self.autoscalers.filled().await;
-        self.policies.filled().await;
-        self.pods.filled().await;
+        for filled in &self.filled {
+            // The sender is in the index, which lives as long as this.
+            let _ = filled.clone().wait_for(|filled| *filled).await;
+        }
         Ok(())
     }
 
-    /// Everything that a pipeline owns.
-    pub fn observe(&self, pipeline: &RecommenderPipeline) -> Observed {
-        let key = index::key(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
-        let there = self.extensions.iter();
-        let there = there.filter(|(_, cache)| cache.is_there.load(Ordering::Relaxed));
-        Observed {
-            now: Timestamp::now().into(),
-            accounts: self.accounts.of(&key),
-            roles: self.roles.of(&key),
-            bindings: self.bindings.of(&key),
-            configs: self.configs.of(&key),
-            services: self.services.of(&key),
-            deployments: self.deployments.of(&key),
-            replica_sets: self.replica_sets.of(&key),
-            budgets: self.budgets.of(&key),
-            autoscalers: self.autoscalers.of(&key),
-            policies: self.policies.of(&key),
-            pods: self.pods.of(&key),
-            pod_events: BTreeMap::new(),
-            extensions: there
-                .map(|(extension, cache)| (*extension, cache.objects.of(&key)))
-                .collect(),
-            api_server: self
-                .api_server
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-            account_allowed: self.account_allowed(pipeline),
-        }
+    /// What a pipeline owns.
+    pub fn children(&self, pipeline: &Key) -> OwnedKinds<Live> {
+        self.owned.map(&mut Of(pipeline))
     }
 
-    /// Whether pods may run as the service account that the spec names: its owner says so with a label. Else whoever may write
-    /// pipelines could borrow any account of the namespace.
-    fn account_allowed(&self, pipeline: &RecommenderPipeline) -> bool {
-        let named = pipeline.spec.artifacts.service_account_name.as_ref();
-        named.is_none_or(|name| {
-            let account = ObjectRef::new(name).within(&pipeline.namespace().unwrap_or_default());
-            self.allowed_accounts.get(&account).is_some()
-        })
+    /// What a pipeline's Deployments made of themselves.
+    pub fn replica_sets(&self, pipeline: &Key) -> ByName<ReplicaSet> {
+        self.replica_sets.of(pipeline)
+    }
+
+    /// A pipeline's pods.
+    pub fn pods(&self, pipeline: &Key) -> ByName<Pod> {
+        self.pods.of(pipeline)
+    }
+
+    /// A pipeline's objects of the APIs that this cluster has beside Kubernetes' own.
+    pub fn extensions(&self, pipeline: &Key) -> BTreeMap<Extension, ByName<DynamicObject>> {
+        let there = self.extensions.iter();
+        let there = there.filter(|(_, cache)| cache.is_there.load(Ordering::Relaxed));
+        there
+            .map(|(extension, cache)| (*extension, cache.objects.of(pipeline)))
+            .collect()
+    }
+
+    /// Where the API server answers; empty where that is not known.
+    pub fn api_server(&self) -> Vec<Address> {
+        let known = self.api_server.read().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
+    }
+
+    /// Whether pipelines may run pods as a service account: its owner says so with a label.
+    pub fn allows_account(&self, namespace: &str, account: &str) -> bool {
+        let account = ObjectRef::new(account).within(namespace);
+        self.allowed_accounts.get(&account).is_some()
+    }
+}
+
+/// Finds a pipeline's objects of each kind.
+struct Of<'a>(&'a Key);
+
+impl Map<Watched, Live> for Of<'_> {
+    fn map<K: Kind>(&mut self, index: &Index<K>) -> ByName<K> {
+        index.of(self.0)
     }
 }
 
@@ -268,25 +259,25 @@ struct Start<'a> {
     lists: &'a Lists,
     keys: &'a mut Keys,
     pipelines: &'a Store<Guarded>,
+    filled: Vec<watch::Receiver<bool>>,
+}
+
+impl Map<Blank, Watched> for Start<'_> {
+    fn map<K: Kind>(&mut self, (): &()) -> Index<K> {
+        self.index()
+    }
 }
 
 impl Start<'_> {
-    fn cache<K>(&mut self) -> Index<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
+    /// Watches one kind.
+    fn index<K: Kind>(&mut self) -> Index<K> {
         let kind = K::kind(&()).into_owned();
         let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
         let events = self
             .watches
             .events::<K>(self.watches.scope.api(self.client), &kind, &ours);
         let (index, lists) = (Index::default(), self.lists.clone());
+        self.filled.push(index.filled());
         let noted = index.clone();
         self.push(events.map(move |event| {
             let event = event?;
@@ -366,12 +357,16 @@ impl Start<'_> {
                 Ok(event) => noted.objects.note(event).into_iter().collect(),
                 // An API that isn't there is no failure.
                 Err(error) => {
-                    tracing::debug!(%error, kind, "can't be watched; it is tried again");
+                    tracing::debug!(
+                        error = with_causes(error),
+                        kind,
+                        "can't be watched; it is tried again"
+                    );
                     Vec::new()
                 }
             };
             if was_there != noted.is_there.load(Ordering::Relaxed) {
-                keys.extend(chosen(&pipelines, |pipeline| extension.is_wanted(pipeline)));
+                keys.extend(chosen(&pipelines, |pipeline| extension.is_wanted(&pipeline.spec)));
             }
             Ok(keys)
         }));

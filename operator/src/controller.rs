@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use gondola_causes::with_causes;
 use kube::Client;
 use kube::runtime::controller::{self, Config, ReconcileRequest, applier};
 
@@ -36,7 +37,7 @@ pub async fn run(
             Ok(key) => {
                 drop(sender.unbounded_send(Ok::<_, std::convert::Infallible>(ReconcileRequest::from(key))))
             }
-            Err(error) => tracing::warn!(%error, "a watch failed; it is made again"),
+            Err(error) => tracing::warn!(error = with_causes(&error), "a watch failed; it is made again"),
         }
         std::future::ready(())
     });
@@ -68,7 +69,7 @@ pub async fn run(
                         );
                     }
                     Err(controller::Error::ReconcilerFailed(..)) => {}
-                    Err(error) => tracing::warn!(%error, "the queue failed"),
+                    Err(error) => tracing::warn!(error = with_causes(&error), "the queue failed"),
                 }
                 std::future::ready(())
             })

@@ -4,10 +4,10 @@
 //! Pages are made when somebody asks, from what the caches hold, by the same pure step as a pass makes. An operator that stands by for
 //! the leader has no caches, and says so.
 
+mod gauges;
 pub mod visitor;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -18,10 +18,13 @@ use axum::routing::get;
 use gondola_crds::RecommenderPipeline;
 use gondola_experiments::page::{Entry, View, index, page};
 use gondola_experiments::report::sentence;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 
 use crate::caches::{Caches, Guarded};
+use crate::observe;
+use crate::pipeline::Pipeline;
 use crate::plan::experiment::{Planned, planned};
 use visitor::{Refusal, Visitor};
 
@@ -30,7 +33,11 @@ use visitor::{Refusal, Visitor};
 pub struct Dashboard(Arc<OnceLock<(Caches, Client)>>);
 
 /// A pipeline with an experiment, and the step that it would make now.
-type Shown = (RecommenderPipeline, Planned);
+struct Shown {
+    pipeline: Pipeline,
+    planned: Planned,
+    now: Timestamp,
+}
 
 impl Dashboard {
     /// From now on there is something to show.
@@ -62,7 +69,7 @@ impl Dashboard {
             })
             .filter_map(|pipeline| step_of(caches, pipeline))
             .collect();
-        found.sort_by_key(|(pipeline, _)| name_of(pipeline));
+        found.sort_by_key(|shown| shown.pipeline.names.to_string());
         Ok(found)
     }
 
@@ -109,98 +116,18 @@ impl IntoResponse for Unseen {
     }
 }
 
-/// Gauges of experiments, in Prometheus' text form.
-fn gauges(experiments: &[Shown]) -> String {
-    let mut text = String::new();
-    for (name, help) in GAUGES {
-        let _ = writeln!(text, "# HELP gondola_experiment_{name} {help}");
-        let _ = writeln!(text, "# TYPE gondola_experiment_{name} gauge");
-        for (pipeline, planned) in experiments {
-            for (labels, value) in samples(name, planned) {
-                // Names have no character that would need a backslash.
-                let _ = writeln!(
-                    text,
-                    "gondola_experiment_{name}{{namespace=\"{}\",pipeline=\"{}\",experiment=\"{}\"{labels}}} {value}",
-                    pipeline.namespace().unwrap_or_default(),
-                    pipeline.name_any(),
-                    planned.settings.name,
-                );
-            }
-        }
-    }
-    format!("{text}# EOF\n")
-}
-
 /// A pipeline with the step that its experiment would make now, if it has one that can be run.
 fn step_of(caches: &Caches, pipeline: &RecommenderPipeline) -> Option<Shown> {
     pipeline.spec.experiment.as_ref()?;
-    // Nothing begins here, so that it plays no part which bundles are served.
-    let planned = planned(pipeline, &caches.observe(pipeline), &[])?.ok()?;
-    Some((pipeline.clone(), planned))
-}
-
-/// Gauges and what they mean.
-const GAUGES: [(&str, &str); 6] = [
-    ("traffic_ratio", "Share of users who take part"),
-    ("units", "Users of an arm who were exposed"),
-    ("lift_ratio", "Relative improvement of an arm over the control"),
-    (
-        "lift_low_ratio",
-        "Lower end of the interval of the lift, valid at any time",
-    ),
-    (
-        "lift_high_ratio",
-        "Upper end of the interval of the lift, valid at any time",
-    ),
-    (
-        "sample_ratio_p",
-        "Smallest p of the test that users are split as planned",
-    ),
-];
-
-fn samples(gauge: &str, planned: &Planned) -> Vec<(String, f64)> {
-    let Planned {
-        settings,
-        step,
-        evidence,
-    } = planned;
-    let of_experiment = |value: f64| vec![(String::new(), value)];
-    let assessment = step.assessment.as_ref();
-    let comparisons = assessment.iter().flat_map(|assessment| &assessment.success);
-    let labelled = |arm: usize, metric: &str| format!(",arm=\"{}\",metric=\"{metric}\"", settings.arms[arm]);
-    match gauge {
-        "traffic_ratio" => match &step.routing {
-            gondola_experiments::step::Routing::Experiment(routes) => {
-                of_experiment(f64::from(routes.traffic_buckets) / 10_000.0)
-            }
-            gondola_experiments::step::Routing::Everybody(_) => of_experiment(0.0),
-        },
-        "units" => evidence
-            .iter()
-            .flat_map(|evidence| &evidence.arms)
-            .map(|arm| (format!(",arm=\"{}\"", arm.name), arm.units as f64))
-            .collect(),
-        "sample_ratio_p" => assessment
-            .map(|assessment| of_experiment(assessment.sample_ratio.p))
-            .unwrap_or_default(),
-        "lift_ratio" => comparisons
-            .filter_map(|comparison| {
-                let lift = comparison.latest?.lift?;
-                Some((labelled(comparison.arm, &comparison.metric), lift))
-            })
-            .collect(),
-        end => comparisons
-            .filter_map(|comparison| {
-                let interval = comparison.interval?;
-                let value = if end == "lift_low_ratio" {
-                    interval.low
-                } else {
-                    interval.high
-                };
-                Some((labelled(comparison.arm, &comparison.metric), value))
-            })
-            .collect(),
-    }
+    let pipeline = Pipeline::try_from(pipeline).ok()?;
+    let now = Timestamp::now();
+    // Nothing begins here, so that it doesn't matter which bundles are served.
+    let planned = planned(&pipeline, &observe::cached(caches, &pipeline, now), &[])?.ok()?;
+    Some(Shown {
+        pipeline,
+        planned,
+        now,
+    })
 }
 
 /// `/experiments`, a page and the sums of each below it, and gauges of all.
@@ -214,9 +141,11 @@ pub fn router(dashboard: Dashboard) -> Router {
 }
 
 async fn show_all(State(dashboard): State<Dashboard>, headers: HeaderMap) -> Result<Response, Unseen> {
-    let entry = |(pipeline, planned): Shown| Entry {
-        link: format!("/experiments/{}", name_of(&pipeline)),
-        pipeline: name_of(&pipeline),
+    let entry = |Shown {
+                     pipeline, planned, ..
+                 }: Shown| Entry {
+        link: format!("/experiments/{}", pipeline.names),
+        pipeline: pipeline.names.to_string(),
         name: planned.settings.name.clone(),
         phase: planned.step.ledger.phase.as_str(),
         sentence: sentence(&planned.settings, &planned.step),
@@ -228,7 +157,7 @@ async fn show_all(State(dashboard): State<Dashboard>, headers: HeaderMap) -> Res
 
 async fn metrics(State(dashboard): State<Dashboard>, headers: HeaderMap) -> Result<Response, Unseen> {
     let experiments = dashboard.experiments(&headers).await?;
-    Ok(gauges(&experiments).into_response())
+    Ok(gauges::text(&experiments).into_response())
 }
 
 async fn show(
@@ -236,13 +165,13 @@ async fn show(
     Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Unseen> {
-    let (pipeline, planned) = dashboard.experiment(&namespace, &name, &headers).await?;
+    let shown = dashboard.experiment(&namespace, &name, &headers).await?;
     let page = page(&View {
-        pipeline: &name_of(&pipeline),
-        settings: &planned.settings,
-        step: &planned.step,
-        evidence: planned.evidence.as_ref(),
-        now: k8s_openapi::jiff::Timestamp::now().into(),
+        pipeline: &shown.pipeline.names.to_string(),
+        settings: &shown.planned.settings,
+        step: &shown.planned.step,
+        evidence: shown.planned.evidence.as_ref(),
+        now: shown.now.into(),
         statistics: &format!("/experiments/{namespace}/{name}/statistics.json"),
     });
     Ok(Html(page).into_response())
@@ -253,19 +182,12 @@ async fn statistics(
     Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Unseen> {
-    let (_, planned) = dashboard.experiment(&namespace, &name, &headers).await?;
-    let text = planned
+    let shown = dashboard.experiment(&namespace, &name, &headers).await?;
+    let text = shown
+        .planned
         .evidence
         .and_then(|evidence| serde_json::to_string(&evidence).ok());
     let nothing = Unseen::Nothing(format!("{namespace}/{name}"));
     let text = text.ok_or(nothing)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
-}
-
-fn name_of(pipeline: &RecommenderPipeline) -> String {
-    format!(
-        "{}/{}",
-        pipeline.namespace().unwrap_or_default(),
-        pipeline.name_any()
-    )
 }

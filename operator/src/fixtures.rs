@@ -12,12 +12,13 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet, ReplicaSetStatus,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use crate::apply::Applied;
-use crate::observe::{ByName, Observed};
-use crate::plan::names::{Component, Names};
+use crate::kinds::ByName;
+use crate::names::Component;
+use crate::observed::Observed;
+use crate::pipeline::Pipeline;
 use crate::plan::{Images, Installation, Plan, plan};
 use crate::report;
 
@@ -39,6 +40,11 @@ spec:
 /// A pipeline with a variant on GPUs and one that is scaled.
 pub(crate) fn pipeline() -> RecommenderPipeline {
     gondola_crds::from_yaml(PIPELINE).expect("the fixture is a pipeline")
+}
+
+/// As a pass works with it.
+pub(crate) fn checked(pipeline: &RecommenderPipeline) -> Pipeline {
+    Pipeline::try_from(pipeline).expect("the fixture has what the API server gives")
 }
 
 const EXPERIMENT: &str = "  experiment:
@@ -134,14 +140,14 @@ impl Cluster {
                 .map(|variant| (variant.name.clone(), of(&variant.name)))
                 .collect(),
         };
-        let name = Names::of(pipeline).resolution();
-        let mut config = self.observed.configs.get(&name).map_or_else(
-            || crate::plan::resolver::config_map(pipeline),
+        let name = checked(pipeline).names.resolution();
+        let mut config = self.observed.children.configs.get(&name).map_or_else(
+            || crate::plan::resolver::config_map(&checked(pipeline)),
             |config| config.as_ref().clone(),
         );
         let text = serde_json::to_string(&resolution).unwrap();
         config.data = Some(BTreeMap::from([(REPORT_KEY.to_owned(), text)]));
-        self.observed.configs.insert(name, Arc::new(config));
+        self.observed.children.configs.insert(name, Arc::new(config));
         self.look_in_store(pipeline);
         self
     }
@@ -151,14 +157,17 @@ impl Cluster {
         let Some(experiment) = &pipeline.spec.experiment else {
             return;
         };
-        let mut config = crate::plan::experiment::evidence(pipeline);
+        let mut config = crate::plan::experiment::evidence(&checked(pipeline));
         let memory = serde_json::to_string(&Memory::nothing(experiment.name.as_str())).unwrap();
         config.data = Some(BTreeMap::from([(MEMORY_KEY.to_owned(), memory)]));
-        self.observed.configs.insert(config.name_any(), Arc::new(config));
+        self.observed
+            .children
+            .configs
+            .insert(config.name_any(), Arc::new(config));
     }
 
     pub(crate) fn plan(&self, pipeline: &RecommenderPipeline) -> Plan {
-        plan(pipeline, &self.observed, &installation())
+        plan(&checked(pipeline), &self.observed, &installation())
     }
 
     /// Everything that is planned is there, and nothing else; Deployments have their pods as `ready` says.
@@ -166,34 +175,37 @@ impl Cluster {
         let plan = self.plan(pipeline);
         let children = plan.children.clone();
         let kept = plan.kept.clone();
-        let names = Names::of(pipeline);
+        let names = checked(pipeline).names;
         let stays = |name: &String, object: &ConfigMap| {
             let others = [names.resolution(), names.evidence()];
-            others.contains(name) || kept.keeps(object, &kept.configs)
+            others.contains(name) || kept.keeps(object, &kept.names.configs)
         };
-        let configs = std::mem::take(&mut self.observed.configs);
-        self.observed.configs = by_name(children.configs);
+        let configs = std::mem::take(&mut self.observed.children.configs);
+        self.observed.children.configs = by_name(children.configs);
         let others = configs.into_iter().filter(|(name, config)| stays(name, config));
-        self.observed.configs.extend(others);
-        self.observed.accounts = by_name(children.accounts);
-        self.observed.services = by_name(children.services);
-        let deployments = std::mem::take(&mut self.observed.deployments);
-        let stays = |deployment: &Deployment| kept.keeps(deployment, &kept.deployments);
-        self.observed.deployments = by_name(children.deployments);
+        self.observed.children.configs.extend(others);
+        self.observed.children.accounts = by_name(children.accounts);
+        self.observed.children.services = by_name(children.services);
+        let deployments = std::mem::take(&mut self.observed.children.deployments);
+        let stays = |deployment: &Deployment| kept.keeps(deployment, &kept.names.deployments);
+        self.observed.children.deployments = by_name(children.deployments);
         for (name, old) in &deployments {
             // The number of pods is nobody's who applies.
-            if let Some(new) = self.observed.deployments.get_mut(name) {
+            if let Some(new) = self.observed.children.deployments.get_mut(name) {
                 Arc::make_mut(new).spec.replicas = old.spec.replicas;
             } else if stays(old) {
-                self.observed.deployments.insert(name.clone(), Arc::clone(old));
+                self.observed
+                    .children
+                    .deployments
+                    .insert(name.clone(), Arc::clone(old));
             }
         }
-        for scale in children.scales {
-            if let Some(deployment) = self.observed.deployments.get_mut(&scale.deployment) {
+        for scale in &plan.scales {
+            if let Some(deployment) = self.observed.children.deployments.get_mut(&scale.deployment) {
                 Arc::make_mut(deployment).spec.replicas = Some(scale.replicas);
             }
         }
-        for (name, deployment) in &mut self.observed.deployments {
+        for (name, deployment) in &mut self.observed.children.deployments {
             let deployment = Arc::make_mut(deployment);
             let wanted = *deployment.spec.replicas.get_or_insert(1);
             let count = if ready(name) { wanted } else { 0 };
@@ -233,8 +245,7 @@ impl Cluster {
     pub(crate) fn status(&self, pipeline: &mut RecommenderPipeline) {
         let plan = self.plan(pipeline);
         let applied = Applied::default();
-        let now = Timestamp::from_second(1_790_000_000).unwrap();
-        pipeline.status = Some(report::status(pipeline, &self.observed, &plan, &applied, now));
+        pipeline.status = Some(report::report(&checked(pipeline), &self.observed, &plan, &applied).status);
     }
 }
 
@@ -269,5 +280,5 @@ pub(crate) fn condition<'a>(pipeline: &'a RecommenderPipeline, type_: &str) -> O
 
 /// The name of a variant's Deployment.
 pub(crate) fn deployment_of(pipeline: &RecommenderPipeline, variant: &str) -> String {
-    Names::of(pipeline).component(Component::Variant(variant))
+    checked(pipeline).names.component(Component::Variant(variant))
 }

@@ -74,16 +74,11 @@ impl Pulse {
 
 /// `/healthz`, `/readyz` and `/metrics`: the operator's own, which say nothing of any tenant.
 pub fn router(pulse: Pulse, metrics: Metrics) -> Router {
-    let lists = pulse.lists.clone();
-    let text = move || {
-        metrics.set_oldest_list(lists.oldest().map_or(Duration::ZERO, |(_, age)| age));
-        metrics.text()
-    };
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(pulse)
-        .route("/metrics", get(move || std::future::ready(text())))
+        .route("/metrics", get(move || std::future::ready(metrics.text())))
 }
 
 async fn healthz(State(pulse): State<Pulse>) -> (StatusCode, &'static str) {

@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use gondola_causes::with_causes;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
@@ -143,7 +144,10 @@ impl Election {
         spec.holder_identity = None;
         // Whoever looks next sees a change and nobody who holds it.
         if let Err(error) = self.replace(&lease).await {
-            tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
+            tracing::warn!(
+                error = with_causes(&error),
+                "the lease could not be given back; it runs out by itself"
+            );
         }
     }
 
@@ -157,7 +161,13 @@ impl Election {
                 .set(Some(asked + self.terms.lasts - self.terms.margin)),
             Ok(false) => self.leadership.set(None),
             // Not known: what we may was decided by the last renewal.
-            Err(error) => tracing::warn!(%error, lease = self.terms.lease, "could not reach the lease"),
+            Err(error) => {
+                tracing::warn!(
+                    error = with_causes(&error),
+                    lease = self.terms.lease,
+                    "could not reach the lease"
+                )
+            }
         }
         self.leadership.holds()
     }

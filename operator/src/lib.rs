@@ -2,11 +2,14 @@
 //!
 //! One pass over a pipeline, in reading order:
 //!
-//! - [`reconcile`](mod@reconcile): the pass itself, from scratch each time;
-//! - [`observe`]: what is there, as [`caches`] have it; [`mounts`]: what pods wait for that don't say so;
+//! - [`reconcile`](mod@reconcile): the pass itself, from scratch each time, over a checked [`pipeline`];
+//! - [`observe`]: what is there, as the clock, the [`caches`] and events of waiting pods have it;
 //! - [`plan`](mod@plan): what should be, a pure function; a file for each kind of child; [`policy`]: what needs permission;
 //! - [`apply`]: server-side apply of what is not there yet, and an end to what should not be;
 //! - [`report`]: the status, a pure function; [`events`]: what changed, for people.
+//!
+//! Below these steps stand their words, which know none of them: [`names`], [`kinds`] and [`extension`] of children, what was
+//! [`observed`], and [`finding`]s with their [`reasons`].
 //!
 //! Around it: [`controller`] makes passes out of changes, [`backoff`] spaces those that failed, [`lease`] lets one of several
 //! operators act, [`fence`] holds back the writes of one that does not, [`health`] and [`metrics`] say how it goes.
@@ -26,17 +29,23 @@ pub mod config;
 pub mod controller;
 pub mod dashboard;
 pub mod events;
+pub mod extension;
 pub mod fence;
+pub mod finding;
 #[cfg(test)]
 mod fixtures;
 pub mod health;
+pub mod kinds;
 pub mod lease;
 pub mod metrics;
-pub mod mounts;
+pub mod names;
 pub mod observe;
+pub mod observed;
 pub mod pages;
+pub mod pipeline;
 pub mod plan;
 pub mod policy;
+pub mod reasons;
 pub mod reconcile;
 pub mod report;
 
@@ -79,26 +88,35 @@ pub async fn run(
         .parse()
         .context("--identity can't be part of a request; use letters, digits and '-'")?;
     kube.headers.push((http::header::USER_AGENT, agent));
-    let signs = Signs::default();
+    let probes = Probes::new();
     let listener = pages::listen(config.listen)
         .await
         .with_context(|| format!("cannot listen at {}; give another with --listen", config.listen))?;
-    let pages = pages::serve(listener, signs.router(), pages::Limits::default());
+    let pages = pages::serve(listener, probes.router(), pages::Limits::default());
     tokio::select! {
         () = pages => anyhow::bail!("the health endpoints ended by themselves"),
-        outcome = lead(config, kube, signs, stop) => outcome,
+        outcome = lead(config, kube, probes, stop) => outcome,
     }
 }
 
 /// What an operator shows of itself.
-#[derive(Clone, Default)]
-struct Signs {
+#[derive(Clone)]
+struct Probes {
     pulse: Pulse,
     metrics: Metrics,
     dashboard: Dashboard,
 }
 
-impl Signs {
+impl Probes {
+    fn new() -> Self {
+        let pulse = Pulse::default();
+        Self {
+            metrics: Metrics::new(pulse.lists().clone()),
+            pulse,
+            dashboard: Dashboard::default(),
+        }
+    }
+
     fn router(&self) -> axum::Router {
         let health = health::router(self.pulse.clone(), self.metrics.clone());
         health.merge(dashboard::router(self.dashboard.clone()))
@@ -109,31 +127,37 @@ impl Signs {
 async fn lead(
     config: Config,
     kube: kube::Config,
-    signs: Signs,
+    probes: Probes,
     stop: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     tokio::pin!(stop);
     let Some(namespace) = &config.lease_namespace else {
         let stopping = Arc::new(Notify::new());
-        let reconciling = reconcile_all(&config, &kube, Leadership::alone(), &signs, Arc::clone(&stopping))?;
+        let reconciling = reconcile_all(
+            &config,
+            &kube,
+            Leadership::alone(),
+            &probes,
+            Arc::clone(&stopping),
+        )?;
         return until(reconciling, stop, &stopping).await;
     };
     // An operator that stands by is ready too, so that a rollout of operators goes on.
-    signs.pulse.set_ready();
+    probes.pulse.set_ready();
     let api: Api<Lease> = Api::namespaced(Client::try_from(kube.clone())?, namespace);
     let mut election = Election::new(api, Terms::new(&config.lease, &config.identity));
     tokio::select! {
         () = election.win() => {}
-        () = signs.pulse.keep_beating() => {}
+        () = probes.pulse.keep_beating() => {}
         () = &mut stop => return Ok(()),
     }
-    signs.metrics.set_leading(true);
+    probes.metrics.set_leading(true);
     let stopping = Arc::new(Notify::new());
     let leadership = election.leadership();
-    let reconciling = reconcile_all(&config, &kube, leadership, &signs, Arc::clone(&stopping))?;
+    let reconciling = reconcile_all(&config, &kube, leadership, &probes, Arc::clone(&stopping))?;
     let outcome = tokio::select! {
         outcome = until(reconciling, stop, &stopping) => outcome,
-        () = election.keep(|| signs.pulse.is_alive()) => Err(anyhow::anyhow!("lost the lead; start again to stand by")),
+        () = election.keep(|| probes.pulse.is_alive()) => Err(anyhow::anyhow!("lost the lead; start again to stand by")),
     };
     election.give_back().await;
     outcome
@@ -158,7 +182,7 @@ fn reconcile_all(
     config: &Config,
     kube: &kube::Config,
     leadership: Leadership,
-    signs: &Signs,
+    probes: &Probes,
     stopping: Arc<Notify>,
 ) -> anyhow::Result<impl Future<Output = ()>> {
     let client = ClientBuilder::try_from(kube.clone())?
@@ -171,11 +195,11 @@ fn reconcile_all(
         pod_user: config.pod_user,
     };
     let events = Events::new(client.clone(), config.identity.clone());
-    let Signs {
+    let Probes {
         pulse,
         metrics,
         dashboard,
-    } = signs.clone();
+    } = probes.clone();
     let writing = client.clone();
     let context = move |caches: Caches| {
         dashboard.open(caches.clone(), writing.clone());

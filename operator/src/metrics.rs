@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::caches::lists::Lists;
 
 /// Counters of the operator.
 #[derive(Clone)]
@@ -17,21 +22,41 @@ pub struct Metrics {
     failures: Counter,
     writes: Counter,
     leading: Gauge,
-    oldest_list: Gauge,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+/// Asks for the age of the oldest list whenever it is read.
+#[derive(Debug)]
+struct OldestList(Lists);
+
+impl Collector for OldestList {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let age = self.0.oldest().map_or(Duration::ZERO, |(_, age)| age);
+        let help = "Age of the oldest of the last good lists of all kinds";
+        let gauge =
+            encoder.encode_descriptor("oldest_list", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(age.as_secs()).unwrap_or(i64::MAX)).encode(gauge)
+    }
+}
+
+/// Measures a pass until it is dropped.
+pub struct PassTimer {
+    passes: Histogram,
+    started: Instant,
+}
+
+impl Drop for PassTimer {
+    fn drop(&mut self) {
+        self.passes.observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
+impl Metrics {
+    /// Metrics of an operator that keeps these lists.
+    pub fn new(lists: Lists) -> Self {
         let mut registry = Registry::with_prefix("gondola_operator");
         let passes = Histogram::new(exponential_buckets(0.001, 2.0, 14));
         let (failures, writes, leading) = (Counter::default(), Counter::default(), Gauge::default());
-        let oldest_list = Gauge::default();
-        registry.register_with_unit(
-            "oldest_list",
-            "Age of the oldest of the last good lists of all kinds",
-            Unit::Seconds,
-            oldest_list.clone(),
-        );
+        registry.register_collector(Box::new(OldestList(lists)));
         registry.register_with_unit(
             "reconcile",
             "Passes and how long they took",
@@ -55,24 +80,9 @@ impl Default for Metrics {
             failures,
             writes,
             leading,
-            oldest_list,
         }
     }
-}
 
-/// Measures a pass until it is dropped.
-pub struct PassTimer {
-    passes: Histogram,
-    started: Instant,
-}
-
-impl Drop for PassTimer {
-    fn drop(&mut self) {
-        self.passes.observe(self.started.elapsed().as_secs_f64());
-    }
-}
-
-impl Metrics {
     /// Begins to measure a pass.
     pub fn pass(&self) -> PassTimer {
         PassTimer {
@@ -96,17 +106,10 @@ impl Metrics {
         self.leading.set(i64::from(leading));
     }
 
-    /// How old the oldest of the last good lists is.
-    pub fn set_oldest_list(&self, age: Duration) {
-        self.oldest_list
-            .set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-    }
-
     /// All of them, in Prometheus' text form.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // Writing to a String never fails.
-        let _ = encode(&mut text, &self.registry);
+        encode(&mut text, &self.registry).expect("a String takes all that is written to it");
         text
     }
 }

@@ -10,7 +10,6 @@
 pub mod experiment;
 pub mod extensions;
 pub mod manifest;
-pub mod names;
 pub mod network;
 pub mod pod;
 pub mod resolver;
@@ -22,57 +21,28 @@ pub mod variant;
 
 use std::collections::BTreeSet;
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::spec::{Device, Variant};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::SettingsError;
 use gondola_wire::routes::Routes;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
-use crate::observe::Observed;
+use crate::extension::Extension;
+use crate::kinds::{KeptNames, OwnedKinds, Wanted};
+use crate::names::{self, Component};
+use crate::observed::Observed;
+use crate::pipeline::Pipeline;
 use crate::policy::{self, Objection, Policy};
 use experiment::Planned;
-use extensions::Extension;
-use names::{Component, Names};
 use pod::Program;
 use routes::Routed;
 use serving::Serves;
 
-/// Everything that a pipeline should own.
-#[derive(Clone, Debug, Default)]
-pub struct Children {
-    /// Service accounts.
-    pub accounts: Vec<ServiceAccount>,
-    /// Roles.
-    pub roles: Vec<Role>,
-    /// Bindings of roles.
-    pub bindings: Vec<RoleBinding>,
-    /// ConfigMaps.
-    pub configs: Vec<ConfigMap>,
-    /// Services.
-    pub services: Vec<Service>,
-    /// Network policies.
-    pub policies: Vec<NetworkPolicy>,
-    /// Deployments.
-    pub deployments: Vec<Deployment>,
-    /// Disruption budgets.
-    pub budgets: Vec<PodDisruptionBudget>,
-    /// How many pods Deployments have, of those whose number the spec decides.
-    pub scales: Vec<Scale>,
-    /// Autoscalers.
-    pub autoscalers: Vec<HorizontalPodAutoscaler>,
-    /// Objects of APIs that this cluster has beside Kubernetes' own; none where the spec wants none.
-    pub extensions: Vec<(Extension, Option<DynamicObject>)>,
-}
+/// Everything of Kubernetes' own kinds that a pipeline should own.
+pub type Children = OwnedKinds<Wanted>;
 
 /// How many pods a Deployment should have. It is no part of the Deployment as it is applied: who applies a number and leaves it out
 /// the next time (for an autoscaler, say) makes it 1.
@@ -89,6 +59,10 @@ pub struct Scale {
 pub struct Plan {
     /// What should be there. All else of the pipeline's is to go, but see `kept`.
     pub children: Children,
+    /// How many pods Deployments have, of those whose number the spec decides.
+    pub scales: Vec<Scale>,
+    /// Objects of APIs that this cluster has beside Kubernetes' own; none where the spec wants none.
+    pub extensions: Vec<(Extension, Option<DynamicObject>)>,
     /// What each variant of the spec serves, in its order.
     pub variants: Vec<(String, Serves)>,
     /// What routers are told, and who leaves them.
@@ -104,18 +78,15 @@ pub struct Plan {
 /// What stays although nothing of the spec asks for it: live pods need it.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    /// Deployments that stay as they are, until it is known which bundles belong to the newest spec.
-    pub deployments: BTreeSet<String>,
+    /// Objects that stay by their names: Deployments, until it is known which bundles belong to the newest spec; ConfigMaps that pods
+    /// mount, or would if they were made again; service accounts that such pods run as.
+    pub names: OwnedKinds<KeptNames>,
     /// Variants that leave when those that take their users answer: everything that carries their label stays.
     pub variants: BTreeSet<String>,
-    /// ConfigMaps that pods mount, or would if they were made again.
-    pub configs: BTreeSet<String>,
-    /// Service accounts that such pods run as.
-    pub accounts: BTreeSet<String>,
 }
 
 impl Kept {
-    /// Whether something stays.
+    /// Whether an object stays; `names` are those of its kind.
     pub fn keeps<K: ResourceExt>(&self, object: &K, names: &BTreeSet<String>) -> bool {
         let of_variant = object.labels().get(names::VARIANT);
         names.contains(&object.name_any())
@@ -166,9 +137,9 @@ impl Images {
 }
 
 /// Decides what should be.
-pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &Installation) -> Plan {
-    let names = Names::of(pipeline);
-    let resolution = observed.resolution(&names);
+pub fn plan(pipeline: &Pipeline, observed: &Observed, installation: &Installation) -> Plan {
+    let names = &pipeline.names;
+    let resolution = observed.resolution(names);
     let ledger = experiment::going_on(pipeline, observed);
     let serves =
         |variant: &Variant| Serves::of(pipeline, variant, resolution.as_ref(), ledger.as_ref(), observed);
@@ -180,10 +151,12 @@ pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &
     let planned = experiment.as_ref().and_then(|planned| planned.as_ref().ok());
     let routed = routes::routed(pipeline, observed, planned);
     let mut kept = Kept {
+        names: OwnedKinds {
+            configs: observed.mounted_configs(),
+            accounts: observed.used_accounts(),
+            ..OwnedKinds::default()
+        },
         variants: routed.leaving.iter().cloned().collect(),
-        configs: observed.mounted_configs(),
-        accounts: observed.used_accounts(),
-        ..Kept::default()
     };
     let render = Render {
         pipeline,
@@ -197,19 +170,23 @@ pub fn plan(pipeline: &RecommenderPipeline, observed: &Observed, installation: &
     for (variant, (_, serves)) in pipeline.spec.variants.iter().zip(&variants) {
         render.add_variant(&mut children, &mut kept, variant, serves);
     }
+    let extensions = observed.extensions.keys();
+    let extensions = extensions.map(|extension| (*extension, extensions::wanted(*extension, pipeline)));
     Plan {
         children,
+        scales: render.scales(),
+        extensions: extensions.collect(),
         variants,
         routed,
         experiment,
-        objection: policy::objection(pipeline, observed, &installation.policy),
+        objection: policy::objection(&pipeline.spec, observed, &installation.policy),
         kept,
     }
 }
 
 /// What children are rendered from.
 struct Render<'a> {
-    pipeline: &'a RecommenderPipeline,
+    pipeline: &'a Pipeline,
     observed: &'a Observed,
     installation: &'a Installation,
 }
@@ -231,7 +208,7 @@ impl Render<'_> {
         children.configs.insert(0, experiment::evidence(pipeline));
         if planned.step.ledger.phase == Phase::Unknown {
             // What a newer release remembers is not ours to write.
-            kept.configs.insert(Names::of(pipeline).ledger());
+            kept.names.configs.insert(pipeline.names.ledger());
         } else {
             children.configs.insert(0, experiment::ledger(pipeline, planned));
         }
@@ -249,7 +226,6 @@ impl Render<'_> {
         } = *self;
         let (router_role, router_binding) = router::rights(pipeline);
         let (resolver_role, resolver_binding) = resolver::rights(pipeline);
-        let extension = |extension: &Extension| (*extension, extension.wanted(pipeline));
         Children {
             accounts: resolver::account(pipeline)
                 .into_iter()
@@ -268,10 +244,24 @@ impl Render<'_> {
                 router::deployment(pipeline, installation),
             ],
             budgets: vec![variant::budget(pipeline, Component::Router)],
-            scales: vec![router::scale(pipeline)],
             autoscalers: Vec::new(),
-            extensions: observed.extensions.keys().map(extension).collect(),
         }
+    }
+
+    fn scales(&self) -> Vec<Scale> {
+        let names = &self.pipeline.names;
+        let of_variant = |variant: &Variant| {
+            let deployment = names.component(Component::Variant(&variant.name));
+            variant::scale(
+                names,
+                variant,
+                self.observed.children.deployments.get(&deployment)?,
+            )
+        };
+        let of_variants = self.pipeline.spec.variants.iter().filter_map(of_variant);
+        std::iter::once(router::scale(self.pipeline))
+            .chain(of_variants)
+            .collect()
     }
 
     fn add_variant(&self, children: &mut Children, kept: &mut Kept, variant: &Variant, serves: &Serves) {
@@ -280,27 +270,30 @@ impl Render<'_> {
             observed,
             installation,
         } = *self;
-        let names = Names::of(pipeline);
+        let names = &pipeline.names;
         let component = Component::Variant(&variant.name);
         children.services.push(variant::service(pipeline, variant));
         children.budgets.push(variant::budget(pipeline, component));
         children
             .autoscalers
             .extend(variant::autoscaler(pipeline, variant));
-        let live = observed.deployments.get(&names.component(component));
-        children
-            .scales
-            .extend(live.and_then(|live| variant::scale(&names, variant, live)));
-        let told = observed.told(&names, &variant.name);
+        let live = observed.children.deployments.get(&names.component(component));
+        let told = observed.told(names, &variant.name);
         if live.is_some() && serves.keeps_template(told.as_ref()) {
-            kept.deployments.insert(names.component(component));
+            kept.names.deployments.insert(names.component(component));
         } else if let Some(bundles) = serves.bundles() {
-            children
-                .configs
-                .push(manifest::config_map(pipeline, variant, bundles));
-            children
-                .deployments
-                .push(variant::deployment(pipeline, variant, bundles, installation));
+            match manifest::config_map(pipeline, variant, bundles) {
+                Ok(manifest) => {
+                    let deployment = variant::deployment(pipeline, variant, bundles, &manifest, installation);
+                    children.configs.push(manifest);
+                    children.deployments.push(deployment);
+                }
+                // Nobody could read it: pods stay as they are until it is reported again.
+                Err(error) => {
+                    tracing::error!(%error, variant = variant.name, "what was resolved makes no reference");
+                    kept.names.deployments.insert(names.component(component));
+                }
+            }
         }
     }
 }

@@ -5,12 +5,12 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::{Artifacts, PodOverrides};
 use url::{Host, Url};
 
-use crate::observe::Observed;
-use crate::report::reasons;
+use crate::observed::Observed;
+use crate::reasons;
+use gondola_crds::RecommenderPipelineSpec;
 
 /// What whoever installed the operator permits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,8 +129,7 @@ impl Objection {
 }
 
 /// The first thing that stands against a pipeline.
-pub fn objection(pipeline: &RecommenderPipeline, observed: &Observed, policy: &Policy) -> Option<Objection> {
-    let spec = &pipeline.spec;
+pub fn objection(spec: &RecommenderPipelineSpec, observed: &Observed, policy: &Policy) -> Option<Objection> {
     let bundles = Place {
         field: "spec.artifacts",
         url: &spec.artifacts.url,
@@ -315,16 +314,15 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(spec: impl Fn(&mut RecommenderPipeline), policy: Policy, expected: Option<&str>) {
-        let mut pipeline = RecommenderPipeline::new("grocery", Default::default());
-        pipeline.spec.artifacts.url = "s3://models/grocery".into();
-        spec(&mut pipeline);
-        let found =
-            objection(&pipeline, &Observed::default(), &policy).map(|objection| objection.to_string());
+    fn check(change: impl Fn(&mut RecommenderPipelineSpec), policy: Policy, expected: Option<&str>) {
+        let mut spec = crate::fixtures::pipeline().spec;
+        spec.artifacts.endpoint = None;
+        change(&mut spec);
+        let found = objection(&spec, &Observed::default(), &policy).map(|objection| objection.to_string());
         match (found, expected) {
             (None, None) => {}
             (Some(found), Some(expected)) if found.contains(expected) => {}
-            (found, expected) => panic!("{:?}: {found:?}, not {expected:?}", pipeline.spec.artifacts),
+            (found, expected) => panic!("{:?}: {found:?}, not {expected:?}", spec.artifacts),
         }
     }
 
@@ -337,11 +335,7 @@ mod tests {
 
     #[track_caller]
     fn check_url(url: &str, allowed: &[&str], expected: Option<&str>) {
-        check(
-            |pipeline| pipeline.spec.artifacts.url = url.into(),
-            stores(allowed),
-            expected,
-        );
+        check(|spec| spec.artifacts.url = url.into(), stores(allowed), expected);
     }
 
     #[test]
@@ -370,7 +364,7 @@ mod tests {
     #[track_caller]
     fn check_endpoint(endpoint: &str, policy: Policy, expected: Option<&str>) {
         check(
-            |pipeline| pipeline.spec.artifacts.endpoint = Some(endpoint.into()),
+            |spec| spec.artifacts.endpoint = Some(endpoint.into()),
             policy,
             expected,
         );
@@ -384,6 +378,9 @@ mod tests {
             "http://169.254.169.254",
             "http://127.0.0.1:9000",
             "http://2852039166",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://[::ffff:127.0.0.1]/",
             "http://0251.0376.0251.0376",
             "http://0xa9fea9fe/",
             "http://127.1",
@@ -404,6 +401,11 @@ mod tests {
         }
         check_endpoint(
             "http://user:secret@minio:9000",
+            Policy::default(),
+            Some("it has a user or a password"),
+        );
+        check_endpoint(
+            "http://minio@127.0.0.1/",
             Policy::default(),
             Some("it has a user or a password"),
         );
@@ -440,8 +442,8 @@ mod tests {
 
     #[test]
     fn images_and_variables_are_held_against_what_the_installer_allows() {
-        let image = |pipeline: &mut RecommenderPipeline| {
-            pipeline.spec.pods = Some(PodOverrides {
+        let image = |spec: &mut RecommenderPipelineSpec| {
+            spec.pods = Some(PodOverrides {
                 image: Some("evil/program:1".into()),
                 ..PodOverrides::default()
             });
@@ -456,8 +458,8 @@ mod tests {
             policy,
             Some("spec.pods.image is \"evil/program:1\", but images of this cluster begin with ghcr.io"),
         );
-        let variable = |pipeline: &mut RecommenderPipeline| {
-            pipeline.spec.pods = Some(PodOverrides {
+        let variable = |spec: &mut RecommenderPipelineSpec| {
+            spec.pods = Some(PodOverrides {
                 env: vec![Variable {
                     name: "AWS_ENDPOINT_URL_S3".into(),
                     value: "http://mine".into(),

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
+use gondola_causes::with_causes;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 use kube::{Client, Resource, ResourceExt};
 
 use crate::apply::admission::Admission;
+use crate::apply::failure::Failure;
 use crate::apply::status::{self, StatusOutcome};
 use crate::apply::{self, Applied};
 use crate::backoff::Backoff;
 use crate::caches::{Caches, Guarded};
 use crate::events::{self, Events};
+use crate::finding::Finding;
 use crate::metrics::Metrics;
-use crate::observe::Observed;
+use crate::observed::Observed;
+use crate::pipeline::{Pipeline, PipelineError};
 use crate::plan::{Installation, Plan};
-use crate::{mounts, plan, report};
+use crate::{observe, plan, report};
 
 /// A pass that takes longer is given up, and made again: a few dozen requests of some seconds at most.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -48,12 +51,15 @@ pub struct Context {
 /// Why a pass has to be made again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
+    /// It is no object of the API server.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
     /// It took too long.
     #[error("the pass did not end within {LONGEST:?}")]
     TooLong,
     /// Something could not be brought about; the status says what.
-    #[error("{0}")]
-    Incomplete(String),
+    #[error(transparent)]
+    Incomplete(#[from] Failure),
     /// The status could not be written.
     #[error("the status could not be written")]
     Status(#[source] Box<kube::Error>),
@@ -66,7 +72,9 @@ pub async fn reconcile(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<
     let _timer = context.metrics.pass();
     let pass = async {
         match &pipeline.0 {
-            Ok(pipeline) => pass(pipeline, &context).await,
+            // Everything of ours has an owner, and goes with it.
+            Ok(pipeline) if pipeline.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
+            Ok(pipeline) => pass(&Pipeline::try_from(pipeline)?, &context).await,
             Err(invalid) => report_invalid(invalid, &context).await,
         }
     };
@@ -75,21 +83,16 @@ pub async fn reconcile(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<
         .unwrap_or(Err(ReconcileError::TooLong))
 }
 
-async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Action, ReconcileError> {
-    if pipeline.meta().deletion_timestamp.is_some() {
-        // Everything of ours has an owner, and goes with it.
-        return Ok(Action::await_change());
-    }
-    let mut observed = context.caches.observe(pipeline);
-    let stuck = mounts::explain(&context.client, pipeline, &mut observed).await;
+async fn pass(pipeline: &Pipeline, context: &Context) -> Result<Action, ReconcileError> {
+    let observed = observe::pipeline(&context.client, &context.caches, pipeline).await;
     let plan = plan::plan(pipeline, &observed, &context.installation);
     let applied = apply(pipeline, &plan, &observed, context).await;
     context.metrics.wrote(applied.writes());
     if applied.is_outdated() {
         return Ok(Action::requeue(CATCH_UP));
     }
-    let status = report::status(pipeline, &observed, &plan, &applied, Timestamp::now());
-    let outcome = status::write(&context.client, pipeline, &status)
+    let report = report::report(pipeline, &observed, &plan, &applied);
+    let outcome = status::write(&context.client, pipeline, &report.status)
         .await
         .map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
@@ -97,18 +100,13 @@ async fn pass(pipeline: &RecommenderPipeline, context: &Context) -> Result<Actio
         StatusOutcome::Unchanged => {}
         StatusOutcome::Written => {
             context.metrics.wrote(1);
-            tell_changes(pipeline, &status, context).await;
+            tell_changes(pipeline, &report.findings, context).await;
         }
     }
-    next_look(pipeline, &plan, &applied, stuck, context)
+    next_look(pipeline, &observed, &plan, applied, context)
 }
 
-async fn apply(
-    pipeline: &RecommenderPipeline,
-    plan: &Plan,
-    observed: &Observed,
-    context: &Context,
-) -> Applied {
+async fn apply(pipeline: &Pipeline, plan: &Plan, observed: &Observed, context: &Context) -> Applied {
     let Context {
         client, admission, ..
     } = context;
@@ -130,52 +128,45 @@ async fn report_invalid(invalid: &InvalidObject, context: &Context) -> Result<Ac
     Ok(Action::await_change())
 }
 
-async fn tell_changes(pipeline: &RecommenderPipeline, status: &RecommenderPipelineStatus, context: &Context) {
-    let before = pipeline.status.clone().unwrap_or_default();
-    for event in events::between(&before.conditions, &status.conditions) {
+async fn tell_changes(pipeline: &Pipeline, findings: &[(&'static str, Finding)], context: &Context) {
+    for event in events::between(&pipeline.status.conditions, findings) {
         context.events.tell(pipeline, &event).await;
     }
 }
 
 fn next_look(
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
+    observed: &Observed,
     plan: &Plan,
-    applied: &Applied,
-    stuck: bool,
+    applied: Applied,
     context: &Context,
 ) -> Result<Action, ReconcileError> {
-    if let Some(failure) = applied.first_failure() {
-        return Err(ReconcileError::Incomplete(failure.with_cause()));
+    if let Some(failure) = applied.into_first_failure() {
+        return Err(ReconcileError::Incomplete(failure));
     }
-    context.backoff.forget(&key(pipeline));
+    context.backoff.forget(&pipeline.names.to_string());
     // Time alone moves an experiment; all else is a change that a watch sees, but for events of pods.
     let experiment = plan
         .next_step()
-        .map(|moment| moment.since(Timestamp::now().into()).max(CATCH_UP));
-    let pods = stuck.then_some(LOOK_AGAIN);
+        .map(|moment| moment.since(observed.now.into()).max(CATCH_UP));
+    let pods = observed.waits_for_pods().then_some(LOOK_AGAIN);
     Ok(match experiment.into_iter().chain(pods).min() {
         Some(wait) => Action::requeue(wait),
         None => Action::await_change(),
     })
 }
 
-/// What failures of a pipeline are counted under.
-fn key<K: ResourceExt>(pipeline: &K) -> String {
-    format!(
-        "{}/{}",
-        pipeline.namespace().unwrap_or_default(),
-        pipeline.name_any()
-    )
-}
-
 /// When to look again at a pipeline whose pass failed.
 pub fn on_error(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let wait = context.backoff.next(&key(pipeline.as_ref()));
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let wait = context
+        .backoff
+        .next(&format!("{namespace}/{}", pipeline.name_any()));
     context.metrics.failed();
     tracing::warn!(
         pipeline = pipeline.name_any(),
-        namespace = pipeline.namespace(),
-        %error,
+        namespace,
+        error = with_causes(error),
         ?wait,
         "the pass is made again"
     );

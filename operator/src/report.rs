@@ -4,25 +4,26 @@ pub mod conditions;
 pub mod experiment;
 pub mod exposure;
 pub mod invalid;
-pub mod reasons;
 pub mod variants;
 
 use std::collections::BTreeMap;
 
-use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
+use gondola_causes::with_causes;
+use gondola_crds::RecommenderPipelineStatus;
 use gondola_wire::resolution::Refusal;
-use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 
 use crate::apply::admission::Overridden;
 use crate::apply::failure::Failure;
 use crate::apply::{Applied, is_done};
-use crate::observe::{Observed, Rollout};
+use crate::finding::{Finding, Severity, Truth};
+use crate::names::{Component, Names};
+use crate::observed::{Observed, Rollout};
+use crate::pipeline::Pipeline;
 use crate::plan::Plan;
-use crate::plan::names::{Component, Names};
 use crate::plan::pod::{ADMIN_PORT, PORT};
 use crate::plan::serving::Serves;
-use conditions::{Finding, Truth, conditions};
+use crate::reasons;
+use conditions::conditions;
 
 /// What a pipeline needs to be ready, in the order in which a reader should mend it.
 #[derive(Clone, Debug)]
@@ -58,51 +59,49 @@ impl Needs {
         ];
         match needs.into_iter().find(|need| need.truth != Truth::True) {
             Some(need) => need.clone(),
-            None => Finding::new(
-                Truth::True,
-                reasons::SERVING,
-                "every variant serves what the spec names",
-            ),
+            None => Finding::met(reasons::SERVING, "every variant serves what the spec names"),
         }
     }
 }
 
-/// The status that is true now.
-pub fn status(
-    pipeline: &RecommenderPipeline,
-    observed: &Observed,
-    plan: &Plan,
-    applied: &Applied,
-    now: Timestamp,
-) -> RecommenderPipelineStatus {
-    let names = Names::of(pipeline);
-    let namespace = pipeline.namespace().unwrap_or_default();
+/// What a pass found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The status that is true now.
+    pub status: RecommenderPipelineStatus,
+    /// What its conditions are made from, with their types.
+    pub findings: Vec<(&'static str, Finding)>,
+}
+
+/// What is true now.
+pub fn report(pipeline: &Pipeline, observed: &Observed, plan: &Plan, applied: &Applied) -> Report {
+    let names = &pipeline.names;
+    let namespace = names.namespace();
     let url = |service: &str, port: i32| format!("http://{service}.{namespace}.svc:{port}");
     let rollouts: BTreeMap<&str, Rollout> = plan
         .variants
         .iter()
         .map(|(name, _)| {
             let component = Component::Variant(name);
-            let rollout = applied.correct(&names.component(component), observed.rollout(&names, component));
+            let rollout = applied.correct(&names.component(component), observed.rollout(names, component));
             (name.as_str(), rollout)
         })
         .collect();
     let router = applied.correct(
         &names.component(Component::Router),
-        observed.rollout(&names, Component::Router),
+        observed.rollout(names, Component::Router),
     );
     let needs = Needs {
         children_applied: children_applied(plan, applied),
-        artifacts_resolved: artifacts_resolved(plan, observed, &names),
-        variants_rolled_out: variants_rolled_out(plan, &rollouts, observed, &names),
-        routers_rolled_out: rolled_out(Component::Router, &router, observed, &names),
-        available: available(&router, &answering(plan, &rollouts, observed, &names)),
+        artifacts_resolved: artifacts_resolved(plan, observed, names),
+        variants_rolled_out: variants_rolled_out(plan, &rollouts, observed, names),
+        routers_rolled_out: rolled_out(Component::Router, &router, observed, names),
+        available: available(&router, &answering(plan, &rollouts, observed, names)),
     };
     let ready = match needs.ready() {
         // Nothing was done for this generation, so that it can't be said to serve.
         ready if pipeline.spec.suspend && ready.truth == Truth::True && !is_done(plan, observed) => {
-            Finding::new(
-                Truth::Unknown,
+            Finding::pending(
                 reasons::SUSPENDED,
                 "spec.suspend is set, and there is something to do: what the spec asks for now is not served yet",
             )
@@ -121,86 +120,67 @@ pub fn status(
     findings.extend(exposure::findings(pipeline, observed));
     findings.extend(experiment::findings(pipeline, plan));
     let experiment = experiment::status(pipeline, plan);
-    let before = pipeline
-        .status
-        .as_ref()
-        .map_or(&[][..], |status| &status.conditions);
+    let before = &pipeline.status.conditions;
     let ready_variants = rollouts.values().filter(|rollout| rollout.ready > 0).count();
-    RecommenderPipelineStatus {
-        observed_generation: pipeline.metadata.generation,
-        conditions: conditions(findings, before, pipeline.metadata.generation, now),
-        url: Some(url(&names.pipeline(), PORT)),
+    let status = RecommenderPipelineStatus {
+        observed_generation: Some(pipeline.generation),
+        conditions: conditions(&findings, before, pipeline.generation, observed.now),
+        url: Some(url(names.pipeline(), PORT)),
         admin_url: Some(url(&names.admin(), ADMIN_PORT)),
         ready_variants: Some(format!("{ready_variants}/{}", plan.variants.len())),
         traffic: Some(traffic(plan)),
-        variants: variants::variants(pipeline, plan, &rollouts, observed, &names),
+        variants: variants::variants(pipeline, plan, &rollouts, observed, names),
         experiment,
-    }
+    };
+    Report { status, findings }
 }
 
 /// What `kstatus` reads, and only while it is true: on the way there, stuck, or left alone.
-fn progress(pipeline: &RecommenderPipeline, ready: &Finding) -> Option<(&'static str, Finding)> {
-    let because = |reason, message: &str| Finding::new(Truth::True, reason, message);
+fn progress(pipeline: &Pipeline, ready: &Finding) -> Option<(&'static str, Finding)> {
     if pipeline.spec.suspend {
         let message = "spec.suspend is set: nothing is rolled out, pods go on serving, and an experiment that does harm is still rolled back";
-        return Some(("Suspended", because(reasons::SUSPENDED, message)));
+        return Some(("Suspended", Finding::met(reasons::SUSPENDED, message)));
     }
+    let again = Finding::new(Truth::True, Severity::Repeated, ready.reason, &ready.message);
     match ready.truth {
         Truth::True => None,
-        // Time does not heal it: somebody must act.
-        Truth::False if is_stuck(ready.reason) => Some(("Stalled", because(ready.reason, &ready.message))),
-        Truth::False | Truth::Unknown => Some(("Reconciling", because(ready.reason, &ready.message))),
+        Truth::False if ready.severity == Severity::Stuck => Some(("Stalled", again)),
+        Truth::False | Truth::Unknown => Some(("Reconciling", again)),
     }
-}
-
-fn is_stuck(reason: &str) -> bool {
-    [
-        reasons::NAME_CONFLICT,
-        reasons::INVALID_SPEC,
-        reasons::FORBIDDEN,
-        reasons::ADMISSION_DENIED,
-        reasons::QUOTA_EXCEEDED,
-        reasons::SERVICE_ACCOUNT_NOT_ALLOWED,
-        reasons::STORE_NOT_ALLOWED,
-        reasons::IMAGE_NOT_ALLOWED,
-        reasons::ENVIRONMENT_NOT_ALLOWED,
-        reasons::PROGRESS_DEADLINE_EXCEEDED,
-    ]
-    .contains(&reason)
 }
 
 fn children_applied(plan: &Plan, applied: &Applied) -> Finding {
     if let Some(objection) = &plan.objection {
-        return Finding::new(Truth::False, objection.reason(), objection.to_string());
+        return Finding::stuck(objection.reason(), objection.to_string());
     }
     match applied.first_failure() {
-        None => Finding::new(Truth::True, reasons::SERVING, "every object is there"),
-        Some(failure) => Finding::new(Truth::False, failure_reason(failure), failure.with_cause()),
+        None => Finding::met(reasons::SERVING, "every object is there"),
+        Some(failure) => unapplied(failure),
     }
 }
 
-fn failure_reason(failure: &Failure) -> &'static str {
+fn unapplied(failure: &Failure) -> Finding {
+    let message = with_causes(failure);
+    let stuck = |reason| Finding::stuck(reason, message.clone());
     match failure {
-        Failure::NameConflict { .. } => reasons::NAME_CONFLICT,
-        Failure::Refused { .. } => reasons::INVALID_SPEC,
-        Failure::Forbidden { .. } => reasons::FORBIDDEN,
-        Failure::Denied { .. } => reasons::ADMISSION_DENIED,
-        Failure::QuotaExceeded { .. } => reasons::QUOTA_EXCEEDED,
-        Failure::Outdated { .. } | Failure::Unavailable { .. } => reasons::APPLY_FAILED,
+        Failure::NameConflict { .. } => stuck(reasons::NAME_CONFLICT),
+        Failure::Refused { .. } => stuck(reasons::INVALID_SPEC),
+        Failure::Forbidden { .. } => stuck(reasons::FORBIDDEN),
+        Failure::Denied { .. } => stuck(reasons::ADMISSION_DENIED),
+        Failure::QuotaExceeded { .. } => stuck(reasons::QUOTA_EXCEEDED),
+        Failure::Outdated { .. } | Failure::Unavailable { .. } => {
+            Finding::unmet(reasons::APPLY_FAILED, message)
+        }
     }
 }
 
-fn artifacts_resolved(plan: &Plan, observed: &Observed, names: &Names<'_>) -> Finding {
+fn artifacts_resolved(plan: &Plan, observed: &Observed, names: &Names) -> Finding {
     let refused = plan
         .variants
         .iter()
         .find_map(|(name, serves)| Some((name, serves.refusal()?)));
     if let Some((name, Refusal { reason, message })) = refused {
-        return Finding::new(
-            Truth::False,
-            reason.as_str(),
-            format!("variant {name}: {message}"),
-        );
+        return Finding::unmet(reason.as_str(), format!("variant {name}: {message}"));
     }
     let pending = |serves: &Serves| matches!(serves, Serves::Waiting(_) | Serves::Unresolved);
     if plan.variants.iter().any(|(_, serves)| pending(serves)) {
@@ -209,10 +189,9 @@ fn artifacts_resolved(plan: &Plan, observed: &Observed, names: &Names<'_>) -> Fi
             || "the resolver is looking up what the spec names".to_owned(),
             |problem| format!("the resolver can't run: {problem}"),
         );
-        return Finding::new(Truth::Unknown, reasons::RESOLVING, message);
+        return Finding::pending(reasons::RESOLVING, message);
     }
-    Finding::new(
-        Truth::True,
+    Finding::met(
         reasons::RESOLVED,
         "every reference leads to a bundle, and they belong together",
     )
@@ -222,7 +201,7 @@ fn variants_rolled_out(
     plan: &Plan,
     rollouts: &BTreeMap<&str, Rollout>,
     observed: &Observed,
-    names: &Names<'_>,
+    names: &Names,
 ) -> Finding {
     let findings = plan.variants.iter().map(|(name, _)| {
         let component = Component::Variant(name);
@@ -231,34 +210,23 @@ fn variants_rolled_out(
     let unmet = findings.filter(|finding| finding.truth != Truth::True);
     // What is stuck comes before what only takes time.
     let first = unmet.min_by_key(|finding| finding.truth == Truth::Unknown);
-    first.unwrap_or_else(|| Finding::new(Truth::True, reasons::SERVING, "every variant is rolled out"))
+    first.unwrap_or_else(|| Finding::met(reasons::SERVING, "every variant is rolled out"))
 }
 
-fn rolled_out(
-    component: Component<'_>,
-    rollout: &Rollout,
-    observed: &Observed,
-    names: &Names<'_>,
-) -> Finding {
+fn rolled_out(component: Component<'_>, rollout: &Rollout, observed: &Observed, names: &Names) -> Finding {
     if rollout.complete {
-        return Finding::new(
-            Truth::True,
-            reasons::SERVING,
-            format!("{component} is rolled out"),
-        );
+        return Finding::met(reasons::SERVING, format!("{component} is rolled out"));
     }
     let problem = observed
         .problem(names, component)
         .map(|problem| format!(": {problem}"))
         .unwrap_or_default();
     match &rollout.missed_deadline {
-        Some(_) => Finding::new(
-            Truth::False,
+        Some(_) => Finding::stuck(
             reasons::PROGRESS_DEADLINE_EXCEEDED,
             format!("{component} was not rolled out in time{problem}; its older pods go on serving"),
         ),
-        None => Finding::new(
-            Truth::Unknown,
+        None => Finding::pending(
             reasons::ROLLING_OUT,
             format!("{component} is being rolled out{problem}"),
         ),
@@ -270,7 +238,7 @@ fn answering(
     plan: &Plan,
     rollouts: &BTreeMap<&str, Rollout>,
     observed: &Observed,
-    names: &Names<'_>,
+    names: &Names,
 ) -> Vec<i32> {
     let leaving = plan.routed.leaving.iter();
     let leaving = leaving.map(|name| observed.rollout(names, Component::Variant(name)).ready);
@@ -293,10 +261,7 @@ fn overridden(applied: &Applied) -> Option<(&'static str, Finding)> {
     let message = format!(
         "{kind} {name} is not as it was sent at {path}{others}: a webhook or policy of the cluster changes it on its way in, and it is left so"
     );
-    Some((
-        "Overridden",
-        Finding::new(Truth::True, reasons::CHANGED_BY_ADMISSION, message),
-    ))
+    Some(("Overridden", Finding::met(reasons::CHANGED_BY_ADMISSION, message)))
 }
 
 /// Whether channels moved under an experiment: its arms keep what they began with.
@@ -323,27 +288,21 @@ fn treatment_changed(plan: &Plan) -> Option<(&'static str, Finding)> {
         "{} until the experiment is over; another restartToken starts it again with what channels point to",
         what.unwrap_or_else(|| format!("the bundles of variant {name} would be others now, and stay"))
     );
-    Some((
-        "TreatmentChanged",
-        Finding::new(Truth::True, reasons::CHANNEL_MOVED, message),
-    ))
+    Some(("TreatmentChanged", Finding::met(reasons::CHANNEL_MOVED, message)))
 }
 
 fn available(router: &Rollout, answering: &[i32]) -> Finding {
     if router.ready == 0 {
-        return Finding::new(Truth::False, reasons::NOT_ANSWERING, "no router answers");
+        return Finding::unmet(reasons::NOT_ANSWERING, "no router answers");
     }
     if answering.iter().all(|ready| *ready == 0) {
-        return Finding::new(
-            Truth::False,
-            reasons::NOT_ANSWERING,
-            "no pod of any variant answers",
-        );
+        return Finding::unmet(reasons::NOT_ANSWERING, "no pod of any variant answers");
     }
-    Finding::new(Truth::True, reasons::ANSWERING, "users are served")
+    Finding::met(reasons::ANSWERING, "users are served")
 }
 
 fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
+    let worse = |reason, message| Finding::new(Truth::True, Severity::Warning, reason, message);
     let routes = &plan.routed.routes;
     let routed = |name: &str| routes.variants.iter().any(|route| route.name == name);
     let down: Vec<&str> = rollouts
@@ -359,7 +318,7 @@ fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
             false => format!("the control {control}"),
         };
         let message = format!("no pod of {} answers: its users get {instead}", down.join(", "));
-        return Finding::new(Truth::True, reasons::FALLBACK_TO_CONTROL, message);
+        return worse(reasons::FALLBACK_TO_CONTROL, message);
     }
     if !plan.routed.leaving.is_empty() {
         let message = format!(
@@ -367,7 +326,7 @@ fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
             plan.routed.leaving.join(", "),
             plan.routed.awaited.join(", ")
         );
-        return Finding::new(Truth::True, reasons::LEAVING, message);
+        return worse(reasons::LEAVING, message);
     }
     let last_good: Vec<&str> = plan
         .variants
@@ -380,10 +339,11 @@ fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
             "{} serves what it served before: what the spec names now can't be served",
             last_good.join(", ")
         );
-        return Finding::new(Truth::True, reasons::LAST_GOOD, message);
+        return worse(reasons::LAST_GOOD, message);
     }
     Finding::new(
         Truth::False,
+        Severity::Usual,
         reasons::AS_SPECIFIED,
         "every variant serves its own users",
     )

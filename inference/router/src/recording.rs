@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use gondola_artifacts::{Access, Store};
-use gondola_crds::experiment::text::Length;
+use gondola_crds::text::Length;
 use gondola_events::recorder::{Recorder, RecorderSettings};
 use gondola_events::unit::UnitKey;
 use gondola_wire::variables;

@@ -59,7 +59,7 @@ pub fn references(
     always
         .into_iter()
         .chain(similarity.map(|bundle| (Kind::Similarity, bundle)))
-        .map(|(kind, bundle)| Ok((kind, bundle.0.parse()?)))
+        .map(|(kind, bundle)| Ok((kind, bundle.as_str().parse()?)))
         .collect()
 }
 

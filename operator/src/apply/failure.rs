@@ -73,14 +73,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The failure and its cause in one line.
-    pub fn with_cause(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(cause) => format!("{self}: {cause}"),
-            None => self.to_string(),
-        }
-    }
-
     pub(super) fn new(kind: String, name: String, error: kube::Error) -> Self {
         let kube::Error::Api(status) = &error else {
             return Self::Unavailable {

@@ -6,6 +6,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::{STATUS_MANAGER, at_version};
+use crate::pipeline::Pipeline;
 
 /// What became of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,24 +22,24 @@ pub enum StatusOutcome {
 /// Writes the status, unless it says already what it should.
 pub async fn write(
     client: &Client,
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     status: &RecommenderPipelineStatus,
 ) -> Result<StatusOutcome, kube::Error> {
-    if pipeline.status.as_ref() == Some(status) {
+    if pipeline.status == *status {
         return Ok(StatusOutcome::Unchanged);
     }
-    let api: Api<RecommenderPipeline> =
-        Api::namespaced(client.clone(), &pipeline.namespace().unwrap_or_default());
+    let names = &pipeline.names;
+    let api: Api<RecommenderPipeline> = Api::namespaced(client.clone(), names.namespace());
     let patch = json!({
         "apiVersion": RecommenderPipeline::api_version(&()),
         "kind": RecommenderPipeline::kind(&()),
-        "metadata": {"name": pipeline.name_any(), "uid": pipeline.uid()},
+        "metadata": {"name": names.pipeline(), "uid": names.uid()},
         "status": status,
     });
-    let patch = at_version(patch, pipeline.resource_version());
+    let patch = at_version(patch, pipeline.resource_version.clone());
     let parameters = PatchParams::apply(STATUS_MANAGER).force();
     match api
-        .patch_status(&pipeline.name_any(), &parameters, &Patch::Apply(&patch))
+        .patch_status(names.pipeline(), &parameters, &Patch::Apply(&patch))
         .await
     {
         Ok(_) => Ok(StatusOutcome::Written),

@@ -1,6 +1,6 @@
 //! Which events of the pipelines' watch bring something new: what the operator itself writes into a status does not.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
@@ -12,8 +12,16 @@ use super::{Guarded, Key};
 #[derive(Default)]
 pub(super) struct AskedFor {
     seen: HashMap<Key, Form>,
-    /// Of a list that comes in piece by piece: the cache has it when it is whole.
-    coming: Vec<Key>,
+    /// A list that comes in piece by piece: the cache has it when it is whole.
+    coming: Coming,
+}
+
+#[derive(Default)]
+struct Coming {
+    /// All that it has.
+    listed: HashSet<Key>,
+    /// Those of which it brings something new.
+    new: Vec<Key>,
 }
 
 #[derive(PartialEq)]
@@ -30,15 +38,25 @@ impl AskedFor {
     pub(super) fn changed(&mut self, event: &Event<Guarded>) -> Vec<Key> {
         match event {
             Event::Init => {
-                self.coming.clear();
+                self.coming = Coming::default();
                 Vec::new()
             }
             Event::InitApply(pipeline) => {
                 let new = self.is_new(pipeline);
-                self.coming.extend(new);
+                self.coming.new.extend(new);
+                self.coming.listed.insert(ObjectRef::from_obj(pipeline));
                 Vec::new()
             }
-            Event::InitDone => std::mem::take(&mut self.coming),
+            Event::InitDone => {
+                let Coming { listed, mut new } = std::mem::take(&mut self.coming);
+                // Those that went while nobody watched.
+                new.extend(
+                    self.seen
+                        .extract_if(|key, _| !listed.contains(key))
+                        .map(|(key, _)| key),
+                );
+                new
+            }
             Event::Apply(pipeline) => self.is_new(pipeline).into_iter().collect(),
             Event::Delete(pipeline) => {
                 let key = ObjectRef::from_obj(pipeline);
@@ -62,5 +80,40 @@ impl AskedFor {
         }
         self.seen.insert(key.clone(), form);
         Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::DeserializeGuard;
+
+    use super::*;
+
+    fn pipeline(name: &str) -> Guarded {
+        let mut pipeline = crate::fixtures::pipeline();
+        pipeline.metadata.name = Some(name.to_owned());
+        DeserializeGuard(Ok(pipeline))
+    }
+
+    #[test]
+    fn a_new_list_brings_what_is_new_and_what_is_gone() {
+        let mut asked_for = AskedFor::default();
+        let mut listed = |names: &[&str]| {
+            asked_for.changed(&Event::Init);
+            for name in names {
+                asked_for.changed(&Event::InitApply(pipeline(name)));
+            }
+            let mut changed: Vec<String> = asked_for
+                .changed(&Event::InitDone)
+                .into_iter()
+                .map(|key| key.name)
+                .collect();
+            changed.sort();
+            changed
+        };
+        assert_eq!(listed(&["one", "two"]), ["one", "two"]);
+        assert_eq!(listed(&["one", "two"]), [""; 0]);
+        assert_eq!(listed(&["two", "three"]), ["one", "three"]);
+        assert_eq!(listed(&["one", "two", "three"]), ["one"]);
     }
 }

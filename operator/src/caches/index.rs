@@ -10,9 +10,10 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::watch;
 
 use super::{Key, pipeline_of};
-use crate::observe::ByName;
+use crate::kinds::ByName;
 
 /// The objects of one kind that carry our label.
+#[derive(Debug)]
 pub struct Index<K>(Arc<Shared<K>>);
 
 impl<K> Clone for Index<K> {
@@ -21,6 +22,7 @@ impl<K> Clone for Index<K> {
     }
 }
 
+#[derive(Debug)]
 struct Shared<K> {
     objects: RwLock<Objects<K>>,
     /// A list that comes in piece by piece: until it is whole, the old one stands.
@@ -29,6 +31,7 @@ struct Shared<K> {
 }
 
 /// By pipeline, and where each object was seen last.
+#[derive(Debug)]
 struct Objects<K> {
     of: HashMap<Key, ByName<K>>,
     places: HashMap<(String, String), Key>,
@@ -127,11 +130,9 @@ impl<K: Resource + Clone> Index<K> {
         objects.of.get(pipeline).cloned().unwrap_or_default()
     }
 
-    /// Waits until it was filled once: before that, what is missing tells nothing.
-    pub async fn filled(&self) {
-        let mut filled = self.0.filled.subscribe();
-        // The sender is in this very index.
-        let _ = filled.wait_for(|filled| *filled).await;
+    /// Whether it was filled once: before that, what is missing tells nothing.
+    pub fn filled(&self) -> watch::Receiver<bool> {
+        self.0.filled.subscribe()
     }
 }
 
@@ -146,7 +147,7 @@ mod tests {
     use kube::api::ObjectMeta;
 
     use super::*;
-    use crate::plan::names::PIPELINE;
+    use crate::names::PIPELINE;
 
     fn config(name: &str, pipeline: &str) -> ConfigMap {
         ConfigMap {

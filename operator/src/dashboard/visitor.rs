@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use gondola_causes::with_causes;
 use gondola_crds::RecommenderPipeline;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
@@ -55,7 +56,10 @@ impl IntoResponse for Refusal {
             }
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, text).into_response(),
             Self::Unavailable(error) => {
-                tracing::warn!(%error, "a visitor could not be identified");
+                tracing::warn!(
+                    error = with_causes(error.as_ref()),
+                    "a visitor could not be identified"
+                );
                 (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
             }
         }

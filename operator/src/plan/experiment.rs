@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::spec::Variant;
 use gondola_experiments::evidence::Evidence;
@@ -16,13 +15,13 @@ use gondola_wire::resolution::VariantBundles;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::ResourceExt;
 
-use super::names::{Component, Names};
 use super::pod::{self, Access, StoreUse};
 use super::serving::Serves;
 use super::{Installation, rights, variant};
-use crate::observe::Observed;
+use crate::names::Component;
+use crate::observed::Observed;
+use crate::pipeline::Pipeline;
 
 const ANALYZER: Component<'_> = Component::Analyzer;
 const START_SECONDS: i32 = 60;
@@ -50,7 +49,7 @@ pub struct Planned {
 
 /// Makes a step of the pipeline's experiment; `None` without one. `variants` says what each serves.
 pub fn planned(
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     observed: &Observed,
     variants: &[(String, Serves)],
 ) -> Option<Result<Planned, SettingsError>> {
@@ -60,7 +59,7 @@ pub fn planned(
 }
 
 /// The ledger of an experiment that goes on by the spec as it is now; none where it is over, or starts again.
-pub fn going_on(pipeline: &RecommenderPipeline, observed: &Observed) -> Option<Ledger> {
+pub fn going_on(pipeline: &Pipeline, observed: &Observed) -> Option<Ledger> {
     let experiment = pipeline.spec.experiment.as_ref()?;
     let ledger = before(pipeline, observed)?;
     let same =
@@ -70,32 +69,32 @@ pub fn going_on(pipeline: &RecommenderPipeline, observed: &Observed) -> Option<L
 
 /// The bundles of variants of which all pods are of one rollout, the one that is wanted.
 fn served(
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     observed: &Observed,
     variants: &[(String, Serves)],
 ) -> BTreeMap<String, VariantBundles> {
-    let names = Names::of(pipeline);
+    let names = &pipeline.names;
     let of_variant = |(name, serves): &(String, Serves)| {
         let wanted = serves.bundles()?;
-        let complete = observed.rollout(&names, Component::Variant(name)).complete;
-        let told = observed.told(&names, name)?;
+        let complete = observed.rollout(names, Component::Variant(name)).complete;
+        let told = observed.told(names, name)?;
         (complete && told == *wanted).then(|| (name.clone(), told))
     };
     variants.iter().filter_map(of_variant).collect()
 }
 
 fn one_step(
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     experiment: &Experiment,
     settings: Settings,
     observed: &Observed,
     served: &BTreeMap<String, VariantBundles>,
 ) -> Planned {
-    let names = Names::of(pipeline);
-    let (evidence, memory) = (observed.evidence(&names), observed.memory(&names));
+    let names = &pipeline.names;
+    let (evidence, memory) = (observed.evidence(names), observed.memory(names));
     // An arm that is being scaled to nothing answers for a moment only.
     let answers = |variant: &&Variant| {
-        let rollout = observed.rollout(&names, Component::Variant(&variant.name));
+        let rollout = observed.rollout(names, Component::Variant(&variant.name));
         variant::fewest(variant, rollout.wanted) > 0 && rollout.ready > 0
     };
     let answering = pipeline.spec.variants.iter().filter(answers);
@@ -106,11 +105,11 @@ fn one_step(
         .filter(|_| weighted.next().is_none())
         .map(|variant| variant.name.as_str());
     let around = Surroundings {
-        now: observed.now,
-        namespace: &pipeline.namespace().unwrap_or_default(),
-        pipeline: &names.pipeline(),
+        now: observed.now.into(),
+        namespace: pipeline.names.namespace(),
+        pipeline: names.pipeline(),
         ready: &ready,
-        routers: usize::try_from(observed.rollout(&names, Component::Router).ready).unwrap_or(0),
+        routers: usize::try_from(observed.rollout(names, Component::Router).ready).unwrap_or(0),
         alone,
         evidence: evidence.as_ref(),
         memory: memory.as_ref(),
@@ -131,10 +130,10 @@ fn one_step(
 }
 
 /// The ledger as it was remembered; where its ConfigMap is lost, what the status repeats of it.
-fn before(pipeline: &RecommenderPipeline, observed: &Observed) -> Option<Ledger> {
-    let names = Names::of(pipeline);
-    observed.ledger(&names).or_else(|| {
-        let status = pipeline.status.as_ref()?.experiment.as_ref()?;
+fn before(pipeline: &Pipeline, observed: &Observed) -> Option<Ledger> {
+    let names = &pipeline.names;
+    observed.ledger(names).or_else(|| {
+        let status = pipeline.status.experiment.as_ref()?;
         Some(Ledger::from_status(status, pipeline.spec.experiment.as_ref()?))
     })
 }
@@ -148,8 +147,8 @@ pub fn everybody(planned: Option<&Planned>) -> Option<&str> {
 }
 
 /// What is remembered of the experiment.
-pub fn ledger(pipeline: &RecommenderPipeline, planned: &Planned) -> ConfigMap {
-    let names = Names::of(pipeline);
+pub fn ledger(pipeline: &Pipeline, planned: &Planned) -> ConfigMap {
+    let names = &pipeline.names;
     let text = serde_json::to_string_pretty(&planned.step.ledger).expect("a ledger holds text and numbers");
     ConfigMap {
         metadata: names.metadata(names.ledger()),
@@ -159,8 +158,8 @@ pub fn ledger(pipeline: &RecommenderPipeline, planned: &Planned) -> ConfigMap {
 }
 
 /// Where the analyzer reports. Empty: what is in it is the analyzer's alone.
-pub fn evidence(pipeline: &RecommenderPipeline) -> ConfigMap {
-    let names = Names::of(pipeline);
+pub fn evidence(pipeline: &Pipeline) -> ConfigMap {
+    let names = &pipeline.names;
     ConfigMap {
         metadata: names.metadata(names.evidence()),
         ..ConfigMap::default()
@@ -168,12 +167,8 @@ pub fn evidence(pipeline: &RecommenderPipeline) -> ConfigMap {
 }
 
 /// The analyzer's Deployment: one pod, never two at once.
-pub fn deployment(
-    pipeline: &RecommenderPipeline,
-    experiment: &Experiment,
-    installation: &Installation,
-) -> Deployment {
-    let names = Names::of(pipeline);
+pub fn deployment(pipeline: &Pipeline, experiment: &Experiment, installation: &Installation) -> Deployment {
+    let names = &pipeline.names;
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
     let mut analyze = pod::container("analyze", installation.images.router(), &["analyze"], &overrides);
     analyze.resources = Some(pod::analyzer_resources());
@@ -190,23 +185,23 @@ pub fn deployment(
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![analyze];
     uses_events(&mut pod, experiment);
-    let mut deployment = pod::only_one(&names, ANALYZER, pod);
+    let mut deployment = pod::only_one(names, ANALYZER, pod);
     pod::label(&mut deployment, &overrides);
     deployment
 }
 
 /// The analyzer's service account.
-pub fn account(pipeline: &RecommenderPipeline) -> ServiceAccount {
+pub fn account(pipeline: &Pipeline) -> ServiceAccount {
     ServiceAccount {
-        metadata: Names::of(pipeline).component_metadata(ANALYZER),
+        metadata: pipeline.names.component_metadata(ANALYZER),
         ..ServiceAccount::default()
     }
 }
 
 /// What the analyzer may do: read its own pipeline, find the routers, and write its own report.
-pub fn rights(pipeline: &RecommenderPipeline) -> (Role, RoleBinding) {
-    let names = Names::of(pipeline);
-    let mut rules = rights::of_reporter(names.pipeline(), names.evidence());
+pub fn rights(pipeline: &Pipeline) -> (Role, RoleBinding) {
+    let names = &pipeline.names;
+    let mut rules = rights::of_reporter(names.pipeline().to_owned(), names.evidence());
     rules.push(rights::rule(
         "discovery.k8s.io",
         "endpointslices",
@@ -220,7 +215,7 @@ pub fn rights(pipeline: &RecommenderPipeline) -> (Role, RoleBinding) {
 }
 
 /// Lets routers record exposures and outcomes: the store, the key that ids are hashed with, and a folder where events wait.
-pub fn records_events(pod: &mut PodSpec, pipeline: &RecommenderPipeline, experiment: &Experiment) {
+pub fn records_events(pod: &mut PodSpec, pipeline: &Pipeline, experiment: &Experiment) {
     uses_events(pod, experiment);
     let key = pod::secret("unit-key", &experiment.unit_key.secret_ref);
     pod::mount(pod, key, KEY_FOLDER, Access::Read);
@@ -234,7 +229,7 @@ pub fn records_events(pod: &mut PodSpec, pipeline: &RecommenderPipeline, experim
         .map(|seconds| seconds + UPLOAD_SECONDS);
     for container in &mut pod.containers {
         pod::set(container, "GONDOLA_UNIT_KEY", KEY_FOLDER);
-        pod::set(container, "GONDOLA_PIPELINE", pipeline.name_any());
+        pod::set(container, "GONDOLA_PIPELINE", pipeline.names.pipeline());
         if let Some(flush) = flush {
             pod::set(container, "GONDOLA_EVENTS_FLUSH", flush.as_str());
         }

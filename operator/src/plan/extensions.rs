@@ -1,67 +1,31 @@
 //! Objects of APIs that a cluster may not have: an HTTPRoute of the Gateway API, and a PodMonitor of the Prometheus
 //! operator. Their types are not in the Kubernetes API, so that they are written as JSON.
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::ParentRef;
 use kube::api::DynamicObject;
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::names::{COMPONENT, Component, Names, PIPELINE};
 use super::pod::{ADMIN_PORT_NAME, PORT};
+use crate::extension::Extension;
+use crate::names::{COMPONENT, Component, PIPELINE, VARIANT};
+use crate::pipeline::Pipeline;
 
-/// An API that a cluster may not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Extension {
-    /// `HTTPRoute` of `gateway.networking.k8s.io/v1`.
-    HttpRoute,
-    /// `PodMonitor` of `monitoring.coreos.com/v1`.
-    PodMonitor,
-}
-
-impl Extension {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::HttpRoute, Self::PodMonitor];
-
-    /// Group, version and kind.
-    pub fn resource(self) -> ApiResource {
-        match self {
-            Self::HttpRoute => ApiResource::from_gvk_with_plural(
-                &GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute"),
-                "httproutes",
-            ),
-            Self::PodMonitor => ApiResource::from_gvk_with_plural(
-                &GroupVersionKind::gvk("monitoring.coreos.com", "v1", "PodMonitor"),
-                "podmonitors",
-            ),
-        }
+/// What a pipeline wants of it.
+pub fn wanted(extension: Extension, pipeline: &Pipeline) -> Option<DynamicObject> {
+    let spec = match extension {
+        Extension::HttpRoute => http_route(pipeline),
+        Extension::PodMonitor => pod_monitor(pipeline),
+    }?;
+    let names = &pipeline.names;
+    let mut object = DynamicObject::new(names.pipeline(), &extension.resource());
+    object.metadata = names.metadata(names.pipeline().to_owned());
+    if let (Extension::PodMonitor, Some(monitoring)) = (extension, &pipeline.spec.monitoring) {
+        let mut labels = monitoring.labels.clone();
+        labels.extend(object.metadata.labels.take().unwrap_or_default());
+        object.metadata.labels = Some(labels);
     }
-
-    /// Whether a pipeline wants something of it.
-    pub fn is_wanted(self, pipeline: &RecommenderPipeline) -> bool {
-        match self {
-            Self::HttpRoute => pipeline.spec.gateway.is_some(),
-            Self::PodMonitor => pipeline.spec.monitoring.is_some(),
-        }
-    }
-
-    /// What a pipeline wants of it.
-    pub fn wanted(self, pipeline: &RecommenderPipeline) -> Option<DynamicObject> {
-        let spec = match self {
-            Self::HttpRoute => http_route(pipeline),
-            Self::PodMonitor => pod_monitor(pipeline),
-        }?;
-        let names = Names::of(pipeline);
-        let mut object = DynamicObject::new(&names.pipeline(), &self.resource());
-        object.metadata = names.metadata(names.pipeline());
-        if let (Self::PodMonitor, Some(monitoring)) = (self, &pipeline.spec.monitoring) {
-            let mut labels = monitoring.labels.clone();
-            labels.extend(object.metadata.labels.take().unwrap_or_default());
-            object.metadata.labels = Some(labels);
-        }
-        object.data = json!({ "spec": spec });
-        Some(object)
-    }
+    object.data = json!({ "spec": spec });
+    Some(object)
 }
 
 /// What a Gateway exposes: the two questions, over HTTP and gRPC. Changes, outcomes, metrics and health are on another port, to which no
@@ -73,7 +37,7 @@ const EXPOSED: [(&str, &str); 4] = [
     ("POST", "/gondola.v1.Recommender/Similar"),
 ];
 
-fn http_route(pipeline: &RecommenderPipeline) -> Option<Value> {
+fn http_route(pipeline: &Pipeline) -> Option<Value> {
     let gateway = pipeline.spec.gateway.as_ref()?;
     let parents: Vec<Value> = gateway.parent_refs.iter().map(parent).collect();
     let exposed =
@@ -82,7 +46,7 @@ fn http_route(pipeline: &RecommenderPipeline) -> Option<Value> {
         "parentRefs": parents,
         "rules": [{
             "matches": exposed,
-            "backendRefs": [{"name": Names::of(pipeline).pipeline(), "port": PORT}],
+            "backendRefs": [{"name": pipeline.names.pipeline(), "port": PORT}],
         }],
     });
     if !gateway.hostnames.is_empty() {
@@ -96,9 +60,9 @@ fn parent(parent: &ParentRef) -> Value {
     serde_json::to_value(parent).unwrap_or_default()
 }
 
-fn pod_monitor(pipeline: &RecommenderPipeline) -> Option<Value> {
+fn pod_monitor(pipeline: &Pipeline) -> Option<Value> {
     let monitoring = pipeline.spec.monitoring.as_ref()?;
-    let names = Names::of(pipeline);
+    let names = &pipeline.names;
     let mut endpoint = json!({"port": ADMIN_PORT_NAME, "path": "/metrics"});
     if let Some(interval) = &monitoring.interval {
         endpoint["interval"] = json!(interval);
@@ -110,7 +74,7 @@ fn pod_monitor(pipeline: &RecommenderPipeline) -> Option<Value> {
             // Resolver and analyzer have none.
             "matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["router", "variant"]}],
         },
-        "podTargetLabels": [super::names::VARIANT, COMPONENT],
+        "podTargetLabels": [VARIANT, COMPONENT],
         "podMetricsEndpoints": [endpoint],
     }))
 }

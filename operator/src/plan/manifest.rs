@@ -7,38 +7,44 @@
 use std::collections::BTreeMap;
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::spec::{BundleRef, RecommenderPipelineSpec, Retrieval, Similarity, Variant};
-use gondola_wire::resolution::VariantBundles;
+use gondola_crds::spec::{RecommenderPipelineSpec, Retrieval, Similarity, Variant};
+use gondola_crds::text::{BundleRef, TextError};
+use gondola_wire::resolution::{ResolvedBundle, VariantBundles};
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest as _, Sha256};
 
-use super::names::{Component, Names};
+use crate::names::Component;
+use crate::pipeline::Pipeline;
 
 /// The key of the ConfigMap, and the file's name in pods.
 pub const FILE: &str = "pipeline.yaml";
 
-/// The ConfigMap that a variant's pods mount.
-pub fn config_map(pipeline: &RecommenderPipeline, variant: &Variant, bundles: &VariantBundles) -> ConfigMap {
+/// The ConfigMap that a variant's pods mount; an error where what was resolved has no names that a reference could hold.
+pub fn config_map(
+    pipeline: &Pipeline,
+    variant: &Variant,
+    bundles: &VariantBundles,
+) -> Result<ConfigMap, TextError> {
     let pinned = RecommenderPipeline {
         metadata: kube::api::ObjectMeta {
-            name: pipeline.metadata.name.clone(),
+            name: Some(pipeline.names.pipeline().to_owned()),
             ..kube::api::ObjectMeta::default()
         },
-        spec: pinned(&pipeline.spec, variant, bundles),
+        spec: pinned(&pipeline.spec, variant, bundles)?,
         status: None,
     };
     let text =
         serde_json::to_string_pretty(&pinned).expect("a spec that was read from JSON can be written as JSON");
-    let names = Names::of(pipeline);
+    let names = &pipeline.names;
     let component = Component::Variant(&variant.name);
     let mut metadata = names.component_metadata(component);
     metadata.name = Some(format!("{}-{}", names.component(component), short_hash(&text)));
-    ConfigMap {
+    Ok(ConfigMap {
         metadata,
         immutable: Some(true),
         data: Some(BTreeMap::from([(FILE.to_owned(), text)])),
         ..ConfigMap::default()
-    }
+    })
 }
 
 /// The first eight hexadecimal digits of a text's sha256.
@@ -58,34 +64,51 @@ fn pinned(
     spec: &RecommenderPipelineSpec,
     variant: &Variant,
     bundles: &VariantBundles,
-) -> RecommenderPipelineSpec {
+) -> Result<RecommenderPipelineSpec, TextError> {
+    let reference = |bundle: &ResolvedBundle| bundle.pinned().parse::<BundleRef>();
     let retrieval = Retrieval {
-        bundle: BundleRef(bundles.retrieval.pinned()),
+        bundle: reference(&bundles.retrieval)?,
         ..spec.retrieval_of(variant).clone()
     };
     let similarity = spec.similarity.as_ref().zip(bundles.similarity.as_ref());
-    RecommenderPipelineSpec {
+    let similarity = similarity.map(|(similarity, bundle)| {
+        Ok(Similarity {
+            bundle: reference(bundle)?,
+            ..similarity.clone()
+        })
+    });
+    Ok(RecommenderPipelineSpec {
         artifacts: gondola_crds::spec::Artifacts {
             url: spec.artifacts.url.clone(),
             ..Default::default()
         },
         features: gondola_crds::spec::Features {
-            bundle: BundleRef(bundles.features.pinned()),
+            bundle: reference(&bundles.features)?,
         },
         retrieval,
-        similarity: similarity.map(|(similarity, bundle)| Similarity {
-            bundle: BundleRef(bundle.pinned()),
-            ..similarity.clone()
-        }),
+        similarity: similarity.transpose()?,
         filters: spec.filters.clone(),
         ordering: spec.ordering.clone(),
         variants: vec![Variant {
             name: variant.name.clone(),
-            scorer: BundleRef(bundles.scorer.pinned()),
+            scorer: reference(&bundles.scorer)?,
             weight: 1,
             device: variant.device,
-            ..Variant::default()
+            replicas: None,
+            resources: None,
+            retrieval: None,
+            autoscaling: None,
+            pods: None,
         }],
-        ..RecommenderPipelineSpec::default()
-    }
+        control: None,
+        experiment: None,
+        router: None,
+        pods: None,
+        rollout: None,
+        progress_deadline_seconds: None,
+        gateway: None,
+        monitoring: None,
+        network_policy: None,
+        suspend: false,
+    })
 }

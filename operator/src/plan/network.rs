@@ -4,7 +4,6 @@
 //! Prometheus reads metrics. Every pod may look up
 //! names, on whichever port the cluster's DNS pods listen; pods that speak to the API server reach it where it answers.
 
-use gondola_crds::RecommenderPipeline;
 use gondola_wire::routes::Routes;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
@@ -13,10 +12,11 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::names::{Component, Names};
 use super::pod::{ADMIN_PORT, PORT, some_if_any};
 use super::routes;
-use crate::observe::Address;
+use crate::names::{Component, Names};
+use crate::observed::Address;
+use crate::pipeline::Pipeline;
 
 /// Labels of DNS pods: Kubernetes' own, and OpenShift's, which listen on 5353.
 const DNS_PODS: [(&str, &str); 2] = [
@@ -31,15 +31,11 @@ const API_SERVER_PORTS: [i32; 4] = [443, 6443, 8443, 16_443];
 const PROMETHEUS: (&str, &str) = ("app.kubernetes.io/name", "prometheus");
 
 /// The policies of a pipeline that wants some; for every variant that gets users, also one that is about to leave.
-pub fn policies(
-    pipeline: &RecommenderPipeline,
-    routes: &Routes,
-    api_server: &[Address],
-) -> Vec<NetworkPolicy> {
+pub fn policies(pipeline: &Pipeline, routes: &Routes, api_server: &[Address]) -> Vec<NetworkPolicy> {
     let Some(rules) = &pipeline.spec.network_policy else {
         return Vec::new();
     };
-    let names = Names::of(pipeline);
+    let names = &pipeline.names;
     let stores = rules.egress.clone();
     let with_stores = |own: Vec<NetworkPolicyEgressRule>| [own, stores.clone()].concat();
     let in_spec = pipeline.spec.variants.iter().map(|variant| variant.name.as_str());
@@ -49,18 +45,13 @@ pub fn policies(
     let mut policies: Vec<NetworkPolicy> = variants
         .iter()
         .map(|name| {
-            let from_routers = ingress(Some(vec![peer(&names, Component::Router)]), &[PORT, ADMIN_PORT]);
+            let from_routers = ingress(Some(vec![peer(names, Component::Router)]), &[PORT, ADMIN_PORT]);
             let ingress = [vec![from_routers], metrics(pipeline)].concat();
-            policy(
-                &names,
-                Component::Variant(name),
-                ingress,
-                with_stores(vec![dns()]),
-            )
+            policy(names, Component::Variant(name), ingress, with_stores(vec![dns()]))
         })
         .collect();
 
-    let to_variants = variants.iter().map(|name| peer(&names, Component::Variant(name)));
+    let to_variants = variants.iter().map(|name| peer(names, Component::Variant(name)));
     let to_variants = egress(some_if_any(to_variants.collect()), &[PORT, ADMIN_PORT]);
     let router_egress = vec![dns(), api_server_rule(api_server), to_variants];
     let records = pipeline.spec.experiment.is_some();
@@ -79,20 +70,20 @@ pub fn policies(
         ingress(Some(vec![from_namespace]), &[ADMIN_PORT]),
     ];
     let router_ingress = [own, metrics(pipeline)].concat();
-    policies.push(policy(&names, Component::Router, router_ingress, router_egress));
+    policies.push(policy(names, Component::Router, router_ingress, router_egress));
 
     let resolver_egress = with_stores(vec![dns(), api_server_rule(api_server)]);
-    policies.push(policy(&names, Component::Resolver, vec![], resolver_egress));
+    policies.push(policy(names, Component::Resolver, vec![], resolver_egress));
     if records {
-        let to_routers = egress(Some(vec![peer(&names, Component::Router)]), &[ADMIN_PORT]);
+        let to_routers = egress(Some(vec![peer(names, Component::Router)]), &[ADMIN_PORT]);
         let egress = with_stores(vec![dns(), api_server_rule(api_server), to_routers]);
-        policies.push(policy(&names, Component::Analyzer, vec![], egress));
+        policies.push(policy(names, Component::Analyzer, vec![], egress));
     }
     policies
 }
 
 fn policy(
-    names: &Names<'_>,
+    names: &Names,
     component: Component<'_>,
     ingress: Vec<NetworkPolicyIngressRule>,
     egress: Vec<NetworkPolicyEgressRule>,
@@ -110,7 +101,7 @@ fn policy(
 }
 
 /// Lets Prometheus read metrics, where the spec wants them read.
-fn metrics(pipeline: &RecommenderPipeline) -> Vec<NetworkPolicyIngressRule> {
+fn metrics(pipeline: &Pipeline) -> Vec<NetworkPolicyIngressRule> {
     let Some(monitoring) = &pipeline.spec.monitoring else {
         return Vec::new();
     };
@@ -136,7 +127,7 @@ fn egress(to: Option<Vec<NetworkPolicyPeer>>, ports: &[i32]) -> NetworkPolicyEgr
     }
 }
 
-fn peer(names: &Names<'_>, component: Component<'_>) -> NetworkPolicyPeer {
+fn peer(names: &Names, component: Component<'_>) -> NetworkPolicyPeer {
     NetworkPolicyPeer {
         pod_selector: Some(names.label_selector(component)),
         ..NetworkPolicyPeer::default()

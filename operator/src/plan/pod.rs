@@ -1,7 +1,7 @@
 //! What all pods of a pipeline have in common: where they may run, what they may do, and how they stop.
 
-use gondola_crds::RecommenderPipeline;
-use gondola_crds::spec::{Artifacts, PodOverrides, RolloutLimits, SecretRef, VolumeClaim};
+use gondola_crds::spec::{Artifacts, PodOverrides, RolloutLimits};
+use gondola_crds::store::{SecretRef, VolumeClaim};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
@@ -14,7 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Installation;
-use super::names::{Component, Names};
+use crate::names::{Component, Names};
+use crate::pipeline::Pipeline;
 
 /// The port that serves HTTP and gRPC, in every pod.
 pub const PORT: i32 = 8080;
@@ -107,7 +108,7 @@ pub fn spec(
 
 /// The Deployment of a component's pods, which never has fewer than before while it rolls out: new pods come beside the old,
 /// and none of the old goes before a new one answers. How many there are is the caller's.
-pub fn deployment(names: &Names<'_>, component: Component<'_>, pod: PodSpec) -> Deployment {
+pub fn deployment(names: &Names, component: Component<'_>, pod: PodSpec) -> Deployment {
     let metadata = names.component_metadata(component);
     let template = ObjectMeta {
         labels: metadata.labels.clone(),
@@ -160,7 +161,7 @@ pub fn label(deployment: &mut Deployment, overrides: &PodOverrides) {
 }
 
 /// The Deployment of a component of which there is one pod, and never two at once: the old one goes before the new one comes.
-pub fn only_one(names: &Names<'_>, component: Component<'_>, pod: PodSpec) -> Deployment {
+pub fn only_one(names: &Names, component: Component<'_>, pod: PodSpec) -> Deployment {
     let mut deployment = deployment(names, component, pod);
     // One is what there is where nobody says how many.
     deployment.spec.strategy = Some(DeploymentStrategy {
@@ -344,7 +345,7 @@ pub fn reports(container: &mut Container, start_seconds: i32) {
 }
 
 /// Sets how long an answer may take where the client says nothing, as the spec says.
-pub fn answers_within(container: &mut Container, pipeline: &RecommenderPipeline) {
+pub fn answers_within(container: &mut Container, pipeline: &Pipeline) {
     let router = pipeline.spec.router.as_ref();
     if let Some(milliseconds) = router.and_then(|router| router.deadline_milliseconds) {
         set(container, "GONDOLA_DEADLINE_MS", milliseconds.to_string());

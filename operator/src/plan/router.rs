@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use gondola_crds::RecommenderPipeline;
 use gondola_wire::routes::{ROUTES_KEY, Routes};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServiceSpec};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
 
-use super::names::{Component, Names};
 use super::{Installation, Scale, experiment, pod, rights, variant};
+use crate::names::Component;
+use crate::pipeline::Pipeline;
 
 /// Seconds until a router has its configuration and the addresses of all pods.
 const START_SECONDS: i32 = 60;
@@ -18,8 +18,8 @@ const CONNECTION_AGE_SECONDS: u32 = 600;
 const ROUTER: Component<'_> = Component::Router;
 
 /// What routers are told. A change reaches them in the time of a watch event, without a restart.
-pub fn config_map(pipeline: &RecommenderPipeline, routes: &Routes) -> ConfigMap {
-    let names = Names::of(pipeline);
+pub fn config_map(pipeline: &Pipeline, routes: &Routes) -> ConfigMap {
+    let names = &pipeline.names;
     let text = serde_json::to_string_pretty(routes).expect("routes hold text and numbers");
     ConfigMap {
         metadata: names.metadata(names.routes()),
@@ -29,22 +29,22 @@ pub fn config_map(pipeline: &RecommenderPipeline, routes: &Routes) -> ConfigMap 
 }
 
 /// How many routers there are.
-pub fn replicas(pipeline: &RecommenderPipeline) -> i32 {
+pub fn replicas(pipeline: &Pipeline) -> i32 {
     let router = pipeline.spec.router.as_ref();
     router.and_then(|router| router.replicas).unwrap_or(2)
 }
 
 /// How many routers there should be.
-pub fn scale(pipeline: &RecommenderPipeline) -> Scale {
+pub fn scale(pipeline: &Pipeline) -> Scale {
     Scale {
-        deployment: Names::of(pipeline).component(ROUTER),
+        deployment: pipeline.names.component(ROUTER),
         replicas: replicas(pipeline),
     }
 }
 
 /// The Deployment of the routers.
-pub fn deployment(pipeline: &RecommenderPipeline, installation: &Installation) -> Deployment {
-    let names = Names::of(pipeline);
+pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deployment {
+    let names = &pipeline.names;
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
     let mut route = pod::container("route", installation.images.router(), &["route"], &overrides);
     let router = pipeline.spec.router.as_ref();
@@ -69,14 +69,14 @@ pub fn deployment(pipeline: &RecommenderPipeline, installation: &Installation) -
     if let Some(experiment) = &pipeline.spec.experiment {
         experiment::records_events(&mut pod, pipeline, experiment);
     }
-    let mut deployment = pod::deployment(&names, ROUTER, pod);
+    let mut deployment = pod::deployment(names, ROUTER, pod);
     pod::label(&mut deployment, &overrides);
     deployment
 }
 
 /// The Service that takes changes of users and items, and outcomes, and tells metrics. No Gateway leads to it.
-pub fn admin_service(pipeline: &RecommenderPipeline) -> Service {
-    let names = Names::of(pipeline);
+pub fn admin_service(pipeline: &Pipeline) -> Service {
+    let names = &pipeline.names;
     let mut service = service(pipeline);
     service.metadata.name = Some(names.admin());
     if let Some(spec) = &mut service.spec {
@@ -86,10 +86,10 @@ pub fn admin_service(pipeline: &RecommenderPipeline) -> Service {
 }
 
 /// The Service that clients ask for recommendations.
-pub fn service(pipeline: &RecommenderPipeline) -> Service {
-    let names = Names::of(pipeline);
+pub fn service(pipeline: &Pipeline) -> Service {
+    let names = &pipeline.names;
     let mut metadata = names.component_metadata(ROUTER);
-    metadata.name = Some(names.pipeline());
+    metadata.name = Some(names.pipeline().to_owned());
     Service {
         metadata,
         spec: Some(ServiceSpec {
@@ -102,16 +102,16 @@ pub fn service(pipeline: &RecommenderPipeline) -> Service {
 }
 
 /// The routers' service account.
-pub fn account(pipeline: &RecommenderPipeline) -> ServiceAccount {
+pub fn account(pipeline: &Pipeline) -> ServiceAccount {
     ServiceAccount {
-        metadata: Names::of(pipeline).component_metadata(ROUTER),
+        metadata: pipeline.names.component_metadata(ROUTER),
         ..ServiceAccount::default()
     }
 }
 
 /// What routers may do: watch their own configuration, and the addresses of pods.
-pub fn rights(pipeline: &RecommenderPipeline) -> (Role, RoleBinding) {
-    let names = Names::of(pipeline);
+pub fn rights(pipeline: &Pipeline) -> (Role, RoleBinding) {
+    let names = &pipeline.names;
     let rules = vec![
         PolicyRule {
             resource_names: Some(vec![names.routes()]),

@@ -8,18 +8,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::spec::Variant;
 use gondola_experiments::assignment::allocate;
 use gondola_experiments::step::Routing;
 use gondola_wire::routes::{BucketRange, ExperimentRoutes, Route, Routes};
-use kube::ResourceExt;
 
 use super::experiment::{Planned, everybody};
-use super::names::{Component, Names};
 use super::variant;
-use crate::observe::Observed;
+use crate::names::{Component, Names};
+use crate::observed::Observed;
+use crate::pipeline::Pipeline;
 
 /// Which buckets a variant owns, by its name.
 type Buckets = BTreeMap<String, Vec<BucketRange>>;
@@ -36,13 +35,13 @@ pub struct Routed {
 }
 
 /// Decides who gets users.
-pub fn routed(pipeline: &RecommenderPipeline, observed: &Observed, planned: Option<&Planned>) -> Routed {
-    let before = observed.routes(&Names::of(pipeline)).unwrap_or_default();
+pub fn routed(pipeline: &Pipeline, observed: &Observed, planned: Option<&Planned>) -> Routed {
+    let before = observed.routes(&pipeline.names).unwrap_or_default();
     if pipeline.spec.suspend {
         return suspended(pipeline, &before, planned);
     }
     let now = Now {
-        names: Names::of(pipeline),
+        names: &pipeline.names,
         pipeline,
         observed,
         before: &before,
@@ -53,7 +52,7 @@ pub fn routed(pipeline: &RecommenderPipeline, observed: &Observed, planned: Opti
 }
 
 /// While everything is suspended, only an experiment that does harm is ended.
-fn suspended(pipeline: &RecommenderPipeline, before: &Routes, planned: Option<&Planned>) -> Routed {
+fn suspended(pipeline: &Pipeline, before: &Routes, planned: Option<&Planned>) -> Routed {
     let ended = planned.filter(|planned| planned.step.ledger.phase == Phase::RolledBack);
     let mut routes = before.clone();
     if let (Some(winner), Some(_)) = (everybody(ended), &before.experiment) {
@@ -79,8 +78,8 @@ fn running(planned: Option<&Planned>) -> Option<&ExperimentRoutes> {
 
 /// What the decision is made from.
 struct Now<'a> {
-    names: Names<'a>,
-    pipeline: &'a RecommenderPipeline,
+    names: &'a Names,
+    pipeline: &'a Pipeline,
     observed: &'a Observed,
     before: &'a Routes,
     /// The variant that everybody gets once an experiment is over.
@@ -123,8 +122,8 @@ impl Now<'_> {
                 .collect(),
             awaited: if held { awaited } else { Vec::new() },
             routes: Routes {
-                namespace: self.pipeline.namespace().unwrap_or_default(),
-                pipeline: self.names.pipeline(),
+                namespace: self.pipeline.names.namespace().to_owned(),
+                pipeline: self.names.pipeline().to_owned(),
                 control,
                 // One that nobody takes part in yet waits until its arms get users.
                 experiment: self
@@ -204,30 +203,30 @@ impl Now<'_> {
         variant::fewest(
             variant,
             self.observed
-                .rollout(&self.names, Component::Variant(&variant.name))
+                .rollout(self.names, Component::Variant(&variant.name))
                 .wanted,
         )
     }
 
     fn answers(&self, name: &str) -> bool {
-        self.observed.rollout(&self.names, Component::Variant(name)).ready > 0
+        self.observed.rollout(self.names, Component::Variant(name)).ready > 0
     }
 
     fn is_there(&self, name: &str) -> bool {
         let deployment = self.names.component(Component::Variant(name));
-        self.observed.deployments.contains_key(&deployment)
+        self.observed.children.deployments.contains_key(&deployment)
     }
 }
 
 /// The buckets that variants own: as routers were told, or else as the status repeats it.
-fn remembered(pipeline: &RecommenderPipeline, before: &Routes) -> Buckets {
+fn remembered(pipeline: &Pipeline, before: &Routes) -> Buckets {
     if !before.variants.is_empty() {
         let owned = before.variants.iter();
         return owned
             .map(|route| (route.name.clone(), route.buckets.clone()))
             .collect();
     }
-    let status = pipeline.status.iter().flat_map(|status| &status.variants);
+    let status = pipeline.status.variants.iter();
     let owned =
         status.filter_map(|variant| Some((variant.name.clone(), parse(variant.buckets.as_deref()?)?)));
     owned.collect()

@@ -1,12 +1,11 @@
 //! Which bundles a variant's pods serve, and why.
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::Variant;
 use gondola_experiments::ledger::Ledger;
 use gondola_wire::resolution::{Refusal, Resolution, VariantBundles, VariantResolution};
 
-use super::names::Names;
-use crate::observe::Observed;
+use crate::observed::Observed;
+use crate::pipeline::Pipeline;
 
 /// What a variant serves, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,15 +33,14 @@ pub enum Serves {
 impl Serves {
     /// What a variant serves, by what is known of it. `ledger` is that of an experiment that goes on.
     pub fn of(
-        pipeline: &RecommenderPipeline,
+        pipeline: &Pipeline,
         variant: &Variant,
         resolution: Option<&Resolution>,
         ledger: Option<&Ledger>,
         observed: &Observed,
     ) -> Self {
-        let names = Names::of(pipeline);
-        let current =
-            resolution.filter(|resolution| Some(resolution.generation) == pipeline.metadata.generation);
+        let names = &pipeline.names;
+        let current = resolution.filter(|resolution| resolution.generation == pipeline.generation);
         let found = current.and_then(|resolution| resolution.variants.get(&variant.name));
         let pinned = ledger
             .and_then(|ledger| ledger.pinned.get(&variant.name))
@@ -57,12 +55,12 @@ impl Serves {
             },
             (Some(VariantResolution::Resolved(bundles)), None) => Self::Resolved(bundles.clone()),
             (Some(VariantResolution::Refused(refusal)), None) => {
-                match observed.last_good(&names, &variant.name) {
+                match observed.last_good(names, &variant.name) {
                     Some(bundles) => Self::LastGood(bundles, refusal.clone()),
                     None => Self::Refused(refusal.clone()),
                 }
             }
-            (None, _) => match observed.told(&names, &variant.name) {
+            (None, _) => match observed.told(names, &variant.name) {
                 Some(bundles) => Self::Waiting(bundles),
                 None => Self::Unresolved,
             },

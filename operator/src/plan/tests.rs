@@ -1,12 +1,17 @@
+use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::PodOverrides;
 use gondola_experiments::ledger::{Decision, Reason, Verdict};
 use gondola_wire::resolution::VariantResolution;
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, PodSpec};
+use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use std::sync::Arc;
 
-use crate::fixtures::{Cluster, bundles, changed, deployment_of, pipeline, refusal, with_experiment};
+use crate::fixtures::{
+    Cluster, bundles, changed, checked, deployment_of, pipeline, refusal, with_experiment,
+};
 
 fn resolved(version: &str) -> impl Fn(&str) -> VariantResolution {
     move |_| VariantResolution::Resolved(bundles(version))
@@ -132,7 +137,7 @@ fn what_older_pods_mount_stays_from_the_moment_at_which_a_rollout_begins() {
     let second = cluster.report(&pipeline, resolved("v2")).plan(&pipeline);
     for name in manifests(&first) {
         assert!(
-            second.kept.configs.contains(&name),
+            second.kept.names.configs.contains(&name),
             "{name} is mounted by pods that serve"
         );
     }
@@ -142,14 +147,14 @@ fn what_older_pods_mount_stays_from_the_moment_at_which_a_rollout_begins() {
     assert!(
         manifests(&first)
             .iter()
-            .all(|name| settled.kept.configs.contains(name))
+            .all(|name| settled.kept.names.configs.contains(name))
     );
     cluster.observed.replica_sets.clear();
     let forgotten = cluster.plan(&pipeline);
     assert!(
         manifests(&first)
             .iter()
-            .all(|name| !forgotten.kept.configs.contains(name))
+            .all(|name| !forgotten.kept.names.configs.contains(name))
     );
 }
 
@@ -169,7 +174,7 @@ fn an_account_that_older_pods_run_as_stays() {
             .iter()
             .all(|account| account.name_any() != "grocery--artifacts")
     );
-    assert!(plan.kept.accounts.contains("grocery--artifacts"));
+    assert!(plan.kept.names.accounts.contains("grocery--artifacts"));
 }
 
 #[test]
@@ -185,7 +190,7 @@ fn one_edit_is_one_rollout() {
         !deployments(&waiting).contains(&"grocery--dlrm".to_owned()),
         "its pods are left as they are"
     );
-    assert!(waiting.kept.deployments.contains("grocery--dlrm"));
+    assert!(waiting.kept.names.deployments.contains("grocery--dlrm"));
     assert_eq!(
         waiting.routed.routes.variants[0].weight, 10,
         "weights are no rollout"
@@ -194,7 +199,7 @@ fn one_edit_is_one_rollout() {
         deployment: "grocery--dlrm".into(),
         replicas: 5,
     };
-    assert!(waiting.children.scales.contains(&scaled), "nor is their number");
+    assert!(waiting.scales.contains(&scaled), "nor is their number");
     let known = cluster.report(&after, resolved("v1")).plan(&after);
     assert!(deployments(&known).contains(&"grocery--dlrm".to_owned()));
 }
@@ -247,7 +252,7 @@ fn a_refusal_leaves_running_pods_alone() {
             .all(|deployment| good.children.deployments.contains(deployment))
     );
     assert!(
-        refused.kept.deployments.contains("grocery--dlrm"),
+        refused.kept.names.deployments.contains("grocery--dlrm"),
         "its pods are left as they are"
     );
     assert!(matches!(refused.variants[0].1, Serves::LastGood(..)));
@@ -318,7 +323,13 @@ fn a_variant_that_is_replaced_serves_until_the_one_that_takes_its_users_answers(
         assert!(plan.kept.variants.contains("dlrm"));
         assert_eq!(plan.routed.awaited, ["challenger"]);
     }
-    assert!(cluster.observed.deployments.contains_key("grocery--dlrm"));
+    assert!(
+        cluster
+            .observed
+            .children
+            .deployments
+            .contains_key("grocery--dlrm")
+    );
     // It answers: it takes everybody, and the old one may go.
     cluster.obey(&after, |_| true);
     let plan = cluster.plan(&after);
@@ -381,7 +392,7 @@ fn weights_move_the_fewest_users_also_when_what_routers_were_told_is_lost() {
         .filter(|bucket| owner(&first, *bucket) != owner(&second, *bucket))
         .count();
     assert_eq!(moved, 2_000);
-    cluster.observed.configs.remove("grocery--routes");
+    cluster.observed.children.configs.remove("grocery--routes");
     let after_a_loss = cluster.plan(&pipeline);
     assert_eq!(second.routed.routes, after_a_loss.routed.routes);
 }
@@ -394,7 +405,7 @@ fn a_number_of_pods_is_never_applied_and_scaled_only_where_the_spec_says_it() {
         .report(&pipeline, resolved("v1"))
         .obey(&pipeline, |_| true);
     let scales = |cluster: &Cluster, pipeline: &RecommenderPipeline| -> Vec<(String, i32)> {
-        let scales = cluster.plan(pipeline).children.scales;
+        let scales = cluster.plan(pipeline).scales;
         scales
             .into_iter()
             .map(|scale| (scale.deployment, scale.replicas))
@@ -407,7 +418,7 @@ fn a_number_of_pods_is_never_applied_and_scaled_only_where_the_spec_says_it() {
         [named("router", 2), named("dlrm", 2), named("forest", 2)]
     );
     let set = |cluster: &mut Cluster, name: &str, replicas| {
-        let deployment = cluster.observed.deployments.get_mut(name).unwrap();
+        let deployment = cluster.observed.children.deployments.get_mut(name).unwrap();
         Arc::make_mut(deployment).spec.replicas = Some(replicas);
     };
     set(&mut cluster, "grocery--forest", 20);
@@ -583,6 +594,9 @@ fn rendered_objects_are_as_reviewed() {
     cluster.observed.extensions = Extension::ALL
         .map(|extension| (extension, Default::default()))
         .into();
+    let Plan {
+        children, extensions, ..
+    } = cluster.report(&pipeline, resolved("v1")).plan(&pipeline);
     let Children {
         accounts,
         roles,
@@ -592,10 +606,8 @@ fn rendered_objects_are_as_reviewed() {
         policies,
         deployments,
         budgets,
-        scales: _,
         autoscalers,
-        extensions,
-    } = cluster.report(&pipeline, resolved("v1")).plan(&pipeline).children;
+    } = children;
     insta::assert_yaml_snapshot!("rights", (accounts, roles, bindings));
     insta::assert_yaml_snapshot!("configuration", configs);
     insta::assert_yaml_snapshot!("pods", deployments);
@@ -608,7 +620,7 @@ fn rendered_objects_are_as_reviewed() {
 /// A cluster in which everything of a pipeline with an experiment runs.
 fn running(pipeline: &RecommenderPipeline) -> Cluster {
     let mut cluster = Cluster::empty();
-    cluster.observed.now = Moment(1_793_577_600_000);
+    cluster.observed.now = Timestamp::from_millisecond(1_793_577_600_000).unwrap();
     cluster.report(pipeline, resolved("v1")).obey(pipeline, |_| true);
     cluster.obey(pipeline, |_| true);
     cluster
@@ -670,11 +682,12 @@ fn what_was_decided_outlives_the_operator_its_status_or_its_config_map() {
         arm: Some("dlrm".to_owned()),
         reason: Reason::Better,
         message: "arm dlrm is better".to_owned(),
-        time: cluster.observed.now,
+        time: cluster.observed.now.into(),
     });
-    let remembered = experiment::ledger(&pipeline, planned);
+    let remembered = experiment::ledger(&checked(&pipeline), planned);
     cluster
         .observed
+        .children
         .configs
         .insert(remembered.name_any(), std::sync::Arc::new(remembered));
     let everybody = |plan: &Plan| -> Vec<(String, u32)> {
@@ -685,7 +698,7 @@ fn what_was_decided_outlives_the_operator_its_status_or_its_config_map() {
     assert_eq!(everybody(&cluster.plan(&pipeline)), promoted);
     // The status alone is enough, where somebody deleted the ConfigMap.
     cluster.status(&mut pipeline);
-    cluster.observed.configs.remove("grocery--experiment");
+    cluster.observed.children.configs.remove("grocery--experiment");
     assert_eq!(everybody(&cluster.plan(&pipeline)), promoted);
 }
 
@@ -708,13 +721,14 @@ fn what_a_newer_release_remembers_of_an_experiment_is_left_as_it_is() {
     let mut cluster = running(&pipeline);
     let mut plan = cluster.plan(&pipeline);
     let planned = plan.experiment.as_mut().unwrap().as_mut().unwrap();
-    let mut remembered = experiment::ledger(&pipeline, planned);
+    let mut remembered = experiment::ledger(&checked(&pipeline), planned);
     let text = remembered.data.as_mut().unwrap().values_mut().next().unwrap();
     *text = text.replace("Ramping", "Canarying");
     assert!(text.contains("Canarying"), "{text}");
     let name = remembered.name_any();
     cluster
         .observed
+        .children
         .configs
         .insert(name.clone(), Arc::new(remembered));
     let plan = cluster.plan(&pipeline);
@@ -724,7 +738,7 @@ fn what_a_newer_release_remembers_of_an_experiment_is_left_as_it_is() {
             .iter()
             .all(|config| config.name_any() != name)
     );
-    assert!(plan.kept.configs.contains(&name));
+    assert!(plan.kept.names.configs.contains(&name));
 }
 
 #[test]
@@ -743,7 +757,7 @@ fn pods_reach_the_api_server_where_it_answers_and_nowhere_else() {
         unknown.contains("16443"),
         "the usual ports, where nobody may look: {unknown}"
     );
-    cluster.observed.api_server = vec![crate::observe::Address {
+    cluster.observed.api_server = vec![crate::observed::Address {
         host: "10.0.0.7".into(),
         port: 8443,
     }];

@@ -1,6 +1,5 @@
 //! A variant's pods: their Deployment, the headless Service that routers find them by, and how many there are.
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::Variant;
 use gondola_wire::resolution::VariantBundles;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -8,36 +7,38 @@ use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
     MetricTarget, ResourceMetricSource,
 };
-use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, Service, ServicePort, ServiceSpec, Volume};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ConfigMapVolumeSource, Service, ServicePort, ServiceSpec, Volume,
+};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use super::names::{Component, Names};
 use super::pod::{self, Access};
 use super::{Installation, Scale, manifest};
+use crate::names::{BUNDLES, Component, Names};
+use crate::pipeline::Pipeline;
 
-/// The annotation of a pod template that says, as JSON, which bundles its pods serve: what a pipeline falls back on.
-pub const BUNDLES: &str = "gondola.dev/bundles";
 const MANIFEST_FOLDER: &str = "/etc/gondola/pipeline";
 const BUNDLES_FOLDER: &str = "/var/lib/gondola";
 const DEFAULT_PROGRESS_DEADLINE: i32 = 600;
 /// Bundles are loaded at this rate at least, for the budget of a start: a slow disk's.
 const SLOWEST_BYTES_A_SECOND: u64 = 20 << 20;
 
-/// The Deployment of a variant that serves these bundles.
+/// The Deployment of a variant that serves these bundles, as `manifest` says it to its pods.
 pub fn deployment(
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     variant: &Variant,
     bundles: &VariantBundles,
+    manifest: &ConfigMap,
     installation: &Installation,
 ) -> Deployment {
-    let names = Names::of(pipeline);
+    let names = &pipeline.names;
     let component = Component::Variant(&variant.name);
     let mut deployment = pod::deployment(
-        &names,
+        names,
         component,
-        pod_spec(pipeline, variant, bundles, installation),
+        pod_spec(pipeline, variant, bundles, manifest, installation),
     );
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), variant.pods.as_ref());
     pod::limit_rollout(&mut deployment, pipeline.spec.rollout.as_ref());
@@ -55,7 +56,7 @@ pub fn deployment(
 
 /// How many pods a variant's Deployment should have, where that is for the spec to say. An autoscaler begins from the number that
 /// there is, and stays off where there is none; where nothing is said, somebody else decides.
-pub fn scale(names: &Names<'_>, variant: &Variant, live: &Deployment) -> Option<Scale> {
+pub fn scale(names: &Names, variant: &Variant, live: &Deployment) -> Option<Scale> {
     let now = live.spec.replicas.unwrap_or(1);
     let replicas = match &variant.autoscaling {
         Some(autoscaling) => Some(autoscaling.min_replicas).filter(|fewest| now < *fewest),
@@ -68,16 +69,17 @@ pub fn scale(names: &Names<'_>, variant: &Variant, live: &Deployment) -> Option<
 }
 
 fn pod_spec(
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     variant: &Variant,
     bundles: &VariantBundles,
+    manifest: &ConfigMap,
     installation: &Installation,
 ) -> k8s_openapi::api::core::v1::PodSpec {
-    let names = Names::of(pipeline);
+    let names = &pipeline.names;
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), variant.pods.as_ref());
     let program = installation.images.of(variant);
     let mut pod = pod::spec(
-        names.artifacts_account(),
+        pipeline.artifacts_account(),
         names.label_selector(Component::Variant(&variant.name)),
         &overrides,
         installation,
@@ -95,7 +97,6 @@ fn pod_spec(
     pod::answers_within(&mut serve, pipeline);
     pod.init_containers = Some(vec![fetch]);
     pod.containers = vec![serve];
-    let config = manifest::config_map(pipeline, variant, bundles).name_any();
     for container in pod
         .init_containers
         .iter_mut()
@@ -114,7 +115,7 @@ fn pod_spec(
     let manifest_volume = Volume {
         name: "pipeline".to_owned(),
         config_map: Some(ConfigMapVolumeSource {
-            name: config,
+            name: manifest.name_any(),
             ..ConfigMapVolumeSource::default()
         }),
         ..Volume::default()
@@ -133,8 +134,8 @@ fn start_seconds(bytes: u64) -> i32 {
 }
 
 /// The Service without an address of its own whose endpoints are the variant's pods.
-pub fn service(pipeline: &RecommenderPipeline, variant: &Variant) -> Service {
-    let names = Names::of(pipeline);
+pub fn service(pipeline: &Pipeline, variant: &Variant) -> Service {
+    let names = &pipeline.names;
     let component = Component::Variant(&variant.name);
     Service {
         metadata: names.component_metadata(component),
@@ -171,8 +172,8 @@ fn port_of(name: &str, number: i32) -> ServicePort {
 }
 
 /// The budget of a component's disruptions: one pod at a time. Pods that don't answer are in nobody's way, and a single pod may go.
-pub fn budget(pipeline: &RecommenderPipeline, component: Component<'_>) -> PodDisruptionBudget {
-    let names = Names::of(pipeline);
+pub fn budget(pipeline: &Pipeline, component: Component<'_>) -> PodDisruptionBudget {
+    let names = &pipeline.names;
     PodDisruptionBudget {
         metadata: names.component_metadata(component),
         spec: Some(PodDisruptionBudgetSpec {
@@ -195,9 +196,9 @@ pub fn fewest(variant: &Variant, there: i32) -> i32 {
 }
 
 /// The autoscaler of a variant that wants one.
-pub fn autoscaler(pipeline: &RecommenderPipeline, variant: &Variant) -> Option<HorizontalPodAutoscaler> {
+pub fn autoscaler(pipeline: &Pipeline, variant: &Variant) -> Option<HorizontalPodAutoscaler> {
     let autoscaling = variant.autoscaling.as_ref()?;
-    let names = Names::of(pipeline);
+    let names = &pipeline.names;
     let component = Component::Variant(&variant.name);
     Some(HorizontalPodAutoscaler {
         metadata: names.component_metadata(component),

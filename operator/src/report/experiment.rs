@@ -1,20 +1,20 @@
 //! What is true of the experiment, in the pipeline's status.
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment_status::{ExperimentStatus, Phase};
-use gondola_experiments::report::{self, CONDITIONS};
+use gondola_experiments::report::{self, ConditionKind};
 
-use super::conditions::{Finding, Truth};
-use super::reasons;
+use crate::finding::{Finding, Severity, Truth};
+use crate::pipeline::Pipeline;
 use crate::plan::Plan;
 use crate::plan::experiment::Planned;
+use crate::reasons;
 
 /// The experiment's part of the status; what was known stays where the spec can't be run.
 ///
 /// Numbers move with each analysis, not with each tick of the operations' evidence in between: who watches a pipeline would see it
 /// change twice a minute for nothing.
-pub(super) fn status(pipeline: &RecommenderPipeline, plan: &Plan) -> Option<ExperimentStatus> {
-    let before = || pipeline.status.as_ref()?.experiment.clone();
+pub(super) fn status(pipeline: &Pipeline, plan: &Plan) -> Option<ExperimentStatus> {
+    let before = || pipeline.status.experiment.clone();
     // A step that isn't applied has not been made.
     let planned = match plan.experiment.as_ref()? {
         Ok(planned) if !pipeline.spec.suspend || planned.step.ledger.phase == Phase::RolledBack => planned,
@@ -53,31 +53,55 @@ fn differs_in_numbers_alone(before: &ExperimentStatus, now: &ExperimentStatus) -
 }
 
 /// The conditions that an experiment adds.
-pub(super) fn findings(pipeline: &RecommenderPipeline, plan: &Plan) -> Vec<(&'static str, Finding)> {
+pub(super) fn findings(pipeline: &Pipeline, plan: &Plan) -> Vec<(&'static str, Finding)> {
     match &plan.experiment {
         None => Vec::new(),
         Some(_) if pipeline.spec.suspend => Vec::new(),
         Some(Err(error)) => vec![(
-            CONDITIONS[0],
-            Finding::new(
-                Truth::False,
-                reasons::INVALID_EXPERIMENT,
-                format!("spec.experiment: {error}"),
-            ),
+            ConditionKind::ExperimentReady.as_str(),
+            Finding::unmet(reasons::INVALID_EXPERIMENT, format!("spec.experiment: {error}")),
         )],
         Some(Ok(planned)) => report::conditions(&planned.settings, &planned.step, planned.evidence.as_ref())
             .into_iter()
             .map(|condition| {
-                let truth = match condition.truth {
-                    Some(true) => Truth::True,
-                    Some(false) => Truth::False,
-                    None => Truth::Unknown,
-                };
                 (
-                    condition.kind,
-                    Finding::new(truth, condition.reason, condition.message),
+                    condition.kind.as_str(),
+                    finding(condition, planned.step.ledger.phase),
                 )
             })
             .collect(),
+    }
+}
+
+fn finding(condition: report::Condition, phase: Phase) -> Finding {
+    let truth = match condition.truth {
+        Some(true) => Truth::True,
+        Some(false) => Truth::False,
+        None => Truth::Unknown,
+    };
+    Finding::new(
+        truth,
+        severity(&condition, phase),
+        condition.reason,
+        condition.message,
+    )
+}
+
+fn severity(condition: &report::Condition, phase: Phase) -> Severity {
+    use ConditionKind::{
+        DataFresh, ExperimentReady, GuardrailsPass, OperationsHealthy, PromotionReady, RampProgressing,
+        SampleRatioMismatch, Significant, SpecDrift,
+    };
+    match (condition.kind, condition.truth) {
+        (_, None) | (RampProgressing | Significant | PromotionReady, Some(_)) => Severity::Usual,
+        (SampleRatioMismatch | SpecDrift, Some(false)) => Severity::Usual,
+        (SampleRatioMismatch | SpecDrift, Some(true)) => Severity::Warning,
+        (DataFresh | OperationsHealthy | GuardrailsPass, Some(true)) => Severity::Usual,
+        (DataFresh | OperationsHealthy | GuardrailsPass | ExperimentReady, Some(false)) => Severity::Warning,
+        // It was ended, or nothing of it can be believed: it is there and yet no success.
+        (ExperimentReady, Some(true)) if matches!(phase, Phase::RolledBack | Phase::Invalid) => {
+            Severity::Warning
+        }
+        (ExperimentReady, Some(true)) => Severity::Notice,
     }
 }

@@ -1,20 +1,19 @@
 //! Whether the world outside reaches a pipeline, and Prometheus its metrics: what the objects of other APIs say.
 
-use gondola_crds::RecommenderPipeline;
-use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::conditions::{Finding, Truth};
-use super::reasons;
-use crate::observe::Observed;
-use crate::plan::extensions::Extension;
+use crate::extension::Extension;
+use crate::finding::Finding;
+use crate::observed::Observed;
+use crate::pipeline::Pipeline;
+use crate::reasons;
 
 /// A condition for each API that the spec wants something of.
-pub(super) fn findings(pipeline: &RecommenderPipeline, observed: &Observed) -> Vec<(&'static str, Finding)> {
+pub(super) fn findings(pipeline: &Pipeline, observed: &Observed) -> Vec<(&'static str, Finding)> {
     let wanted = Extension::ALL
         .into_iter()
-        .filter(|extension| extension.is_wanted(pipeline));
+        .filter(|extension| extension.is_wanted(&pipeline.spec));
     let found = wanted.map(|extension| match extension {
         Extension::HttpRoute => ("Exposed", exposed(pipeline, observed)),
         Extension::PodMonitor => ("Monitored", monitored(observed)),
@@ -22,46 +21,39 @@ pub(super) fn findings(pipeline: &RecommenderPipeline, observed: &Observed) -> V
     found.collect()
 }
 
-fn exposed(pipeline: &RecommenderPipeline, observed: &Observed) -> Finding {
+fn exposed(pipeline: &Pipeline, observed: &Observed) -> Finding {
     let Some(routes) = observed.extensions.get(&Extension::HttpRoute) else {
         let message = "spec.gateway is set, but this cluster has no HTTPRoute of gateway.networking.k8s.io/v1; install the Gateway API";
-        return Finding::new(Truth::False, reasons::API_MISSING, message);
+        return Finding::unmet(reasons::API_MISSING, message);
     };
     let pending = || {
-        Finding::new(
-            Truth::Unknown,
+        Finding::pending(
             reasons::ROUTE_PENDING,
             "no Gateway has said anything of the route yet",
         )
     };
-    let Some(route) = routes.get(&pipeline.name_any()) else {
+    let Some(route) = routes.get(pipeline.names.pipeline()) else {
         return pending();
     };
     let said = parents(route);
     let refused = said.iter().find(|said| said.status == "False");
     match (refused, said.first()) {
-        (Some(refused), _) => Finding::new(
-            Truth::False,
+        (Some(refused), _) => Finding::unmet(
             reasons::ROUTE_REFUSED,
             format!(
                 "Gateway {} says {}={}: {}: {}",
                 refused.parent, refused.kind, refused.status, refused.reason, refused.message
             ),
         ),
-        (None, Some(_)) => Finding::new(Truth::True, reasons::ACCEPTED, "the Gateways take the route"),
+        (None, Some(_)) => Finding::met(reasons::ACCEPTED, "the Gateways take the route"),
         (None, None) => pending(),
     }
 }
 
 fn monitored(observed: &Observed) -> Finding {
     match observed.extensions.get(&Extension::PodMonitor) {
-        Some(_) => Finding::new(
-            Truth::True,
-            reasons::MONITORED,
-            "Prometheus finds the pods by a PodMonitor",
-        ),
-        None => Finding::new(
-            Truth::False,
+        Some(_) => Finding::met(reasons::MONITORED, "Prometheus finds the pods by a PodMonitor"),
+        None => Finding::unmet(
             reasons::API_MISSING,
             "spec.monitoring is set, but this cluster has no PodMonitor of monitoring.coreos.com/v1; install the Prometheus operator",
         ),

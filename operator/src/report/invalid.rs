@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::core::error_boundary::InvalidObject;
 use serde_json::{Value, json};
 
-use super::reasons::INVALID_OBJECT;
+use crate::reasons::INVALID_OBJECT;
 
 /// The conditions of such a pipeline, as JSON: its other conditions may be of a release that has more of them.
 pub fn conditions(invalid: &InvalidObject, now: Timestamp) -> Value {

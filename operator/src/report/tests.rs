@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use std::sync::Arc;
 
-use crate::fixtures::{Cluster, bundles, changed, condition, pipeline, refusal};
-use crate::plan::names::{Component, Names};
+use crate::fixtures::{Cluster, bundles, changed, checked, condition, pipeline, refusal};
+use crate::names::Component;
 
 fn resolved(_: &str) -> VariantResolution {
     VariantResolution::Resolved(bundles("v1"))
@@ -62,7 +62,12 @@ fn a_rollout_keeps_the_pipeline_available() {
     }
     cluster.report(&pipeline, |_| VariantResolution::Resolved(bundles("v2")));
     cluster.obey(&pipeline, |name| name != "grocery--forest");
-    let forest = cluster.observed.deployments.get_mut("grocery--forest").unwrap();
+    let forest = cluster
+        .observed
+        .children
+        .deployments
+        .get_mut("grocery--forest")
+        .unwrap();
     Arc::make_mut(forest).status.as_mut().unwrap().ready_replicas = Some(1);
     cluster.status(&mut pipeline);
     assert_eq!(condition(&pipeline, "Ready"), Some(("Unknown", "RollingOut")));
@@ -123,7 +128,14 @@ fn a_rollout_that_is_too_slow_is_stalled_and_a_new_generation_supersedes_it() {
     let mut cluster = Cluster::empty();
     cluster.report(&pipeline, resolved);
     cluster.obey(&pipeline, |name| name != "grocery--dlrm");
-    let dlrm = Arc::make_mut(cluster.observed.deployments.get_mut("grocery--dlrm").unwrap());
+    let dlrm = Arc::make_mut(
+        cluster
+            .observed
+            .children
+            .deployments
+            .get_mut("grocery--dlrm")
+            .unwrap(),
+    );
     dlrm.status.as_mut().unwrap().conditions = Some(vec![DeploymentCondition {
         type_: Some("Progressing".into()),
         reason: Some("ProgressDeadlineExceeded".into()),
@@ -182,7 +194,7 @@ fn the_same_state_gives_the_same_status_to_the_byte() {
 
 /// A pod of dlrm that Kubernetes says something of.
 fn pod(pipeline: &gondola_crds::RecommenderPipeline, status: serde_json::Value) -> Arc<Pod> {
-    let labels = Names::of(pipeline).selector(Component::Variant("dlrm"));
+    let labels = checked(pipeline).names.selector(Component::Variant("dlrm"));
     let pod = json!({"metadata": {"name": "grocery--dlrm-1", "labels": labels}, "status": status});
     Arc::new(serde_json::from_value(pod).unwrap())
 }
@@ -271,7 +283,14 @@ fn why_no_pod_can_be_made_is_shown() {
     let mut cluster = Cluster::empty();
     cluster.report(&pipeline, resolved);
     cluster.obey(&pipeline, |name| name != "grocery--dlrm");
-    let dlrm = Arc::make_mut(cluster.observed.deployments.get_mut("grocery--dlrm").unwrap());
+    let dlrm = Arc::make_mut(
+        cluster
+            .observed
+            .children
+            .deployments
+            .get_mut("grocery--dlrm")
+            .unwrap(),
+    );
     let message = "pods \"grocery--dlrm-\" is forbidden: exceeded quota: gpus";
     dlrm.status.as_mut().unwrap().conditions = Some(vec![DeploymentCondition {
         type_: Some("ReplicaFailure".into()),
@@ -298,7 +317,7 @@ fn what_events_say_of_a_pod_that_waits_is_shown() {
     cluster.report(&pipeline, resolved);
     cluster.obey(&pipeline, |name| name != "grocery--dlrm");
     cluster.observed.pods = [("grocery--dlrm-1".to_owned(), pod(&pipeline, json!({})))].into();
-    let problem = crate::observe::pods::PodProblem {
+    let problem = crate::observed::pods::PodProblem {
         reason: "FailedMount".into(),
         message: "configmap \"x\" not found".into(),
     };
@@ -316,7 +335,14 @@ fn rolled_out_stays_so_when_pods_are_lost_or_added() {
     for _ in 0..2 {
         cluster.obey(&pipeline, |_| true);
     }
-    let forest = Arc::make_mut(cluster.observed.deployments.get_mut("grocery--forest").unwrap());
+    let forest = Arc::make_mut(
+        cluster
+            .observed
+            .children
+            .deployments
+            .get_mut("grocery--forest")
+            .unwrap(),
+    );
     forest.spec.replicas = Some(5);
     forest.status.as_mut().unwrap().available_replicas = Some(1);
     cluster.status(&mut pipeline);
@@ -367,8 +393,8 @@ fn a_route_that_a_gateway_refuses_is_told_in_its_words() {
     let mut cluster = Cluster::empty();
     cluster.status(&mut pipeline);
     assert_eq!(condition(&pipeline, "Exposed"), Some(("False", "ApiMissing")));
-    let extension = crate::plan::extensions::Extension::HttpRoute;
-    let mut route = extension.wanted(&pipeline).unwrap();
+    let extension = crate::extension::Extension::HttpRoute;
+    let mut route = crate::plan::extensions::wanted(extension, &checked(&pipeline)).unwrap();
     cluster.observed.extensions = [(extension, Default::default())].into();
     cluster.status(&mut pipeline);
     assert_eq!(condition(&pipeline, "Exposed"), Some(("Unknown", "RoutePending")));

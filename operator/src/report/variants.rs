@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use gondola_crds::RecommenderPipeline;
 use gondola_crds::status::{self, VariantStatus};
 use gondola_wire::resolution::VariantBundles;
 
-use crate::observe::{Observed, Rollout};
-use crate::plan::names::{Component, Names};
+use crate::names::{Component, Names};
+use crate::observed::{Observed, Rollout};
+use crate::pipeline::Pipeline;
 use crate::plan::{Plan, routes};
 
 /// What is true of each variant of the spec, and of those that are about to leave.
 pub(super) fn variants(
-    pipeline: &RecommenderPipeline,
+    pipeline: &Pipeline,
     plan: &Plan,
     rollouts: &BTreeMap<&str, Rollout>,
     observed: &Observed,
-    names: &Names<'_>,
+    names: &Names,
 ) -> Vec<VariantStatus> {
     let seen = Seen {
         plan,
@@ -48,7 +48,7 @@ pub(super) fn variants(
 struct Seen<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
-    names: &'a Names<'a>,
+    names: &'a Names,
 }
 
 impl Seen<'_> {

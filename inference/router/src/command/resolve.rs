@@ -25,8 +25,6 @@ const MANAGER: &str = "gondola-resolver";
 const DEFAULT_POLL: Duration = Duration::from_secs(60);
 /// A store that takes longer for a variant's manifests counts as away: half a dozen small objects.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A store is asked no more often, whatever the spec says.
-const SHORTEST_POLL: Duration = Duration::from_secs(1);
 /// After a refusal that time may heal, it is looked again this soon at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -109,7 +107,7 @@ async fn look_up(arguments: Arguments, client: Client) -> anyhow::Result<()> {
 }
 
 fn poll_every(artifacts: &Artifacts) -> Duration {
-    artifacts.poll_every().unwrap_or(DEFAULT_POLL).max(SHORTEST_POLL)
+    artifacts.poll_every().unwrap_or(DEFAULT_POLL)
 }
 
 struct Reporter {
@@ -188,10 +186,10 @@ mod tests {
     fn no_spec_turns_the_poll_into_a_loop() {
         let every = |interval: &str| {
             let artifacts = format!(r#"{{"url": "memory:///bundles", "pollInterval": "{interval}"}}"#);
-            poll_every(&serde_json::from_str(&artifacts).unwrap())
+            serde_json::from_str(&artifacts).map(|artifacts| poll_every(&artifacts))
         };
-        assert_eq!(every("0s"), SHORTEST_POLL);
-        assert_eq!(every("1ms"), SHORTEST_POLL);
-        assert_eq!(every("30s"), Duration::from_secs(30));
+        assert!(every("0s").is_err());
+        assert!(every("1ms").is_err());
+        assert_eq!(every("30s").unwrap(), Duration::from_secs(30));
     }
 }

@@ -1,11 +1,11 @@
-//! Names and labels of everything that a pipeline owns. They stand here alone.
+//! Names, labels and annotations of everything that a pipeline owns. They stand here alone.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use gondola_crds::RecommenderPipeline;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 
 /// The label that everything of ours carries, so that caches hold nothing else.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "gondola-operator");
@@ -17,6 +17,9 @@ pub const VARIANT: &str = "gondola.dev/variant";
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// The label that a service account carries whose owner allows pipelines to run pods with it.
 pub const ALLOW_USE: &str = "gondola.dev/allow-use";
+
+/// The annotation of a pod template that says, as JSON, which bundles its pods serve: what a pipeline falls back on.
+pub const BUNDLES: &str = "gondola.dev/bundles";
 
 /// What a pod is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,21 +56,37 @@ impl fmt::Display for Component<'_> {
     }
 }
 
-/// The names of one pipeline's children.
-#[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
-    pipeline: &'a RecommenderPipeline,
+/// Who a pipeline is, and what its children are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    namespace: String,
+    pipeline: String,
+    uid: String,
 }
 
-impl<'a> Names<'a> {
-    /// The names of a pipeline's children.
-    pub fn of(pipeline: &'a RecommenderPipeline) -> Self {
-        Self { pipeline }
+impl Names {
+    /// The names of the children of a pipeline of this namespace, name and uid.
+    pub fn new(namespace: String, pipeline: String, uid: String) -> Self {
+        Self {
+            namespace,
+            pipeline,
+            uid,
+        }
+    }
+
+    /// The namespace of the pipeline and of all that it owns.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// The pipeline's own name: also its Service, which clients know.
-    pub fn pipeline(&self) -> String {
-        self.pipeline.name_any()
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// What tells the pipeline from an older one of the same name.
+    pub fn uid(&self) -> &str {
+        &self.uid
     }
 
     /// The Service of the routers' second port.
@@ -77,7 +96,7 @@ impl<'a> Names<'a> {
 
     /// Neither pipelines nor variants have two hyphens in a row, so that no two names of children are the same.
     fn child(&self, own: &str) -> String {
-        format!("{}--{own}", self.pipeline())
+        format!("{}--{own}", self.pipeline)
     }
 
     /// What a pod's Deployment is called, and its headless Service, budget and autoscaler.
@@ -109,16 +128,15 @@ impl<'a> Names<'a> {
         self.child("evidence")
     }
 
-    /// The service account of pods that read the store.
+    /// The service account of the pipeline's own for pods that read the store.
     pub fn artifacts_account(&self) -> String {
-        let named = &self.pipeline.spec.artifacts.service_account_name;
-        named.clone().unwrap_or_else(|| self.child("artifacts"))
+        self.child("artifacts")
     }
 
     /// Labels that choose the pods of a component. They never change: a Deployment's selector can't.
     pub fn selector(&self, component: Component<'_>) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::from([
-            (PIPELINE.to_owned(), self.pipeline()),
+            (PIPELINE.to_owned(), self.pipeline.clone()),
             (COMPONENT.to_owned(), component.label().to_owned()),
         ]);
         if let Component::Variant(name) = component {
@@ -138,14 +156,14 @@ impl<'a> Names<'a> {
     /// The metadata of something that belongs to the whole pipeline.
     pub fn metadata(&self, name: String) -> ObjectMeta {
         let labels = BTreeMap::from([
-            (PIPELINE.to_owned(), self.pipeline()),
+            (PIPELINE.to_owned(), self.pipeline.clone()),
             ("app.kubernetes.io/name".to_owned(), "gondola".to_owned()),
-            ("app.kubernetes.io/instance".to_owned(), self.pipeline()),
+            ("app.kubernetes.io/instance".to_owned(), self.pipeline.clone()),
             (MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned()),
         ]);
         ObjectMeta {
             name: Some(name),
-            namespace: self.pipeline.namespace(),
+            namespace: Some(self.namespace.clone()),
             labels: Some(labels),
             owner_references: Some(vec![self.owner()]),
             ..ObjectMeta::default()
@@ -167,10 +185,17 @@ impl<'a> Names<'a> {
         OwnerReference {
             api_version: RecommenderPipeline::api_version(&()).into_owned(),
             kind: RecommenderPipeline::kind(&()).into_owned(),
-            name: self.pipeline(),
-            uid: self.pipeline.uid().unwrap_or_default(),
+            name: self.pipeline.clone(),
+            uid: self.uid.clone(),
             controller: Some(true),
             block_owner_deletion: None,
         }
+    }
+}
+
+/// As logs and pages name the pipeline: `namespace/name`.
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.pipeline)
     }
 }

@@ -113,6 +113,12 @@ fn of_ended(
     }
 }
 
+/// Whether a pod has a node and is not running yet.
+pub fn is_starting(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    phase == Some("Pending") && pod.metadata.deletion_timestamp.is_none()
+}
+
 /// Whether a pod waits without saying in its status for what: volumes that can't be mounted stand in events alone.
 pub fn is_stuck_without_a_word(pod: &Pod, now: Timestamp) -> bool {
     let Some(status) = &pod.status else { return false };
@@ -123,10 +129,7 @@ pub fn is_stuck_without_a_word(pod: &Pod, now: Timestamp) -> bool {
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "True");
     let since = scheduled.and_then(|condition| condition.last_transition_time.as_ref());
     let waits = since.is_some_and(|since| now.duration_since(since.0) >= STUCK_AFTER);
-    status.phase.as_deref() == Some("Pending")
-        && pod.metadata.deletion_timestamp.is_none()
-        && waits
-        && problem(pod).is_none()
+    is_starting(pod) && waits && problem(pod).is_none()
 }
 
 /// Names of the ConfigMaps that a pod's specification mounts.
