@@ -29,9 +29,9 @@ use tokio::sync::OnceCell;
 
 use crate::extension::Extension;
 use crate::kinds::{ByName, Kind, Row, Visit, each_row};
+use crate::names::short_hash;
 use crate::observed::{Observed, Rollout};
 use crate::pipeline::Pipeline;
-use crate::plan::manifest::short_hash;
 use crate::plan::{Kept, Plan, Scale};
 use admission::{Admission, Overridden};
 use covers::difference;
