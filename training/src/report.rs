@@ -1,6 +1,5 @@
 //! The report of a run: one HTML page for people, without outside assets, and `summary.json` for programs.
 
-pub mod chart;
 pub mod comparison;
 pub mod page;
 pub mod reference;
