@@ -10,6 +10,7 @@ pub mod baselines;
 pub mod bootstrap;
 pub mod ease;
 pub mod end_to_end;
+pub mod latency;
 pub mod metrics;
 pub mod pairs;
 pub mod permutation;
@@ -18,5 +19,6 @@ pub mod retrieval;
 pub mod scorer;
 
 pub use end_to_end::{Quality, VariantQuality};
+pub use latency::Latency;
 pub use metrics::{PairIntervals, PairMetrics};
-pub use scorer::ScorerQuality;
+pub use scorer::{InputValue, ScorerQuality};

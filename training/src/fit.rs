@@ -1,28 +1,31 @@
 //! Fitting: the workflow, the two towers, the scorers and the text index, each from a training snapshot.
 //!
-//! Every file of this folder fits one thing and leaves it in a bundle's folder, in the form in which it is served. Scorers are
-//! fitted by [`scorer`]: networks share [`descent`], tree models share [`trees`].
+//! Every file of this folder fits one thing and returns it as a value that can be saved into a bundle's folder, in the form in
+//! which it is served. Scorers are fitted by [`scorer`]: networks share [`descent`], tree models share [`trees`].
 //!
 //! How long a scorer trains is found on the validation window, the last before the test window: training on the windows
-//! before it stops when the validation window's loss no longer falls. Then the scorer is trained anew on all windows, for as
+//! before it stops when the validation window's loss no longer falls. Then the scorer is trained again on all windows, for as
 //! long as was best. Where there is one window only, it trains as long as its configuration says.
 
-pub mod boosting;
-pub mod dcn;
-pub mod descent;
-pub mod dlrm;
+mod boosting;
+mod dcn;
+mod descent;
+mod dlrm;
+pub mod encoded;
 pub mod examples;
-pub mod forest;
-pub mod mlp;
+mod forest;
+pub mod item_index;
+mod mlp;
 pub mod plan;
 pub mod text;
-pub mod trees;
+mod trees;
 pub mod two_tower;
-pub mod weights;
-pub mod wide_deep;
+mod weights;
+mod wide_deep;
 
 use std::path::{Path, PathBuf};
 
+use candle_nn::VarMap;
 use gondola_inference::features::workflow::WorkflowError;
 use gondola_inference::features::{
     Cardinalities, Layout, TableError, pairs::UnknownPairColumn, schema::SchemaError,
@@ -32,9 +35,9 @@ use gondola_inference::scoring::{Family, SampledBy, ScorerConfig};
 use gondola_inference::similarity::encoder::{EncodeError, EncoderLoadError};
 
 use crate::dataset::training::{Scorer, Training};
+use crate::evaluate::InputValue;
 use crate::features::POPULARITY;
 use examples::Examples;
-use trees::Importances;
 
 /// Why a model could not be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -149,39 +152,80 @@ pub struct Task<'a> {
     pub examples: &'a Examples,
 }
 
-/// What is known of a scorer once it is fitted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fitted {
-    /// How long it was trained: passes over the pairs, or trees.
-    pub rounds: usize,
-    /// How much each input helped the trees, the most helpful first.
-    pub gains: Option<Importances>,
+/// A model as its family leaves it.
+pub(crate) struct Model {
+    family: Family,
+    weights: Weights,
+    rounds: usize,
+    gains: Vec<InputValue>,
 }
 
-/// Fits a scorer and leaves it in a bundle's folder.
-pub fn scorer(scorer: Scorer, task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
-    match scorer {
-        Scorer::Dlrm => dlrm::fit(task, folder),
-        Scorer::WideDeep => wide_deep::fit(task, folder),
-        Scorer::Dcn => dcn::fit(task, folder),
-        Scorer::Mlp => mlp::fit(task, folder),
-        Scorer::Forest => forest::fit(task, folder),
-        Scorer::Boosting => boosting::fit(task, folder),
+/// What a model learned, in the form of its library.
+enum Weights {
+    /// The tensors of a network.
+    Network(VarMap),
+    /// Trees, as LightGBM's text.
+    Trees(String),
+}
+
+/// A fitted scorer.
+pub struct Fitted {
+    /// Which.
+    pub scorer: Scorer,
+    /// How long it was trained: passes over the pairs, or trees.
+    pub rounds: usize,
+    /// Trees only: how much each input helped, as its share of the total gain, the most helpful first.
+    pub gains: Vec<InputValue>,
+    description: ScorerConfig,
+    weights: Weights,
+}
+
+/// Fits a scorer.
+pub fn scorer(scorer: Scorer, task: Task<'_>) -> Result<Fitted, FitError> {
+    let Model {
+        family,
+        weights,
+        rounds,
+        gains,
+    } = match scorer {
+        Scorer::Dlrm => dlrm::fit(task),
+        Scorer::WideDeep => wide_deep::fit(task),
+        Scorer::Dcn => dcn::fit(task),
+        Scorer::Mlp => mlp::fit(task),
+        Scorer::Forest => forest::fit(task),
+        Scorer::Boosting => boosting::fit(task),
+    }?;
+    Ok(Fitted {
+        scorer,
+        rounds,
+        gains,
+        description: ScorerConfig {
+            inputs: task.layout.inputs(),
+            sampled_by: sampling_to_undo(task.training.weight_exponent),
+            family,
+        },
+        weights,
+    })
+}
+
+impl Fitted {
+    /// Writes `scorer.json` and the model into a bundle's folder.
+    pub fn save(&self, folder: &Path) -> Result<(), FitError> {
+        match &self.weights {
+            Weights::Network(weights) => weights
+                .save(folder.join("model.safetensors"))
+                .map_err(FitError::network(self.scorer.title()))?,
+            Weights::Trees(text) => {
+                let path = folder.join("model.txt");
+                std::fs::write(&path, text).map_err(FitError::file(&path))?;
+            }
+        }
+        write_json(&folder.join("scorer.json"), &self.description)
     }
 }
 
-/// Writes a scorer's description.
-fn describe(task: Task<'_>, family: Family, folder: &Path) -> Result<(), FitError> {
-    let description = ScorerConfig {
-        inputs: task.layout.inputs(),
-        sampled_by: leftover(task.training.weight_exponent),
-        family,
-    };
-    write_json(&folder.join("scorer.json"), &description)
-}
-
-/// What is left of the sampling of negatives for serving to undo; nothing for the power 0.
-fn leftover(exponent: f32) -> Option<SampledBy> {
+/// What of the sampling of negatives is left in the scores, for serving to undo; nothing for the power 0.
+fn sampling_to_undo(exponent: f32) -> Option<SampledBy> {
     (exponent != 0.0).then(|| SampledBy {
         column: POPULARITY.to_owned(),
         exponent,
@@ -232,11 +276,13 @@ mod tests {
         };
         for name in Scorer::ALL {
             let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-            let fitted = folders
-                .each_ref()
-                .map(|folder| scorer(name, task, folder.path()).unwrap());
+            let fitted = folders.each_ref().map(|folder| {
+                let fitted = scorer(name, task).unwrap();
+                fitted.save(folder.path()).unwrap();
+                (fitted.rounds, fitted.gains)
+            });
             assert_eq!(fitted[0], fitted[1], "{name}");
-            assert!(fitted[0].rounds > 0, "{name}");
+            assert!(fitted[0].0 > 0, "{name}");
             let files = folders.each_ref().map(|folder| {
                 ["model.safetensors", "model.txt"].map(|file| std::fs::read(folder.path().join(file)).ok())
             });
@@ -263,8 +309,7 @@ mod tests {
             examples: &examples,
         };
         for (name, most) in [(Scorer::Mlp, 100), (Scorer::Boosting, 1000)] {
-            let folder = tempfile::tempdir().unwrap();
-            let fitted = scorer(name, task, folder.path()).unwrap();
+            let fitted = scorer(name, task).unwrap();
             assert!(fitted.rounds < most, "{name}: {}", fitted.rounds);
         }
     }

@@ -23,4 +23,6 @@ pub mod labels;
 pub mod progress;
 pub mod publish;
 pub mod report;
+pub mod rows;
 pub mod run;
+pub mod timings;

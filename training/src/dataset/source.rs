@@ -76,12 +76,30 @@ pub struct Dataset {
     pub sql: SessionContext,
     /// How many ids of transactions the other tables have.
     pub matches: Vec<Match>,
-    /// Rows without an id or a time, which are left out, by file.
-    pub left_out: Vec<(String, u64)>,
-    /// Columns of ids that were written as floats and are taken for whole numbers: file and column.
-    pub whole_floats: Vec<(String, String)>,
+    /// Files with rows that are left out.
+    pub left_out: Vec<LeftOut>,
+    /// Columns of ids that were written as floats and are taken for whole numbers.
+    pub whole_floats: Vec<FileColumn>,
     /// Where staged files lie for as long as they are read.
     folder: TempDir,
+}
+
+/// Rows of a file that have no id or no time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The file.
+    pub file: String,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// A column of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileColumn {
+    /// The file.
+    pub file: String,
+    /// The column.
+    pub column: String,
 }
 
 impl Dataset {
@@ -206,12 +224,17 @@ impl Dataset {
         let path = self.folder.path().join(format!("{name}.parquet"));
         let staged = stage(table, columns, &path)?;
         if staged.left_out > 0 {
-            self.left_out.push((table.name.clone(), staged.left_out));
+            self.left_out.push(LeftOut {
+                file: table.name.clone(),
+                rows: staged.left_out,
+            });
         }
         let floats = columns.iter().zip(&staged.spellings);
         let floats = floats.filter(|(_, spelling)| spelling.is_of_floats());
-        self.whole_floats
-            .extend(floats.map(|(column, _)| (table.name.clone(), column.source.to_owned())));
+        self.whole_floats.extend(floats.map(|(column, _)| FileColumn {
+            file: table.name.clone(),
+            column: column.source.to_owned(),
+        }));
         let registered = self
             .sql
             .register_parquet(

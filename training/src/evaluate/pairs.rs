@@ -7,9 +7,9 @@ use gondola_inference::features::{EncodedRow, EncodedTable, Layout};
 use gondola_inference::ordering;
 use gondola_inference::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
 
-use super::end_to_end::percentiles;
-use crate::fit::examples::Encoded;
-use crate::labels::Pair;
+use super::Latency;
+use crate::fit::encoded::Encoded;
+use crate::rows::{Pair, Row};
 
 /// Why pairs could not be scored.
 #[derive(Debug, thiserror::Error)]
@@ -29,21 +29,21 @@ const TIMED_CANDIDATES: usize = 200;
 const TIMED_REQUESTS: usize = 200;
 
 /// A loaded scorer, and what it keeps of each item.
-pub struct Judge<'a> {
+pub struct Judge<'a, R> {
     scorer: Box<dyn Scorer>,
     /// Number of pair features.
     pub pair_width: usize,
     /// Users and items, by the rows that pairs name.
-    pub encoded: &'a Encoded,
+    pub encoded: &'a Encoded<R>,
     blocks: Vec<f32>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a, R: Row> Judge<'a, R> {
     /// Loads the scorer of a bundle's folder.
-    pub fn load(folder: &Path, layout: &Layout, encoded: &'a Encoded) -> Result<Self, ScorePairsError> {
+    pub fn load(folder: &Path, layout: &Layout, encoded: &'a Encoded<R>) -> Result<Self, ScorePairsError> {
         let scorer = scoring::load(folder, layout)?.scorer;
         Ok(Self {
-            blocks: blocks(scorer.as_ref(), &encoded.items),
+            blocks: blocks(scorer.as_ref(), encoded.items.table()),
             scorer,
             pair_width: layout.pair.len(),
             encoded,
@@ -51,14 +51,10 @@ impl<'a> Judge<'a> {
     }
 
     /// Scores each pair. `features` are the encoded pair features, row-major.
-    pub fn score(&self, pairs: &[Pair], features: &[f32]) -> Result<Vec<f32>, ScorePairsError> {
+    pub fn score(&self, pairs: &[Pair<R>], features: &[f32]) -> Result<Vec<f32>, ScorePairsError> {
         let rows = pairs.iter().enumerate().map(|(position, pair)| {
             let features = &features[position * self.pair_width..][..self.pair_width];
-            (
-                self.encoded.users.row(pair.user as usize),
-                self.block(pair.item),
-                features,
-            )
+            (self.encoded.users.row(pair.user), self.block(pair.item), features)
         });
         self.score_each(rows)
     }
@@ -97,14 +93,14 @@ impl<'a> Judge<'a> {
 
     /// The median microseconds that a request of 200 candidates takes, in one thread.
     pub fn microseconds(&self) -> Result<f64, ScorePairsError> {
-        let (users, items) = (self.encoded.users.rows(), self.encoded.items.rows());
+        let (users, items) = (self.encoded.users.table(), self.encoded.items.table());
         let pairs = vec![0.0; TIMED_CANDIDATES * self.pair_width];
         let (mut times, mut scores) = (Vec::new(), Vec::new());
         for request in 0..2 * TIMED_REQUESTS {
-            let user = self.encoded.users.row(request * 7919 % users.max(1));
+            let user = users.row(request * 7919 % users.rows().max(1));
             let candidates =
-                (0..TIMED_CANDIDATES).map(|at| (request * 104_729 + at * 1_299_709) % items.max(1));
-            let blocks: Vec<&[f32]> = candidates.map(|item| self.block(item as u32)).collect();
+                (0..TIMED_CANDIDATES).map(|at| (request * 104_729 + at * 1_299_709) % items.rows().max(1));
+            let blocks: Vec<&[f32]> = candidates.map(|item| self.block(R::at(item))).collect();
             let batch = CandidateBatch {
                 blocks: &blocks,
                 pairs: &pairs,
@@ -114,12 +110,12 @@ impl<'a> Judge<'a> {
             self.scorer.score(&user, &batch, &mut scores)?;
             times.push(started.elapsed().as_secs_f64() * 1e6);
         }
-        Ok(percentiles(times.split_off(TIMED_REQUESTS)).0)
+        Ok(Latency::of(times.split_off(TIMED_REQUESTS)).median)
     }
 
-    fn block(&self, item: u32) -> &[f32] {
+    fn block(&self, item: R) -> &[f32] {
         let width = self.scorer.block_width();
-        &self.blocks[item as usize * width..][..width]
+        &self.blocks[item.position() * width..][..width]
     }
 }
 

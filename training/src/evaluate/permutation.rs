@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use super::metrics::PairMetrics;
 use super::pairs::{Judge, ScorePairsError, among_sampled};
 use crate::labels::LabelledPairs;
+use crate::rows::Row;
 
 /// Labelled pairs that are scored for each input: enough for a deviation of 0.005 in AUC.
 const PAIRS: usize = 8000;
@@ -26,9 +27,9 @@ struct Rows {
 }
 
 /// The drop in AUC for each input, in the order of the layout's inputs.
-pub fn drops(
-    judge: &Judge<'_>,
-    labelled: &LabelledPairs,
+pub fn drops<R: Row>(
+    judge: &Judge<'_, R>,
+    labelled: &LabelledPairs<R>,
     features: &[f32],
     usual_chance: f32,
     seed: u64,
@@ -48,12 +49,12 @@ pub fn drops(
 }
 
 impl Rows {
-    fn of(judge: &Judge<'_>, labelled: &LabelledPairs, features: &[f32], count: usize) -> Self {
+    fn of<R: Row>(judge: &Judge<'_, R>, labelled: &LabelledPairs<R>, features: &[f32], count: usize) -> Self {
         let pairs = &labelled.pairs[..count];
         let (users, items) = (&judge.encoded.users, &judge.encoded.items);
         Self {
-            users: pairs.iter().map(|pair| users.row(pair.user as usize)).collect(),
-            items: pairs.iter().map(|pair| items.row(pair.item as usize)).collect(),
+            users: pairs.iter().map(|pair| users.row(pair.user)).collect(),
+            items: pairs.iter().map(|pair| items.row(pair.item)).collect(),
             features: features[..count * judge.pair_width].to_vec(),
             width: judge.pair_width,
         }

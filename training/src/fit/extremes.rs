@@ -75,8 +75,11 @@ fn the_least_that_a_configuration_can_say_makes_a_model_or_an_error() {
     };
     for name in Scorer::ALL {
         let folder = tempfile::tempdir().unwrap();
-        match scorer(name, task, folder.path()) {
-            Ok(_) => drop(Judge::load(folder.path(), &layout, &examples.encoded).unwrap()),
+        match scorer(name, task) {
+            Ok(fitted) => {
+                fitted.save(folder.path()).unwrap();
+                drop(Judge::load(folder.path(), &layout, &examples.encoded).unwrap());
+            }
             Err(error) => assert!(!error.to_string().is_empty(), "{name}"),
         }
     }
@@ -105,7 +108,7 @@ fn no_field_of_a_scorers_description_panics_at_its_extremes() {
     };
     for name in Scorer::ALL {
         let folder = tempfile::tempdir().unwrap();
-        scorer(name, task, folder.path()).unwrap();
+        scorer(name, task).unwrap().save(folder.path()).unwrap();
         let path = folder.path().join("scorer.json");
         let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let load = || Judge::load(folder.path(), &layout, &examples.encoded).map(drop);

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 const EMBEDDING_DEVIATION: f64 = 0.05;
 
 /// Replaces every weight: embeddings by small normal numbers, linear layers by uniform ones within `1 / sqrt(inputs)`.
-pub fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
+pub(super) fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
     let variables = weights
         .data()
         .lock()
@@ -39,7 +39,7 @@ pub fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
 }
 
 /// All weights, in the order of their names.
-pub fn in_order(weights: &VarMap) -> Vec<Var> {
+pub(super) fn in_order(weights: &VarMap) -> Vec<Var> {
     let variables = weights
         .data()
         .lock()

@@ -11,7 +11,7 @@ pub fn facts(summary: &Summary) -> Table {
     Table {
         head: vec!["what", "how much"],
         rows: facts
-            .map(|(what, value)| vec![what.clone(), value.clone()])
+            .map(|fact| vec![fact.what.clone(), fact.value.clone()])
             .collect(),
     }
 }

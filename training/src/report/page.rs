@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::Summary;
 use super::table::Table;
 use super::{comparison, reference};
-use crate::evaluate::ScorerQuality;
+use crate::evaluate::{InputValue, Latency, ScorerQuality};
 
 /// Inputs that the chart of importances shows.
 const IMPORTANCES_SHOWN: usize = 20;
@@ -122,7 +122,7 @@ fn importances_of(scorer: &ScorerQuality) -> Markup {
 /// One number of each input.
 struct InputChart<'a> {
     what: &'static str,
-    inputs: &'a [(String, f64)],
+    inputs: &'a [InputValue],
     format: &'a dyn Fn(f64) -> String,
 }
 
@@ -134,9 +134,9 @@ impl InputChart<'_> {
         }
         let shown = self.inputs.iter().take(IMPORTANCES_SHOWN);
         let groups: Vec<Group> = shown
-            .map(|(name, value)| Group {
-                label: name.clone(),
-                values: vec![*value],
+            .map(|input| Group {
+                label: input.input.clone(),
+                values: vec![input.value],
             })
             .collect();
         let bars = Bars {
@@ -161,12 +161,12 @@ fn latency(summary: &Summary) -> Markup {
     }
 }
 
-fn stages(latency: &BTreeMap<String, (f64, f64)>) -> Markup {
+fn stages(latency: &BTreeMap<String, Latency>) -> Markup {
     let groups: Vec<Group> = latency
         .iter()
-        .map(|(stage, (median, tail))| Group {
+        .map(|(stage, latency)| Group {
             label: stage.clone(),
-            values: vec![*median, *tail],
+            values: vec![latency.median, latency.p99],
         })
         .collect();
     let bars = Bars {
@@ -181,20 +181,24 @@ fn bundles(summary: &Summary) -> Markup {
     html! {
         table {
             tr { th { "name" } th { "version" } th { "digest" } }
-            @for (name, version, digest) in &summary.bundles {
-                tr { td { (name) } td { code { (version) } } td { code { (digest) } } }
+            @for bundle in &summary.bundles {
+                tr {
+                    td { (bundle.name) }
+                    td { code { (bundle.version) } }
+                    td { code { (bundle.digest.to_string()) } }
+                }
             }
         }
     }
 }
 
 fn steps(summary: &Summary) -> Markup {
-    let total: f64 = summary.steps.iter().map(|(_, seconds)| seconds).sum();
+    let total: f64 = summary.steps.iter().map(|step| step.seconds).sum();
     let peak = summary.peak_memory_bytes as f64 / (1 << 30) as f64;
     let steps = summary
         .steps
         .iter()
-        .map(|(step, seconds)| vec![step.clone(), format!("{seconds:.1}")]);
+        .map(|step| vec![step.step.clone(), format!("{:.1}", step.seconds)]);
     let table = Table {
         head: vec!["step", "seconds"],
         rows: steps.collect(),
