@@ -1,6 +1,7 @@
 # Images of the control plane and of the data plane.
 #
 #     docker build --target operator       --tag gondola-operator       .
+#     docker build --target router         --tag gondola-router         .
 #     docker build --target inference      --tag gondola-inference      .
 #     docker build --target inference-cuda --tag gondola-inference-cuda .
 #
@@ -15,6 +16,7 @@ COPY . .
 RUN --mount=type=cache,target=/var/cache/gondola \
     make build && \
     scripts/root-filesystem.sh operator /out/operator && \
+    scripts/root-filesystem.sh router /out/router && \
     scripts/root-filesystem.sh inference /out/inference
 
 # Built on what the others were built from: CUDA's kernels and what they touch come on top.
@@ -29,6 +31,12 @@ FROM scratch AS operator
 COPY --from=build /out/operator/ /
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/gondola-operator"]
+
+# The router, the resolver and the analyzer: no model code.
+FROM scratch AS router
+COPY --from=build /out/router/ /
+USER 65532:65532
+ENTRYPOINT ["/usr/bin/gondola-router"]
 
 # The driver comes from the node, by NVIDIA's container runtime, which reads this variable.
 FROM scratch AS inference-cuda

@@ -100,7 +100,7 @@ CUDA := $(CACHE)/cuda-13.0
 .PHONY: build-cuda
 build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose text encoders run on GPUs (needs none to be built; takes long)
 	CUDA_HOME=$(CUDA) CUDA_COMPUTE_CAP=$(CUDA_COMPUTE_CAP) PATH="$(CUDA)/bin:$$PATH" \
-		cargo build --locked --release --workspace --features gondola-inference/cuda --bin gondola-inference
+		cargo build --locked --release --workspace --features gondola-serving/cuda --bin gondola-inference
 	cp $(CARGO_TARGET_DIR)/release/gondola-inference $(CARGO_TARGET_DIR)/release/gondola-inference-cuda
 
 $(CUDA): | $(TOOLS)/bin/python

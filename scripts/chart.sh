@@ -76,6 +76,7 @@ check_images() {
     digest=sha256:$(printf '0%.0s' {1..64})
     has 'image: "ghcr.io/gondola-dev/gondola-operator:1.10"' image.operator.tag=1.10
     has "value: \"ghcr.io/gondola-dev/gondola-inference:0.1.0@$digest\"" "image.inference.digest=$digest"
+    has 'value: "ghcr.io/gondola-dev/gondola-router:1.10"' image.router.tag=1.10
     refuses /image/operator/tag image.operator.tag=20261129
     refuses /image/inference/digest image.inference.digest=sha256:short
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use gondola_inference::server::proto::RecommendRequest;
-use gondola_inference::server::proto::recommender_client::RecommenderClient;
+use gondola_protocol::proto::RecommendRequest;
+use gondola_protocol::proto::recommender_client::RecommenderClient;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tonic::transport::{Channel, Endpoint};

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use gondola_inference::features::{EncodedRow, RawTable, Workflow};
-use gondola_inference::pipeline::{SimilarRequest, SimilarTo, Variant};
+use gondola_models::features::{EncodedRow, RawTable, Workflow};
+use gondola_models::pipeline::{SimilarRequest, SimilarTo, Variant};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

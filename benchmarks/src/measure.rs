@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gondola_inference::pipeline::{Stage, StageTiming};
+use gondola_models::pipeline::{Stage, StageTiming};
 use serde_json::json;
 
 /// What one thing took, many times.

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
-use gondola_inference::features::{RawTable, UserId, Workflow};
-use gondola_inference::ordering::Order;
-use gondola_inference::pipeline::{
-    AlreadyBought, Answer, RecommendRequest, Variant, VariantFolders, VariantSettings, Visit,
+use gondola_models::features::{RawTable, UserId, Workflow};
+use gondola_models::ordering::Order;
+use gondola_models::pipeline::{
+    AlreadyBought, Answer, RecommendRequest, Variant, VariantFolders, VariantSettings,
 };
-use gondola_inference::retrieval::Retrieval;
-use gondola_inference::retrieval::index::SearchParameters;
-use gondola_inference::retrieval::sources::Quotas;
-use gondola_inference::similarity::device::Device;
+use gondola_models::retrieval::Retrieval;
+use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::retrieval::sources::Quotas;
+use gondola_models::similarity::device::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
@@ -109,7 +109,6 @@ pub(crate) fn time(variants: &[Variant], requests: usize) -> anyhow::Result<Vec<
 
 fn request(user: usize) -> RecommendRequest {
     RecommendRequest {
-        visit: Visit::default(),
         user: UserId::from(user_id(user)),
         k: Some(ITEMS),
     }

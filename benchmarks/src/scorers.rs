@@ -10,9 +10,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
-use gondola_inference::features::{EncodedRow, RawTable, Schema, Workflow};
-use gondola_inference::pipeline::items::Items;
-use gondola_inference::scoring::{self, CandidateBatch, Loaded};
+use gondola_models::features::{EncodedRow, RawTable, Schema, Workflow};
+use gondola_models::pipeline::items::Items;
+use gondola_models::scoring::{self, CandidateBatch, Loaded};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};

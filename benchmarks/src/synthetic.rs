@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use gondola_artifacts::{BundleDescription, Contract, Digest, Kind, Metric, Store, publish, set_channel};
-use gondola_inference::features::Workflow;
+use gondola_models::features::Workflow;
 
 /// Width of the space of the two towers.
 const TOWER_DIMENSION: usize = 64;

@@ -3,8 +3,6 @@
 //! - [`spec`]: what a platform team asks for;
 //! - [`experiment`]: the part of it that is an A/B experiment;
 //! - [`status`]: what the operator found;
-//! - [`resolution`] and [`routes`]: what the resolver tells the operator, and what the operator tells the routers;
-//! - [`router_report`]: what routers tell the analyzer;
 //! - [`reference`](mod@reference): the page about all fields;
 //! - [`validation`]: the rules of the schema as plain Rust, for programs that read a manifest without an API server.
 //!
@@ -14,9 +12,6 @@
 pub mod experiment;
 pub mod experiment_status;
 pub mod reference;
-pub mod resolution;
-pub mod router_report;
-pub mod routes;
 mod schema;
 pub mod spec;
 pub mod status;

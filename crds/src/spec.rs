@@ -127,7 +127,7 @@ pub struct RecommenderPipelineSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodOverrides {
-    /// Image of the data plane. Left out: the one that the operator was installed with.
+    /// Image of the pods that run models. Left out: the one that the operator was installed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
@@ -160,7 +160,7 @@ pub struct PodOverrides {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<Variable>,
-    /// What is logged, for example `info` or `warn,gondola_inference=debug`. Left out: `info`.
+    /// What is logged, for example `info` or `warn,gondola_router=debug`. Left out: `info`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9_:=,.-]+$"), length(max = 256))]
     pub log: Option<String>,

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use gondola_crds::routes::BucketRange;
+use gondola_wire::routes::BucketRange;
 use sha2::{Digest, Sha256};
 
 /// Number of buckets that users fall into.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gondola_crds::experiment::Experiment;
-use gondola_crds::resolution::VariantBundles;
+use gondola_wire::resolution::VariantBundles;
 use serde_json::{Value, json};
 
 use crate::evidence::{ArmEvidence, Evidence, FORMAT, Look, RouterEvidence};

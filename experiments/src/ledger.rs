@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment::text::Token;
 use gondola_crds::experiment_status::{ExperimentStatus, PastEpoch, Phase};
-use gondola_crds::resolution::VariantBundles;
+use gondola_wire::resolution::VariantBundles;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::{Ending, Memory};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
-use gondola_crds::resolution::VariantBundles;
-use gondola_crds::routes::{ArmRoute, ExperimentRoutes, HoldoutRoutes};
+use gondola_wire::resolution::VariantBundles;
+use gondola_wire::routes::{ArmRoute, ExperimentRoutes, HoldoutRoutes};
 use sha2::{Digest, Sha256};
 
 use crate::assess::{Assessment, assess};

@@ -1,5 +1,5 @@
-//! What the fuzz targets share. The parsers' sources are taken as they are, without the crates around them: FAISS has no part in
-//! reading a forest, nor DataFusion in reading a table, and would take the compiler a quarter of an hour.
+//! What the fuzz targets share. The sources of parsers whose crates bring much more than a parser are taken as they are: DataFusion has
+//! no part in reading a table, nor a store in reading a manifest, and would take the compiler a quarter of an hour.
 
 // The sources call what they share with others by the names of their crates.
 extern crate self as gondola_artifacts;
@@ -35,58 +35,26 @@ mod manifest;
 #[path = "../../artifacts/src/reference.rs"]
 mod reference;
 
-use std::path::{Component, Path};
+use std::path::Component;
 
-use scoring::forest;
-pub use scoring::forest::Format;
-
-#[allow(dead_code, reason = "readers of forests use a part of it")]
-#[path = "../../inference/src/content.rs"]
-mod content;
-
-#[path = "../../inference/src/scoring"]
-mod scoring {
-    pub(crate) mod forest {
-        #![allow(dead_code, unused_imports, reason = "what only scorers and tests use")]
-
-        mod catboost;
-        mod format;
-        mod lightgbm;
-        mod model;
-        mod onnx;
-        mod remark;
-        mod ubjson;
-        mod walk;
-        mod xgboost;
-
-        pub use format::Format;
-        pub(crate) use walk::{Matrix, Path, Trees};
-    }
-}
+pub use gondola_forest::Format;
+use gondola_forest::{Forest, Path};
 
 /// Reads a model; if it can be read, walks rows through it, on which all paths must agree bit for bit.
 pub fn read_and_walk(format: Format, bytes: &[u8]) {
-    let Ok(model) = format.parse(bytes) else {
-        return;
-    };
-    let Ok(trees) = forest::Trees::new(&model) else {
+    let Ok(forest) = Forest::parse(format, bytes) else {
         return;
     };
     let values = [0.0, 1.0, -1.0, 2.5, 1e9, f32::NAN, f32::INFINITY];
-    let mut matrix = forest::Matrix::default();
-    matrix.reset(values.len(), trees.columns().len());
-    for (row, value) in values.into_iter().enumerate() {
-        for (column, to) in matrix.row_mut(row).iter_mut().enumerate() {
-            *to = trees.columns().encode(column, value);
-        }
-    }
-    let sums = forest::Path::available().into_iter().map(|path| {
-        let mut sums = Vec::new();
-        trees.sum(&matrix, path, &mut sums);
-        sums.into_iter().map(f64::to_bits).collect::<Vec<_>>()
+    let columns = forest.columns().len();
+    let rows: Vec<f32> = values.iter().flat_map(|value| std::iter::repeat_n(*value, columns)).collect();
+    let predictions = Path::available().into_iter().map(|path| {
+        let mut predictions = Vec::new();
+        forest.predict_on(path, &rows, |prediction| predictions.push(prediction.to_bits()));
+        predictions
     });
-    let sums: Vec<_> = sums.collect();
-    assert!(sums.windows(2).all(|pair| pair[0] == pair[1]), "paths differ");
+    let predictions: Vec<_> = predictions.collect();
+    assert!(predictions.windows(2).all(|pair| pair[0] == pair[1]), "paths differ");
 }
 
 /// Reads a bundle's manifest; if it can be read, it stays within its bounds and its folder, and what is written of it is read as
@@ -97,7 +65,7 @@ pub fn read_manifest(bytes: &[u8]) {
     };
     assert!(manifest.files.len() <= manifest::MAX_FILES && manifest.total_bytes() <= manifest::MAX_TOTAL_BYTES);
     for file in &manifest.files {
-        let inside = Path::new(&file.path)
+        let inside = std::path::Path::new(&file.path)
             .components()
             .all(|part| matches!(part, Component::Normal(_)));
         assert!(inside && file.path != manifest::FILE_NAME, "{:?} leaves the folder", file.path);

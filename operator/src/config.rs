@@ -13,7 +13,10 @@ use crate::policy::Policy;
 #[derive(Debug, Parser)]
 #[command(name = "gondola-operator", version)]
 pub struct Arguments {
-    /// Image of the data plane, where a pipeline names none.
+    /// Image of routers, resolvers and analyzers.
+    #[arg(long, env = "GONDOLA_ROUTER_IMAGE")]
+    router_image: String,
+    /// Image of variants, where a pipeline names none.
     #[arg(long, env = "GONDOLA_INFERENCE_IMAGE")]
     inference_image: String,
     /// The same for variants on GPUs. Left out: the image of the others.
@@ -108,6 +111,7 @@ pub struct Config {
 impl From<Arguments> for Config {
     fn from(arguments: Arguments) -> Self {
         let Arguments {
+            router_image,
             inference_image,
             inference_cuda_image,
             watch_namespace,
@@ -128,6 +132,7 @@ impl From<Arguments> for Config {
         let entries = |list: Vec<String>| list.into_iter().filter(|entry| !entry.is_empty()).collect();
         Self {
             images: Images {
+                router: router_image,
                 inference_cuda: given(inference_cuda_image).unwrap_or_else(|| inference_image.clone()),
                 inference: inference_image,
             },

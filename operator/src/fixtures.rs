@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::resolution::{
+use gondola_experiments::memory::{MEMORY_KEY, Memory};
+use gondola_wire::resolution::{
     REPORT_KEY, Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
 };
-use gondola_experiments::memory::{MEMORY_KEY, Memory};
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet, ReplicaSetStatus,
 };
@@ -72,6 +72,7 @@ pub(crate) fn changed(from: &str, to: &str) -> RecommenderPipeline {
 pub(crate) fn installation() -> Installation {
     Installation {
         images: Images {
+            router: "gondola-router:test".into(),
             inference: "gondola-inference:test".into(),
             inference_cuda: "gondola-inference-cuda:test".into(),
         },

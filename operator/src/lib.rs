@@ -15,7 +15,7 @@
 //! written that is there already; a failure of one pipeline makes no other wait.
 //!
 //! Absent on purpose: object stores and Secrets (the pipeline's own resolver reads the store, see
-//! [`gondola_crds::resolution`]), models, and any host but the API server.
+//! [`gondola_wire::resolution`]), models, and any host but the API server.
 
 #![forbid(unsafe_code)]
 

@@ -8,12 +8,12 @@ pub mod pods;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gondola_crds::resolution::{REPORT_KEY, Resolution, VariantBundles};
-use gondola_crds::routes::{ROUTES_KEY, Routes};
 use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
 use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
 use gondola_experiments::memory::{MEMORY_KEY, Memory};
 use gondola_experiments::moment::Moment;
+use gondola_wire::resolution::{REPORT_KEY, Resolution, VariantBundles};
+use gondola_wire::routes::{ROUTES_KEY, Routes};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, PodTemplateSpec, Service, ServiceAccount};

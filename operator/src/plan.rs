@@ -25,10 +25,10 @@ use std::collections::BTreeSet;
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
-use gondola_crds::routes::Routes;
 use gondola_crds::spec::{Device, Variant};
 use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::SettingsError;
+use gondola_wire::routes::Routes;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
@@ -43,6 +43,7 @@ use crate::policy::{self, Objection, Policy};
 use experiment::Planned;
 use extensions::Extension;
 use names::{Component, Names};
+use pod::Program;
 use routes::Routed;
 use serving::Serves;
 
@@ -143,18 +144,24 @@ pub struct Installation {
 /// Images of the data plane.
 #[derive(Clone, Debug, Default)]
 pub struct Images {
-    /// Of what runs on processors alone.
+    /// Of the router, the resolver and the analyzer, which run no models.
+    pub router: String,
+    /// Of variants that run on processors alone.
     pub inference: String,
     /// Of variants on GPUs.
     pub inference_cuda: String,
 }
 
 impl Images {
-    fn of(&self, variant: &Variant) -> &str {
-        match variant.device {
+    fn of(&self, variant: &Variant) -> Program<'_> {
+        Program::Inference(match variant.device {
             Some(Device::Cuda) => &self.inference_cuda,
             Some(Device::Cpu) | None => &self.inference,
-        }
+        })
+    }
+
+    fn router(&self) -> Program<'_> {
+        Program::Router(&self.router)
     }
 }
 

@@ -9,8 +9,8 @@ pub mod variants;
 
 use std::collections::BTreeMap;
 
-use gondola_crds::resolution::Refusal;
 use gondola_crds::{RecommenderPipeline, RecommenderPipelineStatus};
+use gondola_wire::resolution::Refusal;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 

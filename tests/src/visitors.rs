@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use gondola_inference::server::proto::recommender_client::RecommenderClient;
-use gondola_inference::server::proto::{Outcome, RecommendRequest, RecordOutcomesRequest};
+use gondola_protocol::proto::recommender_client::RecommenderClient;
+use gondola_protocol::proto::{AssignmentReason, Outcome, RecommendRequest, RecordOutcomesRequest};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tonic::transport::Channel;
@@ -91,7 +91,7 @@ impl Visitors {
             .map_err(|_| tonic::Status::internal("a visitor's id is no header"))?;
         request.metadata_mut().insert("x-visitor-id", id);
         let answer = self.client.recommend(request).await?.into_inner();
-        let better = answer.reason == "Assigned" && answer.variant == self.effect.arm;
+        let better = answer.reason() == AssignmentReason::Assigned && answer.variant == self.effect.arm;
         let chance = self.effect.base * (1.0 + if better { self.effect.lift } else { 0.0 });
         let mut outcomes = Vec::new();
         for click in 0..self.random.random_range(0..4_u32) {

@@ -13,15 +13,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gondola_artifacts::{Cache, Reference, Store, resolve_together};
-use gondola_inference::features::{ItemId, RawRow, UserId, Value};
-use gondola_inference::ordering::Order;
-use gondola_inference::pipeline::{
+use gondola_models::features::{ItemId, RawRow, UserId, Value};
+use gondola_models::ordering::Order;
+use gondola_models::pipeline::{
     AlreadyBought, Answer, Degradation, RecommendRequest, RequestError, SimilarRequest, SimilarTo,
-    UserUpdate, Variant, VariantFolders, VariantSettings, Visit,
+    UserUpdate, Variant, VariantFolders, VariantSettings,
 };
-use gondola_inference::retrieval::index::SearchParameters;
-use gondola_inference::retrieval::sources::Quotas;
-use gondola_inference::similarity::device::Device;
+use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::retrieval::sources::Quotas;
+use gondola_models::similarity::device::Device;
 use gondola_training::dataset::DatasetConfig;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::run::{self, Inputs, RunConfig};
@@ -124,7 +124,6 @@ async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: A
 
 fn recommend(variant: &Variant, user: &str, k: usize) -> Result<Answer, RequestError> {
     variant.recommend(&RecommendRequest {
-        visit: Visit::default(),
         user: user.into(),
         k: Some(k),
     })
@@ -285,7 +284,7 @@ fn one_absurd_value_costs_nobody_else_their_answer(variant: &Variant) {
     }
     assert!(refused > 0, "no value of any item column was refused");
 
-    let purchase = |item: &str| gondola_inference::pipeline::PurchaseUpdate {
+    let purchase = |item: &str| gondola_models::pipeline::PurchaseUpdate {
         item: ItemId::from(item),
         purchases: f32::MAX,
         days_since_last: 1.0,
@@ -319,7 +318,7 @@ async fn what_was_bought_can_be_left_out(folder: &Path, config: &RunConfig) {
     let purchases = ["0108775044", "0108866015"];
     let history = purchases
         .iter()
-        .map(|item| gondola_inference::pipeline::PurchaseUpdate {
+        .map(|item| gondola_models::pipeline::PurchaseUpdate {
             item: ItemId::from(*item),
             purchases: 3.0,
             days_since_last: 1.0,

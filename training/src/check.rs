@@ -1,6 +1,6 @@
 //! Whether a scorer, one of a user's own for example, fits a workflow and gives what its own library gives.
 //!
-//! Whether it fits, [`gondola_inference::scoring::check`] says. Whoever has rows with their library's predictions has the scorer compared
+//! Whether it fits, [`gondola_models::scoring::check`] says. Whoever has rows with their library's predictions has the scorer compared
 //! with them ([`expect`]).
 
 pub mod expect;
@@ -8,9 +8,9 @@ pub mod expect;
 use std::fmt;
 use std::path::Path;
 
-use gondola_inference::features::Workflow;
-use gondola_inference::scoring;
-use gondola_inference::scoring::check::{self, CheckError};
+use gondola_models::features::Workflow;
+use gondola_models::scoring;
+use gondola_models::scoring::check::{self, CheckError};
 
 use expect::{Agreement, ExpectError};
 
@@ -76,8 +76,8 @@ impl fmt::Display for Report {
 mod tests {
     use std::fs;
 
-    use gondola_inference::features::workflow::{NumericColumn, Operation};
-    use gondola_inference::features::{EntityWorkflow, Schema};
+    use gondola_models::features::workflow::{NumericColumn, Operation};
+    use gondola_models::features::{EntityWorkflow, Schema};
 
     use super::*;
 

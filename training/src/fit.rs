@@ -26,13 +26,13 @@ mod wide_deep;
 use std::path::{Path, PathBuf};
 
 use candle_nn::VarMap;
-use gondola_inference::features::workflow::WorkflowError;
-use gondola_inference::features::{
+use gondola_models::features::workflow::WorkflowError;
+use gondola_models::features::{
     Cardinalities, Layout, TableError, pairs::UnknownPairColumn, schema::SchemaError,
 };
-use gondola_inference::retrieval::index::IndexError;
-use gondola_inference::scoring::{Family, SampledBy, ScorerConfig};
-use gondola_inference::similarity::encoder::{EncodeError, EncoderLoadError};
+use gondola_models::retrieval::index::IndexError;
+use gondola_models::scoring::{Family, SampledBy, ScorerConfig};
+use gondola_models::similarity::encoder::{EncodeError, EncoderLoadError};
 
 use crate::dataset::training::{Scorer, Training};
 use crate::evaluate::InputValue;

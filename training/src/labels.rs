@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use arrow::array::AsArray;
 use chrono::NaiveDate;
-use gondola_inference::features::{Cells, History, RawTable};
+use gondola_models::features::{Cells, History, RawTable};
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 use rand::seq::SliceRandom;

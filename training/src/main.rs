@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args as _, FromArgMatches as _, Subcommand};
-use gondola_inference::causes::with_causes;
-use gondola_inference::scoring::check::inputs;
+use gondola_causes::with_causes;
+use gondola_models::scoring::check::inputs;
 use gondola_training::check;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::report::Summary;

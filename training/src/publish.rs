@@ -8,7 +8,7 @@ use std::path::Path;
 use gondola_artifacts::{
     BundleDescription, Contract, Digest, Kind, Metric, Reference, Store, publish, resolve, set_channel,
 };
-use gondola_inference::features::Workflow;
+use gondola_models::features::Workflow;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::training::Scorer;

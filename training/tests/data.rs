@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
-use gondola_inference::features::{Cell, Cells};
+use gondola_models::features::{Cell, Cells};
 use gondola_training::dataset::{Dataset, DatasetConfig};
 use gondola_training::evaluate::baselines::most_popular;
 use gondola_training::evaluate::ranking::RankingMetrics;

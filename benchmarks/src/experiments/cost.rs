@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gondola_artifacts::Store;
-use gondola_crds::routes::{ArmRoute, ExperimentRoutes};
 use gondola_events::recorder::{Recorder, RecorderSettings};
 use gondola_events::unit::UnitKey;
-use gondola_inference::pipeline::{Answer, Recommendation, Visit};
-use gondola_inference::router::experiment::{Enrolment, Recording, Sink};
-use gondola_inference::server::service::Served;
+use gondola_protocol::{Served, Visit};
+use gondola_request::{Answer, Recommendation};
+use gondola_router::experiment::{Enrolment, Recording, Sink};
+use gondola_wire::routes::{ArmRoute, ExperimentRoutes};
 
 use super::Lines;
 use crate::measure::Times;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array, StringArray};
 use arrow::record_batch::RecordBatch;
-use gondola_inference::features::vocabulary::{Vocabulary, write_parquet};
-use gondola_inference::features::workflow::{CategoricalColumn, NumericColumn, Operation};
-use gondola_inference::features::{EntityWorkflow, Schema, Workflow};
+use gondola_models::features::vocabulary::{Vocabulary, write_parquet};
+use gondola_models::features::workflow::{CategoricalColumn, NumericColumn, Operation};
+use gondola_models::features::{EntityWorkflow, Schema, Workflow};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;

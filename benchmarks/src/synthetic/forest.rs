@@ -4,9 +4,9 @@ use std::fmt::{Display, Write};
 use std::fs;
 use std::path::Path;
 
-use gondola_inference::features::Workflow;
-use gondola_inference::scoring::forest::lightgbm_name;
-use gondola_inference::scoring::{Family, ScorerConfig};
+use gondola_models::features::Workflow;
+use gondola_models::scoring::forest::lightgbm_name;
+use gondola_models::scoring::{Family, ScorerConfig};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use gondola_inference::features::Workflow;
-use gondola_inference::retrieval::TwoTowerConfig;
-use gondola_inference::retrieval::index::{Index, Metric};
-use gondola_inference::retrieval::tower::TowerConfig;
+use gondola_models::features::Workflow;
+use gondola_models::retrieval::TwoTowerConfig;
+use gondola_models::retrieval::index::{Index, Metric};
+use gondola_models::retrieval::tower::TowerConfig;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 

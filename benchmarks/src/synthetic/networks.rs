@@ -3,16 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use gondola_inference::features::Workflow;
-use gondola_inference::scoring::dcn::DcnConfig;
-use gondola_inference::scoring::dcn::cross::Cross;
-use gondola_inference::scoring::dlrm::DlrmConfig;
-use gondola_inference::scoring::dlrm::arrangement::{Arrangement, Interaction};
-use gondola_inference::scoring::mlp::MlpConfig;
-use gondola_inference::scoring::neural::InputShape;
-use gondola_inference::scoring::wide_deep::WideDeepConfig;
-use gondola_inference::scoring::wide_deep::crosses::Crosses;
-use gondola_inference::scoring::{Family, ScorerConfig};
+use gondola_models::features::Workflow;
+use gondola_models::scoring::dcn::DcnConfig;
+use gondola_models::scoring::dcn::cross::Cross;
+use gondola_models::scoring::dlrm::DlrmConfig;
+use gondola_models::scoring::dlrm::arrangement::{Arrangement, Interaction};
+use gondola_models::scoring::mlp::MlpConfig;
+use gondola_models::scoring::neural::InputShape;
+use gondola_models::scoring::wide_deep::WideDeepConfig;
+use gondola_models::scoring::wide_deep::crosses::Crosses;
+use gondola_models::scoring::{Family, ScorerConfig};
 
 use super::models::Weights;
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use gondola_crds::router_report::{ArmReport, RouterReport};
 use gondola_experiments::evidence::{Evidence, RouterEvidence};
 use gondola_experiments::operations::{ArmTraffic, Operations};
 use gondola_experiments::settings::OperationsSettings;
+use gondola_wire::router_report::{ArmReport, RouterReport};
 
 use super::rules::Rules;
 

@@ -252,7 +252,7 @@ fn what_was_rolled_back_stays_so_in_another_life_of_the_pipeline() {
 }
 
 fn bundles(version: &str) -> VariantBundles {
-    let bundle = |name: &str| gondola_crds::resolution::ResolvedBundle {
+    let bundle = |name: &str| gondola_wire::resolution::ResolvedBundle {
         name: name.to_owned(),
         version: version.to_owned(),
         digest: format!("sha256:{version}"),

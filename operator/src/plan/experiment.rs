@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
-use gondola_crds::resolution::VariantBundles;
 use gondola_crds::spec::Variant;
 use gondola_experiments::evidence::Evidence;
 use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
 use gondola_experiments::settings::{Settings, SettingsError};
 use gondola_experiments::step::{Routing, Step, Surroundings, step};
+use gondola_wire::resolution::VariantBundles;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -175,12 +175,7 @@ pub fn deployment(
 ) -> Deployment {
     let names = Names::of(pipeline);
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
-    let mut analyze = pod::container(
-        "analyze",
-        &installation.images.inference,
-        &["analyze"],
-        &overrides,
-    );
+    let mut analyze = pod::container("analyze", installation.images.router(), &["analyze"], &overrides);
     analyze.resources = Some(pod::analyzer_resources());
     pod::set(&mut analyze, "GONDOLA_PIPELINE", names.pipeline());
     pod::set(&mut analyze, "GONDOLA_EVIDENCE_CONFIG_MAP", names.evidence());

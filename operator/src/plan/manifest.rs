@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::resolution::VariantBundles;
 use gondola_crds::spec::{BundleRef, RecommenderPipelineSpec, Retrieval, Similarity, Variant};
+use gondola_wire::resolution::VariantBundles;
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest as _, Sha256};
 

@@ -5,7 +5,7 @@
 //! names, on whichever port the cluster's DNS pods listen; pods that speak to the API server reach it where it answers.
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::routes::Routes;
+use gondola_wire::routes::Routes;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
     NetworkPolicyPort, NetworkPolicySpec,

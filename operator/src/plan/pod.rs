@@ -170,8 +170,39 @@ pub fn only_one(names: &Names<'_>, component: Component<'_>, pod: PodSpec) -> De
     deployment
 }
 
-/// A container of the data plane: `gondola-inference` with arguments. Our own variables win over the spec's.
-pub fn container(name: &str, image: &str, arguments: &[&str], overrides: &PodOverrides) -> Container {
+/// A program of the data plane, with the installation's image of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Program<'a> {
+    /// What runs models. A pipeline may name another image for it.
+    Inference(&'a str),
+    /// The router, the resolver and the analyzer.
+    Router(&'a str),
+}
+
+impl Program<'_> {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Inference(_) => "gondola-inference",
+            Self::Router(_) => "gondola-router",
+        }
+    }
+
+    fn image(self, overrides: &PodOverrides) -> String {
+        let (own, named) = match self {
+            Self::Inference(image) => (image, overrides.image.as_deref()),
+            Self::Router(image) => (image, None),
+        };
+        named.unwrap_or(own).to_owned()
+    }
+}
+
+/// A container of the data plane: a program with arguments. Our own variables win over the spec's.
+pub fn container(
+    name: &str,
+    program: Program<'_>,
+    arguments: &[&str],
+    overrides: &PodOverrides,
+) -> Container {
     let variables = overrides.env.iter().map(|variable| EnvVar {
         name: variable.name.clone(),
         value: Some(variable.value.clone()),
@@ -184,8 +215,8 @@ pub fn container(name: &str, image: &str, arguments: &[&str], overrides: &PodOve
     });
     Container {
         name: name.to_owned(),
-        image: Some(overrides.image.clone().unwrap_or_else(|| image.to_owned())),
-        command: Some(vec!["gondola-inference".to_owned()]),
+        image: Some(program.image(overrides)),
+        command: Some(vec![program.command().to_owned()]),
         args: Some(arguments.iter().map(|argument| (*argument).to_owned()).collect()),
         env: some_if_any(log.chain(variables).collect()),
         // What a container said last stands in the pod's status, and from there in the pipeline's.

@@ -24,12 +24,7 @@ pub fn config_map(pipeline: &RecommenderPipeline) -> ConfigMap {
 pub fn deployment(pipeline: &RecommenderPipeline, installation: &Installation) -> Deployment {
     let names = Names::of(pipeline);
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
-    let mut resolve = pod::container(
-        "resolve",
-        &installation.images.inference,
-        &["resolve"],
-        &overrides,
-    );
+    let mut resolve = pod::container("resolve", installation.images.router(), &["resolve"], &overrides);
     resolve.resources = Some(pod::modest_resources());
     pod::set(&mut resolve, "GONDOLA_PIPELINE", names.pipeline());
     pod::set(&mut resolve, "GONDOLA_REPORT_CONFIG_MAP", names.resolution());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::routes::{ROUTES_KEY, Routes};
+use gondola_wire::routes::{ROUTES_KEY, Routes};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServiceSpec};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
@@ -46,7 +46,7 @@ pub fn scale(pipeline: &RecommenderPipeline) -> Scale {
 pub fn deployment(pipeline: &RecommenderPipeline, installation: &Installation) -> Deployment {
     let names = Names::of(pipeline);
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
-    let mut route = pod::container("route", &installation.images.inference, &["route"], &overrides);
+    let mut route = pod::container("route", installation.images.router(), &["route"], &overrides);
     let router = pipeline.spec.router.as_ref();
     let wanted = router.and_then(|router| router.resources.clone());
     route.resources = Some(wanted.unwrap_or_else(pod::modest_resources));

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment_status::Phase;
-use gondola_crds::routes::{BucketRange, ExperimentRoutes, Route, Routes};
 use gondola_crds::spec::Variant;
 use gondola_experiments::assignment::allocate;
 use gondola_experiments::step::Routing;
+use gondola_wire::routes::{BucketRange, ExperimentRoutes, Route, Routes};
 use kube::ResourceExt;
 
 use super::experiment::{Planned, everybody};

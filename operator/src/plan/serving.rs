@@ -1,9 +1,9 @@
 //! Which bundles a variant's pods serve, and why.
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::resolution::{Refusal, Resolution, VariantBundles, VariantResolution};
 use gondola_crds::spec::Variant;
 use gondola_experiments::ledger::Ledger;
+use gondola_wire::resolution::{Refusal, Resolution, VariantBundles, VariantResolution};
 
 use super::names::Names;
 use crate::observe::Observed;

@@ -1,6 +1,6 @@
-use gondola_crds::resolution::VariantResolution;
 use gondola_crds::spec::PodOverrides;
 use gondola_experiments::ledger::{Decision, Reason, Verdict};
+use gondola_wire::resolution::VariantResolution;
 use k8s_openapi::api::core::v1::PodSpec;
 
 use super::*;
@@ -339,7 +339,7 @@ fn the_order_of_variants_means_nothing() {
     }
     let mut after = before.clone();
     after.spec.variants.reverse();
-    let owned = |plan: &Plan| -> std::collections::BTreeMap<String, Vec<gondola_crds::routes::BucketRange>> {
+    let owned = |plan: &Plan| -> std::collections::BTreeMap<String, Vec<gondola_wire::routes::BucketRange>> {
         let routes = plan.routed.routes.variants.iter();
         routes
             .map(|route| (route.name.clone(), route.buckets.clone()))
@@ -359,7 +359,7 @@ fn weights_move_the_fewest_users_also_when_what_routers_were_told_is_lost() {
         cluster.obey(&pipeline, |_| true);
     }
     let owner = |plan: &Plan, bucket: u16| -> String {
-        let owns = |route: &&gondola_crds::routes::Route| {
+        let owns = |route: &&gondola_wire::routes::Route| {
             let mut ranges = route.buckets.iter();
             ranges.any(|range| (range.start..range.end).contains(&bucket))
         };
@@ -496,7 +496,7 @@ fn a_variant_on_gpus_has_their_image_and_says_so_to_its_pods() {
     let image = |name: &str| pod_of(&plan, name).containers[0].image.clone().unwrap();
     assert_eq!(image("grocery--dlrm"), "gondola-inference-cuda:test");
     assert_eq!(image("grocery--forest"), "gondola-inference:test");
-    assert_eq!(image("grocery--router"), "gondola-inference:test");
+    assert_eq!(image("grocery--router"), "gondola-router:test");
     let told = |plan: &Plan| {
         let of_dlrm = |config: &&ConfigMap| config.name_any().starts_with("grocery--dlrm-");
         let config = plan.children.configs.iter().find(of_dlrm).unwrap();

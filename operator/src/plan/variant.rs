@@ -1,8 +1,8 @@
 //! A variant's pods: their Deployment, the headless Service that routers find them by, and how many there are.
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::resolution::VariantBundles;
 use gondola_crds::spec::Variant;
+use gondola_wire::resolution::VariantBundles;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
@@ -75,16 +75,16 @@ fn pod_spec(
 ) -> k8s_openapi::api::core::v1::PodSpec {
     let names = Names::of(pipeline);
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), variant.pods.as_ref());
-    let image = installation.images.of(variant);
+    let program = installation.images.of(variant);
     let mut pod = pod::spec(
         names.artifacts_account(),
         names.label_selector(Component::Variant(&variant.name)),
         &overrides,
         installation,
     );
-    let mut fetch = pod::container("fetch", image, &["fetch"], &overrides);
+    let mut fetch = pod::container("fetch", program, &["fetch"], &overrides);
     fetch.resources = Some(pod::modest_resources());
-    let mut serve = pod::container("serve", image, &["serve"], &overrides);
+    let mut serve = pod::container("serve", program, &["serve"], &overrides);
     serve.resources = Some(
         variant
             .resources

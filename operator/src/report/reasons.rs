@@ -1,6 +1,6 @@
 //! The words that conditions give as reasons. They are API: scripts and alerts read them, so that none changes.
 //!
-//! The resolver's words stand in [`gondola_crds::resolution::RefusalReason`].
+//! The resolver's words stand in [`gondola_wire::resolution::RefusalReason`].
 
 /// Everything is as the spec wants it.
 pub const SERVING: &str = "Serving";

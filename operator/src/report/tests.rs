@@ -1,4 +1,4 @@
-use gondola_crds::resolution::VariantResolution;
+use gondola_wire::resolution::VariantResolution;
 use k8s_openapi::api::apps::v1::DeploymentCondition;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;

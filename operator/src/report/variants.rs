@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::resolution::VariantBundles;
 use gondola_crds::status::{self, VariantStatus};
+use gondola_wire::resolution::VariantBundles;
 
 use crate::observe::{Observed, Rollout};
 use crate::plan::names::{Component, Names};

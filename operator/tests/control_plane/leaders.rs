@@ -38,6 +38,8 @@ impl Process {
         let child = Command::new(env!("CARGO_BIN_EXE_gondola-operator"))
             .env("KUBECONFIG", world.server.kubeconfig("system")?)
             .args([
+                "--router-image",
+                "gondola-router:test",
                 "--inference-image",
                 "gondola-inference:test",
                 "--identity",

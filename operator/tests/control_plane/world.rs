@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use gondola_crds::RecommenderPipeline;
-use gondola_crds::resolution::{
-    REPORT_KEY, Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
-};
-use gondola_crds::routes::{ROUTES_KEY, Routes};
 use gondola_operator::caches::{Scope, Watches};
 use gondola_operator::config::{Config, LogFormat};
 use gondola_operator::plan::Images;
 use gondola_test_api_server::{ApiServer, Request};
+use gondola_wire::resolution::{
+    REPORT_KEY, Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
+};
+use gondola_wire::routes::{ROUTES_KEY, Routes};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
@@ -105,6 +105,7 @@ impl World {
     fn start_operator(&self, relist: Duration, listen: &str) -> anyhow::Result<Operator> {
         let config = Config {
             images: Images {
+                router: "gondola-router:test".into(),
                 inference: "gondola-inference:test".into(),
                 inference_cuda: "gondola-inference-cuda:test".into(),
             },

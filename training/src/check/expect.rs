@@ -12,11 +12,11 @@ use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
-use gondola_inference::features::{EncodedRow, EncodedTable, Layout};
-use gondola_inference::scoring::forest::lightgbm_name;
-use gondola_inference::scoring::{CandidateBatch, ScoreError, Scorer};
+use gondola_models::features::{EncodedRow, EncodedTable, Layout};
+use gondola_models::scoring::forest::lightgbm_name;
+use gondola_models::scoring::{CandidateBatch, ScoreError, Scorer};
 
-use gondola_inference::scoring::check::{Input, InputKind, Inputs};
+use gondola_models::scoring::check::{Input, InputKind, Inputs};
 
 /// The column with the library's predictions.
 pub const PREDICTION: &str = "prediction";

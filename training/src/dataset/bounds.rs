@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use chrono::{Days, NaiveDate};
-use gondola_inference::scoring::dcn::cross::Cross;
+use gondola_models::scoring::dcn::cross::Cross;
 
 use super::config::{ConfigError, DatasetConfig};
 use super::training::Descent;

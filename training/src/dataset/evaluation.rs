@@ -1,6 +1,6 @@
 //! How a pipeline is evaluated end to end.
 
-use gondola_inference::retrieval::sources::Quotas;
+use gondola_models::retrieval::sources::Quotas;
 use serde::{Deserialize, Serialize};
 
 /// How a pipeline is evaluated end to end: as it will be served, so that its lists are those that users would get.

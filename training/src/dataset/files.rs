@@ -331,7 +331,7 @@ mod tests {
         let url = Url::parse("ftp://host/shop").unwrap();
         let error = TableFiles::find(&url, "tx.csv", folder.path()).await.unwrap_err();
         assert_eq!(
-            gondola_inference::causes::with_causes(&error),
+            gondola_causes::with_causes(&error),
             "cannot read the data: this program has no store for ftp://host/shop; it was built with file://, memory://, s3://, gs://, \
              az://, https://"
         );

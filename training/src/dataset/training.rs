@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gondola_inference::scoring::dcn::cross::Cross;
+use gondola_models::scoring::dcn::cross::Cross;
 use serde::{Deserialize, Serialize};
 
 /// The scorers that can be trained.

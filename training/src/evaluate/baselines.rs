@@ -1,7 +1,7 @@
 //! Baselines that need no model: what any recommender has to beat.
 
-use gondola_inference::features::{Cells, RawTable};
-use gondola_inference::retrieval::sources::most_often_bought;
+use gondola_models::features::{Cells, RawTable};
+use gondola_models::retrieval::sources::most_often_bought;
 
 use crate::features::Snapshot;
 

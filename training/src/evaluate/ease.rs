@@ -3,7 +3,7 @@
 
 use std::ffi::c_char;
 
-use gondola_inference::features::{History, Purchase};
+use gondola_models::features::{History, Purchase};
 
 /// Items that the model knows, the most bought ones: it is a dense matrix of them.
 const MOST_ITEMS: usize = 5_000;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use gondola_inference::features::UserId;
-use gondola_inference::pipeline::{RecommendRequest, RequestError, Stage, Variant, Visit};
+use gondola_models::features::UserId;
+use gondola_models::pipeline::{RecommendRequest, RequestError, Stage, Variant};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,6 @@ pub fn variant(
     let mut totals = Vec::with_capacity(bought.len());
     for user in bought.keys() {
         let request = RecommendRequest {
-            visit: Visit::default(),
             user: UserId::from(user.as_str()),
             k: Some(K),
         };

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use gondola_inference::features::{EncodedRow, EncodedTable, Layout};
-use gondola_inference::ordering;
-use gondola_inference::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
+use gondola_models::features::{EncodedRow, EncodedTable, Layout};
+use gondola_models::ordering;
+use gondola_models::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
 
 use super::Latency;
 use crate::fit::encoded::Encoded;

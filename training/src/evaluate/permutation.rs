@@ -3,7 +3,7 @@
 //! The model stays as it is, so inputs that say the same share their worth: each looks cheap while the other is there.
 //! Breiman, "Random forests", 2001.
 
-use gondola_inference::features::{EncodedRow, EncodedTable};
+use gondola_models::features::{EncodedRow, EncodedTable};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

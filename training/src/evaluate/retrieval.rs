@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use gondola_inference::features::{Neighbours, Purchase};
-use gondola_inference::retrieval::index::IndexError;
-use gondola_inference::retrieval::{Retrieval, sources};
+use gondola_models::features::{Neighbours, Purchase};
+use gondola_models::retrieval::index::IndexError;
+use gondola_models::retrieval::{Retrieval, sources};
 use serde::{Deserialize, Serialize};
 
 use super::baselines::most_popular;

@@ -1,7 +1,7 @@
 //! Which items are bought by the same users, counted over everything that is known.
 
-use gondola_inference::features::neighbours::nearest_first;
-use gondola_inference::features::{History, Neighbour, Neighbours};
+use gondola_models::features::neighbours::nearest_first;
+use gondola_models::features::{History, Neighbour, Neighbours};
 
 /// Neighbours that are kept of each item: what follows is near to everything.
 const KEPT: usize = 50;
@@ -62,7 +62,7 @@ fn buyers(history: &History, users: usize, items: usize) -> Vec<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use gondola_inference::features::Purchase;
+    use gondola_models::features::Purchase;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The feature tables of one cut-off date, read into memory.
 
 use chrono::NaiveDate;
-use gondola_inference::features::{History, Neighbours, RawTable, TableError};
+use gondola_models::features::{History, Neighbours, RawTable, TableError};
 
 use super::{FeatureTables, neighbours};
 

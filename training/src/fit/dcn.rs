@@ -1,8 +1,8 @@
 //! The DCN: trained on labelled pairs by [`descent`](super::descent).
 
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::dcn::{Dcn, DcnConfig};
-use gondola_inference::scoring::neural::InputShape;
+use gondola_models::scoring::Family;
+use gondola_models::scoring::dcn::{Dcn, DcnConfig};
+use gondola_models::scoring::neural::InputShape;
 
 use super::{FitError, Model, Task, descent};
 use crate::dataset::training::Scorer;

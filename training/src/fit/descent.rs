@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap};
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::neural::{Batch, Network, binary_cross_entropy};
+use gondola_models::scoring::Family;
+use gondola_models::scoring::neural::{Batch, Network, binary_cross_entropy};
 use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;

@@ -1,9 +1,9 @@
 //! The DLRM: trained on labelled pairs by [`descent`](super::descent).
 
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::dlrm::arrangement::{Arrangement, Interaction};
-use gondola_inference::scoring::dlrm::{Dlrm, DlrmConfig};
-use gondola_inference::scoring::neural::InputShape;
+use gondola_models::scoring::Family;
+use gondola_models::scoring::dlrm::arrangement::{Arrangement, Interaction};
+use gondola_models::scoring::dlrm::{Dlrm, DlrmConfig};
+use gondola_models::scoring::neural::InputShape;
 
 use super::{FitError, Model, Task, descent};
 use crate::dataset::training::Scorer;

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use candle_core::{Device, Result as CandleResult, Tensor};
-use gondola_inference::features::{EncodedRow, EncodedTable, Workflow};
+use gondola_models::features::{EncodedRow, EncodedTable, Workflow};
 
 use crate::features::Snapshot;
 use crate::rows::{Row, SnapshotRow};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use gondola_inference::features::{EncodedTable, PairFeatures, Workflow};
+use gondola_models::features::{EncodedTable, PairFeatures, Workflow};
 
 use super::encoded::{Encoded, EncodedRows};
 use crate::features::Snapshot;
@@ -141,7 +141,7 @@ pub fn encoded_pairs(
 
 #[cfg(test)]
 pub(super) mod samples {
-    use gondola_inference::features::{Cardinalities, EncodedRow, Layout};
+    use gondola_models::features::{Cardinalities, EncodedRow, Layout};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -210,7 +210,7 @@ pub(super) mod samples {
 
 #[cfg(test)]
 mod tests {
-    use gondola_inference::features::EncodedRow;
+    use gondola_models::features::EncodedRow;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use gondola_inference::scoring::dcn::cross::Cross;
+use gondola_models::scoring::dcn::cross::Cross;
 use serde_json::{Value, json};
 
 use super::examples::samples::shop;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use gondola_inference::features::ItemId;
-use gondola_inference::retrieval::index::{Index, Metric, SearchParameters};
+use gondola_models::features::ItemId;
+use gondola_models::retrieval::index::{Index, Metric, SearchParameters};
 
 use super::{FitError, write_json};
 

@@ -1,8 +1,8 @@
 //! The MLP: trained on labelled pairs by [`descent`](super::descent).
 
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::mlp::{Mlp, MlpConfig};
-use gondola_inference::scoring::neural::InputShape;
+use gondola_models::scoring::Family;
+use gondola_models::scoring::mlp::{Mlp, MlpConfig};
+use gondola_models::scoring::neural::InputShape;
 
 use super::{FitError, Model, Task, descent};
 use crate::dataset::training::Scorer;

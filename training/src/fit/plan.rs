@@ -1,8 +1,6 @@
 //! What the workflow does to each column, from the data set's configuration.
 
-use gondola_inference::features::{
-    CategoricalPlan, EntityPlan, Fill, NumericPlan, Scale, WorkflowPlan, pairs,
-};
+use gondola_models::features::{CategoricalPlan, EntityPlan, Fill, NumericPlan, Scale, WorkflowPlan, pairs};
 
 use crate::dataset::{DatasetConfig, names};
 use crate::features::{POPULARITY, REPEAT_RATE, USUAL_REPEAT_RATE};

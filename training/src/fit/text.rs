@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gondola_inference::features::RawTable;
-use gondola_inference::pipeline::items::text;
-use gondola_inference::retrieval::index::SearchParameters;
-use gondola_inference::similarity::TextConfig;
-use gondola_inference::similarity::device::Device;
-use gondola_inference::similarity::encoder::{self, TextEncoder};
+use gondola_models::features::RawTable;
+use gondola_models::pipeline::items::text;
+use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::similarity::TextConfig;
+use gondola_models::similarity::device::Device;
+use gondola_models::similarity::encoder::{self, TextEncoder};
 use indicatif::ProgressBar;
 
 use super::item_index::{IndexSettings, ItemIndex, ItemVectors};

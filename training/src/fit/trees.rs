@@ -8,9 +8,9 @@
 
 use std::ops::Range;
 
-use gondola_inference::features::Layout;
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::forest::lightgbm_name;
+use gondola_models::features::Layout;
+use gondola_models::scoring::Family;
+use gondola_models::scoring::forest::lightgbm_name;
 use lightgbm3::{Booster, Dataset, ImportanceType};
 
 use super::encoded::{Encoded, EncodedRows};

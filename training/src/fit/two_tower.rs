@@ -9,10 +9,10 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap, loss};
-use gondola_inference::features::{Cardinalities, EncodedTable};
-use gondola_inference::retrieval::TwoTowerConfig;
-use gondola_inference::retrieval::index::SearchParameters;
-use gondola_inference::retrieval::tower::{Tower, TowerConfig, embedding_width};
+use gondola_models::features::{Cardinalities, EncodedTable};
+use gondola_models::retrieval::TwoTowerConfig;
+use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::retrieval::tower::{Tower, TowerConfig, embedding_width};
 use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;

@@ -1,10 +1,10 @@
 //! The Wide & Deep model: trained on labelled pairs by [`descent`](super::descent).
 
-use gondola_inference::features::Layout;
-use gondola_inference::scoring::Family;
-use gondola_inference::scoring::neural::InputShape;
-use gondola_inference::scoring::wide_deep::crosses::Crosses;
-use gondola_inference::scoring::wide_deep::{WideDeep, WideDeepConfig};
+use gondola_models::features::Layout;
+use gondola_models::scoring::Family;
+use gondola_models::scoring::neural::InputShape;
+use gondola_models::scoring::wide_deep::crosses::Crosses;
+use gondola_models::scoring::wide_deep::{WideDeep, WideDeepConfig};
 
 use super::{FitError, Model, Task, descent};
 use crate::dataset::training::Scorer;

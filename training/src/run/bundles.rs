@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use gondola_inference::features::neighbours::{self, NEIGHBOURS};
-use gondola_inference::features::{Schema, Workflow};
-use gondola_inference::pipeline::VariantFolders;
+use gondola_models::features::neighbours::{self, NEIGHBOURS};
+use gondola_models::features::{Schema, Workflow};
+use gondola_models::pipeline::VariantFolders;
 use tempfile::TempDir;
 
 use super::models::FittedScorer;

@@ -1,12 +1,12 @@
 //! How good what was made is, by the scorers and the pipeline that serve.
 
-use gondola_inference::features::Neighbours;
-use gondola_inference::features::neighbours::NEIGHBOURS;
-use gondola_inference::ordering::Order;
-use gondola_inference::pipeline::{AlreadyBought, Variant, VariantSettings};
-use gondola_inference::retrieval::Retrieval;
-use gondola_inference::retrieval::index::SearchParameters;
-use gondola_inference::similarity::device::Device;
+use gondola_models::features::Neighbours;
+use gondola_models::features::neighbours::NEIGHBOURS;
+use gondola_models::ordering::Order;
+use gondola_models::pipeline::{AlreadyBought, Variant, VariantSettings};
+use gondola_models::retrieval::Retrieval;
+use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::similarity::device::Device;
 
 use super::Run;
 use super::bundles::{BundleFolders, BundleSet};

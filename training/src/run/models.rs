@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gondola_inference::features::{Cells, RawTable, Workflow};
+use gondola_models::features::{Cells, RawTable, Workflow};
 
 use super::Run;
 use super::prepare::{Known, Prepared};

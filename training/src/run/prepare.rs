@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use chrono::NaiveDate;
-use gondola_inference::features::{PairFeatures, Workflow};
+use gondola_models::features::{PairFeatures, Workflow};
 use tempfile::TempDir;
 
 use super::Run;

@@ -1,8 +1,8 @@
 //! The same asks over gRPC, on the same port.
 
 use anyhow::{Context, bail, ensure};
-use gondola_inference::server::proto::recommender_client::RecommenderClient;
-use gondola_inference::server::proto::{RecommendRequest, SimilarRequest, similar_request};
+use gondola_protocol::proto::recommender_client::RecommenderClient;
+use gondola_protocol::proto::{RecommendRequest, SimilarRequest, similar_request};
 use serde_json::Value;
 use tonic::transport::Channel;
 

@@ -138,6 +138,8 @@ impl Api {
         let child = Command::new(&self.arguments.operator)
             .env("KUBECONFIG", &file)
             .args([
+                "--router-image",
+                "localhost/gondola-router:test",
                 "--inference-image",
                 "localhost/gondola-inference:test",
                 "--log-format",

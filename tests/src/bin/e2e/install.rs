@@ -110,6 +110,7 @@ async fn helm(arguments: &Arguments, verb: &str, release: &str, further: &[&str]
         |image: &str| format!("image.{image}.repository=localhost/gondola-{image},image.{image}.tag=test");
     let values = [
         image("operator"),
+        image("router"),
         image("inference"),
         "resources.requests.cpu=10m".into(),
     ]

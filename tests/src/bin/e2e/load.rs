@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gondola_inference::server::proto::RecommendRequest;
-use gondola_inference::server::proto::recommender_client::RecommenderClient;
+use gondola_protocol::proto::RecommendRequest;
+use gondola_protocol::proto::recommender_client::RecommenderClient;
 use gondola_tests::http::{self, Kept, Version};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};

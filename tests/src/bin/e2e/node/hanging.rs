@@ -10,8 +10,14 @@ use crate::kubectl::{PATIENCE, apply, ready, ready_pods, until};
 use crate::manifest;
 use crate::processes::{Frozen, Process};
 
-/// The program of the data plane's pods.
-const PROGRAM: &str = "gondola-inference";
+/// What runs in the pods of a component.
+fn program(component: &str) -> &'static str {
+    match component {
+        "router" => "gondola-router",
+        _ => "gondola-inference",
+    }
+}
+
 /// Until the readiness of a pod that hangs is taken back, and some.
 const HANGS_FOR: Duration = Duration::from_secs(12);
 
@@ -26,7 +32,7 @@ async fn take_the_default(shop: &Shop) -> anyhow::Result<()> {
 async fn freeze(variant: &str, pods: usize) -> anyhow::Result<Vec<Frozen>> {
     let mut frozen = Vec::new();
     for pod in ready_pods(variant).await?.values().take(pods) {
-        frozen.push(Process::of_pod(&pod.uid, PROGRAM)?.freeze().await?);
+        frozen.push(Process::of_pod(&pod.uid, program(variant))?.freeze().await?);
     }
     ensure!(frozen.len() == pods, "there are not {pods} pods of {variant}");
     Ok(frozen)
@@ -66,7 +72,7 @@ pub(super) async fn killed_variant(_: &mut Shop) -> anyhow::Result<String> {
 async fn kill(component: &str) -> anyhow::Result<String> {
     let pods = ready_pods(component).await?;
     let (name, pod) = pods.iter().next().context("no pod is ready")?;
-    Process::of_pod(&pod.uid, PROGRAM)?.kill().await?;
+    Process::of_pod(&pod.uid, program(component))?.kill().await?;
     until("it is seen to be gone", PATIENCE, async || {
         Ok((!ready_pods(component).await?.contains_key(name)).then_some(()))
     })

@@ -1,0 +1,123 @@
+//! `gondola`: what a person asks for on the command line.
+//!
+//! - `gondola inputs`: what a model must read, in order;
+//! - `gondola publish`: a folder becomes a bundle, checked against the features that it will serve with;
+//! - `gondola experiment plan`: how many users it takes and how long, before it begins;
+//! - `gondola experiment status`: where it stands in a cluster;
+//! - `gondola experiment audit`: whether the logged arms are those that the rule gives.
+
+mod audit;
+mod bundles;
+mod inputs;
+mod plan;
+mod publish;
+mod status;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use gondola_causes::with_causes;
+use gondola_crds::RecommenderPipeline;
+use gondola_crds::experiment::Experiment;
+
+/// Publishes models, and looks at experiments.
+#[derive(Debug, Parser)]
+#[command(name = "gondola", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A/B experiments.
+    #[command(subcommand)]
+    Experiment(ExperimentCommand),
+    /// Lists what a model must read, in order, to serve with a features bundle.
+    Inputs(inputs::Arguments),
+    /// Makes a bundle of a model's folder, checked against the features that it will serve with.
+    Publish(publish::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ExperimentCommand {
+    /// Says how many users an experiment takes, how long that is, and what can be found.
+    Plan(plan::Arguments),
+    /// Says where an experiment stands in a cluster.
+    Status(status::Arguments),
+    /// Computes the arms of logged exposures anew: a difference is a fault, never chance.
+    Audit(audit::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("gondola: {}", with_causes(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Experiment(command) => run_experiment(command),
+        Command::Inputs(arguments) => {
+            let inputs = tokio::runtime::Runtime::new()?.block_on(inputs::run(&arguments))?;
+            print!("{inputs}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Publish(arguments) => {
+            let said = tokio::runtime::Runtime::new()?.block_on(publish::run(&arguments))?;
+            print!("{said}");
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run_experiment(command: ExperimentCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ExperimentCommand::Plan(arguments) => {
+            print!("{}", plan::run(&arguments)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        ExperimentCommand::Status(arguments) => {
+            let text = tokio::runtime::Runtime::new()?.block_on(status::run(&arguments))?;
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        ExperimentCommand::Audit(arguments) => {
+            tokio::runtime::Runtime::new()?.block_on(audit::run(&arguments))
+        }
+    }
+}
+
+/// A manifest that has an experiment.
+struct Manifest {
+    /// `namespace/name`.
+    pipeline: String,
+    experiment: Experiment,
+}
+
+impl Manifest {
+    fn read(file: &Path) -> anyhow::Result<Self> {
+        let yaml =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let pipeline: RecommenderPipeline =
+            gondola_crds::from_yaml(&yaml).with_context(|| format!("cannot use {}", file.display()))?;
+        let name = pipeline.metadata.name.unwrap_or_default();
+        let namespace = pipeline
+            .metadata
+            .namespace
+            .unwrap_or_else(|| "default".to_owned());
+        Ok(Self {
+            pipeline: format!("{namespace}/{name}"),
+            experiment: pipeline
+                .spec
+                .experiment
+                .with_context(|| format!("{} has no spec.experiment; give it one", file.display()))?,
+        })
+    }
+}

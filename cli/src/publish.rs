@@ -1,0 +1,102 @@
+//! `gondola publish`: a folder becomes a bundle in a store, checked against the features that it will serve with.
+
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use gondola_artifacts::{BundleDescription, Contract, Kind, publish, set_channel};
+use gondola_models::features::{Schema, Workflow};
+use gondola_models::scoring::{check, import};
+
+use super::bundles::BundleArguments;
+
+/// Arguments of `publish`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Folder, file or URL of the model: a scorer bundle's folder, an MLflow model, what KServe or Triton serve, or one model file;
+    /// also the folder of a features bundle.
+    source: String,
+    /// The bundle's name.
+    #[arg(long)]
+    name: String,
+    /// The channel that is to lead to it; none moves where it is left out.
+    #[arg(long)]
+    channel: Option<String>,
+    #[command(flatten)]
+    bundles: BundleArguments,
+}
+
+/// What is published, once it was checked.
+struct Bundle {
+    folder: PathBuf,
+    kind: Kind,
+    contract: Contract,
+    /// What was found on the way, for people.
+    found: String,
+}
+
+/// Publishes; gives what people are told.
+pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<String> {
+    let Arguments {
+        source,
+        name,
+        channel,
+        bundles,
+    } = arguments;
+    let store = bundles.open()?;
+    let work = tempfile::tempdir().context("there is no room to work in")?;
+    let source = source::here(source, &bundles.access(), &work.path().join("source")).await?;
+    let bundle = if source.join("workflow.json").exists() {
+        features_bundle(source)?
+    } else {
+        let features = bundles.features(&store, &work.path().join("features")).await?;
+        scorer_bundle(&source, &features, &work.path().join("scorer"))?
+    };
+    let description = BundleDescription {
+        name: name.clone(),
+        kind: bundle.kind,
+        contract: bundle.contract,
+    };
+    let published = publish(&store, &bundle.folder, &description).await?;
+    let mut said = format!(
+        "{}{name}/{} {}\n",
+        bundle.found, published.version, published.digest
+    );
+    if let Some(channel) = channel {
+        set_channel(&store, name, channel, &published.version).await?;
+        said += &format!("{name}@{channel} -> {}\n", published.version);
+    }
+    Ok(said)
+}
+
+fn features_bundle(folder: PathBuf) -> anyhow::Result<Bundle> {
+    Schema::load(&folder)?;
+    Ok(Bundle {
+        contract: contract(&Workflow::load(&folder)?, &folder)?,
+        folder,
+        kind: Kind::Features,
+        found: String::new(),
+    })
+}
+
+fn scorer_bundle(source: &Path, features: &Path, work: &Path) -> anyhow::Result<Bundle> {
+    let workflow = Workflow::load(features)?;
+    let folder = import::scorer_folder(source, &workflow.layout().inputs(), work)?;
+    let report = check::check(&folder, features)?;
+    Ok(Bundle {
+        folder,
+        kind: Kind::Scorer,
+        contract: contract(&workflow, features)?,
+        found: report.to_string(),
+    })
+}
+
+fn contract(workflow: &Workflow, folder: &Path) -> anyhow::Result<Contract> {
+    Ok(Contract {
+        workflow: Some(workflow.saved_digest(folder)?.parse()?),
+        inputs: Some(workflow.layout().inputs()),
+        ..Contract::default()
+    })
+}

@@ -1,0 +1,240 @@
+//! Weights of a model: a safetensors file, read with its names, shapes and values checked.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors};
+
+use super::{EmbeddingTable, Linear};
+use crate::memory::on_huge_pages;
+use gondola_forest::misplaced::Misplaced;
+
+/// Why weights could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file can't be read.
+    #[error("cannot read {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no safetensors file, or a damaged one.
+    #[error("{path} is no readable safetensors file")]
+    Format {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: safetensors::SafeTensorError,
+    },
+    /// The file is of a format that we don't read.
+    #[error("{path} is {found}, which is not read: {way_out}")]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        way_out: &'static str,
+    },
+    /// A tensor is missing, or not as the configuration says.
+    #[error("{path}: tensor {tensor} {problem}; publish the weights and their configuration together")]
+    Tensor {
+        /// Which file.
+        path: PathBuf,
+        /// Which tensor.
+        tensor: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The bytes of a safetensors file.
+pub struct Weights {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Weights {
+    /// Reads the file.
+    pub fn read(path: &Path) -> Result<Self, WeightsError> {
+        let bytes = fs::read(path).map_err(|source| WeightsError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        if let Some((found, way_out)) = foreign(&bytes) {
+            let path = path.to_owned();
+            return Err(WeightsError::Foreign { path, found, way_out });
+        }
+        let weights = Self {
+            path: path.to_owned(),
+            bytes,
+        };
+        weights.tensors()?;
+        Ok(weights)
+    }
+
+    /// The values of a tensor of this name and shape; all of them are finite.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let wrong = |problem| self.wrong(name, problem);
+        let tensors = self.tensors()?;
+        let tensor = tensors.tensor(name).map_err(|_| wrong("is missing".to_owned()))?;
+        if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
+            let found = format!("{:?} of {:?}", tensor.dtype(), tensor.shape());
+            return Err(wrong(format!("is {found}, but F32 of {shape:?} is needed")));
+        }
+        let data = tensor.data().chunks_exact(4);
+        // A table of embeddings is read at random.
+        let mut values = on_huge_pages(data.len());
+        values.extend(data.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks are of 4 bytes"))));
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(position) => Err(wrong(format!("has {} at position {position}", values[position]))),
+            None => Ok(values),
+        }
+    }
+
+    /// `{name}.weight` (`[output, input]`) and `{name}.bias` (`[output]`), with one output at least.
+    pub fn linear(&self, name: &str, input: usize, output: usize) -> Result<Linear, WeightsError> {
+        let weight = format!("{name}.weight");
+        if output == 0 {
+            return Err(self.wrong(&weight, "has no outputs by its configuration".to_owned()));
+        }
+        let weights = self.tensor(&weight, &[output, input])?;
+        let bias = self.tensor(&format!("{name}.bias"), &[output])?;
+        Ok(Linear::new(&weights, &bias))
+    }
+
+    /// The linear layers between `widths`, named `{name}.{position}`.
+    pub fn layers(&self, name: &str, widths: &[usize]) -> Result<Vec<Linear>, WeightsError> {
+        self.named_layers(widths, |position| format!("{name}.{position}"))
+    }
+
+    /// The linear layers between `widths`, each with the name that `name` gives to its position.
+    pub fn named_layers(
+        &self,
+        widths: &[usize],
+        name: impl Fn(usize) -> String,
+    ) -> Result<Vec<Linear>, WeightsError> {
+        let pairs = widths.windows(2).enumerate();
+        pairs
+            .map(|(position, pair)| self.linear(&name(position), pair[0], pair[1]))
+            .collect()
+    }
+
+    /// The names of all tensors.
+    pub fn names(&self) -> Result<Vec<String>, WeightsError> {
+        let tensors = self.tensors()?;
+        Ok(tensors.names().into_iter().map(str::to_owned).collect())
+    }
+
+    /// `{name}.weight` (`[cardinality, width]`), with rows for null and the unknown at least.
+    pub fn embedding(
+        &self,
+        name: &str,
+        cardinality: usize,
+        width: usize,
+    ) -> Result<EmbeddingTable, WeightsError> {
+        let tensor = format!("{name}.weight");
+        if cardinality < 2 {
+            let problem =
+                format!("has {cardinality} rows by its configuration, but null and the unknown need two");
+            return Err(self.wrong(&tensor, problem));
+        }
+        if width == 0 {
+            return Err(self.wrong(&tensor, "has width 0 by its configuration".to_owned()));
+        }
+        let values = self.tensor(&tensor, &[cardinality, width])?;
+        Ok(EmbeddingTable::new(width, values))
+    }
+
+    /// An error that names a tensor of this file.
+    pub(crate) fn wrong(&self, tensor: &str, problem: String) -> WeightsError {
+        WeightsError::Tensor {
+            path: self.path.clone(),
+            tensor: tensor.to_owned(),
+            problem,
+        }
+    }
+
+    fn tensors(&self) -> Result<SafeTensors<'_>, WeightsError> {
+        SafeTensors::deserialize(&self.bytes).map_err(|source| WeightsError::Format {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+/// What a file is that is no safetensors file, and the way out, where its first bytes tell.
+///
+/// A safetensors file begins with the length of its header, 8 bytes of which the last are 0.
+fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const SAVE: &str = "save its state_dict as safetensors";
+    if let Some(misplaced) = Misplaced::of(bytes) {
+        return Some((misplaced.name(), misplaced.way_out()));
+    }
+    match bytes {
+        [b'P', b'K', 3, 4, ..] => Some(("a PyTorch checkpoint, whose pickles can run code", SAVE)),
+        [0x80, 2..=5, .., b'.'] => Some(("a Python pickle, which can run code", SAVE)),
+        // Field 1 of an ONNX model is its version, a small number; field 2 names who made it.
+        [0x08, 1..=32, 0x12, ..] => Some((
+            "an ONNX graph",
+            "save the weights that it was exported from as safetensors",
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(file: &str, part: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dlrm");
+        let error = Weights::read(&folder.join(file))
+            .err()
+            .expect("this is no safetensors file");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+
+    #[test]
+    fn files_of_other_formats_are_refused_by_name() {
+        check(
+            "dlrm_dot.pt",
+            "is a PyTorch checkpoint, whose pickles can run code",
+        );
+        check("dlrm_dot_gather.legacy.onnx", "is an ONNX graph");
+    }
+
+    #[test]
+    fn a_pointer_of_git_lfs_is_refused_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(
+            &path,
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n",
+        )
+        .unwrap();
+        let error = Weights::read(&path).err().expect("this is no safetensors file");
+        assert!(error.to_string().contains("a pointer of git-lfs"), "{error}");
+        assert!(error.to_string().contains("`git lfs pull`"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_ends_too_early_is_refused_wherever_it_ends() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dlrm/dlrm_dot.safetensors");
+        let whole = fs::read(fixture).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        for length in (0..whole.len()).step_by(97) {
+            fs::write(&path, &whole[..length]).unwrap();
+            let error = Weights::read(&path).err().expect("this is no whole file");
+            assert!(matches!(error, WeightsError::Format { .. }), "{error}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Features: raw rows of users and items, and the fitted workflow that turns them into numbers.
+//!
+//! Raw values go in and encoded ones come out, per request: a new user needs no batch job, and nothing was computed
+//! before that could be stale. What the [`Workflow`] learned is data (JSON and Parquet), and the very same code encodes in
+//! training.
+//!
+//! - [`row`]: encoded rows; [`table`]: raw rows in memory; [`users`]: the users of a snapshot and those put since;
+//! - [`vocabulary`], [`workflow`], [`fit`]: the preprocessing;
+//! - [`history`], [`pairs`]: what a user bought before, and what that says about a candidate; [`neighbours`]: which items are
+//!   bought by the same users; [`groups`]: how both lie in memory.
+
+pub mod fit;
+pub mod groups;
+pub mod history;
+pub mod neighbours;
+pub mod pairs;
+pub mod row;
+pub mod schema;
+pub mod table;
+pub mod users;
+pub mod vocabulary;
+pub mod workflow;
+
+pub use fit::{CategoricalPlan, EntityPlan, Fill, NumericPlan, Scale, WorkflowPlan};
+pub use gondola_request::{ItemId, RawRow, UserId, Value};
+pub use history::{History, Purchase};
+pub use neighbours::{Neighbour, Neighbours};
+pub use pairs::PairFeatures;
+pub use row::{Cardinalities, EncodedRow, EncodedTable, Layout};
+pub use schema::Schema;
+pub use table::{Cell, Cells, RawTable, TableError};
+pub use users::{User, Users};
+pub use workflow::{EntityWorkflow, Workflow};

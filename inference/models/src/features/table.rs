@@ -1,0 +1,410 @@
+//! Raw tables: the users and items of a snapshot as a shop's data has them, columnar and in memory.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Float64Type};
+use arrow::record_batch::RecordBatch;
+use hashbrown::HashTable;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use gondola_forest::misplaced::Misplaced;
+use gondola_request::{RawRow, Value};
+
+/// Why a table of a bundle could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// A file is something else, left in the table's place.
+    #[error("{path} is {}; {}", found.name(), found.way_out())]
+    Misplaced {
+        /// Which file.
+        path: PathBuf,
+        /// What it is.
+        found: Misplaced,
+    },
+    /// The file is not there or can't be read.
+    #[error("cannot read {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no Parquet, or a damaged one.
+    #[error("{path} is no readable Parquet file")]
+    Parquet {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    /// A column can't be turned into text or numbers.
+    #[error("{path}: cannot read its columns")]
+    Arrow {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: arrow::error::ArrowError,
+    },
+    /// A column that must be there is not.
+    #[error("{path} has no column {column:?}; it has {found:?}")]
+    NoColumn {
+        /// Which file.
+        path: PathBuf,
+        /// The column that was looked for.
+        column: String,
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+    /// An id is null or stands in two rows.
+    #[error("{path}: the {key} of row {row} is {problem}; every row needs its own")]
+    Id {
+        /// Which file.
+        path: PathBuf,
+        /// The id's column.
+        key: String,
+        /// Which row, counted from 0.
+        row: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// One raw value, borrowed from a table or a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// Nothing is known.
+    Null,
+    /// A quantity.
+    Number(f64),
+    /// A category, an identifier or a text.
+    Text(&'a str),
+}
+
+impl<'a> From<&'a Value> for Cell<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Cell::Null,
+            Value::Number(number) => Cell::Number(*number),
+            Value::Text(text) => Cell::Text(text),
+        }
+    }
+}
+
+impl Cell<'_> {
+    /// The value as a number: `None` for null, for text that is no number, and for NaN and infinities.
+    pub fn as_number(self) -> Option<f64> {
+        let number = match self {
+            Cell::Null => None,
+            Cell::Number(number) => Some(number),
+            Cell::Text(text) => text.trim().parse().ok(),
+        };
+        number.filter(|number: &f64| number.is_finite())
+    }
+}
+
+/// Anything that has raw values by column name.
+pub trait Cells {
+    /// The value of `column`; null where there is none.
+    fn cell(&self, column: &str) -> Cell<'_>;
+}
+
+impl Cells for RawRow {
+    fn cell(&self, column: &str) -> Cell<'_> {
+        self.get(column).into()
+    }
+}
+
+#[derive(Debug)]
+enum Column {
+    Text(StringArray),
+    Number(Float64Array),
+}
+
+/// The rows of one entity, found by id.
+///
+/// Text stays in Arrow's layout (one buffer a column), and the index holds row numbers only, so that a million users
+/// cost little more than their file.
+#[derive(Debug)]
+pub struct RawTable {
+    ids: StringArray,
+    rows: HashTable<u32>,
+    hasher: hashbrown::DefaultHashBuilder,
+    names: Vec<String>,
+    columns: Vec<Column>,
+    positions: HashMap<String, usize>,
+}
+
+impl RawTable {
+    /// Reads a Parquet file whose column `key` holds the ids.
+    pub fn read(path: &Path, key: &str) -> Result<Self, TableError> {
+        let batch = read_parquet(path)?;
+        Self::from_batch(&batch, key, path)
+    }
+
+    /// Takes a record batch; `path` is only named in errors.
+    pub fn from_batch(batch: &RecordBatch, key: &str, path: &Path) -> Result<Self, TableError> {
+        let ids = text_column(batch, key, path)?;
+        let hasher = hashbrown::DefaultHashBuilder::default();
+        let rows = index(&ids, &hasher).map_err(|(row, problem)| TableError::Id {
+            path: path.to_owned(),
+            key: key.to_owned(),
+            row,
+            problem,
+        })?;
+        let mut table = Self {
+            ids,
+            rows,
+            hasher,
+            names: Vec::new(),
+            columns: Vec::new(),
+            positions: HashMap::new(),
+        };
+        for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
+            if field.name() != key {
+                table.add_column(field.name(), array, path)?;
+            }
+        }
+        Ok(table)
+    }
+
+    fn add_column(&mut self, name: &str, array: &ArrayRef, path: &Path) -> Result<(), TableError> {
+        let wrap = |source| TableError::Arrow {
+            path: path.to_owned(),
+            source,
+        };
+        let column = match array.data_type() {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
+                Column::Text(cast(array, &DataType::Utf8).map_err(wrap)?.as_string().clone())
+            }
+            _ => Column::Number(
+                cast(array, &DataType::Float64)
+                    .map_err(wrap)?
+                    .as_primitive()
+                    .clone(),
+            ),
+        };
+        self.positions.insert(name.to_owned(), self.columns.len());
+        self.names.push(name.to_owned());
+        self.columns.push(column);
+        Ok(())
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether the table has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Names of the columns, without the id's, in the file's order.
+    pub fn columns(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Whether there is a column of this name.
+    pub fn has_column(&self, column: &str) -> bool {
+        self.positions.contains_key(column)
+    }
+
+    /// Whether the column holds numbers; `None` where there is no such column.
+    pub fn is_numeric(&self, column: &str) -> Option<bool> {
+        self.positions
+            .get(column)
+            .map(|position| matches!(self.columns[*position], Column::Number(_)))
+    }
+
+    /// The row of an id.
+    pub fn find(&self, id: &str) -> Option<usize> {
+        let hash = self.hasher.hash_one(id);
+        self.rows
+            .find(hash, |row| self.ids.value(*row as usize) == id)
+            .map(|row| *row as usize)
+    }
+
+    /// The id of a row. Panics past the last row, as a slice does.
+    pub fn id(&self, row: usize) -> &str {
+        self.ids.value(row)
+    }
+
+    /// One row, to be read by column name.
+    pub fn row(&self, row: usize) -> TableRow<'_> {
+        TableRow { table: self, row }
+    }
+
+    /// The values of a column, in row order; nothing where there is no such column.
+    pub fn cells<'a>(&'a self, column: &str) -> impl Iterator<Item = Cell<'a>> {
+        let position = self.positions.get(column).copied();
+        (0..self.len()).map(move |row| position.map_or(Cell::Null, |position| self.value(position, row)))
+    }
+
+    fn value(&self, position: usize, row: usize) -> Cell<'_> {
+        match &self.columns[position] {
+            Column::Text(values) if values.is_valid(row) => Cell::Text(values.value(row)),
+            Column::Number(values) if values.is_valid(row) => Cell::Number(values.value(row)),
+            _ => Cell::Null,
+        }
+    }
+}
+
+/// One row of a [`RawTable`].
+#[derive(Clone, Copy, Debug)]
+pub struct TableRow<'a> {
+    table: &'a RawTable,
+    row: usize,
+}
+
+impl Cells for TableRow<'_> {
+    fn cell(&self, column: &str) -> Cell<'_> {
+        match self.table.positions.get(column) {
+            Some(position) => self.table.value(*position, self.row),
+            None => Cell::Null,
+        }
+    }
+}
+
+/// All of a Parquet file as one batch.
+pub fn read_parquet(path: &Path) -> Result<RecordBatch, TableError> {
+    let parquet = |source| TableError::Parquet {
+        path: path.to_owned(),
+        source,
+    };
+    let arrow = |source| TableError::Arrow {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(|source| TableError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    if let Some(found) = Misplaced::of_file(path) {
+        let path = path.to_owned();
+        return Err(TableError::Misplaced { path, found });
+    }
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
+    let schema = reader.schema().clone();
+    let batches: Vec<_> = reader
+        .build()
+        .map_err(parquet)?
+        .collect::<Result<_, _>>()
+        .map_err(arrow)?;
+    concat_batches(&schema, &batches).map_err(arrow)
+}
+
+/// A column as text.
+pub(crate) fn text_column(batch: &RecordBatch, column: &str, path: &Path) -> Result<StringArray, TableError> {
+    let array = find_column(batch, column, path)?;
+    let text = cast(array, &DataType::Utf8).map_err(|source| TableError::Arrow {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(text.as_string().clone())
+}
+
+/// A column as numbers.
+pub(crate) fn number_column(
+    batch: &RecordBatch,
+    column: &str,
+    path: &Path,
+) -> Result<Float64Array, TableError> {
+    let array = find_column(batch, column, path)?;
+    let numbers = cast(array, &DataType::Float64).map_err(|source| TableError::Arrow {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(numbers.as_primitive::<Float64Type>().clone())
+}
+
+fn find_column<'a>(batch: &'a RecordBatch, column: &str, path: &Path) -> Result<&'a ArrayRef, TableError> {
+    batch.column_by_name(column).ok_or_else(|| TableError::NoColumn {
+        path: path.to_owned(),
+        column: column.to_owned(),
+        found: batch
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect(),
+    })
+}
+
+fn index(ids: &StringArray, hasher: &impl BuildHasher) -> Result<HashTable<u32>, (usize, String)> {
+    let mut rows = HashTable::with_capacity(ids.len());
+    for row in 0..ids.len() {
+        if ids.is_null(row) {
+            return Err((row, "null".to_owned()));
+        }
+        let id = ids.value(row);
+        let hash = hasher.hash_one(id);
+        if let Some(other) = rows.find(hash, |other: &u32| ids.value(*other as usize) == id) {
+            return Err((row, format!("{id:?}, as in row {other}")));
+        }
+        rows.insert_unique(hash, row as u32, |row| hasher.hash_one(ids.value(*row as usize)));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn table(ids: Vec<Option<&str>>) -> Result<RawTable, TableError> {
+        let ages = Float64Array::from(vec![Some(31.0); ids.len()]);
+        let batch = RecordBatch::try_from_iter([
+            ("user_id", Arc::new(StringArray::from(ids)) as ArrayRef),
+            ("age", Arc::new(ages) as ArrayRef),
+        ])
+        .unwrap();
+        RawTable::from_batch(&batch, "user_id", Path::new("users.parquet"))
+    }
+
+    #[test]
+    fn a_pointer_of_git_lfs_is_refused_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("items.parquet");
+        std::fs::write(
+            &path,
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n",
+        )
+        .unwrap();
+        let message = RawTable::read(&path, "item_id").unwrap_err().to_string();
+        assert!(
+            message.contains("items.parquet is a pointer of git-lfs"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_row_is_found_by_its_id() {
+        let table = table(vec![Some("a"), Some("b")]).unwrap();
+        assert_eq!(table.find("b"), Some(1));
+        assert_eq!(table.find("c"), None);
+        assert_eq!(table.row(1).cell("age"), Cell::Number(31.0));
+        assert_eq!(table.row(1).cell("colour"), Cell::Null);
+    }
+
+    #[test]
+    fn an_id_that_is_null_or_stands_twice_is_refused() {
+        let message = |ids| table(ids).unwrap_err().to_string();
+        assert_eq!(
+            message(vec![Some("a"), None]),
+            "users.parquet: the user_id of row 1 is null; every row needs its own"
+        );
+        assert_eq!(
+            message(vec![Some("a"), Some("a")]),
+            "users.parquet: the user_id of row 1 is \"a\", as in row 0; every row needs its own"
+        );
+    }
+}

@@ -1,0 +1,25 @@
+//! The models of a recommendation: what answers "what should this user see?" and "what is like this item?".
+//!
+//! A personalised request walks this crate in the order of its folders:
+//!
+//! 1. [`features`]: the user's raw row is looked up and turned into numbers by the fitted [`features::Workflow`];
+//! 2. [`retrieval`]: the query tower embeds the user, FAISS finds the nearest items, other sources add theirs;
+//! 3. [`scoring`]: a model gives every candidate a score (one file a family);
+//! 4. [`ordering`]: the best `k` in order;
+//! 5. [`pipeline`]: puts the stages together, times each, and loads a whole variant from bundles.
+//!
+//! [`similarity`] is the second pipeline: text of an item, its embedding, its neighbours. [`dense`] holds the layers
+//! that towers and neural scorers share.
+//!
+//! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.
+//!
+//! Absent on purpose: sockets, threads, deadlines, stores, Kubernetes. Who calls it decides about those.
+
+pub mod dense;
+pub mod features;
+mod memory;
+pub mod ordering;
+pub mod pipeline;
+pub mod retrieval;
+pub mod scoring;
+pub mod similarity;

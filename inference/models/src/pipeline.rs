@@ -1,0 +1,20 @@
+//! Pipelines: the stages of a request put together.
+//!
+//! [`Variant`] is one way to answer, loaded from bundles: personalised requests go through
+//! [`recommend`], similar items through [`similar`]. Both are plain functions from a request to an answer, without
+//! sockets, threads or deadlines: who calls them decides about those.
+
+mod door;
+pub mod items;
+pub mod recommend;
+pub mod similar;
+pub mod variant;
+
+pub use gondola_request::{
+    Answer, Degradation, PurchaseUpdate, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, Stage,
+    StageClock, StageTiming, UserUpdate, VariantSummary,
+};
+pub use variant::{
+    AlreadyBought, DiversitySettings, LoadError, RequestError, RequestErrorKind, Variant, VariantFolders,
+    VariantSettings,
+};

@@ -1,0 +1,196 @@
+//! The personalised pipeline: features, retrieval, filter, scoring, ordering.
+
+use std::cell::RefCell;
+
+use super::items::{ItemsView, PutItem};
+use super::variant::{AlreadyBought, Diversity, RequestError, Variant, named};
+use crate::features::User;
+use crate::features::vocabulary::{NULL, UNKNOWN};
+use crate::ordering::{self, Order, Scored};
+use crate::retrieval::index::IndexError;
+use crate::retrieval::{Found, inner_product, sources};
+use crate::scoring::{CandidateBatch, ScoreError};
+use gondola_request::{Answer, Degradation, RecommendRequest};
+use gondola_request::{Stage, StageClock};
+
+/// Candidates that may be recommended, and those that may not.
+#[derive(Debug, Default, PartialEq)]
+pub struct Filtered {
+    /// Rows that may be recommended, in the order of retrieval.
+    pub kept: Vec<u32>,
+    /// Rows that a rule took away.
+    pub removed: Vec<u32>,
+}
+
+thread_local! {
+    /// Encoded pair features, kept from request to request.
+    static PAIRS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Variant {
+    /// Answers one request. A stage that fails leaves the best answer that the stages before it allow, and the answer
+    /// says so.
+    pub fn recommend(&self, request: &RecommendRequest) -> Result<Answer, RequestError> {
+        let k = self.count(request.k)?;
+        let items = self.items.view();
+        let mut degraded = Vec::new();
+        let mut clock = StageClock::start();
+
+        let user = clock.time(Stage::Features, || {
+            self.users.find(&request.user, &self.workflow.user)
+        });
+        if !user.known {
+            degraded.push(Degradation::UnknownUser);
+        }
+        let found = clock.time(Stage::Retrieval, || self.candidates(&user, &items));
+        let candidates = found.unwrap_or_else(|error| {
+            tracing::error!(%error, variant = self.name(), "retrieval failed; popular items stand in");
+            degraded.push(Degradation::Retrieval);
+            items
+                .popular()
+                .iter()
+                .take(self.settings.quotas.total())
+                .copied()
+                .collect()
+        });
+        let filtered = clock.time(Stage::Filter, || self.filter(&user, candidates));
+        let scored = clock.time(Stage::Scoring, || self.score(&user, &filtered.kept, &items));
+        let mut order = self.settings.order;
+        let scored = scored.unwrap_or_else(|error| {
+            tracing::error!(%error, variant = self.name(), "scoring failed; the order of retrieval stands in");
+            degraded.push(Degradation::Scoring);
+            order = Order::BestFirst;
+            filtered.kept.iter().map(|item| Scored { item: *item, score: 0.0 }).collect()
+        });
+        let scored = self.without_damaged(scored, &mut degraded);
+        let top = clock.time(Stage::Ordering, || {
+            named(&self.order(scored, order, k, &items), &items)
+        });
+        Ok(Answer {
+            items: top,
+            degraded,
+            timing: clock.finish(),
+        })
+    }
+
+    fn candidates(&self, user: &User<'_>, items: &ItemsView<'_>) -> Result<Vec<u32>, IndexError> {
+        let quotas = &self.settings.quotas;
+        let query = self.retrieval.embed_user(&user.row);
+        let nearest = self.retrieval.search(&query, quotas.two_tower)?;
+        let nearest = with_put_items(nearest, items, |item| Some(inner_product(&query, &item.vector)));
+        Ok(sources::join(
+            quotas,
+            &nearest,
+            &user.purchases,
+            &self.neighbours,
+            items.popular(),
+        ))
+    }
+
+    /// Takes away what the rules of the spec forbid.
+    pub(super) fn filter(&self, user: &User<'_>, candidates: Vec<u32>) -> Filtered {
+        let bought = |item: &u32| {
+            user.purchases
+                .binary_search_by_key(item, |purchase| purchase.item)
+                .is_ok()
+        };
+        let remove_bought = self.settings.already_bought == AlreadyBought::Remove;
+        let (removed, kept) = candidates
+            .into_iter()
+            .partition(|item| self.blocked.contains(item) || (remove_bought && bought(item)));
+        Filtered { kept, removed }
+    }
+
+    /// The `k` that are shown; fewer where too many candidates share a value.
+    fn order(&self, scored: Vec<Scored>, order: Order, k: usize, items: &ItemsView<'_>) -> Vec<Scored> {
+        let mut ordered = order.arrange(scored, &mut rand::rng());
+        let Some(Diversity { column, most }) = self.diversity else {
+            ordered.truncate(k);
+            return ordered;
+        };
+        // Items of which the value is not known have nothing in common.
+        let group =
+            |item| Some(items.categorical(item)[column]).filter(|value| ![NULL, UNKNOWN].contains(value));
+        ordering::first_of_each_group(ordered, k, most, group)
+    }
+
+    /// What a candidate is ranked by.
+    fn rank(&self, score: f32, item: u32, items: &ItemsView<'_>) -> f32 {
+        match self.scorer.sampled_by {
+            Some(_) => ordering::with_weight(score, items.weight(item)),
+            None => score,
+        }
+    }
+
+    /// Leaves out the candidates that have no finite score.
+    fn without_damaged(&self, scored: Vec<Scored>, degraded: &mut Vec<Degradation>) -> Vec<Scored> {
+        let (sound, damaged) = ordering::sound_and_damaged(scored);
+        if let Some(first) = damaged.first() {
+            let (row, candidates) = (first.item, damaged.len());
+            tracing::warn!(
+                row,
+                candidates,
+                variant = self.name(),
+                "candidates without a finite score are left out"
+            );
+            degraded.push(Degradation::Candidates);
+        }
+        sound
+    }
+
+    /// A score for each candidate. A damaged one has none that is finite; it is an error if none has.
+    pub(super) fn score(
+        &self,
+        user: &User<'_>,
+        candidates: &[u32],
+        items: &ItemsView<'_>,
+    ) -> Result<Vec<Scored>, ScoreError> {
+        let blocks: Vec<&[f32]> = candidates.iter().map(|item| items.block(*item)).collect();
+        PAIRS.with_borrow_mut(|pairs| {
+            pairs.clear();
+            self.pairs
+                .encode(&user.purchases, candidates, |item| items.categorical(item), pairs);
+            let batch = CandidateBatch {
+                blocks: &blocks,
+                pairs,
+                pair_width: self.pairs.width(),
+            };
+            SCORES.with_borrow_mut(|scores| {
+                match self.scorer.scorer.score(&user.row, &batch, scores) {
+                    Err(ScoreError::NotANumber { .. }) if scores.iter().any(|score| score.is_finite()) => {}
+                    outcome => outcome?,
+                }
+                let scored = candidates.iter().zip(scores.iter());
+                Ok(scored
+                    .map(|(item, score)| Scored {
+                        item: *item,
+                        score: self.rank(*score, *item, items),
+                    })
+                    .collect())
+            })
+        })
+    }
+}
+
+/// Joins what an index found with items that were put since it was built, the nearest first. An item that was put stands
+/// where its new vector puts it, or nowhere if it has none.
+pub(super) fn with_put_items(
+    found: Vec<Found>,
+    items: &ItemsView<'_>,
+    similarity: impl Fn(&PutItem) -> Option<f32>,
+) -> Vec<Found> {
+    if items.put_items().next().is_none() {
+        return found;
+    }
+    let put = items.put_items().filter_map(|item| {
+        Some(Found {
+            item: item.row,
+            similarity: similarity(item)?,
+        })
+    });
+    let unchanged = found.into_iter().filter(|found| !items.is_put(found.item));
+    let mut all: Vec<Found> = unchanged.chain(put).collect();
+    all.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+    all
+}

@@ -1,0 +1,550 @@
+//! A variant: everything that one way of answering needs, loaded from the folders of its bundles.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::items::{Items, ItemsView, NewItem, TooManyItems, block, text, weight};
+use crate::features::neighbours::NEIGHBOURS;
+use crate::features::pairs::UnknownPairColumn;
+use crate::features::schema::SchemaError;
+use crate::features::users::TooManyUsers;
+use crate::features::workflow::{FURTHEST, NumericColumn, WorkflowError};
+use crate::features::{
+    Cell, EncodedRow, EntityWorkflow, History, ItemId, Neighbours, PairFeatures, Purchase, RawRow, RawTable,
+    Schema, TableError, UserId, Users, Value, Workflow,
+};
+use crate::ordering::{Order, Scored};
+use crate::retrieval::index::{IndexError, SearchParameters};
+use crate::retrieval::sources::Quotas;
+use crate::retrieval::{Retrieval, RetrievalError};
+use crate::scoring::{self, Loaded};
+use crate::similarity::device::Device;
+use crate::similarity::encoder::EncodeError;
+use crate::similarity::{Similarity, SimilarityError};
+use gondola_request::{Answer, PurchaseUpdate, RecommendRequest, Recommendation, UserUpdate, VariantSummary};
+
+/// Where a variant's bundles lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VariantFolders {
+    /// The features bundle.
+    pub features: PathBuf,
+    /// The retrieval bundle.
+    pub retrieval: PathBuf,
+    /// The scorer bundle.
+    pub scorer: PathBuf,
+    /// The similarity bundle, if similar items are served.
+    pub similarity: Option<PathBuf>,
+}
+
+/// How a variant answers.
+#[derive(Clone, Debug)]
+pub struct VariantSettings {
+    /// Its name.
+    pub name: String,
+    /// How many candidates each source may give.
+    pub quotas: Quotas,
+    /// How the retrieval index is searched.
+    pub search: SearchParameters,
+    /// How the similarity index is searched.
+    pub similarity_search: SearchParameters,
+    /// What the text encoder runs on.
+    pub device: Device,
+    /// Whether items that the user bought before may be recommended.
+    pub already_bought: AlreadyBought,
+    /// Items that are never recommended.
+    pub blocked_items: Vec<ItemId>,
+    /// How many items a request gets that names no number.
+    pub limit: usize,
+    /// How scored candidates are put in order.
+    pub order: Order,
+    /// How many items of an answer may be alike. Left out: all.
+    pub diversity: Option<DiversitySettings>,
+}
+
+/// How many items of an answer may be alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiversitySettings {
+    /// A categorical item column.
+    pub column: String,
+    /// How many items may share a value of it; at least 1.
+    pub most: usize,
+}
+
+/// [`DiversitySettings`] with the column's place among the encoded ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Diversity {
+    pub(super) column: usize,
+    pub(super) most: usize,
+}
+
+/// Whether items that the user bought before may be recommended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlreadyBought {
+    /// They may: groceries are bought again.
+    Keep,
+    /// They may not.
+    Remove,
+}
+
+/// Why a variant could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The features' schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The fitted workflow.
+    #[error(transparent)]
+    Workflow(#[from] WorkflowError),
+    /// The tables of users, items or purchases.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A pair feature.
+    #[error(transparent)]
+    Pairs(#[from] UnknownPairColumn),
+    /// Towers or index.
+    #[error(transparent)]
+    Retrieval(#[from] RetrievalError),
+    /// The scorer.
+    #[error(transparent)]
+    Scorer(#[from] scoring::LoadError),
+    /// Text encoder or index of texts.
+    #[error(transparent)]
+    Similarity(#[from] SimilarityError),
+    /// Diversity is wanted of a column that there isn't.
+    #[error(
+        "spec.ordering.diversity.column is {column:?}, which is no categorical item column; use one of {known:?}"
+    )]
+    Diversity {
+        /// The column.
+        column: String,
+        /// The columns that there are.
+        known: Vec<String>,
+    },
+    /// Warm-up: the first request of all failed.
+    #[error("variant {variant} does not answer its first request")]
+    WarmUp {
+        /// The variant.
+        variant: String,
+        /// Why.
+        #[source]
+        source: RequestError,
+    },
+}
+
+/// Why a request could not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// More or fewer items than can be had.
+    #[error("k is {k}, but this pipeline gives 1 to {most} items; ask for one of those numbers")]
+    Count {
+        /// How many were asked for.
+        k: usize,
+        /// The most that can be had.
+        most: usize,
+    },
+    /// An item that is not in the catalogue.
+    #[error("there is no item {item}; PUT /v1/items/{item} adds it, or ask for text= instead")]
+    UnknownItem {
+        /// The item.
+        item: ItemId,
+    },
+    /// An item without a text has no neighbours.
+    #[error("item {item} has no text to compare; PUT /v1/items/{item} with one of {columns:?}")]
+    NoText {
+        /// The item.
+        item: ItemId,
+        /// The columns that hold texts.
+        columns: Vec<String>,
+    },
+    /// The pipeline has no similarity bundle, or one without an encoder.
+    #[error("this pipeline does not serve {what}; add {missing} to its spec")]
+    NotServed {
+        /// What was asked for.
+        what: &'static str,
+        /// What would be needed.
+        missing: &'static str,
+    },
+    /// A feature that no model reads.
+    #[error("there is no {entity} feature {column:?}; there are {known:?}")]
+    UnknownColumn {
+        /// `user` or `item`.
+        entity: &'static str,
+        /// The column.
+        column: String,
+        /// The columns that there are.
+        known: Vec<String>,
+    },
+    /// A feature that should be a number.
+    #[error(
+        "{entity} feature {column:?} is {value:?}, which is no number; give a number, or null if it is not known"
+    )]
+    NotANumber {
+        /// `user` or `item`.
+        entity: &'static str,
+        /// The column.
+        column: String,
+        /// What was given.
+        value: String,
+    },
+    /// A feature so far from those of training that models can't be given it.
+    #[error(
+        "{entity} feature {column:?} is {value}, too far from what the models were trained on (at most {FURTHEST} standard deviations, and within what f32 holds); give it in the unit of the training data"
+    )]
+    OutOfRange {
+        /// `user` or `item`.
+        entity: &'static str,
+        /// The column.
+        column: String,
+        /// What was given, or what comes of it.
+        value: String,
+    },
+    /// Features of which the models make no finite number.
+    #[error(
+        "the models make no finite {result} of these features of the {entity}; give values like those of the training data"
+    )]
+    NotFinite {
+        /// `user` or `item`.
+        entity: &'static str,
+        /// What isn't finite.
+        result: &'static str,
+    },
+    /// Purchases of an item that is not in the catalogue, or that can't be true.
+    #[error("the purchase of item {item} is wrong: {problem}")]
+    Purchase {
+        /// The item.
+        item: ItemId,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// No room for another user.
+    #[error(transparent)]
+    TooManyUsers(#[from] TooManyUsers),
+    /// No room for another item.
+    #[error(transparent)]
+    TooManyItems(#[from] TooManyItems),
+    /// The index failed.
+    #[error("the index can't be searched")]
+    Index(#[from] IndexError),
+    /// The text encoder failed.
+    #[error("the text can't be embedded")]
+    Encode(#[from] EncodeError),
+}
+
+/// What a caller can do about a [`RequestError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestErrorKind {
+    /// Ask differently.
+    InvalidArgument,
+    /// Ask for something that exists.
+    NotFound,
+    /// Wait until there is room.
+    ResourceExhausted,
+    /// Ask for what this pipeline serves.
+    Unimplemented,
+    /// Report a fault of ours.
+    Internal,
+}
+
+impl RequestError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> RequestErrorKind {
+        match self {
+            Self::Count { .. }
+            | Self::UnknownColumn { .. }
+            | Self::NotANumber { .. }
+            | Self::OutOfRange { .. }
+            | Self::NotFinite { .. }
+            | Self::Purchase { .. } => RequestErrorKind::InvalidArgument,
+            Self::UnknownItem { .. } | Self::NoText { .. } => RequestErrorKind::NotFound,
+            Self::TooManyUsers(_) | Self::TooManyItems(_) => RequestErrorKind::ResourceExhausted,
+            Self::NotServed { .. } => RequestErrorKind::Unimplemented,
+            Self::Index(_) | Self::Encode(_) => RequestErrorKind::Internal,
+        }
+    }
+}
+
+/// One way of answering, loaded and warm.
+pub struct Variant {
+    pub(super) settings: VariantSettings,
+    pub(super) schema: Schema,
+    pub(super) workflow: Workflow,
+    pub(super) pairs: PairFeatures,
+    pub(super) users: Users,
+    pub(super) items: Items,
+    pub(super) neighbours: Neighbours,
+    pub(super) blocked: HashSet<u32>,
+    pub(super) diversity: Option<Diversity>,
+    pub(super) retrieval: Retrieval,
+    pub(super) scorer: Loaded,
+    pub(super) similarity: Option<Similarity>,
+}
+
+impl Variant {
+    /// Loads a variant from its bundles' folders and answers a first request, so that the second is quick.
+    pub fn load(folders: &VariantFolders, settings: &VariantSettings) -> Result<Self, LoadError> {
+        let features = &folders.features;
+        let schema = Schema::load(features)?;
+        let workflow = Workflow::load(features)?;
+        let pairs = PairFeatures::of(&workflow)?;
+        let users = RawTable::read(&features.join("users.parquet"), "user_id")?;
+        let items = RawTable::read(&features.join("items.parquet"), "item_id")?;
+        let history = History::read(&features.join("history.parquet"), &users, &items)?;
+        // Nothing is read that nobody asks for: bundles from before there were neighbours go on being served.
+        let neighbours = match settings.quotas.co_bought {
+            0 => Neighbours::default(),
+            _ => Neighbours::read(&features.join(NEIGHBOURS), &items)?,
+        };
+        let retrieval = Retrieval::load(&folders.retrieval, &items, &settings.search)?;
+        let load_similarity =
+            |folder| Similarity::load(folder, &items, &settings.similarity_search, settings.device);
+        let similarity = folders.similarity.as_deref().map(load_similarity).transpose()?;
+        let scorer = scoring::load(&folders.scorer, &workflow.layout())?;
+        let encoded = workflow.item.encode_table(&items);
+        let encoded_users = workflow.user.encode_table(&users);
+        let blocked = settings
+            .blocked_items
+            .iter()
+            .filter_map(|item| items.find(item.as_str()));
+        let diversity = diversity(settings.diversity.as_ref(), workflow.layout().item_categorical)?;
+        let variant = Self {
+            diversity,
+            blocked: blocked.map(|row| row as u32).collect(),
+            items: Items::new(items, encoded, &schema.popularity, &scorer),
+            users: Users::new(users, encoded_users, history),
+            neighbours,
+            settings: settings.clone(),
+            schema,
+            workflow,
+            pairs,
+            retrieval,
+            scorer,
+            similarity,
+        };
+        variant.warm_up()?;
+        Ok(variant)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What it holds, for people.
+    pub fn summary(&self) -> VariantSummary {
+        VariantSummary {
+            as_of: self.schema.as_of.clone(),
+            users: self.users.len(),
+            items: self.items.snapshot_len(),
+            texts: self.similarity.as_ref().map_or(0, Similarity::len),
+            workflow: self.workflow.digest(),
+            inputs: self.workflow.layout().inputs(),
+            candidates: self.settings.quotas.total(),
+            limit: self.settings.limit,
+        }
+    }
+
+    /// The users of its snapshot.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// The most popular items: what can always be answered, without any model.
+    pub fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {
+        let k = self.count(k)?;
+        let items = self.items.view();
+        let allowed = items
+            .popular()
+            .iter()
+            .filter(|row| !self.blocked.contains(row))
+            .take(k);
+        let scored: Vec<Scored> = allowed
+            .map(|row| Scored {
+                item: *row,
+                score: 0.0,
+            })
+            .collect();
+        Ok(Answer {
+            items: named(&scored, &items),
+            ..Answer::default()
+        })
+    }
+
+    /// Puts a new or changed user. Served from the next request on.
+    pub fn put_user(&self, user: UserId, update: UserUpdate) -> Result<(), RequestError> {
+        check_columns("user", &update.features, &self.workflow.user, &[])?;
+        let items = self.items.view();
+        let purchase = |update: &PurchaseUpdate| {
+            let wrong = |problem| RequestError::Purchase {
+                item: update.item.clone(),
+                problem,
+            };
+            let item = items
+                .find(&update.item)
+                .ok_or_else(|| wrong("it is not in the catalogue"))?;
+            if !(update.purchases > 0.0 && update.purchases.is_finite()) {
+                return Err(wrong("purchases is not above 0"));
+            }
+            if !(update.days_since_last >= 0.0 && update.days_since_last.is_finite()) {
+                return Err(wrong("days_since_last is below 0"));
+            }
+            let recent_purchases = update.recent_purchases.unwrap_or(update.purchases);
+            if !(recent_purchases >= 0.0 && recent_purchases.is_finite()) {
+                return Err(wrong("recent_purchases is below 0"));
+            }
+            Ok(Purchase {
+                item,
+                purchases: update.purchases,
+                days_since_last: update.days_since_last,
+                recent_purchases,
+            })
+        };
+        let history = update
+            .history
+            .as_ref()
+            .map(|history| history.iter().map(purchase).collect());
+        let history: Option<Vec<Purchase>> = history.transpose()?;
+        self.try_user(&update.features, history.as_deref().unwrap_or_default(), &items)?;
+        self.users.put(user, update.features, history)?;
+        Ok(())
+    }
+
+    /// Puts a new or changed item: encodes its features, embeds it in both spaces. Served from the next request on.
+    pub fn put_item(&self, item: ItemId, features: RawRow) -> Result<(), RequestError> {
+        let text_columns = self.similarity.as_ref().map_or(&[][..], Similarity::text_columns);
+        check_columns("item", &features, &self.workflow.item, text_columns)?;
+        let encoded = self.workflow.item.encode(&features);
+        check_range("item", &features, &encoded, &self.workflow.item)?;
+        let new = NewItem {
+            block: block(&encoded, self.scorer.scorer.as_ref()),
+            weight: weight(&features, self.scorer.sampled_by.as_ref()),
+            vector: self.retrieval.embed_item(&encoded),
+            text_vector: self.embed_text(&text(&features, text_columns))?,
+            encoded,
+        };
+        self.try_item(&new)?;
+        self.items.put(item, new)?;
+        Ok(())
+    }
+
+    fn embed_text(&self, text: &str) -> Result<Option<Vec<f32>>, RequestError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        Ok(self
+            .similarity
+            .as_ref()
+            .and_then(|similarity| similarity.embed(text))
+            .transpose()?)
+    }
+
+    /// How many items a request gets.
+    pub(super) fn count(&self, k: Option<usize>) -> Result<usize, RequestError> {
+        let k = k.unwrap_or(self.settings.limit);
+        let most = self.settings.quotas.total().min(self.items.snapshot_len());
+        if k == 0 || k > most {
+            Err(RequestError::Count { k, most })
+        } else {
+            Ok(k)
+        }
+    }
+
+    fn warm_up(&self) -> Result<(), LoadError> {
+        let wrap = |source| LoadError::WarmUp {
+            variant: self.settings.name.clone(),
+            source,
+        };
+        let nobody = RecommendRequest {
+            user: UserId::from(""),
+            k: Some(1),
+        };
+        self.recommend(&nobody).map_err(wrap)?;
+        Ok(())
+    }
+}
+
+fn diversity(
+    wanted: Option<&DiversitySettings>,
+    columns: Vec<String>,
+) -> Result<Option<Diversity>, LoadError> {
+    let Some(DiversitySettings { column, most }) = wanted else {
+        return Ok(None);
+    };
+    match columns.iter().position(|known| known == column) {
+        Some(position) => Ok(Some(Diversity {
+            column: position,
+            most: *most,
+        })),
+        None => Err(LoadError::Diversity {
+            column: column.clone(),
+            known: columns,
+        }),
+    }
+}
+
+/// Turns rows into ids.
+pub(super) fn named(scored: &[Scored], items: &ItemsView<'_>) -> Vec<Recommendation> {
+    scored
+        .iter()
+        .map(|scored| Recommendation {
+            item: items.id(scored.item),
+            score: scored.score,
+        })
+        .collect()
+}
+
+fn check_columns(
+    entity: &'static str,
+    features: &RawRow,
+    workflow: &EntityWorkflow,
+    text_columns: &[String],
+) -> Result<(), RequestError> {
+    for (column, value) in &features.0 {
+        match workflow.reads_as_number(column) {
+            None if !text_columns.contains(column) => {
+                let known = workflow
+                    .columns()
+                    .map(str::to_owned)
+                    .chain(text_columns.iter().cloned());
+                return Err(RequestError::UnknownColumn {
+                    entity,
+                    column: column.clone(),
+                    known: known.collect(),
+                });
+            }
+            Some(true) if *value != Value::Null && Cell::from(value).as_number().is_none() => {
+                let value = match value {
+                    Value::Text(text) => text.clone(),
+                    other => format!("{other:?}"),
+                };
+                return Err(RequestError::NotANumber {
+                    entity,
+                    column: column.clone(),
+                    value,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a row with a number that models can't be given.
+pub(super) fn check_range(
+    entity: &'static str,
+    features: &RawRow,
+    encoded: &EncodedRow,
+    workflow: &EntityWorkflow,
+) -> Result<(), RequestError> {
+    match workflow.first_not_admitted(encoded) {
+        None => Ok(()),
+        Some(NumericColumn { column, .. }) => Err(RequestError::OutOfRange {
+            entity,
+            column: column.clone(),
+            value: match features.get(column) {
+                Value::Text(text) => text.clone(),
+                Value::Number(number) => number.to_string(),
+                Value::Null => "null".to_owned(),
+            },
+        }),
+    }
+}

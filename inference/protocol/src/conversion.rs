@@ -1,0 +1,333 @@
+//! Between messages of the protocol and the values that pipelines are asked with and answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gondola_request::{
+    self as request, Answer, PurchaseUpdate, RawRow, Recommendation, StageTiming, UserUpdate,
+    Value as RawValue,
+};
+
+use crate::proto::{
+    AssignmentReason, BundleDescription, Degradation, GetPipelineResponse, Purchase, PurchaseHistory,
+    RecommendResponse, ScoredItem, SimilarResponse, Stage, StageTime, Value, VariantDescription,
+    VariantSummary, value,
+};
+use crate::service::{self, Served};
+
+/// The parts that both kinds of answers share.
+#[derive(Clone, Debug)]
+pub struct AnswerParts {
+    /// The items, best first.
+    pub items: Vec<ScoredItem>,
+    /// Numbers of [`Degradation`].
+    pub degraded: Vec<i32>,
+    /// How long each stage took.
+    pub timing: Vec<StageTime>,
+}
+
+impl AnswerParts {
+    /// An answer as messages have it; without timing unless it was asked for.
+    pub fn of(answer: Answer, explain_timing: bool) -> Self {
+        let item = |item: Recommendation| ScoredItem {
+            item: item.item.as_str().to_owned(),
+            score: item.score,
+        };
+        let stage = |timing: &StageTiming| StageTime {
+            stage: Stage::from(timing.stage).into(),
+            microseconds: timing.took.as_micros() as u64,
+        };
+        let timing = match explain_timing {
+            true => answer.timing.iter().map(stage).collect(),
+            false => Vec::new(),
+        };
+        let degraded = answer.degraded.into_iter();
+        Self {
+            items: answer.items.into_iter().map(item).collect(),
+            degraded: degraded.map(|reason| Degradation::from(reason).into()).collect(),
+            timing,
+        }
+    }
+
+    /// What only a newer server knows is left out.
+    fn into_answer(self) -> Answer {
+        let item = |item: ScoredItem| Recommendation {
+            item: item.item.into(),
+            score: item.score,
+        };
+        let stage = |time: StageTime| {
+            Some(StageTiming {
+                stage: Option::from(time.stage())?,
+                took: Duration::from_micros(time.microseconds),
+            })
+        };
+        let degraded = |number: i32| Option::from(Degradation::try_from(number).ok()?);
+        Answer {
+            items: self.items.into_iter().map(item).collect(),
+            degraded: self.degraded.into_iter().filter_map(degraded).collect(),
+            timing: self.timing.into_iter().filter_map(stage).collect(),
+        }
+    }
+}
+
+/// An enum of the protocol and ours: each of ours has a number, and a number that we don't know is none of ours.
+macro_rules! same {
+    ($message:ident = $ours:path { $($name:ident),+ $(,)? }) => {
+        impl From<$ours> for $message {
+            fn from(ours: $ours) -> Self {
+                match ours {
+                    $(<$ours>::$name => Self::$name,)+
+                }
+            }
+        }
+
+        impl From<$message> for Option<$ours> {
+            fn from(message: $message) -> Self {
+                match message {
+                    $message::Unspecified => None,
+                    $($message::$name => Some(<$ours>::$name),)+
+                }
+            }
+        }
+    };
+}
+
+same!(
+    Stage = request::Stage {
+        Features,
+        Retrieval,
+        Filter,
+        Scoring,
+        Ordering,
+        Embedding,
+        Search
+    }
+);
+same!(
+    Degradation = request::Degradation {
+        UnknownUser,
+        Retrieval,
+        Scoring,
+        Candidates,
+        Deadline,
+        FallbackToControl,
+        FallbackToVariant,
+        LastResort,
+    }
+);
+same!(
+    AssignmentReason = service::AssignmentReason {
+        Assigned,
+        Forced,
+        NoUnit,
+        Holdout,
+        NotInTraffic
+    }
+);
+
+impl From<RecommendResponse> for Served {
+    fn from(response: RecommendResponse) -> Self {
+        let RecommendResponse {
+            variant,
+            reason,
+            bundles,
+            items,
+            degraded,
+            timing,
+            ..
+        } = response;
+        Self {
+            variant: variant.into(),
+            reason: AssignmentReason::try_from(reason).ok().and_then(Option::from),
+            bundles: Arc::new(bundles),
+            answer: AnswerParts {
+                items,
+                degraded,
+                timing,
+            }
+            .into_answer(),
+        }
+    }
+}
+
+impl From<SimilarResponse> for Served {
+    fn from(response: SimilarResponse) -> Self {
+        let SimilarResponse {
+            variant,
+            bundles,
+            items,
+            degraded,
+            timing,
+        } = response;
+        Self {
+            variant: variant.into(),
+            reason: None,
+            bundles: Arc::new(bundles),
+            answer: AnswerParts {
+                items,
+                degraded,
+                timing,
+            }
+            .into_answer(),
+        }
+    }
+}
+
+type Features = BTreeMap<String, Value>;
+
+/// Raw features, as messages have them.
+pub fn row(features: Features) -> RawRow {
+    let value = |value: Value| match value.kind {
+        None => RawValue::Null,
+        Some(value::Kind::Text(text)) => RawValue::Text(text),
+        Some(value::Kind::Number(number)) => RawValue::Number(number),
+    };
+    RawRow(
+        features
+            .into_iter()
+            .map(|(column, raw)| (column, value(raw)))
+            .collect(),
+    )
+}
+
+/// Raw features for a message.
+pub fn features(row: RawRow) -> Features {
+    let value = |value: RawValue| Value {
+        kind: match value {
+            RawValue::Null => None,
+            RawValue::Text(text) => Some(value::Kind::Text(text)),
+            RawValue::Number(number) => Some(value::Kind::Number(number)),
+        },
+    };
+    row.0
+        .into_iter()
+        .map(|(column, raw)| (column, value(raw)))
+        .collect()
+}
+
+/// A change of a user, as messages have it.
+pub fn user_update(features: Features, history: Option<PurchaseHistory>) -> UserUpdate {
+    let purchase = |purchase: Purchase| PurchaseUpdate {
+        item: purchase.item.into(),
+        purchases: purchase.purchases,
+        days_since_last: purchase.days_since_last,
+        recent_purchases: purchase.recent_purchases,
+    };
+    let history = history.map(|history| history.purchases.into_iter().map(purchase).collect());
+    UserUpdate {
+        features: row(features),
+        history,
+    }
+}
+
+/// Purchases for a message.
+pub fn history(history: Vec<PurchaseUpdate>) -> PurchaseHistory {
+    let purchase = |purchase: PurchaseUpdate| Purchase {
+        item: purchase.item.as_str().to_owned(),
+        purchases: purchase.purchases,
+        days_since_last: purchase.days_since_last,
+        recent_purchases: purchase.recent_purchases,
+    };
+    PurchaseHistory {
+        purchases: history.into_iter().map(purchase).collect(),
+    }
+}
+
+impl From<service::PipelineDescription> for GetPipelineResponse {
+    fn from(description: service::PipelineDescription) -> Self {
+        let service::PipelineDescription {
+            pipeline,
+            control,
+            variants,
+        } = description;
+        Self {
+            pipeline,
+            control,
+            variants: variants.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<GetPipelineResponse> for service::PipelineDescription {
+    fn from(response: GetPipelineResponse) -> Self {
+        let GetPipelineResponse {
+            pipeline,
+            control,
+            variants,
+        } = response;
+        Self {
+            pipeline,
+            control,
+            variants: variants.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<service::VariantDescription> for VariantDescription {
+    fn from(description: service::VariantDescription) -> Self {
+        let service::VariantDescription {
+            name,
+            weight,
+            bundles,
+            summary,
+        } = description;
+        let bundle = |bundle: service::BundleDescription| BundleDescription {
+            reference: bundle.reference,
+            version: bundle.version,
+            digest: bundle.digest,
+        };
+        Self {
+            name,
+            weight,
+            bundles: bundles
+                .into_iter()
+                .map(|(role, description)| (role, bundle(description)))
+                .collect(),
+            summary: summary.map(|summary| VariantSummary {
+                as_of: summary.as_of,
+                users: summary.users as u64,
+                items: summary.items as u64,
+                texts: summary.texts as u64,
+                workflow: summary.workflow,
+                inputs: summary.inputs,
+                candidates: summary.candidates as u64,
+                limit: summary.limit as u64,
+            }),
+        }
+    }
+}
+
+impl From<VariantDescription> for service::VariantDescription {
+    fn from(description: VariantDescription) -> Self {
+        let VariantDescription {
+            name,
+            weight,
+            bundles,
+            summary,
+        } = description;
+        let bundle = |bundle: BundleDescription| service::BundleDescription {
+            reference: bundle.reference,
+            version: bundle.version,
+            digest: bundle.digest,
+        };
+        Self {
+            name,
+            weight,
+            bundles: bundles
+                .into_iter()
+                .map(|(role, description)| (role, bundle(description)))
+                .collect(),
+            summary: summary.map(|summary| request::VariantSummary {
+                as_of: summary.as_of,
+                users: summary.users as usize,
+                items: summary.items as usize,
+                texts: summary.texts as usize,
+                workflow: summary.workflow,
+                inputs: summary.inputs,
+                candidates: summary.candidates as usize,
+                limit: summary.limit as usize,
+            }),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What can be asked of a pipeline, whoever answers: one variant in this process, or a router in front of several.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use gondola_request::{Answer, Change, Question, VariantSummary};
+use serde::Serialize;
+use strum::IntoStaticStr;
+
+/// Answers questions and takes changes. Each has until its deadline.
+#[async_trait]
+pub trait Recommender: Send + Sync + 'static {
+    /// Answers a question.
+    async fn answer(&self, inquiry: Inquiry, deadline: Instant) -> Result<Served, ServiceError>;
+
+    /// Makes a change. The same change twice is the same as once.
+    async fn change(&self, change: Change, deadline: Instant) -> Result<(), ServiceError>;
+
+    /// What is loaded.
+    async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError>;
+}
+
+/// A question, and who comes with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inquiry {
+    /// What is asked.
+    pub question: Question,
+    /// Who comes, as an experiment sees it: a router's concern, of which variants know nothing.
+    pub visit: Visit,
+}
+
+impl<Q: Into<Question>> From<Q> for Inquiry {
+    fn from(question: Q) -> Self {
+        Self {
+            question: question.into(),
+            visit: Visit::default(),
+        }
+    }
+}
+
+/// Who comes, as an experiment sees it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Visit {
+    /// The id of the unit, where it is not the user's.
+    pub unit: Option<String>,
+    /// The arm that a tester wants to see.
+    pub arm: Option<String>,
+    /// The client's own id of the request.
+    pub request: Option<String>,
+}
+
+/// Why a user got a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+pub enum AssignmentReason {
+    /// The user's bucket belongs to it.
+    Assigned,
+    /// A tester asked for it.
+    Forced,
+    /// The request names no unit to split by.
+    NoUnit,
+    /// The unit is kept out of experiments.
+    Holdout,
+    /// The unit does not take part yet.
+    NotInTraffic,
+}
+
+impl AssignmentReason {
+    /// The name used in answers.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Digests of bundles, by role.
+pub type Digests = Arc<BTreeMap<String, String>>;
+
+/// An answer and where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Served {
+    /// The variant that answered.
+    pub variant: Arc<str>,
+    /// Why the user got this variant; `None` where no router chose.
+    pub reason: Option<AssignmentReason>,
+    /// The bundles that made it.
+    pub bundles: Digests,
+    /// The answer itself.
+    pub answer: Answer,
+}
+
+/// What is loaded.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PipelineDescription {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The variant that stands in for others.
+    pub control: String,
+    /// The variants, in the order of the specification.
+    pub variants: Vec<VariantDescription>,
+}
+
+/// One loaded variant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VariantDescription {
+    /// Its name.
+    pub name: String,
+    /// Its share of the users, relative to the sum of all weights.
+    pub weight: u32,
+    /// Its bundles, by role.
+    pub bundles: BTreeMap<String, BundleDescription>,
+    /// What it holds; `None` where it can't be asked now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<VariantSummary>,
+}
+
+/// One loaded bundle.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BundleDescription {
+    /// What the specification asks for.
+    pub reference: String,
+    /// The version that was loaded.
+    pub version: String,
+    /// Its digest.
+    pub digest: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The pipeline that was asked refused, or failed.
+    #[error("{message}")]
+    Refused {
+        /// What a client can do about it.
+        code: Code,
+        /// What it said, with all causes.
+        message: String,
+    },
+    /// The deadline passed, before the work began or before it ended.
+    #[error("the deadline passed before the answer was there; ask again, or allow more time")]
+    DeadlineExceeded,
+    /// Something that was asked for makes no sense, whatever the pipeline.
+    #[error("{argument} {problem}")]
+    Argument {
+        /// Which part of the request.
+        argument: &'static str,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// Nobody asks what users do.
+    #[error("this pipeline has no experiment, so that outcomes are not recorded; give it spec.experiment")]
+    NoExperiment,
+    /// What users do can't be recorded now.
+    #[error("outcomes can't be recorded: {problem}")]
+    NotRecording {
+        /// Why.
+        problem: String,
+    },
+    /// Nothing is loaded yet.
+    #[error("the pipeline is still loading its bundles; wait until /readyz answers 200")]
+    Loading,
+    /// There is nobody to ask.
+    #[error("this pipeline has no variant that serves; give it one in spec.variants")]
+    NoVariant,
+    /// Nobody answered in time.
+    #[error("no variant answered before the deadline; ask again, or allow more time")]
+    Late,
+    /// Another takes this router's place, and knows more.
+    #[error("this router is stopping; send them again")]
+    Stopping,
+    /// No address of a variant answers.
+    #[error("variant {variant} does not answer at any of {addresses:?}: {problem}")]
+    Unreachable {
+        /// The variant.
+        variant: Arc<str>,
+        /// Where it was asked.
+        addresses: Vec<String>,
+        /// What the last of them said.
+        problem: String,
+    },
+    /// A change reached some variants and not others.
+    #[error("variant {variant} did not take the change; send it again, which does no harm where it arrived")]
+    PartlyPut {
+        /// The variant that did not take it.
+        variant: Arc<str>,
+        /// Why.
+        #[source]
+        source: Box<ServiceError>,
+    },
+}
+
+/// What a client can do about a [`ServiceError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum Code {
+    /// Ask differently.
+    InvalidArgument,
+    /// Ask for something that exists.
+    NotFound,
+    /// Wait, then ask again.
+    ResourceExhausted,
+    /// Ask for what this pipeline serves.
+    Unimplemented,
+    /// Ask again, or allow more time.
+    DeadlineExceeded,
+    /// Ask again, or ask another server.
+    Unavailable,
+    /// Report a fault of ours.
+    Internal,
+}
+
+impl ServiceError {
+    /// What a client can do about it.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Refused { code, .. } => *code,
+            Self::DeadlineExceeded | Self::Late => Code::DeadlineExceeded,
+            Self::Argument { .. } => Code::InvalidArgument,
+            Self::NoExperiment => Code::Unimplemented,
+            Self::Loading
+            | Self::NoVariant
+            | Self::Stopping
+            | Self::Unreachable { .. }
+            | Self::NotRecording { .. } => Code::Unavailable,
+            Self::PartlyPut { source, .. } => source.code(),
+        }
+    }
+}
+
+impl Code {
+    /// The name in JSON errors and metrics; gRPC's own names.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}

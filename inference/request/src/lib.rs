@@ -1,0 +1,25 @@
+//! What a pipeline is asked, and what it answers: the words that every part of the data plane shares.
+//!
+//! - [`id`]: names of users and items; [`row`]: their raw features;
+//! - [`question`]: what is asked; [`change`]: what is put;
+//! - [`answer`]: items, and why an answer is less than it could be; [`timing`]: how long each stage took;
+//! - [`summary`]: what a variant holds.
+//!
+//! Plain values alone. Absent on purpose: models, sockets, and everything else of this project, so that the models, which know
+//! no network, and the router, which knows no model, can both stand on it.
+
+pub mod answer;
+pub mod change;
+pub mod id;
+pub mod question;
+pub mod row;
+pub mod summary;
+pub mod timing;
+
+pub use answer::{Answer, Degradation, Recommendation};
+pub use change::{Change, PurchaseUpdate, UserUpdate};
+pub use id::{ItemId, UserId};
+pub use question::{Question, RecommendRequest, SimilarRequest, SimilarTo};
+pub use row::{RawRow, Value};
+pub use summary::VariantSummary;
+pub use timing::{Stage, StageClock, StageTiming};

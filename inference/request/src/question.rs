@@ -1,0 +1,61 @@
+//! What a pipeline is asked.
+
+use crate::{ItemId, UserId};
+
+/// A question to a pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// What should this user see?
+    Recommend(RecommendRequest),
+    /// What is like this item, or like this text?
+    Similar(SimilarRequest),
+}
+
+impl Question {
+    /// How many items are asked for; the pipeline's own limit where the question names no number.
+    pub fn k(&self) -> Option<usize> {
+        match self {
+            Self::Recommend(request) => request.k,
+            Self::Similar(request) => request.k,
+        }
+    }
+}
+
+impl From<RecommendRequest> for Question {
+    fn from(request: RecommendRequest) -> Self {
+        Self::Recommend(request)
+    }
+}
+
+impl From<SimilarRequest> for Question {
+    fn from(request: SimilarRequest) -> Self {
+        Self::Similar(request)
+    }
+}
+
+/// Asks what a user should see.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecommendRequest {
+    /// For whom. A user whom nobody knows is served from the defaults of the workflow.
+    pub user: UserId,
+    /// How many items; the pipeline's own limit where the request names none.
+    pub k: Option<usize>,
+}
+
+/// Asks what is like an item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimilarRequest {
+    /// Like what.
+    pub to: SimilarTo,
+    /// How many items; the pipeline's own limit where the request names none.
+    pub k: Option<usize>,
+}
+
+/// What similar items are similar to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SimilarTo {
+    /// A known item; it is left out of the answer.
+    Item(ItemId),
+    /// A text, embedded while the client waits.
+    Text(String),
+}

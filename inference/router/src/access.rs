@@ -1,0 +1,28 @@
+//! How a store of bundles is reached, as a program's options.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use gondola_artifacts::Access;
+
+/// What a store needs to know beside its URL.
+#[derive(Debug, Args)]
+pub struct AccessArguments {
+    /// Folder of the store's credentials, a file for each setting; from the environment where it is left out.
+    #[arg(long, env = "GONDOLA_CREDENTIALS")]
+    credentials: Option<PathBuf>,
+    /// Where an S3-compatible store answers, for example `http://minio:9000`.
+    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
+    store_endpoint: Option<String>,
+}
+
+impl AccessArguments {
+    /// How to open the store.
+    pub fn access(&self) -> Access {
+        Access {
+            credentials: self.credentials.clone(),
+            endpoint: self.store_endpoint.clone(),
+            ..Access::default()
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The router of a pipeline, and what else a pipeline has that knows no model.
+//!
+//! - [`router`]: gives every user a variant and keeps them there; [`remote`] asks a variant's pods, [`watch`] follows what the operator
+//!   and the API server say;
+//! - [`experiment`]: who takes part in an A/B test, and what is recorded of it; [`recording`]: where that goes, as a program's
+//!   options;
+//! - [`resolver`]: what a pipeline's references lead to.
+//!
+//! The program `gondola-router` has a command for each: `route`, `resolve`, and `analyze`, which turns what was recorded into
+//! evidence.
+//!
+//! Absent on purpose: models. No FAISS and no candle is linked here, so that its image is small and starts at once.
+
+pub mod access;
+pub mod experiment;
+mod hedge;
+pub mod last_resort;
+mod peer;
+pub mod recording;
+pub mod remote;
+pub mod resolver;
+pub mod router;
+pub mod watch;
+
+pub use router::{Backend, Router, RouterError};

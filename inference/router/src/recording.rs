@@ -1,0 +1,108 @@
+//! Where events of an experiment go: arguments of the commands that record or analyse them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use gondola_artifacts::{Access, Store};
+use gondola_crds::experiment::text::Length;
+use gondola_events::recorder::{Recorder, RecorderSettings};
+use gondola_events::unit::UnitKey;
+
+use crate::experiment::{Recording, Silence, Sink};
+
+/// How long a router that stops has to upload what it recorded.
+pub const UPLOAD_WITHIN: Duration = Duration::from_secs(15);
+/// Most bytes that wait for the store; half of the folder that the operator gives.
+const MAX_WAITING: u64 = 2 << 30;
+
+/// Where events are kept.
+#[derive(Clone, Debug, Args)]
+pub struct EventStoreArguments {
+    /// URL of the store of exposures and outcomes, such as s3://events/shop.
+    #[arg(long, env = "GONDOLA_EVENTS_URL")]
+    pub events_url: Option<String>,
+    /// Where an S3-compatible store of events answers.
+    #[arg(long, env = "GONDOLA_EVENTS_ENDPOINT")]
+    pub events_endpoint: Option<String>,
+    /// A folder with the credentials of the store of events: a file for each setting.
+    #[arg(long, env = "GONDOLA_EVENTS_CREDENTIALS")]
+    pub events_credentials: Option<PathBuf>,
+    /// A folder for events that are not in the store yet, and for what the analysis works on; below the temporary folder
+    /// where it is left out.
+    #[arg(long, env = "GONDOLA_EVENTS_FOLDER")]
+    pub events_folder: Option<PathBuf>,
+}
+
+/// How events are recorded.
+#[derive(Clone, Debug, Args)]
+pub struct RecordingArguments {
+    /// Where events are kept.
+    #[command(flatten)]
+    pub store: EventStoreArguments,
+    /// A file, or a folder with the file unit-key: at least 16 bytes that ids of units are hashed with.
+    #[arg(long, env = "GONDOLA_UNIT_KEY")]
+    pub unit_key: Option<PathBuf>,
+    /// How long events are gathered until they are uploaded.
+    #[arg(long, env = "GONDOLA_EVENTS_FLUSH", default_value = "60s")]
+    pub events_flush: Length,
+}
+
+impl EventStoreArguments {
+    /// Opens the store.
+    pub fn open(&self) -> anyhow::Result<Store> {
+        let url = self
+            .events_url
+            .as_deref()
+            .context("no store of events is given; name one with --events-url")?;
+        let access = Access {
+            credentials: self.events_credentials.clone(),
+            endpoint: self.events_endpoint.clone(),
+            ..Access::default()
+        };
+        Ok(Store::open_with(url, &access)?)
+    }
+
+    /// The folder of the pipeline `base`, which is `namespace/name`: another's events must not be taken for its own.
+    pub fn folder(&self, base: &str) -> PathBuf {
+        let default = || std::env::temp_dir().join("gondola-events");
+        self.events_folder.clone().unwrap_or_else(default).join(base)
+    }
+}
+
+impl RecordingArguments {
+    /// Starts to record for the pipeline `base`, which is `namespace/name`. What keeps it from that is told to whoever asks, and
+    /// keeps nobody from being served.
+    pub fn start(&self, base: &str) -> Recording {
+        let incarnation = format!("{:08x}", rand::random::<u32>());
+        let sink = match &self.store.events_url {
+            None => Err(Silence::Unasked),
+            Some(_) => self.sink(base, &incarnation).map_err(|error| {
+                let problem = format!("{error:#}");
+                tracing::warn!(problem, "nothing will be recorded");
+                Silence::Problem(problem)
+            }),
+        };
+        Recording::new(incarnation, sink)
+    }
+
+    fn sink(&self, base: &str, incarnation: &str) -> anyhow::Result<Sink> {
+        let store = self.store.open()?;
+        let key = self
+            .unit_key
+            .as_ref()
+            .context("no key for ids of units is given; name its file with --unit-key")?;
+        let key = UnitKey::read(key)?;
+        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "local".to_owned());
+        let settings = RecorderSettings {
+            folder: self.store.folder(base).join("journal"),
+            base: base.to_owned(),
+            writer: format!("{host}-{incarnation}"),
+            flush: self.events_flush.duration(),
+            most_waiting: MAX_WAITING,
+        };
+        let recorder = Recorder::start(settings, store)?;
+        Ok(Sink { recorder, key })
+    }
+}

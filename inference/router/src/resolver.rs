@@ -1,0 +1,219 @@
+//! The resolver: what a pipeline's references lead to now, or exactly why they can't be served.
+//!
+//! It reads manifests, never models, and decides nothing: what it finds goes to the operator as a
+//! [`Resolution`], and each variant is judged alone, so that one variant's bad bundle leaves the others be.
+
+use std::time::Duration;
+
+use gondola_artifacts::{
+    Access, Kind, Reference, ReferenceError, ResolveError, Resolved, Store, StoreError, TogetherError,
+    resolve_together,
+};
+use gondola_crds::spec::{RecommenderPipelineSpec, Variant};
+use gondola_wire::resolution::{
+    Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
+};
+
+use gondola_causes::with_causes;
+
+/// Looks up every reference of a spec. `generation` is the spec's; a store that takes longer than `patience` counts as away.
+pub async fn resolve(
+    spec: &RecommenderPipelineSpec,
+    generation: i64,
+    access: &Access,
+    patience: Duration,
+) -> Resolution {
+    // Half of the time is for trying again, so that what the store answers comes out before patience ends.
+    let access = Access {
+        retry_for: Some(patience / 2),
+        ..access.clone()
+    };
+    let store = Store::open_with(&spec.artifacts.url, &access);
+    let look_up = async |variant: &Variant| match &store {
+        Ok(store) => tokio::time::timeout(patience, resolve_variant(store, spec, variant))
+            .await
+            .unwrap_or_else(|_| Err(too_slow(store, patience))),
+        Err(error) => Err(refusal(store_reason(error), error)),
+    };
+    let outcomes = spec.variants.iter().map(async |variant| {
+        let outcome = look_up(variant).await;
+        let resolution = outcome.map_or_else(VariantResolution::Refused, VariantResolution::Resolved);
+        (variant.name.clone(), resolution)
+    });
+    let variants = futures::future::join_all(outcomes).await.into_iter().collect();
+    Resolution { generation, variants }
+}
+
+/// What a variant serves, each with the kind of bundle that it must lead to: features, retrieval, scorer, and similarity where
+/// the pipeline has it.
+pub fn references(
+    spec: &RecommenderPipelineSpec,
+    variant: &Variant,
+) -> Result<Vec<(Kind, Reference)>, ReferenceError> {
+    let similarity = spec.similarity.as_ref().map(|similarity| &similarity.bundle);
+    let always = [
+        (Kind::Features, &spec.features.bundle),
+        (Kind::Retrieval, &spec.retrieval_of(variant).bundle),
+        (Kind::Scorer, &variant.scorer),
+    ];
+    always
+        .into_iter()
+        .chain(similarity.map(|bundle| (Kind::Similarity, bundle)))
+        .map(|(kind, bundle)| Ok((kind, bundle.0.parse()?)))
+        .collect()
+}
+
+/// Whether `found` is no news after `told`. How long a store took and how it numbered a request differ each time, so that of a
+/// refusal's message only the words without a digit count.
+pub fn is_told(told: &Resolution, found: &Resolution) -> bool {
+    let same = |(one, other): (&VariantResolution, &VariantResolution)| match (one, other) {
+        (VariantResolution::Refused(one), VariantResolution::Refused(other)) => {
+            one.reason == other.reason && lasting(&one.message).eq(lasting(&other.message))
+        }
+        (one, other) => one == other,
+    };
+    told.generation == found.generation
+        && told.variants.keys().eq(found.variants.keys())
+        && told.variants.values().zip(found.variants.values()).all(same)
+}
+
+fn lasting(message: &str) -> impl Iterator<Item = &str> {
+    let words = message.split_whitespace();
+    words.filter(|word| !word.contains(|letter: char| letter.is_ascii_digit()))
+}
+
+async fn resolve_variant(
+    store: &Store,
+    spec: &RecommenderPipelineSpec,
+    variant: &Variant,
+) -> Result<VariantBundles, Refusal> {
+    let wanted = references(spec, variant).map_err(|error| refusal(RefusalReason::BundleNotFound, &error))?;
+    let parsed: Vec<Reference> = wanted.iter().map(|(_, reference)| reference.clone()).collect();
+    let found = resolve_together(store, &parsed)
+        .await
+        .map_err(|error| refusal(together_reason(&error), &error))?;
+    for ((kind, _), resolved) in wanted.iter().zip(&found) {
+        let checked = resolved.require(*kind);
+        checked.map_err(|error| refusal(RefusalReason::ContractMismatch, &error))?;
+    }
+    let mut found = found.iter().map(bundle);
+    let mut next = || found.next().expect("one was found for each that was wanted");
+    Ok(VariantBundles {
+        features: next(),
+        retrieval: next(),
+        scorer: next(),
+        similarity: spec.similarity.as_ref().map(|_| next()),
+    })
+}
+
+fn bundle(resolved: &Resolved) -> ResolvedBundle {
+    ResolvedBundle {
+        name: resolved.manifest.name.clone(),
+        version: resolved.version.clone(),
+        digest: resolved.digest.to_string(),
+        bytes: resolved.manifest.total_bytes(),
+    }
+}
+
+/// The message is the whole chain of causes: the operator has nothing else to show.
+fn refusal(reason: RefusalReason, error: &(dyn std::error::Error + 'static)) -> Refusal {
+    Refusal {
+        reason,
+        message: with_causes(error),
+    }
+}
+
+fn too_slow(store: &Store, patience: Duration) -> Refusal {
+    Refusal {
+        reason: RefusalReason::StoreUnavailable,
+        message: format!(
+            "the store {store} did not answer within {patience:?}; see whether it can be reached from the pipeline's namespace"
+        ),
+    }
+}
+
+fn together_reason(error: &TogetherError) -> RefusalReason {
+    match error {
+        TogetherError::Contract(_) => RefusalReason::ContractMismatch,
+        TogetherError::Resolve(error) => match error {
+            ResolveError::UnknownBundle { .. }
+            | ResolveError::UnknownChannel { .. }
+            | ResolveError::UnknownVersion { .. }
+            | ResolveError::Dangling { .. } => RefusalReason::BundleNotFound,
+            ResolveError::Store { source, .. } => store_reason(source),
+            _ => RefusalReason::BundleInvalid,
+        },
+    }
+}
+
+fn store_reason(error: &StoreError) -> RefusalReason {
+    match error {
+        StoreError::NotUrl { .. }
+        | StoreError::Scheme { .. }
+        | StoreError::NotFolder { .. }
+        | StoreError::PlainEndpoint { .. }
+        | StoreError::PlainUrl { .. }
+        | StoreError::Create { .. }
+        | StoreError::Open { .. } => RefusalReason::InvalidStore,
+        StoreError::Credentials { .. }
+        | StoreError::NoCredentials { .. }
+        | StoreError::Setting { .. }
+        | StoreError::Steers { .. } => RefusalReason::AccessDenied,
+        StoreError::Long { .. } => RefusalReason::BundleInvalid,
+        error if error.is_denied() => RefusalReason::AccessDenied,
+        StoreError::Read { .. } | StoreError::Write { .. } | StoreError::List { .. } => {
+            RefusalReason::StoreUnavailable
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(reason: RefusalReason, message: &str) -> Resolution {
+        let refusal = Refusal {
+            reason,
+            message: message.into(),
+        };
+        Resolution {
+            generation: 1,
+            variants: [("dlrm".to_owned(), VariantResolution::Refused(refusal))].into(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_news_unless_only_times_and_numbers_differ() {
+        let away = RefusalReason::StoreUnavailable;
+        let told = refused(
+            away,
+            "no answer in 1.6s, after 10 retries: 500 Internal Server Error <Id>A7</Id>",
+        );
+        let again = refused(
+            away,
+            "no answer in 1.9s, after 9 retries: 500 Internal Server Error <Id>B6</Id>",
+        );
+        assert!(is_told(&told, &again));
+        let other_words = refused(
+            away,
+            "no answer in 1.6s, after 10 retries: 503 Slow Down <Id>A7</Id>",
+        );
+        assert!(!is_told(&told, &other_words));
+        let Some(VariantResolution::Refused(refusal)) = told.variants.get("dlrm") else {
+            unreachable!("it was made as a refusal");
+        };
+        assert!(!is_told(
+            &told,
+            &refused(RefusalReason::AccessDenied, &refusal.message)
+        ));
+        let of_another_spec = Resolution {
+            generation: 2,
+            ..told.clone()
+        };
+        assert!(!is_told(&told, &of_another_spec));
+        let mut of_two = told.clone();
+        let refusal = VariantResolution::Refused(refusal.clone());
+        of_two.variants.insert("forest".into(), refusal);
+        assert!(!is_told(&told, &of_two));
+    }
+}

@@ -1,0 +1,107 @@
+//! Where and how a program serves: its options, with their defaults.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::connections::Limits;
+use crate::front::{Deadlines, Destination, Front};
+use crate::ports::{ArmHeader, MainPort};
+use crate::program::on_signal;
+use crate::{Drain, Opening, Server};
+
+/// Where and how a server serves.
+#[derive(Debug, Args)]
+pub struct ServerArguments {
+    /// Address for HTTP and gRPC.
+    #[arg(long, env = "GONDOLA_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+    /// Address for everything that is not a question: changes, outcomes, metrics, health. Where it is left out everything is on
+    /// one port.
+    #[arg(long, env = "GONDOLA_ADMIN_LISTEN")]
+    admin_listen: Option<String>,
+    /// Lets any client of a router ask for an arm of the experiment with the header x-gondola-arm, also where there is an admin port,
+    /// which honours it always.
+    #[arg(long, env = "GONDOLA_ALLOW_ARM_HEADER")]
+    allow_arm_header: bool,
+    /// Milliseconds that a question may take which brings no deadline of its own.
+    #[arg(long, env = "GONDOLA_DEADLINE_MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    deadline_ms: u64,
+    /// Number of connections that may be open at once on a port; others wait.
+    #[arg(long, env = "GONDOLA_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+    /// Seconds after which a client is asked to make a new connection, give or take a fifth; 0 is never.
+    #[arg(long, env = "GONDOLA_CONNECTION_AGE_SECONDS", default_value_t = 0)]
+    connection_age_seconds: u64,
+    /// Seconds from the signal to stop, when readiness goes, until new connections are refused. Clients are asked meanwhile to
+    /// make their next connection elsewhere.
+    #[arg(long, env = "GONDOLA_DRAIN_NOTICE_SECONDS", default_value_t = 0)]
+    drain_notice_seconds: u64,
+    /// Seconds that requests have to end after that.
+    #[arg(long, env = "GONDOLA_DRAIN_SECONDS", default_value_t = 30)]
+    drain_seconds: u64,
+}
+
+impl ServerArguments {
+    /// Listens for a router, whose main port is for questions alone where there is an admin port.
+    pub async fn bind_router(&self) -> anyhow::Result<Server> {
+        let arm_header = match self.allow_arm_header {
+            true => ArmHeader::Honoured,
+            false => ArmHeader::Ignored,
+        };
+        self.bind(MainPort::Questions(arm_header)).await
+    }
+
+    /// Listens for a variant, which routers alone reach.
+    pub async fn bind_variant(&self) -> anyhow::Result<Server> {
+        self.bind(MainPort::Everything).await
+    }
+
+    /// Listens, so that an address in use is known before anything is loaded.
+    async fn bind(&self, main: MainPort) -> anyhow::Result<Server> {
+        let front = Front::new(Deadlines {
+            ask: Duration::from_millis(self.deadline_ms),
+            ..Deadlines::default()
+        });
+        let age = self.connection_age_seconds;
+        let server = Server::bind(&self.listen, front).await?.with_limits(Limits {
+            most: self.max_connections as usize,
+            age: (age > 0).then(|| Duration::from_secs(age)),
+            ..Limits::default()
+        });
+        match &self.admin_listen {
+            Some(admin) => Ok(server.with_admin(admin, main).await?),
+            None => Ok(server),
+        }
+    }
+
+    /// Serves, not ready at first, until `load` gives what answers; `announce` tells people. Ends on SIGTERM and SIGINT.
+    pub async fn serve(
+        &self,
+        server: Server,
+        load: impl Future<Output = anyhow::Result<(Destination, String)>>,
+    ) -> anyhow::Result<()> {
+        let drain = Drain {
+            notice: Duration::from_secs(self.drain_notice_seconds),
+            patience: Duration::from_secs(self.drain_seconds),
+        };
+        let address = server.address()?;
+        let admin = server.admin_address()?;
+        let admin = admin.map_or_else(String::new, |admin| {
+            format!("everything else at http://{admin}\n")
+        });
+        let opening: Opening = server.opening();
+        let serving = server.serve(drain, on_signal()?);
+        tokio::pin!(serving);
+        let (destination, message) = tokio::select! {
+            stopped = &mut serving => return Ok(stopped?),
+            loaded = load => loaded?,
+        };
+        opening.open(destination).await;
+        println!("{message}{admin}ready at http://{address} (HTTP and gRPC)");
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
+        serving.await?;
+        tracing::info!("stopped in peace");
+        Ok(())
+    }
+}

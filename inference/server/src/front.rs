@@ -1,0 +1,268 @@
+//! The one way in for HTTP and gRPC: checks what was asked, sets deadlines, counts, and knows whether anything is loaded.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use gondola_events::intake::{MOST_OUTCOMES, ToldOutcome};
+use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, ServiceError};
+use gondola_request::{Change, Question, SimilarTo};
+use gondola_wire::router_report::RouterReport;
+
+use crate::experimenter::{Experimenter, Receipt};
+use crate::metrics::{Method, Metrics};
+
+/// Longest id of a user or item, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+/// Longest text to find neighbours of, in bytes; encoders read far less.
+pub const MAX_TEXT_BYTES: usize = 8192;
+/// Largest body of a request, in bytes.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// The longest time that a client may give a request.
+const MAX_TIME: Duration = Duration::from_secs(60);
+
+/// How long requests may take that bring no deadline of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// A question.
+    pub ask: Duration,
+    /// A change, which nobody waits for in front of a page.
+    pub put: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            ask: Duration::from_millis(200),
+            put: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What answers behind a server.
+#[derive(Clone)]
+pub struct Destination {
+    recommender: Arc<dyn Recommender>,
+    experimenter: Option<Arc<dyn Experimenter>>,
+}
+
+impl Destination {
+    /// One variant, which knows of no experiment.
+    pub fn variant(variant: Arc<dyn Recommender>) -> Self {
+        Self {
+            recommender: variant,
+            experimenter: None,
+        }
+    }
+
+    /// A router, which may run an experiment.
+    pub fn router(router: Arc<impl Recommender + Experimenter>) -> Self {
+        Self {
+            recommender: Arc::clone(&router) as Arc<dyn Recommender>,
+            experimenter: Some(router),
+        }
+    }
+}
+
+/// The way in.
+pub struct Front {
+    destination: OnceLock<Destination>,
+    draining: AtomicBool,
+    deadlines: Deadlines,
+    metrics: Metrics,
+}
+
+impl Front {
+    /// A way in with nothing behind it yet.
+    pub fn new(deadlines: Deadlines) -> Self {
+        Self {
+            destination: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            deadlines,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How long requests may take that bring no deadline of their own.
+    pub fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
+    /// From now on requests are answered by `destination`. The first one stays.
+    pub fn open(&self, destination: Destination) {
+        let _ = self.destination.set(destination);
+        self.metrics.set_ready(self.ready());
+    }
+
+    /// From now on the server says that it is not ready, and goes on answering.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.metrics.set_ready(false);
+    }
+
+    /// Whether new requests should come here.
+    pub fn ready(&self) -> bool {
+        self.destination.get().is_some() && !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Answers a question. `within` is the client's own time.
+    pub async fn answer(&self, inquiry: Inquiry, within: Option<Duration>) -> Result<Served, ServiceError> {
+        let method = match inquiry.question {
+            Question::Recommend(_) => Method::Recommend,
+            Question::Similar(_) => Method::Similar,
+        };
+        let answer = async {
+            check_question(&inquiry.question)?;
+            self.recommender()?
+                .answer(inquiry, deadline(within, self.deadlines.ask))
+                .await
+        };
+        let served = self.measure(method, answer).await?;
+        self.metrics.answered(&served);
+        Ok(served)
+    }
+
+    /// Makes a change.
+    pub async fn change(&self, change: Change, within: Option<Duration>) -> Result<(), ServiceError> {
+        let (method, entity, id) = match &change {
+            Change::User { user, .. } => (Method::PutUser, "user", user.as_str()),
+            Change::Item { item, .. } => (Method::PutItem, "item", item.as_str()),
+        };
+        let checked = check_id(entity, id);
+        let put = async {
+            checked?;
+            self.recommender()?
+                .change(change, deadline(within, self.deadlines.put))
+                .await
+        };
+        self.measure(method, put).await
+    }
+
+    /// What is loaded.
+    pub async fn describe(&self, within: Option<Duration>) -> Result<PipelineDescription, ServiceError> {
+        let ask = async {
+            self.recommender()?
+                .describe(deadline(within, self.deadlines.put))
+                .await
+        };
+        self.measure(Method::Describe, ask).await
+    }
+
+    /// The header that holds the id of an experiment's unit.
+    pub fn unit_header(&self) -> Option<Arc<str>> {
+        self.experimenter()?.unit_header()
+    }
+
+    /// How the experiment goes.
+    pub fn report(&self) -> Option<RouterReport> {
+        self.experimenter()?.report()
+    }
+
+    /// What is counted here, and what the experiment's arms did, as OpenMetrics text.
+    pub fn metrics_text(&self) -> String {
+        self.metrics.text(self.report().as_ref())
+    }
+
+    /// Takes what units did; what could not be read says why.
+    pub async fn record_outcomes(
+        &self,
+        told: Vec<Result<ToldOutcome, String>>,
+    ) -> Result<Receipt, ServiceError> {
+        let record = async {
+            if told.len() > MOST_OUTCOMES {
+                let problem = format!(
+                    "has {} outcomes; send at most {MOST_OUTCOMES} at once",
+                    told.len()
+                );
+                return Err(ServiceError::Argument {
+                    argument: "the request",
+                    problem,
+                });
+            }
+            // Before anything is loaded nobody knows whether there is an experiment.
+            self.recommender()?;
+            let receipt = match self.experimenter() {
+                Some(experimenter) => experimenter.record_outcomes(told),
+                None => Err(ServiceError::NoExperiment),
+            };
+            match receipt {
+                // Whoever takes this router's place may know of one.
+                Err(ServiceError::NoExperiment) if self.draining.load(Ordering::Relaxed) => {
+                    Err(ServiceError::Stopping)
+                }
+                receipt => receipt,
+            }
+        };
+        self.measure(Method::RecordOutcomes, record).await
+    }
+
+    fn recommender(&self) -> Result<&dyn Recommender, ServiceError> {
+        self.destination
+            .get()
+            .map(|destination| destination.recommender.as_ref())
+            .ok_or(ServiceError::Loading)
+    }
+
+    fn experimenter(&self) -> Option<&dyn Experimenter> {
+        self.destination.get()?.experimenter.as_deref()
+    }
+
+    async fn measure<T>(
+        &self,
+        method: Method,
+        ask: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, ServiceError> {
+        let started = Instant::now();
+        let outcome = ask.await;
+        self.metrics.ended(method, started.elapsed(), &outcome);
+        outcome
+    }
+}
+
+/// A tenth of a client's own time is left for the way back: an answer that comes after the client gave up helps nobody.
+fn deadline(within: Option<Duration>, default: Duration) -> Instant {
+    let within = within.map(|within| within - within / 10);
+    Instant::now() + within.unwrap_or(default).min(MAX_TIME)
+}
+
+fn check_question(question: &Question) -> Result<(), ServiceError> {
+    match question {
+        // Nobody's recommendations are those of a user whom nobody knows.
+        Question::Recommend(request) => check_length("user", request.user.as_str(), MAX_ID_BYTES),
+        Question::Similar(request) => match &request.to {
+            SimilarTo::Item(item) => check_id("item", item.as_str()),
+            SimilarTo::Text(text) => {
+                check_present("text", text)?;
+                check_length("text", text, MAX_TEXT_BYTES)
+            }
+        },
+    }
+}
+
+fn check_id(argument: &'static str, id: &str) -> Result<(), ServiceError> {
+    check_present(argument, id)?;
+    check_length(argument, id, MAX_ID_BYTES)
+}
+
+fn check_present(argument: &'static str, value: &str) -> Result<(), ServiceError> {
+    if value.is_empty() {
+        return Err(ServiceError::Argument {
+            argument,
+            problem: "is empty; give one".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn check_length(argument: &'static str, value: &str, max: usize) -> Result<(), ServiceError> {
+    if value.len() > max {
+        let problem = format!("has {} bytes; give at most {max}", value.len());
+        return Err(ServiceError::Argument { argument, problem });
+    }
+    Ok(())
+}

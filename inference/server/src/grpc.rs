@@ -1,0 +1,244 @@
+//! The asks as gRPC.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use gondola_causes::with_causes;
+use gondola_events::intake::{Refusal, ToldOutcome, ToldTime};
+use gondola_protocol::conversion::{AnswerParts, row, user_update};
+use gondola_protocol::proto::recommender_server::{Recommender, RecommenderServer};
+use gondola_protocol::proto::{
+    AssignmentReason, GetPipelineRequest, GetPipelineResponse, Outcome, PutItemRequest, PutItemResponse,
+    PutUserRequest, PutUserResponse, RecommendRequest, RecommendResponse, RecordOutcomesRequest,
+    RecordOutcomesResponse, RefusedOutcome, SimilarRequest, SimilarResponse, similar_request,
+};
+use gondola_protocol::{Inquiry, ServiceError};
+use gondola_request::{self as request, Change, SimilarTo};
+
+use crate::experimenter::Receipt;
+use crate::front::{Front, MAX_BODY_BYTES};
+use crate::http;
+
+/// The service.
+pub fn service(front: Arc<Front>) -> RecommenderServer<impl Recommender> {
+    RecommenderServer::new(Service { front }).max_decoding_message_size(MAX_BODY_BYTES)
+}
+
+struct Service {
+    front: Arc<Front>,
+}
+
+#[async_trait]
+impl Recommender for Service {
+    async fn recommend(
+        &self,
+        request: Request<RecommendRequest>,
+    ) -> Result<Response<RecommendResponse>, Status> {
+        let within = timeout(request.metadata())?;
+        let metadata = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
+        let visit = http::visit(&self.front, metadata);
+        let RecommendRequest {
+            user,
+            k,
+            explain_timing,
+        } = request.into_inner();
+        let question = request::RecommendRequest {
+            user: user.as_str().into(),
+            k: k.map(|k| k as usize),
+        };
+        let inquiry = Inquiry {
+            question: question.into(),
+            visit,
+        };
+        let served = self.front.answer(inquiry, within).await.map_err(status)?;
+        let AnswerParts {
+            items,
+            degraded,
+            timing,
+        } = AnswerParts::of(served.answer, explain_timing);
+        let response = RecommendResponse {
+            user,
+            variant: served.variant.to_string(),
+            reason: served
+                .reason
+                .map_or(AssignmentReason::Unspecified, AssignmentReason::from)
+                .into(),
+            bundles: Arc::unwrap_or_clone(served.bundles),
+            items,
+            degraded,
+            timing,
+        };
+        Ok(Response::new(response))
+    }
+
+    async fn similar(&self, request: Request<SimilarRequest>) -> Result<Response<SimilarResponse>, Status> {
+        let within = timeout(request.metadata())?;
+        let SimilarRequest {
+            to,
+            k,
+            explain_timing,
+        } = request.into_inner();
+        let to = match to {
+            Some(similar_request::To::Item(item)) => SimilarTo::Item(item.into()),
+            Some(similar_request::To::Text(text)) => SimilarTo::Text(text),
+            None => {
+                return Err(Status::invalid_argument(
+                    "the request asks for nothing; give item or text",
+                ));
+            }
+        };
+        let question = request::SimilarRequest {
+            to,
+            k: k.map(|k| k as usize),
+        };
+        let served = self.front.answer(question.into(), within).await.map_err(status)?;
+        let AnswerParts {
+            items,
+            degraded,
+            timing,
+        } = AnswerParts::of(served.answer, explain_timing);
+        let response = SimilarResponse {
+            variant: served.variant.to_string(),
+            bundles: Arc::unwrap_or_clone(served.bundles),
+            items,
+            degraded,
+            timing,
+        };
+        Ok(Response::new(response))
+    }
+
+    async fn put_user(&self, request: Request<PutUserRequest>) -> Result<Response<PutUserResponse>, Status> {
+        let within = timeout(request.metadata())?;
+        let PutUserRequest {
+            user,
+            features,
+            history,
+        } = request.into_inner();
+        let change = Change::User {
+            user: user.into(),
+            update: user_update(features, history),
+        };
+        self.front.change(change, within).await.map_err(status)?;
+        Ok(Response::new(PutUserResponse {}))
+    }
+
+    async fn put_item(&self, request: Request<PutItemRequest>) -> Result<Response<PutItemResponse>, Status> {
+        let within = timeout(request.metadata())?;
+        let PutItemRequest { item, features } = request.into_inner();
+        let change = Change::Item {
+            item: item.into(),
+            features: row(features),
+        };
+        self.front.change(change, within).await.map_err(status)?;
+        Ok(Response::new(PutItemResponse {}))
+    }
+
+    async fn record_outcomes(
+        &self,
+        request: Request<RecordOutcomesRequest>,
+    ) -> Result<Response<RecordOutcomesResponse>, Status> {
+        let outcomes = request.into_inner().outcomes;
+        let outcomes = outcomes.into_iter().map(|outcome| Ok(told(outcome)));
+        let receipt = self
+            .front
+            .record_outcomes(outcomes.collect())
+            .await
+            .map_err(status)?;
+        Ok(Response::new(response(receipt)))
+    }
+
+    async fn get_pipeline(
+        &self,
+        request: Request<GetPipelineRequest>,
+    ) -> Result<Response<GetPipelineResponse>, Status> {
+        let within = timeout(request.metadata())?;
+        Ok(Response::new(
+            self.front.describe(within).await.map_err(status)?.into(),
+        ))
+    }
+}
+
+fn told(outcome: Outcome) -> ToldOutcome {
+    ToldOutcome {
+        event_id: outcome.event_id,
+        unit: outcome.unit,
+        kind: outcome.r#type,
+        value: outcome.value,
+        item_id: outcome.item,
+        request_id: outcome.request_id,
+        event_time: outcome.event_time.map(ToldTime::Milliseconds),
+    }
+}
+
+fn response(receipt: Receipt) -> RecordOutcomesResponse {
+    let refused = |refusal: Refusal| RefusedOutcome {
+        index: refusal.index as u32,
+        problem: refusal.problem,
+    };
+    RecordOutcomesResponse {
+        taken: receipt.taken as u32,
+        refused: receipt.refused.into_iter().map(refused).collect(),
+    }
+}
+
+fn status(error: ServiceError) -> Status {
+    Status::new(error.code().into(), with_causes(&error))
+}
+
+/// The client's own time: the header `grpc-timeout`, at most eight digits and a unit.
+fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Status> {
+    let Some(header) = metadata.get("grpc-timeout") else {
+        return Ok(None);
+    };
+    let wrong = || {
+        Status::invalid_argument(format!(
+            "grpc-timeout is {header:?}; give digits and one of H M S m u n"
+        ))
+    };
+    let text = header.to_str().map_err(|_| wrong())?;
+    let (digits, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let duration = match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return Err(wrong()),
+    };
+    Ok(Some(duration))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_read_as_grpc_writes_it() {
+        let read = |text: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", text.parse().unwrap());
+            timeout(&metadata).map_err(|status| status.code())
+        };
+        assert_eq!(read("150m"), Ok(Some(Duration::from_millis(150))));
+        assert_eq!(read("20000u"), Ok(Some(Duration::from_millis(20))));
+        assert_eq!(
+            read("99999999H"),
+            Ok(Some(Duration::from_secs(99_999_999 * 3600)))
+        );
+        for wrong in ["", "m", "5", "123456789m", "-1S", "1.5S"] {
+            assert_eq!(read(wrong), Err(tonic::Code::InvalidArgument), "{wrong:?}");
+        }
+        assert_eq!(timeout(&MetadataMap::new()).unwrap(), None);
+    }
+}

@@ -1,0 +1,360 @@
+//! The asks as HTTP and JSON.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use gondola_causes::with_causes;
+use gondola_events::intake;
+use gondola_protocol::{Code, Digests, Inquiry, Served, ServiceError, Visit};
+use gondola_request::{
+    Change, Degradation, RawRow, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, UserId,
+    UserUpdate,
+};
+use gondola_wire::router_report::REPORT_PATH;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::json;
+
+use crate::experimenter::MAX_UNIT_BYTES;
+use crate::front::{Front, MAX_BODY_BYTES};
+use crate::query::Asked;
+
+/// The header with which a tester asks for an arm.
+pub(super) const ARM_HEADER: &str = "x-gondola-arm";
+/// The header with the client's own id of a request.
+const REQUEST_HEADER: &str = "x-request-id";
+/// Longest id of a request that is used, in bytes.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The paths.
+pub fn routes(front: Arc<Front>) -> Router {
+    Router::new()
+        .route("/v1/recommend", get(recommend))
+        .route("/v1/similar", get(similar))
+        .route("/v1/users/{id}", put(put_user))
+        .route("/v1/items/{id}", put(put_item))
+        .route("/v1/pipeline", get(describe))
+        .route("/v1/outcomes", post(record_outcomes))
+        .route(REPORT_PATH, get(report))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(other_method)
+        .with_state(front)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecommendQuery {
+    #[serde(default)]
+    user: String,
+    k: Option<usize>,
+    explain: Option<Explain>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SimilarQuery {
+    item: Option<String>,
+    text: Option<String>,
+    k: Option<usize>,
+    explain: Option<Explain>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Explain {
+    Timing,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ItemUpdate {
+    #[serde(default)]
+    features: RawRow,
+}
+
+#[derive(Serialize)]
+struct AnswerBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserId>,
+    #[serde(serialize_with = "shared")]
+    variant: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(serialize_with = "shared")]
+    bundles: Digests,
+    items: Vec<Recommendation>,
+    degraded: Vec<Degradation>,
+    /// Microseconds by stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timing: Option<BTreeMap<&'static str, u64>>,
+}
+
+/// serde writes what others share only with a feature of its own, which it warns of for reading.
+fn shared<T: Serialize + ?Sized, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().serialize(serializer)
+}
+
+impl AnswerBody {
+    fn new(user: Option<UserId>, served: Served, explain: Option<Explain>) -> Self {
+        let timing = explain.map(|Explain::Timing| {
+            let stages = served.answer.timing.iter();
+            stages
+                .map(|timing| (timing.stage.as_str(), timing.took.as_micros() as u64))
+                .collect()
+        });
+        Self {
+            user,
+            variant: served.variant,
+            reason: served.reason.map(|reason| reason.as_str()),
+            bundles: served.bundles,
+            items: served.answer.items,
+            degraded: served.answer.degraded,
+            timing,
+        }
+    }
+}
+
+async fn recommend(
+    State(front): State<Arc<Front>>,
+    headers: HeaderMap,
+    query: Asked<RecommendQuery>,
+) -> Result<Json<AnswerBody>, HttpError> {
+    let Asked(query) = query;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let user = UserId::from(query.user);
+    let request = RecommendRequest {
+        user: user.clone(),
+        k: query.k,
+    };
+    let inquiry = Inquiry {
+        question: request.into(),
+        visit: visit(&front, header),
+    };
+    let served = front.answer(inquiry, None).await?;
+    Ok(Json(AnswerBody::new(Some(user), served, query.explain)))
+}
+
+/// What an experiment wants to know of a request: headers of HTTP, or metadata of gRPC. One that is too long is as if it were not
+/// there: nobody goes without an answer because of a header that something on the way added.
+pub(super) fn visit<'a>(front: &Front, header: impl Fn(&str) -> Option<&'a str>) -> Visit {
+    let header = |name: &str, longest: usize| {
+        let text = header(name).filter(|text| text.len() <= longest);
+        text.map(str::to_owned)
+    };
+    let unit = |name: Arc<str>| header(&name, MAX_UNIT_BYTES);
+    Visit {
+        unit: front.unit_header().and_then(unit),
+        arm: header(ARM_HEADER, MAX_UNIT_BYTES),
+        request: header(REQUEST_HEADER, MAX_REQUEST_ID_BYTES),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Outcomes {
+    /// Each is read for itself, so that one which is wrong costs the others nothing.
+    outcomes: Vec<serde_json::Value>,
+}
+
+async fn record_outcomes(
+    State(front): State<Arc<Front>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, HttpError> {
+    let Outcomes { outcomes } = parse(&read(&front, &headers, body).await?)?;
+    let told = outcomes.into_iter().map(intake::read).collect();
+    Ok(Json(front.record_outcomes(told).await?).into_response())
+}
+
+async fn report(State(front): State<Arc<Front>>) -> Result<Response, HttpError> {
+    match front.report() {
+        Some(report) => Ok(Json(report).into_response()),
+        None => Err(ServiceError::NoExperiment.into()),
+    }
+}
+
+async fn similar(
+    State(front): State<Arc<Front>>,
+    query: Asked<SimilarQuery>,
+) -> Result<Json<AnswerBody>, HttpError> {
+    let Asked(SimilarQuery {
+        item,
+        text,
+        k,
+        explain,
+    }) = query;
+    let to = match (item, text) {
+        (Some(item), None) => SimilarTo::Item(item.into()),
+        (None, Some(text)) => SimilarTo::Text(text),
+        (None, None) => return Err(argument("the query", "asks for nothing; give item= or text=")),
+        (Some(_), Some(_)) => return Err(argument("the query", "has item= and text=; give one of them")),
+    };
+    let served = front.answer(SimilarRequest { to, k }.into(), None).await?;
+    Ok(Json(AnswerBody::new(None, served, explain)))
+}
+
+async fn put_user(
+    State(front): State<Arc<Front>>,
+    user: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, HttpError> {
+    let update: UserUpdate = parse(&read(&front, &headers, body).await?)?;
+    let user = user?.0.into();
+    front.change(Change::User { user, update }, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn put_item(
+    State(front): State<Arc<Front>>,
+    item: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, HttpError> {
+    let ItemUpdate { features } = parse(&read(&front, &headers, body).await?)?;
+    let item = item?.0.into();
+    front.change(Change::Item { item, features }, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn describe(State(front): State<Arc<Front>>) -> Result<Response, HttpError> {
+    Ok(Json(front.describe(None).await?).into_response())
+}
+
+async fn readyz(State(front): State<Arc<Front>>) -> Response {
+    if front.ready() {
+        "ready\n".into_response()
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: loading bundles, or stopping\n",
+        )
+            .into_response()
+    }
+}
+
+async fn metrics(State(front): State<Arc<Front>>) -> Response {
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], front.metrics_text()).into_response()
+}
+
+async fn nothing_here() -> Response {
+    let message = "there is nothing at this path; there are /v1/recommend, /v1/similar, /v1/users/ID, /v1/items/ID, \
+                   /v1/pipeline, /v1/outcomes, /v1/experiment, /healthz, /readyz and /metrics";
+    error(StatusCode::NOT_FOUND, Code::NotFound, message)
+}
+
+async fn other_method() -> Response {
+    let message = "this path takes another method: PUT for /v1/users/ID and /v1/items/ID, POST for /v1/outcomes, GET for all \
+                   others";
+    error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, message)
+}
+
+/// The whole body: refused by its declared length before any of it is read, and not waited for longer than for a change.
+async fn read(front: &Front, headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> {
+    let too_large = || HttpError::Rejected {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        message: format!("the body is larger than {MAX_BODY_BYTES} bytes; send less"),
+    };
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(front.deadlines().put, to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        // What isn't too large was cut off, and then nobody reads this.
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => Err(HttpError::Rejected {
+            status: StatusCode::REQUEST_TIMEOUT,
+            message: "the body did not come in time; send it at once".to_owned(),
+        }),
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
+    // serde would take an array for a struct's fields in order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(argument(
+            "the body",
+            "is no JSON object; give {\"features\": {...}}, or {\"outcomes\": [...]}",
+        ));
+    }
+    serde_json::from_slice(body).map_err(|error| argument("the body", &format!("is no such JSON: {error}")))
+}
+
+fn argument(argument: &'static str, problem: &str) -> HttpError {
+    ServiceError::Argument {
+        argument,
+        problem: problem.to_owned(),
+    }
+    .into()
+}
+
+/// An error on its way out.
+pub(super) enum HttpError {
+    Service(ServiceError),
+    Rejected { status: StatusCode, message: String },
+}
+
+impl From<ServiceError> for HttpError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<PathRejection> for HttpError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::rejected(rejection.status(), rejection.body_text())
+    }
+}
+
+impl HttpError {
+    /// An error of the request's own.
+    pub(super) fn rejected(status: StatusCode, message: String) -> Self {
+        Self::Rejected { status, message }
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Service(service) => {
+                let code = service.code();
+                error(status(code), code, &with_causes(&service))
+            }
+            Self::Rejected { status, message } => error(status, Code::InvalidArgument, &message),
+        }
+    }
+}
+
+pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
+    (
+        status,
+        Json(json!({"error": {"code": code.as_str(), "message": message}})),
+    )
+        .into_response()
+}
+
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,216 @@
+//! What is counted and timed, and its text for Prometheus. What an experiment's arms did: [`experiment`].
+
+mod experiment;
+
+use std::time::Duration;
+
+use gondola_protocol::{Served, ServiceError};
+use gondola_wire::router_report::RouterReport;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use strum::IntoStaticStr;
+
+/// What clients ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Method {
+    /// What a user should see.
+    Recommend,
+    /// What is like an item.
+    Similar,
+    /// A new or changed user.
+    PutUser,
+    /// A new or changed item.
+    PutItem,
+    /// What units of an experiment did.
+    RecordOutcomes,
+    /// What is loaded.
+    Describe,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TimeLabels {
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnswerLabels {
+    variant: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    variant: String,
+    stage: &'static str,
+}
+
+/// What the compute threads behind a server count.
+#[derive(Clone, Debug, Default)]
+pub struct ComputeMetrics {
+    /// Requests that wait.
+    pub waiting: Gauge,
+    /// Requests that were refused because too many waited.
+    pub refused: Counter,
+    /// Requests whose deadline passed while they waited, and that were not begun.
+    pub expired: Counter,
+}
+
+/// Everything that a server counts.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<TimeLabels, Histogram>,
+    answers: Family<AnswerLabels, Counter>,
+    degraded: Family<AnswerLabels, Counter>,
+    stages: Family<StageLabels, Histogram>,
+    compute: ComputeMetrics,
+    ready: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("gondola");
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(times),
+            answers: Family::default(),
+            degraded: Family::default(),
+            stages: Family::new_with_constructor(times),
+            compute: ComputeMetrics::default(),
+            ready: Gauge::default(),
+        };
+        registry.register(
+            "requests",
+            "Requests by method and outcome",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "request_seconds",
+            "From the whole request to its answer",
+            metrics.seconds.clone(),
+        );
+        registry.register(
+            "answers",
+            "Recommendations by the variant that answered and why the user got it",
+            metrics.answers.clone(),
+        );
+        registry.register(
+            "degraded",
+            "Answers that are less than they could be",
+            metrics.degraded.clone(),
+        );
+        registry.register(
+            "stage_seconds",
+            "Time of each stage on its compute thread",
+            metrics.stages.clone(),
+        );
+        let ComputeMetrics {
+            waiting,
+            refused,
+            expired,
+        } = metrics.compute.clone();
+        registry.register(
+            "compute_waiting",
+            "Requests that wait for a compute thread",
+            waiting,
+        );
+        registry.register(
+            "compute_refused",
+            "Requests refused because too many waited",
+            refused,
+        );
+        registry.register(
+            "compute_expired",
+            "Requests whose deadline passed while they waited",
+            expired,
+        );
+        registry.register("ready", "1 while requests are accepted", metrics.ready.clone());
+        metrics.registry = registry;
+        metrics
+    }
+}
+
+impl Metrics {
+    /// What the compute threads count.
+    pub fn compute(&self) -> &ComputeMetrics {
+        &self.compute
+    }
+
+    /// Notes whether requests are accepted.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.set(ready.into());
+    }
+
+    /// Notes how a request ended.
+    pub fn ended<T>(&self, method: Method, took: Duration, outcome: &Result<T, ServiceError>) {
+        let code = outcome
+            .as_ref()
+            .map_or_else(|error| error.code().as_str(), |_| "OK");
+        let method = method.into();
+        self.requests.get_or_create(&RequestLabels { method, code }).inc();
+        self.seconds
+            .get_or_create(&TimeLabels { method })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Notes what an answer was made of.
+    pub fn answered(&self, served: &Served) {
+        let variant = || served.variant.to_string();
+        let reason = served.reason.map_or("", |reason| reason.as_str());
+        self.answers
+            .get_or_create(&AnswerLabels {
+                variant: variant(),
+                reason,
+            })
+            .inc();
+        for degradation in &served.answer.degraded {
+            let reason = degradation.as_str();
+            self.degraded
+                .get_or_create(&AnswerLabels {
+                    variant: variant(),
+                    reason,
+                })
+                .inc();
+        }
+        for timing in &served.answer.timing {
+            let labels = StageLabels {
+                variant: variant(),
+                stage: timing.stage.as_str(),
+            };
+            self.stages
+                .get_or_create(&labels)
+                .observe(timing.took.as_secs_f64());
+        }
+    }
+
+    /// Everything as OpenMetrics text, with what the arms of an experiment did.
+    pub fn text(&self, report: Option<&RouterReport>) -> String {
+        let mut text = String::new();
+        encode_registry(&mut text, &self.registry)
+            .and_then(|()| match report {
+                Some(report) => encode_registry(&mut text, &experiment::registry(report)),
+                None => Ok(()),
+            })
+            .and_then(|()| encode_eof(&mut text))
+            .expect("a String takes everything that is written to it");
+        text
+    }
+}
+
+/// From 10 microseconds, a stage that does little, to 1.3 seconds, far past any deadline.
+fn times() -> Histogram {
+    Histogram::new(exponential_buckets(10e-6, 2.0, 18))
+}

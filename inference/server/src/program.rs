@@ -1,0 +1,80 @@
+//! What every program has in common: its log, its end, and health checks beside its work.
+
+use std::io::IsTerminal;
+
+use axum::routing::get;
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::connections::serve_beside;
+
+/// What is logged, and how.
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    /// What is logged to stderr, for example `info` or `warn,gondola_server=debug`.
+    #[arg(long, env = "GONDOLA_LOG", default_value = "info", global = true)]
+    log: String,
+    /// How log lines look.
+    #[arg(long, env = "GONDOLA_LOG_FORMAT", default_value = "text", global = true)]
+    log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogArguments {
+    /// Starts to log to stderr: in color only where a person looks on.
+    pub fn start(&self) -> anyhow::Result<()> {
+        let filter = EnvFilter::try_new(&self.log).map_err(|error| {
+            anyhow::anyhow!(
+                "--log {:?} is no filter: {error}; write for example info",
+                self.log
+            )
+        })?;
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal());
+        match self.log_format {
+            LogFormat::Text => subscriber.init(),
+            LogFormat::Json => subscriber.json().init(),
+        }
+        Ok(())
+    }
+}
+
+/// Does `work`, and answers health checks meanwhile, until it ends or the process is asked to stop.
+pub async fn beside_health_checks(
+    listen: &str,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let listener = crate::listen(listen).await?;
+    let alive = get(|| async { "alive\n" });
+    let health = axum::Router::new()
+        .route("/healthz", alive.clone())
+        .route("/readyz", alive);
+    tokio::select! {
+        () = serve_beside(listener, health) => anyhow::bail!("the health checks ended by themselves"),
+        outcome = work => outcome,
+        () = on_signal()? => Ok(()),
+    }
+}
+
+/// Ends when the process is asked to stop.
+pub fn on_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

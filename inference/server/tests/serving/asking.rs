@@ -1,0 +1,381 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gondola_protocol::proto::{
+    Degradation, GetPipelineRequest, PutItemRequest, PutUserRequest, RecommendRequest, SimilarRequest, Value,
+    similar_request, value,
+};
+use gondola_server::Server;
+use gondola_server::front::{Deadlines, Destination, Front};
+use serde_json::json;
+use tonic::{Code, Request};
+
+use gondola_test_stand_in::client::{declare, get, put, send};
+use gondola_test_stand_in::{Running, one_variant};
+
+/// The name that JSON has for what gRPC calls `name`.
+fn in_json(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_lowercase()
+}
+
+fn ask(user: &str, k: Option<u32>) -> RecommendRequest {
+    RecommendRequest {
+        user: user.to_owned(),
+        k,
+        explain_timing: false,
+    }
+}
+
+#[tokio::test]
+async fn http_and_grpc_give_the_same_answer() {
+    let (server, _) = one_variant().await;
+    let http = get(&server.address, "/v1/recommend?user=anna&k=2&explain=timing").await;
+    assert_eq!(http.status, 200, "{http:?}");
+    let grpc = RecommendRequest {
+        explain_timing: true,
+        ..ask("anna", Some(2))
+    };
+    let grpc = server.grpc().await.recommend(grpc).await.unwrap().into_inner();
+
+    let items: Vec<_> = grpc
+        .items
+        .iter()
+        .map(|item| json!({"item": item.item, "score": item.score}))
+        .collect();
+    let timing: BTreeMap<_, _> = grpc
+        .timing
+        .iter()
+        .map(|time| (in_json(time.stage().as_str_name(), "STAGE_"), time.microseconds))
+        .collect();
+    let expected = json!({
+        "user": grpc.user,
+        "variant": grpc.variant,
+        "bundles": grpc.bundles,
+        "items": items,
+        "degraded": grpc.degraded().map(|reason| in_json(reason.as_str_name(), "DEGRADATION_")).collect::<Vec<_>>(),
+        "timing": timing,
+    });
+    assert_eq!(http.json()["items"][0]["item"], "for-anna-0");
+    assert_eq!(http.json()["bundles"], json!({"scorer": "sha256:dlrm"}));
+    assert_eq!(http.json()["degraded"], json!(["unknown_user"]));
+    assert_eq!(http.json()["timing"], json!({"scoring": 250}));
+    // JSON has a score's shortest decimal form, gRPC its bits: compared as the same 32-bit number.
+    let scores = |answer: &serde_json::Value| -> Vec<f32> {
+        let items = answer["items"].as_array().unwrap();
+        items
+            .iter()
+            .map(|item| item["score"].as_f64().unwrap() as f32)
+            .collect()
+    };
+    assert_eq!(scores(&http.json()), scores(&expected));
+    let without_items = |mut answer: serde_json::Value| {
+        answer.as_object_mut().unwrap().remove("items");
+        answer
+    };
+    assert_eq!(without_items(http.json()), without_items(expected));
+}
+
+#[tokio::test]
+async fn a_user_that_was_put_is_known_at_once() {
+    let (server, _) = one_variant().await;
+    let body = r#"{"features": {"age": 40, "city": null}, "history": [{"item": "a", "purchases": 2, "days_since_last": 3}]}"#;
+    assert_eq!(put(&server.address, "/v1/users/anna%20b", body).await.status, 204);
+    let answer = get(&server.address, "/v1/recommend?user=anna%20b").await.json();
+    assert_eq!(
+        (&answer["user"], &answer["degraded"]),
+        (&json!("anna b"), &json!([]))
+    );
+
+    let mut grpc = server.grpc().await;
+    let features = BTreeMap::from([
+        (
+            "age".to_owned(),
+            Value {
+                kind: Some(value::Kind::Number(40.0)),
+            },
+        ),
+        ("city".to_owned(), Value { kind: None }),
+    ]);
+    let request = PutUserRequest {
+        user: "ben".to_owned(),
+        features,
+        history: None,
+    };
+    grpc.put_user(request).await.unwrap();
+    assert!(
+        grpc.recommend(ask("ben", None))
+            .await
+            .unwrap()
+            .into_inner()
+            .degraded
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn wrong_asks_are_refused_alike_with_a_way_out() {
+    let (server, _) = one_variant().await;
+    let mut grpc = server.grpc().await;
+    let too_long = "u".repeat(257);
+    for (user, k, path) in [
+        ("anna", Some(0), "/v1/recommend?user=anna&k=0"),
+        ("anna", Some(11), "/v1/recommend?user=anna&k=11"),
+        (&too_long, None, &*format!("/v1/recommend?user={too_long}")),
+    ] {
+        let http = get(&server.address, path).await;
+        let status = grpc.recommend(ask(user, k)).await.unwrap_err();
+        assert_eq!((http.status, &*http.code()), (400, "INVALID_ARGUMENT"), "{path}");
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::InvalidArgument, &*http.message()),
+            "{path}"
+        );
+    }
+
+    let message = |path: &'static str| {
+        let address = server.address.clone();
+        async move {
+            let answer = get(&address, path).await;
+            assert_eq!(answer.status, 400, "{answer:?}");
+            answer.message()
+        }
+    };
+    assert!(
+        message("/v1/recommend?user=anna&k=0")
+            .await
+            .contains("gives 1 to 10 items")
+    );
+    assert!(
+        message("/v1/recommend?user=anna&k=-1")
+            .await
+            .contains("invalid digit")
+    );
+    assert!(
+        message("/v1/recommend?usr=anna")
+            .await
+            .contains("unknown field `usr`")
+    );
+    assert!(
+        message("/v1/recommend?user=anna&explain=all")
+            .await
+            .contains("expected `timing`")
+    );
+    assert!(message("/v1/similar").await.contains("give item= or text="));
+    assert!(
+        message("/v1/similar?item=a&text=b")
+            .await
+            .contains("give one of them")
+    );
+    assert!(message("/v1/similar?item=").await.contains("item is empty"));
+
+    let nothing = SimilarRequest {
+        to: None,
+        k: None,
+        explain_timing: false,
+    };
+    assert_eq!(
+        grpc.similar(nothing).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    let nobody = PutUserRequest::default();
+    assert_eq!(
+        grpc.put_user(nobody).await.unwrap_err().message(),
+        "user is empty; give one"
+    );
+}
+
+#[tokio::test]
+async fn every_kind_of_error_has_its_status() {
+    let (server, _) = one_variant().await;
+    let address = &server.address;
+    let mut grpc = server.grpc().await;
+    let similar = |to| SimilarRequest {
+        to: Some(to),
+        k: None,
+        explain_timing: false,
+    };
+
+    let unknown = get(address, "/v1/similar?item=nowhere").await;
+    assert_eq!((unknown.status, &*unknown.code()), (404, "NOT_FOUND"));
+    let status = grpc
+        .similar(similar(similar_request::To::Item("nowhere".to_owned())))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::NotFound, &*unknown.message())
+    );
+
+    let unserved = get(address, "/v1/similar?text=red%20shoes").await;
+    assert_eq!((unserved.status, &*unserved.code()), (501, "UNIMPLEMENTED"));
+    let status = grpc
+        .similar(similar(similar_request::To::Text("red".to_owned())))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+
+    let features = r#"{"features": {"color": "red"}}"#;
+    let column = put(address, "/v1/items/shoe", features).await;
+    assert_eq!(
+        (column.status, column.message()),
+        (
+            400,
+            "there is no item feature \"color\"; there are [\"colour\"]".to_owned()
+        )
+    );
+    let red = Value {
+        kind: Some(value::Kind::Text("red".to_owned())),
+    };
+    let request = PutItemRequest {
+        item: "shoe".to_owned(),
+        features: BTreeMap::from([("colour".to_owned(), red)]),
+    };
+    grpc.put_item(request).await.unwrap();
+
+    assert_eq!(get(address, "/v2/nothing").await.code(), "NOT_FOUND");
+    assert_eq!(send(address, "DELETE", "/v1/users/anna", "").await.status, 405);
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json_or_too_large_are_refused() {
+    let (server, _) = one_variant().await;
+    for body in [
+        "",
+        "{",
+        "[]",
+        r#"{"featurs": {}}"#,
+        r#"{"features": {"a": [1]}}"#,
+        "\u{0}",
+    ] {
+        let answer = put(&server.address, "/v1/users/anna", body).await;
+        assert_eq!(answer.status, 400, "{body:?}: {answer:?}");
+        assert!(answer.message().contains("the body is no "), "{answer:?}");
+    }
+    // Refused by its declared length alone, so that nothing needs to be sent.
+    assert_eq!(
+        declare(&server.address, "PUT", "/v1/users/anna", 2 << 20)
+            .await
+            .status,
+        413
+    );
+
+    let value = Value {
+        kind: Some(value::Kind::Text("x".repeat(2 << 20))),
+    };
+    let request = PutItemRequest {
+        item: "shoe".to_owned(),
+        features: BTreeMap::from([("colour".to_owned(), value)]),
+    };
+    assert_eq!(
+        server.grpc().await.put_item(request).await.unwrap_err().code(),
+        Code::OutOfRange
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let put = Duration::from_millis(30);
+    let front = Front::new(Deadlines {
+        put,
+        ..Deadlines::default()
+    });
+    let server = Running::start(
+        front,
+        Destination::variant(gondola_test_stand_in::variant("dlrm").0),
+    )
+    .await;
+    assert_eq!(
+        declare(&server.address, "PUT", "/v1/users/anna", 100)
+            .await
+            .status,
+        408
+    );
+}
+
+#[tokio::test]
+async fn a_clients_own_deadline_is_kept() {
+    let (server, gate) = one_variant().await;
+    gate.close();
+    let mut request = Request::new(ask("anna", None));
+    request.set_timeout(Duration::from_secs(1));
+    let answer = server.grpc().await.recommend(request).await.unwrap().into_inner();
+    assert!(answer.degraded().eq([Degradation::Deadline]));
+    gate.open();
+}
+
+#[tokio::test]
+async fn what_is_loaded_is_told_alike() {
+    let (server, _) = one_variant().await;
+    let http = get(&server.address, "/v1/pipeline").await.json();
+    assert_eq!(http["variants"][0]["bundles"]["scorer"]["digest"], "sha256:dlrm");
+    assert_eq!(http["variants"][0]["summary"]["as_of"], "2026-01-01");
+    let grpc = server
+        .grpc()
+        .await
+        .get_pipeline(GetPipelineRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let described = gondola_protocol::service::PipelineDescription::from(grpc);
+    assert_eq!(serde_json::to_value(described).unwrap(), http);
+}
+
+#[tokio::test]
+async fn a_server_is_alive_before_it_is_ready() {
+    let server = Server::bind("127.0.0.1:0", Front::new(Deadlines::default()))
+        .await
+        .unwrap();
+    let opening = server.opening();
+    let server = Running::serve(server, Default::default());
+    assert_eq!(get(&server.address, "/healthz").await.status, 200);
+    assert_eq!(get(&server.address, "/readyz").await.status, 503);
+    let early = get(&server.address, "/v1/recommend?user=anna").await;
+    assert_eq!((early.status, &*early.code()), (503, "UNAVAILABLE"));
+    assert!(
+        get(&server.address, "/metrics")
+            .await
+            .body
+            .contains("gondola_ready 0")
+    );
+
+    let (variant, _) = gondola_test_stand_in::variant("dlrm");
+    opening.open(Destination::variant(variant)).await;
+    assert_eq!(get(&server.address, "/readyz").await.status, 200);
+    assert_eq!(get(&server.address, "/v1/recommend?user=anna").await.status, 200);
+    assert!(
+        get(&server.address, "/metrics")
+            .await
+            .body
+            .contains("gondola_ready 1")
+    );
+}
+
+#[tokio::test]
+async fn ids_that_are_no_utf8_are_refused_and_never_taken_for_one_another() {
+    let (server, _) = one_variant().await;
+    for path in [
+        "/v1/recommend?user=%E9",
+        "/v1/recommend?user=%E8&k=2",
+        "/v1/similar?item=%E9",
+        "/v1/similar?text=caf%E9",
+    ] {
+        let answer = get(&server.address, path).await;
+        assert_eq!(
+            (answer.status, &*answer.code()),
+            (400, "INVALID_ARGUMENT"),
+            "{path}"
+        );
+        assert!(
+            answer.message().contains("no UTF-8"),
+            "{path}: {}",
+            answer.message()
+        );
+    }
+    for path in ["/v1/users/%E9", "/v1/items/%E8"] {
+        let answer = put(&server.address, path, "{}").await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+    }
+    let answer = get(&server.address, "/v1/recommend?user=%C3%A9&k=1").await.json();
+    assert_eq!(answer["user"], "é");
+    assert_eq!(answer["items"][0]["item"], "for-é-0");
+}

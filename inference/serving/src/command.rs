@@ -1,0 +1,89 @@
+//! What can be typed: `up`, `serve`, `fetch`.
+
+mod bundles;
+mod fetch;
+mod loading;
+mod local_experiment;
+mod manifest;
+mod serving;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use gondola_causes::with_causes;
+use gondola_models::retrieval::index::trial;
+use gondola_server::program::LogArguments;
+
+/// Serves recommendations from bundles of models and indexes.
+#[derive(Debug, Parser)]
+#[command(name = "gondola-inference", version)]
+struct Arguments {
+    #[command(flatten)]
+    log: LogArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves a whole pipeline on this machine: every variant, and the router in front of them.
+    Up(up::Arguments),
+    /// Serves one variant of a pipeline.
+    Serve(serving::Arguments),
+    /// Brings a pipeline's bundles here, checked, without serving them.
+    Fetch(fetch::Arguments),
+    /// Loads and searches an index file: what a server does in a child process before it trusts the file.
+    #[command(hide = true)]
+    TryIndex { path: PathBuf },
+}
+
+/// Runs what was typed.
+pub(crate) fn run() -> ExitCode {
+    let Arguments { log, command } = Arguments::parse();
+    // Its limits on memory leave no room for a runtime's threads.
+    if let Command::TryIndex { path } = command {
+        return trial::run(&path);
+    }
+    match start(&log, command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gondola-inference: {}", with_causes(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(log: &LogArguments, command: Command) -> anyhow::Result<()> {
+    log.start()?;
+    check_processor()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Up(arguments) => up::run(arguments).await,
+            Command::Serve(arguments) => serving::run(arguments).await,
+            Command::Fetch(arguments) => fetch::run(arguments).await,
+            Command::TryIndex { .. } => unreachable!("handled before any runtime starts"),
+        }
+    });
+    // Bundles that are still being loaded when a signal comes are not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// FAISS is compiled for AVX2, and would end the process with an illegal instruction.
+#[cfg(target_arch = "x86_64")]
+fn check_processor() -> anyhow::Result<()> {
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "this processor has no AVX2 and FMA, which the index library needs; use one made since 2013"
+    )
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn check_processor() -> anyhow::Result<()> {
+    Ok(())
+}

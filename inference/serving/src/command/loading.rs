@@ -1,0 +1,94 @@
+//! From folders to variants that answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use futures::future::try_join_all;
+use gondola_models::pipeline::{Variant, VariantFolders, VariantSettings};
+use gondola_models::retrieval::index::trial;
+use gondola_protocol::BundleDescription;
+use gondola_serving::compute::Compute;
+use gondola_serving::local::LocalVariant;
+use tokio::task::spawn_blocking;
+
+use super::bundles::{self, BundleArguments};
+use super::manifest::{Pipeline, VariantPlan};
+
+const INDEX: &str = "index.faiss";
+
+/// A variant that answers.
+pub(super) struct Loaded {
+    pub(super) name: String,
+    pub(super) weight: u32,
+    pub(super) bundles: BTreeMap<String, BundleDescription>,
+    pub(super) recommender: Arc<LocalVariant<Variant>>,
+}
+
+/// Fetches, tries and loads variants of a pipeline.
+pub(super) async fn load(
+    arguments: &BundleArguments,
+    pipeline: &Pipeline,
+    plans: &[VariantPlan],
+    compute: &Arc<Compute>,
+) -> anyhow::Result<Vec<Loaded>> {
+    let started = Instant::now();
+    let store = arguments.open_store(&pipeline.store)?;
+    let cache = arguments.open_cache()?;
+    let mut fetched = Vec::new();
+    for plan in plans {
+        let bundles = bundles::fetch(&store, &cache, &arguments.pins(), &plan.bundles).await;
+        fetched.push(
+            bundles.with_context(|| format!("cannot fetch the bundles of variant {}", plan.settings.name))?,
+        );
+    }
+    let fetched_in = started.elapsed();
+    try_indexes(fetched.iter().map(|bundles| &bundles.folders)).await?;
+    let load = |(plan, bundles): (&VariantPlan, &bundles::VariantBundles)| {
+        load_one(bundles.folders.clone(), plan.settings.clone())
+    };
+    let variants = try_join_all(plans.iter().zip(&fetched).map(load)).await?;
+    tracing::info!(pipeline = pipeline.name, ?fetched_in, total = ?started.elapsed(), "loaded and warm");
+    let loaded = plans
+        .iter()
+        .zip(fetched)
+        .zip(variants)
+        .map(|((plan, fetched), variant)| {
+            let bundles = fetched.described;
+            let compute = Arc::clone(compute);
+            let local = LocalVariant::new(&pipeline.name, variant, plan.weight, bundles.clone(), compute);
+            Loaded {
+                name: plan.settings.name.clone(),
+                weight: plan.weight,
+                bundles,
+                recommender: Arc::new(local),
+            }
+        });
+    Ok(loaded.collect())
+}
+
+async fn load_one(folders: VariantFolders, settings: VariantSettings) -> anyhow::Result<Variant> {
+    let name = settings.name.clone();
+    let variant = spawn_blocking(move || Variant::load(&folders, &settings)).await?;
+    let variant = variant.with_context(|| format!("cannot load variant {name}"))?;
+    tracing::info!(variant = name, summary = ?variant.summary(), "loaded");
+    Ok(variant)
+}
+
+/// Has a child process load every index first, each once.
+async fn try_indexes(folders: impl Iterator<Item = &VariantFolders>) -> anyhow::Result<()> {
+    let program =
+        std::env::current_exe().context("cannot find this program's own file, to try indexes with")?;
+    let with_index = folders.flat_map(|folders| [Some(&folders.retrieval), folders.similarity.as_ref()]);
+    let paths: BTreeSet<PathBuf> = with_index.flatten().map(|folder| folder.join(INDEX)).collect();
+    let tried = paths.into_iter().map(|path| {
+        let program = program.clone();
+        spawn_blocking(move || trial::try_load(&program, &path))
+    });
+    for tried in try_join_all(tried).await? {
+        tried?;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! `serve`: one variant's pod.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use gondola_server::arguments::ServerArguments;
+use gondola_server::front::{Destination, Front};
+use gondola_serving::compute::{Compute, ComputeSettings};
+
+use super::bundles::BundleArguments;
+use super::loading;
+use super::manifest::Pipeline;
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    bundles: BundleArguments,
+    /// Which variant of the manifest.
+    #[arg(long, env = "GONDOLA_VARIANT")]
+    variant: String,
+    #[command(flatten)]
+    server: ServerArguments,
+    #[command(flatten)]
+    compute: ComputeArguments,
+}
+
+/// The threads that run models.
+#[derive(Debug, Args)]
+pub(super) struct ComputeArguments {
+    /// Number of threads that run models; as many as there are cores where it is left out.
+    #[arg(long, env = "GONDOLA_THREADS")]
+    threads: Option<NonZeroUsize>,
+    /// Number of requests that may wait for a thread; 64 a thread where it is left out.
+    #[arg(long, env = "GONDOLA_QUEUE")]
+    queue: Option<usize>,
+}
+
+impl ComputeArguments {
+    /// Starts the threads; they count into the server's metrics.
+    pub(super) fn start(&self, front: &Front) -> anyhow::Result<Arc<Compute>> {
+        let default = ComputeSettings::default();
+        let threads = self.threads.unwrap_or(default.threads);
+        let queue = self
+            .queue
+            .unwrap_or(threads.get() * (default.queue / default.threads));
+        let compute = Compute::start(
+            &ComputeSettings { threads, queue },
+            front.metrics().compute().clone(),
+        );
+        Ok(Arc::new(compute.context("cannot start compute threads")?))
+    }
+}
+
+/// What was loaded, for people: a line a bundle.
+pub(super) fn announce(loaded: &[loading::Loaded]) -> String {
+    let mut message = String::new();
+    for variant in loaded {
+        message += &format!("variant {} (weight {})\n", variant.name, variant.weight);
+        for (role, bundle) in &variant.bundles {
+            message += &format!(
+                "  {role:<10} {} -> {} {}\n",
+                bundle.reference, bundle.version, bundle.digest
+            );
+        }
+    }
+    message
+}
+
+/// Serves one variant.
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments {
+        bundles,
+        variant,
+        server: settings,
+        compute,
+    } = arguments;
+    let pipeline = Pipeline::given(&bundles.file, bundles.store.clone())?;
+    let plan = pipeline.variant(&variant)?.clone();
+    let server = settings.bind_variant().await?;
+    let compute = compute.start(server.front())?;
+    let load = async {
+        let loaded = loading::load(&bundles, &pipeline, &[plan], &compute).await?;
+        let message = announce(&loaded);
+        let variant = loaded.into_iter().next().context("nothing was loaded")?;
+        Ok((Destination::variant(variant.recommender), message))
+    };
+    settings.serve(server, load).await
+}

@@ -1,0 +1,100 @@
+//! `up`: a whole pipeline in one process.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use gondola_router::recording::{RecordingArguments, UPLOAD_WITHIN};
+use gondola_router::{Backend, Router};
+use gondola_server::arguments::ServerArguments;
+use gondola_server::connections::serve_beside;
+use gondola_server::front::Destination;
+
+use super::bundles::BundleArguments;
+use super::loading;
+use super::local_experiment::{LocalExperiment, Served};
+use super::manifest::Pipeline;
+use super::serving::{ComputeArguments, announce};
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    bundles: BundleArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+    #[command(flatten)]
+    compute: ComputeArguments,
+    #[command(flatten)]
+    recording: RecordingArguments,
+    /// Address of the experiment's page, where the manifest has an experiment.
+    #[arg(long, env = "GONDOLA_EXPERIMENT_LISTEN", default_value = "127.0.0.1:8081")]
+    experiment_listen: String,
+}
+
+/// Serves every variant, and the router in front of them.
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments {
+        bundles,
+        server: settings,
+        compute,
+        mut recording,
+        experiment_listen,
+    } = arguments;
+    let pipeline = Pipeline::written(&bundles.file, bundles.store.clone())?;
+    let server = settings.bind_router().await?;
+    let compute = compute.start(server.front())?;
+    if let Some(experiment) = &pipeline.experiment {
+        // What is said on the command line stands before what the manifest says, as for the store of bundles.
+        let url = &mut recording.store.events_url;
+        url.get_or_insert_with(|| experiment.store.url.clone());
+    }
+    let recording_of = |pipeline: &Pipeline| {
+        let base = format!("{}/{}", pipeline.namespace, pipeline.name);
+        Arc::new(recording.start(&base))
+    };
+    let recorded = pipeline.experiment.is_some().then(|| recording_of(&pipeline));
+    let load = async {
+        let loaded = loading::load(&bundles, &pipeline, &pipeline.variants, &compute).await?;
+        let mut message = format!("pipeline {}\n{}", pipeline.name, announce(&loaded));
+        let backend = |loaded: loading::Loaded| Backend {
+            name: loaded.name,
+            weight: loaded.weight,
+            buckets: Vec::new(),
+            recommender: loaded.recommender,
+        };
+        let backends: Vec<Backend> = loaded.into_iter().map(backend).collect();
+        let (Some(experiment), Some(recorded)) = (&pipeline.experiment, &recorded) else {
+            let router = Router::new(&pipeline.namespace, &pipeline.name, &pipeline.control, backends)?;
+            return Ok((Destination::router(Arc::new(router)), message));
+        };
+        let served = Served {
+            namespace: pipeline.namespace.clone(),
+            pipeline: pipeline.name.clone(),
+            control: pipeline.control.clone(),
+            backends,
+        };
+        let mut local =
+            LocalExperiment::new(experiment.clone(), served, Arc::clone(recorded), &recording.store)?;
+        let router = local.open()?;
+        let listener = tokio::net::TcpListener::bind(&experiment_listen)
+            .await
+            .with_context(|| format!("cannot show the experiment at {experiment_listen}"))?;
+        message += &format!(
+            "experiment {} at http://{}/\n",
+            experiment.name,
+            listener.local_addr()?
+        );
+        let pages = local.pages();
+        tokio::spawn(serve_beside(listener, pages));
+        tokio::spawn(local.run());
+        Ok((Destination::router(router), message))
+    };
+    settings.serve(server, load).await?;
+    if let Some(recorded) = &recorded
+        && !recorded.stop(UPLOAD_WITHIN).await
+    {
+        tracing::warn!("not every event is in the store yet; the next start uploads what waits");
+    }
+    Ok(())
+}

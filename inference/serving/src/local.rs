@@ -1,0 +1,181 @@
+//! A variant in this process, asked through the compute threads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+
+use gondola_causes::with_causes;
+use gondola_models::pipeline::{RequestError, RequestErrorKind, Variant};
+use gondola_protocol::{
+    BundleDescription, Code, Digests, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
+    VariantDescription,
+};
+use gondola_request::{Answer, Change, Degradation, Question, VariantSummary};
+
+use crate::compute::{Compute, NotDone};
+
+/// What a server needs of a variant. `answer` and `change` take their time, and are called on compute threads.
+pub trait Pipeline: Send + Sync + 'static {
+    /// Answers a question.
+    fn answer(&self, question: &Question) -> Result<Answer, RequestError>;
+    /// Makes a change.
+    fn change(&self, change: Change) -> Result<(), RequestError>;
+    /// The most popular items, in microseconds.
+    fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError>;
+    /// Its name.
+    fn name(&self) -> &str;
+    /// What it holds.
+    fn summary(&self) -> VariantSummary;
+}
+
+impl Pipeline for Variant {
+    fn answer(&self, question: &Question) -> Result<Answer, RequestError> {
+        match question {
+            Question::Recommend(request) => self.recommend(request),
+            Question::Similar(request) => self.similar(request),
+        }
+    }
+
+    fn change(&self, change: Change) -> Result<(), RequestError> {
+        match change {
+            Change::User { user, update } => self.put_user(user, update),
+            Change::Item { item, features } => self.put_item(item, features),
+        }
+    }
+
+    fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {
+        Variant::popular(self, k)
+    }
+
+    fn name(&self) -> &str {
+        Variant::name(self)
+    }
+
+    fn summary(&self) -> VariantSummary {
+        Variant::summary(self)
+    }
+}
+
+/// A variant in this process.
+pub struct LocalVariant<P> {
+    pipeline: Arc<P>,
+    compute: Arc<Compute>,
+    name: Arc<str>,
+    bundles: Digests,
+    description: PipelineDescription,
+}
+
+impl<P: Pipeline> LocalVariant<P> {
+    /// Serves `pipeline`, which was made of `bundles`, on the threads of `compute`. `of` names the whole pipeline.
+    pub fn new(
+        of: &str,
+        pipeline: P,
+        weight: u32,
+        bundles: BTreeMap<String, BundleDescription>,
+        compute: Arc<Compute>,
+    ) -> Self {
+        let digests = bundles
+            .iter()
+            .map(|(role, bundle)| (role.clone(), bundle.digest.clone()));
+        let digests = Arc::new(digests.collect());
+        let name = pipeline.name().to_owned();
+        let summary = Some(pipeline.summary());
+        let variant = VariantDescription {
+            name: name.clone(),
+            weight,
+            bundles,
+            summary,
+        };
+        let description = PipelineDescription {
+            pipeline: of.to_owned(),
+            control: name.clone(),
+            variants: vec![variant],
+        };
+        Self {
+            pipeline: Arc::new(pipeline),
+            compute,
+            name: name.into(),
+            bundles: digests,
+            description,
+        }
+    }
+
+    /// Does `work` on a compute thread, until the deadline.
+    async fn run<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce(&P) -> Result<T, RequestError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let pipeline = Arc::clone(&self.pipeline);
+        let done = self.compute.run(deadline, move || work(&pipeline)).await;
+        done.map_err(not_done)?.map_err(|error| refused(&error))
+    }
+
+    fn served(&self, answer: Answer) -> Served {
+        Served {
+            variant: Arc::clone(&self.name),
+            reason: None,
+            bundles: Arc::clone(&self.bundles),
+            answer,
+        }
+    }
+}
+
+#[async_trait]
+impl<P: Pipeline> Recommender for LocalVariant<P> {
+    /// Popular items take the place of recommendations that are late. They are like nothing, so that late neighbors are an error.
+    async fn answer(&self, inquiry: Inquiry, deadline: Instant) -> Result<Served, ServiceError> {
+        let question = inquiry.question;
+        let recommends = matches!(question, Question::Recommend(_));
+        let k = question.k();
+        let answer = self
+            .run(deadline, move |pipeline| pipeline.answer(&question))
+            .await;
+        match answer {
+            Err(ServiceError::DeadlineExceeded) if recommends => {
+                let mut answer = self.pipeline.popular(k).map_err(|error| refused(&error))?;
+                answer.degraded.push(Degradation::Deadline);
+                Ok(self.served(answer))
+            }
+            answer => Ok(self.served(answer?)),
+        }
+    }
+
+    async fn change(&self, change: Change, deadline: Instant) -> Result<(), ServiceError> {
+        self.run(deadline, move |pipeline| pipeline.change(change)).await
+    }
+
+    async fn describe(&self, _deadline: Instant) -> Result<PipelineDescription, ServiceError> {
+        Ok(self.description.clone())
+    }
+}
+
+/// What a client is told of work that was not done.
+fn not_done(error: NotDone) -> ServiceError {
+    let refused = |code| ServiceError::Refused {
+        code,
+        message: error.to_string(),
+    };
+    match error {
+        NotDone::QueueFull { .. } => refused(Code::ResourceExhausted),
+        NotDone::Late => ServiceError::DeadlineExceeded,
+        NotDone::Panicked => refused(Code::Internal),
+    }
+}
+
+/// What a client is told of a request that the models refused.
+fn refused(error: &RequestError) -> ServiceError {
+    let code = match error.kind() {
+        RequestErrorKind::InvalidArgument => Code::InvalidArgument,
+        RequestErrorKind::NotFound => Code::NotFound,
+        RequestErrorKind::ResourceExhausted => Code::ResourceExhausted,
+        RequestErrorKind::Unimplemented => Code::Unimplemented,
+        RequestErrorKind::Internal => Code::Internal,
+    };
+    ServiceError::Refused {
+        code,
+        message: with_causes(error),
+    }
+}

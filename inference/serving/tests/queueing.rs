@@ -1,0 +1,191 @@
+//! A variant on one compute thread, asked over real sockets: what waits, what is refused, and what comes too late.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use gondola_models::pipeline::RequestError;
+use gondola_protocol::proto::RecommendRequest;
+use gondola_request::{Answer, Change, Question, Recommendation, VariantSummary};
+use gondola_server::front::{Deadlines, Destination, Front};
+use gondola_serving::compute::{Compute, ComputeSettings};
+use gondola_serving::local::{LocalVariant, Pipeline};
+use gondola_test_stand_in::client::get;
+use gondola_test_stand_in::{Running, until};
+use serde_json::json;
+use tonic::Code;
+
+/// Answers when the gate is open.
+struct Gated(Arc<Gate>);
+
+/// Holds the compute thread up.
+#[derive(Default)]
+struct Gate {
+    closed: Mutex<bool>,
+    opened: Condvar,
+    arrived: AtomicUsize,
+}
+
+impl Gate {
+    fn close(&self) {
+        *self.closed.lock().unwrap() = true;
+    }
+
+    fn open(&self) {
+        *self.closed.lock().unwrap() = false;
+        self.opened.notify_all();
+    }
+
+    fn arrived(&self) -> usize {
+        self.arrived.load(Ordering::SeqCst)
+    }
+
+    fn pass(&self) {
+        self.arrived.fetch_add(1, Ordering::SeqCst);
+        let closed = self.closed.lock().unwrap();
+        drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
+    }
+}
+
+impl Pipeline for Gated {
+    fn answer(&self, _: &Question) -> Result<Answer, RequestError> {
+        self.0.pass();
+        Ok(Answer::default())
+    }
+
+    fn change(&self, _: Change) -> Result<(), RequestError> {
+        Ok(())
+    }
+
+    fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {
+        let item = |rank| Recommendation {
+            item: format!("popular-{rank}").into(),
+            score: 0.0,
+        };
+        Ok(Answer {
+            items: (0..k.unwrap_or(3)).map(item).collect(),
+            ..Answer::default()
+        })
+    }
+
+    fn name(&self) -> &str {
+        "dlrm"
+    }
+
+    fn summary(&self) -> VariantSummary {
+        VariantSummary {
+            as_of: "2026-01-01".to_owned(),
+            users: 0,
+            items: 3,
+            texts: 0,
+            workflow: "sha256:00".to_owned(),
+            inputs: Vec::new(),
+            candidates: 3,
+            limit: 3,
+        }
+    }
+}
+
+/// A variant on one thread with `queue` places, which has `ask` for a question.
+async fn one_variant(ask: Duration, queue: usize) -> (Running, Arc<Gate>) {
+    let front = Front::new(Deadlines {
+        ask,
+        ..Deadlines::default()
+    });
+    let settings = ComputeSettings {
+        threads: NonZeroUsize::MIN,
+        queue,
+    };
+    let gate = Arc::new(Gate::default());
+    let compute = Arc::new(Compute::start(&settings, front.metrics().compute().clone()).unwrap());
+    let variant = LocalVariant::new("shop", Gated(Arc::clone(&gate)), 1, BTreeMap::new(), compute);
+    (
+        Running::start(front, Destination::variant(Arc::new(variant))).await,
+        gate,
+    )
+}
+
+#[tokio::test]
+async fn a_full_queue_is_429_at_once() {
+    let (server, gate) = one_variant(Duration::from_secs(30), 1).await;
+    gate.close();
+    let ask_over_http = || {
+        let address = server.address.clone();
+        tokio::spawn(async move { get(&address, "/v1/recommend?user=anna").await })
+    };
+    let answered = ask_over_http();
+    until(|| async { gate.arrived() == 1 }).await;
+    let waiting = ask_over_http();
+    until(|| async {
+        get(&server.address, "/metrics")
+            .await
+            .body
+            .contains("gondola_compute_waiting 1")
+    })
+    .await;
+
+    let refused = get(&server.address, "/v1/recommend?user=anna").await;
+    assert_eq!((refused.status, &*refused.code()), (429, "RESOURCE_EXHAUSTED"));
+    assert!(
+        refused
+            .message()
+            .contains("1 requests wait already, as many as may; ask again later"),
+        "{refused:?}"
+    );
+    let status = server
+        .grpc()
+        .await
+        .recommend(RecommendRequest {
+            user: "anna".to_owned(),
+            ..RecommendRequest::default()
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(
+        get(&server.address, "/metrics")
+            .await
+            .body
+            .contains("gondola_compute_refused_total 2")
+    );
+    gate.open();
+    assert_eq!(
+        (answered.await.unwrap().status, waiting.await.unwrap().status),
+        (200, 200)
+    );
+}
+
+#[tokio::test]
+async fn a_late_answer_is_popular_items_and_says_so() {
+    let (server, gate) = one_variant(Duration::from_millis(20), 64).await;
+    gate.close();
+    let answer = get(&server.address, "/v1/recommend?user=anna&k=2").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["degraded"], json!(["deadline"]));
+    assert_eq!(answer.json()["items"][1]["item"], "popular-1");
+
+    // This one waits behind the first, so that it is never begun.
+    let similar = get(&server.address, "/v1/similar?item=a").await;
+    assert_eq!((similar.status, &*similar.code()), (504, "DEADLINE_EXCEEDED"));
+    gate.open();
+    until(|| async {
+        get(&server.address, "/metrics")
+            .await
+            .body
+            .contains("gondola_compute_expired_total 1")
+    })
+    .await;
+    let metrics = get(&server.address, "/metrics").await.body;
+    assert!(
+        metrics.contains(r#"gondola_degraded_total{variant="dlrm",reason="deadline"} 1"#),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(r#"gondola_requests_total{method="similar",code="DEADLINE_EXCEEDED"} 1"#),
+        "{metrics}"
+    );
+}

@@ -1,0 +1,11 @@
+//! What the parts of a pipeline say to each other, each with the one type that writes it and reads it.
+//!
+//! - [`routes`]: the operator to the routers; [`router_report`]: a router to the analyzer;
+//! - [`resolution`]: the resolver to the operator.
+//!
+//! Fields that a reader doesn't know are ignored, so that releases can follow each other one pod at a time; golden files of released
+//! forms are read by this crate's tests. Absent on purpose: who sends and receives, and how.
+
+pub mod resolution;
+pub mod router_report;
+pub mod routes;
