@@ -1,8 +1,10 @@
-//! The page of an experiment: one HTML document without scripts or outside assets, as a pure function of a step.
+//! The page of an experiment: one HTML document without scripts or outside assets, as a pure function of a
+//! step.
 //!
-//! From top to bottom: the verdict in a sentence, what would change it, lift over time, arms, guardrails, sample ratio, ramp,
-//! operations, and how complete the data are. The sums themselves are a link away, so that an analyst can compute all of it again.
-//! The frame around it, its style and its charts are `gondola-pages`'.
+//! From top to bottom: the verdict in a sentence, what would change it, lift over time, arms, guardrails,
+//! sample ratio, ramp, operations, and how complete the data are. The sums themselves are a link away, so
+//! that an analyst can compute all of it again. The frame around it, its style and its charts are
+//! `gondola-pages`'.
 
 mod health;
 mod metrics;

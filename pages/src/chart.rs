@@ -1,7 +1,7 @@
 //! Charts as SVG, each a struct with what it shows and a `draw`.
 //!
-//! Every element has an end tag of its own: HTML knows no empty elements inside of an SVG but those that end with a slash, and
-//! an open one would take those after it for its children.
+//! Every element has an end tag of its own: HTML knows no empty elements inside of an SVG but those that end
+//! with a slash, and an open one would take those after it for its children.
 
 mod bars;
 mod gauge;

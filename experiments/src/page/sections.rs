@@ -127,7 +127,9 @@ fn arms(view: &View<'_>, assessment: &Assessment) -> Markup {
                 th.number { "Fallbacks" }
                 th { "Means" }
             }
-            @for (place, name) in settings.arms.iter().enumerate() { (arm_row(view, assessment, place, name)) }
+            @for (place, name) in settings.arms.iter().enumerate() {
+                (arm_row(view, assessment, place, name))
+            }
         }
         p.note { (grouped(settings.planned_units)) " users are planned for each arm." }
     };

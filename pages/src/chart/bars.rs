@@ -53,7 +53,9 @@ impl Bars<'_> {
         html! {
             svg viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img" {
                 @if places.legend > 0.0 {
-                    @for (position, name) in self.series.iter().enumerate() { (legend(&places, position, name)) }
+                    @for (position, name) in self.series.iter().enumerate() {
+                        (legend(&places, position, name))
+                    }
                 }
                 @for (row, group) in self.groups.iter().enumerate() { (self.group(&places, row, group)) }
             }
@@ -86,10 +88,11 @@ impl Bars<'_> {
     fn bar(&self, places: &Places, top: f64, position: usize, value: f64) -> Markup {
         let y = top + BAR_HEIGHT * position as f64 + 1.0;
         let length = value.max(0.0) / places.largest * MAX_LENGTH;
-        let height = Length(BAR_HEIGHT - 2.0);
+        let (left, height) = (Length(places.left), Length(BAR_HEIGHT - 2.0));
+        let text = Length(places.left + length + 6.0);
         html! {
-            rect x=(Length(places.left)) y=(Length(y)) width=(Length(length)) height=(height) fill=(color(position)) {}
-            text x=(Length(places.left + length + 6.0)) y=(Length(y + 9.5)) { ((self.format)(value)) }
+            rect x=(left) y=(Length(y)) width=(Length(length)) height=(height) fill=(color(position)) {}
+            text x=(text) y=(Length(y + 9.5)) { ((self.format)(value)) }
         }
     }
 }

@@ -17,7 +17,8 @@ const GRID_STEPS: u32 = 4;
 pub struct Timeline<'a> {
     /// For readers who don't see it.
     pub title: &'a str,
-    /// Width, in the unit of the letters' size: as wide as the place for it, so that letters are as large as elsewhere.
+    /// Width, in the unit of the letters' size: as wide as the place for it, so that letters are as large as
+    /// elsewhere.
     pub width: f64,
     /// Height, in the same unit.
     pub height: f64,
@@ -115,7 +116,9 @@ impl Timeline<'_> {
         html! {
             @for value in values {
                 (self.across("axis", y.place(value)))
-                text x=(Length(LEFT - 6.0)) y=(Length(y.place(value) + 4.0)) text-anchor="end" { ((self.label)(value)) }
+                text x=(Length(LEFT - 6.0)) y=(Length(y.place(value) + 4.0)) text-anchor="end" {
+                    ((self.label)(value))
+                }
             }
         }
     }
@@ -158,12 +161,11 @@ impl Timeline<'_> {
     /// The first moment and the last, below the curve.
     fn ends(&self, x: Scale) -> Markup {
         let last = self.moments.len().saturating_sub(1);
+        let y = Length(self.height - 6.0);
         html! {
             @for (place, anchor) in [(0, "start"), (last, "end")] {
                 @if let Some(moment) = self.moments.get(place) {
-                    text x=(Length(x.place(place as f64))) y=(Length(self.height - 6.0)) text-anchor=(anchor) {
-                        (moment.label)
-                    }
+                    text x=(Length(x.place(place as f64))) y=(y) text-anchor=(anchor) { (moment.label) }
                 }
             }
         }

@@ -45,13 +45,14 @@ impl UnitSquare<'_> {
     /// Draws it.
     pub fn draw(&self) -> Markup {
         let ((left, right), (bottom, top)) = (X.places, Y.places);
+        let middle = Length(Y.place(0.5));
         html! {
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } width=(WIDTH) height=(HEIGHT) role="img" {
                 @for step in 0..=5 { (grid(f64::from(step) / 5.0)) }
                 line.chance x1=(Length(left)) y1=(Length(bottom)) x2=(Length(right)) y2=(Length(top)) {}
                 @for (position, line) in self.lines.iter().enumerate() { (line.draw(position)) }
                 text x=(Length(X.place(0.5))) y=(Length(HEIGHT - 4.0)) text-anchor="middle" { (self.x_title) }
-                text transform={ "translate(14 " (Length(Y.place(0.5))) ") rotate(-90)" } text-anchor="middle" {
+                text transform={ "translate(14 " (middle) ") rotate(-90)" } text-anchor="middle" {
                     (self.y_title)
                 }
             }
