@@ -1,4 +1,5 @@
-//! Tables of the data, and tables that compare scorers: on labelled pairs, by their lists, and by what they cost.
+//! Tables of the data, and tables that compare scorers: on labelled pairs, by their lists, and by what they
+//! cost.
 
 use super::Summary;
 use super::table::Table;

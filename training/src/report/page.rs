@@ -32,7 +32,7 @@ fn body(title: &str, summary: &Summary) -> Markup {
         p { (summary.windows) }
         (section("Data", &data(summary)))
         (section("Scorers on labelled pairs of the test window", &scorers(summary)))
-        (section("Candidates: how much of what was bought is among them", &comparison::retrieval(summary).html()))
+        (section("Candidates: how much of what was bought is among them", &candidates(summary)))
         (section("Lists of 12 for every buyer of the test window", &lists(summary)))
         (section("What the inputs are worth", &importances(summary)))
         (section("Latency by stage, one request at a time, in process", &latency(summary)))
@@ -59,6 +59,10 @@ fn scorers(summary: &Summary) -> Markup {
         p.note { (reference::NOTE) }
         (reference::table().html())
     }
+}
+
+fn candidates(summary: &Summary) -> Markup {
+    comparison::retrieval(summary).html()
 }
 
 fn roc(summary: &Summary) -> Markup {

@@ -16,11 +16,15 @@ impl Table {
         html! {
             table {
                 tr {
-                    @for (column, cell) in self.head.iter().enumerate() { th class=[class(column)] { (cell) } }
+                    @for (column, cell) in self.head.iter().enumerate() {
+                        th class=[class(column)] { (cell) }
+                    }
                 }
                 @for row in &self.rows {
                     tr {
-                        @for (column, cell) in row.iter().enumerate() { td class=[class(column)] { (cell) } }
+                        @for (column, cell) in row.iter().enumerate() {
+                            td class=[class(column)] { (cell) }
+                        }
                     }
                 }
             }
