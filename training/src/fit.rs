@@ -1,11 +1,13 @@
 //! Fitting: the workflow, the two towers, the scorers and the text index, each from a training snapshot.
 //!
-//! Every file of this folder fits one thing and returns it as a value that can be saved into a bundle's folder, in the form in
-//! which it is served. Scorers are fitted by [`scorer`]: networks share [`descent`], tree models share [`trees`].
+//! Every file of this folder fits one thing and returns it as a value that can be saved into a bundle's
+//! folder, in the form in which it is served. Scorers are fitted by [`scorer`]: networks share [`descent`],
+//! tree models share [`trees`].
 //!
-//! How long a scorer trains is found on the validation window, the last before the test window: training on the windows
-//! before it stops when the validation window's loss no longer falls. Then the scorer is trained again on all windows, for as
-//! long as was best. Where there is one window only, it trains as long as its configuration says.
+//! How long a scorer trains is found on the validation window, the last before the test window: training on
+//! the windows before it stops when the validation window's loss no longer falls. Then the scorer is trained
+//! again on all windows, for as long as was best. Where there is one window only, it trains as long as its
+//! configuration says.
 
 mod boosting;
 mod dcn;

@@ -1,8 +1,8 @@
 //! Labelled pairs: what was bought in a window after the cut-off, and as many sampled pairs that were not.
 //!
-//! A negative's item is drawn with a probability proportional to its recency-weighted purchases and its user to their
-//! recent activity, so that a model can't tell the labels apart by popularity or activity alone. A pair that was bought in
-//! the window is drawn again. The same seed gives the same pairs.
+//! A negative's item is drawn with a probability proportional to its recency-weighted purchases and its user
+//! to their recent activity, so that a model can't tell the labels apart by popularity or activity alone. A
+//! pair that was bought in the window is drawn again. The same seed gives the same pairs.
 
 use std::collections::HashSet;
 
@@ -19,8 +19,8 @@ use crate::dataset::{Dataset, DatasetError};
 use crate::features::{POPULARITY, Snapshot};
 use crate::rows::{Pair, Row, SnapshotRow};
 
-/// Draws for each negative before we say that there are none left: with one pair in two bought, 64 draws all fail once
-/// in 10^19.
+/// Draws for each negative before we say that there are none left: with one pair in two bought, 64 draws all
+/// fail once in 10^19.
 const DRAWS: usize = 64;
 
 /// Why there are no labelled pairs.
@@ -65,8 +65,8 @@ pub enum LabelError {
     },
 }
 
-/// The least chance of a pair to have been drawn that we reckon with: an item that was not sold before can't be drawn,
-/// and one chance in 100,000 is as good as none.
+/// The least chance of a pair to have been drawn that we reckon with: an item that was not sold before can't
+/// be drawn, and one chance in 100,000 is as good as none.
 const LEAST_CHANCE: f64 = 1e-5;
 
 /// Pairs and whether they were bought, in random order.
@@ -91,8 +91,8 @@ impl<R> Default for LabelledPairs<R> {
 }
 
 impl<R> LabelledPairs<R> {
-    /// The geometric mean of the chances. Models learn odds in units of its inverse: bought pairs then weigh about as much as
-    /// negatives, and no model has to begin with a bias.
+    /// The geometric mean of the chances. Models learn odds in units of its inverse: bought pairs then weigh
+    /// about as much as negatives, and no model has to begin with a bias.
     pub fn usual_chance(&self) -> f32 {
         let logarithms: f64 = self.chances.iter().map(|chance| f64::from(chance.ln())).sum();
         (logarithms / self.chances.len().max(1) as f64).exp() as f32
@@ -174,9 +174,9 @@ pub fn label(
     })
 }
 
-/// How likely each pair is to be among the pairs of `draws` draws. Popular items and active users meet more than once,
-/// but are drawn once only, so this is less than the draws times the share of the pair.
-/// Draws that meet a pair again are repeated and not counted here: where most draws do, this is too low.
+/// How likely each pair is to be among the pairs of `draws` draws. Popular items and active users meet more
+/// than once, but are drawn once only, so this is less than the draws times the share of the pair. Draws that
+/// meet a pair again are repeated and not counted here: where most draws do, this is too low.
 fn chances(pairs: &[Pair<SnapshotRow>], users: &[f64], items: &[f64], draws: usize) -> Vec<f32> {
     let scale = draws as f64 / (users.iter().sum::<f64>() * items.iter().sum::<f64>());
     let chance = |pair: &Pair<SnapshotRow>| {
@@ -232,7 +232,8 @@ pub async fn day_after_last(dataset: &Dataset) -> Result<NaiveDate, DatasetError
     Ok(last.unwrap_or_default() + chrono::Days::new(1))
 }
 
-/// Refuses a test window that the data don't fill: buyers of its last days would count as people who bought nothing.
+/// Refuses a test window that the data don't fill: buyers of its last days would count as people who bought
+/// nothing.
 pub async fn check_test_window(dataset: &Dataset) -> Result<(), LabelError> {
     let windows = dataset.config.windows;
     let known_until = day_after_last(dataset).await?;
@@ -308,7 +309,8 @@ mod tests {
         );
     }
 
-    /// Popularity, and how lately users were active, are among negatives what the weights say: their means, and their medians.
+    /// Popularity, and how lately users were active, are among negatives what the weights say: their means,
+    /// and their medians.
     #[test]
     fn negatives_are_as_popular_and_as_recent_as_what_is_sold() {
         let days = |user: usize| 1.0 + (user % 90) as f64;

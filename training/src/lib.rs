@@ -9,8 +9,9 @@
 //! 5. [`evaluate`]: how good they are on a later window, pair by pair and end to end, beside simple baselines;
 //! 6. [`publish`]: bundles into object storage; [`report`]: one page for people.
 //!
-//! [`check`] says whether a scorer of one's own gives what its library gives. [`run`] puts the steps together. Encoding, models and
-//! pipelines are `gondola-inference`'s, so that what is evaluated here is what is served.
+//! [`check`] says whether a scorer of one's own gives what its library gives. [`run`] puts the steps
+//! together. Encoding, models and pipelines are `gondola-inference`'s, so that what is evaluated here is what
+//! is served.
 
 pub mod check;
 pub mod dataset;

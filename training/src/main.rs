@@ -19,9 +19,11 @@ enum Command {
     Run(RunArgs),
     /// Fits one scorer and leaves its bundle's files in a folder.
     Fit(FitArgs),
-    /// Fits scorers, compares them on the test window, prints a table and writes the report; publishes nothing.
+    /// Fits scorers, compares them on the test window, prints a table and writes the report; publishes
+    /// nothing.
     Evaluate(EvaluateArgs),
-    /// Says whether a scorer, one of your own for example, fits a workflow; without a scorer, which inputs it must read.
+    /// Says whether a scorer, one of your own for example, fits a workflow; without a scorer, which inputs it
+    /// must read.
     Check(CheckArgs),
 }
 
@@ -30,7 +32,8 @@ struct InputArgs {
     /// Configuration of the data set (YAML).
     #[arg(long, env = "GONDOLA_DATASET", visible_alias = "dataset")]
     config: PathBuf,
-    /// Folder or URL of the data set's files; what an object store needs to know comes from the environment, as for --store.
+    /// Folder or URL of the data set's files; what an object store needs to know comes from the environment,
+    /// as for --store.
     #[arg(long, env = "GONDOLA_DATA_FOLDER")]
     data: String,
 }
@@ -39,7 +42,8 @@ struct InputArgs {
 struct RunArgs {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Folder of the sentence encoder: config.json, model.safetensors, tokenizer.json, and what modules.json names.
+    /// Folder of the sentence encoder: config.json, model.safetensors, tokenizer.json, and what modules.json
+    /// names.
     #[arg(long, env = "GONDOLA_ENCODER")]
     encoder: PathBuf,
     /// URL of the store that bundles are published into, for example file:///models.
@@ -88,8 +92,8 @@ struct CheckArgs {
     /// Folder of a features bundle: schema.json, workflow.json and the vocabularies.
     #[arg(long)]
     features: PathBuf,
-    /// Rows with the predictions of the model's own library, which the scorer must give too: CSV or Parquet with a column for
-    /// each input and a column `prediction`.
+    /// Rows with the predictions of the model's own library, which the scorer must give too: CSV or Parquet
+    /// with a column for each input and a column `prediction`.
     #[arg(long, requires = "bundle")]
     expect: Option<PathBuf>,
     /// How far a score may be from the prediction; where predictions are above 1, how far as a part of them.

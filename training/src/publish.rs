@@ -1,7 +1,8 @@
 //! Publishing: every bundle of a run into a store, then the channels.
 //!
-//! All bundles are there before the first channel moves, so that nobody who follows `stable` finds a set that does not
-//! belong together for longer than it takes to move its channels; who resolves in between is told by the contracts.
+//! All bundles are there before the first channel moves, so that nobody who follows `stable` finds a set that
+//! does not belong together for longer than it takes to move its channels; who resolves in between is told by
+//! the contracts.
 
 use std::path::Path;
 

@@ -1,9 +1,10 @@
 //! The commands: one whole run, one scorer, or a comparison of scorers.
 //!
-//! A run is a chain of values: `Prepared` comes from the data, `Models` from what is prepared, `Judged` from the models as a pod
-//! would load them, and the [`Summary`] from all of these. Files are written in one place, `bundles`, which turns values into the
-//! folders of a set of bundles; a set that was judged and the set that is published are two such sets, and neither knows of the
-//! other. What a step costs is all that a `Run` remembers.
+//! A run is a chain of values: `Prepared` comes from the data, `Models` from what is prepared, `Judged` from
+//! the models as a pod would load them, and the [`Summary`] from all of these. Files are written in one
+//! place, `bundles`, which turns values into the folders of a set of bundles; a set that was judged and the
+//! set that is published are two such sets, and neither knows of the other. What a step costs is all that a
+//! `Run` remembers.
 
 mod bundles;
 mod facts;

@@ -1,8 +1,8 @@
 //! The shop's files as three SQL views with our names.
 //!
-//! `transactions(user_id, item_id, at, price, store)`, `users(user_id, ..)` and `items(item_id, ..)`: ids and categories
-//! are text, quantities are doubles, and NaN is null. Everything after works on these views, so it neither knows nor cares
-//! what the shop calls its columns.
+//! `transactions(user_id, item_id, at, price, store)`, `users(user_id, ..)` and `items(item_id, ..)`: ids and
+//! categories are text, quantities are doubles, and NaN is null. Everything after works on these views, so it
+//! neither knows nor cares what the shop calls its columns.
 
 use std::path::Path;
 
@@ -22,7 +22,8 @@ use super::files::TableFiles;
 use super::matches::{self, Match, Side};
 use super::staging::{Column, Staged, stage};
 
-/// Memory that queries may take before they spill to disk: half of what the smallest machine has that we train on.
+/// Memory that queries may take before they spill to disk: half of what the smallest machine has that we
+/// train on.
 const QUERY_MEMORY_BYTES: usize = 4 << 30;
 
 /// The files of a data set, found, and fetched where they were not on this machine.

@@ -126,8 +126,9 @@ fn blocks(scorer: &dyn Scorer, items: &EncodedTable) -> Vec<f32> {
     blocks
 }
 
-/// Turns scores, whose odds say how likely a pair is to be bought in units of `1 / usual`, into how likely it is to be one of
-/// the bought pairs among labelled ones: the more likely a pair was to be drawn as a negative, the less.
+/// Turns scores, whose odds say how likely a pair is to be bought in units of `1 / usual`, into how likely it
+/// is to be one of the bought pairs among labelled ones: the more likely a pair was to be drawn as a
+/// negative, the less.
 pub fn among_sampled(scores: &[f32], chances: &[f32], usual: f32) -> Vec<f32> {
     let pairs = scores.iter().zip(chances);
     pairs

@@ -1,7 +1,8 @@
-//! What each input is worth to a scorer: how much AUC is lost when the input's values change places among the pairs.
+//! What each input is worth to a scorer: how much AUC is lost when the input's values change places among the
+//! pairs.
 //!
-//! The model stays as it is, so inputs that say the same share their worth: each looks cheap while the other is there.
-//! Breiman, "Random forests", 2001.
+//! The model stays as it is, so inputs that say the same share their worth: each looks cheap while the other
+//! is there. Breiman, "Random forests", 2001.
 
 use gondola_models::features::{EncodedRow, EncodedTable};
 use rand::SeedableRng;
@@ -64,7 +65,8 @@ impl Rows {
         width(&self.users) + width(&self.items) + self.width
     }
 
-    /// The same rows, of which each has another's value of one input: the user's, the item's, then the pair's.
+    /// The same rows, of which each has another's value of one input: the user's, the item's, then the
+    /// pair's.
     fn permuted(&self, input: usize, order: &[usize]) -> Self {
         let (users, items) = (width(&self.users), width(&self.items));
         let mut rows = self.clone();

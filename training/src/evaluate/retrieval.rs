@@ -1,4 +1,5 @@
-//! How much of what was bought is among the candidates at all: no scorer can put first what retrieval did not find.
+//! How much of what was bought is among the candidates at all: no scorer can put first what retrieval did not
+//! find.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -71,7 +72,8 @@ pub fn evaluate(
     ])
 }
 
-/// The items that are nearest to all that a user bought, those included: in a grocery things are bought again.
+/// The items that are nearest to all that a user bought, those included: in a grocery things are bought
+/// again.
 fn item_knn(purchases: &[Purchase], neighbours: &Neighbours) -> Vec<u32> {
     let bought = purchases.iter().map(|purchase| purchase.item);
     let near = neighbours.nearest_to(bought).into_iter();

@@ -23,7 +23,8 @@ pub struct ScorerQuality {
     pub microseconds: f64,
     /// Trees only: each input's share of the gain of all splits, the greatest first.
     pub gains: Vec<InputValue>,
-    /// How much AUC is lost when an input's values change places among the pairs, the most first; empty where nobody asked.
+    /// How much AUC is lost when an input's values change places among the pairs, the most first; empty where
+    /// nobody asked.
     pub permuted: Vec<InputValue>,
 }
 

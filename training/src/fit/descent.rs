@@ -207,8 +207,8 @@ fn batch(examples: &Examples, positions: &[usize]) -> CandleResult<Batch> {
     })
 }
 
-/// What is added to each logit in training: the more likely a pair is to be drawn as a negative, the less. What the network
-/// itself has to learn is then how likely the pair is to be bought.
+/// What is added to each logit in training: the more likely a pair is to be drawn as a negative, the less.
+/// What the network itself has to learn is then how likely the pair is to be bought.
 fn offsets(labelled: &LabelledPairs<ExampleRow>) -> Vec<f32> {
     let usual = labelled.usual_chance();
     let chances = labelled.chances.iter();

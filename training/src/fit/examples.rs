@@ -37,8 +37,8 @@ impl Examples {
         }
     }
 
-    /// Positions of the validation window's pairs, which was added first, and of all others; `None` where there is one window
-    /// only.
+    /// Positions of the validation window's pairs, which was added first, and of all others; `None` where
+    /// there is one window only.
     pub fn split(&self) -> Option<(Range<usize>, Range<usize>)> {
         match self.windows[..] {
             [] | [_] => None,

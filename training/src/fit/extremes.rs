@@ -85,7 +85,8 @@ fn the_least_that_a_configuration_can_say_makes_a_model_or_an_error() {
     }
 }
 
-/// A model's description at its extremes is one that loads or an error: whoever writes one by hand is told what is wrong.
+/// A model's description at its extremes is one that loads or an error: whoever writes one by hand is told
+/// what is wrong.
 #[test]
 fn no_field_of_a_scorers_description_panics_at_its_extremes() {
     let (layout, cardinalities, examples) = shop();

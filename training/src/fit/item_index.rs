@@ -16,7 +16,8 @@ pub struct ItemVectors {
     pub ids: Vec<ItemId>,
     /// The items' places, `[items, dimension]`, row-major.
     pub vectors: Vec<f32>,
-    /// Places to search from when the index is weighed against exact search, `[queries, dimension]`, row-major.
+    /// Places to search from when the index is weighed against exact search, `[queries, dimension]`,
+    /// row-major.
     pub queries: Vec<f32>,
     /// Width of the space.
     pub dimension: usize,

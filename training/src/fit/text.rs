@@ -120,7 +120,8 @@ fn gather<'a>(vectors: &HashMap<&str, Vec<f32>>, texts: impl Iterator<Item = &'a
 }
 
 impl TextIndex {
-    /// Writes the index, the encoder and `encoder.json` into a bundle's folder. The encoder's files are those it was loaded from.
+    /// Writes the index, the encoder and `encoder.json` into a bundle's folder. The encoder's files are those
+    /// it was loaded from.
     pub fn save(&self, folder: &Path) -> Result<(), FitError> {
         self.index.save(folder)?;
         write_json(&folder.join("encoder.json"), &self.config)?;

@@ -1,10 +1,10 @@
 //! What tree models share: labelled pairs as LightGBM takes them, and a model as a bundle has it.
 //!
-//! A pair that was bought counts the more, the likelier it was to be drawn had it not been bought, so that a score orders pairs
-//! by how likely they are to be bought, not by how much likelier than to be drawn.
+//! A pair that was bought counts the more, the likelier it was to be drawn had it not been bought, so that a
+//! score orders pairs by how likely they are to be bought, not by how much likelier than to be drawn.
 //!
-//! The index into a vocabulary is a number to a tree. Vocabularies are ordered by frequency, so a split means "the more
-//! frequent values"; the binding can't declare categories when it makes a data set.
+//! The index into a vocabulary is a number to a tree. Vocabularies are ordered by frequency, so a split means
+//! "the more frequent values"; the binding can't declare categories when it makes a data set.
 
 use std::ops::Range;
 

@@ -1,8 +1,9 @@
-//! The two towers: trained on purchases by in-batch sampled softmax, with the popularity of the batch corrected.
+//! The two towers: trained on purchases by in-batch sampled softmax, with the popularity of the batch
+//! corrected.
 //!
-//! In a batch of purchases every item is a negative of every other purchase. Popular items are in more batches, so each
-//! logit is lowered by the logarithm of its item's share of the purchases (log-Q correction, Yi et al. 2019); an item that
-//! stands in the batch twice is no negative of itself.
+//! In a batch of purchases every item is a negative of every other purchase. Popular items are in more
+//! batches, so each logit is lowered by the logarithm of its item's share of the purchases (log-Q correction,
+//! Yi et al. 2019); an item that stands in the batch twice is no negative of itself.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -197,7 +198,8 @@ impl Towers {
     }
 }
 
-/// What is added to each logit: minus the logarithm of the item's share, and never for an item that is the purchase's own.
+/// What is added to each logit: minus the logarithm of the item's share, and never for an item that is the
+/// purchase's own.
 fn corrections(items: &[SnapshotRow], log_shares: &HashMap<SnapshotRow, f32>) -> candle_core::Result<Tensor> {
     let count = items.len();
     let mut corrections = Vec::with_capacity(count * count);

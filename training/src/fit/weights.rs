@@ -1,6 +1,7 @@
 //! Seeded first weights, so that the same seed gives the same model.
 //!
-//! candle's generator on the processor can't be seeded, so the weights that a network was made with are replaced.
+//! candle's generator on the processor can't be seeded, so the weights that a network was made with are
+//! replaced.
 
 use candle_core::{Result as CandleResult, Tensor, Var};
 use candle_nn::VarMap;
@@ -11,7 +12,8 @@ use rand_chacha::ChaCha8Rng;
 /// Standard deviation of a fresh embedding.
 const EMBEDDING_DEVIATION: f64 = 0.05;
 
-/// Replaces every weight: embeddings by small normal numbers, linear layers by uniform ones within `1 / sqrt(inputs)`.
+/// Replaces every weight: embeddings by small normal numbers, linear layers by uniform ones within `1 /
+/// sqrt(inputs)`.
 pub(super) fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
     let variables = weights
         .data()

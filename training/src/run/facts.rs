@@ -14,7 +14,8 @@ use crate::fit::item_index::ItemIndex;
 use crate::fit::text::TextIndex;
 use crate::report::Fact;
 
-/// Facts about the data set, its windows and the index that was judged, in the order in which they became known.
+/// Facts about the data set, its windows and the index that was judged, in the order in which they became
+/// known.
 pub(super) fn all(dataset: &Dataset, prepared: &Prepared, models: &Models) -> Vec<Fact> {
     let windows = [&prepared.train, &prepared.test].map(of_sample);
     let index = of_index("as evaluated", &models.index);

@@ -13,8 +13,8 @@ use crate::dataset::{DatasetConfig, ShopFiles};
 /// What the names of an encoder's files end in.
 const ENCODER_ENDINGS: [&str; 3] = ["json", "safetensors", "txt"];
 
-/// Names everything that a run depends on: the configuration, what the data and the encoder hold, and this version. Where they
-/// lie says nothing.
+/// Names everything that a run depends on: the configuration, what the data and the encoder hold, and this
+/// version. Where they lie says nothing.
 pub(super) fn fingerprint(
     dataset: &DatasetConfig,
     files: &ShopFiles,

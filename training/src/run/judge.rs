@@ -143,7 +143,8 @@ impl Bench<'_> {
         })
     }
 
-    /// How much of what was bought is among the candidates, by the two towers and by what needs no deep model.
+    /// How much of what was bought is among the candidates, by the two towers and by what needs no deep
+    /// model.
     fn retrieval(&self) -> anyhow::Result<Vec<RetrievalQuality>> {
         let test = &self.prepared.test;
         let snapshot = &test.known.snapshot;

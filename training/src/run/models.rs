@@ -117,7 +117,8 @@ impl Run {
             .time(step, || index(config, towers, encoded, snapshot))
     }
 
-    /// The labelled pairs of all training windows; what is known at a window's cut-off is let go before the next is read.
+    /// The labelled pairs of all training windows; what is known at a window's cut-off is let go before the
+    /// next is read.
     pub(super) async fn training_set(&mut self, prepared: &Prepared) -> anyhow::Result<TrainingSet> {
         let Prepared {
             train,
@@ -182,8 +183,8 @@ impl Run {
         })
     }
 
-    /// What is published knows everything until the data's last day: the models stay as they were judged, features and index
-    /// are made again.
+    /// What is published knows everything until the data's last day: the models stay as they were judged,
+    /// features and index are made again.
     pub(super) async fn latest(&mut self, workflow: &Workflow, towers: &Towers) -> anyhow::Result<Latest> {
         let (dataset, work) = (&self.dataset, self.work.path());
         let features = async || -> anyhow::Result<Known> {

@@ -21,8 +21,8 @@ async fn nan_in_parquet_is_null_however_few_other_values_there_are() {
     }
 }
 
-/// Files of pyarrow, which leaves NaN out of the statistics: of 2,240 prices, 1,680 are 9.99 and the others NaN; of 80 clubs, 53
-/// are 1.0 and the others NaN.
+/// Files of pyarrow, which leaves NaN out of the statistics: of 2,240 prices, 1,680 are 9.99 and the others
+/// NaN; of 80 clubs, 53 are 1.0 and the others NaN.
 #[tokio::test]
 async fn nan_in_files_of_other_libraries_is_null() {
     let shop = Shop::new()
