@@ -13,25 +13,22 @@ mod boosting;
 mod dcn;
 mod descent;
 mod dlrm;
-pub mod encoded;
-pub mod examples;
+pub(crate) mod encoded;
+pub(crate) mod examples;
 mod forest;
-pub mod item_index;
+pub(crate) mod item_index;
 mod mlp;
-pub mod plan;
-pub mod text;
+pub(crate) mod plan;
+pub(crate) mod text;
 mod trees;
-pub mod two_tower;
+pub(crate) mod two_tower;
 mod weights;
 mod wide_deep;
 
 use std::path::{Path, PathBuf};
 
 use candle_nn::VarMap;
-use gondola_models::features::workflow::WorkflowError;
-use gondola_models::features::{
-    Cardinalities, Layout, TableError, pairs::UnknownPairColumn, schema::SchemaError,
-};
+use gondola_models::features::{Cardinalities, Layout};
 use gondola_models::retrieval::index::IndexError;
 use gondola_models::scoring::{Family, SampledBy, ScorerConfig};
 use gondola_models::similarity::encoder::{EncodeError, EncoderLoadError};
@@ -43,41 +40,30 @@ use examples::Examples;
 
 /// Why a model could not be fitted.
 #[derive(Debug, thiserror::Error)]
-pub enum FitError {
-    /// A file can't be written.
+pub(crate) enum FitError {
     #[error("cannot write {path}")]
     File {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A network.
     #[error("cannot train {model}")]
     Network {
-        /// Which model.
         model: &'static str,
-        /// Why.
         #[source]
         source: candle_core::Error,
     },
     /// The loss is no number any more.
     #[error("the loss of {model} is {loss} in step {step}; take a smaller learning rate")]
     Diverged {
-        /// Which model.
         model: &'static str,
-        /// The loss.
         loss: f32,
         /// The step, from 0.
         step: usize,
     },
-    /// Trees.
     #[error("cannot train the {model}")]
     Trees {
-        /// Which model.
         model: Scorer,
-        /// Why.
         #[source]
         source: lightgbm3::Error,
     },
@@ -86,42 +72,21 @@ pub enum FitError {
         "training.wide_deep.crosses names {user:?} and {item:?}; use one of the user's columns {users:?} and one of the item's {items:?}"
     )]
     Cross {
-        /// The user's column.
         user: String,
-        /// The item's column.
         item: String,
-        /// The user's categorical columns.
         users: Vec<String>,
-        /// The item's categorical columns.
         items: Vec<String>,
     },
-    /// An index.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The text encoder's files.
     #[error(transparent)]
     EncoderLoad(#[from] EncoderLoadError),
-    /// The text encoder.
     #[error("cannot embed the texts of items")]
     Encode(#[from] EncodeError),
-    /// Feature tables.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The workflow.
-    #[error(transparent)]
-    Workflow(#[from] WorkflowError),
-    /// The features' schema.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
-    /// A pair feature.
-    #[error(transparent)]
-    Pairs(#[from] UnknownPairColumn),
     /// There is nothing to fit on.
     #[error("there is no {what}; {way_out}")]
     Nothing {
-        /// What there is none of.
         what: &'static str,
-        /// What to do.
         way_out: &'static str,
     },
 }
@@ -143,15 +108,12 @@ impl FitError {
 
 /// What a scorer is fitted on.
 #[derive(Clone, Copy)]
-pub struct Task<'a> {
-    /// How.
-    pub training: &'a Training,
-    /// The inputs.
-    pub layout: &'a Layout,
+pub(crate) struct Task<'a> {
+    pub(crate) training: &'a Training,
+    pub(crate) layout: &'a Layout,
     /// The vocabularies' sizes.
-    pub cardinalities: &'a Cardinalities,
-    /// The labelled pairs.
-    pub examples: &'a Examples,
+    pub(crate) cardinalities: &'a Cardinalities,
+    pub(crate) examples: &'a Examples,
 }
 
 /// A model as its family leaves it.
@@ -170,20 +132,17 @@ enum Weights {
     Trees(String),
 }
 
-/// A fitted scorer.
-pub struct Fitted {
-    /// Which.
-    pub scorer: Scorer,
+pub(crate) struct Fitted {
+    pub(crate) scorer: Scorer,
     /// How long it was trained: passes over the pairs, or trees.
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// Trees only: how much each input helped, as its share of the total gain, the most helpful first.
-    pub gains: Vec<InputValue>,
+    pub(crate) gains: Vec<InputValue>,
     description: ScorerConfig,
     weights: Weights,
 }
 
-/// Fits a scorer.
-pub fn scorer(scorer: Scorer, task: Task<'_>) -> Result<Fitted, FitError> {
+pub(crate) fn scorer(scorer: Scorer, task: Task<'_>) -> Result<Fitted, FitError> {
     let Model {
         family,
         weights,
@@ -212,7 +171,7 @@ pub fn scorer(scorer: Scorer, task: Task<'_>) -> Result<Fitted, FitError> {
 
 impl Fitted {
     /// Writes `scorer.json` and the model into a bundle's folder.
-    pub fn save(&self, folder: &Path) -> Result<(), FitError> {
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
         match &self.weights {
             Weights::Network(weights) => weights
                 .save(folder.join("model.safetensors"))

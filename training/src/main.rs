@@ -189,8 +189,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 async fn fit(args: FitArgs) -> anyhow::Result<()> {
-    let fitted = run::fit(&args.inputs.try_into()?, args.scorer, &args.out).await?;
-    let (scorer, rounds, out) = (args.scorer, fitted.rounds, args.out.display());
+    let rounds = run::fit(&args.inputs.try_into()?, args.scorer, &args.out).await?;
+    let (scorer, out) = (args.scorer, args.out.display());
     println!("{scorer}: trained for {rounds} passes or trees, left in {out}");
     Ok(())
 }

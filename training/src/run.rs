@@ -23,7 +23,6 @@ use url::Url;
 
 use crate::dataset::training::Scorer;
 use crate::dataset::{Dataset, DatasetConfig, ShopFiles};
-use crate::fit::Fitted;
 use crate::fit::text::TextIndex;
 use crate::publish::{self, PublishedBundle};
 use crate::report::Summary;
@@ -32,7 +31,7 @@ use crate::{labels, progress};
 use bundles::BundleSet;
 use fingerprint::fingerprint;
 use judge::{Depth, Judged};
-use models::{Latest, Models};
+use models::{FittedScorer, Latest, Models};
 use prepare::Prepared;
 
 /// What every command reads.
@@ -89,20 +88,19 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
     Ok(summary)
 }
 
-/// Fits one scorer and leaves its bundle's files in a folder, which must not be there yet.
-pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Result<Fitted> {
+/// Fits one scorer and leaves its bundle's files in a folder, which must not be there yet. Gives how long it was
+/// trained: passes over the pairs, or trees.
+pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Result<usize> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &inputs.data).await?;
     fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut run = Run::begin(dataset, files).await?;
     let prepared = run.prepare().await?;
     let training_set = run.training_set(&prepared).await?;
-    let mut fitted = run.fit_scorers(&[scorer], &prepared.workflow, &training_set.examples)?;
-    let fitted = fitted
-        .pop()
-        .context("one scorer was asked for, so one was fitted")?;
-    fitted.fitted.save(folder)?;
-    Ok(fitted.fitted)
+    let examples = training_set.examples;
+    let FittedScorer { fitted, .. } = run.fit_scorer(scorer, &prepared.workflow, &examples)?;
+    fitted.save(folder)?;
+    Ok(fitted.rounds)
 }
 
 /// Fits scorers, compares them on the test window, and writes the report; publishes nothing.

@@ -13,11 +13,9 @@ use crate::rows::{Pair, Row};
 
 /// Why pairs could not be scored.
 #[derive(Debug, thiserror::Error)]
-pub enum ScorePairsError {
-    /// The scorer can't be loaded.
+pub(crate) enum ScorePairsError {
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The scorer fails.
     #[error(transparent)]
     Score(#[from] ScoreError),
 }
@@ -29,18 +27,22 @@ const TIMED_CANDIDATES: usize = 200;
 const TIMED_REQUESTS: usize = 200;
 
 /// A loaded scorer, and what it keeps of each item.
-pub struct Judge<'a, R> {
+pub(crate) struct Judge<'a, R> {
     scorer: Box<dyn Scorer>,
     /// Number of pair features.
-    pub pair_width: usize,
+    pub(crate) pair_width: usize,
     /// Users and items, by the rows that pairs name.
-    pub encoded: &'a Encoded<R>,
+    pub(crate) encoded: &'a Encoded<R>,
     blocks: Vec<f32>,
 }
 
 impl<'a, R: Row> Judge<'a, R> {
     /// Loads the scorer of a bundle's folder.
-    pub fn load(folder: &Path, layout: &Layout, encoded: &'a Encoded<R>) -> Result<Self, ScorePairsError> {
+    pub(crate) fn load(
+        folder: &Path,
+        layout: &Layout,
+        encoded: &'a Encoded<R>,
+    ) -> Result<Self, ScorePairsError> {
         let scorer = scoring::load(folder, layout)?.scorer;
         Ok(Self {
             blocks: blocks(scorer.as_ref(), encoded.items.table()),
@@ -51,7 +53,7 @@ impl<'a, R: Row> Judge<'a, R> {
     }
 
     /// Scores each pair. `features` are the encoded pair features, row-major.
-    pub fn score(&self, pairs: &[Pair<R>], features: &[f32]) -> Result<Vec<f32>, ScorePairsError> {
+    pub(crate) fn score(&self, pairs: &[Pair<R>], features: &[f32]) -> Result<Vec<f32>, ScorePairsError> {
         let rows = pairs.iter().enumerate().map(|(position, pair)| {
             let features = &features[position * self.pair_width..][..self.pair_width];
             (self.encoded.users.row(pair.user), self.block(pair.item), features)
@@ -60,7 +62,7 @@ impl<'a, R: Row> Judge<'a, R> {
     }
 
     /// Scores each row of a user with the same row of an item.
-    pub fn score_rows(
+    pub(crate) fn score_rows(
         &self,
         users: &EncodedTable,
         items: &EncodedTable,
@@ -92,7 +94,7 @@ impl<'a, R: Row> Judge<'a, R> {
     }
 
     /// The median microseconds that a request of 200 candidates takes, in one thread.
-    pub fn microseconds(&self) -> Result<f64, ScorePairsError> {
+    pub(crate) fn microseconds(&self) -> Result<f64, ScorePairsError> {
         let (users, items) = (self.encoded.users.table(), self.encoded.items.table());
         let pairs = vec![0.0; TIMED_CANDIDATES * self.pair_width];
         let (mut times, mut scores) = (Vec::new(), Vec::new());
@@ -129,7 +131,7 @@ fn blocks(scorer: &dyn Scorer, items: &EncodedTable) -> Vec<f32> {
 /// Turns scores, whose odds say how likely a pair is to be bought in units of `1 / usual`, into how likely it
 /// is to be one of the bought pairs among labelled ones: the more likely a pair was to be drawn as a
 /// negative, the less.
-pub fn among_sampled(scores: &[f32], chances: &[f32], usual: f32) -> Vec<f32> {
+pub(crate) fn among_sampled(scores: &[f32], chances: &[f32], usual: f32) -> Vec<f32> {
     let pairs = scores.iter().zip(chances);
     pairs
         .map(|(score, chance)| ordering::with_weight(*score, usual / chance))

@@ -28,7 +28,7 @@ struct Rows {
 }
 
 /// The drop in AUC for each input, in the order of the layout's inputs.
-pub fn drops<R: Row>(
+pub(crate) fn drops<R: Row>(
     judge: &Judge<'_, R>,
     labelled: &LabelledPairs<R>,
     features: &[f32],

@@ -32,7 +32,7 @@ pub struct RetrievalQuality {
 
 /// Why retrieval could not be evaluated.
 #[derive(Debug, thiserror::Error)]
-pub enum EvaluateRetrievalError {
+pub(crate) enum EvaluateRetrievalError {
     /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -42,7 +42,7 @@ pub enum EvaluateRetrievalError {
 }
 
 /// The two towers beside what needs no deep model.
-pub fn evaluate(
+pub(crate) fn evaluate(
     towers: &Retrieval,
     encoded: &Encoded<SnapshotRow>,
     neighbours: &Neighbours,

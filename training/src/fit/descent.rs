@@ -23,7 +23,6 @@ use crate::rows::ExampleRow;
 /// Pairs whose loss is computed at a time where nothing is learned from it.
 const WEIGHED_AT_A_TIME: usize = 4096;
 
-/// A trained network.
 pub(super) struct Trained {
     weights: VarMap,
     epochs: usize,

@@ -8,7 +8,6 @@ use gondola_models::scoring::neural::InputShape;
 use super::{FitError, Model, Task, descent};
 use crate::dataset::training::Scorer;
 
-/// Trains a DLRM.
 pub(super) fn fit(task: Task<'_>) -> Result<Model, FitError> {
     let settings = &task.training.dlrm;
     let config = DlrmConfig {

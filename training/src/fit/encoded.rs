@@ -9,22 +9,19 @@ use crate::features::Snapshot;
 use crate::rows::{Row, SnapshotRow};
 
 /// Encoded rows, which only rows of their own space can name.
-pub struct EncodedRows<R> {
+pub(crate) struct EncodedRows<R> {
     table: EncodedTable,
     space: PhantomData<R>,
 }
 
-/// Encoded users and items of one space.
-pub struct Encoded<R> {
-    /// The users.
-    pub users: EncodedRows<R>,
-    /// The items.
-    pub items: EncodedRows<R>,
+pub(crate) struct Encoded<R> {
+    pub(crate) users: EncodedRows<R>,
+    pub(crate) items: EncodedRows<R>,
 }
 
 impl Encoded<SnapshotRow> {
     /// Encodes all rows of a snapshot, in its order.
-    pub fn of(workflow: &Workflow, snapshot: &Snapshot) -> Self {
+    pub(crate) fn of(workflow: &Workflow, snapshot: &Snapshot) -> Self {
         Self {
             users: EncodedRows::new(workflow.user.encode_table(&snapshot.users)),
             items: EncodedRows::new(workflow.item.encode_table(&snapshot.items)),
@@ -34,39 +31,38 @@ impl Encoded<SnapshotRow> {
 
 impl<R: Row> EncodedRows<R> {
     /// The rows of a table.
-    pub fn new(table: EncodedTable) -> Self {
+    pub(crate) fn new(table: EncodedTable) -> Self {
         let space = PhantomData;
         Self { table, space }
     }
 
     /// All rows, for what reads whole tables.
-    pub fn table(&self) -> &EncodedTable {
+    pub(crate) fn table(&self) -> &EncodedTable {
         &self.table
     }
 
-    /// One row.
-    pub fn row(&self, row: R) -> EncodedRow {
+    pub(crate) fn row(&self, row: R) -> EncodedRow {
         self.table.row(row.position())
     }
 
     /// The categorical values of one row.
-    pub fn categorical(&self, row: R) -> &[u32] {
+    pub(crate) fn categorical(&self, row: R) -> &[u32] {
         self.table.categorical(row.position())
     }
 
     /// The numeric values of one row.
-    pub fn numeric(&self, row: R) -> &[f32] {
+    pub(crate) fn numeric(&self, row: R) -> &[f32] {
         self.table.numeric(row.position())
     }
 
     /// Adds a row, and says which it is.
-    pub fn push(&mut self, row: &EncodedRow) -> R {
+    pub(crate) fn push(&mut self, row: &EncodedRow) -> R {
         self.table.push(row);
         R::at(self.table.rows() - 1)
     }
 
     /// Some rows as tensors: categorical (`[rows, columns]`, `u32`) and numeric (`[rows, columns]`, `f32`).
-    pub fn tensors(&self, rows: &[R]) -> CandleResult<(Tensor, Tensor)> {
+    pub(crate) fn tensors(&self, rows: &[R]) -> CandleResult<(Tensor, Tensor)> {
         let categorical: Vec<u32> = rows
             .iter()
             .flat_map(|row| self.categorical(*row))

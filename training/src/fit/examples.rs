@@ -11,20 +11,20 @@ use crate::labels::LabelledPairs;
 use crate::rows::{ExampleRow, Pair, Row, SnapshotRow};
 
 /// What scorers train on: the labelled pairs of one or more cut-offs, with only those rows that they name.
-pub struct Examples {
+pub(crate) struct Examples {
     /// The rows of users and items, each as of the cut-off of the pairs that name it.
-    pub encoded: Encoded<ExampleRow>,
+    pub(crate) encoded: Encoded<ExampleRow>,
     /// The labelled pairs, by these rows.
-    pub labelled: LabelledPairs<ExampleRow>,
+    pub(crate) labelled: LabelledPairs<ExampleRow>,
     /// Their encoded pair features, row-major.
-    pub features: Vec<f32>,
+    pub(crate) features: Vec<f32>,
     /// How many pairs each window has, in the order in which they were added.
     windows: Vec<usize>,
 }
 
 impl Examples {
     /// No examples yet, for rows that the workflow makes.
-    pub fn new(workflow: &Workflow) -> Self {
+    pub(crate) fn new(workflow: &Workflow) -> Self {
         let layout = workflow.layout();
         Self {
             encoded: Encoded {
@@ -39,7 +39,7 @@ impl Examples {
 
     /// Positions of the validation window's pairs, which was added first, and of all others; `None` where
     /// there is one window only.
-    pub fn split(&self) -> Option<(Range<usize>, Range<usize>)> {
+    pub(crate) fn split(&self) -> Option<(Range<usize>, Range<usize>)> {
         match self.windows[..] {
             [] | [_] => None,
             [first, ..] => Some((0..first, first..self.labelled.pairs.len())),
@@ -47,12 +47,12 @@ impl Examples {
     }
 
     /// Positions of all pairs.
-    pub fn all(&self) -> Range<usize> {
+    pub(crate) fn all(&self) -> Range<usize> {
         0..self.labelled.pairs.len()
     }
 
     /// Adds the labelled pairs of a window and of the snapshot before it.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         workflow: &Workflow,
         features: &PairFeatures,
@@ -99,7 +99,7 @@ impl<'a> Copied<'a> {
 }
 
 /// The raw pair features of many pairs, one list a column: what the workflow is fitted on.
-pub fn raw_pairs(
+pub(crate) fn raw_pairs(
     features: &PairFeatures,
     pairs: &[Pair<SnapshotRow>],
     snapshot: &Snapshot,
@@ -120,7 +120,7 @@ pub fn raw_pairs(
 }
 
 /// The encoded pair features of many pairs, `[pairs, width]`, row-major.
-pub fn encoded_pairs(
+pub(crate) fn encoded_pairs(
     features: &PairFeatures,
     pairs: &[Pair<SnapshotRow>],
     snapshot: &Snapshot,

@@ -11,7 +11,6 @@ use serde_json::json;
 use super::{FitError, Model, Task, trees};
 use crate::dataset::training::Scorer;
 
-/// Trains a forest.
 pub(super) fn fit(task: Task<'_>) -> Result<Model, FitError> {
     let settings = &task.training.forest;
     let parameters = json!({

@@ -11,39 +11,39 @@ use super::{FitError, write_json};
 const RECALL_AT: usize = 200;
 
 /// What an index is built of.
-pub struct ItemVectors {
+pub(crate) struct ItemVectors {
     /// The items' ids, in the order of the vectors.
-    pub ids: Vec<ItemId>,
+    pub(crate) ids: Vec<ItemId>,
     /// The items' places, `[items, dimension]`, row-major.
-    pub vectors: Vec<f32>,
+    pub(crate) vectors: Vec<f32>,
     /// Places to search from when the index is weighed against exact search, `[queries, dimension]`,
     /// row-major.
-    pub queries: Vec<f32>,
+    pub(crate) queries: Vec<f32>,
     /// Width of the space.
-    pub dimension: usize,
+    pub(crate) dimension: usize,
 }
 
 /// How an index is built and searched.
-pub struct IndexSettings<'a> {
+pub(crate) struct IndexSettings<'a> {
     /// FAISS's name for the kind of index.
-    pub factory: &'a str,
+    pub(crate) factory: &'a str,
     /// How much of it a search looks at.
-    pub search: SearchParameters,
+    pub(crate) search: SearchParameters,
 }
 
 /// A built index, and whose places are in it.
-pub struct ItemIndex {
+pub(crate) struct ItemIndex {
     /// The items' ids, in the order of the index.
-    pub ids: Vec<ItemId>,
+    pub(crate) ids: Vec<ItemId>,
     /// Recall@200 against exact search by the queries that it was weighed with.
-    pub recall: f64,
+    pub(crate) recall: f64,
     index: Index,
     description: serde_json::Value,
 }
 
 impl ItemIndex {
     /// Builds it and weighs it against exact search.
-    pub fn build(items: ItemVectors, settings: &IndexSettings<'_>) -> Result<Self, FitError> {
+    pub(crate) fn build(items: ItemVectors, settings: &IndexSettings<'_>) -> Result<Self, FitError> {
         let ItemVectors {
             ids,
             vectors,
@@ -63,7 +63,7 @@ impl ItemIndex {
     }
 
     /// Writes `index.faiss`, `items.json` and `index.json` into a bundle's folder.
-    pub fn save(&self, folder: &Path) -> Result<(), FitError> {
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
         self.index.save(&folder.join("index.faiss"))?;
         write_json(&folder.join("items.json"), &self.ids)?;
         write_json(&folder.join("index.json"), &self.description)

@@ -7,7 +7,6 @@ use gondola_models::scoring::neural::InputShape;
 use super::{FitError, Model, Task, descent};
 use crate::dataset::training::Scorer;
 
-/// Trains an MLP.
 pub(super) fn fit(task: Task<'_>) -> Result<Model, FitError> {
     let settings = &task.training.mlp;
     let config = MlpConfig {

@@ -24,31 +24,28 @@ const RECALL_QUERIES: usize = 200;
 
 /// What a text index is made of.
 #[derive(Clone, Copy)]
-pub struct TextTask<'a> {
+pub(crate) struct TextTask<'a> {
     /// How its index is built.
-    pub settings: &'a TwoTower,
-    /// The items.
-    pub items: &'a RawTable,
+    pub(crate) settings: &'a TwoTower,
+    pub(crate) items: &'a RawTable,
     /// The columns that an item's text is put together from.
-    pub columns: &'a [String],
-    /// The folder of the sentence encoder.
-    pub encoder: &'a Path,
+    pub(crate) columns: &'a [String],
+    pub(crate) encoder: &'a Path,
 }
 
 /// Items' texts in an index, and what encoded them.
-pub struct TextIndex {
+pub(crate) struct TextIndex {
     /// The items that have a text.
-    pub index: ItemIndex,
+    pub(crate) index: ItemIndex,
     /// How many different texts they have.
-    pub texts: usize,
+    pub(crate) texts: usize,
     /// Width of the space.
-    pub dimension: usize,
+    pub(crate) dimension: usize,
     config: TextConfig,
     encoder: PathBuf,
 }
 
-/// Embeds the items' texts.
-pub fn fit(task: TextTask<'_>, bar: &ProgressBar) -> Result<TextIndex, FitError> {
+pub(crate) fn fit(task: TextTask<'_>, bar: &ProgressBar) -> Result<TextIndex, FitError> {
     let encoder = encoder::load(task.encoder, Device::Cpu)?;
     let items = task.items;
     let texts: Vec<String> = (0..items.len())
@@ -122,7 +119,7 @@ fn gather<'a>(vectors: &HashMap<&str, Vec<f32>>, texts: impl Iterator<Item = &'a
 impl TextIndex {
     /// Writes the index, the encoder and `encoder.json` into a bundle's folder. The encoder's files are those
     /// it was loaded from.
-    pub fn save(&self, folder: &Path) -> Result<(), FitError> {
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
         self.index.save(folder)?;
         write_json(&folder.join("encoder.json"), &self.config)?;
         copy_encoder(&self.encoder, &folder.join("encoder"))

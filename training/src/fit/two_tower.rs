@@ -35,21 +35,18 @@ const EMBEDDED_AT_A_TIME: usize = 4096;
 
 /// What towers are trained on.
 #[derive(Clone, Copy)]
-pub struct TowerTask<'a> {
-    /// How.
-    pub settings: &'a TwoTower,
+pub(crate) struct TowerTask<'a> {
+    pub(crate) settings: &'a TwoTower,
     /// The vocabularies' sizes.
-    pub cardinalities: &'a Cardinalities,
+    pub(crate) cardinalities: &'a Cardinalities,
     /// What was known before the purchases.
-    pub encoded: &'a Encoded<SnapshotRow>,
-    /// The purchases.
-    pub purchases: &'a [Pair<SnapshotRow>],
+    pub(crate) encoded: &'a Encoded<SnapshotRow>,
+    pub(crate) purchases: &'a [Pair<SnapshotRow>],
     /// The same seed gives the same towers.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
-/// Trained towers.
-pub struct Towers {
+pub(crate) struct Towers {
     config: TwoTowerConfig,
     query: Tower,
     item: Tower,
@@ -58,7 +55,7 @@ pub struct Towers {
 }
 
 /// How much of the towers' index a search looks at.
-pub fn search(settings: &TwoTower) -> SearchParameters {
+pub(crate) fn search(settings: &TwoTower) -> SearchParameters {
     SearchParameters {
         nprobe: settings.nprobe,
         ef_search: settings.ef_search,
@@ -66,7 +63,7 @@ pub fn search(settings: &TwoTower) -> SearchParameters {
 }
 
 /// Trains both towers on purchases.
-pub fn train(task: TowerTask<'_>, bar: &ProgressBar) -> Result<Towers, FitError> {
+pub(crate) fn train(task: TowerTask<'_>, bar: &ProgressBar) -> Result<Towers, FitError> {
     let TowerTask {
         settings,
         purchases,
@@ -168,7 +165,7 @@ impl Towers {
     }
 
     /// Where items stand, `[rows, dimension]`, row-major.
-    pub fn embed_items(
+    pub(crate) fn embed_items(
         &self,
         items: &EncodedRows<SnapshotRow>,
         rows: &[SnapshotRow],
@@ -177,7 +174,7 @@ impl Towers {
     }
 
     /// Where users stand, `[rows, dimension]`, row-major.
-    pub fn embed_users(
+    pub(crate) fn embed_users(
         &self,
         users: &EncodedRows<SnapshotRow>,
         rows: &[SnapshotRow],
@@ -186,7 +183,7 @@ impl Towers {
     }
 
     /// Writes `query_tower.safetensors`, `item_tower.safetensors` and `tower.json` into a bundle's folder.
-    pub fn save(&self, folder: &Path) -> Result<(), FitError> {
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
         let failed = FitError::network(MODEL);
         self.query_weights
             .save(folder.join("query_tower.safetensors"))

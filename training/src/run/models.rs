@@ -71,10 +71,12 @@ impl Run {
             examples,
             earlier_windows,
         } = self.training_set(prepared).await?;
+        let scorers = scorers.iter();
+        let scorers = scorers.map(|scorer| self.fit_scorer(*scorer, &prepared.workflow, &examples));
         Ok(Models {
             towers,
             index,
-            scorers: self.fit_scorers(scorers, &prepared.workflow, &examples)?,
+            scorers: scorers.collect::<Result<_, _>>()?,
             usual_chance: examples.labelled.usual_chance(),
             earlier_windows,
         })
@@ -143,27 +145,22 @@ impl Run {
         })
     }
 
-    /// Fits scorers, one after the other.
-    pub(super) fn fit_scorers(
+    /// Fits a scorer, and notes the time.
+    pub(super) fn fit_scorer(
         &mut self,
-        scorers: &[Scorer],
+        scorer: Scorer,
         workflow: &Workflow,
         examples: &Examples,
-    ) -> Result<Vec<FittedScorer>, FitError> {
+    ) -> Result<FittedScorer, FitError> {
         let task = Task {
             training: &self.dataset.config.training,
             layout: &workflow.layout(),
             cardinalities: &workflow.cardinalities(),
             examples,
         };
-        let mut fitted = Vec::with_capacity(scorers.len());
-        for scorer in scorers {
-            fitted.push(FittedScorer {
-                fitted: self.timings.time(scorer.title(), || fit::scorer(*scorer, task))?,
-                seconds: self.timings.last_seconds(),
-            });
-        }
-        Ok(fitted)
+        let fitted = self.timings.time(scorer.title(), || fit::scorer(scorer, task))?;
+        let seconds = self.timings.last_seconds();
+        Ok(FittedScorer { fitted, seconds })
     }
 
     /// The texts of a snapshot's items.
