@@ -1,9 +1,9 @@
 //! The report of a run: one HTML page for people, without outside assets, and `summary.json` for programs.
 
-pub mod comparison;
-pub mod page;
-pub mod reference;
-pub mod table;
+mod comparison;
+mod page;
+mod reference;
+mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,9 +60,7 @@ pub struct Fact {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}")]
 pub struct ReportError {
-    /// Which file.
     path: PathBuf,
-    /// Why.
     #[source]
     source: std::io::Error,
 }

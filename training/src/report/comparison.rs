@@ -7,7 +7,7 @@ use crate::evaluate::bootstrap::Interval;
 use crate::evaluate::retrieval::RetrievalQuality;
 
 /// Facts about the data.
-pub fn facts(summary: &Summary) -> Table {
+pub(super) fn facts(summary: &Summary) -> Table {
     let facts = summary.facts.iter();
     Table {
         head: vec!["what", "how much"],
@@ -17,8 +17,7 @@ pub fn facts(summary: &Summary) -> Table {
     }
 }
 
-/// Scorers on labelled pairs.
-pub fn pairs(summary: &Summary) -> Table {
+pub(super) fn pairs(summary: &Summary) -> Table {
     let rows = summary.scorers.iter().map(|scorer| {
         let (m, at) = (&scorer.metrics, &scorer.intervals);
         vec![
@@ -46,7 +45,7 @@ pub fn pairs(summary: &Summary) -> Table {
 }
 
 /// What sources find of what was bought.
-pub fn retrieval(summary: &Summary) -> Table {
+pub(super) fn retrieval(summary: &Summary) -> Table {
     let row = |source: &RetrievalQuality| {
         vec![
             source.name.clone(),
@@ -65,7 +64,7 @@ pub fn retrieval(summary: &Summary) -> Table {
 }
 
 /// Lists of the baselines and of the scorers' pipelines.
-pub fn lists(summary: &Summary) -> Table {
+pub(super) fn lists(summary: &Summary) -> Table {
     let baselines = summary.baselines.iter().map(|quality| {
         let m = &quality.metrics;
         let numbers = [m.ndcg, m.map, m.recall].map(number);
@@ -92,8 +91,7 @@ pub fn lists(summary: &Summary) -> Table {
     }
 }
 
-/// What scorers cost.
-pub fn costs(summary: &Summary) -> Table {
+pub(super) fn costs(summary: &Summary) -> Table {
     let rows = summary.scorers.iter().map(|scorer| {
         vec![
             scorer.name.clone(),

@@ -14,8 +14,7 @@ use crate::evaluate::{InputValue, Latency, ScorerQuality};
 /// Inputs that the chart of importances shows.
 const IMPORTANCES_SHOWN: usize = 20;
 
-/// Renders the page.
-pub fn render(summary: &Summary) -> String {
+pub(super) fn render(summary: &Summary) -> String {
     let title = format!("Gondola: {}", summary.dataset);
     let document = Document {
         title: &title,

@@ -2,17 +2,16 @@
 
 use maud::{Markup, html};
 
-/// A table.
-pub struct Table {
+pub(super) struct Table {
     /// The head of each column.
-    pub head: Vec<&'static str>,
+    pub(super) head: Vec<&'static str>,
     /// A cell for each column.
-    pub rows: Vec<Vec<String>>,
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// As HTML; columns after the first hold numbers.
-    pub fn html(&self) -> Markup {
+    pub(super) fn html(&self) -> Markup {
         html! {
             table {
                 tr {
@@ -32,7 +31,7 @@ impl Table {
     }
 
     /// As lines of text, with columns as wide as they need.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let all: Vec<Vec<&str>> = std::iter::once(self.head.clone())
             .chain(
                 self.rows
