@@ -1,8 +1,8 @@
 //! Rows of users and items, by what they count in.
 //!
-//! A user has one row in each [`Snapshot`](crate::features::Snapshot) and others in the
-//! [`Examples`](crate::fit::examples::Examples), which hold rows of several snapshots. Both are small
-//! numbers, and a row of one read in the other is another user without any error; so they are two types.
+//! A user has one row in each [`Snapshot`](crate::features::Snapshot) and others in the examples that models are
+//! fitted on, which hold rows of several snapshots. Both are small numbers, and a row of one read in the other is
+//! another user without any error; so they are two types.
 
 use std::hash::Hash;
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use gondola_models::features::{Cells, RawTable, Workflow};
 
-use super::Run;
 use super::prepare::{Known, Prepared};
+use super::{Run, facts};
 use crate::dataset::DatasetConfig;
 use crate::dataset::training::Scorer;
 use crate::features::Snapshot;
@@ -16,9 +16,9 @@ use crate::fit::text::{TextIndex, TextTask};
 use crate::fit::two_tower::{self, TowerTask, Towers};
 use crate::fit::{self, FitError, Fitted, Task};
 use crate::labels::{self, Window};
+use crate::progress;
 use crate::report::Fact;
 use crate::rows::{Row, SnapshotRow};
-use crate::{progress, run::facts};
 
 /// Users whose queries weigh the index against exact search.
 const RECALL_QUERIES: usize = 500;
