@@ -8,14 +8,15 @@ use std::process::Command;
 /// Which of our crates each may depend on: a new arrow is drawn here first.
 const ARROWS: &[(&str, &[&str])] = &[
     ("causes", &[]),
+    ("pages", &[]),
     ("crds", &[]),
     ("artifacts", &[]),
     ("request", &[]),
     ("forest", &[]),
-    ("wire", &[]),
+    ("wire", &["crds"]),
     ("protocol", &["request"]),
     ("models", &["forest", "request"]),
-    ("experiments", &["crds", "wire"]),
+    ("experiments", &["crds", "pages", "wire"]),
     ("events", &["artifacts", "crds", "experiments", "wire"]),
     ("server", &["causes", "events", "protocol", "request", "wire"]),
     (
@@ -48,7 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("training", &["artifacts", "causes", "models"]),
+    ("training", &["artifacts", "causes", "models", "pages"]),
     ("operator", &["causes", "crds", "experiments", "wire"]),
     (
         "cli",
