@@ -34,23 +34,27 @@ pub mod contract;
 pub mod digest;
 pub mod fetch;
 pub mod guard;
+pub mod kind;
 pub mod manifest;
 pub mod publish;
 pub mod reference;
 pub mod resolve;
 pub mod store;
+pub mod together;
 
 #[cfg(test)]
 mod testing;
 
 pub use cache::{BundleFolder, Cache, CacheError};
-pub use contract::{Contract, ContractError, Metric, check_kind, check_together};
+pub use contract::{Contract, Metric};
 pub use digest::Digest;
 pub use fetch::FetchError;
-pub use manifest::{BundleFile, Kind, Manifest, ManifestError};
+pub use kind::Kind;
+pub use manifest::{BundleFile, Manifest, ManifestError};
 pub use publish::{
     BundleDescription, ChannelError, ChannelMove, PublishError, Published, publish, set_channel,
 };
 pub use reference::{Reference, ReferenceError, Target};
 pub use resolve::{ResolveError, Resolved, TogetherError, resolve, resolve_together};
 pub use store::{Access, Store, StoreError};
+pub use together::{ContractError, check_kind, check_together};

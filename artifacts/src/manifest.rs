@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::Contract;
 use crate::digest::{Digest, digits};
+use crate::kind::Kind;
 use crate::reference::{Reference, ReferenceError};
 
 /// The file's name in a bundle's folder; no file of a bundle can have it.
@@ -56,34 +57,6 @@ pub struct BundleFile {
     /// The digest of its content.
     #[serde(with = "digits")]
     pub sha256: Digest,
-}
-
-/// What a bundle is for.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum Kind {
-    /// The fitted workflow and the tables of users and items.
-    Features,
-    /// Two towers and an index of items.
-    Retrieval,
-    /// A model that scores candidates.
-    Scorer,
-    /// Text embeddings of items, their index, and the encoder.
-    Similarity,
 }
 
 /// Why a manifest is refused.

@@ -23,7 +23,8 @@ use upload::upload;
 
 use crate::contract::Contract;
 use crate::digest::{Digest, Hasher};
-use crate::manifest::{self, BundleFile, FORMAT_VERSION, Kind, Manifest, ManifestError};
+use crate::kind::Kind;
+use crate::manifest::{self, BundleFile, FORMAT_VERSION, Manifest, ManifestError};
 use crate::reference::{ReferenceError, check_name};
 use crate::store::{Store, StoreError};
 

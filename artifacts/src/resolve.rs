@@ -5,11 +5,12 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{ContractError, check_kind, check_together};
 use crate::digest::Digest;
-use crate::manifest::{self, Kind, Manifest, ManifestError};
+use crate::kind::Kind;
+use crate::manifest::{self, Manifest, ManifestError};
 use crate::reference::{Reference, ReferenceError, Target};
 use crate::store::{Store, StoreError};
+use crate::together::{ContractError, check_kind, check_together};
 
 /// The longest channel file.
 pub(crate) const MAX_CHANNEL_BYTES: u64 = 64 << 10;

@@ -28,12 +28,11 @@ mod contract;
 #[allow(dead_code, reason = "manifests use a part of it")]
 #[path = "../../artifacts/src/digest.rs"]
 mod digest;
+#[path = "../../artifacts/src/kind.rs"]
+mod kind;
 #[allow(dead_code, reason = "manifests are only read here")]
 #[path = "../../artifacts/src/manifest.rs"]
 mod manifest;
-#[allow(dead_code, reason = "manifests use a part of it")]
-#[path = "../../artifacts/src/reference.rs"]
-mod reference;
 
 use std::path::Component;
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::fetch::RANGE_BYTES;
-use crate::manifest::Kind;
+use crate::kind::Kind;
 use crate::testing::{Watched, chain, publish_files, stores};
 use crate::{Published, resolve};
 

@@ -240,7 +240,7 @@ fn version_in(bytes: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Kind;
+    use crate::kind::Kind;
     use crate::testing::{chain, publish_files, stores};
 
     async fn versions(store: &Store) -> [String; 3] {

@@ -20,6 +20,7 @@ pub mod encoder;
 mod head;
 mod pooling;
 mod sentence;
+mod text_encoder;
 
 /// `encoder.json`: what the encoder reads of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,9 +9,30 @@ use std::time::{Duration, Instant};
 
 use tonic::transport::{Channel, Endpoint};
 
-use crate::remote::AddressError;
 use gondola_protocol::proto::recommender_client::RecommenderClient;
 use gondola_server::front::MAX_BODY_BYTES;
+
+/// Why a variant can't be asked at an address.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// It is no address.
+    #[error("{address:?} of variant {variant} is no address; write HOST:PORT")]
+    Form {
+        /// The variant.
+        variant: String,
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// There is none.
+    #[error("variant {variant} has no address; give it one")]
+    None {
+        /// The variant.
+        variant: String,
+    },
+}
 
 /// Half of what a request has by default: a connection that takes longer helps nobody.
 const CONNECT_WITHIN: Duration = Duration::from_millis(100);

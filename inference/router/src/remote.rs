@@ -21,32 +21,11 @@ use gondola_protocol::{Code, Inquiry, PipelineDescription, Recommender, Served, 
 use gondola_request::{Change, Question, RecommendRequest, SimilarRequest, SimilarTo};
 
 use crate::hedge::{Cause, Outlive, Pace, first_answer};
+pub use crate::peer::AddressError;
 use crate::peer::{self, Peer};
 
 /// Pods that one request may ask.
 const MAX_ASKED: usize = 3;
-
-/// Why a variant can't be asked at an address.
-#[derive(Debug, thiserror::Error)]
-pub enum AddressError {
-    /// It is no address.
-    #[error("{address:?} of variant {variant} is no address; write HOST:PORT")]
-    Form {
-        /// The variant.
-        variant: String,
-        /// The address.
-        address: String,
-        /// Why.
-        #[source]
-        source: tonic::transport::Error,
-    },
-    /// There is none.
-    #[error("variant {variant} has no address; give it one")]
-    None {
-        /// The variant.
-        variant: String,
-    },
-}
 
 /// A variant at one address or several. Connections are made when they are needed.
 pub struct RemoteVariant {

@@ -10,7 +10,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use gondola_causes::with_causes;
 use gondola_events::intake;
 use gondola_protocol::{Code, Digests, Inquiry, Served, ServiceError, Visit};
 use gondola_request::{
@@ -20,10 +19,10 @@ use gondola_request::{
 use gondola_wire::router_report::REPORT_PATH;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::json;
 
 use crate::experimenter::MAX_UNIT_BYTES;
 use crate::front::{Front, MAX_BODY_BYTES};
+use crate::http_error::{HttpError, error};
 use crate::query::Asked;
 
 /// The header with which a tester asks for an arm.
@@ -300,61 +299,4 @@ fn argument(argument: &'static str, problem: &str) -> HttpError {
         problem: problem.to_owned(),
     }
     .into()
-}
-
-/// An error on its way out.
-pub(super) enum HttpError {
-    Service(ServiceError),
-    Rejected { status: StatusCode, message: String },
-}
-
-impl From<ServiceError> for HttpError {
-    fn from(error: ServiceError) -> Self {
-        Self::Service(error)
-    }
-}
-
-impl From<PathRejection> for HttpError {
-    fn from(rejection: PathRejection) -> Self {
-        Self::rejected(rejection.status(), rejection.body_text())
-    }
-}
-
-impl HttpError {
-    /// An error of the request's own.
-    pub(super) fn rejected(status: StatusCode, message: String) -> Self {
-        Self::Rejected { status, message }
-    }
-}
-
-impl IntoResponse for HttpError {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Service(service) => {
-                let code = service.code();
-                error(status(code), code, &with_causes(&service))
-            }
-            Self::Rejected { status, message } => error(status, Code::InvalidArgument, &message),
-        }
-    }
-}
-
-pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
-    (
-        status,
-        Json(json!({"error": {"code": code.as_str(), "message": message}})),
-    )
-        .into_response()
-}
-
-fn status(code: Code) -> StatusCode {
-    match code {
-        Code::InvalidArgument => StatusCode::BAD_REQUEST,
-        Code::NotFound => StatusCode::NOT_FOUND,
-        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
-        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
 }

@@ -14,6 +14,7 @@ pub mod experimenter;
 pub mod front;
 pub mod grpc;
 pub mod http;
+mod http_error;
 pub mod metrics;
 pub mod ports;
 pub mod program;

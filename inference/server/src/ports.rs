@@ -13,7 +13,8 @@ use tonic::Status;
 
 use gondola_protocol::Code;
 
-use crate::http::{self, ARM_HEADER};
+use crate::http::ARM_HEADER;
+use crate::http_error;
 
 /// What the main port serves beside an admin port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,5 +72,5 @@ fn refused(request: &Request) -> Response {
     }
     let message =
         "this port serves GET /v1/recommend and GET /v1/similar alone; everything else is on the admin port";
-    http::error(StatusCode::NOT_FOUND, Code::NotFound, message)
+    http_error::error(StatusCode::NOT_FOUND, Code::NotFound, message)
 }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::http::HttpError;
+use crate::http_error::HttpError;
 
 /// What a query asks.
 pub(super) struct Asked<T>(pub(super) T);

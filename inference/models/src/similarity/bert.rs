@@ -12,12 +12,12 @@ use candle_transformers::models::bert::{BertModel, Config};
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
-use super::encoder::{
-    EncodeError, EncoderLoadError, TextEncoder, json, normalise, token_ids, tokenizer, weights,
-};
 use super::head::Layer;
 use super::pooling::Pooling;
 use super::sentence::Sentence;
+use super::text_encoder::{
+    EncodeError, EncoderLoadError, TextEncoder, json, normalise, token_ids, tokenizer, weights,
+};
 
 /// 64 short texts of 16 tokens keep the matrices of a layer within a core's cache.
 const BATCH: usize = 64;

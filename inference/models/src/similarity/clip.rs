@@ -15,7 +15,7 @@ use candle_transformers::models::clip::text_model::{Activation, ClipTextConfig, 
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
-use super::encoder::{
+use super::text_encoder::{
     EncodeError, EncoderLoadError, TextEncoder, json, normalise, token_ids, tokenizer, weights,
 };
 

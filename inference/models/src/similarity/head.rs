@@ -6,7 +6,7 @@ use candle_core::{Device, Module, Tensor};
 use candle_nn::Linear;
 use serde::Deserialize;
 
-use super::encoder::{EncoderLoadError, json, weights};
+use super::text_encoder::{EncoderLoadError, json, weights};
 
 /// A step after pooling, as a folder describes it.
 #[derive(Clone, Debug, PartialEq)]

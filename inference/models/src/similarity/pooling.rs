@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::Tensor;
 use serde::Deserialize;
 
-use super::encoder::{EncoderLoadError, json};
+use super::text_encoder::{EncoderLoadError, json};
 
 /// Where padding stands for the maximum: below whatever a token's state can be.
 const LOWEST: f64 = -1e9;

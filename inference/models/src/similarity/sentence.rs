@@ -12,9 +12,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::encoder::{EncoderLoadError, json};
 use super::head::Head;
 use super::pooling::Pooling;
+use super::text_encoder::{EncoderLoadError, json};
 
 const MODULES: &str = "modules.json";
 const SETTINGS: &str = "config_sentence_transformers.json";

@@ -1,0 +1,66 @@
+//! Errors on their way out over HTTP: a status, and JSON with a code and a message.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use gondola_causes::with_causes;
+use gondola_protocol::{Code, ServiceError};
+use serde_json::json;
+
+/// An error on its way out.
+pub(super) enum HttpError {
+    Service(ServiceError),
+    Rejected { status: StatusCode, message: String },
+}
+
+impl From<ServiceError> for HttpError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<PathRejection> for HttpError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::rejected(rejection.status(), rejection.body_text())
+    }
+}
+
+impl HttpError {
+    /// An error of the request's own.
+    pub(super) fn rejected(status: StatusCode, message: String) -> Self {
+        Self::Rejected { status, message }
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Service(service) => {
+                let code = service.code();
+                error(status(code), code, &with_causes(&service))
+            }
+            Self::Rejected { status, message } => error(status, Code::InvalidArgument, &message),
+        }
+    }
+}
+
+pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
+    (
+        status,
+        Json(json!({"error": {"code": code.as_str(), "message": message}})),
+    )
+        .into_response()
+}
+
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
