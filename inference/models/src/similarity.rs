@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::features::RawTable;
-use crate::retrieval::index::{IndexError, SearchParameters};
+use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::{Found, ItemIndex, RetrievalError, read_json};
 use device::Device;
 use encoder::{EncodeError, EncoderLoadError, TextEncoder};
@@ -132,7 +132,12 @@ impl Similarity {
 
     /// Width of the space.
     pub fn dimension(&self) -> usize {
-        self.items.index().dimension()
+        self.index().dimension()
+    }
+
+    /// The index of the texts.
+    pub fn index(&self) -> &Index {
+        self.items.index()
     }
 
     /// Number of items in the index.

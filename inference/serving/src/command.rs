@@ -1,6 +1,7 @@
 //! What can be typed: `up`, `serve`, `fetch`.
 
 mod bundles;
+mod contracts;
 mod fetch;
 mod loading;
 mod local_experiment;

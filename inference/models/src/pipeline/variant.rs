@@ -14,7 +14,7 @@ use crate::features::{
     Schema, TableError, UserId, Users, Value, Workflow,
 };
 use crate::ordering::{Order, Scored};
-use crate::retrieval::index::{IndexError, SearchParameters};
+use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::sources::Quotas;
 use crate::retrieval::{Retrieval, RetrievalError};
 use crate::scoring::{self, Loaded};
@@ -268,6 +268,8 @@ pub struct Variant {
     pub(super) settings: VariantSettings,
     pub(super) schema: Schema,
     pub(super) workflow: Workflow,
+    /// The digest of the workflow as it was saved.
+    workflow_digest: String,
     pub(super) pairs: PairFeatures,
     pub(super) users: Users,
     pub(super) items: Items,
@@ -314,6 +316,7 @@ impl Variant {
             neighbours,
             settings: settings.clone(),
             schema,
+            workflow_digest: workflow.saved_digest(features)?,
             workflow,
             pairs,
             retrieval,
@@ -329,6 +332,16 @@ impl Variant {
         &self.settings.name
     }
 
+    /// The index of the items that the query tower finds.
+    pub fn retrieval_index(&self) -> &Index {
+        self.retrieval.items().index()
+    }
+
+    /// The index of the items' texts, where similar items are served.
+    pub fn similarity_index(&self) -> Option<&Index> {
+        self.similarity.as_ref().map(Similarity::index)
+    }
+
     /// What it holds, for people.
     pub fn summary(&self) -> VariantSummary {
         VariantSummary {
@@ -336,7 +349,7 @@ impl Variant {
             users: self.users.len(),
             items: self.items.snapshot_len(),
             texts: self.similarity.as_ref().map_or(0, Similarity::len),
-            workflow: self.workflow.digest(),
+            workflow: self.workflow_digest.clone(),
             inputs: self.workflow.layout().inputs(),
             candidates: self.settings.quotas.total(),
             limit: self.settings.limit,

@@ -7,7 +7,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use futures::future::try_join_all;
 use gondola_artifacts::{
-    BundleFolder, Cache, Digest, Kind, Reference, Resolved, Store, check_kind, resolve, resolve_together,
+    BundleFolder, Cache, Contract, Digest, Kind, Reference, Resolved, Store, check_kind, resolve,
+    resolve_together,
 };
 use gondola_models::pipeline::VariantFolders;
 use gondola_protocol::BundleDescription;
@@ -60,6 +61,8 @@ pub(super) struct WantedBundle {
 pub(super) struct VariantBundles {
     pub(super) folders: VariantFolders,
     pub(super) described: BTreeMap<String, BundleDescription>,
+    /// What each promises.
+    pub(super) contracts: BTreeMap<Kind, (Reference, Contract)>,
 }
 
 impl VariantBundles {
@@ -70,6 +73,8 @@ impl VariantBundles {
             digest: folder.digest.to_string(),
         };
         self.described.insert(kind.to_string(), description);
+        let contract = folder.manifest.contract.clone();
+        self.contracts.insert(kind, (reference.clone(), contract));
         match kind {
             Kind::Features => self.folders.features = folder.path,
             Kind::Retrieval => self.folders.retrieval = folder.path,

@@ -15,6 +15,7 @@ use gondola_serving::local::LocalVariant;
 use tokio::task::spawn_blocking;
 
 use super::bundles::{self, BundleArguments};
+use super::contracts::{self, Content};
 use super::manifest::VariantPlan;
 
 const INDEX: &str = "index.faiss";
@@ -51,6 +52,9 @@ pub(super) async fn load(
         load_one(bundles.folders.clone(), plan.settings.clone())
     };
     let variants = try_join_all(plans.iter().zip(&fetched).map(load)).await?;
+    for (variant, bundles) in variants.iter().zip(&fetched) {
+        contracts::check(&bundles.contracts, &Content::of(variant))?;
+    }
     tracing::info!(pipeline, ?fetched_in, total = ?started.elapsed(), "loaded and warm");
     let loaded = plans
         .iter()
