@@ -9,6 +9,7 @@
 //! files were cut, nor on when analyses were made or broken off. Sums are made in the order of hashes, to the last bit.
 
 pub mod analyzer;
+mod merger;
 pub mod rounds;
 pub mod rules;
 pub mod spill;
@@ -16,7 +17,8 @@ pub mod state;
 pub mod tally;
 pub mod unit;
 
-pub use analyzer::{AnalysisError, Analyzer};
+pub use analyzer::Analyzer;
+pub use merger::AnalysisError;
 pub use rounds::Rounds;
 pub use rules::Rules;
 pub use tally::Tally;

@@ -1,26 +1,19 @@
-//! An analysis: what is new in the store, together with what was known.
+//! An analysis: what is new in the store, brought to a [`Merger`].
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use gondola_artifacts::Store;
 use gondola_experiments::evidence::Evidence;
 use gondola_experiments::moment::Moment;
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 
+use super::merger::{AnalysisError, Merger, NewFile};
 use super::rules::Rules;
-use super::spill::{New, Spill, Spilled};
-use super::state::{Consumed, Counted, Made, StateReader, StateWriter};
-use super::tally::Tally;
-use super::unit::{First, Happened, Shown, Unit};
-use super::{PARTS, part_of};
+use super::state::{Consumed, StateReader};
 use crate::event::Microseconds;
 use crate::place::{Kind, writer_of};
-use crate::table::{TableError, read_exposures, read_outcomes};
-use crate::unit::UnitHash;
 
 /// Longest file that is read, in bytes: routers write a quarter of it at most.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -31,37 +24,9 @@ const LOOK_BACK: Microseconds = 3 * DAY;
 /// How often all days are looked through: a store or a router may have been away for longer.
 const LOOK_THROUGH_MILLISECONDS: i64 = 3_600_000;
 const DAY: Microseconds = 86_400 * 1_000_000;
-/// Damaged files that are named.
-const NAMED: usize = 5;
 /// A state of more bytes goes to the store once an hour only.
 const SMALL_STATE: u64 = 32 << 20;
 const HOUR_MILLISECONDS: i64 = 3_600_000;
-
-/// Why an analysis did not come about. What was known stays, and the next one makes up for it.
-#[derive(Debug, thiserror::Error)]
-pub enum AnalysisError {
-    /// The store did not answer.
-    #[error("the events' store {store} could not be read")]
-    Store {
-        /// Its URL.
-        store: String,
-        /// Why.
-        #[source]
-        source: object_store::Error,
-    },
-    /// The folder for work can't be used.
-    #[error("the folder {folder} can't be used; give one that can be written to, with room")]
-    Folder {
-        /// It.
-        folder: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// What was known can't be read back.
-    #[error("what was known of the units can't be read or written")]
-    State(#[source] TableError),
-}
 
 /// Analyses the events of a pipeline.
 pub struct Analyzer {
@@ -72,15 +37,6 @@ pub struct Analyzer {
     last_checkpoint: Option<Moment>,
     /// When all days were looked through last.
     last_look_through: Option<Moment>,
-}
-
-/// A file of the store that was not read yet.
-struct NewFile {
-    kind: Kind,
-    /// Who wrote it, with what kind of file it is.
-    writer: String,
-    number: u64,
-    object: ObjectMeta,
 }
 
 impl Analyzer {
@@ -100,18 +56,18 @@ impl Analyzer {
         &self.store
     }
 
-    /// All events that reached the store by `now`, as evidence.
+    /// All events that reached the store by `now`, as evidence. What takes a processor or a disk is done off the runtime's threads: a long
+    /// merge holds up no health check, and no request where both run in one process.
     ///
     /// # Errors
     ///
     /// Where the store or the folder fails. A file that is damaged is named in the evidence, and tried again the next time.
     pub async fn analyze(&mut self, rules: &Rules, now: Moment) -> Result<Evidence, AnalysisError> {
         let state = self.state(rules).await?;
-        let mut consumed = state.made.consumed.clone();
         let through = self.looks_through(now);
-        let new = self.new_files(rules, &consumed, now, through).await?;
-        let mut spill = Spill::new(&self.folder).map_err(|source| self.folder_failed(source))?;
-        let mut intake = Intake::new(rules);
+        let new = self.new_files(rules, &state.made.consumed, now, through).await?;
+        let folder_failed = |source| self.folder_failed(source);
+        let mut merger = Merger::new(rules.clone(), state, &self.folder).map_err(folder_failed)?;
         let objects = self.store.objects();
         let mut files = futures::stream::iter(new)
             .map(|file| async move {
@@ -126,27 +82,17 @@ impl Analyzer {
             .buffered(AHEAD);
         while let Some(fetched) = files.next().await {
             let (file, bytes) = fetched.map_err(|source| self.store_failed(source))?;
-            let taken = bytes.map(|bytes| intake.take(&file.kind, bytes, &mut spill));
-            match taken {
-                Some(Ok(())) => consumed.insert(&file.writer, file.number),
-                Some(Err(IntakeError::Spill(source))) => return Err(self.folder_failed(source)),
-                Some(Err(IntakeError::Table(error))) => {
-                    tracing::warn!(file = %file.object.location, %error, "a file of events is damaged");
-                    intake.damaged(&file);
-                }
-                None => intake.damaged(&file),
-            }
+            let (same, taken) = off_the_runtime(move || {
+                let taken = merger.take(&file, bytes);
+                (merger, taken)
+            })
+            .await;
+            merger = same;
+            taken.map_err(folder_failed)?;
         }
         drop(files);
-        let Intake {
-            mut counted, damaged, ..
-        } = intake;
-        counted.add(&state.made.counted);
-        let anything = consumed != state.made.consumed;
-        let spilled = spill.finish().map_err(|source| self.folder_failed(source))?;
-        let made = Made { consumed, counted };
-        let mut evidence = merge(rules, now, state, &spilled, made, &self.state_file(rules))?;
-        evidence.health.damaged_files = damaged;
+        let path = self.state_file(rules);
+        let (evidence, anything) = off_the_runtime(move || merger.finish(now, &path)).await?;
         if through {
             self.last_look_through = Some(now);
         }
@@ -172,23 +118,26 @@ impl Analyzer {
 
     /// What was known: here, else in the store, else nothing.
     async fn state(&self, rules: &Rules) -> Result<StateReader, AnalysisError> {
-        std::fs::create_dir_all(&self.folder).map_err(|source| self.folder_failed(source))?;
+        let made = tokio::fs::create_dir_all(&self.folder).await;
+        made.map_err(|source| self.folder_failed(source))?;
         let path = self.state_file(rules);
-        if !path.exists() {
+        let is_here = tokio::fs::try_exists(&path).await;
+        if !is_here.map_err(|source| self.folder_failed(source))? {
             match self.store.objects().get(&self.checkpoint_path(rules)).await {
                 Err(object_store::Error::NotFound { .. }) => return Ok(StateReader::empty()),
                 Err(source) => return Err(self.store_failed(source)),
                 Ok(found) => {
                     let bytes = found.bytes().await.map_err(|source| self.store_failed(source))?;
                     let beside = path.with_extension("fetched");
-                    std::fs::write(&beside, &bytes)
-                        .and_then(|()| std::fs::rename(&beside, &path))
-                        .map_err(|source| self.folder_failed(source))?;
+                    let fetched = tokio::fs::write(&beside, &bytes).await;
+                    fetched.map_err(|source| self.folder_failed(source))?;
+                    let renamed = tokio::fs::rename(&beside, &path).await;
+                    renamed.map_err(|source| self.folder_failed(source))?;
                 }
             }
         }
-        let opened = File::open(&path).map_err(|source| self.folder_failed(source))?;
-        match StateReader::open(opened) {
+        let opened = off_the_runtime(move || File::open(&path).map(StateReader::open)).await;
+        match opened.map_err(|source| self.folder_failed(source))? {
             Ok(state) => Ok(state),
             Err(error) => {
                 tracing::warn!(%error, "what was known can't be read; everything is analysed anew");
@@ -200,7 +149,8 @@ impl Analyzer {
     /// Keeps the state in the store, so that another pod need not begin anew. A failure costs time only.
     async fn checkpoint(&mut self, rules: &Rules, now: Moment) {
         let path = self.state_file(rules);
-        let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let metadata = tokio::fs::metadata(&path).await;
+        let size = metadata.map_or(0, |metadata| metadata.len());
         let lately = self
             .last_checkpoint
             .is_some_and(|last| now.0 - last.0 < HOUR_MILLISECONDS);
@@ -296,142 +246,10 @@ impl Analyzer {
     }
 }
 
-/// Reads files into parts, and counts what does not count.
-struct Intake<'a> {
-    rules: &'a Rules,
-    counted: Counted,
-    /// Names of the first few damaged files.
-    damaged: Vec<String>,
-}
-
-enum IntakeError {
-    Table(TableError),
-    Spill(std::io::Error),
-}
-
-impl<'a> Intake<'a> {
-    fn new(rules: &'a Rules) -> Self {
-        Self {
-            rules,
-            counted: Counted::default(),
-            damaged: Vec::new(),
-        }
+/// Does blocking work, and hands a panic on to whoever waits for it.
+async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(broken) => std::panic::resume_unwind(broken.into_panic()),
     }
-
-    fn damaged(&mut self, file: &NewFile) {
-        if self.damaged.len() < NAMED {
-            self.damaged.push(file.object.location.to_string());
-        }
-    }
-
-    /// Takes all rows of a file, or none of a damaged one.
-    fn take(&mut self, kind: &Kind, file: Bytes, spill: &mut Spill) -> Result<(), IntakeError> {
-        let mut rows = Vec::new();
-        let mut counted = Counted::default();
-        let rules = self.rules;
-        match kind {
-            Kind::Exposures { .. } => read_exposures(file, |row| {
-                let Some(arm) = rules.arm(row.arm) else {
-                    counted.other_arms += 1;
-                    return;
-                };
-                // A clock that was behind: it would put the unit before all others.
-                if row.time < rules.started - DAY / 24 / 12 {
-                    counted.misdated += 1;
-                    return;
-                }
-                let at = First {
-                    time: row.time,
-                    id: row.id.short(),
-                    arm,
-                };
-                let shown = Shown {
-                    at,
-                    fallback: row.fallback,
-                };
-                rows.push((row.unit, New::Shown(shown)));
-            }),
-            Kind::Outcomes => read_outcomes(file, |row| {
-                let Some(kind) = rules.kind(row.kind) else {
-                    counted.other_types += 1;
-                    return;
-                };
-                if !row.value.is_finite() {
-                    counted.unusable += 1;
-                } else if row.received - row.time > rules.lateness {
-                    counted.late += 1;
-                } else if row.time < rules.earliest() {
-                    counted.misdated += 1;
-                } else {
-                    let happened = Happened {
-                        id: row.id.short(),
-                        kind,
-                        time: row.time,
-                        value: row.value,
-                    };
-                    rows.push((row.unit, New::Happened(happened)));
-                }
-            }),
-        }
-        .map_err(IntakeError::Table)?;
-        for (unit, event) in rows {
-            spill.add(unit, event).map_err(IntakeError::Spill)?;
-        }
-        self.counted.add(&counted);
-        Ok(())
-    }
-}
-
-/// Brings new events to what was known, part by part, and writes what is known now.
-fn merge(
-    rules: &Rules,
-    now: Moment,
-    mut state: StateReader,
-    spilled: &Spilled,
-    made: Made,
-    path: &Path,
-) -> Result<Evidence, AnalysisError> {
-    let folder_failed = |source| AnalysisError::Folder {
-        folder: path.display().to_string(),
-        source,
-    };
-    let beside = path.with_extension("new");
-    let mut writer = StateWriter::create(&beside).map_err(AnalysisError::State)?;
-    let mut tally = Tally::new(rules, now);
-    tally.note(&made.counted);
-    let forgotten = now.0.saturating_mul(1000) - rules.memory;
-    for part in 0..PARTS {
-        let mut units: BTreeMap<UnitHash, Unit> = BTreeMap::new();
-        while let Some((hash, unit)) = state
-            .next_if(|hash| part_of(hash) == part)
-            .map_err(AnalysisError::State)?
-        {
-            units.insert(hash, unit);
-        }
-        spilled
-            .read(part, |hash, event| {
-                let unit = units.entry(hash).or_default();
-                match event {
-                    New::Shown(shown) => tally.note_exposure(unit.show(shown)),
-                    New::Happened(happened) => tally.note_outcome(unit.happen(happened)),
-                }
-            })
-            .map_err(folder_failed)?;
-        for (hash, mut unit) in units {
-            tally.note_forgotten(unit.forget(forgotten));
-            if !unit.is_empty() {
-                tally.add(&unit);
-                writer.add(hash, unit).map_err(AnalysisError::State)?;
-            }
-        }
-    }
-    let made = Made {
-        counted: tally.counted(),
-        ..made
-    };
-    writer.finish(&made).map_err(AnalysisError::State)?;
-    std::fs::rename(&beside, path).map_err(folder_failed)?;
-    let mut evidence = tally.finish();
-    evidence.health.files = made.consumed.files();
-    Ok(evidence)
 }
