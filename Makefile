@@ -129,8 +129,12 @@ scorers-check: build ## The same check, with each of the six scorers as a varian
 
 ##### Development
 
+# What every change has to pass. Tests come before documents and charts, so that a failure of what matters most is told first.
 .PHONY: test
-test: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## Run every test
+test: lint tests docs chart ## Run every test, and hold formatting, lints, documents, the chart, generated files and licences to it
+
+.PHONY: tests
+tests: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## The tests alone
 	cargo test --locked --release --workspace
 
 .PHONY: test-azure
@@ -164,6 +168,11 @@ $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION): | rust
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(TOOLS) --target-dir $(TOOLS)/build
 	@rm -rf $(TOOLS)/build && touch $@
 
+.PHONY: docs
+docs: setup ## The crates' documents, with every link that they have in them
+	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links" \
+		cargo doc --locked --release --workspace --no-deps --lib
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
@@ -196,7 +205,7 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models, tables, events and manifests fo
 			csv) seeds=training/tests/fixtures/hm;; \
 			parquet) seeds=training/tests/fixtures/tables;; \
 			manifest) seeds=artifacts/tests/fixtures/manifests;; \
-			*) seeds=inference/tests/fixtures/trees;; \
+			*) seeds=inference/forest/tests/fixtures/trees;; \
 		esac; \
 		mkdir -p fuzz/corpus/$$target && \
 		CARGO_TARGET_DIR=$(CACHE)/target-fuzz cargo +nightly fuzz run $$target \

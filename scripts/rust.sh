@@ -4,7 +4,7 @@
 set -euo pipefail
 
 tools=$1
-wanted=$(sed -nE 's/^rust-version = "(.*)"/\1/p' Cargo.toml)
+wanted=$(sed -nE 's/^channel = "(.*)"/\1/p' rust-toolchain.toml)
 rustup="rustup==1.29.0.1"
 
 is_new_enough() {

@@ -24,8 +24,10 @@
 //! Absent on purpose: Kubernetes, and anything about what the files mean.
 
 #![forbid(unsafe_code)]
-// An error is made once and ends a fetch of megabytes; its names and values are worth their bytes.
-#![allow(clippy::result_large_err)]
+#![allow(
+    clippy::result_large_err,
+    reason = "an error is made once and ends a fetch of megabytes; its names and values are worth their bytes"
+)]
 
 pub mod cache;
 pub mod contract;

@@ -4,7 +4,6 @@
 //! decides which paths are written and how many bytes are read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
@@ -60,8 +59,22 @@ pub struct BundleFile {
 }
 
 /// What a bundle is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Kind {
     /// The fitted workflow and the tables of users and items.
     Features,
@@ -71,17 +84,6 @@ pub enum Kind {
     Scorer,
     /// Text embeddings of items, their index, and the encoder.
     Similarity,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Features => "features",
-            Self::Retrieval => "retrieval",
-            Self::Scorer => "scorer",
-            Self::Similarity => "similarity",
-        })
-    }
 }
 
 /// Why a manifest is refused.

@@ -24,7 +24,7 @@ pub mod validation;
 pub use definition::definition;
 pub use spec::{RecommenderPipeline, RecommenderPipelineSpec};
 pub use status::RecommenderPipelineStatus;
-pub use validation::{ManifestError, Violation, from_manifest, from_yaml};
+pub use validation::{ManifestError, Violation, from_yaml};
 
 /// The custom resource definition as YAML, with a first line that says where it comes from.
 pub fn crd_yaml() -> String {

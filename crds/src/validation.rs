@@ -59,25 +59,8 @@ impl fmt::Display for Joined<'_> {
     }
 }
 
-/// What becomes of fields that the schema doesn't know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unknown {
-    Refused,
-    Ignored,
-}
-
 /// Reads one manifest that a person wrote, and checks it against every rule: a field that nobody knows is an error.
 pub fn from_yaml(yaml: &str) -> Result<RecommenderPipeline, ManifestError> {
-    read(yaml, Unknown::Refused)
-}
-
-/// Reads the manifest that an operator wrote for its pods. Fields that only a newer release knows are ignored, so that a pod of an
-/// older image starts.
-pub fn from_manifest(text: &str) -> Result<RecommenderPipeline, ManifestError> {
-    read(text, Unknown::Ignored)
-}
-
-fn read(yaml: &str, unknown: Unknown) -> Result<RecommenderPipeline, ManifestError> {
     let wrap = |error| ManifestError::Yaml(Box::new(error));
     let manifest: Value = serde_saphyr::from_str(yaml).map_err(wrap)?;
     let text = |field: &str| manifest[field].as_str().unwrap_or_default();
@@ -87,7 +70,7 @@ fn read(yaml: &str, unknown: Unknown) -> Result<RecommenderPipeline, ManifestErr
             found: format!("{kind:?} of {version:?}"),
         });
     }
-    match violations(&manifest, unknown) {
+    match violations(&manifest) {
         violations if violations.is_empty() => serde_saphyr::from_str(yaml).map_err(wrap),
         violations => Err(ManifestError::Rules(violations)),
     }
@@ -112,9 +95,9 @@ static SCHEMA: LazyLock<(Value, CompiledSchema)> = LazyLock::new(|| {
 });
 
 /// Every rule that a manifest breaks. As on the API server, expressions are asked when types and bounds are as they should be.
-fn violations(manifest: &Value, unknown: Unknown) -> Vec<Violation> {
+fn violations(manifest: &Value) -> Vec<Violation> {
     let (schema, expressions) = &*SCHEMA;
-    let violations = structure::violations(schema, manifest, unknown);
+    let violations = structure::violations(schema, manifest);
     if !violations.is_empty() {
         return violations;
     }

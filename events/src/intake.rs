@@ -145,7 +145,7 @@ fn check_time(told: Option<ToldTime>, now: Microseconds) -> Result<Microseconds,
         None => return Ok(now),
         Some(ToldTime::Milliseconds(milliseconds)) => milliseconds.checked_mul(1000),
         Some(ToldTime::Text(text)) => Some(
-            text.parse::<k8s_openapi::jiff::Timestamp>()
+            text.parse::<jiff::Timestamp>()
                 .map_err(|_| format!("eventTime is {text:?}; write for example 2026-11-25T08:00:00Z"))?
                 .as_microsecond(),
         ),

@@ -3,8 +3,8 @@
 //! `exposures/<experiment>/<epoch>/dt=2026-11-25/hour=08/<writer>-<number>.parquet`, and `outcomes/dt=.../hour=.../...` for all
 //! experiments of a pipeline, below `<namespace>/<pipeline>`.
 
-use k8s_openapi::jiff::Timestamp;
-use k8s_openapi::jiff::tz::TimeZone;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::event::Microseconds;
 
@@ -49,7 +49,7 @@ pub fn writer_of(name: &str) -> Option<(&str, u64)> {
     Some((writer, number.parse().ok()?))
 }
 
-fn date(time: Microseconds) -> k8s_openapi::jiff::Zoned {
+fn date(time: Microseconds) -> jiff::Zoned {
     let timestamp = Timestamp::from_microsecond(time).unwrap_or_default();
     timestamp.to_zoned(TimeZone::UTC)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A moment: milliseconds since 1970 (UTC).

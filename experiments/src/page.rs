@@ -1,12 +1,20 @@
-//! The page of an experiment: one HTML document without scripts or outside assets, as a pure function of a step.
+//! The page of an experiment: one HTML document without scripts or outside assets, as a pure function of a
+//! step.
 //!
-//! From top to bottom: the verdict in a sentence, what would change it, lift over time, arms, guardrails, sample ratio, ramp,
-//! operations, and how complete the data are. The sums themselves are a link away, so that an analyst can compute all of it anew.
+//! From top to bottom: the verdict in a sentence, what would change it, lift over time, arms, guardrails,
+//! sample ratio, ramp, operations, and how complete the data are. The sums themselves are a link away, so
+//! that an analyst can compute all of it again. The frame around it, its style and its charts are
+//! `gondola-pages`'.
 
-mod chart;
+mod health;
+mod metrics;
+mod progress;
 mod sections;
 
-use std::fmt;
+use std::time::Duration;
+
+use gondola_pages::{Document, Layout};
+use maud::{Markup, html};
 
 use crate::evidence::Evidence;
 use crate::moment::Moment;
@@ -14,8 +22,11 @@ use crate::report::sentence;
 use crate::settings::Settings;
 use crate::step::Step;
 
-/// Names the formulas, so that who computes them anew knows which.
+/// Names the formulas, so that whoever computes them again knows which.
 pub const FORMULAS: &str = "gondola-statistics/1";
+
+/// After how long a browser asks again: evidence comes by the minute.
+const REFRESH: Duration = Duration::from_secs(30);
 
 /// What a page shows.
 #[derive(Clone, Copy, Debug)]
@@ -42,16 +53,16 @@ pub fn page(view: &View<'_>) -> String {
         step,
         ..
     } = view;
-    let phase = step.ledger.phase.as_str();
     let title = format!("{} · {pipeline}", settings.name);
-    let body = format!(
-        "<header><p class=where>{} <span class=\"phase {phase}\">{phase}</span></p><h1>{}</h1><p class=verdict>{}</p></header>{}",
-        Text(&format!("{pipeline}, epoch {}", step.ledger.epoch)),
-        Text(&settings.name),
-        Text(&sentence(settings, step)),
-        sections::all(view),
-    );
-    document(&title, &body)
+    let body = html! {
+        header {
+            p.where { (pipeline) ", epoch " (step.ledger.epoch) " " (phase(step.ledger.phase.as_str())) }
+            h1 { (settings.name) }
+            p.verdict { (sentence(settings, step)) }
+        }
+        (sections::all(view))
+    };
+    document(&title, body)
 }
 
 /// An experiment in the list of all.
@@ -70,56 +81,46 @@ pub struct Entry {
 
 /// The list of all experiments.
 pub fn index(entries: &[Entry]) -> String {
-    let rows: String = entries
-        .iter()
-        .map(|entry| {
-            format!(
-                "<tr><td><a href=\"{}\">{}</a></td><td>{}</td><td><span class=\"phase {}\">{}</span></td><td>{}</td></tr>",
-                Text(&entry.link),
-                Text(&entry.name),
-                Text(&entry.pipeline),
-                entry.phase,
-                entry.phase,
-                Text(&entry.sentence)
-            )
-        })
-        .collect();
-    let list = if entries.is_empty() {
-        "<p>No pipeline has an experiment.</p>".to_owned()
-    } else {
-        format!("<table><tr><th>Experiment<th>Pipeline<th>Phase<th>Verdict</tr>{rows}</table>")
-    };
-    document(
-        "Experiments",
-        &format!("<header><h1>Experiments</h1></header><section>{list}</section>"),
-    )
-}
-
-fn document(title: &str, body: &str) -> String {
-    format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <meta http-equiv=refresh content=30><title>{}</title><style>{}</style><main>{body}</main></html>",
-        Text(title),
-        include_str!("page/style.css")
-    )
-}
-
-/// Text inside HTML, as it is meant.
-struct Text<'a>(&'a str);
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for letter in self.0.chars() {
-            match letter {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                other => write!(f, "{other}")?,
+    let list = html! {
+        @if entries.is_empty() {
+            p { "No pipeline has an experiment." }
+        } @else {
+            table {
+                tr { th { "Experiment" } th { "Pipeline" } th { "Phase" } th { "Verdict" } }
+                @for entry in entries { (row(entry)) }
             }
         }
-        Ok(())
+    };
+    let body = html! {
+        header { h1 { "Experiments" } }
+        section { (list) }
+    };
+    document("Experiments", body)
+}
+
+fn row(entry: &Entry) -> Markup {
+    html! {
+        tr {
+            td { a href=(entry.link) { (entry.name) } }
+            td { (entry.pipeline) }
+            td { (phase(entry.phase)) }
+            td { (entry.sentence) }
+        }
     }
+}
+
+fn phase(name: &str) -> Markup {
+    html! { span class={ "phase " (name) } { (name) } }
+}
+
+fn document(title: &str, body: Markup) -> String {
+    let document = Document {
+        title,
+        layout: Layout::Panels,
+        refresh: Some(REFRESH),
+        body,
+    };
+    document.render()
 }
 
 #[cfg(test)]

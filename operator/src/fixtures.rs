@@ -94,7 +94,7 @@ pub(crate) fn bundles(version: &str) -> VariantBundles {
         version: version.into(),
         digest: format!(
             "sha256:{}",
-            crate::plan::manifest::short_hash(&format!("{name}{version}")).repeat(8)
+            crate::names::short_hash(&format!("{name}{version}")).repeat(8)
         ),
         bytes: 100 << 20,
     };
@@ -252,7 +252,7 @@ impl Cluster {
 /// What a Deployment makes of its template: one ReplicaSet a template, which stays when the next one comes.
 fn replica_set(name: &str, deployment: &Deployment, ready: i32) -> Option<(String, Arc<ReplicaSet>)> {
     let template = deployment.spec.template.clone();
-    let hash = crate::plan::manifest::short_hash(&serde_json::to_string(&template).ok()?);
+    let hash = crate::names::short_hash(&serde_json::to_string(&template).ok()?);
     let mut set = ReplicaSet::default();
     set.metadata.name = Some(format!("{name}-{hash}"));
     set.metadata.labels = template.metadata.as_ref()?.labels.clone();

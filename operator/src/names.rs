@@ -1,5 +1,6 @@
 //! Names, labels and annotations of everything that a pipeline owns. They stand here alone.
 
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -20,6 +21,11 @@ pub const ALLOW_USE: &str = "gondola.dev/allow-use";
 
 /// The annotation of a pod template that says, as JSON, which bundles its pods serve: what a pipeline falls back on.
 pub const BUNDLES: &str = "gondola.dev/bundles";
+
+/// The first eight hexadecimal digits of a text's sha256: what names an object after its content.
+pub fn short_hash(text: &str) -> String {
+    hex::encode(&Sha256::digest(text)[..4])
+}
 
 /// What a pod is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

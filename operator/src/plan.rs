@@ -9,8 +9,8 @@
 
 pub mod experiment;
 pub mod extensions;
-pub mod manifest;
 pub mod network;
+pub mod order;
 pub mod pod;
 pub mod resolver;
 pub mod rights;
@@ -282,18 +282,10 @@ impl Render<'_> {
         if live.is_some() && serves.keeps_template(told.as_ref()) {
             kept.names.deployments.insert(names.component(component));
         } else if let Some(bundles) = serves.bundles() {
-            match manifest::config_map(pipeline, variant, bundles) {
-                Ok(manifest) => {
-                    let deployment = variant::deployment(pipeline, variant, bundles, &manifest, installation);
-                    children.configs.push(manifest);
-                    children.deployments.push(deployment);
-                }
-                // Nobody could read it: pods stay as they are until it is reported again.
-                Err(error) => {
-                    tracing::error!(%error, variant = variant.name, "what was resolved makes no reference");
-                    kept.names.deployments.insert(names.component(component));
-                }
-            }
+            let order = order::config_map(pipeline, variant, bundles);
+            let deployment = variant::deployment(pipeline, variant, bundles, &order, installation);
+            children.configs.push(order);
+            children.deployments.push(deployment);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a scorer, one of a user's own for example, fits a workflow and gives what its own library gives.
 //!
-//! Whether it fits, [`gondola_models::scoring::check`] says. Whoever has rows with their library's predictions has the scorer compared
-//! with them ([`expect`]).
+//! Whether it fits, [`gondola_models::scoring::check`] says. Whoever has rows with their library's
+//! predictions has the scorer compared with them ([`expect`]).
 
 pub mod expect;
 
@@ -43,7 +43,8 @@ pub struct Report {
     pub agreement: Option<Agreement>,
 }
 
-/// Checks a scorer bundle's folder against a features bundle's folder, and against rows whose predictions are known.
+/// Checks a scorer bundle's folder against a features bundle's folder, and against rows whose predictions are
+/// known.
 pub async fn check(
     scorer: &Path,
     features: &Path,

@@ -1,8 +1,9 @@
 //! A data set: what a shop's files mean.
 //!
-//! [`config`] is the file that says so, checked, [`training`] its part about models and [`evaluation`] the one about their
-//! judgement, [`names`] what features are called. [`files`] finds the files, [`table`] reads them, [`cells`] says what their values mean, and [`source`] opens them with
-//! DataFusion as the views `transactions`, `users` and `items`, whatever they are called in the shop; [`matches`] says whether their
+//! [`config`] is the file that says so, checked, [`training`] its part about models and [`evaluation`] the
+//! one about their judgement, [`names`] what features are called. [`files`] finds the files, [`table`] reads
+//! them, [`cells`] says what their values mean, and [`source`] opens them with DataFusion as the views
+//! `transactions`, `users` and `items`, whatever they are called in the shop; [`matches`](mod@matches) says whether their
 //! ids are the same.
 
 mod bounds;

@@ -1,22 +1,24 @@
 //! Evaluation: pair by pair, and end to end as users see it.
 //!
-//! [`pairs`] scores labelled pairs with the very scorers that serve ([`metrics`]: AUC, precision, recall).
-//! [`end_to_end`] asks the loaded pipeline for every buyer of the test window and compares with what they bought
-//! ([`ranking`]: Recall, MAP and nDCG at 12), beside [`baselines`] that need no model.
-//! [`retrieval`] says how much of it is among the candidates at all, beside item neighbours and [`ease`].
-//! [`bootstrap`] says how far other users would move these figures, [`permutation`] what each input is worth.
+//! `pairs` scores labelled pairs with the very scorers that serve ([`metrics`]: AUC, precision, recall).
+//! [`end_to_end`] asks the loaded pipeline for every buyer of the test window and compares with what they
+//! bought ([`ranking`]: Recall, MAP and nDCG at 12), beside [`baselines`] that need no model. [`retrieval`]
+//! says how much of it is among the candidates at all, beside item neighbours and [`ease`]. [`bootstrap`]
+//! says how far other users would move these figures, `permutation` what each input is worth.
 
 pub mod baselines;
 pub mod bootstrap;
 pub mod ease;
 pub mod end_to_end;
+pub mod latency;
 pub mod metrics;
-pub mod pairs;
-pub mod permutation;
+pub(crate) mod pairs;
+pub(crate) mod permutation;
 pub mod ranking;
 pub mod retrieval;
 pub mod scorer;
 
 pub use end_to_end::{Quality, VariantQuality};
+pub use latency::Latency;
 pub use metrics::{PairIntervals, PairMetrics};
-pub use scorer::ScorerQuality;
+pub use scorer::{InputValue, ScorerQuality};

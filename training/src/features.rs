@@ -1,8 +1,9 @@
 //! Features of users, items and pairs as of a cut-off date, as SQL over the views of a [`Dataset`].
 //!
-//! Everything reads the view `purchases`: the transactions before the cut-off, with their age in days. Nothing of the
-//! cut-off day or later can leak in, because nothing else is in reach. The queries stream: sums and sorts that need
-//! more memory than they may take spill to disk. Written as plain SQL, they run on a distributed engine as they stand.
+//! Everything reads the view `purchases`: the transactions before the cut-off, with their age in days.
+//! Nothing of the cut-off day or later can leak in, because nothing else is in reach. The queries stream:
+//! sums and sorts that need more memory than they may take spill to disk. Written as plain SQL, they run on a
+//! distributed engine as they stand.
 
 pub mod neighbours;
 pub mod snapshot;
@@ -111,8 +112,8 @@ fn purchases_sql(as_of: NaiveDate) -> String {
     )
 }
 
-/// Users: recency, frequency, monetary amount; the most frequent and the last value of item attributes; the home store;
-/// what is known of them.
+/// Users: recency, frequency, monetary amount; the most frequent and the last value of item attributes; the
+/// home store; what is known of them.
 fn users_sql(config: &DatasetConfig) -> String {
     let attributes = &config.features.user_attributes;
     let tables: String = attributes
@@ -186,8 +187,9 @@ fn attribute_tables(column: &str, name: &str) -> String {
     )
 }
 
-/// Items: how often they were sold lately, the time-weighted number, the mean price, the share of buyers who came back,
-/// and what the catalogue says. Where there are few buyers, that share is drawn to the usual. Items that were sold but are not in the catalogue have nulls there.
+/// Items: how often they were sold lately, the time-weighted number, the mean price, the share of buyers who
+/// came back, and what the catalogue says. Where there are few buyers, that share is drawn to the usual.
+/// Items that were sold but are not in the catalogue have nulls there.
 fn items_sql(config: &DatasetConfig) -> String {
     let windows: String = config
         .features
@@ -241,7 +243,8 @@ ORDER BY ids.item_id",
     )
 }
 
-/// What each user bought: how often, how long ago the last time was, and how often with old times counted less.
+/// What each user bought: how often, how long ago the last time was, and how often with old times counted
+/// less.
 fn history_sql(config: &DatasetConfig) -> String {
     format!(
         "SELECT user_id, item_id, CAST(COUNT(*) AS DOUBLE) AS purchases, MIN(age_days) AS days_since_last,

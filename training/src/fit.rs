@@ -1,78 +1,69 @@
 //! Fitting: the workflow, the two towers, the scorers and the text index, each from a training snapshot.
 //!
-//! Every file of this folder fits one thing and leaves it in a bundle's folder, in the form in which it is served. Scorers are
-//! fitted by [`scorer`]: networks share [`descent`], tree models share [`trees`].
+//! Every file of this folder fits one thing and returns it as a value that can be saved into a bundle's
+//! folder, in the form in which it is served. Scorers are fitted by [`scorer`]: networks share [`descent`],
+//! tree models share [`trees`].
 //!
-//! How long a scorer trains is found on the validation window, the last before the test window: training on the windows
-//! before it stops when the validation window's loss no longer falls. Then the scorer is trained anew on all windows, for as
-//! long as was best. Where there is one window only, it trains as long as its configuration says.
+//! How long a scorer trains is found on the validation window, the last before the test window: training on
+//! the windows before it stops when the validation window's loss no longer falls. Then the scorer is trained
+//! again on all windows, for as long as was best. Where there is one window only, it trains as long as its
+//! configuration says.
 
-pub mod boosting;
-pub mod dcn;
-pub mod descent;
-pub mod dlrm;
-pub mod examples;
-pub mod forest;
-pub mod mlp;
-pub mod plan;
-pub mod text;
-pub mod trees;
-pub mod two_tower;
-pub mod weights;
-pub mod wide_deep;
+mod boosting;
+mod dcn;
+mod descent;
+mod dlrm;
+pub(crate) mod encoded;
+pub(crate) mod examples;
+mod forest;
+pub(crate) mod item_index;
+mod mlp;
+pub(crate) mod plan;
+pub(crate) mod text;
+mod trees;
+pub(crate) mod two_tower;
+mod weights;
+mod wide_deep;
 
 use std::path::{Path, PathBuf};
 
-use gondola_models::features::workflow::WorkflowError;
-use gondola_models::features::{
-    Cardinalities, Layout, TableError, pairs::UnknownPairColumn, schema::SchemaError,
-};
+use candle_nn::VarMap;
+use gondola_models::features::{Cardinalities, Layout};
 use gondola_models::retrieval::index::IndexError;
 use gondola_models::scoring::{Family, SampledBy, ScorerConfig};
 use gondola_models::similarity::encoder::{EncodeError, EncoderLoadError};
 
 use crate::dataset::training::{Scorer, Training};
+use crate::evaluate::InputValue;
 use crate::features::POPULARITY;
 use examples::Examples;
-use trees::Importances;
 
 /// Why a model could not be fitted.
 #[derive(Debug, thiserror::Error)]
-pub enum FitError {
-    /// A file can't be written.
+pub(crate) enum FitError {
     #[error("cannot write {path}")]
     File {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A network.
     #[error("cannot train {model}")]
     Network {
-        /// Which model.
         model: &'static str,
-        /// Why.
         #[source]
         source: candle_core::Error,
     },
     /// The loss is no number any more.
     #[error("the loss of {model} is {loss} in step {step}; take a smaller learning rate")]
     Diverged {
-        /// Which model.
         model: &'static str,
-        /// The loss.
         loss: f32,
         /// The step, from 0.
         step: usize,
     },
-    /// Trees.
     #[error("cannot train the {model}")]
     Trees {
-        /// Which model.
         model: Scorer,
-        /// Why.
         #[source]
         source: lightgbm3::Error,
     },
@@ -81,42 +72,21 @@ pub enum FitError {
         "training.wide_deep.crosses names {user:?} and {item:?}; use one of the user's columns {users:?} and one of the item's {items:?}"
     )]
     Cross {
-        /// The user's column.
         user: String,
-        /// The item's column.
         item: String,
-        /// The user's categorical columns.
         users: Vec<String>,
-        /// The item's categorical columns.
         items: Vec<String>,
     },
-    /// An index.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The text encoder's files.
     #[error(transparent)]
     EncoderLoad(#[from] EncoderLoadError),
-    /// The text encoder.
     #[error("cannot embed the texts of items")]
     Encode(#[from] EncodeError),
-    /// Feature tables.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The workflow.
-    #[error(transparent)]
-    Workflow(#[from] WorkflowError),
-    /// The features' schema.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
-    /// A pair feature.
-    #[error(transparent)]
-    Pairs(#[from] UnknownPairColumn),
     /// There is nothing to fit on.
     #[error("there is no {what}; {way_out}")]
     Nothing {
-        /// What there is none of.
         what: &'static str,
-        /// What to do.
         way_out: &'static str,
     },
 }
@@ -138,50 +108,85 @@ impl FitError {
 
 /// What a scorer is fitted on.
 #[derive(Clone, Copy)]
-pub struct Task<'a> {
-    /// How.
-    pub training: &'a Training,
-    /// The inputs.
-    pub layout: &'a Layout,
+pub(crate) struct Task<'a> {
+    pub(crate) training: &'a Training,
+    pub(crate) layout: &'a Layout,
     /// The vocabularies' sizes.
-    pub cardinalities: &'a Cardinalities,
-    /// The labelled pairs.
-    pub examples: &'a Examples,
+    pub(crate) cardinalities: &'a Cardinalities,
+    pub(crate) examples: &'a Examples,
 }
 
-/// What is known of a scorer once it is fitted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fitted {
+/// A model as its family leaves it.
+pub(crate) struct Model {
+    family: Family,
+    weights: Weights,
+    rounds: usize,
+    gains: Vec<InputValue>,
+}
+
+/// What a model learned, in the form of its library.
+enum Weights {
+    /// The tensors of a network.
+    Network(VarMap),
+    /// Trees, as LightGBM's text.
+    Trees(String),
+}
+
+pub(crate) struct Fitted {
+    pub(crate) scorer: Scorer,
     /// How long it was trained: passes over the pairs, or trees.
-    pub rounds: usize,
-    /// How much each input helped the trees, the most helpful first.
-    pub gains: Option<Importances>,
+    pub(crate) rounds: usize,
+    /// Trees only: how much each input helped, as its share of the total gain, the most helpful first.
+    pub(crate) gains: Vec<InputValue>,
+    description: ScorerConfig,
+    weights: Weights,
 }
 
-/// Fits a scorer and leaves it in a bundle's folder.
-pub fn scorer(scorer: Scorer, task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
-    match scorer {
-        Scorer::Dlrm => dlrm::fit(task, folder),
-        Scorer::WideDeep => wide_deep::fit(task, folder),
-        Scorer::Dcn => dcn::fit(task, folder),
-        Scorer::Mlp => mlp::fit(task, folder),
-        Scorer::Forest => forest::fit(task, folder),
-        Scorer::Boosting => boosting::fit(task, folder),
+pub(crate) fn scorer(scorer: Scorer, task: Task<'_>) -> Result<Fitted, FitError> {
+    let Model {
+        family,
+        weights,
+        rounds,
+        gains,
+    } = match scorer {
+        Scorer::Dlrm => dlrm::fit(task),
+        Scorer::WideDeep => wide_deep::fit(task),
+        Scorer::Dcn => dcn::fit(task),
+        Scorer::Mlp => mlp::fit(task),
+        Scorer::Forest => forest::fit(task),
+        Scorer::Boosting => boosting::fit(task),
+    }?;
+    Ok(Fitted {
+        scorer,
+        rounds,
+        gains,
+        description: ScorerConfig {
+            inputs: task.layout.inputs(),
+            sampled_by: sampling_to_undo(task.training.weight_exponent),
+            family,
+        },
+        weights,
+    })
+}
+
+impl Fitted {
+    /// Writes `scorer.json` and the model into a bundle's folder.
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
+        match &self.weights {
+            Weights::Network(weights) => weights
+                .save(folder.join("model.safetensors"))
+                .map_err(FitError::network(self.scorer.title()))?,
+            Weights::Trees(text) => {
+                let path = folder.join("model.txt");
+                std::fs::write(&path, text).map_err(FitError::file(&path))?;
+            }
+        }
+        write_json(&folder.join("scorer.json"), &self.description)
     }
 }
 
-/// Writes a scorer's description.
-fn describe(task: Task<'_>, family: Family, folder: &Path) -> Result<(), FitError> {
-    let description = ScorerConfig {
-        inputs: task.layout.inputs(),
-        sampled_by: leftover(task.training.weight_exponent),
-        family,
-    };
-    write_json(&folder.join("scorer.json"), &description)
-}
-
-/// What is left of the sampling of negatives for serving to undo; nothing for the power 0.
-fn leftover(exponent: f32) -> Option<SampledBy> {
+/// What of the sampling of negatives is left in the scores, for serving to undo; nothing for the power 0.
+fn sampling_to_undo(exponent: f32) -> Option<SampledBy> {
     (exponent != 0.0).then(|| SampledBy {
         column: POPULARITY.to_owned(),
         exponent,
@@ -232,11 +237,13 @@ mod tests {
         };
         for name in Scorer::ALL {
             let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-            let fitted = folders
-                .each_ref()
-                .map(|folder| scorer(name, task, folder.path()).unwrap());
+            let fitted = folders.each_ref().map(|folder| {
+                let fitted = scorer(name, task).unwrap();
+                fitted.save(folder.path()).unwrap();
+                (fitted.rounds, fitted.gains)
+            });
             assert_eq!(fitted[0], fitted[1], "{name}");
-            assert!(fitted[0].rounds > 0, "{name}");
+            assert!(fitted[0].0 > 0, "{name}");
             let files = folders.each_ref().map(|folder| {
                 ["model.safetensors", "model.txt"].map(|file| std::fs::read(folder.path().join(file)).ok())
             });
@@ -263,8 +270,7 @@ mod tests {
             examples: &examples,
         };
         for (name, most) in [(Scorer::Mlp, 100), (Scorer::Boosting, 1000)] {
-            let folder = tempfile::tempdir().unwrap();
-            let fitted = scorer(name, task, folder.path()).unwrap();
+            let fitted = scorer(name, task).unwrap();
             assert!(fitted.rounds < most, "{name}: {}", fitted.rounds);
         }
     }

@@ -1,8 +1,8 @@
 //! Labelled pairs: what was bought in a window after the cut-off, and as many sampled pairs that were not.
 //!
-//! A negative's item is drawn with a probability proportional to its recency-weighted purchases and its user to their
-//! recent activity, so that a model can't tell the labels apart by popularity or activity alone. A pair that was bought in
-//! the window is drawn again. The same seed gives the same pairs.
+//! A negative's item is drawn with a probability proportional to its recency-weighted purchases and its user
+//! to their recent activity, so that a model can't tell the labels apart by popularity or activity alone. A
+//! pair that was bought in the window is drawn again. The same seed gives the same pairs.
 
 use std::collections::HashSet;
 
@@ -17,9 +17,10 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::dataset::{Dataset, DatasetError};
 use crate::features::{POPULARITY, Snapshot};
+use crate::rows::{Pair, Row, SnapshotRow};
 
-/// Draws for each negative before we say that there are none left: with one pair in two bought, 64 draws all fail once
-/// in 10^19.
+/// Draws for each negative before we say that there are none left: with one pair in two bought, 64 draws all
+/// fail once in 10^19.
 const DRAWS: usize = 64;
 
 /// Why there are no labelled pairs.
@@ -64,33 +65,34 @@ pub enum LabelError {
     },
 }
 
-/// A user and an item, as rows of a [`Snapshot`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pair {
-    /// The user's row.
-    pub user: u32,
-    /// The item's row.
-    pub item: u32,
-}
-
-/// The least chance of a pair to have been drawn that we reckon with: an item that was not sold before can't be drawn,
-/// and one chance in 100,000 is as good as none.
+/// The least chance of a pair to have been drawn that we reckon with: an item that was not sold before can't
+/// be drawn, and one chance in 100,000 is as good as none.
 const LEAST_CHANCE: f64 = 1e-5;
 
 /// Pairs and whether they were bought, in random order.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LabelledPairs {
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelledPairs<R> {
     /// The pairs.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<Pair<R>>,
     /// 1 for bought, 0 for not.
     pub labels: Vec<f32>,
     /// How likely each pair was to be drawn as a negative, had it not been bought.
     pub chances: Vec<f32>,
 }
 
-impl LabelledPairs {
-    /// The geometric mean of the chances. Models learn odds in units of its inverse: bought pairs then weigh about as much as
-    /// negatives, and no model has to begin with a bias.
+impl<R> Default for LabelledPairs<R> {
+    fn default() -> Self {
+        Self {
+            pairs: Vec::new(),
+            labels: Vec::new(),
+            chances: Vec::new(),
+        }
+    }
+}
+
+impl<R> LabelledPairs<R> {
+    /// The geometric mean of the chances. Models learn odds in units of its inverse: bought pairs then weigh
+    /// about as much as negatives, and no model has to begin with a bias.
     pub fn usual_chance(&self) -> f32 {
         let logarithms: f64 = self.chances.iter().map(|chance| f64::from(chance.ln())).sum();
         (logarithms / self.chances.len().max(1) as f64).exp() as f32
@@ -100,8 +102,17 @@ impl LabelledPairs {
 /// What was bought in a window.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
-    /// Distinct (user id, item id), in order.
-    pub bought: Vec<(String, String)>,
+    /// Each user and item once, in order.
+    pub bought: Vec<BoughtItem>,
+}
+
+/// An item that a user bought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoughtItem {
+    /// The user's id.
+    pub user: String,
+    /// The item's id.
+    pub item: String,
 }
 
 impl Window {
@@ -112,7 +123,8 @@ impl Window {
             "SELECT DISTINCT user_id, item_id FROM transactions
              WHERE at >= TIMESTAMP '{from}' AND at < TIMESTAMP '{to}' ORDER BY user_id, item_id"
         );
-        let bought = text_pairs(dataset, what, &sql).await?;
+        let rows = text_pairs(dataset, what, &sql).await?.into_iter();
+        let bought: Vec<BoughtItem> = rows.map(|(user, item)| BoughtItem { user, item }).collect();
         if bought.is_empty() {
             let sql = "SELECT CAST(MIN(at) AS VARCHAR), CAST(MAX(at) AS VARCHAR) FROM transactions";
             let (first, last) = text_pairs(dataset, what, sql).await?.pop().unwrap_or_default();
@@ -127,13 +139,11 @@ impl Window {
     }
 
     /// The pairs whose user and item the snapshot knows.
-    pub fn pairs(&self, snapshot: &Snapshot) -> Vec<Pair> {
-        let known = |(user, item): &(String, String)| {
-            let (user, item) = (snapshot.users.find(user)?, snapshot.items.find(item)?);
-            Some(Pair {
-                user: user as u32,
-                item: item as u32,
-            })
+    pub fn pairs(&self, snapshot: &Snapshot) -> Vec<Pair<SnapshotRow>> {
+        let known = |bought: &BoughtItem| {
+            let user = snapshot.users.find(&bought.user)?;
+            let item = snapshot.items.find(&bought.item)?;
+            Some(Pair::at(user, item))
         };
         self.bought.iter().filter_map(known).collect()
     }
@@ -141,21 +151,21 @@ impl Window {
 
 /// Adds as many negatives to what was bought, and shuffles.
 pub fn label(
-    bought: &[Pair],
+    bought: &[Pair<SnapshotRow>],
     snapshot: &Snapshot,
     half_life_days: f64,
     seed: u64,
-) -> Result<LabelledPairs, LabelError> {
+) -> Result<LabelledPairs<SnapshotRow>, LabelError> {
     let items = item_weights(&snapshot.items);
     let users = user_weights(&snapshot.history, snapshot.users.len(), half_life_days);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let negatives = negatives(bought, &users, &items, &mut rng)?;
     let positives = bought.iter().map(|pair| (*pair, 1.0));
-    let mut labelled: Vec<(Pair, f32)> = positives
+    let mut labelled: Vec<(Pair<SnapshotRow>, f32)> = positives
         .chain(negatives.into_iter().map(|pair| (pair, 0.0)))
         .collect();
     labelled.shuffle(&mut rng);
-    let (pairs, labels): (Vec<Pair>, Vec<f32>) = labelled.into_iter().unzip();
+    let (pairs, labels): (Vec<_>, Vec<f32>) = labelled.into_iter().unzip();
     let chances = chances(&pairs, &users, &items, bought.len());
     Ok(LabelledPairs {
         pairs,
@@ -164,35 +174,32 @@ pub fn label(
     })
 }
 
-/// How likely each pair is to be among the pairs of `draws` draws. Popular items and active users meet more than once,
-/// but are drawn once only, so this is less than the draws times the share of the pair.
-/// Draws that meet a pair again are repeated and not counted here: where most draws do, this is too low.
-fn chances(pairs: &[Pair], users: &[f64], items: &[f64], draws: usize) -> Vec<f32> {
+/// How likely each pair is to be among the pairs of `draws` draws. Popular items and active users meet more
+/// than once, but are drawn once only, so this is less than the draws times the share of the pair. Draws that
+/// meet a pair again are repeated and not counted here: where most draws do, this is too low.
+fn chances(pairs: &[Pair<SnapshotRow>], users: &[f64], items: &[f64], draws: usize) -> Vec<f32> {
     let scale = draws as f64 / (users.iter().sum::<f64>() * items.iter().sum::<f64>());
-    let chance = |pair: &Pair| {
-        let expected = scale * users[pair.user as usize] * items[pair.item as usize];
+    let chance = |pair: &Pair<SnapshotRow>| {
+        let expected = scale * users[pair.user.position()] * items[pair.item.position()];
         (-(-expected).exp_m1()).max(LEAST_CHANCE) as f32
     };
     pairs.iter().map(chance).collect()
 }
 
 fn negatives(
-    bought: &[Pair],
+    bought: &[Pair<SnapshotRow>],
     users: &[f64],
     items: &[f64],
     rng: &mut impl Rng,
-) -> Result<Vec<Pair>, LabelError> {
+) -> Result<Vec<Pair<SnapshotRow>>, LabelError> {
     let wanted = bought.len();
     let failed = |why| LabelError::NoNegatives { wanted, why };
     let users = WeightedIndex::new(users).map_err(|_| failed("no user was active before the cut-off"))?;
     let items = WeightedIndex::new(items).map_err(|_| failed("no item was sold before the cut-off"))?;
-    let mut taken: HashSet<Pair> = bought.iter().copied().collect();
+    let mut taken: HashSet<Pair<SnapshotRow>> = bought.iter().copied().collect();
     let mut negatives = Vec::with_capacity(wanted);
     for _ in 0..wanted {
-        let mut draws = (0..DRAWS).map(|_| Pair {
-            user: users.sample(rng) as u32,
-            item: items.sample(rng) as u32,
-        });
+        let mut draws = (0..DRAWS).map(|_| Pair::at(users.sample(rng), items.sample(rng)));
         let pair = draws.find(|pair| taken.insert(*pair));
         negatives.push(pair.ok_or_else(|| failed("nearly every pair was bought; take a shorter window"))?);
     }
@@ -225,7 +232,8 @@ pub async fn day_after_last(dataset: &Dataset) -> Result<NaiveDate, DatasetError
     Ok(last.unwrap_or_default() + chrono::Days::new(1))
 }
 
-/// Refuses a test window that the data don't fill: buyers of its last days would count as people who bought nothing.
+/// Refuses a test window that the data don't fill: buyers of its last days would count as people who bought
+/// nothing.
 pub async fn check_test_window(dataset: &Dataset) -> Result<(), LabelError> {
     let windows = dataset.config.windows;
     let known_until = day_after_last(dataset).await?;
@@ -264,16 +272,13 @@ async fn text_pairs(
 mod tests {
     use super::*;
 
-    fn bought() -> Vec<Pair> {
-        (0..50)
-            .map(|i| Pair {
-                user: i % 10,
-                item: i,
-            })
-            .collect()
+    type SnapshotPair = Pair<SnapshotRow>;
+
+    fn bought() -> Vec<SnapshotPair> {
+        (0..50).map(|i| Pair::at(i % 10, i)).collect()
     }
 
-    fn draw(seed: u64) -> Vec<Pair> {
+    fn draw(seed: u64) -> Vec<SnapshotPair> {
         let users: Vec<f64> = (0..40).map(f64::from).collect();
         let items: Vec<f64> = (0..80).map(|item| if item == 7 { 100.0 } else { 1.0 }).collect();
         negatives(&bought(), &users, &items, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap()
@@ -288,31 +293,32 @@ mod tests {
 
     #[test]
     fn popular_items_and_active_users_are_drawn_more_often() {
-        let many: Vec<Pair> = (0..40).flat_map(draw).collect();
-        let share = |test: &dyn Fn(&Pair) -> bool| {
+        let many: Vec<SnapshotPair> = (0..40).flat_map(draw).collect();
+        let share = |test: &dyn Fn(&SnapshotPair) -> bool| {
             many.iter().filter(|pair| test(pair)).count() as f64 / many.len() as f64
         };
         // Item 7 has 100 of 179 shares, but a pair is drawn once only.
-        assert!(share(&|pair| pair.item == 7) > 0.3);
+        assert!(share(&|pair| pair.item == SnapshotRow(7)) > 0.3);
         assert!(
-            share(&|pair| pair.user >= 20) > 0.65,
+            share(&|pair| pair.user >= SnapshotRow(20)) > 0.65,
             "users 20 to 39 have 590 of 780 shares"
         );
-        assert!(share(&|pair| pair.user == 0) < 1e-9, "user 0 was never active");
+        assert!(
+            share(&|pair| pair.user == SnapshotRow(0)) < 1e-9,
+            "user 0 was never active"
+        );
     }
 
-    /// Popularity, and how lately users were active, are among negatives what the weights say: their means, and their medians.
+    /// Popularity, and how lately users were active, are among negatives what the weights say: their means,
+    /// and their medians.
     #[test]
     fn negatives_are_as_popular_and_as_recent_as_what_is_sold() {
         let days = |user: usize| 1.0 + (user % 90) as f64;
         let users: Vec<f64> = (0..900).map(|user| 0.5f64.powf(days(user) / 30.0)).collect();
         // As in every shop: few items are sold often, most hardly ever.
         let items: Vec<f64> = (0..500).map(|item| 1.0 / (1.0 + item as f64)).collect();
-        let bought: Vec<Pair> = (0..4_000)
-            .map(|place| Pair {
-                user: place % 900,
-                item: 499 - place / 900,
-            })
+        let bought: Vec<SnapshotPair> = (0..4_000)
+            .map(|place| Pair::at(place % 900, 499 - place / 900))
             .collect();
         let drawn = negatives(&bought, &users, &items, &mut ChaCha8Rng::seed_from_u64(11)).unwrap();
         let weighted_mean = |weights: &[f64], value: &dyn Fn(usize) -> f64| {
@@ -323,10 +329,11 @@ mod tests {
                 .sum();
             sum / weights.iter().sum::<f64>()
         };
-        let mean = |value: &dyn Fn(&Pair) -> f64| drawn.iter().map(value).sum::<f64>() / drawn.len() as f64;
+        let mean =
+            |value: &dyn Fn(&SnapshotPair) -> f64| drawn.iter().map(value).sum::<f64>() / drawn.len() as f64;
 
         let wanted = weighted_mean(&users, &days);
-        let found = mean(&|pair| days(pair.user as usize));
+        let found = mean(&|pair| days(pair.user.position()));
         assert!((found - wanted).abs() < 1.5, "{found} days, not {wanted}");
         let uniform = (0..900).map(days).sum::<f64>() / 900.0;
         assert!(
@@ -336,7 +343,7 @@ mod tests {
 
         let rank = |item: usize| (1.0 + item as f64).ln();
         let wanted = weighted_mean(&items, &rank);
-        let found = mean(&|pair| rank(pair.item as usize));
+        let found = mean(&|pair| rank(pair.item.position()));
         // A pair is drawn once only, so that the most popular come a little less often than their share.
         assert!(
             found >= wanted && found - wanted < 0.5,
@@ -353,20 +360,24 @@ mod tests {
     fn chances_are_how_often_seeds_draw_a_pair() {
         let users: Vec<f64> = (0..40).map(f64::from).collect();
         let items = [1.0; 80];
-        let of_the_most_active: Vec<Pair> = (0..80).map(|item| Pair { user: 39, item }).collect();
+        let of_the_most_active: Vec<SnapshotPair> = (0..80).map(|item| Pair::at(39, item)).collect();
         let chances = chances(&of_the_most_active, &users, &items, 50);
         let wanted: f32 = chances.iter().sum();
         let draw = |seed| negatives(&bought(), &users, &items, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
-        let drawn = (0..400).flat_map(draw).filter(|pair| pair.user == 39).count() as f32 / 400.0;
+        let drawn = (0..400)
+            .flat_map(draw)
+            .filter(|pair| pair.user == SnapshotRow(39))
+            .count() as f32
+            / 400.0;
         assert!((wanted - drawn).abs() < 0.25, "{wanted}, but {drawn} were drawn");
     }
 
     #[test]
     fn a_pair_that_can_not_be_drawn_has_the_least_chance_and_none_has_more_than_1() {
-        let pairs = [0, 1].map(|user| Pair { user, item: 0 });
+        let pairs = [0, 1].map(|user| Pair::at(user, 0));
         let found = chances(&pairs, &[0.0, 1e6], &[1.0], 50);
         assert_eq!(found, [LEAST_CHANCE as f32, 1.0]);
-        let labelled = LabelledPairs {
+        let labelled = LabelledPairs::<SnapshotRow> {
             chances: vec![0.5, 0.005],
             ..LabelledPairs::default()
         };
@@ -375,8 +386,8 @@ mod tests {
 
     #[test]
     fn a_window_in_which_everything_was_bought_is_an_error() {
-        let all: Vec<Pair> = (0..4)
-            .flat_map(|user| (0..4).map(move |item| Pair { user, item }))
+        let all: Vec<SnapshotPair> = (0..4)
+            .flat_map(|user| (0..4).map(move |item| Pair::at(user, item)))
             .collect();
         let error = negatives(&all, &[1.0; 4], &[1.0; 4], &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err();
         assert!(

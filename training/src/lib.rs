@@ -5,12 +5,13 @@
 //! 1. [`dataset`]: what the shop's files mean, from a configuration file; opens them as three SQL views;
 //! 2. [`features`]: features of users and items as of a cut-off date, as SQL;
 //! 3. [`labels`]: what was bought after the cut-off, and sampled pairs that were not;
-//! 4. [`fit`]: workflow, two towers and their index, scorers, text embeddings;
+//! 4. `fit`: workflow, two towers and their index, scorers, text embeddings;
 //! 5. [`evaluate`]: how good they are on a later window, pair by pair and end to end, beside simple baselines;
 //! 6. [`publish`]: bundles into object storage; [`report`]: one page for people.
 //!
-//! [`check`] says whether a scorer of one's own gives what its library gives. [`run`] puts the steps together. Encoding, models and
-//! pipelines are `gondola-inference`'s, so that what is evaluated here is what is served.
+//! [`check`] says whether a scorer of one's own gives what its library gives. [`run`] puts the steps
+//! together. Encoding, models and pipelines are `gondola-models`'s, so that what is evaluated here is what
+//! is served.
 
 pub mod check;
 pub mod dataset;
@@ -18,9 +19,11 @@ pub mod dataset;
 mod documents;
 pub mod evaluate;
 pub mod features;
-pub mod fit;
+mod fit;
 pub mod labels;
-pub mod progress;
+mod progress;
 pub mod publish;
 pub mod report;
+pub mod rows;
 pub mod run;
+pub mod timings;

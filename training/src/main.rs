@@ -1,11 +1,10 @@
 //! `gondola-train`: from a shop's transactions to published bundles and a report.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, Args as _, FromArgMatches as _, Subcommand};
 use gondola_causes::with_causes;
 use gondola_models::scoring::check::inputs;
 use gondola_training::check;
@@ -14,23 +13,17 @@ use gondola_training::report::Summary;
 use gondola_training::run::{self, Inputs, RunConfig};
 use url::Url;
 
-/// Makes recommender bundles out of a shop's transactions.
-#[derive(Parser)]
-#[command(version)]
-struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Subcommand)]
 enum Command {
     /// Computes features, fits every model, evaluates, publishes and writes the report.
     Run(RunArgs),
     /// Fits one scorer and leaves its bundle's files in a folder.
     Fit(FitArgs),
-    /// Fits scorers, compares them on the test window, prints a table and writes the report; publishes nothing.
+    /// Fits scorers, compares them on the test window, prints a table and writes the report; publishes
+    /// nothing.
     Evaluate(EvaluateArgs),
-    /// Says whether a scorer, one of your own for example, fits a workflow; without a scorer, which inputs it must read.
+    /// Says whether a scorer, one of your own for example, fits a workflow; without a scorer, which inputs it
+    /// must read.
     Check(CheckArgs),
 }
 
@@ -39,7 +32,8 @@ struct InputArgs {
     /// Configuration of the data set (YAML).
     #[arg(long, env = "GONDOLA_DATASET", visible_alias = "dataset")]
     config: PathBuf,
-    /// Folder or URL of the data set's files; what an object store needs to know comes from the environment, as for --store.
+    /// Folder or URL of the data set's files; what an object store needs to know comes from the environment,
+    /// as for --store.
     #[arg(long, env = "GONDOLA_DATA_FOLDER")]
     data: String,
 }
@@ -48,7 +42,8 @@ struct InputArgs {
 struct RunArgs {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Folder of the sentence encoder: config.json, model.safetensors, tokenizer.json, and what modules.json names.
+    /// Folder of the sentence encoder: config.json, model.safetensors, tokenizer.json, and what modules.json
+    /// names.
     #[arg(long, env = "GONDOLA_ENCODER")]
     encoder: PathBuf,
     /// URL of the store that bundles are published into, for example file:///models.
@@ -97,8 +92,8 @@ struct CheckArgs {
     /// Folder of a features bundle: schema.json, workflow.json and the vocabularies.
     #[arg(long)]
     features: PathBuf,
-    /// Rows with the predictions of the model's own library, which the scorer must give too: CSV or Parquet with a column for
-    /// each input and a column `prediction`.
+    /// Rows with the predictions of the model's own library, which the scorer must give too: CSV or Parquet
+    /// with a column for each input and a column `prediction`.
     #[arg(long, requires = "bundle")]
     expect: Option<PathBuf>,
     /// How far a score may be from the prediction; where predictions are above 1, how far as a part of them.
@@ -149,7 +144,8 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_env_filter(filter())
         .init();
-    match execute(Args::parse_from(typed(std::env::args_os().collect()))).await {
+    let command = named(&program().get_matches()).unwrap_or_else(|error| error.exit());
+    match execute(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", with_causes(error.as_ref()));
@@ -158,19 +154,26 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What was typed, with `run` where no command was named.
-fn typed(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let first = arguments.get(1).map(|argument| argument.to_string_lossy());
-    let named = first
-        .is_some_and(|first| !first.starts_with("--") || ["--help", "--version"].contains(&first.as_ref()));
-    if !named {
-        arguments.insert(1.min(arguments.len()), "run".into());
-    }
-    arguments
+/// The program's arguments: those of a command, or those of `run` where none is named.
+fn program() -> clap::Command {
+    let program = clap::Command::new(env!("CARGO_PKG_NAME"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .args_conflicts_with_subcommands(true)
+        .subcommand_negates_reqs(true);
+    Command::augment_subcommands(RunArgs::augment_args(program))
+        .about("Makes recommender bundles out of a shop's transactions")
 }
 
-async fn execute(args: Args) -> anyhow::Result<()> {
-    match args.command {
+/// The command that was named, or `run`.
+fn named(matches: &ArgMatches) -> Result<Command, clap::Error> {
+    match matches.subcommand_name() {
+        Some(_) => Command::from_arg_matches(matches),
+        None => RunArgs::from_arg_matches(matches).map(Command::Run),
+    }
+}
+
+async fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Run(args) => run(args).await,
         Command::Fit(args) => fit(args).await,
         Command::Evaluate(args) => evaluate(args).await,
@@ -181,13 +184,13 @@ async fn execute(args: Args) -> anyhow::Result<()> {
 async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = RunConfig::try_from(args)?;
     let summary = run::run(&config).await?;
-    tell(&summary, &config.report);
+    print(&summary, &config.report);
     Ok(())
 }
 
 async fn fit(args: FitArgs) -> anyhow::Result<()> {
-    let fitted = run::fit(&args.inputs.try_into()?, args.scorer, &args.out).await?;
-    let (scorer, rounds, out) = (args.scorer, fitted.rounds, args.out.display());
+    let rounds = run::fit(&args.inputs.try_into()?, args.scorer, &args.out).await?;
+    let (scorer, out) = (args.scorer, args.out.display());
     println!("{scorer}: trained for {rounds} passes or trees, left in {out}");
     Ok(())
 }
@@ -199,11 +202,11 @@ async fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
         args.scorer
     };
     let summary = run::evaluate(&args.inputs.try_into()?, &scorers, &args.report).await?;
-    tell(&summary, &args.report);
+    print(&summary, &args.report);
     Ok(())
 }
 
-fn tell(summary: &Summary, report: &Path) {
+fn print(summary: &Summary, report: &Path) {
     println!("{}", summary.table());
     println!("report: {}", report.join("index.html").display());
 }
@@ -230,63 +233,37 @@ fn filter() -> tracing_subscriber::EnvFilter {
 mod tests {
     use super::*;
 
+    fn parse(arguments: &str) -> Result<Command, clap::Error> {
+        let arguments = ["gondola-train"].into_iter().chain(arguments.split_whitespace());
+        program()
+            .try_get_matches_from(arguments)
+            .and_then(|matches| named(&matches))
+    }
+
     #[test]
     fn run_is_what_is_done_where_no_command_is_named() {
-        let typed = |arguments: &[&str]| typed(arguments.iter().map(OsString::from).collect());
-        assert_eq!(
-            typed(&["gondola-train", "--data", "x"]),
-            ["gondola-train", "run", "--data", "x"]
-        );
-        assert_eq!(typed(&["gondola-train"]), ["gondola-train", "run"]);
-        for named in [
-            ["gondola-train", "fit"],
-            ["gondola-train", "--help"],
-            ["gondola-train", "-h"],
-        ] {
-            assert_eq!(typed(&named), named);
+        let arguments = "--dataset d --data x --encoder e --store s --report r --reuse";
+        for command in [arguments.to_owned(), format!("run {arguments}")] {
+            let Ok(Command::Run(args)) = parse(&command) else {
+                panic!("{command} is another command");
+            };
+            assert!(args.reuse && args.store == "s", "{command}");
         }
+        let missing = parse("--dataset d --data x").err().unwrap().to_string();
+        assert!(missing.contains("--encoder"), "{missing}");
     }
 
     #[test]
     fn every_command_is_read() {
-        Args::try_parse_from([
-            "gondola-train",
-            "evaluate",
-            "--all",
-            "--dataset",
-            "d",
-            "--data",
-            "x",
-            "--report",
-            "r",
-        ])
-        .unwrap();
-        let fit = [
-            "gondola-train",
-            "fit",
-            "--scorer",
-            "wide_deep",
-            "--config",
-            "d",
-            "--data",
-            "x",
-            "--out",
-            "o",
-        ];
-        Args::try_parse_from(fit).unwrap();
-        assert!(Args::try_parse_from(["gondola-train", "evaluate", "--data", "x", "--report", "r"]).is_err());
-        let check = [
-            "gondola-train",
-            "check",
-            "--features",
-            "f",
-            "--expect",
-            "rows.csv",
-        ];
-        assert!(
-            Args::try_parse_from(check).is_err(),
-            "there is no scorer to compare"
-        );
-        Args::try_parse_from(check.into_iter().chain(["--bundle", "b", "--tolerance", "0.001"])).unwrap();
+        let evaluate = parse("evaluate --all --dataset d --data x --report r");
+        assert!(matches!(evaluate, Ok(Command::Evaluate(_))));
+        let fit = parse("fit --scorer wide_deep --config d --data x --out o");
+        assert!(matches!(fit, Ok(Command::Fit(_))));
+        assert!(parse("evaluate --data x --report r").is_err());
+        let check = "check --features f --expect rows.csv";
+        assert!(parse(check).is_err(), "there is no scorer to compare");
+        let check = parse(&format!("{check} --bundle b --tolerance 0.001"));
+        assert!(matches!(check, Ok(Command::Check(_))));
+        program().debug_assert();
     }
 }

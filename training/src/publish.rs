@@ -1,7 +1,8 @@
 //! Publishing: every bundle of a run into a store, then the channels.
 //!
-//! All bundles are there before the first channel moves, so that nobody who follows `stable` finds a set that does not
-//! belong together for longer than it takes to move its channels; who resolves in between is told by the contracts.
+//! All bundles are there before the first channel moves, so that nobody who follows `stable` finds a set that
+//! does not belong together for longer than it takes to move its channels; who resolves in between is told by
+//! the contracts.
 
 use std::path::Path;
 
@@ -9,44 +10,66 @@ use gondola_artifacts::{
     BundleDescription, Contract, Digest, Kind, Metric, Reference, Store, publish, resolve, set_channel,
 };
 use gondola_models::features::Workflow;
+use serde::{Deserialize, Serialize};
 
 use crate::dataset::training::Scorer;
 
 /// The channel that a run publishes to.
 pub const CHANNEL: &str = "stable";
 
-/// The space of item texts.
-const TEXT_SPACE: &str = "item-text";
+/// The bundle of features and workflow.
+pub const FEATURES: &str = "features";
 
-/// Publishes the folders below `bundles` and moves the channels. Gives each bundle's name, version and digest.
+/// The bundle of the towers and their index.
+pub const TWO_TOWER: &str = "two-tower";
+
+/// The bundle of the text index, and the name of its space.
+pub const ITEM_TEXT: &str = "item-text";
+
+/// A bundle as it stands in a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedBundle {
+    /// Its name.
+    pub name: String,
+    /// The version that the store gave it.
+    pub version: String,
+    /// What names its content.
+    pub digest: Digest,
+}
+
+/// Publishes the folders below `bundles`, one of each description's name, and moves the channels.
 pub async fn all(
     store: &str,
     bundles: &Path,
     descriptions: &[BundleDescription],
-) -> anyhow::Result<Vec<(String, String, String)>> {
+) -> anyhow::Result<Vec<PublishedBundle>> {
     let store = Store::open(store)?;
     let mut published = Vec::with_capacity(descriptions.len());
     for description in descriptions {
         let done = publish(&store, &bundles.join(&description.name), description).await?;
-        published.push((description.name.clone(), done.version, done.digest.to_string()));
+        published.push(PublishedBundle {
+            name: description.name.clone(),
+            version: done.version,
+            digest: done.digest,
+        });
     }
-    for (name, version, _) in &published {
-        set_channel(&store, name, CHANNEL, version).await?;
+    for bundle in &published {
+        set_channel(&store, &bundle.name, CHANNEL, &bundle.version).await?;
     }
     Ok(published)
 }
 
 /// Whether the store still has these bundles and its channels point to them.
-pub async fn all_there(store: &str, bundles: &[(String, String, String)]) -> bool {
+pub async fn all_there(store: &str, bundles: &[PublishedBundle]) -> bool {
     let Ok(store) = Store::open(store) else {
         return false;
     };
-    for (name, _, digest) in bundles {
-        let Ok(reference) = Reference::channel(name, CHANNEL) else {
+    for bundle in bundles {
+        let Ok(reference) = Reference::channel(&bundle.name, CHANNEL) else {
             return false;
         };
         match resolve(&store, &reference).await {
-            Ok(resolved) if resolved.digest.to_string() == *digest => {}
+            Ok(resolved) if resolved.digest == bundle.digest => {}
             _ => return false,
         }
     }
@@ -81,14 +104,14 @@ pub fn descriptions(
         contract,
     };
     let towers = space(format!("two-tower of {digest}"), dimension, on_workflow());
-    let texts = space(TEXT_SPACE.to_owned(), text_dimension, Contract::default());
+    let texts = space(ITEM_TEXT.to_owned(), text_dimension, Contract::default());
     let before = [
-        describe("features", Kind::Features, inputs()),
-        describe("two-tower", Kind::Retrieval, towers),
+        describe(FEATURES, Kind::Features, inputs()),
+        describe(TWO_TOWER, Kind::Retrieval, towers),
     ];
     let scorers = scorers
         .iter()
         .map(|scorer| describe(scorer.bundle(), Kind::Scorer, inputs()));
-    let texts = describe("item-text", Kind::Similarity, texts);
+    let texts = describe(ITEM_TEXT, Kind::Similarity, texts);
     Ok(before.into_iter().chain(scorers).chain([texts]).collect())
 }

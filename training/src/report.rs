@@ -1,10 +1,9 @@
 //! The report of a run: one HTML page for people, without outside assets, and `summary.json` for programs.
 
-pub mod chart;
-pub mod comparison;
-pub mod page;
-pub mod reference;
-pub mod table;
+mod comparison;
+mod page;
+mod reference;
+mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluate::retrieval::RetrievalQuality;
 use crate::evaluate::{Quality, ScorerQuality, VariantQuality};
+use crate::publish::PublishedBundle;
+use crate::timings::StepTime;
 
 /// What one run made and how good it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,8 +27,8 @@ pub struct Summary {
     /// What people should look at before they trust the rest.
     #[serde(default)]
     pub notices: Vec<String>,
-    /// Facts about the data: what, how much.
-    pub facts: Vec<(String, String)>,
+    /// Facts about the data and about what was made.
+    pub facts: Vec<Fact>,
     /// Each scorer on the labelled pairs of the test window, what it costs, and what its inputs are worth.
     pub scorers: Vec<ScorerQuality>,
     /// How much of what was bought is among the candidates of each source.
@@ -36,25 +37,41 @@ pub struct Summary {
     pub baselines: Vec<Quality>,
     /// The variants' lists and latencies.
     pub variants: Vec<VariantQuality>,
-    /// The bundles that were published: name, version, digest.
-    pub bundles: Vec<(String, String, String)>,
-    /// Seconds of each step, in order.
-    pub steps: Vec<(String, f64)>,
+    /// The bundles that were published.
+    pub bundles: Vec<PublishedBundle>,
+    /// What each step took, in order.
+    pub steps: Vec<StepTime>,
     /// Peak memory of the run, in bytes.
     pub peak_memory_bytes: u64,
     /// The machine: processor and cores.
     pub machine: String,
 }
 
+/// A fact, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// What it is about.
+    pub what: String,
+    /// How much or which.
+    pub value: String,
+}
+
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}")]
 pub struct ReportError {
-    /// Which file.
     path: PathBuf,
-    /// Why.
     #[source]
     source: std::io::Error,
+}
+
+impl Fact {
+    pub(crate) fn new(what: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            value: value.into(),
+        }
+    }
 }
 
 impl Summary {

@@ -18,7 +18,7 @@ use gondola_training::dataset::{Dataset, DatasetConfig};
 use gondola_training::evaluate::baselines::most_popular;
 use gondola_training::evaluate::ranking::RankingMetrics;
 use gondola_training::features::{self, FeatureTables, Snapshot};
-use gondola_training::labels::{self, Window};
+use gondola_training::labels::{self, BoughtItem, Window};
 use tempfile::TempDir;
 use url::Url;
 
@@ -145,7 +145,7 @@ async fn the_most_popular_items_are_as_good_as_another_program_says() {
         .await
         .unwrap();
     let mut bought: HashMap<String, HashSet<String>> = HashMap::new();
-    for (user, item) in window.bought {
+    for BoughtItem { user, item } in window.bought {
         bought.entry(user).or_default().insert(item);
     }
     let metrics = RankingMetrics::of(bought.values().map(|bought| (popular.as_slice(), bought)), 12);

@@ -1,7 +1,8 @@
 //! What the parts of a pipeline say to each other, each with the one type that writes it and reads it.
 //!
 //! - [`routes`]: the operator to the routers; [`router_report`]: a router to the analyzer;
-//! - [`resolution`]: the resolver to the operator.
+//! - [`resolution`]: the resolver to the operator; [`serve_order`]: the operator to a variant's pods;
+//! - [`variables`]: names of the environment variables that set programs up.
 //!
 //! Fields that a reader doesn't know are ignored, so that releases can follow each other one pod at a time; golden files of released
 //! forms are read by this crate's tests. Absent on purpose: who sends and receives, and how.
@@ -9,3 +10,5 @@
 pub mod resolution;
 pub mod router_report;
 pub mod routes;
+pub mod serve_order;
+pub mod variables;

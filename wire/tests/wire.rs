@@ -4,10 +4,11 @@
 //! one reads `tests/wire/next`: the same with fields and words that nobody knows yet.
 
 use gondola_crds::experiment_status::Phase;
-use gondola_crds::{RecommenderPipeline, from_manifest, from_yaml};
+use gondola_crds::{RecommenderPipeline, from_yaml};
 use gondola_wire::resolution::{Resolution, VariantResolution};
 use gondola_wire::router_report::RouterReport;
 use gondola_wire::routes::Routes;
+use gondola_wire::serve_order::ServeOrder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,6 +37,7 @@ fn what_this_release_writes_is_read_whole() {
     check_same::<Routes>("routes.json");
     check_same::<Resolution>("resolution.json");
     check_same::<RouterReport>("router-report.json");
+    check_same::<ServeOrder>("order.json");
 }
 
 #[test]
@@ -50,10 +52,13 @@ fn an_object_of_the_next_release_is_read() {
 fn what_pods_of_this_release_are_told_by_the_next_operator_is_read() {
     let routes: Routes = read("next", "routes.json");
     assert_eq!(routes.variants[0].buckets[0].end, 5000);
-    let manifest = text("next", "manifest.json");
-    let pipeline = from_manifest(&manifest).unwrap();
-    assert_eq!(pipeline.spec.variants[0].name, "dlrm");
-    let refused = from_yaml(&manifest).unwrap_err().to_string();
+    let order: ServeOrder = read("next", "order.json");
+    assert_eq!(order.variant.name, "dlrm");
+}
+
+#[test]
+fn a_person_is_told_of_a_field_of_the_next_release() {
+    let refused = from_yaml(&text("next", "manifest.json")).unwrap_err().to_string();
     assert!(
         refused.contains("spec.cache: is not a field of this release"),
         "a person is told: {refused}"

@@ -5,13 +5,12 @@ use std::collections::HashSet;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::{Unknown, Violation};
+use super::Violation;
 use crate::text::FORMS;
 
 /// Every place where a value is not as a schema wants it.
-pub(super) fn violations(schema: &Value, value: &Value, unknown: Unknown) -> Vec<Violation> {
+pub(super) fn violations(schema: &Value, value: &Value) -> Vec<Violation> {
     let mut check = Check {
-        unknown,
         violations: Vec::new(),
     };
     check.value(schema, value, "");
@@ -19,7 +18,6 @@ pub(super) fn violations(schema: &Value, value: &Value, unknown: Unknown) -> Vec
 }
 
 struct Check {
-    unknown: Unknown,
     violations: Vec<Violation>,
 }
 
@@ -60,7 +58,7 @@ impl Check {
             let known = [&schema["properties"][name], &schema["additionalProperties"]];
             match known.into_iter().find(|schema| schema.is_object()) {
                 Some(schema) => self.value(schema, value, &at(name)),
-                None if is_free || self.unknown == Unknown::Ignored => {}
+                None if is_free => {}
                 None => self.add(
                     &at(name),
                     "is not a field of this release; look for a typing error, or leave it out",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gondola_artifacts::Store;
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use object_store::{PutMode, PutOptions};
 use tokio::sync::mpsc;
 

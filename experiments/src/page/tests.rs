@@ -53,7 +53,22 @@ fn every_part_is_there_and_nothing_comes_from_outside() {
 
 #[test]
 fn names_are_text_and_no_markup() {
-    assert_eq!(Text("<b>&\"").to_string(), "&lt;b&gt;&amp;&quot;");
+    let entry = Entry {
+        link: "?a&b=\"".to_owned(),
+        pipeline: "<b>".to_owned(),
+        name: "<b>&\"".to_owned(),
+        phase: "Running",
+        sentence: "a < b".to_owned(),
+    };
+    let page = index(&[entry]);
+    for text in [
+        "\"?a&amp;b=&quot;\"",
+        "<td>&lt;b&gt;</td>",
+        "&lt;b&gt;&amp;&quot;",
+        "a &lt; b",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! The messages and the service, generated from `proto/gondola/v1/recommender.proto`.
 
-#![expect(missing_docs, reason = "generated code; its comments stand in the definition")]
+#![expect(
+    missing_docs,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code; its comments stand in the definition"
+)]
 
 tonic::include_proto!("gondola.v1");
 

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gondola_artifacts::Access;
+use gondola_wire::variables;
 
 /// What a store needs to know beside its URL.
 #[derive(Debug, Args)]
 pub struct AccessArguments {
     /// Folder of the store's credentials, a file for each setting; from the environment where it is left out.
-    #[arg(long, env = "GONDOLA_CREDENTIALS")]
+    #[arg(long, env = variables::CREDENTIALS)]
     credentials: Option<PathBuf>,
     /// Where an S3-compatible store answers, for example `http://minio:9000`.
-    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
+    #[arg(long, env = variables::STORE_ENDPOINT)]
     store_endpoint: Option<String>,
 }
 

@@ -9,6 +9,7 @@ use gondola_artifacts::{Access, Store};
 use gondola_crds::text::Length;
 use gondola_events::recorder::{Recorder, RecorderSettings};
 use gondola_events::unit::UnitKey;
+use gondola_wire::variables;
 
 use crate::experiment::{Recording, Silence, Sink};
 
@@ -21,17 +22,17 @@ const MAX_WAITING: u64 = 2 << 30;
 #[derive(Clone, Debug, Args)]
 pub struct EventStoreArguments {
     /// URL of the store of exposures and outcomes, such as s3://events/shop.
-    #[arg(long, env = "GONDOLA_EVENTS_URL")]
+    #[arg(long, env = variables::EVENTS_URL)]
     pub events_url: Option<String>,
     /// Where an S3-compatible store of events answers.
-    #[arg(long, env = "GONDOLA_EVENTS_ENDPOINT")]
+    #[arg(long, env = variables::EVENTS_ENDPOINT)]
     pub events_endpoint: Option<String>,
     /// A folder with the credentials of the store of events: a file for each setting.
-    #[arg(long, env = "GONDOLA_EVENTS_CREDENTIALS")]
+    #[arg(long, env = variables::EVENTS_CREDENTIALS)]
     pub events_credentials: Option<PathBuf>,
     /// A folder for events that are not in the store yet, and for what the analysis works on; below the temporary folder
     /// where it is left out.
-    #[arg(long, env = "GONDOLA_EVENTS_FOLDER")]
+    #[arg(long, env = variables::EVENTS_FOLDER)]
     pub events_folder: Option<PathBuf>,
 }
 
@@ -42,10 +43,10 @@ pub struct RecordingArguments {
     #[command(flatten)]
     pub store: EventStoreArguments,
     /// A file, or a folder with the file unit-key: at least 16 bytes that ids of units are hashed with.
-    #[arg(long, env = "GONDOLA_UNIT_KEY")]
+    #[arg(long, env = variables::UNIT_KEY)]
     pub unit_key: Option<PathBuf>,
     /// How long events are gathered until they are uploaded.
-    #[arg(long, env = "GONDOLA_EVENTS_FLUSH", default_value = "60s")]
+    #[arg(long, env = variables::EVENTS_FLUSH, default_value = "60s")]
     pub events_flush: Length,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use gondola_wire::variables;
 
 use crate::connections::Limits;
 use crate::front::{Deadlines, Destination, Front};
@@ -14,31 +15,31 @@ use crate::{Drain, Opening, Server};
 #[derive(Debug, Args)]
 pub struct ServerArguments {
     /// Address for HTTP and gRPC.
-    #[arg(long, env = "GONDOLA_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = variables::LISTEN, default_value = "127.0.0.1:8080")]
     pub listen: String,
     /// Address for everything that is not a question: changes, outcomes, metrics, health. Where it is left out everything is on
     /// one port.
-    #[arg(long, env = "GONDOLA_ADMIN_LISTEN")]
+    #[arg(long, env = variables::ADMIN_LISTEN)]
     admin_listen: Option<String>,
     /// Lets any client of a router ask for an arm of the experiment with the header x-gondola-arm, also where there is an admin port,
     /// which honours it always.
-    #[arg(long, env = "GONDOLA_ALLOW_ARM_HEADER")]
+    #[arg(long, env = variables::ALLOW_ARM_HEADER)]
     allow_arm_header: bool,
     /// Milliseconds that a question may take which brings no deadline of its own.
-    #[arg(long, env = "GONDOLA_DEADLINE_MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    #[arg(long, env = variables::DEADLINE_MS, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     deadline_ms: u64,
     /// Number of connections that may be open at once on a port; others wait.
-    #[arg(long, env = "GONDOLA_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = variables::MAX_CONNECTIONS, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
     /// Seconds after which a client is asked to make a new connection, give or take a fifth; 0 is never.
-    #[arg(long, env = "GONDOLA_CONNECTION_AGE_SECONDS", default_value_t = 0)]
+    #[arg(long, env = variables::CONNECTION_AGE_SECONDS, default_value_t = 0)]
     connection_age_seconds: u64,
     /// Seconds from the signal to stop, when readiness goes, until new connections are refused. Clients are asked meanwhile to
     /// make their next connection elsewhere.
-    #[arg(long, env = "GONDOLA_DRAIN_NOTICE_SECONDS", default_value_t = 0)]
+    #[arg(long, env = variables::DRAIN_NOTICE_SECONDS, default_value_t = 0)]
     drain_notice_seconds: u64,
     /// Seconds that requests have to end after that.
-    #[arg(long, env = "GONDOLA_DRAIN_SECONDS", default_value_t = 30)]
+    #[arg(long, env = variables::DRAIN_SECONDS, default_value_t = 30)]
     drain_seconds: u64,
 }
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use axum::routing::get;
 use clap::{Args, ValueEnum};
+use gondola_wire::variables;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -13,10 +14,10 @@ use crate::connections::serve_beside;
 #[derive(Debug, Args)]
 pub struct LogArguments {
     /// What is logged to stderr, for example `info` or `warn,gondola_server=debug`.
-    #[arg(long, env = "GONDOLA_LOG", default_value = "info", global = true)]
+    #[arg(long, env = variables::LOG, default_value = "info", global = true)]
     log: String,
     /// How log lines look.
-    #[arg(long, env = "GONDOLA_LOG_FORMAT", default_value = "text", global = true)]
+    #[arg(long, env = variables::LOG_FORMAT, default_value = "text", global = true)]
     log_format: LogFormat,
 }
 

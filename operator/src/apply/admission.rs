@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::plan::manifest::short_hash;
+use crate::names::short_hash;
 
 /// What came of what was sent, by the object's uid.
 #[derive(Debug, Default)]

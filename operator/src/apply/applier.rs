@@ -20,9 +20,9 @@ use super::failure::Failure;
 use super::{APPLIED, Applied, MANAGER, SCALE_MANAGER};
 use crate::extension::Extension;
 use crate::kinds::{ByName, Kind, Row};
+use crate::names::short_hash;
 use crate::observed::Observed;
 use crate::pipeline::Pipeline;
-use crate::plan::manifest::short_hash;
 use crate::plan::{Kept, Scale};
 
 /// What was done about one object.

@@ -12,6 +12,7 @@ use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
 use gondola_experiments::settings::{Settings, SettingsError};
 use gondola_experiments::step::{Routing, Step, Surroundings, step};
 use gondola_wire::resolution::VariantBundles;
+use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -172,9 +173,9 @@ pub fn deployment(pipeline: &Pipeline, experiment: &Experiment, installation: &I
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
     let mut analyze = pod::container("analyze", installation.images.router(), &["analyze"], &overrides);
     analyze.resources = Some(pod::analyzer_resources());
-    pod::set(&mut analyze, "GONDOLA_PIPELINE", names.pipeline());
-    pod::set(&mut analyze, "GONDOLA_EVIDENCE_CONFIG_MAP", names.evidence());
-    pod::set(&mut analyze, "GONDOLA_ROUTER_SERVICE", names.admin());
+    pod::set(&mut analyze, variables::PIPELINE, names.pipeline());
+    pod::set(&mut analyze, variables::EVIDENCE_CONFIG_MAP, names.evidence());
+    pod::set(&mut analyze, variables::ROUTER_SERVICE, names.admin());
     pod::reports(&mut analyze, START_SECONDS);
     let mut pod = pod::spec(
         names.component(ANALYZER),
@@ -228,10 +229,10 @@ pub fn records_events(pod: &mut PodSpec, pipeline: &Pipeline, experiment: &Exper
         .termination_grace_period_seconds
         .map(|seconds| seconds + UPLOAD_SECONDS);
     for container in &mut pod.containers {
-        pod::set(container, "GONDOLA_UNIT_KEY", KEY_FOLDER);
-        pod::set(container, "GONDOLA_PIPELINE", pipeline.names.pipeline());
+        pod::set(container, variables::UNIT_KEY, KEY_FOLDER);
+        pod::set(container, variables::PIPELINE, pipeline.names.pipeline());
         if let Some(flush) = flush {
-            pod::set(container, "GONDOLA_EVENTS_FLUSH", flush.as_str());
+            pod::set(container, variables::EVENTS_FLUSH, flush.as_str());
         }
     }
 }
@@ -247,9 +248,9 @@ fn uses_events(pod: &mut PodSpec, experiment: &Experiment) {
         credentials: credentials.map(|credentials| &credentials.secret_ref),
         claim: store.volume_claim.as_ref(),
         credentials_folder: CREDENTIALS_FOLDER,
-        credentials_variable: "GONDOLA_EVENTS_CREDENTIALS",
-        endpoint_variable: "GONDOLA_EVENTS_ENDPOINT",
-        url_variable: "GONDOLA_EVENTS_URL",
+        credentials_variable: variables::EVENTS_CREDENTIALS,
+        endpoint_variable: variables::EVENTS_ENDPOINT,
+        url_variable: variables::EVENTS_URL,
         access: Access::Write,
     }
     .grant(pod);
@@ -260,6 +261,6 @@ fn uses_events(pod: &mut PodSpec, experiment: &Experiment) {
         Access::Write,
     );
     for container in &mut pod.containers {
-        pod::set(container, "GONDOLA_EVENTS_FOLDER", EVENTS_FOLDER);
+        pod::set(container, variables::EVENTS_FOLDER, EVENTS_FOLDER);
     }
 }

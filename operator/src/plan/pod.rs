@@ -2,6 +2,7 @@
 
 use gondola_crds::spec::{Artifacts, PodOverrides, RolloutLimits};
 use gondola_crds::store::{SecretRef, VolumeClaim};
+use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
@@ -210,7 +211,7 @@ pub fn container(
         ..EnvVar::default()
     });
     let log = overrides.log.iter().map(|filter| EnvVar {
-        name: "GONDOLA_LOG".to_owned(),
+        name: variables::LOG.to_owned(),
         value: Some(filter.clone()),
         ..EnvVar::default()
     });
@@ -311,15 +312,15 @@ pub fn serves(container: &mut Container, start_seconds: i32) {
         failure_threshold: Some(6),
         ..probe("/healthz")
     });
-    set(container, "GONDOLA_LISTEN", format!("[::]:{PORT}"));
-    set(container, "GONDOLA_ADMIN_LISTEN", format!("[::]:{ADMIN_PORT}"));
+    set(container, variables::LISTEN, format!("[::]:{PORT}"));
+    set(container, variables::ADMIN_LISTEN, format!("[::]:{ADMIN_PORT}"));
     // The notice is the program's own: it tells its clients to go elsewhere, where a sleep before the signal would leave it ignorant.
     set(
         container,
-        "GONDOLA_DRAIN_NOTICE_SECONDS",
+        variables::DRAIN_NOTICE_SECONDS,
         NOTICE_SECONDS.to_string(),
     );
-    set(container, "GONDOLA_DRAIN_SECONDS", DRAIN_SECONDS.to_string());
+    set(container, variables::DRAIN_SECONDS, DRAIN_SECONDS.to_string());
 }
 
 /// Makes a container report, and nothing else: it has one port, for health.
@@ -335,20 +336,20 @@ pub fn reports(container: &mut Container, start_seconds: i32) {
     let variables = container.env.get_or_insert_default();
     variables.retain(|variable| {
         ![
-            "GONDOLA_ADMIN_LISTEN",
-            "GONDOLA_DRAIN_NOTICE_SECONDS",
-            "GONDOLA_DRAIN_SECONDS",
+            variables::ADMIN_LISTEN,
+            variables::DRAIN_NOTICE_SECONDS,
+            variables::DRAIN_SECONDS,
         ]
         .contains(&variable.name.as_str())
     });
-    set(container, "GONDOLA_LISTEN", format!("[::]:{ADMIN_PORT}"));
+    set(container, variables::LISTEN, format!("[::]:{ADMIN_PORT}"));
 }
 
 /// Sets how long an answer may take where the client says nothing, as the spec says.
 pub fn answers_within(container: &mut Container, pipeline: &Pipeline) {
     let router = pipeline.spec.router.as_ref();
     if let Some(milliseconds) = router.and_then(|router| router.deadline_milliseconds) {
-        set(container, "GONDOLA_DEADLINE_MS", milliseconds.to_string());
+        set(container, variables::DEADLINE_MS, milliseconds.to_string());
     }
 }
 
@@ -436,9 +437,9 @@ pub fn reads_store(pod: &mut PodSpec, artifacts: &Artifacts) {
         credentials: credentials.map(|credentials| &credentials.secret_ref),
         claim: artifacts.volume_claim.as_ref(),
         credentials_folder: CREDENTIALS_FOLDER,
-        credentials_variable: "GONDOLA_CREDENTIALS",
-        endpoint_variable: "GONDOLA_STORE_ENDPOINT",
-        url_variable: "GONDOLA_STORE",
+        credentials_variable: variables::CREDENTIALS,
+        endpoint_variable: variables::STORE_ENDPOINT,
+        url_variable: variables::STORE,
         access: Access::Read,
     }
     .grant(pod);

@@ -1,5 +1,6 @@
 //! The resolver: the one pod of a pipeline that looks up what channels point to, and where it reports.
 
+use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -26,12 +27,12 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), None);
     let mut resolve = pod::container("resolve", installation.images.router(), &["resolve"], &overrides);
     resolve.resources = Some(pod::modest_resources());
-    pod::set(&mut resolve, "GONDOLA_PIPELINE", names.pipeline());
-    pod::set(&mut resolve, "GONDOLA_REPORT_CONFIG_MAP", names.resolution());
+    pod::set(&mut resolve, variables::PIPELINE, names.pipeline());
+    pod::set(&mut resolve, variables::REPORT_CONFIG_MAP, names.resolution());
     let artifacts = serde_json::to_string(&pipeline.spec.artifacts.place())
         .expect("a spec that was read from JSON can be written as JSON");
     // An older pod must not answer for a newer spec by the store that it knows.
-    pod::set(&mut resolve, "GONDOLA_ARTIFACTS", artifacts);
+    pod::set(&mut resolve, variables::ARTIFACTS, artifacts);
     pod::reports(&mut resolve, START_SECONDS);
     let mut pod = pod::spec(
         pipeline.artifacts_account(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gondola_wire::routes::{ROUTES_KEY, Routes};
+use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServiceSpec};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
@@ -50,10 +51,10 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
     let router = pipeline.spec.router.as_ref();
     let wanted = router.and_then(|router| router.resources.clone());
     route.resources = Some(wanted.unwrap_or_else(pod::modest_resources));
-    pod::set(&mut route, "GONDOLA_ROUTES_CONFIG_MAP", names.routes());
+    pod::set(&mut route, variables::ROUTES_CONFIG_MAP, names.routes());
     pod::set(
         &mut route,
-        "GONDOLA_CONNECTION_AGE_SECONDS",
+        variables::CONNECTION_AGE_SECONDS,
         CONNECTION_AGE_SECONDS.to_string(),
     );
     pod::serves(&mut route, START_SECONDS);

@@ -2,6 +2,8 @@ use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::PodOverrides;
 use gondola_experiments::ledger::{Decision, Reason, Verdict};
 use gondola_wire::resolution::VariantResolution;
+use gondola_wire::serve_order::{ORDER_FILE, ServeOrder};
+use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PodSpec};
 use k8s_openapi::jiff::Timestamp;
@@ -69,13 +71,10 @@ fn what_the_resolver_found_is_rolled_out_pinned() {
         .configs
         .iter()
         .find(|config| config.immutable == Some(true));
-    let text = &config.unwrap().data.as_ref().unwrap()[manifest::FILE];
-    assert!(
-        text.contains("two-tower/v1") && !text.contains("@stable"),
-        "{text}"
-    );
-    let read = gondola_crds::from_yaml(text).expect("pods read it as a manifest");
-    assert_eq!(read.spec.variants.len(), 1);
+    let text = &config.unwrap().data.as_ref().unwrap()[ORDER_FILE];
+    let order: ServeOrder = serde_json::from_str(text).expect("pods read it as an order");
+    assert_eq!(order.bundles.retrieval.pinned(), "two-tower/v1");
+    assert!(!text.contains("@stable"), "{text}");
 }
 
 #[test]
@@ -101,7 +100,7 @@ fn a_change_of_weights_changes_the_routes_and_no_pod() {
 }
 
 #[test]
-fn a_new_version_makes_new_pods_with_a_new_manifest() {
+fn a_new_version_makes_new_pods_with_a_new_order() {
     let pipeline = pipeline();
     let mut cluster = Cluster::empty();
     let first = cluster
@@ -113,15 +112,11 @@ fn a_new_version_makes_new_pods_with_a_new_manifest() {
         deployment(&first, &name).spec.template,
         deployment(&second, &name).spec.template
     );
-    assert!(
-        manifests(&first)
-            .iter()
-            .all(|name| !manifests(&second).contains(name))
-    );
+    assert!(orders(&first).iter().all(|name| !orders(&second).contains(name)));
 }
 
-/// Names of the manifests that a plan renders.
-fn manifests(plan: &Plan) -> Vec<String> {
+/// Names of the orders that a plan renders.
+fn orders(plan: &Plan) -> Vec<String> {
     let configs = plan.children.configs.iter();
     let immutable = configs.filter(|config| config.immutable == Some(true));
     immutable.map(ResourceExt::name_any).collect()
@@ -135,7 +130,7 @@ fn what_older_pods_mount_stays_from_the_moment_at_which_a_rollout_begins() {
         .report(&pipeline, resolved("v1"))
         .obey(&pipeline, |_| true);
     let second = cluster.report(&pipeline, resolved("v2")).plan(&pipeline);
-    for name in manifests(&first) {
+    for name in orders(&first) {
         assert!(
             second.kept.names.configs.contains(&name),
             "{name} is mounted by pods that serve"
@@ -145,14 +140,14 @@ fn what_older_pods_mount_stays_from_the_moment_at_which_a_rollout_begins() {
     cluster.obey(&pipeline, |_| true);
     let settled = cluster.plan(&pipeline);
     assert!(
-        manifests(&first)
+        orders(&first)
             .iter()
             .all(|name| settled.kept.names.configs.contains(name))
     );
     cluster.observed.replica_sets.clear();
     let forgotten = cluster.plan(&pipeline);
     assert!(
-        manifests(&first)
+        orders(&first)
             .iter()
             .all(|name| !forgotten.kept.names.configs.contains(name))
     );
@@ -511,7 +506,7 @@ fn a_variant_on_gpus_has_their_image_and_says_so_to_its_pods() {
     let told = |plan: &Plan| {
         let of_dlrm = |config: &&ConfigMap| config.name_any().starts_with("grocery--dlrm-");
         let config = plan.children.configs.iter().find(of_dlrm).unwrap();
-        config.data.as_ref().unwrap()[manifest::FILE].clone()
+        config.data.as_ref().unwrap()[ORDER_FILE].clone()
     };
     assert!(told(&plan).contains(r#""device": "CUDA""#), "{}", told(&plan));
     // An image that the pipeline names is used as it is.
@@ -550,9 +545,9 @@ fn what_a_variant_overrides_stands_and_lists_are_joined() {
     };
     assert_eq!(value("A").as_deref(), Some("2"));
     assert_eq!(value("GONDOLA_LOG").as_deref(), Some("warn"));
-    assert_eq!(value("GONDOLA_VARIANT").as_deref(), Some("dlrm"));
+    // The image is of what runs models; a router has none.
     let router = pod_of(&plan, "grocery--router");
-    assert_eq!(router.containers[0].image.as_deref(), Some("ours:1"));
+    assert_eq!(router.containers[0].image.as_deref(), Some("gondola-router:test"));
 }
 
 #[test]
@@ -766,4 +761,48 @@ fn pods_reach_the_api_server_where_it_answers_and_nowhere_else() {
         known.contains("10.0.0.7/32") && known.contains("8443") && !known.contains("6443"),
         "{known}"
     );
+}
+
+/// What programs set their variables by, and what the operator writes, come from one list: each name that is written is read there, and
+/// each of them is written for some pod or left to people.
+#[test]
+fn every_variable_is_on_the_list_of_those_that_programs_read() {
+    let pipeline = with_experiment();
+    let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
+    let containers = plan.children.deployments.iter().flat_map(|deployment| {
+        let pod = deployment.spec.template.spec.as_ref().unwrap();
+        pod.init_containers.iter().flatten().chain(&pod.containers)
+    });
+    let written: BTreeSet<&str> = containers
+        .flat_map(|container| container.env.iter().flatten())
+        .map(|variable| variable.name.as_str())
+        .filter(|name| name.starts_with(variables::PREFIX))
+        .collect();
+    for name in &written {
+        assert!(variables::ALL.contains(name), "{name} is read by nobody");
+    }
+    // What a pipeline may leave out, and what only people at a terminal say.
+    let left_out = [
+        variables::ALLOW_ARM_HEADER,
+        variables::CREDENTIALS,
+        variables::DEADLINE_MS,
+        variables::EVENTS_ENDPOINT,
+        variables::EVENTS_FLUSH,
+        variables::EXPERIMENT_LISTEN,
+        variables::FILE,
+        variables::LOG,
+        variables::LOG_FORMAT,
+        variables::MAX_CONNECTIONS,
+        variables::QUEUE,
+        variables::ROUTES,
+        variables::STORE,
+        variables::STORE_ENDPOINT,
+        variables::THREADS,
+    ];
+    for name in variables::ALL {
+        assert!(
+            written.contains(name) || left_out.contains(name),
+            "{name} is set by nobody"
+        );
+    }
 }

@@ -2,6 +2,8 @@
 
 use gondola_crds::spec::Variant;
 use gondola_wire::resolution::VariantBundles;
+use gondola_wire::serve_order::ORDER_FILE;
+use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
@@ -15,22 +17,22 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::pod::{self, Access};
-use super::{Installation, Scale, manifest};
+use super::{Installation, Scale};
 use crate::names::{BUNDLES, Component, Names};
 use crate::pipeline::Pipeline;
 
-const MANIFEST_FOLDER: &str = "/etc/gondola/pipeline";
+const ORDER_FOLDER: &str = "/etc/gondola/order";
 const BUNDLES_FOLDER: &str = "/var/lib/gondola";
 const DEFAULT_PROGRESS_DEADLINE: i32 = 600;
 /// Bundles are loaded at this rate at least, for the budget of a start: a slow disk's.
 const SLOWEST_BYTES_A_SECOND: u64 = 20 << 20;
 
-/// The Deployment of a variant that serves these bundles, as `manifest` says it to its pods.
+/// The Deployment of a variant that serves these bundles, as `order` says it to its pods.
 pub fn deployment(
     pipeline: &Pipeline,
     variant: &Variant,
     bundles: &VariantBundles,
-    manifest: &ConfigMap,
+    order: &ConfigMap,
     installation: &Installation,
 ) -> Deployment {
     let names = &pipeline.names;
@@ -38,7 +40,7 @@ pub fn deployment(
     let mut deployment = pod::deployment(
         names,
         component,
-        pod_spec(pipeline, variant, bundles, manifest, installation),
+        pod_spec(pipeline, variant, bundles, order, installation),
     );
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), variant.pods.as_ref());
     pod::limit_rollout(&mut deployment, pipeline.spec.rollout.as_ref());
@@ -72,7 +74,7 @@ fn pod_spec(
     pipeline: &Pipeline,
     variant: &Variant,
     bundles: &VariantBundles,
-    manifest: &ConfigMap,
+    order: &ConfigMap,
     installation: &Installation,
 ) -> k8s_openapi::api::core::v1::PodSpec {
     let names = &pipeline.names;
@@ -105,22 +107,20 @@ fn pod_spec(
     {
         pod::set(
             container,
-            "GONDOLA_FILE",
-            format!("{MANIFEST_FOLDER}/{}", manifest::FILE),
+            variables::ORDER,
+            format!("{ORDER_FOLDER}/{ORDER_FILE}"),
         );
-        pod::set(container, "GONDOLA_VARIANT", &variant.name);
-        pod::set(container, "GONDOLA_DIGESTS", manifest::digests(bundles));
-        pod::set(container, "GONDOLA_BUNDLES", BUNDLES_FOLDER);
+        pod::set(container, variables::BUNDLES, BUNDLES_FOLDER);
     }
-    let manifest_volume = Volume {
-        name: "pipeline".to_owned(),
+    let order_volume = Volume {
+        name: "order".to_owned(),
         config_map: Some(ConfigMapVolumeSource {
-            name: manifest.name_any(),
+            name: order.name_any(),
             ..ConfigMapVolumeSource::default()
         }),
         ..Volume::default()
     };
-    pod::mount(&mut pod, manifest_volume, MANIFEST_FOLDER, Access::Read);
+    pod::mount(&mut pod, order_volume, ORDER_FOLDER, Access::Read);
     // Twice the bundles: a file that is being fetched, and what is there already.
     let room = pod::scratch("bundles", 2 * bundles.bytes() + (64 << 20));
     pod::mount(&mut pod, room, BUNDLES_FOLDER, Access::Write);

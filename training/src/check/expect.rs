@@ -1,8 +1,8 @@
 //! What a scorer's own library predicts for some rows, and whether the scorer gives the same.
 //!
 //! A file (CSV with a header, or Parquet) has a column for each input, by name and in any order, and a column
-//! [`PREDICTION`]. Rows are what models read: indexes into vocabularies and scaled numbers, not raw values. An empty cell
-//! or NaN is a missing number.
+//! [`PREDICTION`]. Rows are what models read: indexes into vocabularies and scaled numbers, not raw values.
+//! An empty cell or NaN is a missing number.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,8 @@ impl fmt::Display for Agreement {
     }
 }
 
-/// Compares a scorer's scores with a file's predictions: each within `tolerance`, of the prediction where that is above 1.
+/// Compares a scorer's scores with a file's predictions: each within `tolerance`, of the prediction where
+/// that is above 1.
 pub(super) async fn compare(
     scorer: &dyn Scorer,
     layout: &Layout,

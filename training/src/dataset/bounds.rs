@@ -1,38 +1,17 @@
-//! What the values of a configuration can be: what is refused here would end in a panic, in hours of work for nothing, or in models
-//! that mean something else.
+//! What the values of a configuration can be: what is refused here would end in a panic, in hours of work for
+//! nothing, or in models that mean something else.
 
 mod columns;
+mod numbers;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::ops::RangeInclusive;
 
 use chrono::{Days, NaiveDate};
-use gondola_models::scoring::dcn::cross::Cross;
 
 use super::config::{ConfigError, DatasetConfig};
-use super::training::Descent;
+use numbers::{Number, WIDTH};
 
-/// Days that a window can have: ten years.
-const DAYS: RangeInclusive<f64> = 1.0..=3660.0;
-/// Widths of layers and of embeddings.
-const WIDTH: RangeInclusive<f64> = 1.0..=16384.0;
-/// Passes over the data.
-const PASSES: RangeInclusive<f64> = 1.0..=10_000.0;
-/// Pairs that a step can take.
-const BATCH: RangeInclusive<f64> = 1.0..=65536.0;
-/// Step sizes.
-const RATE: RangeInclusive<f64> = 1e-9..=10.0;
-/// Shares of something.
-const SHARE: RangeInclusive<f64> = 1e-4..=1.0;
-/// Days in which something counts half.
-const HALF_LIFE: RangeInclusive<f64> = 1e-3..=1e6;
-/// Trees of a model, and trees that are tried in vain.
-const TREES: RangeInclusive<f64> = 1.0..=100_000.0;
-/// Leaves of a tree: as many as LightGBM takes.
-const LEAVES: RangeInclusive<f64> = 2.0..=131_072.0;
-/// Candidates of a source.
-const CANDIDATES: RangeInclusive<f64> = 0.0..=100_000.0;
 /// The most hidden layers.
 const MAX_LAYERS: usize = 64;
 /// The most lists of an index.
@@ -50,8 +29,8 @@ const fn day(year: i32) -> NaiveDate {
 /// Refuses what can't be meant.
 pub(super) fn check(config: &DatasetConfig) -> Result<(), ConfigError> {
     columns::check(config)?;
-    for (field, value, range) in numbers(config) {
-        number(field, value, &range)?;
+    for number in numbers::all(config) {
+        within(number)?;
     }
     let candidates = config.evaluation.candidates;
     if [
@@ -86,154 +65,13 @@ fn refused(field: impl Into<String>, value: impl Display, wanted: impl Into<Stri
     }
 }
 
-fn number(field: String, value: f64, range: &RangeInclusive<f64>) -> Result<(), ConfigError> {
+fn within(number: Number) -> Result<(), ConfigError> {
+    let Number { field, value, range } = number;
     if range.contains(&value) {
         return Ok(());
     }
     let wanted = format!("it must be from {} to {}", range.start(), range.end());
     Err(refused(field, value, wanted))
-}
-
-/// Every number, and between which it can be.
-fn numbers(config: &DatasetConfig) -> Vec<(String, f64, RangeInclusive<f64>)> {
-    let (windows, features, training) = (&config.windows, &config.features, &config.training);
-    let (towers, candidates) = (&training.two_tower, &config.evaluation.candidates);
-    let (forest, boosting) = (&training.forest, &training.boosting);
-    let mut numbers: Vec<(String, f64, RangeInclusive<f64>)> = [
-        ("windows.target_days", f64::from(windows.target_days), DAYS),
-        ("windows.training", windows.training.into(), 1.0..=1000.0),
-        (
-            "windows.retrieval_days",
-            windows.retrieval_days.into(),
-            1.0..=36_600.0,
-        ),
-        (
-            "windows.index_days",
-            windows.index_days.into(),
-            1.0..=f64::from(u32::MAX),
-        ),
-        ("features.half_life_days", features.half_life_days, HALF_LIFE),
-        (
-            "features.history_half_life_days",
-            features.history_half_life_days,
-            HALF_LIFE,
-        ),
-        (
-            "training.weight_exponent",
-            training.weight_exponent.into(),
-            -10.0..=10.0,
-        ),
-        (
-            "training.two_tower.dimension",
-            towers.dimension as f64,
-            1.0..=4096.0,
-        ),
-        ("training.two_tower.epochs", towers.epochs as f64, PASSES),
-        ("training.two_tower.batch", towers.batch as f64, BATCH),
-        ("training.two_tower.learning_rate", towers.learning_rate, RATE),
-        ("training.two_tower.temperature", towers.temperature, 1e-4..=1e4),
-        (
-            "training.dlrm.embedding_dim",
-            training.dlrm.embedding_dim as f64,
-            WIDTH,
-        ),
-        (
-            "training.wide_deep.embedding_dim",
-            training.wide_deep.embedding_dim as f64,
-            WIDTH,
-        ),
-        (
-            "training.wide_deep.cross_buckets",
-            training.wide_deep.cross_buckets as f64,
-            1.0..=67_108_864.0,
-        ),
-        (
-            "training.dcn.embedding_dim",
-            training.dcn.embedding_dim as f64,
-            WIDTH,
-        ),
-        (
-            "training.dcn.cross_layers",
-            training.dcn.cross_layers as f64,
-            1.0..=64.0,
-        ),
-        (
-            "training.mlp.embedding_dim",
-            training.mlp.embedding_dim as f64,
-            WIDTH,
-        ),
-        ("training.forest.trees", forest.trees.into(), TREES),
-        ("training.forest.leaves", forest.leaves.into(), LEAVES),
-        ("training.forest.leaf_pairs", forest.leaf_pairs.into(), 0.0..=1e9),
-        ("training.forest.pair_share", forest.pair_share, SHARE),
-        ("training.forest.input_share", forest.input_share, SHARE),
-        ("training.boosting.trees", boosting.trees.into(), TREES),
-        (
-            "training.boosting.patience",
-            boosting.patience.into(),
-            0.0..=100_000.0,
-        ),
-        ("training.boosting.leaves", boosting.leaves.into(), LEAVES),
-        (
-            "training.boosting.leaf_pairs",
-            boosting.leaf_pairs.into(),
-            0.0..=1e9,
-        ),
-        ("training.boosting.learning_rate", boosting.learning_rate, RATE),
-        ("training.boosting.input_share", boosting.input_share, SHARE),
-        (
-            "evaluation.candidates.two_tower",
-            candidates.two_tower as f64,
-            CANDIDATES,
-        ),
-        (
-            "evaluation.candidates.bought_before",
-            candidates.bought_before as f64,
-            CANDIDATES,
-        ),
-        (
-            "evaluation.candidates.co_bought",
-            candidates.co_bought as f64,
-            CANDIDATES,
-        ),
-        (
-            "evaluation.candidates.popular",
-            candidates.popular as f64,
-            CANDIDATES,
-        ),
-    ]
-    .map(|(field, value, range)| (field.to_owned(), value, range))
-    .into();
-    let search = [
-        ("training.two_tower.nprobe", towers.nprobe),
-        ("training.two_tower.ef_search", towers.ef_search),
-        ("training.two_tower.text_nprobe", towers.text_nprobe),
-    ];
-    let search = search
-        .into_iter()
-        .filter_map(|(field, value)| Some((field.to_owned(), value?)));
-    numbers.extend(search.map(|(field, value)| (field, value.into(), 1.0..=1_048_576.0)));
-    if let Cross::LowRank(rank) = training.dcn.cross {
-        numbers.push(("training.dcn.cross.low_rank".to_owned(), rank as f64, WIDTH));
-    }
-    numbers.extend(
-        training
-            .descents()
-            .into_iter()
-            .flat_map(|(field, descent)| descends(field, descent)),
-    );
-    numbers
-}
-
-fn descends(field: &str, descent: &Descent) -> [(String, f64, RangeInclusive<f64>); 5] {
-    [
-        ("epochs", descent.epochs as f64, PASSES),
-        ("patience", descent.patience as f64, 0.0..=10_000.0),
-        ("batch", descent.batch as f64, 1.0..=1_048_576.0),
-        ("learning_rate", descent.learning_rate, RATE),
-        ("weight_decay", descent.weight_decay, 0.0..=1000.0),
-    ]
-    .map(|(name, value, range)| (format!("{field}.{name}"), value, range))
 }
 
 fn layers(config: &DatasetConfig) -> Result<(), ConfigError> {
@@ -247,7 +85,11 @@ fn layers(config: &DatasetConfig) -> Result<(), ConfigError> {
         ("training.mlp.hidden", &training.mlp.hidden),
     ] {
         for width in widths {
-            number(field.to_owned(), *width as f64, &WIDTH)?;
+            within(Number {
+                field: field.to_owned(),
+                value: *width as f64,
+                range: WIDTH,
+            })?;
         }
         if widths.len() > MAX_LAYERS {
             let value = format!("{} layers", widths.len());
@@ -257,7 +99,8 @@ fn layers(config: &DatasetConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Refuses what FAISS would take memory for before it looks at it. The number of lists is held to the number of vectors later.
+/// Refuses what FAISS would take memory for before it looks at it. The number of lists is held to the number
+/// of vectors later.
 fn factory(field: &str, factory: &str) -> Result<(), ConfigError> {
     let value = || format!("{factory:?}");
     if factory.is_empty() || !factory.bytes().all(|byte| byte.is_ascii_graphic()) {

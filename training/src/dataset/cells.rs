@@ -1,7 +1,8 @@
 //! What the cells of a column mean, by the column's role: the one place where a shop's values become ours.
 //!
-//! Ids, categories and texts become text, quantities doubles, times nanoseconds. Empty cells and NaN are null, whatever wrote
-//! them. Everything else is a value of its role or is refused, with the row and the way out: nothing is guessed.
+//! Ids, categories and texts become text, quantities doubles, times nanoseconds. Empty cells and NaN are
+//! null, whatever wrote them. Everything else is a value of its role or is refused, with the row and the way
+//! out: nothing is guessed.
 
 mod number;
 mod time;
@@ -347,7 +348,8 @@ impl Spelling {
         }
     }
 
-    /// Whether every id is a whole number, and some were written as floats: they are the same ids without the zeros.
+    /// Whether every id is a whole number, and some were written as floats: they are the same ids without the
+    /// zeros.
     pub fn is_of_floats(self) -> bool {
         self.floats > 0 && self.others == 0
     }

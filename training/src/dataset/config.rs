@@ -175,7 +175,8 @@ pub struct Features {
     /// Item columns for which a pair of user and item has the number of purchases with the item's value.
     #[serde(default)]
     pub affinities: Vec<String>,
-    /// Values that occur less often than this become unknown; by column, as `user.x` or `item.x`, and `default`.
+    /// Values that occur less often than this become unknown; by column, as `user.x` or `item.x`, and
+    /// `default`.
     #[serde(default)]
     pub frequency_thresholds: BTreeMap<String, u64>,
 }
@@ -190,8 +191,8 @@ pub struct Windows {
     /// Days of the test window, and of each training window before it.
     #[serde(default = "default_target_days")]
     pub target_days: u32,
-    /// Training windows, one before the other, the last just before the test window. Each has features of its own
-    /// cut-off; more of them are more examples of people who buy again.
+    /// Training windows, one before the other, the last just before the test window. Each has features of its
+    /// own cut-off; more of them are more examples of people who buy again.
     #[serde(default = "default_training_windows")]
     pub training: u32,
     /// Days before the last training window whose purchases train the two towers.

@@ -123,7 +123,8 @@ pub enum DatasetError {
     },
 }
 
-/// Why a query failed. The engine's errors tell their causes themselves, some of them again and again; this is the innermost.
+/// Why a query failed. The engine's errors tell their causes themselves, some of them again and again; this
+/// is the innermost.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct QueryError(String);

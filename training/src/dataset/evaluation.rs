@@ -3,7 +3,8 @@
 use gondola_models::retrieval::sources::Quotas;
 use serde::{Deserialize, Serialize};
 
-/// How a pipeline is evaluated end to end: as it will be served, so that its lists are those that users would get.
+/// How a pipeline is evaluated end to end: as it will be served, so that its lists are those that users would
+/// get.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Evaluation {

@@ -1,8 +1,8 @@
 //! Where the shop's files are, and what they hold.
 //!
-//! A table is one file, or a folder of parts. Files of this machine are read where they lie; those of an object store are
-//! fetched first, with the settings and credentials that bundles are published with. What a run read is named by the content of its files
-//! and never by their places.
+//! A table is one file, or a folder of parts. Files of this machine are read where they lie; those of an
+//! object store are fetched first, with the settings and credentials that bundles are published with. What a
+//! run read is named by the content of its files and never by their places.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
@@ -166,8 +166,8 @@ fn local(data: &Url, file: &str, format: Format) -> Result<Vec<Part>, FileError>
     some(parts, file, format)
 }
 
-/// The files of a format below a folder. What begins with a dot or an underscore was left there by the program that wrote the
-/// others.
+/// The files of a format below a folder. What begins with a dot or an underscore was left there by the
+/// program that wrote the others.
 fn walk(folder: &Path, format: Format, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

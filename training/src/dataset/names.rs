@@ -1,5 +1,5 @@
-//! The names of the features that are computed of users and of items, which no column of the shop may have: in one table there would be
-//! two of a name, and every model would read one for the other.
+//! The names of the features that are computed of users and of items, which no column of the shop may have:
+//! in one table there would be two of a name, and every model would read one for the other.
 
 use super::config::DatasetConfig;
 

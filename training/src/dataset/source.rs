@@ -1,8 +1,8 @@
 //! The shop's files as three SQL views with our names.
 //!
-//! `transactions(user_id, item_id, at, price, store)`, `users(user_id, ..)` and `items(item_id, ..)`: ids and categories
-//! are text, quantities are doubles, and NaN is null. Everything after works on these views, so it neither knows nor cares
-//! what the shop calls its columns.
+//! `transactions(user_id, item_id, at, price, store)`, `users(user_id, ..)` and `items(item_id, ..)`: ids and
+//! categories are text, quantities are doubles, and NaN is null. Everything after works on these views, so it
+//! neither knows nor cares what the shop calls its columns.
 
 use std::path::Path;
 
@@ -22,7 +22,8 @@ use super::files::TableFiles;
 use super::matches::{self, Match, Side};
 use super::staging::{Column, Staged, stage};
 
-/// Memory that queries may take before they spill to disk: half of what the smallest machine has that we train on.
+/// Memory that queries may take before they spill to disk: half of what the smallest machine has that we
+/// train on.
 const QUERY_MEMORY_BYTES: usize = 4 << 30;
 
 /// The files of a data set, found, and fetched where they were not on this machine.
@@ -76,12 +77,30 @@ pub struct Dataset {
     pub sql: SessionContext,
     /// How many ids of transactions the other tables have.
     pub matches: Vec<Match>,
-    /// Rows without an id or a time, which are left out, by file.
-    pub left_out: Vec<(String, u64)>,
-    /// Columns of ids that were written as floats and are taken for whole numbers: file and column.
-    pub whole_floats: Vec<(String, String)>,
+    /// Files with rows that are left out.
+    pub left_out: Vec<LeftOut>,
+    /// Columns of ids that were written as floats and are taken for whole numbers.
+    pub whole_floats: Vec<FileColumn>,
     /// Where staged files lie for as long as they are read.
     folder: TempDir,
+}
+
+/// Rows of a file that have no id or no time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The file.
+    pub file: String,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// A column of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileColumn {
+    /// The file.
+    pub file: String,
+    /// The column.
+    pub column: String,
 }
 
 impl Dataset {
@@ -206,12 +225,17 @@ impl Dataset {
         let path = self.folder.path().join(format!("{name}.parquet"));
         let staged = stage(table, columns, &path)?;
         if staged.left_out > 0 {
-            self.left_out.push((table.name.clone(), staged.left_out));
+            self.left_out.push(LeftOut {
+                file: table.name.clone(),
+                rows: staged.left_out,
+            });
         }
         let floats = columns.iter().zip(&staged.spellings);
         let floats = floats.filter(|(_, spelling)| spelling.is_of_floats());
-        self.whole_floats
-            .extend(floats.map(|(column, _)| (table.name.clone(), column.source.to_owned())));
+        self.whole_floats.extend(floats.map(|(column, _)| FileColumn {
+            file: table.name.clone(),
+            column: column.source.to_owned(),
+        }));
         let registered = self
             .sql
             .register_parquet(

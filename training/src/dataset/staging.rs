@@ -1,7 +1,7 @@
 //! From a table of the shop to one Parquet file with our names and types, which queries read.
 //!
-//! Every cell goes through [`cells`](super::cells) once, so that what queries see is checked, and read from CSV or fetched only
-//! once however many cut-offs there are.
+//! Every cell goes through [`cells`](super::cells) once, so that what queries see is checked, and read from
+//! CSV or fetched only once however many cut-offs there are.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -1,7 +1,9 @@
-//! One file of a table, batch by batch, as its bytes have it: what its values mean is for [`super::cells`] to say.
+//! One file of a table, batch by batch, as its bytes have it: what its values mean is for [`super::cells`] to
+//! say.
 //!
-//! Whatever is wrong with a file is told with the file, the row and the column, and no damaged file may bring a program down
-//! (`fuzz/`). Nothing is taken from a Parquet file's statistics: those of floating-point columns leave NaN out.
+//! Whatever is wrong with a file is told with the file, the row and the column, and no damaged file may bring
+//! a program down (`fuzz/`). Nothing is taken from a Parquet file's statistics: those of floating-point
+//! columns leave NaN out.
 
 mod csv;
 mod disguise;

@@ -1,4 +1,5 @@
-//! What is trained, and how: hyper-parameters with defaults that do well on a data set of a million transactions.
+//! What is trained, and how: hyper-parameters with defaults that do well on a data set of a million
+//! transactions.
 
 use std::fmt;
 
@@ -74,8 +75,9 @@ pub struct Training {
     pub seed: u64,
     /// The scorers that a run trains and publishes.
     pub scorers: Vec<Scorer>,
-    /// The power of the recency-weighted purchases that a scorer's odds are multiplied by to rank. Training knows how negatives
-    /// are drawn, so 0 is right unless popular items are still ranked too low (above 0) or too high (below).
+    /// The power of the recency-weighted purchases that a scorer's odds are multiplied by to rank. Training
+    /// knows how negatives are drawn, so 0 is right unless popular items are still ranked too low (above 0)
+    /// or too high (below).
     pub weight_exponent: f32,
     /// The two towers and their index.
     pub two_tower: TwoTower,
@@ -296,7 +298,8 @@ impl Default for Dlrm {
             bottom: vec![64],
             top: vec![128, 64],
             descent: Descent {
-                // With less it learns pairs by heart, and is at its best on the validation window after one pass.
+                // With less it learns pairs by heart, and is at its best on the validation window after one
+                // pass.
                 weight_decay: 1.0,
                 ..Descent::default()
             },

@@ -1,7 +1,8 @@
 //! Confidence intervals: how much a metric moves when other users had come.
 //!
-//! Users are drawn as often as there are, with repetition; a user who is drawn twice counts twice. The pairs and lists of one
-//! user are alike, so drawing pairs would make intervals too narrow. The same seed gives the same intervals.
+//! Users are drawn as often as there are, with repetition; a user who is drawn twice counts twice. The pairs
+//! and lists of one user are alike, so drawing pairs would make intervals too narrow. The same seed gives the
+//! same intervals.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,5 +1,6 @@
-//! EASE^R: a linear model of which items go together, in closed form (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse
-//! Data", <https://arxiv.org/abs/1905.03375>). A baseline of retrieval that deep models often fail to beat.
+//! EASE^R: a linear model of which items go together, in closed form (Steck 2019, "Embarrassingly Shallow
+//! Autoencoders for Sparse Data", <https://arxiv.org/abs/1905.03375>). A baseline of retrieval that deep
+//! models often fail to beat.
 
 use std::ffi::c_char;
 
@@ -121,7 +122,8 @@ fn without_themselves(mut inverse: Vec<f32>, count: usize) -> Vec<f32> {
     inverse
 }
 
-// The library that FAISS stands on has LAPACK as well; a crate of linear algebra would be compiled for these two calls.
+// The library that FAISS stands on has LAPACK as well; a crate of linear algebra would be compiled for these
+// two calls.
 #[link(name = "openblas")]
 unsafe extern "C" {
     /// The Cholesky factor of a symmetric positive definite matrix, in its place.
@@ -135,8 +137,8 @@ fn invert(matrix: &mut [f32], n: usize) -> Result<(), Singular> {
     assert_eq!(matrix.len(), n * n, "a square matrix");
     let (size, lower, mut info) = (n as i32, b'L' as c_char, 0);
     if n > 0 {
-        // SAFETY: both read and write n x n values at `matrix`, which has as many, and the single values that the other
-        // pointers lead to; they keep none of them.
+        // SAFETY: both read and write n x n values at `matrix`, which has as many, and the single values that
+        // the other pointers lead to; they keep none of them.
         unsafe {
             spotrf_(&lower, &size, matrix.as_mut_ptr(), &size, &mut info);
             if info == 0 {

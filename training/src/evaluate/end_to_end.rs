@@ -8,9 +8,10 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::baselines;
+use super::latency::Latency;
 use super::ranking::{RankingIntervals, RankingMetrics, UserMetrics};
 use crate::features::Snapshot;
-use crate::labels::Window;
+use crate::labels::{BoughtItem, Window};
 
 /// The length of the lists.
 pub const K: usize = 12;
@@ -35,8 +36,8 @@ pub struct VariantQuality {
     /// Where the metrics lie when other buyers had come.
     #[serde(default)]
     pub intervals: RankingIntervals,
-    /// Median and 99th percentile of each stage and of the whole, in microseconds.
-    pub latency: BTreeMap<String, (f64, f64)>,
+    /// How long each stage and the whole took.
+    pub latency: BTreeMap<String, Latency>,
 }
 
 /// What each buyer bought, as item ids.
@@ -45,7 +46,7 @@ pub type Bought = BTreeMap<String, HashSet<String>>;
 /// What each buyer of the window bought.
 pub fn bought(window: &Window) -> Bought {
     let mut bought = Bought::new();
-    for (user, item) in &window.bought {
+    for BoughtItem { user, item } in &window.bought {
         bought.entry(user.clone()).or_default().insert(item.clone());
     }
     bought
@@ -120,7 +121,7 @@ pub fn variant(
     let users = UserMetrics::of_each(lists.iter().map(Vec::as_slice).zip(bought.values()), K);
     let stages = times
         .into_iter()
-        .map(|(stage, times)| (stage.as_str().to_owned(), percentiles(times)));
+        .map(|(stage, times)| (stage.as_str().to_owned(), Latency::of(times)));
     Ok(VariantQuality {
         quality: Quality {
             name: variant.name().to_owned(),
@@ -128,18 +129,7 @@ pub fn variant(
         },
         intervals: RankingIntervals::of(&users, seed),
         latency: stages
-            .chain([("whole request".to_owned(), percentiles(totals))])
+            .chain([("whole request".to_owned(), Latency::of(totals))])
             .collect(),
     })
-}
-
-pub(super) fn percentiles(mut values: Vec<f64>) -> (f64, f64) {
-    values.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        values
-            .get(((values.len() as f64 - 1.0) * share) as usize)
-            .copied()
-            .unwrap_or(0.0)
-    };
-    (at(0.5), at(0.99))
 }

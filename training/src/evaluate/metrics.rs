@@ -81,7 +81,8 @@ impl PairIntervals {
     }
 }
 
-/// AUC, precision and recall of (score, bought, user), ranked by score, where each user counts so often. Ties count half.
+/// AUC, precision and recall of (score, bought, user), ranked by score, where each user counts so often. Ties
+/// count half.
 fn weighted(ranked: &[(f32, bool, usize)], counts: &[f64]) -> [f64; 3] {
     let (mut hits, mut misses, mut area) = (0.0, 0.0, 0.0);
     let (mut chosen_hits, mut chosen) = (0.0, 0.0);
@@ -113,7 +114,8 @@ fn pairs(scores: &[f32], labels: &[f32]) -> Vec<(f32, bool)> {
 /// How well scores are probabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Expected calibration error: in tenths of all pairs by score, how far the mean score is from the share that was bought.
+    /// Expected calibration error: in tenths of all pairs by score, how far the mean score is from the share
+    /// that was bought.
     pub error: f64,
     /// The mean score, as a multiple of the share that was bought.
     pub ratio: f64,
@@ -137,7 +139,8 @@ impl Calibration {
     }
 }
 
-/// Area and points of the ROC curve of pairs ranked by score. Pairs of one score are one step, so ties count half.
+/// Area and points of the ROC curve of pairs ranked by score. Pairs of one score are one step, so ties count
+/// half.
 fn curve(ranked: &[(f32, bool)]) -> (f64, Vec<(f64, f64)>) {
     let positives = ranked.iter().filter(|(_, bought)| *bought).count() as f64;
     let negatives = ranked.len() as f64 - positives;

@@ -7,17 +7,15 @@ use gondola_models::features::{EncodedRow, EncodedTable, Layout};
 use gondola_models::ordering;
 use gondola_models::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
 
-use super::end_to_end::percentiles;
-use crate::fit::examples::Encoded;
-use crate::labels::Pair;
+use super::Latency;
+use crate::fit::encoded::Encoded;
+use crate::rows::{Pair, Row};
 
 /// Why pairs could not be scored.
 #[derive(Debug, thiserror::Error)]
-pub enum ScorePairsError {
-    /// The scorer can't be loaded.
+pub(crate) enum ScorePairsError {
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The scorer fails.
     #[error(transparent)]
     Score(#[from] ScoreError),
 }
@@ -29,21 +27,25 @@ const TIMED_CANDIDATES: usize = 200;
 const TIMED_REQUESTS: usize = 200;
 
 /// A loaded scorer, and what it keeps of each item.
-pub struct Judge<'a> {
+pub(crate) struct Judge<'a, R> {
     scorer: Box<dyn Scorer>,
     /// Number of pair features.
-    pub pair_width: usize,
+    pub(crate) pair_width: usize,
     /// Users and items, by the rows that pairs name.
-    pub encoded: &'a Encoded,
+    pub(crate) encoded: &'a Encoded<R>,
     blocks: Vec<f32>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a, R: Row> Judge<'a, R> {
     /// Loads the scorer of a bundle's folder.
-    pub fn load(folder: &Path, layout: &Layout, encoded: &'a Encoded) -> Result<Self, ScorePairsError> {
+    pub(crate) fn load(
+        folder: &Path,
+        layout: &Layout,
+        encoded: &'a Encoded<R>,
+    ) -> Result<Self, ScorePairsError> {
         let scorer = scoring::load(folder, layout)?.scorer;
         Ok(Self {
-            blocks: blocks(scorer.as_ref(), &encoded.items),
+            blocks: blocks(scorer.as_ref(), encoded.items.table()),
             scorer,
             pair_width: layout.pair.len(),
             encoded,
@@ -51,20 +53,16 @@ impl<'a> Judge<'a> {
     }
 
     /// Scores each pair. `features` are the encoded pair features, row-major.
-    pub fn score(&self, pairs: &[Pair], features: &[f32]) -> Result<Vec<f32>, ScorePairsError> {
+    pub(crate) fn score(&self, pairs: &[Pair<R>], features: &[f32]) -> Result<Vec<f32>, ScorePairsError> {
         let rows = pairs.iter().enumerate().map(|(position, pair)| {
             let features = &features[position * self.pair_width..][..self.pair_width];
-            (
-                self.encoded.users.row(pair.user as usize),
-                self.block(pair.item),
-                features,
-            )
+            (self.encoded.users.row(pair.user), self.block(pair.item), features)
         });
         self.score_each(rows)
     }
 
     /// Scores each row of a user with the same row of an item.
-    pub fn score_rows(
+    pub(crate) fn score_rows(
         &self,
         users: &EncodedTable,
         items: &EncodedTable,
@@ -96,15 +94,15 @@ impl<'a> Judge<'a> {
     }
 
     /// The median microseconds that a request of 200 candidates takes, in one thread.
-    pub fn microseconds(&self) -> Result<f64, ScorePairsError> {
-        let (users, items) = (self.encoded.users.rows(), self.encoded.items.rows());
+    pub(crate) fn microseconds(&self) -> Result<f64, ScorePairsError> {
+        let (users, items) = (self.encoded.users.table(), self.encoded.items.table());
         let pairs = vec![0.0; TIMED_CANDIDATES * self.pair_width];
         let (mut times, mut scores) = (Vec::new(), Vec::new());
         for request in 0..2 * TIMED_REQUESTS {
-            let user = self.encoded.users.row(request * 7919 % users.max(1));
+            let user = users.row(request * 7919 % users.rows().max(1));
             let candidates =
-                (0..TIMED_CANDIDATES).map(|at| (request * 104_729 + at * 1_299_709) % items.max(1));
-            let blocks: Vec<&[f32]> = candidates.map(|item| self.block(item as u32)).collect();
+                (0..TIMED_CANDIDATES).map(|at| (request * 104_729 + at * 1_299_709) % items.rows().max(1));
+            let blocks: Vec<&[f32]> = candidates.map(|item| self.block(R::at(item))).collect();
             let batch = CandidateBatch {
                 blocks: &blocks,
                 pairs: &pairs,
@@ -114,12 +112,12 @@ impl<'a> Judge<'a> {
             self.scorer.score(&user, &batch, &mut scores)?;
             times.push(started.elapsed().as_secs_f64() * 1e6);
         }
-        Ok(percentiles(times.split_off(TIMED_REQUESTS)).0)
+        Ok(Latency::of(times.split_off(TIMED_REQUESTS)).median)
     }
 
-    fn block(&self, item: u32) -> &[f32] {
+    fn block(&self, item: R) -> &[f32] {
         let width = self.scorer.block_width();
-        &self.blocks[item as usize * width..][..width]
+        &self.blocks[item.position() * width..][..width]
     }
 }
 
@@ -130,9 +128,10 @@ fn blocks(scorer: &dyn Scorer, items: &EncodedTable) -> Vec<f32> {
     blocks
 }
 
-/// Turns scores, whose odds say how likely a pair is to be bought in units of `1 / usual`, into how likely it is to be one of
-/// the bought pairs among labelled ones: the more likely a pair was to be drawn as a negative, the less.
-pub fn among_sampled(scores: &[f32], chances: &[f32], usual: f32) -> Vec<f32> {
+/// Turns scores, whose odds say how likely a pair is to be bought in units of `1 / usual`, into how likely it
+/// is to be one of the bought pairs among labelled ones: the more likely a pair was to be drawn as a
+/// negative, the less.
+pub(crate) fn among_sampled(scores: &[f32], chances: &[f32], usual: f32) -> Vec<f32> {
     let pairs = scores.iter().zip(chances);
     pairs
         .map(|(score, chance)| ordering::with_weight(*score, usual / chance))

@@ -1,7 +1,8 @@
-//! What each input is worth to a scorer: how much AUC is lost when the input's values change places among the pairs.
+//! What each input is worth to a scorer: how much AUC is lost when the input's values change places among the
+//! pairs.
 //!
-//! The model stays as it is, so inputs that say the same share their worth: each looks cheap while the other is there.
-//! Breiman, "Random forests", 2001.
+//! The model stays as it is, so inputs that say the same share their worth: each looks cheap while the other
+//! is there. Breiman, "Random forests", 2001.
 
 use gondola_models::features::{EncodedRow, EncodedTable};
 use rand::SeedableRng;
@@ -11,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use super::metrics::PairMetrics;
 use super::pairs::{Judge, ScorePairsError, among_sampled};
 use crate::labels::LabelledPairs;
+use crate::rows::Row;
 
 /// Labelled pairs that are scored for each input: enough for a deviation of 0.005 in AUC.
 const PAIRS: usize = 8000;
@@ -26,9 +28,9 @@ struct Rows {
 }
 
 /// The drop in AUC for each input, in the order of the layout's inputs.
-pub fn drops(
-    judge: &Judge<'_>,
-    labelled: &LabelledPairs,
+pub(crate) fn drops<R: Row>(
+    judge: &Judge<'_, R>,
+    labelled: &LabelledPairs<R>,
     features: &[f32],
     usual_chance: f32,
     seed: u64,
@@ -48,12 +50,12 @@ pub fn drops(
 }
 
 impl Rows {
-    fn of(judge: &Judge<'_>, labelled: &LabelledPairs, features: &[f32], count: usize) -> Self {
+    fn of<R: Row>(judge: &Judge<'_, R>, labelled: &LabelledPairs<R>, features: &[f32], count: usize) -> Self {
         let pairs = &labelled.pairs[..count];
         let (users, items) = (&judge.encoded.users, &judge.encoded.items);
         Self {
-            users: pairs.iter().map(|pair| users.row(pair.user as usize)).collect(),
-            items: pairs.iter().map(|pair| items.row(pair.item as usize)).collect(),
+            users: pairs.iter().map(|pair| users.row(pair.user)).collect(),
+            items: pairs.iter().map(|pair| items.row(pair.item)).collect(),
             features: features[..count * judge.pair_width].to_vec(),
             width: judge.pair_width,
         }
@@ -63,7 +65,8 @@ impl Rows {
         width(&self.users) + width(&self.items) + self.width
     }
 
-    /// The same rows, of which each has another's value of one input: the user's, the item's, then the pair's.
+    /// The same rows, of which each has another's value of one input: the user's, the item's, then the
+    /// pair's.
     fn permuted(&self, input: usize, order: &[usize]) -> Self {
         let (users, items) = (width(&self.users), width(&self.items));
         let mut rows = self.clone();

@@ -12,7 +12,8 @@ use super::bootstrap::{Interval, intervals};
 pub struct RankingMetrics {
     /// Share of what the user bought that is among the first k.
     pub recall: f64,
-    /// Mean average precision: precision at each hit, summed and divided by the most hits that there could be.
+    /// Mean average precision: precision at each hit, summed and divided by the most hits that there could
+    /// be.
     pub map: f64,
     /// Discounted gain of the hits, as a share of the best that there could be.
     pub ndcg: f64,
@@ -21,7 +22,8 @@ pub struct RankingMetrics {
 }
 
 impl RankingMetrics {
-    /// Means over (list, bought) of every user who bought anything. An item that a list repeats is a hit once.
+    /// Means over (list, bought) of every user who bought anything. An item that a list repeats is a hit
+    /// once.
     pub fn of<'a, T: Eq + Hash + 'a>(
         users: impl Iterator<Item = (&'a [T], &'a HashSet<T>)>,
         k: usize,

@@ -1,4 +1,5 @@
-//! How much of what was bought is among the candidates at all: no scorer can put first what retrieval did not find.
+//! How much of what was bought is among the candidates at all: no scorer can put first what retrieval did not
+//! find.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::baselines::most_popular;
 use super::ease::{Ease, Singular};
 use crate::features::Snapshot;
-use crate::fit::examples::Encoded;
-use crate::labels::Pair;
+use crate::fit::encoded::Encoded;
+use crate::rows::{Pair, Row, SnapshotRow};
 
 /// Number of candidates.
 pub const CANDIDATES: usize = 200;
@@ -31,7 +32,7 @@ pub struct RetrievalQuality {
 
 /// Why retrieval could not be evaluated.
 #[derive(Debug, thiserror::Error)]
-pub enum EvaluateRetrievalError {
+pub(crate) enum EvaluateRetrievalError {
     /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -41,19 +42,19 @@ pub enum EvaluateRetrievalError {
 }
 
 /// The two towers beside what needs no deep model.
-pub fn evaluate(
+pub(crate) fn evaluate(
     towers: &Retrieval,
-    encoded: &Encoded,
+    encoded: &Encoded<SnapshotRow>,
     neighbours: &Neighbours,
     snapshot: &Snapshot,
-    bought: &[Pair],
+    bought: &[Pair<SnapshotRow>],
 ) -> Result<Vec<RetrievalQuality>, EvaluateRetrievalError> {
     let buyers = Buyers::of(snapshot, bought);
     let popular = most_popular(&snapshot.items, POPULAR_DAYS, CANDIDATES);
     let ease = Ease::fit(&snapshot.history, snapshot.users.len(), snapshot.items.len())?;
-    let history = |user: u32| snapshot.history.of(user as usize);
-    let nearest = |user: u32| -> Result<Vec<u32>, IndexError> {
-        let query = towers.embed_user(&encoded.users.row(user as usize));
+    let history = |user: SnapshotRow| snapshot.history.of(user.position());
+    let nearest = |user: SnapshotRow| -> Result<Vec<u32>, IndexError> {
+        let query = towers.embed_user(&encoded.users.row(user));
         Ok(towers
             .search(&query, CANDIDATES)?
             .iter()
@@ -71,7 +72,8 @@ pub fn evaluate(
     ])
 }
 
-/// The items that are nearest to all that a user bought, those included: in a grocery things are bought again.
+/// The items that are nearest to all that a user bought, those included: in a grocery things are bought
+/// again.
 fn item_knn(purchases: &[Purchase], neighbours: &Neighbours) -> Vec<u32> {
     let bought = purchases.iter().map(|purchase| purchase.item);
     let near = neighbours.nearest_to(bought).into_iter();
@@ -79,20 +81,29 @@ fn item_knn(purchases: &[Purchase], neighbours: &Neighbours) -> Vec<u32> {
 }
 
 /// What each buyer bought in the window, and which of it was new to them.
-struct Buyers(BTreeMap<u32, (HashSet<u32>, HashSet<u32>)>);
+struct Buyers(BTreeMap<SnapshotRow, Basket>);
+
+/// What one buyer bought, as rows of items.
+#[derive(Default)]
+struct Basket {
+    all: HashSet<u32>,
+    /// What of it they had never bought before.
+    new: HashSet<u32>,
+}
 
 impl Buyers {
-    fn of(snapshot: &Snapshot, bought: &[Pair]) -> Self {
-        let mut buyers: BTreeMap<u32, (HashSet<u32>, HashSet<u32>)> = BTreeMap::new();
+    fn of(snapshot: &Snapshot, bought: &[Pair<SnapshotRow>]) -> Self {
+        let mut buyers: BTreeMap<SnapshotRow, Basket> = BTreeMap::new();
         for pair in bought {
-            let (all, new) = buyers.entry(pair.user).or_default();
-            all.insert(pair.item);
-            let before = snapshot.history.of(pair.user as usize);
+            let basket = buyers.entry(pair.user).or_default();
+            let item = pair.item.0;
+            basket.all.insert(item);
+            let before = snapshot.history.of(pair.user.position());
             if before
-                .binary_search_by_key(&pair.item, |purchase| purchase.item)
+                .binary_search_by_key(&item, |purchase| purchase.item)
                 .is_err()
             {
-                new.insert(pair.item);
+                basket.new.insert(item);
             }
         }
         Self(buyers)
@@ -101,13 +112,13 @@ impl Buyers {
     fn quality(
         &self,
         name: &str,
-        candidates: impl Fn(u32) -> Result<Vec<u32>, IndexError>,
+        candidates: impl Fn(SnapshotRow) -> Result<Vec<u32>, IndexError>,
     ) -> Result<RetrievalQuality, IndexError> {
         let (mut all, mut new) = (Mean::default(), Mean::default());
-        for (user, (bought, new_to_user)) in &self.0 {
+        for (user, basket) in &self.0 {
             let found: HashSet<u32> = candidates(*user)?.into_iter().collect();
-            all.add_share(bought, &found);
-            new.add_share(new_to_user, &found);
+            all.add_share(&basket.all, &found);
+            new.add_share(&basket.new, &found);
         }
         Ok(RetrievalQuality {
             name: name.to_owned(),
@@ -147,10 +158,13 @@ mod tests {
 
     #[test]
     fn a_buyer_of_nothing_new_does_not_count_among_those_of_something_new() {
-        let bought = |items: &[u32]| items.iter().copied().collect::<HashSet<u32>>();
+        let basket = |all: &[u32], new: &[u32]| Basket {
+            all: all.iter().copied().collect(),
+            new: new.iter().copied().collect(),
+        };
         let buyers = Buyers(BTreeMap::from([
-            (0, (bought(&[1, 2]), bought(&[]))),
-            (1, (bought(&[1, 2, 3, 4]), bought(&[3]))),
+            (SnapshotRow(0), basket(&[1, 2], &[])),
+            (SnapshotRow(1), basket(&[1, 2, 3, 4], &[3])),
         ]));
         let quality = buyers.quality("first three", |_| Ok(vec![1, 2, 3])).unwrap();
         assert_eq!((quality.recall, quality.recall_of_new), ((1.0 + 0.75) / 2.0, 1.0));

@@ -1,15 +1,13 @@
 //! Gradient boosting: LightGBM's `gbdt` on labelled pairs, each tree a step in logits after those before it.
 
-use std::path::Path;
-
 use lightgbm3::Booster;
 use serde_json::{Value, json};
 
-use super::{FitError, Fitted, Task, trees};
+use super::{FitError, Model, Task, trees};
 use crate::dataset::training::{Boosting, Scorer};
 
-/// Trains boosted trees, as many as are best on the validation window, and leaves them in a bundle's folder.
-pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
+/// Trains boosted trees, as many as are best on the validation window.
+pub(super) fn fit(task: Task<'_>) -> Result<Model, FitError> {
     let settings = &task.training.boosting;
     let booster = best_trees(settings, task)
         .and_then(|trees| {
@@ -17,7 +15,7 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
             Booster::train(dataset, &parameters(settings, task, trees))
         })
         .map_err(FitError::trees(Scorer::Boosting))?;
-    trees::save(Scorer::Boosting, &booster, task, folder)
+    trees::model(Scorer::Boosting, &booster, task)
 }
 
 /// How many trees make the loss on the validation window smallest.

@@ -1,16 +1,13 @@
 //! The DCN: trained on labelled pairs by [`descent`](super::descent).
 
-use std::path::Path;
-
 use gondola_models::scoring::Family;
 use gondola_models::scoring::dcn::{Dcn, DcnConfig};
 use gondola_models::scoring::neural::InputShape;
 
-use super::{FitError, Fitted, Task, descent, describe};
+use super::{FitError, Model, Task, descent};
 use crate::dataset::training::Scorer;
 
-/// Trains a DCN and leaves it in a bundle's folder.
-pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
+pub(super) fn fit(task: Task<'_>) -> Result<Model, FitError> {
     let settings = &task.training.dcn;
     let config = DcnConfig {
         embedding_dim: settings.embedding_dim,
@@ -20,7 +17,6 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
         shape: InputShape::of(task.layout, task.cardinalities),
     };
     let network = |vb: candle_nn::VarBuilder<'_>| Dcn::new(&config, vb);
-    let fitted = descent::train(Scorer::Dcn, &settings.descent, task, network, folder)?;
-    describe(task, Family::Dcn(config), folder)?;
-    Ok(fitted)
+    let trained = descent::train(Scorer::Dcn, &settings.descent, task, network)?;
+    Ok(trained.model(Family::Dcn(config)))
 }

@@ -3,33 +3,50 @@
 //! The one loop of all families. The same seed gives the same weights.
 
 use std::ops::Range;
-use std::path::Path;
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap};
+use gondola_models::scoring::Family;
 use gondola_models::scoring::neural::{Batch, Network, binary_cross_entropy};
 use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::examples::{Examples, tensors};
-use super::{FitError, Fitted, Task, weights};
+use super::examples::Examples;
+use super::{FitError, Model, Task, Weights, weights};
 use crate::dataset::training::{Descent, Scorer};
 use crate::labels::LabelledPairs;
 use crate::progress;
+use crate::rows::ExampleRow;
 
 /// Pairs whose loss is computed at a time where nothing is learned from it.
 const WEIGHED_AT_A_TIME: usize = 4096;
 
-/// Trains a network as [`fit`](super) says and leaves its weights in a bundle's folder.
-pub fn train<N: Network>(
+pub(super) struct Trained {
+    weights: VarMap,
+    epochs: usize,
+}
+
+impl Trained {
+    /// The network as a model of its family.
+    pub(super) fn model(self, family: Family) -> Model {
+        Model {
+            family,
+            weights: Weights::Network(self.weights),
+            rounds: self.epochs,
+            gains: Vec::new(),
+        }
+    }
+}
+
+/// Trains a network as [`fit`](super) says.
+pub(super) fn train<N: Network>(
     scorer: Scorer,
     settings: &Descent,
     task: Task<'_>,
     network: impl Fn(VarBuilder<'_>) -> CandleResult<N>,
-    folder: &Path,
-) -> Result<Fitted, FitError> {
+) -> Result<Trained, FitError> {
     let start = || Training::start(scorer, settings, task, &network);
     let epochs = match task.examples.split() {
         None => settings.epochs,
@@ -39,15 +56,10 @@ pub fn train<N: Network>(
     for epoch in 0..epochs {
         training.pass(task.examples.all(), epoch)?;
     }
-    let path = folder.join("model.safetensors");
-    training
-        .weights
-        .save(path)
-        .map_err(FitError::network(scorer.title()))?;
     training.bar.finish();
-    Ok(Fitted {
-        rounds: epochs,
-        gains: None,
+    Ok(Trained {
+        weights: training.weights,
+        epochs,
     })
 }
 
@@ -175,10 +187,10 @@ fn batch(examples: &Examples, positions: &[usize]) -> CandleResult<Batch> {
         ..
     } = examples;
     let pairs = || positions.iter().map(|position| labelled.pairs[*position]);
-    let users: Vec<u32> = pairs().map(|pair| pair.user).collect();
-    let items: Vec<u32> = pairs().map(|pair| pair.item).collect();
-    let (user_categorical, user_numeric) = tensors(&encoded.users, &users)?;
-    let (item_categorical, item_numeric) = tensors(&encoded.items, &items)?;
+    let users: Vec<ExampleRow> = pairs().map(|pair| pair.user).collect();
+    let items: Vec<ExampleRow> = pairs().map(|pair| pair.item).collect();
+    let (user_categorical, user_numeric) = encoded.users.tensors(&users)?;
+    let (item_categorical, item_numeric) = encoded.items.tensors(&items)?;
     let width = features.len() / labelled.pairs.len().max(1);
     let of_pairs: Vec<f32> = positions
         .iter()
@@ -194,9 +206,9 @@ fn batch(examples: &Examples, positions: &[usize]) -> CandleResult<Batch> {
     })
 }
 
-/// What is added to each logit in training: the more likely a pair is to be drawn as a negative, the less. What the network
-/// itself has to learn is then how likely the pair is to be bought.
-fn offsets(labelled: &LabelledPairs) -> Vec<f32> {
+/// What is added to each logit in training: the more likely a pair is to be drawn as a negative, the less.
+/// What the network itself has to learn is then how likely the pair is to be bought.
+fn offsets(labelled: &LabelledPairs<ExampleRow>) -> Vec<f32> {
     let usual = labelled.usual_chance();
     let chances = labelled.chances.iter();
     chances.map(|chance| (usual / chance).ln()).collect()

@@ -3,50 +3,33 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use candle_core::{Device, Result as CandleResult, Tensor};
 use gondola_models::features::{EncodedTable, PairFeatures, Workflow};
 
+use super::encoded::{Encoded, EncodedRows};
 use crate::features::Snapshot;
-use crate::labels::{LabelledPairs, Pair};
-
-/// A snapshot after the workflow.
-pub struct Encoded {
-    /// Users, in the snapshot's row order.
-    pub users: EncodedTable,
-    /// Items, in the snapshot's row order.
-    pub items: EncodedTable,
-}
-
-impl Encoded {
-    /// Encodes all rows of a snapshot.
-    pub fn new(workflow: &Workflow, snapshot: &Snapshot) -> Self {
-        Self {
-            users: workflow.user.encode_table(&snapshot.users),
-            items: workflow.item.encode_table(&snapshot.items),
-        }
-    }
-}
+use crate::labels::LabelledPairs;
+use crate::rows::{ExampleRow, Pair, Row, SnapshotRow};
 
 /// What scorers train on: the labelled pairs of one or more cut-offs, with only those rows that they name.
-pub struct Examples {
+pub(crate) struct Examples {
     /// The rows of users and items, each as of the cut-off of the pairs that name it.
-    pub encoded: Encoded,
+    pub(crate) encoded: Encoded<ExampleRow>,
     /// The labelled pairs, by these rows.
-    pub labelled: LabelledPairs,
+    pub(crate) labelled: LabelledPairs<ExampleRow>,
     /// Their encoded pair features, row-major.
-    pub features: Vec<f32>,
+    pub(crate) features: Vec<f32>,
     /// How many pairs each window has, in the order in which they were added.
     windows: Vec<usize>,
 }
 
 impl Examples {
     /// No examples yet, for rows that the workflow makes.
-    pub fn new(workflow: &Workflow) -> Self {
+    pub(crate) fn new(workflow: &Workflow) -> Self {
         let layout = workflow.layout();
         Self {
             encoded: Encoded {
-                users: EncodedTable::new(layout.user_categorical.len(), layout.user_numeric.len()),
-                items: EncodedTable::new(layout.item_categorical.len(), layout.item_numeric.len()),
+                users: empty(layout.user_categorical.len(), layout.user_numeric.len()),
+                items: empty(layout.item_categorical.len(), layout.item_numeric.len()),
             },
             labelled: LabelledPairs::default(),
             features: Vec::new(),
@@ -54,9 +37,9 @@ impl Examples {
         }
     }
 
-    /// Positions of the validation window's pairs, which was added first, and of all others; `None` where there is one window
-    /// only.
-    pub fn split(&self) -> Option<(Range<usize>, Range<usize>)> {
+    /// Positions of the validation window's pairs, which was added first, and of all others; `None` where
+    /// there is one window only.
+    pub(crate) fn split(&self) -> Option<(Range<usize>, Range<usize>)> {
         match self.windows[..] {
             [] | [_] => None,
             [first, ..] => Some((0..first, first..self.labelled.pairs.len())),
@@ -64,55 +47,71 @@ impl Examples {
     }
 
     /// Positions of all pairs.
-    pub fn all(&self) -> Range<usize> {
+    pub(crate) fn all(&self) -> Range<usize> {
         0..self.labelled.pairs.len()
     }
 
     /// Adds the labelled pairs of a window and of the snapshot before it.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         workflow: &Workflow,
         features: &PairFeatures,
         snapshot: &Snapshot,
-        labelled: &LabelledPairs,
+        labelled: &LabelledPairs<SnapshotRow>,
     ) {
-        let encoded = Encoded::new(workflow, snapshot);
+        let encoded = Encoded::of(workflow, snapshot);
         let pair_features = encoded_pairs(features, &labelled.pairs, snapshot, &encoded.items);
         self.features.extend(pair_features);
-        let (mut users, mut items) = (HashMap::new(), HashMap::new());
-        for pair in &labelled.pairs {
-            self.labelled.pairs.push(Pair {
-                user: moved(pair.user, &mut users, &encoded.users, &mut self.encoded.users),
-                item: moved(pair.item, &mut items, &encoded.items, &mut self.encoded.items),
-            });
-        }
+        let mut users = Copied::new(&encoded.users, &mut self.encoded.users);
+        let mut items = Copied::new(&encoded.items, &mut self.encoded.items);
+        let pairs = labelled.pairs.iter().map(|pair| Pair {
+            user: users.row(pair.user),
+            item: items.row(pair.item),
+        });
+        self.labelled.pairs.extend(pairs);
         self.labelled.labels.extend_from_slice(&labelled.labels);
         self.labelled.chances.extend_from_slice(&labelled.chances);
         self.windows.push(labelled.pairs.len());
     }
 }
 
-/// The row of `to` that holds a row of `from`; copied when it is met first.
-fn moved(row: u32, known: &mut HashMap<u32, u32>, from: &EncodedTable, to: &mut EncodedTable) -> u32 {
-    *known.entry(row).or_insert_with(|| {
-        to.push(&from.row(row as usize));
-        to.rows() as u32 - 1
-    })
+fn empty<R: Row>(categorical: usize, numeric: usize) -> EncodedRows<R> {
+    EncodedRows::new(EncodedTable::new(categorical, numeric))
+}
+
+/// Rows of a snapshot as rows of examples, each copied when it is met first.
+struct Copied<'a> {
+    from: &'a EncodedRows<SnapshotRow>,
+    to: &'a mut EncodedRows<ExampleRow>,
+    known: HashMap<SnapshotRow, ExampleRow>,
+}
+
+impl<'a> Copied<'a> {
+    fn new(from: &'a EncodedRows<SnapshotRow>, to: &'a mut EncodedRows<ExampleRow>) -> Self {
+        let known = HashMap::new();
+        Self { from, to, known }
+    }
+
+    fn row(&mut self, row: SnapshotRow) -> ExampleRow {
+        let Self { from, to, known } = self;
+        *known.entry(row).or_insert_with(|| to.push(&from.row(row)))
+    }
 }
 
 /// The raw pair features of many pairs, one list a column: what the workflow is fitted on.
-pub fn raw_pairs(
+pub(crate) fn raw_pairs(
     features: &PairFeatures,
-    pairs: &[Pair],
+    pairs: &[Pair<SnapshotRow>],
     snapshot: &Snapshot,
-    items: &EncodedTable,
+    items: &EncodedRows<SnapshotRow>,
 ) -> Vec<Vec<Option<f64>>> {
     let mut columns = vec![Vec::with_capacity(pairs.len()); features.width()];
     for pair in pairs {
-        let history = snapshot.history.of(pair.user as usize);
-        for (column, values) in columns
-            .iter_mut()
-            .zip(features.values(history, &[pair.item], items))
+        let history = snapshot.history.of(pair.user.position());
+        for (column, values) in
+            columns
+                .iter_mut()
+                .zip(features.values(history, &[pair.item.0], items.table()))
         {
             column.extend(values);
         }
@@ -121,41 +120,23 @@ pub fn raw_pairs(
 }
 
 /// The encoded pair features of many pairs, `[pairs, width]`, row-major.
-pub fn encoded_pairs(
+pub(crate) fn encoded_pairs(
     features: &PairFeatures,
-    pairs: &[Pair],
+    pairs: &[Pair<SnapshotRow>],
     snapshot: &Snapshot,
-    items: &EncodedTable,
+    items: &EncodedRows<SnapshotRow>,
 ) -> Vec<f32> {
     let mut encoded = Vec::with_capacity(pairs.len() * features.width());
     for pair in pairs {
-        let history = snapshot.history.of(pair.user as usize);
+        let history = snapshot.history.of(pair.user.position());
         features.encode(
             history,
-            &[pair.item],
-            |row| items.categorical(row as usize),
+            &[pair.item.0],
+            |row| items.categorical(SnapshotRow(row)),
             &mut encoded,
         );
     }
     encoded
-}
-
-/// Rows of a table as tensors: categorical (`[rows, columns]`, `u32`) and numeric (`[rows, columns]`, `f32`).
-pub fn tensors(table: &EncodedTable, rows: &[u32]) -> CandleResult<(Tensor, Tensor)> {
-    let categorical: Vec<u32> = rows
-        .iter()
-        .flat_map(|row| table.categorical(*row as usize))
-        .copied()
-        .collect();
-    let numeric: Vec<f32> = rows
-        .iter()
-        .flat_map(|row| table.numeric(*row as usize))
-        .copied()
-        .collect();
-    Ok((
-        Tensor::from_vec(categorical, (rows.len(), table.categorical_width()), &Device::Cpu)?,
-        Tensor::from_vec(numeric, (rows.len(), table.numeric_width()), &Device::Cpu)?,
-    ))
 }
 
 #[cfg(test)]
@@ -201,7 +182,7 @@ pub(super) mod samples {
         (layout, cardinalities, examples)
     }
 
-    fn rows(rng: &mut ChaCha8Rng) -> EncodedTable {
+    fn rows(rng: &mut ChaCha8Rng) -> EncodedRows<ExampleRow> {
         let mut table = EncodedTable::new(1, 1);
         for row in 0..60 {
             table.push(&EncodedRow {
@@ -209,14 +190,17 @@ pub(super) mod samples {
                 numeric: vec![rng.random_range(-1.0..1.0)],
             });
         }
-        table
+        EncodedRows::new(table)
     }
 
     impl Examples {
         fn push(&mut self, user: u32, item: u32, luck: f32) {
             let wanted = user % CATEGORIES == item % CATEGORIES;
             let chance = if wanted { 0.9 } else { 0.15 };
-            self.labelled.pairs.push(Pair { user, item });
+            self.labelled.pairs.push(Pair {
+                user: ExampleRow(user),
+                item: ExampleRow(item),
+            });
             self.labelled.labels.push(f32::from(u8::from(luck < chance)));
             self.labelled.chances.push(0.01);
             self.features.push(0.5);
@@ -236,13 +220,16 @@ mod tests {
             categorical: vec![],
             numeric: vec![value],
         };
-        let (mut from, mut to) = (EncodedTable::new(0, 1), EncodedTable::new(0, 1));
+        let (mut from, mut to) = (empty(0, 1), empty(0, 1));
         for value in [1.0, 2.0, 3.0] {
             from.push(&row(value));
         }
-        let mut known = HashMap::new();
-        let places = [2, 0, 2].map(|place| moved(place, &mut known, &from, &mut to));
-        assert_eq!(places, [0, 1, 0]);
-        assert_eq!((to.row(0), to.row(1), to.rows()), (row(3.0), row(1.0), 2));
+        let mut copied = Copied::new(&from, &mut to);
+        let places = [2, 0, 2].map(|place| copied.row(SnapshotRow(place)));
+        assert_eq!(places, [0, 1, 0].map(ExampleRow));
+        assert_eq!(
+            (to.row(ExampleRow(0)), to.row(ExampleRow(1)), to.table().rows()),
+            (row(3.0), row(1.0), 2)
+        );
     }
 }

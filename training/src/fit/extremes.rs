@@ -75,14 +75,18 @@ fn the_least_that_a_configuration_can_say_makes_a_model_or_an_error() {
     };
     for name in Scorer::ALL {
         let folder = tempfile::tempdir().unwrap();
-        match scorer(name, task, folder.path()) {
-            Ok(_) => drop(Judge::load(folder.path(), &layout, &examples.encoded).unwrap()),
+        match scorer(name, task) {
+            Ok(fitted) => {
+                fitted.save(folder.path()).unwrap();
+                drop(Judge::load(folder.path(), &layout, &examples.encoded).unwrap());
+            }
             Err(error) => assert!(!error.to_string().is_empty(), "{name}"),
         }
     }
 }
 
-/// A model's description at its extremes is one that loads or an error: whoever writes one by hand is told what is wrong.
+/// A model's description at its extremes is one that loads or an error: whoever writes one by hand is told
+/// what is wrong.
 #[test]
 fn no_field_of_a_scorers_description_panics_at_its_extremes() {
     let (layout, cardinalities, examples) = shop();
@@ -105,7 +109,7 @@ fn no_field_of_a_scorers_description_panics_at_its_extremes() {
     };
     for name in Scorer::ALL {
         let folder = tempfile::tempdir().unwrap();
-        scorer(name, task, folder.path()).unwrap();
+        scorer(name, task).unwrap().save(folder.path()).unwrap();
         let path = folder.path().join("scorer.json");
         let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let load = || Judge::load(folder.path(), &layout, &examples.encoded).map(drop);

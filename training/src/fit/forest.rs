@@ -1,19 +1,17 @@
 //! The random forest: LightGBM's `rf` boosting on labelled pairs.
 //!
-//! Trees regress on the label, 0 or 1, so that a leaf holds the share of pairs in it that were bought, and the forest the
-//! mean share. (With the `binary` objective a leaf holds one Newton step in logits, which is linear in that share: a mean of
-//! such steps is no logit.) Its trees don't depend on each other, so that more of them do no harm: nothing stops early.
-
-use std::path::Path;
+//! Trees regress on the label, 0 or 1, so that a leaf holds the share of pairs in it that were bought, and
+//! the forest the mean share. (With the `binary` objective a leaf holds one Newton step in logits, which is
+//! linear in that share: a mean of such steps is no logit.) Its trees don't depend on each other, so that
+//! more of them do no harm: nothing stops early.
 
 use lightgbm3::Booster;
 use serde_json::json;
 
-use super::{FitError, Fitted, Task, trees};
+use super::{FitError, Model, Task, trees};
 use crate::dataset::training::Scorer;
 
-/// Trains a forest and leaves it in a bundle's folder.
-pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
+pub(super) fn fit(task: Task<'_>) -> Result<Model, FitError> {
     let settings = &task.training.forest;
     let parameters = json!({
         "boosting": "rf",
@@ -31,5 +29,5 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
     let booster = trees::dataset(task, task.examples.all(), None)
         .and_then(|dataset| Booster::train(dataset, &parameters))
         .map_err(FitError::trees(Scorer::Forest))?;
-    trees::save(Scorer::Forest, &booster, task, folder)
+    trees::model(Scorer::Forest, &booster, task)
 }

@@ -8,8 +8,7 @@ use crate::features::{POPULARITY, REPEAT_RATE, USUAL_REPEAT_RATE};
 /// Days that stand in for "never": longer than any window that we look at.
 const NEVER_DAYS: f64 = 730.0;
 
-/// The plan of a data set's workflow.
-pub fn workflow(config: &DatasetConfig) -> WorkflowPlan {
+pub(crate) fn workflow(config: &DatasetConfig) -> WorkflowPlan {
     WorkflowPlan {
         user: users(config),
         item: items(config),

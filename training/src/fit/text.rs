@@ -2,54 +2,57 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gondola_models::features::RawTable;
 use gondola_models::pipeline::items::text;
 use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::similarity::TextConfig;
 use gondola_models::similarity::device::Device;
-use gondola_models::similarity::{TextConfig, encoder};
+use gondola_models::similarity::encoder::{self, TextEncoder};
 use indicatif::ProgressBar;
 
-use super::two_tower::save_index;
+use super::item_index::{IndexSettings, ItemIndex, ItemVectors};
 use super::{FitError, write_json};
 use crate::dataset::training::TwoTower;
 
 /// Texts encoded at a time.
 const ENCODED_AT_A_TIME: usize = 64;
 
-/// What a run says of the texts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TextSummary {
-    /// Items that have a text.
-    pub items: usize,
-    /// Different texts.
-    pub texts: usize,
-    /// Recall@200 of the index against exact search.
-    pub recall: f64,
-    /// Width of the space.
-    pub dimension: usize,
+/// Texts that weigh the index against exact search, about.
+const RECALL_QUERIES: usize = 200;
+
+/// What a text index is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct TextTask<'a> {
+    /// How its index is built.
+    pub(crate) settings: &'a TwoTower,
+    pub(crate) items: &'a RawTable,
+    /// The columns that an item's text is put together from.
+    pub(crate) columns: &'a [String],
+    pub(crate) encoder: &'a Path,
 }
 
-/// Embeds the items' texts and leaves index, ids and encoder in a bundle's folder.
-pub fn fit(
-    settings: &TwoTower,
-    items: &RawTable,
-    columns: &[String],
-    encoder_folder: &Path,
-    bar: &ProgressBar,
-    folder: &Path,
-) -> Result<TextSummary, FitError> {
-    let encoder = encoder::load(encoder_folder, Device::Cpu)?;
+/// Items' texts in an index, and what encoded them.
+pub(crate) struct TextIndex {
+    /// The items that have a text.
+    pub(crate) index: ItemIndex,
+    /// How many different texts they have.
+    pub(crate) texts: usize,
+    /// Width of the space.
+    pub(crate) dimension: usize,
+    config: TextConfig,
+    encoder: PathBuf,
+}
+
+pub(crate) fn fit(task: TextTask<'_>, bar: &ProgressBar) -> Result<TextIndex, FitError> {
+    let encoder = encoder::load(task.encoder, Device::Cpu)?;
+    let items = task.items;
     let texts: Vec<String> = (0..items.len())
-        .map(|row| text(&items.row(row), columns))
+        .map(|row| text(&items.row(row), task.columns))
         .collect();
-    let rows: Vec<u32> = (0..items.len() as u32)
-        .filter(|row| !texts[*row as usize].is_empty())
-        .collect();
-    let mut different: Vec<&str> = rows.iter().map(|row| texts[*row as usize].as_str()).collect();
-    different.sort_unstable();
-    different.dedup();
+    let rows: Vec<usize> = (0..items.len()).filter(|row| !texts[*row].is_empty()).collect();
+    let different = different(rows.iter().map(|row| texts[*row].as_str()));
     if different.is_empty() {
         let way_out = "name columns that have texts in items.text";
         return Err(FitError::Nothing {
@@ -57,54 +60,70 @@ pub fn fit(
             way_out,
         });
     }
-    // Texts of a length make batches without padding.
+    let vectors = embed(encoder.as_ref(), &different, bar)?;
+    let step = 1 + different.len() / RECALL_QUERIES;
+    let vectors = ItemVectors {
+        ids: rows.iter().map(|row| items.id(*row).into()).collect(),
+        vectors: gather(&vectors, rows.iter().map(|row| texts[*row].as_str())),
+        queries: gather(&vectors, different.iter().copied().step_by(step)),
+        dimension: encoder.dimension(),
+    };
+    let settings = IndexSettings {
+        factory: &task.settings.text_index,
+        search: SearchParameters {
+            nprobe: task.settings.text_nprobe,
+            ef_search: None,
+        },
+    };
+    Ok(TextIndex {
+        texts: different.len(),
+        index: ItemIndex::build(vectors, &settings)?,
+        dimension: encoder.dimension(),
+        config: TextConfig {
+            text_columns: task.columns.to_vec(),
+        },
+        encoder: task.encoder.to_owned(),
+    })
+}
+
+/// Each text once; those of a length together, which make batches without padding.
+fn different<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut different: Vec<&str> = texts.collect();
+    different.sort_unstable();
+    different.dedup();
     different.sort_by_key(|text| text.len());
-    bar.set_length(different.len() as u64);
-    let mut vectors: HashMap<&str, Vec<f32>> = HashMap::with_capacity(different.len());
-    for chunk in different.chunks(ENCODED_AT_A_TIME) {
+    different
+}
+
+/// The vector of each text.
+fn embed<'a>(
+    encoder: &dyn TextEncoder,
+    texts: &[&'a str],
+    bar: &ProgressBar,
+) -> Result<HashMap<&'a str, Vec<f32>>, FitError> {
+    bar.set_length(texts.len() as u64);
+    let mut vectors = HashMap::with_capacity(texts.len());
+    for chunk in texts.chunks(ENCODED_AT_A_TIME) {
         let encoded = encoder.encode(chunk)?;
         let encoded = encoded.chunks_exact(encoder.dimension()).map(<[f32]>::to_vec);
         vectors.extend(chunk.iter().copied().zip(encoded));
         bar.inc(chunk.len() as u64);
     }
-    let all: Vec<f32> = rows
-        .iter()
-        .flat_map(|row| &vectors[texts[*row as usize].as_str()])
-        .copied()
-        .collect();
-    let queries: Vec<f32> = different
-        .iter()
-        .step_by(1 + different.len() / 200)
-        .flat_map(|text| &vectors[text])
-        .copied()
-        .collect();
-    let search = SearchParameters {
-        nprobe: settings.text_nprobe,
-        ef_search: None,
-    };
-    let recall = save_index(
-        folder,
-        &settings.text_index,
-        search,
-        encoder.dimension(),
-        items,
-        &rows,
-        &all,
-        &queries,
-    )?;
-    write_json(
-        &folder.join("encoder.json"),
-        &TextConfig {
-            text_columns: columns.to_vec(),
-        },
-    )?;
-    copy_encoder(encoder_folder, &folder.join("encoder"))?;
-    Ok(TextSummary {
-        items: rows.len(),
-        texts: different.len(),
-        recall,
-        dimension: encoder.dimension(),
-    })
+    Ok(vectors)
+}
+
+fn gather<'a>(vectors: &HashMap<&str, Vec<f32>>, texts: impl Iterator<Item = &'a str>) -> Vec<f32> {
+    texts.flat_map(|text| &vectors[text]).copied().collect()
+}
+
+impl TextIndex {
+    /// Writes the index, the encoder and `encoder.json` into a bundle's folder. The encoder's files are those
+    /// it was loaded from.
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
+        self.index.save(folder)?;
+        write_json(&folder.join("encoder.json"), &self.config)?;
+        copy_encoder(&self.encoder, &folder.join("encoder"))
+    }
 }
 
 /// Copies the files that an encoder is loaded from: the folder's own, and those of its modules.

@@ -1,6 +1,7 @@
 //! Seeded first weights, so that the same seed gives the same model.
 //!
-//! candle's generator on the processor can't be seeded, so the weights that a network was made with are replaced.
+//! candle's generator on the processor can't be seeded, so the weights that a network was made with are
+//! replaced.
 
 use candle_core::{Result as CandleResult, Tensor, Var};
 use candle_nn::VarMap;
@@ -11,8 +12,9 @@ use rand_chacha::ChaCha8Rng;
 /// Standard deviation of a fresh embedding.
 const EMBEDDING_DEVIATION: f64 = 0.05;
 
-/// Replaces every weight: embeddings by small normal numbers, linear layers by uniform ones within `1 / sqrt(inputs)`.
-pub fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
+/// Replaces every weight: embeddings by small normal numbers, linear layers by uniform ones within `1 /
+/// sqrt(inputs)`.
+pub(super) fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
     let variables = weights
         .data()
         .lock()
@@ -39,7 +41,7 @@ pub fn seed(weights: &VarMap, seed: u64) -> CandleResult<()> {
 }
 
 /// All weights, in the order of their names.
-pub fn in_order(weights: &VarMap) -> Vec<Var> {
+pub(super) fn in_order(weights: &VarMap) -> Vec<Var> {
     let variables = weights
         .data()
         .lock()

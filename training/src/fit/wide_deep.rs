@@ -1,18 +1,16 @@
 //! The Wide & Deep model: trained on labelled pairs by [`descent`](super::descent).
 
-use std::path::Path;
-
 use gondola_models::features::Layout;
 use gondola_models::scoring::Family;
 use gondola_models::scoring::neural::InputShape;
 use gondola_models::scoring::wide_deep::crosses::Crosses;
 use gondola_models::scoring::wide_deep::{WideDeep, WideDeepConfig};
 
-use super::{FitError, Fitted, Task, descent, describe};
+use super::{FitError, Model, Task, descent};
 use crate::dataset::training::Scorer;
 
-/// Trains a Wide & Deep model and leaves it in a bundle's folder.
-pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
+/// Trains a Wide & Deep model.
+pub(super) fn fit(task: Task<'_>) -> Result<Model, FitError> {
     let settings = &task.training.wide_deep;
     let config = WideDeepConfig {
         embedding_dim: settings.embedding_dim,
@@ -24,9 +22,8 @@ pub fn fit(task: Task<'_>, folder: &Path) -> Result<Fitted, FitError> {
         shape: InputShape::of(task.layout, task.cardinalities),
     };
     let network = |vb: candle_nn::VarBuilder<'_>| WideDeep::new(&config, vb);
-    let fitted = descent::train(Scorer::WideDeep, &settings.descent, task, network, folder)?;
-    describe(task, Family::WideDeep(config), folder)?;
-    Ok(fitted)
+    let trained = descent::train(Scorer::WideDeep, &settings.descent, task, network)?;
+    Ok(trained.model(Family::WideDeep(config)))
 }
 
 /// The declared crosses, or those of what a user buys most often with what the item is.

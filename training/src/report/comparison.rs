@@ -1,4 +1,5 @@
-//! Tables of the data, and tables that compare scorers: on labelled pairs, by their lists, and by what they cost.
+//! Tables of the data, and tables that compare scorers: on labelled pairs, by their lists, and by what they
+//! cost.
 
 use super::Summary;
 use super::table::Table;
@@ -6,18 +7,17 @@ use crate::evaluate::bootstrap::Interval;
 use crate::evaluate::retrieval::RetrievalQuality;
 
 /// Facts about the data.
-pub fn facts(summary: &Summary) -> Table {
+pub(super) fn facts(summary: &Summary) -> Table {
     let facts = summary.facts.iter();
     Table {
         head: vec!["what", "how much"],
         rows: facts
-            .map(|(what, value)| vec![what.clone(), value.clone()])
+            .map(|fact| vec![fact.what.clone(), fact.value.clone()])
             .collect(),
     }
 }
 
-/// Scorers on labelled pairs.
-pub fn pairs(summary: &Summary) -> Table {
+pub(super) fn pairs(summary: &Summary) -> Table {
     let rows = summary.scorers.iter().map(|scorer| {
         let (m, at) = (&scorer.metrics, &scorer.intervals);
         vec![
@@ -45,7 +45,7 @@ pub fn pairs(summary: &Summary) -> Table {
 }
 
 /// What sources find of what was bought.
-pub fn retrieval(summary: &Summary) -> Table {
+pub(super) fn retrieval(summary: &Summary) -> Table {
     let row = |source: &RetrievalQuality| {
         vec![
             source.name.clone(),
@@ -64,7 +64,7 @@ pub fn retrieval(summary: &Summary) -> Table {
 }
 
 /// Lists of the baselines and of the scorers' pipelines.
-pub fn lists(summary: &Summary) -> Table {
+pub(super) fn lists(summary: &Summary) -> Table {
     let baselines = summary.baselines.iter().map(|quality| {
         let m = &quality.metrics;
         let numbers = [m.ndcg, m.map, m.recall].map(number);
@@ -91,8 +91,7 @@ pub fn lists(summary: &Summary) -> Table {
     }
 }
 
-/// What scorers cost.
-pub fn costs(summary: &Summary) -> Table {
+pub(super) fn costs(summary: &Summary) -> Table {
     let rows = summary.scorers.iter().map(|scorer| {
         vec![
             scorer.name.clone(),

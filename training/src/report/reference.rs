@@ -3,7 +3,7 @@
 use super::table::Table;
 
 /// What must be said beside the figures.
-pub const NOTE: &str = "What the reference system published for the same families, on the H&M data set and its own negatives. \
+pub(super) const NOTE: &str = "What the reference system published for the same families, on the H&M data set and its own negatives. \
     Data and labels differ from those above, so only the order of magnitude compares, not the figures.";
 
 /// Family, AUC, precision, recall.
@@ -16,8 +16,7 @@ const PUBLISHED: [(&str, [f64; 3]); 6] = [
     ("boosting", [0.7981, 0.8226, 0.7440]),
 ];
 
-/// The published figures.
-pub fn table() -> Table {
+pub(super) fn table() -> Table {
     let rows = PUBLISHED.iter().map(|(family, figures)| {
         let figures = figures.iter().map(|figure| format!("{figure:.4}"));
         std::iter::once((*family).to_owned()).chain(figures).collect()

@@ -1,28 +1,37 @@
 //! Tables: a head, and rows whose first cell is a name and whose others are numbers.
 
-use super::chart::escape;
+use maud::{Markup, html};
 
-/// A table.
-pub struct Table {
+pub(super) struct Table {
     /// The head of each column.
-    pub head: Vec<&'static str>,
+    pub(super) head: Vec<&'static str>,
     /// A cell for each column.
-    pub rows: Vec<Vec<String>>,
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// As HTML; columns after the first hold numbers.
-    pub fn html(&self) -> String {
-        let head = cells("th", self.head.iter().copied());
-        let rows = self.rows.iter();
-        let rows: String = rows
-            .map(|row| cells("td", row.iter().map(String::as_str)))
-            .collect();
-        format!("<table>{head}{rows}</table>")
+    pub(super) fn html(&self) -> Markup {
+        html! {
+            table {
+                tr {
+                    @for (column, cell) in self.head.iter().enumerate() {
+                        th class=[class(column)] { (cell) }
+                    }
+                }
+                @for row in &self.rows {
+                    tr {
+                        @for (column, cell) in row.iter().enumerate() {
+                            td class=[class(column)] { (cell) }
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// As lines of text, with columns as wide as they need.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let all: Vec<Vec<&str>> = std::iter::once(self.head.clone())
             .chain(
                 self.rows
@@ -49,13 +58,8 @@ impl Table {
     }
 }
 
-fn cells<'a>(tag: &str, row: impl Iterator<Item = &'a str>) -> String {
-    let class = |column: usize| if column == 0 { "" } else { " class='number'" };
-    let cells: String = row
-        .enumerate()
-        .map(|(column, text)| format!("<{tag}{}>{}</{tag}>", class(column), escape(text)))
-        .collect();
-    format!("<tr>{cells}</tr>")
+fn class(column: usize) -> Option<&'static str> {
+    (column > 0).then_some("number")
 }
 
 #[cfg(test)]
@@ -69,6 +73,11 @@ mod tests {
             rows: vec![vec!["a forest".to_owned(), "0.8".to_owned()]],
         };
         assert_eq!(table.text(), "who       AUC\na forest  0.8\n");
-        assert!(table.html().contains("<td class='number'>0.8</td>"));
+        assert!(
+            table
+                .html()
+                .into_string()
+                .contains("<td class=\"number\">0.8</td>")
+        );
     }
 }

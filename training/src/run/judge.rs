@@ -1,123 +1,175 @@
 //! How good what was made is, by the scorers and the pipeline that serve.
 
-use std::path::Path;
-
-use anyhow::Context;
 use gondola_models::features::Neighbours;
 use gondola_models::features::neighbours::NEIGHBOURS;
 use gondola_models::ordering::Order;
-use gondola_models::pipeline::{AlreadyBought, Variant, VariantFolders, VariantSettings};
+use gondola_models::pipeline::{AlreadyBought, Variant, VariantSettings};
 use gondola_models::retrieval::Retrieval;
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::similarity::device::Device;
 
-use super::work::{Ground, Made, Run};
+use super::Run;
+use super::bundles::{BundleFolders, BundleSet};
+use super::models::{FittedScorer, Models};
+use super::prepare::Prepared;
+use crate::dataset::DatasetConfig;
 use crate::dataset::training::Scorer;
 use crate::evaluate::pairs::{self, Judge};
 use crate::evaluate::permutation;
 use crate::evaluate::retrieval::{self, RetrievalQuality};
-use crate::evaluate::scorer::ScorerQuality;
-use crate::evaluate::{PairIntervals, PairMetrics, VariantQuality, end_to_end};
+use crate::evaluate::{InputValue, PairIntervals, PairMetrics, ScorerQuality};
+use crate::evaluate::{Quality, VariantQuality, end_to_end};
 use crate::fit::examples::encoded_pairs;
-use crate::fit::trees::greatest_first;
+use crate::fit::two_tower;
 use crate::progress;
+use crate::publish::{FEATURES, TWO_TOWER};
 
 /// How much is found out about scorers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// What a run tells.
+    /// What a run reports.
     Usual,
     /// And what each input is worth, which takes longer than training.
     Inputs,
 }
 
-impl Run {
+/// How good everything is.
+pub(super) struct Judged {
     /// Each scorer on the labelled pairs of the test window.
-    pub(super) fn judge_scorers(
+    pub(super) scorers: Vec<ScorerQuality>,
+    /// The two towers beside what needs no deep model.
+    pub(super) retrieval: Vec<RetrievalQuality>,
+    /// Lists that need no model.
+    pub(super) baselines: Vec<Quality>,
+    /// The lists of each scorer's pipeline.
+    pub(super) variants: Vec<VariantQuality>,
+}
+
+impl Run {
+    /// Judges models as a pod would load them: from the folders of their bundles.
+    pub(super) fn judge(
         &mut self,
-        ground: &Ground,
-        made: Vec<Made>,
-        usual_chance: f32,
+        prepared: &Prepared,
+        models: &Models,
         depth: Depth,
-    ) -> anyhow::Result<Vec<ScorerQuality>> {
-        let labelled = &ground.test.labelled;
-        let features = encoded_pairs(
-            &ground.pairs,
-            &labelled.pairs,
-            &ground.test.snapshot,
-            &ground.encoded.items,
-        );
-        let users: Vec<u32> = labelled.pairs.iter().map(|pair| pair.user).collect();
-        let (user_count, seed) = (
-            ground.test.snapshot.users.len(),
-            self.dataset.config.training.seed,
-        );
-        let mut qualities = Vec::with_capacity(made.len());
-        for Made {
-            scorer,
-            fitted,
-            seconds,
-        } in made
-        {
-            let folder = self.folder(scorer.bundle())?;
-            let judge = Judge::load(&folder, &ground.workflow.layout(), &ground.encoded)?;
-            let scores = judge.score(&labelled.pairs, &features)?;
-            let scores = pairs::among_sampled(&scores, &labelled.chances, usual_chance);
-            let permuted = match depth {
-                Depth::Usual => Vec::new(),
-                Depth::Inputs => {
-                    let spinner = progress::spinner("what each input is worth");
-                    let drops = permutation::drops(&judge, labelled, &features, usual_chance, seed)?;
-                    spinner.finish_and_clear();
-                    greatest_first(ground.workflow.layout().inputs(), drops)
-                }
-            };
-            qualities.push(ScorerQuality {
-                name: scorer.bundle().to_owned(),
-                metrics: PairMetrics::of(&scores, &labelled.labels),
-                intervals: PairIntervals::of(&scores, &labelled.labels, &users, user_count, seed),
-                rounds: fitted.rounds,
-                seconds,
-                bytes: size(&folder)?,
-                microseconds: judge.microseconds()?,
-                gains: fitted.gains.unwrap_or_default(),
-                permuted,
-            });
-        }
-        Ok(qualities)
+    ) -> anyhow::Result<Judged> {
+        let set = BundleSet {
+            workflow: &prepared.workflow,
+            known: &prepared.test.known,
+            towers: &models.towers,
+            index: &models.index,
+            scorers: &models.scorers,
+            text: None,
+        };
+        let bench = Bench {
+            config: &self.dataset.config,
+            prepared,
+            folders: set.write()?,
+        };
+        let bought = end_to_end::bought(&prepared.test.window);
+        let timings = &mut self.timings;
+        Ok(Judged {
+            scorers: timings.time("scores of labelled pairs", || bench.scorers(models, depth))?,
+            variants: timings.time("lists for every buyer", || {
+                bench.variants(&models.names(), &bought)
+            })?,
+            retrieval: timings.time("retrieval beside its baselines", || bench.retrieval())?,
+            baselines: end_to_end::baselines(&prepared.test.known.snapshot, &bought),
+        })
+    }
+}
+
+/// What is judged, and on what.
+struct Bench<'a> {
+    config: &'a DatasetConfig,
+    prepared: &'a Prepared,
+    folders: BundleFolders,
+}
+
+impl Bench<'_> {
+    fn scorers(&self, models: &Models, depth: Depth) -> anyhow::Result<Vec<ScorerQuality>> {
+        let Prepared {
+            test, pairs, encoded, ..
+        } = self.prepared;
+        let features = encoded_pairs(pairs, &test.labelled.pairs, &test.known.snapshot, &encoded.items);
+        let scorers = models.scorers.iter();
+        scorers
+            .map(|scorer| self.scorer(scorer, &features, models.usual_chance, depth))
+            .collect()
     }
 
-    /// How much of what was bought is among the candidates, by the two towers and by what needs no deep model.
-    pub(super) fn judge_retrieval(&mut self, ground: &Ground) -> anyhow::Result<Vec<RetrievalQuality>> {
-        let snapshot = &ground.test.snapshot;
-        let towers = Retrieval::load(&self.folder("two-tower")?, &snapshot.items, &self.search())?;
-        let bought = ground.test.window.pairs(snapshot);
-        let neighbours = Neighbours::read(&self.folder("features")?.join(NEIGHBOURS), &snapshot.items)?;
+    /// One scorer on the labelled pairs of the test window, whose encoded pair features are `features`.
+    fn scorer(
+        &self,
+        scorer: &FittedScorer,
+        features: &[f32],
+        usual_chance: f32,
+        depth: Depth,
+    ) -> anyhow::Result<ScorerQuality> {
+        let Prepared {
+            test,
+            workflow,
+            encoded,
+            ..
+        } = self.prepared;
+        let (labelled, seed) = (&test.labelled, self.config.training.seed);
+        let FittedScorer { fitted, seconds } = scorer;
+        let name = fitted.scorer.bundle();
+        let layout = workflow.layout();
+        let judge = Judge::load(&self.folders.bundle(name), &layout, encoded)?;
+        let scores = judge.score(&labelled.pairs, features)?;
+        let scores = pairs::among_sampled(&scores, &labelled.chances, usual_chance);
+        let permuted = match depth {
+            Depth::Usual => Vec::new(),
+            Depth::Inputs => {
+                let spinner = progress::spinner("what each input is worth");
+                let drops = permutation::drops(&judge, labelled, features, usual_chance, seed)?;
+                spinner.finish_and_clear();
+                InputValue::greatest_first(layout.inputs(), drops)
+            }
+        };
+        let users: Vec<u32> = labelled.pairs.iter().map(|pair| pair.user.0).collect();
+        let user_count = test.known.snapshot.users.len();
+        Ok(ScorerQuality {
+            name: name.to_owned(),
+            metrics: PairMetrics::of(&scores, &labelled.labels),
+            intervals: PairIntervals::of(&scores, &labelled.labels, &users, user_count, seed),
+            rounds: fitted.rounds,
+            seconds: *seconds,
+            bytes: self.folders.size(name)?,
+            microseconds: judge.microseconds()?,
+            gains: fitted.gains.clone(),
+            permuted,
+        })
+    }
+
+    /// How much of what was bought is among the candidates, by the two towers and by what needs no deep
+    /// model.
+    fn retrieval(&self) -> anyhow::Result<Vec<RetrievalQuality>> {
+        let test = &self.prepared.test;
+        let snapshot = &test.known.snapshot;
+        let search = two_tower::search(&self.config.training.two_tower);
+        let towers = Retrieval::load(&self.folders.bundle(TWO_TOWER), &snapshot.items, &search)?;
+        let neighbours = self.folders.bundle(FEATURES).join(NEIGHBOURS);
         Ok(retrieval::evaluate(
             &towers,
-            &ground.encoded,
-            &neighbours,
+            &self.prepared.encoded,
+            &Neighbours::read(&neighbours, &snapshot.items)?,
             snapshot,
-            &bought,
+            &test.window.pairs(snapshot),
         )?)
     }
 
-    /// Loads a variant of each scorer from the bundles' folders, as a pod would, and asks it for every buyer.
-    pub(super) fn ask_variants(
-        &mut self,
+    /// Loads a variant of each scorer and asks it for every buyer.
+    fn variants(
+        &self,
         scorers: &[Scorer],
         bought: &end_to_end::Bought,
     ) -> anyhow::Result<Vec<VariantQuality>> {
-        let seed = self.dataset.config.training.seed;
+        let seed = self.config.training.seed;
         let mut qualities = Vec::new();
         for scorer in scorers {
-            let folders = VariantFolders {
-                features: self.folder("features")?,
-                retrieval: self.folder("two-tower")?,
-                scorer: self.folder(scorer.bundle())?,
-                similarity: None,
-            };
-            let variant = Variant::load(&folders, &self.variant_settings(*scorer))?;
+            let variant = Variant::load(&self.folders.variant(*scorer), &self.variant_settings(*scorer))?;
             let bar = progress::bar("lists for every buyer");
             qualities.push(end_to_end::variant(&variant, bought, seed, &bar)?);
             bar.finish();
@@ -125,19 +177,11 @@ impl Run {
         Ok(qualities)
     }
 
-    fn search(&self) -> SearchParameters {
-        let two_tower = &self.dataset.config.training.two_tower;
-        SearchParameters {
-            nprobe: two_tower.nprobe,
-            ef_search: two_tower.ef_search,
-        }
-    }
-
     fn variant_settings(&self, scorer: Scorer) -> VariantSettings {
         VariantSettings {
             name: scorer.bundle().to_owned(),
-            quotas: self.dataset.config.evaluation.candidates.into(),
-            search: self.search(),
+            quotas: self.config.evaluation.candidates.into(),
+            search: two_tower::search(&self.config.training.two_tower),
             similarity_search: SearchParameters::default(),
             device: Device::Cpu,
             already_bought: AlreadyBought::Keep,
@@ -147,13 +191,4 @@ impl Run {
             diversity: None,
         }
     }
-}
-
-/// Bytes of the files in a folder.
-fn size(folder: &Path) -> anyhow::Result<u64> {
-    let read = || -> std::io::Result<u64> {
-        let entries = std::fs::read_dir(folder)?;
-        entries.map(|entry| Ok(entry?.metadata()?.len())).sum()
-    };
-    read().with_context(|| format!("cannot read {}", folder.display()))
 }

@@ -1,6 +1,7 @@
 //! Sixteen `f32` values at a time: one register of AVX-512, two of AVX2, or an array.
 //!
-//! A kernel is written once over [`Lanes`], `#[inline(always)]`, and called from one function for each instruction set.
+//! A value of an [`InstructionSet`] is the proof that the processor has it, so that whoever holds one may use its registers: all
+//! operations are safe. A [`Kernel`] is written once over any of them, `#[inline(always)]`, and [`run_on_best`] compiles it for each.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
@@ -8,148 +9,232 @@ use std::arch::x86_64::*;
 /// Values in one group.
 pub(super) const LANES: usize = 16;
 
-/// A group of [`LANES`] values. Implementations are compiled into functions that have their processor's features.
-pub(super) trait Lanes: Copy {
+/// Instructions for groups of [`LANES`] values. Only a processor that has them gives a value of such a type.
+pub(super) trait InstructionSet: Copy {
+    /// A group of values, in registers.
+    type Lanes: Copy;
+
     /// The same value in every lane.
-    unsafe fn splat(value: f32) -> Self;
+    fn splat(self, value: f32) -> Self::Lanes;
     /// All lanes from memory.
-    unsafe fn load(from: *const f32) -> Self;
-    /// The first `count` lanes from memory, zero in the others.
-    unsafe fn load_first(from: *const f32, count: usize) -> Self;
-    /// The first `count` lanes to memory; nothing behind them is touched.
-    unsafe fn store_first(self, to: *mut f32, count: usize);
+    fn load(self, from: &[f32; LANES]) -> Self::Lanes;
+    /// The first lanes from memory, at most [`LANES`], and zero in the others.
+    fn load_first(self, from: &[f32]) -> Self::Lanes;
+    /// The first lanes to memory, as many as there is room for.
+    fn store_first(self, lanes: Self::Lanes, to: &mut [f32]);
     /// `a + b`.
-    unsafe fn add(a: Self, b: Self) -> Self;
+    fn add(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     /// `a * b + c`.
-    unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self;
+    fn multiply_add(self, a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes;
     /// Zero for negative lanes. NaN stays NaN: damage has to show in the end, not to turn into a zero.
-    unsafe fn relu(self) -> Self;
+    fn relu(self, lanes: Self::Lanes) -> Self::Lanes;
     /// The sum of all lanes.
-    unsafe fn sum(self) -> f32;
+    fn sum(self, lanes: Self::Lanes) -> f32;
+}
+
+/// What is compiled for each instruction set. `run` must be `#[inline(always)]`, to be compiled into a function that has the
+/// instructions.
+pub(super) trait Kernel {
+    /// Does all of the work.
+    fn run<I: InstructionSet>(self, set: I);
+}
+
+/// Runs a kernel with the widest registers that this processor has.
+pub(super) fn run_on_best(kernel: impl Kernel) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let Some(avx512) = Avx512::detect() {
+            return avx512.run(kernel);
+        }
+        if let Some(avx2) = Avx2::detect() {
+            return avx2.run(kernel);
+        }
+    }
+    kernel.run(Portable);
 }
 
 /// AVX-512F.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(__m512);
+pub(super) struct Avx512(());
+
+#[cfg(target_arch = "x86_64")]
+impl Avx512 {
+    /// The proof, if the processor has it.
+    pub(super) fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx512f").then_some(Self(()))
+    }
+
+    /// Runs a kernel that is compiled for it.
+    pub(super) fn run(self, kernel: impl Kernel) {
+        #[target_feature(enable = "avx512f")]
+        fn compiled(kernel: impl Kernel, set: Avx512) {
+            kernel.run(set);
+        }
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { compiled(kernel, self) }
+    }
+}
 
 #[cfg(target_arch = "x86_64")]
 fn mask(count: usize) -> __mmask16 {
+    assert!(count <= LANES, "a group has at most {LANES} values");
     ((1u32 << count) - 1) as __mmask16
 }
 
-// SAFETY of all blocks below: the features are there and the pointers are good for what is read or written: both are
-// what the callers of these unsafe functions promise.
 #[cfg(target_arch = "x86_64")]
-impl Lanes for Avx512 {
+impl InstructionSet for Avx512 {
+    type Lanes = __m512;
+
     #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        Self(unsafe { _mm512_set1_ps(value) })
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_set1_ps(value) }
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        Self(unsafe { _mm512_loadu_ps(from) })
+    fn load(self, from: &[f32; LANES]) -> __m512 {
+        // SAFETY: `self` proves AVX-512F, and the array has all lanes.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
     }
 
     #[inline(always)]
-    unsafe fn load_first(from: *const f32, count: usize) -> Self {
-        Self(unsafe { _mm512_maskz_loadu_ps(mask(count), from) })
+    fn load_first(self, from: &[f32]) -> __m512 {
+        // SAFETY: `self` proves AVX-512F, and the mask keeps to the slice.
+        unsafe { _mm512_maskz_loadu_ps(mask(from.len()), from.as_ptr()) }
     }
 
     #[inline(always)]
-    unsafe fn store_first(self, to: *mut f32, count: usize) {
-        unsafe { _mm512_mask_storeu_ps(to, mask(count), self.0) }
+    fn store_first(self, lanes: __m512, to: &mut [f32]) {
+        // SAFETY: `self` proves AVX-512F, and the mask keeps to the slice.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), mask(to.len()), lanes) }
     }
 
     #[inline(always)]
-    unsafe fn add(a: Self, b: Self) -> Self {
-        Self(unsafe { _mm512_add_ps(a.0, b.0) })
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_add_ps(a, b) }
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self {
-        Self(unsafe { _mm512_fmadd_ps(a.0, b.0, c.0) })
+    fn multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
     }
 
     #[inline(always)]
-    unsafe fn relu(self) -> Self {
+    fn relu(self, lanes: __m512) -> __m512 {
         // Of a NaN and a number the instruction gives the second operand.
-        Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_max_ps(_mm512_setzero_ps(), lanes) }
     }
 
     #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        unsafe { _mm512_reduce_add_ps(self.0) }
+    fn sum(self, lanes: __m512) -> f32 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_reduce_add_ps(lanes) }
     }
 }
 
 /// AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(__m256, __m256);
+pub(super) struct Avx2(());
 
 #[cfg(target_arch = "x86_64")]
-impl Lanes for Avx2 {
+impl Avx2 {
+    /// The proof, if the processor has both.
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    /// Runs a kernel that is compiled for them.
+    pub(super) fn run(self, kernel: impl Kernel) {
+        #[target_feature(enable = "avx2,fma")]
+        fn compiled(kernel: impl Kernel, set: Avx2) {
+            kernel.run(set);
+        }
+        // SAFETY: `self` proves AVX2 and FMA.
+        unsafe { compiled(kernel, self) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl InstructionSet for Avx2 {
+    type Lanes = (__m256, __m256);
+
     #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        unsafe { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+    fn splat(self, value: f32) -> Self::Lanes {
+        // SAFETY: `self` proves AVX2.
+        unsafe { (_mm256_set1_ps(value), _mm256_set1_ps(value)) }
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+    fn load(self, from: &[f32; LANES]) -> Self::Lanes {
+        // SAFETY: `self` proves AVX2, and the array has both halves.
+        unsafe {
+            (
+                _mm256_loadu_ps(from.as_ptr()),
+                _mm256_loadu_ps(from.as_ptr().add(8)),
+            )
+        }
     }
 
     #[inline(always)]
-    unsafe fn load_first(from: *const f32, count: usize) -> Self {
-        if count == LANES {
-            return unsafe { Self::load(from) };
+    fn load_first(self, from: &[f32]) -> Self::Lanes {
+        if let Ok(all) = from.try_into() {
+            return self.load(all);
         }
         let mut values = [0.0; LANES];
-        unsafe {
-            std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count);
-            Self::load(values.as_ptr())
-        }
+        values[..from.len()].copy_from_slice(from);
+        self.load(&values)
     }
 
     #[inline(always)]
-    unsafe fn store_first(self, to: *mut f32, count: usize) {
-        let mut values = [0.0; LANES];
-        unsafe {
-            let target = if count == LANES { to } else { values.as_mut_ptr() };
-            _mm256_storeu_ps(target, self.0);
-            _mm256_storeu_ps(target.add(8), self.1);
-            if count < LANES {
-                std::ptr::copy_nonoverlapping(values.as_ptr(), to, count);
+    fn store_first(self, lanes: Self::Lanes, to: &mut [f32]) {
+        let store = |to: &mut [f32; LANES]| {
+            // SAFETY: `self` proves AVX2, and the array has room for both halves.
+            unsafe {
+                _mm256_storeu_ps(to.as_mut_ptr(), lanes.0);
+                _mm256_storeu_ps(to.as_mut_ptr().add(8), lanes.1);
             }
+        };
+        if let Ok(all) = to.try_into() {
+            return store(all);
+        }
+        let mut values = [0.0; LANES];
+        store(&mut values);
+        to.copy_from_slice(&values[..to.len()]);
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes {
+        // SAFETY: `self` proves AVX2.
+        unsafe { (_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes {
+        // SAFETY: `self` proves FMA.
+        unsafe { (_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
+    }
+
+    #[inline(always)]
+    fn relu(self, lanes: Self::Lanes) -> Self::Lanes {
+        // As with AVX-512, the order of the operands matters.
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let zero = _mm256_setzero_ps();
+            (_mm256_max_ps(zero, lanes.0), _mm256_max_ps(zero, lanes.1))
         }
     }
 
     #[inline(always)]
-    unsafe fn add(a: Self, b: Self) -> Self {
-        unsafe { Self(_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self {
-        unsafe { Self(_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
-    }
-
-    #[inline(always)]
-    unsafe fn relu(self) -> Self {
-        // As with AVX-512, the order of the operands matters.
-        let zero = unsafe { _mm256_setzero_ps() };
-        Self(unsafe { _mm256_max_ps(zero, self.0) }, unsafe {
-            _mm256_max_ps(zero, self.1)
-        })
-    }
-
-    #[inline(always)]
-    unsafe fn sum(self) -> f32 {
+    fn sum(self, lanes: Self::Lanes) -> f32 {
         let mut values = [0.0; 4];
+        // SAFETY: `self` proves AVX2, and the array has room for the four sums.
         unsafe {
-            let eight = _mm256_add_ps(self.0, self.1);
+            let eight = _mm256_add_ps(lanes.0, lanes.1);
             let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
             _mm_storeu_ps(values.as_mut_ptr(), four);
         }
@@ -159,49 +244,51 @@ impl Lanes for Avx2 {
 
 /// Any processor.
 #[derive(Clone, Copy)]
-pub(super) struct Portable([f32; LANES]);
+pub(super) struct Portable;
 
-impl Lanes for Portable {
+impl InstructionSet for Portable {
+    type Lanes = [f32; LANES];
+
     #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        Self([value; LANES])
+    fn splat(self, value: f32) -> Self::Lanes {
+        [value; LANES]
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        Self(unsafe { from.cast::<[f32; LANES]>().read() })
+    fn load(self, from: &[f32; LANES]) -> Self::Lanes {
+        *from
     }
 
     #[inline(always)]
-    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+    fn load_first(self, from: &[f32]) -> Self::Lanes {
         let mut values = [0.0; LANES];
-        unsafe { std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count) };
-        Self(values)
+        values[..from.len()].copy_from_slice(from);
+        values
     }
 
     #[inline(always)]
-    unsafe fn store_first(self, to: *mut f32, count: usize) {
-        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count) }
+    fn store_first(self, lanes: Self::Lanes, to: &mut [f32]) {
+        to.copy_from_slice(&lanes[..to.len()]);
     }
 
     #[inline(always)]
-    unsafe fn add(a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|lane| a.0[lane] + b.0[lane]))
+    fn add(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes {
+        std::array::from_fn(|lane| a[lane] + b[lane])
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(a: Self, b: Self, c: Self) -> Self {
+    fn multiply_add(self, a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes {
         // No `mul_add`: without the instruction it is a call.
-        Self(std::array::from_fn(|lane| a.0[lane] * b.0[lane] + c.0[lane]))
+        std::array::from_fn(|lane| a[lane] * b[lane] + c[lane])
     }
 
     #[inline(always)]
-    unsafe fn relu(self) -> Self {
-        Self(self.0.map(|value| if value < 0.0 { 0.0 } else { value }))
+    fn relu(self, lanes: Self::Lanes) -> Self::Lanes {
+        lanes.map(|value| if value < 0.0 { 0.0 } else { value })
     }
 
     #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        self.0.iter().sum()
+    fn sum(self, lanes: Self::Lanes) -> f32 {
+        lanes.iter().sum()
     }
 }

@@ -7,14 +7,15 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
-use super::lanes::{LANES, Lanes, Portable};
+use super::lanes::{InstructionSet, Kernel, LANES, Portable};
 
 /// A matrix `[inputs, outputs]`.
 #[derive(Clone, Debug, Default)]
 pub struct Matrix {
     inputs: usize,
     outputs: usize,
-    panels: Vec<f32>,
+    /// `[panel][input]`.
+    panels: Vec<[f32; LANES]>,
 }
 
 /// What sums start from.
@@ -87,7 +88,7 @@ impl Matrix {
                         0.0
                     }
                 };
-                self.panels.extend((0..LANES).map(in_panel));
+                self.panels.push(std::array::from_fn(in_panel));
             }
         }
     }
@@ -118,7 +119,7 @@ impl Matrix {
     }
 
     fn weight(&self, input: usize, output: usize) -> f32 {
-        self.panels[((output / LANES) * self.inputs + input) * LANES + output % LANES]
+        self.panels[(output / LANES) * self.inputs + input][output % LANES]
     }
 
     /// Width of what goes in.
@@ -141,19 +142,24 @@ impl Matrix {
         out: RowsMut<'_>,
     ) {
         self.check(rows, &x, start, &out);
+        let job = Job {
+            matrix: self,
+            rows,
+            x,
+            start,
+            activation,
+            out,
+        };
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") {
-                // SAFETY: the processor has AVX-512F, and `check` found every row inside its buffer.
-                return unsafe { multiply_avx512(self, rows, x, start, activation, out) };
+            if let Some(avx512) = Avx512::detect() {
+                return avx512.run(Wide(job));
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                // SAFETY: the processor has AVX2 and FMA, and `check` found every row inside its buffer.
-                return unsafe { multiply_avx2(self, rows, x, start, activation, out) };
+            if let Some(avx2) = Avx2::detect() {
+                return avx2.run(Medium(job));
             }
         }
-        // SAFETY: `check` found every row inside its buffer.
-        unsafe { multiply_portable(self, rows, x, start, activation, out) }
+        Narrow(job).run(Portable);
     }
 
     /// `out += x W` for one row.
@@ -169,7 +175,7 @@ impl Matrix {
         self.multiply(1, x, Start::Output, Activation::None, out);
     }
 
-    /// What the kernels rely on.
+    /// Refuses buffers of other shapes, by names that help more than those of an index.
     fn check(&self, rows: usize, x: &Rows<'_>, start: Start<'_>, out: &RowsMut<'_>) {
         let needed = |stride: usize, width: usize| match rows {
             0 => Some(0),
@@ -188,147 +194,120 @@ impl Matrix {
             assert_eq!(values.len(), self.outputs, "a start of another width");
         }
         let panels = self.outputs.div_ceil(LANES);
-        assert_eq!(self.panels.len(), panels * self.inputs * LANES, "packed so");
+        assert_eq!(self.panels.len(), panels * self.inputs, "packed so");
     }
 }
 
-/// One product, as the kernels take it.
-struct Job {
-    inputs: usize,
-    outputs: usize,
-    panels: *const f32,
-    x: *const f32,
-    x_stride: usize,
-    /// One row of `outputs` values, or null to start from the output.
-    start: *const f32,
-    relu: bool,
-    out: *mut f32,
-    out_stride: usize,
+/// One product.
+struct Job<'a> {
+    matrix: &'a Matrix,
+    rows: usize,
+    x: Rows<'a>,
+    start: Start<'a>,
+    activation: Activation,
+    out: RowsMut<'a>,
 }
 
-impl Job {
-    fn new(matrix: &Matrix, x: Rows<'_>, start: Start<'_>, activation: Activation, out: RowsMut<'_>) -> Self {
-        Self {
-            inputs: matrix.inputs,
-            outputs: matrix.outputs,
-            panels: matrix.panels.as_ptr(),
-            x: x.values.as_ptr(),
-            x_stride: x.stride,
-            start: match start {
-                Start::Row(values) => values.as_ptr(),
-                Start::Output => std::ptr::null(),
-            },
-            relu: activation == Activation::Relu,
-            out: out.values.as_mut_ptr(),
-            out_stride: out.stride,
-        }
+impl Job<'_> {
+    /// Where the outputs of a panel lie in a row; the last panel may be less than whole.
+    fn columns(&self, panel: usize) -> std::ops::Range<usize> {
+        panel * LANES..self.matrix.outputs.min((panel + 1) * LANES)
     }
-}
 
-/// `R` rows from `row` with `N` panels from `panel`.
-///
-/// # Safety
-/// The rows and panels exist, all buffers hold them, and the processor has what `L` needs.
-#[inline(always)]
-unsafe fn tile<L: Lanes, const R: usize, const N: usize>(job: &Job, row: usize, panel: usize) {
-    // SAFETY: the caller's promise; `width` keeps loads and stores of outputs inside their rows.
-    unsafe {
-        let width = |n: usize| (job.outputs - (panel + n) * LANES).min(LANES);
-        let out = |r: usize, n: usize| job.out.add((row + r) * job.out_stride + (panel + n) * LANES);
-        let mut sums = [[L::splat(0.0); N]; R];
-        for n in 0..N {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let start = match job.start.is_null() {
-                    true => out(r, n).cast_const(),
-                    false => job.start.add((panel + n) * LANES),
-                };
-                sums[n] = L::load_first(start, width(n));
+    /// `R` rows from `row` with `N` panels from `panel`.
+    #[inline(always)]
+    fn tile<I: InstructionSet, const R: usize, const N: usize>(&mut self, set: I, row: usize, panel: usize) {
+        let inputs = self.matrix.inputs;
+        let mut sums = [[set.splat(0.0); N]; R];
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let start = match self.start {
+                Start::Row(values) => values,
+                Start::Output => &self.out.values[(row + r) * self.out.stride..],
+            };
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum = set.load_first(&start[self.columns(panel + n)]);
             }
         }
-        let x = job.x.add(row * job.x_stride);
-        let weights = job.panels.add(panel * job.inputs * LANES);
-        for input in 0..job.inputs {
-            let mut columns = [L::splat(0.0); N];
-            for (n, column) in columns.iter_mut().enumerate() {
-                *column = L::load(weights.add((n * job.inputs + input) * LANES));
-            }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let value = L::splat(*x.add(r * job.x_stride + input));
-                for n in 0..N {
-                    sums[n] = L::multiply_add(value, columns[n], sums[n]);
+        let x: [&[f32]; R] = std::array::from_fn(|r| &self.x.values[(row + r) * self.x.stride..][..inputs]);
+        let weights: [&[[f32; LANES]]; N] =
+            std::array::from_fn(|n| &self.matrix.panels[(panel + n) * inputs..][..inputs]);
+        for input in 0..inputs {
+            let columns: [I::Lanes; N] = std::array::from_fn(|n| set.load(&weights[n][input]));
+            for (x, sums) in x.iter().zip(&mut sums) {
+                let value = set.splat(x[input]);
+                for (column, sum) in columns.iter().zip(sums) {
+                    *sum = set.multiply_add(value, *column, *sum);
                 }
             }
         }
-        for n in 0..N {
-            for (r, sums) in sums.iter().enumerate() {
-                let sum = if job.relu { sums[n].relu() } else { sums[n] };
-                L::store_first(sum, out(r, n), width(n));
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (n, sum) in sums.into_iter().enumerate() {
+                let sum = match self.activation {
+                    Activation::None => sum,
+                    Activation::Relu => set.relu(sum),
+                };
+                let columns = self.columns(panel + n);
+                set.store_first(sum, &mut self.out.values[(row + r) * self.out.stride..][columns]);
             }
         }
     }
 }
 
-/// All rows and panels of a product, in tiles of at most `$rows` rows (of nearly equal size: a small last tile would wait
+/// A kernel: all rows and panels of a product, in tiles of at most `$rows` rows (of nearly equal size: a small last tile would wait
 /// for its own sums) and `$panels` panels.
 macro_rules! kernel {
-    ($name:ident, $lanes:ty, $rows:literal: [$($count:literal)+], $panels:literal $(, #[$feature:meta])?) => {
-        /// # Safety
-        /// [`Matrix::check`] passed, and the processor has the features.
-        $(#[$feature])?
-        unsafe fn $name(
-            matrix: &Matrix,
-            rows: usize,
-            x: Rows<'_>,
-            start: Start<'_>,
-            activation: Activation,
-            out: RowsMut<'_>,
-        ) {
-            let job = Job::new(matrix, x, start, activation, out);
-            let (tiles, panels) = (rows.div_ceil($rows), matrix.outputs.div_ceil(LANES));
-            let mut panel = 0;
-            while panel < panels {
-                let count = if panels - panel >= $panels { $panels } else { 1 };
-                for tile_number in 0..tiles {
-                    let row = tile_number * rows / tiles;
-                    let end = (tile_number + 1) * rows / tiles;
-                    // SAFETY: rows and panels are in range, the rest is the caller's promise.
-                    unsafe {
+    ($name:ident, $rows:literal: [$($count:literal)+], $panels:literal) => {
+        struct $name<'a>(Job<'a>);
+
+        impl Kernel for $name<'_> {
+            #[inline(always)]
+            fn run<I: InstructionSet>(self, set: I) {
+                let mut job = self.0;
+                let rows = job.rows;
+                let (tiles, panels) = (rows.div_ceil($rows), job.matrix.outputs.div_ceil(LANES));
+                let mut panel = 0;
+                while panel < panels {
+                    let count = if panels - panel >= $panels { $panels } else { 1 };
+                    for tile_number in 0..tiles {
+                        let row = tile_number * rows / tiles;
+                        let end = (tile_number + 1) * rows / tiles;
                         match (end - row, count) {
                             $(
-                                ($count, 1) => tile::<$lanes, $count, 1>(&job, row, panel),
-                                ($count, _) => tile::<$lanes, $count, $panels>(&job, row, panel),
+                                ($count, 1) => job.tile::<I, $count, 1>(set, row, panel),
+                                ($count, _) => job.tile::<I, $count, $panels>(set, row, panel),
                             )+
                             _ => unreachable!("tiles have 1 to {} rows", $rows),
                         }
                     }
+                    panel += count;
                 }
-                panel += count;
             }
         }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-kernel!(multiply_avx512, Avx512, 12: [1 2 3 4 5 6 7 8 9 10 11 12], 2, #[target_feature(enable = "avx512f")]);
+kernel!(Wide, 12: [1 2 3 4 5 6 7 8 9 10 11 12], 2);
 #[cfg(target_arch = "x86_64")]
-kernel!(multiply_avx2, Avx2, 6: [1 2 3 4 5 6], 1, #[target_feature(enable = "avx2,fma")]);
-kernel!(multiply_portable, Portable, 2: [1 2], 1);
+kernel!(Medium, 6: [1 2 3 4 5 6], 1);
+kernel!(Narrow, 2: [1 2], 1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    type Kernel = unsafe fn(&Matrix, usize, Rows<'_>, Start<'_>, Activation, RowsMut<'_>);
+    type RunJob = Box<dyn Fn(Job<'_>)>;
 
-    fn kernels() -> Vec<Kernel> {
-        let mut kernels: Vec<Kernel> = vec![multiply_portable];
+    /// Every kernel that this processor can run.
+    fn kernels() -> Vec<RunJob> {
+        let mut kernels: Vec<RunJob> = vec![Box::new(|job| Narrow(job).run(Portable))];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                kernels.push(multiply_avx2);
+            if let Some(avx2) = Avx2::detect() {
+                kernels.push(Box::new(move |job| avx2.run(Medium(job))));
             }
-            if is_x86_feature_detected!("avx512f") {
-                kernels.push(multiply_avx512);
+            if let Some(avx512) = Avx512::detect() {
+                kernels.push(Box::new(move |job| avx512.run(Wide(job))));
             }
         }
         kernels
@@ -363,8 +342,14 @@ mod tests {
                     },
                 );
                 matrix.check(rows, &x_rows, start, &out_rows);
-                // SAFETY: `kernels` gives what the processor has, and `check` passed.
-                unsafe { kernel(&matrix, rows, x_rows, start, activation, out_rows) };
+                kernel(Job {
+                    matrix: &matrix,
+                    rows,
+                    x: x_rows,
+                    start,
+                    activation,
+                    out: out_rows,
+                });
                 for (position, (found, before)) in out.iter().zip(&before).enumerate() {
                     let (row, column) = (position / out_stride, position % out_stride);
                     if column >= outputs {
@@ -407,8 +392,14 @@ mod tests {
                 values: &mut out,
                 stride: 17,
             };
-            // SAFETY: `kernels` gives what the processor has, and one row of these sizes is there.
-            unsafe { kernel(&matrix, 1, x, Start::Output, Activation::Relu, out_rows) };
+            kernel(Job {
+                matrix: &matrix,
+                rows: 1,
+                x,
+                start: Start::Output,
+                activation: Activation::Relu,
+                out: out_rows,
+            });
             assert!(out.iter().all(|value| value.is_nan()), "{out:?}");
         }
     }

@@ -1,9 +1,7 @@
 //! Inner products of one vector with many, and sums of many: vectors that lie in memory one after the other, or those at some
 //! positions of such a buffer.
 
-#[cfg(target_arch = "x86_64")]
-use super::lanes::{Avx2, Avx512};
-use super::lanes::{LANES, Lanes, Portable};
+use super::lanes::{InstructionSet, Kernel, LANES, run_on_best};
 
 /// `out[i] = vectors[i] . with`, for `out.len()` vectors of the width of `with`, row-major; those behind are not read.
 pub fn inner_products(vectors: &[f32], with: &[f32], out: &mut [f32]) {
@@ -11,15 +9,12 @@ pub fn inner_products(vectors: &[f32], with: &[f32], out: &mut [f32]) {
         out.len() * with.len() <= vectors.len(),
         "fewer vectors than products"
     );
-    // SAFETY: there are vectors enough.
-    unsafe {
-        dispatch(Products {
-            vectors,
-            positions: 0..out.len(),
-            with,
-            out,
-        })
-    }
+    run_on_best(Products {
+        vectors,
+        positions: 0..out.len(),
+        with,
+        out,
+    });
 }
 
 /// `out[i] = vectors[positions[i]] . with`, for vectors of the width of `with`, row-major.
@@ -27,74 +22,29 @@ pub fn inner_products_at(vectors: &[f32], positions: &[u32], with: &[f32], out: 
     check_positions(vectors, positions, with.len());
     assert_eq!(positions.len(), out.len(), "one product a position");
     let positions = positions.iter().map(|position| *position as usize);
-    // SAFETY: there is a vector at every position.
-    unsafe {
-        dispatch(Products {
-            vectors,
-            positions,
-            with,
-            out,
-        })
-    }
+    run_on_best(Products {
+        vectors,
+        positions,
+        with,
+        out,
+    });
 }
 
 /// `out = start +` the sum of `vectors[positions[i]]`, for vectors of the width of `start` and `out`, row-major.
 pub fn sum_vectors_at(start: &[f32], vectors: &[f32], positions: &[u32], out: &mut [f32]) {
     check_positions(vectors, positions, out.len());
     assert_eq!(start.len(), out.len(), "a start of another width");
-    // SAFETY: there is a vector at every position.
-    unsafe {
-        dispatch(Sum {
-            start,
-            vectors,
-            positions,
-            out,
-        })
-    }
+    run_on_best(Sum {
+        start,
+        vectors,
+        positions,
+        out,
+    });
 }
 
 fn check_positions(vectors: &[f32], positions: &[u32], width: usize) {
     let end = positions.iter().max().map_or(0, |last| *last as usize + 1);
     assert!(end * width <= vectors.len(), "a position without a vector");
-}
-
-/// What is compiled for each instruction set.
-trait Kernel {
-    /// # Safety
-    /// The processor has what `L` needs, and there is a vector at every position.
-    unsafe fn run<L: Lanes>(self);
-}
-
-/// # Safety
-/// There is a vector at every position.
-unsafe fn dispatch(kernel: impl Kernel) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512F; the rest is the caller's promise.
-            return unsafe { avx512(kernel) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has AVX2 and FMA; the rest is the caller's promise.
-            return unsafe { avx2(kernel) };
-        }
-    }
-    // SAFETY: the caller's promise.
-    unsafe { kernel.run::<Portable>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn avx512(kernel: impl Kernel) {
-    // SAFETY: the caller's promise.
-    unsafe { kernel.run::<Avx512>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(kernel: impl Kernel) {
-    // SAFETY: the caller's promise.
-    unsafe { kernel.run::<Avx2>() }
 }
 
 struct Products<'a, P> {
@@ -106,25 +56,20 @@ struct Products<'a, P> {
 
 impl<P: Iterator<Item = usize>> Kernel for Products<'_, P> {
     #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        let with = self.with;
-        let whole = with.len() / LANES * LANES;
-        let rest = with.len() - whole;
+    fn run<I: InstructionSet>(self, set: I) {
+        let width = self.with.len();
+        let (with, with_rest) = self.with.as_chunks::<LANES>();
         for (position, out) in self.positions.zip(self.out) {
-            // SAFETY: all groups lie in `with` and in the vector at `position`, of which the caller promises that it is there.
-            unsafe {
-                let vector = self.vectors.as_ptr().add(position * with.len());
-                let mut sums = L::splat(0.0);
-                for start in (0..whole).step_by(LANES) {
-                    let (a, b) = (vector.add(start), with.as_ptr().add(start));
-                    sums = L::multiply_add(L::load(a), L::load(b), sums);
-                }
-                if rest > 0 {
-                    let (a, b) = (vector.add(whole), with.as_ptr().add(whole));
-                    sums = L::multiply_add(L::load_first(a, rest), L::load_first(b, rest), sums);
-                }
-                *out = sums.sum();
+            let vector = &self.vectors[position * width..][..width];
+            let (groups, rest) = vector.as_chunks::<LANES>();
+            let mut sums = set.splat(0.0);
+            for (group, with) in groups.iter().zip(with) {
+                sums = set.multiply_add(set.load(group), set.load(with), sums);
             }
+            if !rest.is_empty() {
+                sums = set.multiply_add(set.load_first(rest), set.load_first(with_rest), sums);
+            }
+            *out = set.sum(sums);
         }
     }
 }
@@ -137,52 +82,37 @@ struct Sum<'a> {
 }
 
 impl Sum<'_> {
-    /// `N` groups of the output from its value `first`, of which the last has `last` values.
-    ///
-    /// # Safety
-    /// As [`Kernel::run`], and the groups lie in the output.
+    /// `N` groups of the output from its value `first`; only the last group may be less than whole.
     #[inline(always)]
-    unsafe fn groups<L: Lanes, const N: usize>(&mut self, first: usize, last: usize) {
-        let count = |n: usize| if n + 1 == N { last } else { LANES };
-        // SAFETY: the caller's promise.
-        unsafe {
-            let start = self.start.as_ptr().add(first);
-            let mut sums = [L::splat(0.0); N];
+    fn groups<I: InstructionSet, const N: usize>(&mut self, set: I, first: usize) {
+        let width = self.out.len();
+        let end = width.min(first + N * LANES);
+        let group = |n: usize| first + n * LANES..end.min(first + (n + 1) * LANES);
+        let mut sums: [I::Lanes; N] = std::array::from_fn(|n| set.load_first(&self.start[group(n)]));
+        for position in self.positions {
+            let vector = &self.vectors[*position as usize * width..][..width];
             for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = L::load_first(start.add(n * LANES), count(n));
+                *sum = set.add(set.load_first(&vector[group(n)]), *sum);
             }
-            for position in self.positions {
-                let vector = self
-                    .vectors
-                    .as_ptr()
-                    .add(*position as usize * self.out.len() + first);
-                for (n, sum) in sums.iter_mut().enumerate() {
-                    *sum = L::add(L::load_first(vector.add(n * LANES), count(n)), *sum);
-                }
-            }
-            let out = self.out.as_mut_ptr().add(first);
-            for (n, sum) in sums.into_iter().enumerate() {
-                sum.store_first(out.add(n * LANES), count(n));
-            }
+        }
+        for (n, sum) in sums.into_iter().enumerate() {
+            set.store_first(sum, &mut self.out[group(n)]);
         }
     }
 }
 
 impl Kernel for Sum<'_> {
     #[inline(always)]
-    unsafe fn run<L: Lanes>(mut self) {
+    fn run<I: InstructionSet>(mut self, set: I) {
         // So many registers of sums that the positions are read seldom, for every instruction set.
         const AT_ONCE: usize = 4;
         let width = self.out.len();
         let whole = width / (AT_ONCE * LANES) * (AT_ONCE * LANES);
-        // SAFETY: the caller's promise; all groups lie in the output.
-        unsafe {
-            for first in (0..whole).step_by(AT_ONCE * LANES) {
-                self.groups::<L, AT_ONCE>(first, LANES);
-            }
-            for first in (whole..width).step_by(LANES) {
-                self.groups::<L, 1>(first, (width - first).min(LANES));
-            }
+        for first in (0..whole).step_by(AT_ONCE * LANES) {
+            self.groups::<I, AT_ONCE>(set, first);
+        }
+        for first in (whole..width).step_by(LANES) {
+            self.groups::<I, 1>(set, first);
         }
     }
 }
@@ -190,6 +120,9 @@ impl Kernel for Sum<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "x86_64")]
+    use crate::dense::lanes::Avx2;
+    use crate::dense::lanes::Portable;
 
     #[track_caller]
     fn check(width: usize, count: usize) {
@@ -229,12 +162,10 @@ mod tests {
             });
             near(&out);
         };
-        // SAFETY: there are `count` vectors.
-        kernel(&|products| unsafe { products.run::<Portable>() });
+        kernel(&|products| products.run(Portable));
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the features, and there are `count` vectors.
-            kernel(&|products| unsafe { avx2(products) });
+        if let Some(avx2) = Avx2::detect() {
+            kernel(&|products| avx2.run(products));
         }
     }
 
@@ -263,12 +194,10 @@ mod tests {
             assert_eq!(out, wanted);
         };
         kernel(&|sum| sum_vectors_at(sum.start, sum.vectors, sum.positions, sum.out));
-        // SAFETY: there are nine vectors.
-        kernel(&|sum| unsafe { sum.run::<Portable>() });
+        kernel(&|sum| sum.run(Portable));
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the features, and there are nine vectors.
-            kernel(&|sum| unsafe { avx2(sum) });
+        if let Some(avx2) = Avx2::detect() {
+            kernel(&|sum| avx2.run(sum));
         }
     }
 

@@ -212,18 +212,6 @@ impl RawTable {
         &self.names
     }
 
-    /// Whether there is a column of this name.
-    pub fn has_column(&self, column: &str) -> bool {
-        self.positions.contains_key(column)
-    }
-
-    /// Whether the column holds numbers; `None` where there is no such column.
-    pub fn is_numeric(&self, column: &str) -> Option<bool> {
-        self.positions
-            .get(column)
-            .map(|position| matches!(self.columns[*position], Column::Number(_)))
-    }
-
     /// The row of an id.
     pub fn find(&self, id: &str) -> Option<usize> {
         let hash = self.hasher.hash_one(id);

@@ -22,13 +22,14 @@ use gondola_router::recording::EventStoreArguments;
 use gondola_router::watch::{ADMIN_PORT, slice_addresses};
 use gondola_server::program::beside_health_checks;
 use gondola_wire::router_report::{REPORT_PATH, RouterReport};
+use gondola_wire::variables;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
@@ -48,18 +49,18 @@ const LONGEST_EVIDENCE: usize = 900 << 10;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The pipeline's name, in this pod's namespace.
-    #[arg(long, env = "GONDOLA_PIPELINE")]
+    #[arg(long, env = variables::PIPELINE)]
     pipeline: String,
     /// The ConfigMap to report in.
-    #[arg(long, env = "GONDOLA_EVIDENCE_CONFIG_MAP")]
+    #[arg(long, env = variables::EVIDENCE_CONFIG_MAP)]
     evidence_config_map: String,
     /// The Service of the routers.
-    #[arg(long, env = "GONDOLA_ROUTER_SERVICE")]
+    #[arg(long, env = variables::ROUTER_SERVICE)]
     router_service: String,
     #[command(flatten)]
     store: EventStoreArguments,
     /// Address of health checks.
-    #[arg(long, env = "GONDOLA_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = variables::LISTEN, default_value = "127.0.0.1:8080")]
     listen: String,
 }
 

@@ -12,6 +12,7 @@ use gondola_router::access::AccessArguments;
 use gondola_router::resolver;
 use gondola_server::program::beside_health_checks;
 use gondola_wire::resolution::{REPORT_KEY, Resolution, VariantResolution};
+use gondola_wire::variables;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
@@ -31,21 +32,21 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The pipeline's name, in this pod's namespace.
-    #[arg(long, env = "GONDOLA_PIPELINE")]
+    #[arg(long, env = variables::PIPELINE)]
     pipeline: String,
     /// The ConfigMap to report in.
-    #[arg(long, env = "GONDOLA_REPORT_CONFIG_MAP")]
+    #[arg(long, env = variables::REPORT_CONFIG_MAP)]
     report_config_map: String,
     /// URL of the store, where it is another here than in the spec: a volume is mounted where the operator decides.
-    #[arg(long, env = "GONDOLA_STORE")]
+    #[arg(long, env = variables::STORE)]
     store: Option<String>,
     /// `spec.artifacts` that this pod was made for, as JSON. A spec with other ones is left to the pod that is made for it.
-    #[arg(long, env = "GONDOLA_ARTIFACTS")]
+    #[arg(long, env = variables::ARTIFACTS)]
     artifacts: Option<String>,
     #[command(flatten)]
     access: AccessArguments,
     /// Address of health checks.
-    #[arg(long, env = "GONDOLA_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = variables::LISTEN, default_value = "127.0.0.1:8080")]
     listen: String,
 }
 

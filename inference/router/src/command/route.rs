@@ -12,6 +12,7 @@ use gondola_router::watch::{self, CurrentRouter};
 use gondola_router::{Backend, Router};
 use gondola_server::arguments::ServerArguments;
 use gondola_server::front::Destination;
+use gondola_wire::variables;
 use serde::Deserialize;
 
 /// How often a router that waits for its first routes looks whether they came.
@@ -23,7 +24,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     source: Source,
     /// The pipeline's name, in a cluster: events are kept below it.
-    #[arg(long, env = "GONDOLA_PIPELINE", default_value = "pipeline")]
+    #[arg(long, env = variables::PIPELINE, default_value = "pipeline")]
     pipeline: String,
     #[command(flatten)]
     recording: RecordingArguments,
@@ -36,10 +37,10 @@ pub(super) struct Arguments {
 #[group(required = true, multiple = false)]
 struct Source {
     /// A YAML file with the variants, their weights and addresses.
-    #[arg(long, env = "GONDOLA_ROUTES")]
+    #[arg(long, env = variables::ROUTES)]
     file: Option<PathBuf>,
     /// A ConfigMap of this pod's namespace, in a cluster: it is watched, and so are the addresses of the variants' pods.
-    #[arg(long, env = "GONDOLA_ROUTES_CONFIG_MAP")]
+    #[arg(long, env = variables::ROUTES_CONFIG_MAP)]
     config_map: Option<String>,
 }
 

@@ -2,81 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use futures::future::try_join_all;
 use gondola_artifacts::{
-    BundleFolder, Cache, Digest, Kind, Reference, Resolved, Store, check_kind, resolve_together,
+    BundleFolder, Cache, Digest, Kind, Reference, Resolved, Store, check_kind, resolve, resolve_together,
 };
 use gondola_models::pipeline::VariantFolders;
 use gondola_protocol::BundleDescription;
 use gondola_router::access::AccessArguments;
+use gondola_wire::variables;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Where bundles come from and lie.
 #[derive(Debug, Args)]
 pub(super) struct BundleArguments {
-    /// The manifest of the pipeline, as YAML.
-    #[arg(long, env = "GONDOLA_FILE")]
-    pub(super) file: PathBuf,
-    /// URL of the store, for example `file:///srv/models`; the manifest's own where it is left out.
-    #[arg(long, env = "GONDOLA_STORE")]
+    /// URL of the store, for example `file:///srv/models`; the one that the manifest or the order names where it is left out.
+    #[arg(long, env = variables::STORE)]
     pub(super) store: Option<String>,
     #[command(flatten)]
     access: AccessArguments,
-    /// Digests that the bundles must have, as `role=sha256:...`, joined by commas. Bundles that are here already are then
-    /// served without the store.
-    #[arg(long, env = "GONDOLA_DIGESTS")]
-    digests: Option<Pins>,
     /// Folder in which fetched bundles are kept; `~/.cache/gondola/bundles` where it is left out.
-    #[arg(long, env = "GONDOLA_BUNDLES")]
+    #[arg(long, env = variables::BUNDLES)]
     cache: Option<PathBuf>,
-}
-
-/// Digests that bundles must have, by role.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Pins(BTreeMap<String, Digest>);
-
-impl FromStr for Pins {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let pin = |pair: &str| {
-            let wrong = || format!("{pair:?} is no pin; write role=sha256:...");
-            let (role, digest) = pair.split_once('=').ok_or_else(wrong)?;
-            Ok((role.to_owned(), digest.parse().map_err(|_| wrong())?))
-        };
-        let pairs = text.split(',').filter(|pair| !pair.is_empty());
-        Ok(Self(pairs.map(pin).collect::<Result<_, String>>()?))
-    }
-}
-
-impl Pins {
-    fn of(&self, kind: Kind) -> Option<Digest> {
-        self.0.get(&kind.to_string()).copied()
-    }
-
-    /// Refuses a bundle that is not the one that was decided on.
-    fn check(&self, kind: Kind, resolved: &Resolved) -> anyhow::Result<()> {
-        match self.of(kind) {
-            Some(wanted) if wanted != resolved.digest => bail!(
-                "{} has digest {} in the store, but {wanted} was to be served; a version never changes, so publish a new one",
-                resolved.reference,
-                resolved.digest
-            ),
-            _ => Ok(()),
-        }
-    }
 }
 
 impl BundleArguments {
     pub(super) fn open_store(&self, url: &str) -> anyhow::Result<Store> {
         Ok(Store::open_with(url, &self.access.access())?)
-    }
-
-    pub(super) fn pins(&self) -> Pins {
-        self.digests.clone().unwrap_or_default()
     }
 
     pub(super) fn open_cache(&self) -> anyhow::Result<Cache> {
@@ -88,6 +42,17 @@ impl BundleArguments {
             .context("there is no home folder; name one with --cache")?;
         Ok(Cache::open(folder)?)
     }
+}
+
+/// A bundle that a variant serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WantedBundle {
+    /// What kind of bundle it must be.
+    pub(super) kind: Kind,
+    /// What names it.
+    pub(super) reference: Reference,
+    /// The digest that was decided on, in a pod.
+    pub(super) digest: Option<Digest>,
 }
 
 /// A variant's bundles, here and checked.
@@ -114,50 +79,70 @@ impl VariantBundles {
     }
 }
 
-/// Brings a variant's bundles here: resolves them, checks that they belong together, fetches what is missing.
+/// Brings a variant's bundles here, and fetches what is missing. What an order names was found to belong together before; references of
+/// a manifest are looked up, and checked, now.
 pub(super) async fn fetch(
     store: &Store,
     cache: &Cache,
-    pins: &Pins,
-    references: &[(Kind, Reference)],
+    wanted: &[WantedBundle],
 ) -> anyhow::Result<VariantBundles> {
-    if let Some(kept) = kept(cache, pins, references).await? {
+    if let Some(kept) = kept(cache, wanted).await? {
         tracing::info!("every bundle is here; the store is not asked");
         return Ok(kept);
     }
-    let wanted: Vec<Reference> = references
-        .iter()
-        .map(|(_, reference)| reference.clone())
-        .collect();
-    let resolved = resolve_together(store, &wanted).await?;
     let mut bundles = VariantBundles::default();
-    for ((kind, _), resolved) in references.iter().zip(&resolved) {
-        resolved.require(*kind)?;
-        pins.check(*kind, resolved)?;
+    for (wanted, resolved) in wanted.iter().zip(&look_up(store, wanted).await?) {
+        resolved.require(wanted.kind)?;
         let folder = fetch_one(store, cache, resolved).await?;
-        bundles.add(*kind, &resolved.reference, folder);
+        bundles.add(wanted.kind, &resolved.reference, folder);
     }
     Ok(bundles)
 }
 
-/// A variant's bundles from the cache alone, if each is pinned to a digest and is here whole.
-async fn kept(
-    cache: &Cache,
-    pins: &Pins,
-    references: &[(Kind, Reference)],
-) -> anyhow::Result<Option<VariantBundles>> {
+/// A variant's bundles from the cache alone, if each was decided on and is here whole.
+async fn kept(cache: &Cache, wanted: &[WantedBundle]) -> anyhow::Result<Option<VariantBundles>> {
     let mut bundles = VariantBundles::default();
-    for (kind, reference) in references {
-        let Some(digest) = pins.of(*kind) else {
+    for WantedBundle {
+        kind,
+        reference,
+        digest,
+    } in wanted
+    {
+        let Some(digest) = digest else {
             return Ok(None);
         };
-        let Some(folder) = cache.find(digest).await else {
+        let Some(folder) = cache.find(*digest).await else {
             return Ok(None);
         };
         check_kind(reference, &folder.manifest, *kind)?;
         bundles.add(*kind, reference, folder);
     }
     Ok(Some(bundles))
+}
+
+async fn look_up(store: &Store, wanted: &[WantedBundle]) -> anyhow::Result<Vec<Resolved>> {
+    if wanted.iter().any(|wanted| wanted.digest.is_none()) {
+        let references: Vec<Reference> = wanted.iter().map(|wanted| wanted.reference.clone()).collect();
+        return Ok(resolve_together(store, &references).await?);
+    }
+    let found = wanted.iter().map(async |wanted| {
+        let resolved = resolve(store, &wanted.reference).await?;
+        check_digest(wanted, &resolved)?;
+        Ok(resolved)
+    });
+    try_join_all(found).await
+}
+
+/// Refuses a bundle that is not the one that was decided on.
+fn check_digest(wanted: &WantedBundle, found: &Resolved) -> anyhow::Result<()> {
+    match wanted.digest {
+        Some(digest) if digest != found.digest => bail!(
+            "{} has digest {} in the store, but {digest} was to be served; a version never changes, so publish a new one",
+            found.reference,
+            found.digest
+        ),
+        _ => Ok(()),
+    }
 }
 
 async fn fetch_one(store: &Store, cache: &Cache, resolved: &Resolved) -> anyhow::Result<BundleFolder> {

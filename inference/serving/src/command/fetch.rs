@@ -1,39 +1,34 @@
-//! `fetch`: brings bundles here without serving them.
+//! `fetch`: brings a variant's bundles here before it is served.
+
+use std::path::PathBuf;
 
 use clap::Args;
+use gondola_wire::variables;
 
 use super::bundles::{self, BundleArguments};
-use super::manifest::{Pipeline, VariantPlan};
+use super::manifest::Ordered;
 
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// The order of the variant that will be served, as JSON.
+    #[arg(long, env = variables::ORDER)]
+    order: PathBuf,
     #[command(flatten)]
     bundles: BundleArguments,
-    /// Only this variant of the manifest.
-    #[arg(long, env = "GONDOLA_VARIANT")]
-    variant: Option<String>,
 }
 
 /// Fetches, and says what came.
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { bundles, variant } = arguments;
-    let pipeline = Pipeline::given(&bundles.file, bundles.store.clone())?;
-    let plans: Vec<&VariantPlan> = match &variant {
-        Some(name) => vec![pipeline.variant(name)?],
-        None => pipeline.variants.iter().collect(),
-    };
-    let store = bundles.open_store(&pipeline.store)?;
-    let pins = bundles.pins();
+pub(super) async fn run(Arguments { order, bundles }: Arguments) -> anyhow::Result<()> {
+    let ordered = Ordered::read(&order, bundles.store.clone())?;
+    let store = bundles.open_store(&ordered.store)?;
     let cache = bundles.open_cache()?;
-    for plan in plans {
-        let fetched = bundles::fetch(&store, &cache, &pins, &plan.bundles).await?;
-        for bundle in fetched.described.values() {
-            println!(
-                "{} {} -> {} {}",
-                plan.settings.name, bundle.reference, bundle.version, bundle.digest
-            );
-        }
+    let fetched = bundles::fetch(&store, &cache, &ordered.variant.bundles).await?;
+    for bundle in fetched.described.values() {
+        println!(
+            "{} {} -> {} {}",
+            ordered.variant.settings.name, bundle.reference, bundle.version, bundle.digest
+        );
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use gondola_serving::local::LocalVariant;
 use tokio::task::spawn_blocking;
 
 use super::bundles::{self, BundleArguments};
-use super::manifest::{Pipeline, VariantPlan};
+use super::manifest::VariantPlan;
 
 const INDEX: &str = "index.faiss";
 
@@ -27,19 +27,20 @@ pub(super) struct Loaded {
     pub(super) recommender: Arc<LocalVariant<Variant>>,
 }
 
-/// Fetches, tries and loads variants of a pipeline.
+/// Fetches, tries and loads variants of the pipeline called `pipeline`, from the store at the URL `store`.
 pub(super) async fn load(
     arguments: &BundleArguments,
-    pipeline: &Pipeline,
+    store: &str,
+    pipeline: &str,
     plans: &[VariantPlan],
     compute: &Arc<Compute>,
 ) -> anyhow::Result<Vec<Loaded>> {
     let started = Instant::now();
-    let store = arguments.open_store(&pipeline.store)?;
+    let store = arguments.open_store(store)?;
     let cache = arguments.open_cache()?;
     let mut fetched = Vec::new();
     for plan in plans {
-        let bundles = bundles::fetch(&store, &cache, &arguments.pins(), &plan.bundles).await;
+        let bundles = bundles::fetch(&store, &cache, &plan.bundles).await;
         fetched.push(
             bundles.with_context(|| format!("cannot fetch the bundles of variant {}", plan.settings.name))?,
         );
@@ -50,7 +51,7 @@ pub(super) async fn load(
         load_one(bundles.folders.clone(), plan.settings.clone())
     };
     let variants = try_join_all(plans.iter().zip(&fetched).map(load)).await?;
-    tracing::info!(pipeline = pipeline.name, ?fetched_in, total = ?started.elapsed(), "loaded and warm");
+    tracing::info!(pipeline, ?fetched_in, total = ?started.elapsed(), "loaded and warm");
     let loaded = plans
         .iter()
         .zip(fetched)
@@ -58,7 +59,7 @@ pub(super) async fn load(
         .map(|((plan, fetched), variant)| {
             let bundles = fetched.described;
             let compute = Arc::clone(compute);
-            let local = LocalVariant::new(&pipeline.name, variant, plan.weight, bundles.clone(), compute);
+            let local = LocalVariant::new(pipeline, variant, plan.weight, bundles.clone(), compute);
             Loaded {
                 name: plan.settings.name.clone(),
                 weight: plan.weight,

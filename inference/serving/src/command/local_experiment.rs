@@ -32,7 +32,7 @@ use gondola_router::recording::EventStoreArguments;
 use gondola_router::watch::CurrentRouter;
 use gondola_router::{Backend, Router};
 use gondola_server::experimenter::Experimenter as _;
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 
 /// What the experiment shares its users among.
 pub(super) struct Served {

@@ -1,18 +1,20 @@
-//! What a pipeline's manifest means for this program.
+//! What a pipeline's manifest, or an operator's order, means for this program.
 
 use std::path::Path;
 
 use anyhow::Context;
-use gondola_artifacts::{Kind, Reference, ReferenceError};
+use gondola_artifacts::ReferenceError;
 use gondola_crds::experiment::Experiment;
-use gondola_crds::spec::{self, RecommenderPipelineSpec, Search};
-use gondola_crds::{ManifestError, RecommenderPipeline};
+use gondola_crds::spec::{self, Search};
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{AlreadyBought, DiversitySettings, VariantSettings};
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
 use gondola_models::similarity::device::Device;
 use gondola_router::resolver;
+use gondola_wire::serve_order::{ServeOrder, VariantOrder};
+
+use super::bundles::WantedBundle;
 
 const DEFAULT_CANDIDATES: usize = 200;
 const DEFAULT_LIMIT: usize = 12;
@@ -32,37 +34,40 @@ pub(super) struct Pipeline {
 pub(super) struct VariantPlan {
     pub(super) weight: u32,
     pub(super) settings: VariantSettings,
-    /// What it serves, each with the kind of bundle that it must lead to.
-    pub(super) bundles: Vec<(Kind, Reference)>,
+    /// What it serves.
+    pub(super) bundles: Vec<WantedBundle>,
 }
 
 impl Pipeline {
     /// Reads a manifest that somebody wrote: a field that nobody knows is a slip. `store` is taken for the manifest's own.
     pub(super) fn written(file: &Path, store: Option<String>) -> anyhow::Result<Self> {
-        Self::read(file, store, gondola_crds::from_yaml)
-    }
-
-    /// Reads the manifest that an operator gave this pod, perhaps one of a newer release.
-    pub(super) fn given(file: &Path, store: Option<String>) -> anyhow::Result<Self> {
-        Self::read(file, store, gondola_crds::from_manifest)
-    }
-
-    fn read(
-        file: &Path,
-        store: Option<String>,
-        parse: fn(&str) -> Result<RecommenderPipeline, ManifestError>,
-    ) -> anyhow::Result<Self> {
-        let yaml =
-            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let pipeline = parse(&yaml).with_context(|| format!("cannot use {}", file.display()))?;
+        let yaml = read(file)?;
+        let pipeline =
+            gondola_crds::from_yaml(&yaml).with_context(|| format!("cannot use {}", file.display()))?;
         let spec = pipeline.spec;
         let control = spec
             .control()
             .context("the manifest has no variant")?
             .name
             .clone();
-        let variants = spec.variants.iter().map(|variant| plan(&spec, variant));
-        let variants = variants.collect::<Result<_, _>>()?;
+        let plan = |variant: &spec::Variant| {
+            let wanted = |(kind, reference)| WantedBundle {
+                kind,
+                reference,
+                digest: None,
+            };
+            let references = resolver::references(&spec, variant)?;
+            Ok(VariantPlan {
+                weight: variant.weight.try_into().unwrap_or_default(),
+                settings: settings(&VariantOrder::of(&spec, variant)),
+                bundles: references.into_iter().map(wanted).collect(),
+            })
+        };
+        let variants = spec
+            .variants
+            .iter()
+            .map(plan)
+            .collect::<Result<_, ReferenceError>>()?;
         Ok(Self {
             namespace: pipeline
                 .metadata
@@ -78,42 +83,61 @@ impl Pipeline {
             experiment: spec.experiment,
         })
     }
+}
 
-    /// The variant of a name.
-    pub(super) fn variant(&self, name: &str) -> anyhow::Result<&VariantPlan> {
-        let find = || self.variants.iter().find(|variant| variant.settings.name == name);
-        find().with_context(|| {
-            let names: Vec<&str> = self
-                .variants
-                .iter()
-                .map(|variant| variant.settings.name.as_str())
-                .collect();
-            format!("pipeline {} has no variant {name:?}; it has {names:?}", self.name)
+/// One variant of a pipeline, as an operator ordered it.
+pub(super) struct Ordered {
+    pub(super) pipeline: String,
+    pub(super) store: String,
+    pub(super) variant: VariantPlan,
+}
+
+impl Ordered {
+    /// Reads an order, perhaps one of a newer operator. `store` is taken for the order's own.
+    pub(super) fn read(file: &Path, store: Option<String>) -> anyhow::Result<Self> {
+        let wrong = || format!("cannot use the order in {}", file.display());
+        let order: ServeOrder = serde_json::from_str(&read(file)?).with_context(wrong)?;
+        let bundles = order.bundles.by_role().map(|(role, bundle)| {
+            Ok(WantedBundle {
+                kind: role.parse()?,
+                reference: bundle.pinned().parse()?,
+                digest: Some(bundle.digest.parse()?),
+            })
+        });
+        let bundles = bundles.collect::<anyhow::Result<_>>().with_context(wrong)?;
+        Ok(Self {
+            pipeline: order.pipeline,
+            store: store.unwrap_or(order.store),
+            variant: VariantPlan {
+                // Who gets how many users is the router's to know.
+                weight: 1,
+                settings: settings(&order.variant),
+                bundles,
+            },
         })
     }
 }
 
-fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> Result<VariantPlan, ReferenceError> {
-    let retrieval = spec.retrieval_of(variant);
-    let sources = retrieval.sources.clone().unwrap_or_default();
+fn read(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn settings(order: &VariantOrder) -> VariantSettings {
+    let sources = order.sources.clone().unwrap_or_default();
     let quota = |quota: Option<spec::Quota>| quota.map_or(0, |quota| count(quota.candidates));
-    let filters = spec.filters.clone().unwrap_or_default();
-    let ordering = spec.ordering.as_ref();
-    let settings = VariantSettings {
-        name: variant.name.clone(),
+    let filters = order.filters.clone().unwrap_or_default();
+    let ordering = order.ordering.as_ref();
+    VariantSettings {
+        name: order.name.clone(),
         quotas: Quotas {
-            two_tower: retrieval.candidates.map_or(DEFAULT_CANDIDATES, count),
+            two_tower: order.candidates.map_or(DEFAULT_CANDIDATES, count),
             bought_before: quota(sources.bought_before),
             co_bought: quota(sources.co_bought),
             popular: quota(sources.popular),
         },
-        search: search(retrieval.search.as_ref()),
-        similarity_search: search(
-            spec.similarity
-                .as_ref()
-                .and_then(|similarity| similarity.search.as_ref()),
-        ),
-        device: match variant.device {
+        search: search(order.search.as_ref()),
+        similarity_search: search(order.similarity_search.as_ref()),
+        device: match order.device {
             None | Some(spec::Device::Cpu) => Device::Cpu,
             Some(spec::Device::Cuda) => Device::Cuda,
         },
@@ -123,19 +147,14 @@ fn plan(spec: &RecommenderPipelineSpec, variant: &spec::Variant) -> Result<Varia
         },
         blocked_items: filters.blocked_items.into_iter().map(Into::into).collect(),
         limit: ordering.map_or(DEFAULT_LIMIT, |ordering| count(ordering.limit)),
-        order: ordering.map_or_else(Order::default, order),
+        order: ordering.map_or_else(Order::default, order_of),
         diversity: ordering
             .and_then(|ordering| ordering.diversity.as_ref())
             .map(|diversity| DiversitySettings {
                 column: diversity.column.clone(),
                 most: count(diversity.most),
             }),
-    };
-    Ok(VariantPlan {
-        weight: variant.weight.try_into().unwrap_or_default(),
-        settings,
-        bundles: resolver::references(spec, variant)?,
-    })
+    }
 }
 
 /// A number of the spec, whose rules leave none below 0.
@@ -143,7 +162,7 @@ fn count(number: i32) -> usize {
     usize::try_from(number).unwrap_or_default()
 }
 
-fn order(ordering: &spec::Ordering) -> Order {
+fn order_of(ordering: &spec::Ordering) -> Order {
     match &ordering.sampling {
         None => Order::BestFirst,
         Some(sampling) => Order::Sampled {
@@ -163,21 +182,32 @@ fn search(search: Option<&Search>) -> SearchParameters {
 mod tests {
     use super::*;
 
-    /// The example with a field that only another release knows.
-    fn of_a_newer_release() -> tempfile::NamedTempFile {
-        let example = include_str!("../../../../examples/complete-journey/pipeline.yaml");
-        let newer = example.replacen("\nspec:\n", "\nspec:\n  somethingNew: {very: true}\n", 1);
-        assert_ne!(newer, example);
+    fn file(text: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), newer).unwrap();
+        std::fs::write(file.path(), text).unwrap();
         file
     }
 
     #[test]
-    fn a_pod_reads_the_manifest_of_a_newer_operator_and_a_person_is_told_of_the_slip() {
-        let file = of_a_newer_release();
-        assert!(Pipeline::given(file.path(), None).is_ok());
-        let refused = Pipeline::written(file.path(), None).err().unwrap();
+    fn a_person_is_told_of_a_field_that_nobody_knows() {
+        let example = include_str!("../../../../examples/complete-journey/pipeline.yaml");
+        let newer = example.replacen("\nspec:\n", "\nspec:\n  somethingNew: {very: true}\n", 1);
+        assert_ne!(newer, example);
+        let refused = Pipeline::written(file(&newer).path(), None).err().unwrap();
         assert!(format!("{refused:#}").contains("somethingNew"), "{refused:#}");
+    }
+
+    #[test]
+    fn a_pod_reads_the_order_of_a_newer_operator() {
+        let order = include_str!("../../../../wire/tests/wire/next/order.json");
+        let ordered = Ordered::read(file(order).path(), None).unwrap();
+        assert_eq!(ordered.variant.settings.name, "dlrm");
+        assert!(
+            ordered
+                .variant
+                .bundles
+                .iter()
+                .all(|bundle| bundle.digest.is_some())
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! `serve`: one variant's pod.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -8,19 +9,20 @@ use clap::Args;
 use gondola_server::arguments::ServerArguments;
 use gondola_server::front::{Destination, Front};
 use gondola_serving::compute::{Compute, ComputeSettings};
+use gondola_wire::variables;
 
 use super::bundles::BundleArguments;
 use super::loading;
-use super::manifest::Pipeline;
+use super::manifest::Ordered;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// What to serve, as JSON.
+    #[arg(long, env = variables::ORDER)]
+    order: PathBuf,
     #[command(flatten)]
     bundles: BundleArguments,
-    /// Which variant of the manifest.
-    #[arg(long, env = "GONDOLA_VARIANT")]
-    variant: String,
     #[command(flatten)]
     server: ServerArguments,
     #[command(flatten)]
@@ -31,10 +33,10 @@ pub(super) struct Arguments {
 #[derive(Debug, Args)]
 pub(super) struct ComputeArguments {
     /// Number of threads that run models; as many as there are cores where it is left out.
-    #[arg(long, env = "GONDOLA_THREADS")]
+    #[arg(long, env = variables::THREADS)]
     threads: Option<NonZeroUsize>,
     /// Number of requests that may wait for a thread; 64 a thread where it is left out.
-    #[arg(long, env = "GONDOLA_QUEUE")]
+    #[arg(long, env = variables::QUEUE)]
     queue: Option<usize>,
 }
 
@@ -72,17 +74,20 @@ pub(super) fn announce(loaded: &[loading::Loaded]) -> String {
 /// Serves one variant.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments {
+        order,
         bundles,
-        variant,
         server: settings,
         compute,
     } = arguments;
-    let pipeline = Pipeline::given(&bundles.file, bundles.store.clone())?;
-    let plan = pipeline.variant(&variant)?.clone();
+    let Ordered {
+        pipeline,
+        store,
+        variant,
+    } = Ordered::read(&order, bundles.store.clone())?;
     let server = settings.bind_variant().await?;
     let compute = compute.start(server.front())?;
     let load = async {
-        let loaded = loading::load(&bundles, &pipeline, &[plan], &compute).await?;
+        let loaded = loading::load(&bundles, &store, &pipeline, &[variant], &compute).await?;
         let message = announce(&loaded);
         let variant = loaded.into_iter().next().context("nothing was loaded")?;
         Ok((Destination::variant(variant.recommender), message))

@@ -1,5 +1,6 @@
 //! `up`: a whole pipeline in one process.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use gondola_router::{Backend, Router};
 use gondola_server::arguments::ServerArguments;
 use gondola_server::connections::serve_beside;
 use gondola_server::front::Destination;
+use gondola_wire::variables;
 
 use super::bundles::BundleArguments;
 use super::loading;
@@ -19,6 +21,9 @@ use super::serving::{ComputeArguments, announce};
 /// Arguments of `up`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// The manifest of the pipeline, as YAML.
+    #[arg(long, env = variables::FILE)]
+    file: PathBuf,
     #[command(flatten)]
     bundles: BundleArguments,
     #[command(flatten)]
@@ -28,20 +33,21 @@ pub(super) struct Arguments {
     #[command(flatten)]
     recording: RecordingArguments,
     /// Address of the experiment's page, where the manifest has an experiment.
-    #[arg(long, env = "GONDOLA_EXPERIMENT_LISTEN", default_value = "127.0.0.1:8081")]
+    #[arg(long, env = variables::EXPERIMENT_LISTEN, default_value = "127.0.0.1:8081")]
     experiment_listen: String,
 }
 
 /// Serves every variant, and the router in front of them.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments {
+        file,
         bundles,
         server: settings,
         compute,
         mut recording,
         experiment_listen,
     } = arguments;
-    let pipeline = Pipeline::written(&bundles.file, bundles.store.clone())?;
+    let pipeline = Pipeline::written(&file, bundles.store.clone())?;
     let server = settings.bind_router().await?;
     let compute = compute.start(server.front())?;
     if let Some(experiment) = &pipeline.experiment {
@@ -55,7 +61,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let recorded = pipeline.experiment.is_some().then(|| recording_of(&pipeline));
     let load = async {
-        let loaded = loading::load(&bundles, &pipeline, &pipeline.variants, &compute).await?;
+        let loaded = loading::load(
+            &bundles,
+            &pipeline.store,
+            &pipeline.name,
+            &pipeline.variants,
+            &compute,
+        )
+        .await?;
         let mut message = format!("pipeline {}\n{}", pipeline.name, announce(&loaded));
         let backend = |loaded: loading::Loaded| Backend {
             name: loaded.name,

@@ -38,8 +38,9 @@ pub(super) fn whole_part(text: &str) -> Option<&str> {
     (zeros && is_whole(whole)).then_some(whole)
 }
 
-/// Whether a text is a number with a power of ten and a sign in it, as `1.23457E+11`: what spreadsheets and programs make of long
-/// ids, whose last digits are lost. Ids that happen to have an E between digits have no sign after it.
+/// Whether a text is a number with a power of ten and a sign in it, as `1.23457E+11`: what spreadsheets and
+/// programs make of long ids, whose last digits are lost. Ids that happen to have an E between digits have no
+/// sign after it.
 pub(super) fn is_rounded(text: &str) -> bool {
     let Some((number, power)) = text.split_once(['e', 'E']) else {
         return false;

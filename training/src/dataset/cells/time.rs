@@ -7,8 +7,8 @@ use super::{Problem, is_missing};
 /// Units in which programs count time since 1970: how many make a second.
 const PER_SECOND: [f64; 4] = [1.0, 1e3, 1e6, 1e9];
 
-/// Seconds since 1970 that are meant: from 1985 to 2032. Between these, no two units take a number for a time, and none takes
-/// dates that are written as numbers: 20240131, 2024013118, 202401311830 and so on.
+/// Seconds since 1970 that are meant: from 1985 to 2032. Between these, no two units take a number for a
+/// time, and none takes dates that are written as numbers: 20240131, 2024013118, 202401311830 and so on.
 const SECONDS: std::ops::Range<f64> = 5e8..1.98e9;
 
 /// A time that a text says, in nanoseconds since 1970.

@@ -1,4 +1,5 @@
-//! Comma-separated values: every cell is text until its role says otherwise, so that ids keep their leading zeros.
+//! Comma-separated values: every cell is text until its role says otherwise, so that ids keep their leading
+//! zeros.
 
 use std::cell::Cell;
 use std::fs::File;

@@ -1,6 +1,7 @@
 //! Ids: what they are, and whether those of one file are those of another.
 
 use super::*;
+use crate::dataset::source::FileColumn;
 
 #[tokio::test]
 async fn ids_that_a_program_took_for_floats_are_the_whole_numbers_that_they_were() {
@@ -23,8 +24,9 @@ async fn ids_that_a_program_took_for_floats_are_the_whole_numbers_that_they_were
             .await,
         ["1000,a", "1001,b", "1002,c"]
     );
-    let told = shop.open().await.unwrap().whole_floats;
-    assert_eq!(told, [("tx.csv".to_owned(), "cid".to_owned())]);
+    let whole_floats = shop.open().await.unwrap().whole_floats;
+    let (file, column) = ("tx.csv".to_owned(), "cid".to_owned());
+    assert_eq!(whole_floats, [FileColumn { file, column }]);
 }
 
 #[tokio::test]

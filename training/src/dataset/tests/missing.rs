@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::dataset::source::LeftOut;
 
 #[tokio::test]
 async fn nan_in_parquet_is_null_however_few_other_values_there_are() {
@@ -20,8 +21,8 @@ async fn nan_in_parquet_is_null_however_few_other_values_there_are() {
     }
 }
 
-/// Files of pyarrow, which leaves NaN out of the statistics: of 2,240 prices, 1,680 are 9.99 and the others NaN; of 80 clubs, 53
-/// are 1.0 and the others NaN.
+/// Files of pyarrow, which leaves NaN out of the statistics: of 2,240 prices, 1,680 are 9.99 and the others
+/// NaN; of 80 clubs, 53 are 1.0 and the others NaN.
 #[tokio::test]
 async fn nan_in_files_of_other_libraries_is_null() {
     let shop = Shop::new()
@@ -91,7 +92,9 @@ async fn nan_is_null_in_csv_and_rows_without_id_or_time_are_counted() {
         ["1000,LEFT,", "1001,,", "1002,,20.5"]
     );
     assert_eq!(shop.rows("SELECT COUNT(*) FROM transactions").await, ["3"]);
-    assert_eq!(shop.open().await.unwrap().left_out, [("tx.csv".to_owned(), 3)]);
+    let left_out = shop.open().await.unwrap().left_out;
+    let file = "tx.csv".to_owned();
+    assert_eq!(left_out, [LeftOut { file, rows: 3 }]);
 }
 
 #[tokio::test]

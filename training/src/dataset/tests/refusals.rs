@@ -220,7 +220,8 @@ async fn a_row_that_never_ends_is_refused_before_it_fills_memory() {
         .await;
 }
 
-/// Every byte of a file of 1,660, each damaged in three ways: what can still be read is a table, and everything else an error.
+/// Every byte of a file of 1,660, each damaged in three ways: what can still be read is a table, and
+/// everything else an error.
 #[test]
 fn no_damaged_byte_of_a_parquet_file_is_a_panic() {
     let whole = include_bytes!("../../../tests/fixtures/tables/nan_club.parquet");

@@ -96,19 +96,22 @@ impl Codes {
         let bytes = &self.bytes[blocks.start * size..blocks.end * size];
         let scales = &self.scales[blocks.start * BLOCK..blocks.end * BLOCK];
         out.resize(scales.len(), 0.0);
+        let job = Products {
+            bytes,
+            scales,
+            query,
+            out,
+        };
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
-                // SAFETY: the processor has the features, and the sizes of all buffers were just made to fit.
-                return unsafe { multiply_vnni(bytes, scales, query, out) };
+            if let Some(vnni) = Vnni::detect() {
+                return vnni.run(job);
             }
-            if is_x86_feature_detected!("avx2") {
-                // SAFETY: as above.
-                return unsafe { multiply_avx2(bytes, scales, query, out) };
+            if let Some(avx2) = Avx2::detect() {
+                return avx2.run(job);
             }
         }
-        // SAFETY: as above; no features are needed.
-        unsafe { multiply::<Portable>(bytes, scales, query, out) }
+        job.run(Portable);
     }
 }
 
@@ -128,84 +131,96 @@ fn inverse_scale(values: &[f32], largest: f32) -> f32 {
     }
 }
 
-/// Sums of a block, one a vector. Implementations are compiled into functions that have their processor's features.
-trait Sums: Copy {
-    unsafe fn zero() -> Self;
+/// Bytes that a group of the query is multiplied with: one group of each vector of a block.
+const STEP: usize = GROUP * BLOCK;
+
+/// Instructions for sums of products of bytes, one sum for each vector of a block. As with [`crate::dense`]'s, only a processor that has
+/// them gives a value of such a type.
+trait ByteProducts: Copy {
+    /// The sums, in registers.
+    type Sums: Copy;
+
+    /// Sums of nothing.
+    fn zero(self) -> Self::Sums;
     /// Adds the products of a group of the query with 16 groups of bytes.
-    unsafe fn add(self, bytes: *const u8, query: [i8; GROUP]) -> Self;
+    fn add(self, sums: Self::Sums, bytes: &[u8; STEP], query: [i8; GROUP]) -> Self::Sums;
     /// Writes `(sum - excess) * scale` of each vector.
-    unsafe fn store(self, excess: i32, scales: *const f32, out: *mut f32);
+    fn store(self, sums: Self::Sums, excess: i32, scales: &[f32; BLOCK], out: &mut [f32; BLOCK]);
 }
 
-/// # Safety
-/// `bytes` are whole blocks of the query's dimension, `scales` and `out` have a value for each of their vectors, and the
-/// processor has what `S` needs.
-#[inline(always)]
-unsafe fn multiply<S: Sums>(bytes: &[u8], scales: &[f32], query: &QueryCodes, out: &mut [f32]) {
-    let size = query.groups.len() * GROUP * BLOCK;
-    for block in 0..out.len() / BLOCK {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let bytes = bytes.as_ptr().add(block * size);
-            let mut sums = S::zero();
-            for (position, group) in query.groups.iter().enumerate() {
-                sums = sums.add(bytes.add(position * GROUP * BLOCK), *group);
+/// The products of a query with the vectors of whole blocks.
+struct Products<'a> {
+    bytes: &'a [u8],
+    scales: &'a [f32],
+    query: &'a QueryCodes,
+    out: &'a mut [f32],
+}
+
+impl Products<'_> {
+    #[inline(always)]
+    fn run<I: ByteProducts>(self, set: I) {
+        let (steps, _) = self.bytes.as_chunks::<STEP>();
+        let (scales, _) = self.scales.as_chunks::<BLOCK>();
+        let (out, _) = self.out.as_chunks_mut::<BLOCK>();
+        // A query without values has no steps to share out; all of its products are zero.
+        let blocks = steps.chunks_exact(self.query.groups.len().max(1));
+        for ((block, scales), out) in blocks.zip(scales).zip(out) {
+            let mut sums = set.zero();
+            for (bytes, group) in block.iter().zip(&self.query.groups) {
+                sums = set.add(sums, bytes, *group);
             }
-            let first = block * BLOCK;
-            sums.store(
-                query.excess,
-                scales.as_ptr().add(first),
-                out.as_mut_ptr().add(first),
-            );
+            set.store(sums, self.query.excess, scales, out);
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn multiply_vnni(bytes: &[u8], scales: &[f32], query: &QueryCodes, out: &mut [f32]) {
-    // SAFETY: the caller's promise.
-    unsafe { multiply::<Vnni>(bytes, scales, query, out) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn multiply_avx2(bytes: &[u8], scales: &[f32], query: &QueryCodes, out: &mut [f32]) {
-    // SAFETY: the caller's promise.
-    unsafe { multiply::<Avx2>(bytes, scales, query, out) }
 }
 
 /// AVX-512 with instructions for products of bytes.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
-struct Vnni(__m512i);
+struct Vnni(());
 
-// SAFETY of the blocks below: the features are there and the pointers are good for what is read or written: both are what
-// the callers of these unsafe functions promise.
 #[cfg(target_arch = "x86_64")]
-impl Sums for Vnni {
+impl Vnni {
+    fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")).then_some(Self(()))
+    }
+
+    fn run(self, products: Products<'_>) {
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        fn compiled(products: Products<'_>, set: Vnni) {
+            products.run(set);
+        }
+        // SAFETY: `self` proves AVX-512F and VNNI.
+        unsafe { compiled(products, self) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl ByteProducts for Vnni {
+    type Sums = __m512i;
+
     #[inline(always)]
-    unsafe fn zero() -> Self {
-        Self(unsafe { _mm512_setzero_si512() })
+    fn zero(self) -> __m512i {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_setzero_si512() }
     }
 
     #[inline(always)]
-    unsafe fn add(self, bytes: *const u8, query: [i8; GROUP]) -> Self {
+    fn add(self, sums: __m512i, bytes: &[u8; STEP], query: [i8; GROUP]) -> __m512i {
+        // SAFETY: `self` proves AVX-512F and VNNI, and the array has the register's 64 bytes.
         unsafe {
             let query = _mm512_set1_epi32(i32::from_ne_bytes(query.map(|byte| byte as u8)));
-            Self(_mm512_dpbusd_epi32(
-                self.0,
-                _mm512_loadu_si512(bytes.cast()),
-                query,
-            ))
+            _mm512_dpbusd_epi32(sums, _mm512_loadu_si512(bytes.as_ptr().cast()), query)
         }
     }
 
     #[inline(always)]
-    unsafe fn store(self, excess: i32, scales: *const f32, out: *mut f32) {
+    fn store(self, sums: __m512i, excess: i32, scales: &[f32; BLOCK], out: &mut [f32; BLOCK]) {
+        // SAFETY: `self` proves AVX-512F, and the arrays have all lanes.
         unsafe {
-            let sums = _mm512_cvtepi32_ps(_mm512_sub_epi32(self.0, _mm512_set1_epi32(excess)));
-            _mm512_storeu_ps(out, _mm512_mul_ps(sums, _mm512_loadu_ps(scales)));
+            let sums = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums, _mm512_set1_epi32(excess)));
+            let scaled = _mm512_mul_ps(sums, _mm512_loadu_ps(scales.as_ptr()));
+            _mm512_storeu_ps(out.as_mut_ptr(), scaled);
         }
     }
 }
@@ -213,36 +228,58 @@ impl Sums for Vnni {
 /// AVX2.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
-struct Avx2([__m256i; 2]);
+struct Avx2(());
 
 #[cfg(target_arch = "x86_64")]
-impl Sums for Avx2 {
+impl Avx2 {
+    fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+
+    fn run(self, products: Products<'_>) {
+        #[target_feature(enable = "avx2")]
+        fn compiled(products: Products<'_>, set: Avx2) {
+            products.run(set);
+        }
+        // SAFETY: `self` proves AVX2.
+        unsafe { compiled(products, self) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl ByteProducts for Avx2 {
+    type Sums = [__m256i; 2];
+
     #[inline(always)]
-    unsafe fn zero() -> Self {
-        Self([unsafe { _mm256_setzero_si256() }; 2])
+    fn zero(self) -> Self::Sums {
+        // SAFETY: `self` proves AVX2.
+        [unsafe { _mm256_setzero_si256() }; 2]
     }
 
     #[inline(always)]
-    unsafe fn add(self, bytes: *const u8, query: [i8; GROUP]) -> Self {
-        unsafe {
-            let query = _mm256_set1_epi32(i32::from_ne_bytes(query.map(|byte| byte as u8)));
-            let mut sums = self.0;
-            for (half, sum) in sums.iter_mut().enumerate() {
-                let bytes = _mm256_loadu_si256(bytes.add(half * 32).cast());
-                let pairs = _mm256_maddubs_epi16(bytes, query);
+    fn add(self, mut sums: Self::Sums, bytes: &[u8; STEP], query: [i8; GROUP]) -> Self::Sums {
+        let (halves, _) = bytes.as_chunks::<32>();
+        for (half, sum) in halves.iter().zip(&mut sums) {
+            // SAFETY: `self` proves AVX2, and a half has the register's 32 bytes.
+            unsafe {
+                let query = _mm256_set1_epi32(i32::from_ne_bytes(query.map(|byte| byte as u8)));
+                let pairs = _mm256_maddubs_epi16(_mm256_loadu_si256(half.as_ptr().cast()), query);
                 *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
             }
-            Self(sums)
         }
+        sums
     }
 
     #[inline(always)]
-    unsafe fn store(self, excess: i32, scales: *const f32, out: *mut f32) {
-        unsafe {
-            for (half, sums) in self.0.into_iter().enumerate() {
+    fn store(self, sums: Self::Sums, excess: i32, scales: &[f32; BLOCK], out: &mut [f32; BLOCK]) {
+        let (scales, _) = scales.as_chunks::<8>();
+        let (out, _) = out.as_chunks_mut::<8>();
+        for ((sums, scales), out) in sums.into_iter().zip(scales).zip(out) {
+            // SAFETY: `self` proves AVX2, and the halves have all lanes.
+            unsafe {
                 let sums = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, _mm256_set1_epi32(excess)));
-                let scales = _mm256_loadu_ps(scales.add(half * 8));
-                _mm256_storeu_ps(out.add(half * 8), _mm256_mul_ps(sums, scales));
+                let scaled = _mm256_mul_ps(sums, _mm256_loadu_ps(scales.as_ptr()));
+                _mm256_storeu_ps(out.as_mut_ptr(), scaled);
             }
         }
     }
@@ -250,29 +287,31 @@ impl Sums for Avx2 {
 
 /// Any processor.
 #[derive(Clone, Copy)]
-struct Portable([i32; BLOCK]);
+struct Portable;
 
-impl Sums for Portable {
+impl ByteProducts for Portable {
+    type Sums = [i32; BLOCK];
+
     #[inline(always)]
-    unsafe fn zero() -> Self {
-        Self([0; BLOCK])
+    fn zero(self) -> Self::Sums {
+        [0; BLOCK]
     }
 
     #[inline(always)]
-    unsafe fn add(mut self, bytes: *const u8, query: [i8; GROUP]) -> Self {
-        let bytes = unsafe { &*bytes.cast::<[[u8; GROUP]; BLOCK]>() };
-        for (sum, bytes) in self.0.iter_mut().zip(bytes) {
+    fn add(self, mut sums: Self::Sums, bytes: &[u8; STEP], query: [i8; GROUP]) -> Self::Sums {
+        let (groups, _) = bytes.as_chunks::<GROUP>();
+        for (sum, bytes) in sums.iter_mut().zip(groups) {
             for (byte, query) in bytes.iter().zip(query) {
                 *sum += i32::from(*byte) * i32::from(query);
             }
         }
-        self
+        sums
     }
 
     #[inline(always)]
-    unsafe fn store(self, excess: i32, scales: *const f32, out: *mut f32) {
-        for (lane, sum) in self.0.into_iter().enumerate() {
-            unsafe { *out.add(lane) = (sum - excess) as f32 * *scales.add(lane) };
+    fn store(self, sums: Self::Sums, excess: i32, scales: &[f32; BLOCK], out: &mut [f32; BLOCK]) {
+        for ((sum, scale), out) in sums.into_iter().zip(scales).zip(out) {
+            *out = (sum - excess) as f32 * scale;
         }
     }
 }
@@ -314,14 +353,20 @@ mod tests {
             assert!((found - wanted).abs() <= allowed, "{found} is not {wanted}");
         }
         let mut others = vec![9.0; found.len()];
-        // SAFETY: whole blocks, and room for each of their vectors.
-        unsafe { multiply::<Portable>(&codes.bytes, &codes.scales, &query_codes, &mut others) };
-        assert_eq!(others, found);
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: as above, and the processor has AVX2.
-            unsafe { multiply_avx2(&codes.bytes, &codes.scales, &query_codes, &mut others) };
+        let mut compare = |run: &dyn Fn(Products<'_>)| {
+            others.fill(9.0);
+            run(Products {
+                bytes: &codes.bytes,
+                scales: &codes.scales,
+                query: &query_codes,
+                out: &mut others,
+            });
             assert_eq!(others, found);
+        };
+        compare(&|products| products.run(Portable));
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = Avx2::detect() {
+            compare(&|products| avx2.run(products));
         }
     }
 

@@ -1,0 +1,104 @@
+//! The one writer of a run: what was made, as the folders of a set of bundles.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use gondola_models::features::neighbours::{self, NEIGHBOURS};
+use gondola_models::features::{Schema, Workflow};
+use gondola_models::pipeline::VariantFolders;
+use tempfile::TempDir;
+
+use super::models::FittedScorer;
+use super::prepare::Known;
+use crate::dataset::training::Scorer;
+use crate::features::POPULARITY;
+use crate::fit::item_index::ItemIndex;
+use crate::fit::text::TextIndex;
+use crate::fit::two_tower::Towers;
+use crate::publish::{FEATURES, ITEM_TEXT, TWO_TOWER};
+
+/// What bundles that belong together are made of.
+pub(super) struct BundleSet<'a> {
+    pub(super) workflow: &'a Workflow,
+    /// What the features are read from.
+    pub(super) known: &'a Known,
+    pub(super) towers: &'a Towers,
+    /// The items of `known`.
+    pub(super) index: &'a ItemIndex,
+    pub(super) scorers: &'a [FittedScorer],
+    /// There is none where nothing is published.
+    pub(super) text: Option<&'a TextIndex>,
+}
+
+/// A set of bundles on disk, each in a folder of its name, as a pod has them; they go when this value goes.
+pub(super) struct BundleFolders(TempDir);
+
+impl BundleSet<'_> {
+    /// Writes all of them.
+    pub(super) fn write(&self) -> anyhow::Result<BundleFolders> {
+        let folders = BundleFolders(tempfile::tempdir().context("cannot make a folder for bundles")?);
+        self.write_features(&folders.make(FEATURES)?)?;
+        let two_tower = folders.make(TWO_TOWER)?;
+        self.towers.save(&two_tower)?;
+        self.index.save(&two_tower)?;
+        for scorer in self.scorers {
+            let fitted = &scorer.fitted;
+            fitted.save(&folders.make(fitted.scorer.bundle())?)?;
+        }
+        if let Some(text) = self.text {
+            text.save(&folders.make(ITEM_TEXT)?)?;
+        }
+        Ok(folders)
+    }
+
+    fn write_features(&self, folder: &Path) -> anyhow::Result<()> {
+        let Known { snapshot, tables, .. } = self.known;
+        Schema::new(&snapshot.as_of.to_string(), POPULARITY).save(folder)?;
+        self.workflow.save(folder)?;
+        for table in [&tables.users, &tables.items, &tables.history] {
+            let name = table.file_name().context("a table has a file name")?;
+            fs::copy(table, folder.join(name)).with_context(|| format!("cannot copy {}", table.display()))?;
+        }
+        neighbours::save(&snapshot.neighbours(), &snapshot.items, &folder.join(NEIGHBOURS))?;
+        Ok(())
+    }
+}
+
+impl BundleFolders {
+    /// The folder that all of them are in.
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The folder of the bundle of this name.
+    pub(super) fn bundle(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// What a variant of a scorer loads.
+    pub(super) fn variant(&self, scorer: Scorer) -> VariantFolders {
+        VariantFolders {
+            features: self.bundle(FEATURES),
+            retrieval: self.bundle(TWO_TOWER),
+            scorer: self.bundle(scorer.bundle()),
+            similarity: None,
+        }
+    }
+
+    /// Bytes of the files of a bundle.
+    pub(super) fn size(&self, name: &str) -> anyhow::Result<u64> {
+        let folder = self.bundle(name);
+        let read = || -> std::io::Result<u64> {
+            let entries = fs::read_dir(&folder)?;
+            entries.map(|entry| Ok(entry?.metadata()?.len())).sum()
+        };
+        read().with_context(|| format!("cannot read {}", folder.display()))
+    }
+
+    fn make(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.bundle(name);
+        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
+    }
+}

@@ -1,0 +1,82 @@
+//! Names of the variables by which programs are set up: the operator writes them, the programs of the data plane read them, and
+//! people do both.
+
+/// One constant for each variable, and all of them in [`ALL`].
+macro_rules! variables {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal;)+) => {
+        $($(#[$doc])* pub const $constant: &str = $name;)+
+
+        /// Every variable.
+        pub const ALL: &[&str] = &[$($constant),+];
+    };
+}
+
+/// What all of them begin with: reserved, so that no pipeline can set one for its pods.
+pub const PREFIX: &str = "GONDOLA_";
+
+variables! {
+    /// Address for everything that is not a question: changes, outcomes, metrics, health.
+    ADMIN_LISTEN = "GONDOLA_ADMIN_LISTEN";
+    /// Whether any client of a router may ask for an arm of the experiment.
+    ALLOW_ARM_HEADER = "GONDOLA_ALLOW_ARM_HEADER";
+    /// `spec.artifacts` that a resolver was made for, as JSON.
+    ARTIFACTS = "GONDOLA_ARTIFACTS";
+    /// Folder in which fetched bundles are kept.
+    BUNDLES = "GONDOLA_BUNDLES";
+    /// Seconds after which a client is asked to make a new connection.
+    CONNECTION_AGE_SECONDS = "GONDOLA_CONNECTION_AGE_SECONDS";
+    /// Folder of the credentials of the bundles' store: a file for each setting.
+    CREDENTIALS = "GONDOLA_CREDENTIALS";
+    /// Milliseconds that a question may take which brings no deadline of its own.
+    DEADLINE_MS = "GONDOLA_DEADLINE_MS";
+    /// Seconds from the signal to stop until new connections are refused.
+    DRAIN_NOTICE_SECONDS = "GONDOLA_DRAIN_NOTICE_SECONDS";
+    /// Seconds that requests have to end after that.
+    DRAIN_SECONDS = "GONDOLA_DRAIN_SECONDS";
+    /// Folder of the credentials of the store of events.
+    EVENTS_CREDENTIALS = "GONDOLA_EVENTS_CREDENTIALS";
+    /// Where an S3-compatible store of events answers.
+    EVENTS_ENDPOINT = "GONDOLA_EVENTS_ENDPOINT";
+    /// How long events are gathered until they are uploaded.
+    EVENTS_FLUSH = "GONDOLA_EVENTS_FLUSH";
+    /// Folder for events that are not in the store yet, and for what the analysis works on.
+    EVENTS_FOLDER = "GONDOLA_EVENTS_FOLDER";
+    /// URL of the store of exposures and outcomes.
+    EVENTS_URL = "GONDOLA_EVENTS_URL";
+    /// The ConfigMap that the analyzer reports in.
+    EVIDENCE_CONFIG_MAP = "GONDOLA_EVIDENCE_CONFIG_MAP";
+    /// Address of the experiment's page, on one machine.
+    EXPERIMENT_LISTEN = "GONDOLA_EXPERIMENT_LISTEN";
+    /// The manifest of a pipeline, on one machine.
+    FILE = "GONDOLA_FILE";
+    /// Address for HTTP and gRPC, or for health checks.
+    LISTEN = "GONDOLA_LISTEN";
+    /// What is logged.
+    LOG = "GONDOLA_LOG";
+    /// How log lines look.
+    LOG_FORMAT = "GONDOLA_LOG_FORMAT";
+    /// Number of connections that may be open at once on a port.
+    MAX_CONNECTIONS = "GONDOLA_MAX_CONNECTIONS";
+    /// What a variant's pod serves: the file of its order.
+    ORDER = "GONDOLA_ORDER";
+    /// The pipeline's name.
+    PIPELINE = "GONDOLA_PIPELINE";
+    /// Number of requests that may wait for a compute thread.
+    QUEUE = "GONDOLA_QUEUE";
+    /// The ConfigMap that the resolver reports in.
+    REPORT_CONFIG_MAP = "GONDOLA_REPORT_CONFIG_MAP";
+    /// The Service of the routers.
+    ROUTER_SERVICE = "GONDOLA_ROUTER_SERVICE";
+    /// A file with the variants, their weights and addresses.
+    ROUTES = "GONDOLA_ROUTES";
+    /// The ConfigMap of the routes.
+    ROUTES_CONFIG_MAP = "GONDOLA_ROUTES_CONFIG_MAP";
+    /// URL of the bundles' store.
+    STORE = "GONDOLA_STORE";
+    /// Where an S3-compatible store of bundles answers.
+    STORE_ENDPOINT = "GONDOLA_STORE_ENDPOINT";
+    /// Number of threads that run models.
+    THREADS = "GONDOLA_THREADS";
+    /// A file, or a folder with the file unit-key, that ids of units are hashed with.
+    UNIT_KEY = "GONDOLA_UNIT_KEY";
+}
