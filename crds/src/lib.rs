@@ -10,6 +10,7 @@
 //! The committed `recommenderpipelines.yaml` is generated (`make generate`), and a test compares it with these types.
 //! This crate knows no Kubernetes client.
 
+mod definition;
 pub mod experiment;
 pub mod experiment_status;
 pub mod reference;
@@ -20,7 +21,7 @@ pub mod store;
 pub mod text;
 pub mod validation;
 
-pub use schema::definition;
+pub use definition::definition;
 pub use spec::{RecommenderPipeline, RecommenderPipelineSpec};
 pub use status::RecommenderPipelineStatus;
 pub use validation::{ManifestError, Violation, from_yaml};

@@ -5,7 +5,8 @@ use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams}
 use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{STATUS_MANAGER, at_version};
+use super::STATUS_MANAGER;
+use super::applier::at_version;
 use crate::pipeline::Pipeline;
 
 /// What became of a status.

@@ -146,3 +146,34 @@ pub(super) fn text(experiments: &[Shown]) -> String {
     encode(&mut text, &registry).expect("a String takes all that is written to it");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+    use crate::fixtures::{Cluster, checked, with_experiment};
+    use crate::plan::experiment::planned;
+
+    #[test]
+    fn every_gauge_has_its_help_and_the_labels_of_its_experiment() {
+        let pipeline = checked(&with_experiment());
+        let observed = Cluster::empty().observed;
+        let shown = Shown {
+            planned: planned(&pipeline, &observed, &[]).unwrap().unwrap(),
+            pipeline,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let text = text(&[shown]);
+        for gauge in Gauge::ALL {
+            let name = gauge.name();
+            assert!(
+                text.contains(&format!("# TYPE gondola_experiment_{name} gauge")),
+                "{text}"
+            );
+        }
+        let labels = r#"namespace="shop",pipeline="grocery",experiment="dlrm-vs-forest""#;
+        let traffic = format!("gondola_experiment_traffic_ratio{{{labels}}} 0.0");
+        assert!(text.contains(&traffic) && text.ends_with("# EOF\n"), "{text}");
+    }
+}
