@@ -31,7 +31,7 @@ use crate::store::{Store, StoreError};
 /// How many digits of the content's digest make a version.
 const VERSION_DIGITS: usize = 12;
 /// The longest pointer of git-lfs, in bytes.
-const LONGEST_POINTER: u64 = 1024;
+const MAX_POINTER: u64 = 1024;
 
 /// What a publisher says of a folder.
 #[derive(Clone, Debug)]
@@ -283,7 +283,7 @@ fn walk(folder: &Path, inside: &str, files: &mut Vec<BundleFile>) -> Result<(), 
             let size = hasher
                 .read_all(&mut file)
                 .map_err(|source| failed(&path, source))?;
-            if size <= LONGEST_POINTER && is_lfs_pointer(&path).map_err(|source| failed(&path, source))? {
+            if size <= MAX_POINTER && is_lfs_pointer(&path).map_err(|source| failed(&path, source))? {
                 return Err(PublishError::LfsPointer { path });
             }
             files.push(BundleFile {

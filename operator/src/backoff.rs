@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// Failures in a row, by the pipeline's namespace and name. A pipeline that fails makes no other wait.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ impl Backoff {
     pub fn next(&self, pipeline: &str) -> Duration {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(pipeline.to_owned()).or_default();
-        let wait = FIRST.saturating_mul(2u32.saturating_pow(*count)).min(LONGEST);
+        let wait = FIRST.saturating_mul(2u32.saturating_pow(*count)).min(MAX_WAIT);
         *count += 1;
         wait
     }

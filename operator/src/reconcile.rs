@@ -24,7 +24,7 @@ use crate::plan::{Installation, Plan};
 use crate::{observe, plan, report};
 
 /// A pass that takes longer is given up, and made again: a few dozen requests of some seconds at most.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_PASS: Duration = Duration::from_secs(60);
 /// What the caches did not know yet has arrived after this time, most likely.
 const CATCH_UP: Duration = Duration::from_millis(500);
 /// Pods that wait without saying for what are looked at again after so long: events of pods are not watched.
@@ -55,7 +55,7 @@ pub enum ReconcileError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// It took too long.
-    #[error("the pass did not end within {LONGEST:?}")]
+    #[error("the pass did not end within {MAX_PASS:?}")]
     TooLong,
     /// Something could not be brought about; the status says what.
     #[error(transparent)]
@@ -78,7 +78,7 @@ pub async fn reconcile(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<
             Err(invalid) => report_invalid(invalid, &context).await,
         }
     };
-    tokio::time::timeout(LONGEST, pass)
+    tokio::time::timeout(MAX_PASS, pass)
         .await
         .unwrap_or(Err(ReconcileError::TooLong))
 }

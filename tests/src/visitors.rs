@@ -12,8 +12,8 @@ use tonic::{Code, Request};
 /// Households of The Complete Journey.
 const USERS: u64 = 2469;
 /// Outcomes that are told at once, at most, and that wait to be told again.
-const MOST_OUTCOMES: usize = 500;
-const MOST_WAITING: usize = 50_000;
+const MAX_OUTCOMES: usize = 500;
+const MAX_WAITING: usize = 50_000;
 /// Visitors that come together.
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -65,7 +65,7 @@ impl Visitors {
 
     /// Tells what visitors did. A router that stops asks for it again, and then it waits for the next time.
     async fn tell(&mut self, waiting: &mut Vec<Outcome>) {
-        let outcomes = waiting.split_off(waiting.len().saturating_sub(MOST_OUTCOMES));
+        let outcomes = waiting.split_off(waiting.len().saturating_sub(MAX_OUTCOMES));
         let request = RecordOutcomesRequest {
             outcomes: outcomes.clone(),
         };
@@ -74,7 +74,7 @@ impl Visitors {
             Err(status) if status.code() == Code::Unavailable => waiting.extend(outcomes),
             Err(status) => eprintln!("outcomes were not taken: {status}"),
         }
-        waiting.truncate(MOST_WAITING);
+        waiting.truncate(MAX_WAITING);
     }
 
     /// A visitor asks, looks at some of what is recommended, and buys or not.

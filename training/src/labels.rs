@@ -67,7 +67,7 @@ pub enum LabelError {
 
 /// The least chance of a pair to have been drawn that we reckon with: an item that was not sold before can't
 /// be drawn, and one chance in 100,000 is as good as none.
-const LEAST_CHANCE: f64 = 1e-5;
+const MIN_CHANCE: f64 = 1e-5;
 
 /// Pairs and whether they were bought, in random order.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,7 +181,7 @@ fn chances(pairs: &[Pair<SnapshotRow>], users: &[f64], items: &[f64], draws: usi
     let scale = draws as f64 / (users.iter().sum::<f64>() * items.iter().sum::<f64>());
     let chance = |pair: &Pair<SnapshotRow>| {
         let expected = scale * users[pair.user.position()] * items[pair.item.position()];
-        (-(-expected).exp_m1()).max(LEAST_CHANCE) as f32
+        (-(-expected).exp_m1()).max(MIN_CHANCE) as f32
     };
     pairs.iter().map(chance).collect()
 }
@@ -376,7 +376,7 @@ mod tests {
     fn a_pair_that_can_not_be_drawn_has_the_least_chance_and_none_has_more_than_1() {
         let pairs = [0, 1].map(|user| Pair::at(user, 0));
         let found = chances(&pairs, &[0.0, 1e6], &[1.0], 50);
-        assert_eq!(found, [LEAST_CHANCE as f32, 1.0]);
+        assert_eq!(found, [MIN_CHANCE as f32, 1.0]);
         let labelled = LabelledPairs::<SnapshotRow> {
             chances: vec![0.5, 0.005],
             ..LabelledPairs::default()

@@ -8,7 +8,7 @@ use gondola_artifacts::{Access, Store};
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 
 /// The largest model that is brought here, in bytes.
-const LARGEST: u64 = 16 << 30;
+const MAX_BYTES: u64 = 16 << 30;
 
 /// The path of what `source` names; what lies in a store is brought into `folder`.
 pub(super) async fn here(source: &str, access: &Access, folder: &Path) -> anyhow::Result<PathBuf> {
@@ -33,8 +33,8 @@ async fn bring(store: &Store, folder: &Path) -> anyhow::Result<PathBuf> {
     }
     let bytes: u64 = objects.iter().map(|object| object.size).sum();
     ensure!(
-        bytes <= LARGEST,
-        "it has {bytes} bytes, and at most {LARGEST} are brought here; name the model's own folder"
+        bytes <= MAX_BYTES,
+        "it has {bytes} bytes, and at most {MAX_BYTES} are brought here; name the model's own folder"
     );
     for object in &objects {
         // A lone object has no parts below itself.

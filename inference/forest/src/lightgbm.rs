@@ -17,7 +17,7 @@ mod frame;
 use std::collections::BTreeMap;
 
 use super::model::{
-    CategorySets, Combine, Entry, MOST_LEAVES, Missing, Model, Objective, Split, Tree, TreeError,
+    CategorySets, Combine, Entry, MAX_LEAVES, Missing, Model, Objective, Split, Tree, TreeError,
 };
 use frame::Frame;
 
@@ -368,7 +368,7 @@ impl<'a> Block<'a> {
             return Err(Error::Linear { tree });
         }
         let count: usize = self.single("num_leaves", "it must be a number from 1 to 131072")?;
-        if !(1..=MOST_LEAVES).contains(&count) {
+        if !(1..=MAX_LEAVES).contains(&count) {
             return Err(self.value("num_leaves", 0, count, "it must be from 1 to 131072"));
         }
         let leaves: Vec<f64> = self.list("leaf_value", count, "it must be a number")?;
@@ -470,7 +470,7 @@ impl<'a> Block<'a> {
         if count == 0 {
             return Ok(Vec::new());
         }
-        if count > MOST_LEAVES {
+        if count > MAX_LEAVES {
             return Err(self.value("num_cat", 0, count, "it must be below num_leaves"));
         }
         let bounds: Vec<usize> = self.list("cat_boundaries", count + 1, "it must be a number")?;

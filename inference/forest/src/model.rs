@@ -11,10 +11,10 @@
 use super::remark::Remark;
 
 /// The most leaves a tree can have: LightGBM's own limit for `num_leaves`, and what a node of the walk has bits for.
-pub(crate) const MOST_LEAVES: usize = 131_072;
+pub(crate) const MAX_LEAVES: usize = 131_072;
 
 /// The most words (32 categories each) that [`CategorySets`] makes for one model: 64 MiB.
-const MOST_SET_WORDS: usize = 1 << 24;
+const MAX_SET_WORDS: usize = 1 << 24;
 
 /// A whole model.
 #[derive(Clone, Debug, PartialEq)]
@@ -216,7 +216,7 @@ pub enum TreeError {
         tree: usize,
     },
     /// The tree is larger than a tree can be.
-    #[error("tree {tree} has {leaves} leaves, the most is {MOST_LEAVES}; train shallower trees")]
+    #[error("tree {tree} has {leaves} leaves, the most is {MAX_LEAVES}; train shallower trees")]
     TooManyLeaves {
         /// Number of the tree, from 0.
         tree: usize,
@@ -289,7 +289,7 @@ pub enum TreeError {
     },
     /// The category sets of the trees are too large.
     #[error(
-        "the category sets up to tree {tree} take more than {MOST_SET_WORDS} words; raise the frequency threshold of the categorical columns"
+        "the category sets up to tree {tree} take more than {MAX_SET_WORDS} words; raise the frequency threshold of the categorical columns"
     )]
     Categories {
         /// Number of the tree, from 0, that went beyond.
@@ -337,7 +337,7 @@ impl Tree {
             }
         }
         match grown.leaves.len() {
-            leaves if leaves > MOST_LEAVES => Err(TreeError::TooManyLeaves { tree, leaves }),
+            leaves if leaves > MAX_LEAVES => Err(TreeError::TooManyLeaves { tree, leaves }),
             _ => Ok(grown),
         }
     }
@@ -431,7 +431,7 @@ pub(crate) struct CategorySets {
 impl Default for CategorySets {
     fn default() -> Self {
         Self {
-            words_left: MOST_SET_WORDS,
+            words_left: MAX_SET_WORDS,
         }
     }
 }

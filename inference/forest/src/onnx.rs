@@ -285,10 +285,10 @@ impl Test<'_> {
         sets: &mut CategorySets,
     ) -> Result<Split, Error> {
         /// Where `f32` ends to tell neighbours apart.
-        const MOST: f64 = 16_777_216.0;
+        const MAX_CLASS: f64 = 16_777_216.0;
         if let Some(position) = members
             .iter()
-            .position(|member| !(0.0..=MOST).contains(member) || member.fract() != 0.0)
+            .position(|member| !(0.0..=MAX_CLASS).contains(member) || member.fract() != 0.0)
         {
             return Err(Error::Value {
                 name: format!(

@@ -207,7 +207,7 @@ pub enum XgBoostError {
 use XgBoostError as Error;
 
 /// Categories go up to 2^24, where `f32` ends to tell neighbours apart.
-const MOST_CATEGORIES: u32 = 1 << 24;
+const MAX_CATEGORIES: u32 = 1 << 24;
 
 /// Checks a file and makes a model of it.
 pub(crate) fn model(file: File) -> Result<Model, XgBoostError> {
@@ -460,7 +460,7 @@ impl Columns {
         if let Some(position) = self
             .categories
             .iter()
-            .position(|category| *category > MOST_CATEGORIES)
+            .position(|category| *category > MAX_CATEGORIES)
         {
             let category = i64::from(self.categories[position]);
             return Err(wrong("categories", position, category, "the most is 16777216"));

@@ -41,11 +41,11 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_WITHIN: Duration = Duration::from_secs(3);
 
 /// Failures in a row after which a pod is set aside.
-const MOST_FAILURES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 /// For how long at first, in milliseconds.
 const FIRST_ASIDE: u64 = 1_000;
 /// For how long at most.
-const LONGEST_ASIDE: u64 = 30_000;
+const MAX_ASIDE: u64 = 30_000;
 
 /// A pod at an address.
 pub(super) struct Peer {
@@ -129,7 +129,7 @@ impl Standing {
         if until == 0 || until > now {
             return false;
         }
-        let longer = (self.aside_for.load(Ordering::Relaxed) * 2).clamp(FIRST_ASIDE, LONGEST_ASIDE);
+        let longer = (self.aside_for.load(Ordering::Relaxed) * 2).clamp(FIRST_ASIDE, MAX_ASIDE);
         let mine = self
             .aside_until
             .compare_exchange(until, now + longer, Ordering::Relaxed, Ordering::Relaxed)
@@ -152,7 +152,7 @@ impl Standing {
     /// It did not answer; whether it is set aside from now on.
     pub(super) fn failed(&self, now: u64) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if failures < MOST_FAILURES {
+        if failures < MAX_FAILURES {
             return false;
         }
         let until = now + FIRST_ASIDE;
@@ -187,7 +187,7 @@ mod tests {
     fn one_request_at_a_time_finds_out_and_each_waits_longer() {
         let standing = Standing::default();
         assert!(!standing.claim_probe(1));
-        for _ in 0..MOST_FAILURES {
+        for _ in 0..MAX_FAILURES {
             standing.failed(1);
         }
         let mut now = 1;

@@ -17,7 +17,7 @@ use kube::api::{Api, PostParams};
 use kube::{Client, Resource};
 
 /// Namespaces that are asked about one by one, at most, for a visitor who may not see all.
-const MOST_NAMESPACES: usize = 50;
+const MAX_NAMESPACES: usize = 50;
 
 /// Why a visitor sees nothing.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,7 @@ impl<'a> Visitor<'a> {
             return Ok(namespaces);
         }
         let mut seen = BTreeSet::new();
-        for namespace in namespaces.into_iter().take(MOST_NAMESPACES) {
+        for namespace in namespaces.into_iter().take(MAX_NAMESPACES) {
             if self.sees(Some(&namespace)).await? {
                 seen.insert(namespace);
             }

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 /// Number of items that a request can get.
-pub const MOST: usize = 10;
+pub const MAX_ITEMS: usize = 10;
 
 /// Answers at once, with items that tell by their names what was asked.
 struct StandIn {
@@ -80,12 +80,12 @@ impl Gate {
 
 fn count(k: Option<usize>) -> Result<usize, ServiceError> {
     let k = k.unwrap_or(3);
-    if (1..=MOST).contains(&k) {
+    if (1..=MAX_ITEMS).contains(&k) {
         return Ok(k);
     }
     Err(refused(
         Code::InvalidArgument,
-        format!("k is {k}, but this pipeline gives 1 to {MOST} items; ask for one of those numbers"),
+        format!("k is {k}, but this pipeline gives 1 to {MAX_ITEMS} items; ask for one of those numbers"),
     ))
 }
 
@@ -207,11 +207,11 @@ fn summary() -> VariantSummary {
     VariantSummary {
         as_of: "2026-01-01".to_owned(),
         users: 1,
-        items: MOST,
+        items: MAX_ITEMS,
         texts: 0,
         workflow: "sha256:00".to_owned(),
         inputs: vec!["user.age".to_owned()],
-        candidates: MOST,
+        candidates: MAX_ITEMS,
         limit: 3,
     }
 }

@@ -162,7 +162,7 @@ fn open(path: &Path, format: Format) -> Result<File, TableError> {
     let mut file = File::open(path).map_err(TableError::Read)?;
     let mut first = Vec::new();
     let begin = Read::by_ref(&mut file)
-        .take(disguise::LONGEST)
+        .take(disguise::MAX_BYTES)
         .read_to_end(&mut first);
     begin.map_err(TableError::Read)?;
     if first.is_empty() {

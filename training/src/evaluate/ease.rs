@@ -7,9 +7,9 @@ use std::ffi::c_char;
 use gondola_models::features::{History, Purchase};
 
 /// Items that the model knows, the most bought ones: it is a dense matrix of them.
-const MOST_ITEMS: usize = 5_000;
+const MAX_ITEMS: usize = 5_000;
 /// Items with fewer buyers are left out.
-const FEWEST_BUYERS: usize = 5;
+const MIN_BUYERS: usize = 5;
 /// How strongly weights are held back; the paper's best values lie between 200 and 1,000.
 const REGULARIZATION: f32 = 250.0;
 
@@ -31,7 +31,7 @@ pub struct Singular(i32);
 impl Ease {
     /// Fits the model to who bought what.
     pub fn fit(history: &History, users: usize, items: usize) -> Result<Self, Singular> {
-        Self::fit_with(history, users, items, FEWEST_BUYERS, REGULARIZATION)
+        Self::fit_with(history, users, items, MIN_BUYERS, REGULARIZATION)
     }
 
     fn fit_with(
@@ -105,7 +105,7 @@ fn most_bought(history: &History, users: usize, items: usize, fewest_buyers: usi
     let enough = |row: &u32| buyers[*row as usize] >= fewest_buyers.max(1);
     let mut rows: Vec<u32> = (0..items as u32).filter(enough).collect();
     rows.sort_by_key(|row| (std::cmp::Reverse(buyers[*row as usize]), *row));
-    rows.truncate(MOST_ITEMS);
+    rows.truncate(MAX_ITEMS);
     rows
 }
 

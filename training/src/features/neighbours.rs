@@ -6,7 +6,7 @@ use gondola_models::features::{History, Neighbour, Neighbours};
 /// Neighbours that are kept of each item: what follows is near to everything.
 const KEPT: usize = 50;
 /// Items that fewer users bought together are no neighbours, but chance.
-const FEWEST_COMMON: u32 = 2;
+const MIN_COMMON: u32 = 2;
 
 /// The nearest neighbours of every item, by the cosine of their buyers.
 pub fn nearest(history: &History, users: usize, items: usize) -> Neighbours {
@@ -30,7 +30,7 @@ pub fn nearest(history: &History, users: usize, items: usize) -> Neighbours {
         };
         let mut near: Vec<Neighbour> = touched
             .iter()
-            .filter(|other| **other as usize != item && common[**other as usize] >= FEWEST_COMMON)
+            .filter(|other| **other as usize != item && common[**other as usize] >= MIN_COMMON)
             .map(|other| Neighbour {
                 item: *other,
                 similarity: similarity(*other),

@@ -11,7 +11,7 @@ use super::super::model::{CategorySets, Reading};
 use super::{Error, Lines, excerpt};
 
 /// The largest value that can be a category: where `f32` ends to tell neighbours apart.
-const MOST_CATEGORY: f64 = 16_777_216.0;
+const MAX_CATEGORY: f64 = 16_777_216.0;
 
 /// What the codes of each category column stand for, by column; empty where the model was not trained on such a frame.
 #[derive(Debug, Default)]
@@ -124,7 +124,7 @@ fn by_ranges(header: &Lines<'_>) -> Vec<usize> {
 fn read_category(column: usize, category: &serde_json::Value) -> Result<Category, Error> {
     match category.as_f64() {
         Some(value) if value.fract() == 0.0 && value < 0.0 => Ok(Category::Never),
-        Some(value) if value.fract() == 0.0 && value <= MOST_CATEGORY => Ok(Category::Value(value as u32)),
+        Some(value) if value.fract() == 0.0 && value <= MAX_CATEGORY => Ok(Category::Value(value as u32)),
         _ => Err(Error::FrameCategory {
             column,
             category: excerpt(&category.to_string()),

@@ -11,7 +11,7 @@ use super::nodes::{
 use super::{Matrix, STEPS_PER_CHECK, Trees};
 
 /// Registers of rows on their way at once, at most.
-const MOST_REGISTERS: usize = 5;
+const MAX_REGISTERS: usize = 5;
 
 /// Adds every tree's leaf value to each row's sum, 16 rows a register.
 ///
@@ -68,7 +68,7 @@ fn each_group(
     mut walk: impl FnMut(&[u32], &mut [f64], usize),
 ) {
     let mut registers = sums.len() / lanes;
-    let mut groups = registers.div_ceil(MOST_REGISTERS);
+    let mut groups = registers.div_ceil(MAX_REGISTERS);
     let mut row = 0;
     while groups > 0 {
         let group = registers.div_ceil(groups);

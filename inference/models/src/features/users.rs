@@ -12,7 +12,7 @@ use super::table::RawTable;
 use super::workflow::EntityWorkflow;
 
 /// How many users may be put before the next features bundle: 200,000 rows of about 1 KB are 200 MB.
-pub const MAXIMUM_PUT_USERS: usize = 200_000;
+pub const MAX_PUT_USERS: usize = 200_000;
 
 /// The rows and purchases of all users.
 ///
@@ -79,7 +79,7 @@ impl Deref for Purchases<'_> {
 
 /// There is no room for another user.
 #[derive(Debug, thiserror::Error)]
-#[error("{MAXIMUM_PUT_USERS} users were put already, as many as a pod keeps; publish a new features bundle")]
+#[error("{MAX_PUT_USERS} users were put already, as many as a pod keeps; publish a new features bundle")]
 pub struct TooManyUsers;
 
 impl Users {
@@ -149,7 +149,7 @@ impl Users {
             PutPurchases::These(purchases)
         });
         let mut put = self.put.write().unwrap_or_else(PoisonError::into_inner);
-        if put.len() >= MAXIMUM_PUT_USERS && !put.contains_key(&user) {
+        if put.len() >= MAX_PUT_USERS && !put.contains_key(&user) {
             return Err(TooManyUsers);
         }
         put.insert(user, Arc::new(PutUser { features, purchases }));

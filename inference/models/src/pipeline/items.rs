@@ -15,11 +15,11 @@ use crate::scoring::{Loaded, SampledBy, Scorer};
 
 /// How many items may be put before the next bundles: requests compare the user with each of them, 10,000 x 64 products
 /// in about a fifth of a millisecond.
-pub const MAXIMUM_PUT_ITEMS: usize = 10_000;
+pub const MAX_PUT_ITEMS: usize = 10_000;
 
 /// There is no room for another item.
 #[derive(Debug, thiserror::Error)]
-#[error("{MAXIMUM_PUT_ITEMS} items were put already, as many as a pod keeps; publish new bundles")]
+#[error("{MAX_PUT_ITEMS} items were put already, as many as a pod keeps; publish new bundles")]
 pub struct TooManyItems;
 
 /// An item that was put.
@@ -128,7 +128,7 @@ impl Items {
         let slot = known
             .and_then(|row| put.rows.get(&row).copied())
             .unwrap_or(put.items.len());
-        if slot == MAXIMUM_PUT_ITEMS {
+        if slot == MAX_PUT_ITEMS {
             return Err(TooManyItems);
         }
         let row = known.unwrap_or_else(|| (self.snapshot_len() + put.ids.len()) as u32);

@@ -22,7 +22,7 @@ use super::text_encoder::{
 /// 64 short texts of 16 tokens keep the matrices of a layer within a core's cache.
 const BATCH: usize = 64;
 /// `[CLS]`, `[SEP]` and one token of text.
-const FEWEST_TOKENS: usize = 3;
+const MIN_TOKENS: usize = 3;
 
 /// What sentence-transformers writes beside BERT's own configuration.
 #[derive(Default, Deserialize)]
@@ -79,7 +79,7 @@ impl Bert {
         }
         let of_sentences = SentenceConfig::read(folder)?;
         let max_tokens = of_sentences.max_tokens(&config);
-        if max_tokens < FEWEST_TOKENS {
+        if max_tokens < MIN_TOKENS {
             return Err(wrong(
                 "max_position_embeddings",
                 max_tokens,

@@ -22,7 +22,7 @@ use super::text_encoder::{
 /// 64 texts of up to 77 tokens.
 const BATCH: usize = 64;
 /// Start, end and one token of text.
-const FEWEST_TOKENS: usize = 3;
+const MIN_TOKENS: usize = 3;
 /// What configurations say that were written before the field meant anything.
 const LEGACY_EOS: u32 = 2;
 
@@ -189,7 +189,7 @@ fn checked(config: TextConfig, path: &Path) -> Result<TextConfig, EncoderLoadErr
     if config.hidden_act != "quick_gelu" {
         return wrong("hidden_act", config.hidden_act, "only `quick_gelu` is supported");
     }
-    if config.max_position_embeddings < FEWEST_TOKENS {
+    if config.max_position_embeddings < MIN_TOKENS {
         let tokens = config.max_position_embeddings.to_string();
         return wrong("max_position_embeddings", tokens, "at least 3 tokens are needed");
     }

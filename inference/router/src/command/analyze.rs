@@ -41,9 +41,9 @@ const MANAGER: &str = "gondola-analyzer";
 /// A router that takes longer does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest report of a router, in bytes.
-const LONGEST_REPORT: usize = 1 << 20;
+const MAX_REPORT: usize = 1 << 20;
 /// What a ConfigMap holds, with a margin.
-const LONGEST_EVIDENCE: usize = 900 << 10;
+const MAX_EVIDENCE: usize = 900 << 10;
 
 /// Arguments of `analyze`.
 #[derive(Debug, Args)]
@@ -289,7 +289,7 @@ impl Work {
         let ask = async {
             let response = self.http.get(uri).await?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), LONGEST_REPORT).collect();
+            let body = Limited::new(response.into_body(), MAX_REPORT).collect();
             let body = body.await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
             if !status.is_success() {
                 bail!("it answers {status}");
@@ -311,9 +311,9 @@ impl Work {
 
     async fn report(&self, evidence: &Evidence) -> anyhow::Result<()> {
         let text = serde_json::to_string(evidence)?;
-        if text.len() > LONGEST_EVIDENCE {
+        if text.len() > MAX_EVIDENCE {
             bail!(
-                "the evidence has {} bytes, and a ConfigMap holds {LONGEST_EVIDENCE}; choose a longer cadence.look",
+                "the evidence has {} bytes, and a ConfigMap holds {MAX_EVIDENCE}; choose a longer cadence.look",
                 text.len()
             );
         }

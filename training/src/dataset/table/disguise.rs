@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::format::Format;
 
 /// The most bytes that it takes to tell.
-pub(super) const LONGEST: u64 = 32;
+pub(super) const MAX_BYTES: u64 = 32;
 
 /// What a file is, and what to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ mod tests {
         assert!(
             BEGINNINGS
                 .iter()
-                .all(|(beginning, ..)| beginning.len() as u64 <= LONGEST)
+                .all(|(beginning, ..)| beginning.len() as u64 <= MAX_BYTES)
         );
     }
 }

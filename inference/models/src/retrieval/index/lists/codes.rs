@@ -35,8 +35,8 @@ pub(super) struct QueryCodes {
 impl QueryCodes {
     /// Replaces the query.
     pub(super) fn set(&mut self, query: &[f32]) {
-        const LARGEST: f32 = 63.0;
-        let factor = inverse_scale(query, LARGEST);
+        const MAX_CODE: f32 = 63.0;
+        let factor = inverse_scale(query, MAX_CODE);
         self.groups.clear();
         self.groups.extend(query.chunks(GROUP).map(|values| {
             let mut group = [0; GROUP];
