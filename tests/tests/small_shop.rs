@@ -59,7 +59,7 @@ async fn train(folder: &Path) -> RunConfig {
             data: Url::from_directory_path(project("training/tests/fixtures/hm").canonicalize().unwrap())
                 .unwrap(),
         },
-        encoder: project("inference/tests/fixtures/clip"),
+        encoder: project("inference/models/tests/fixtures/clip"),
         store: format!("file://{}", folder.join("store").display()),
         report: folder.join("report"),
         reuse: true,

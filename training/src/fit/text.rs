@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_published_encoder_gives_the_vectors_of_its_folder() {
-        let bert = Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/tests/fixtures/encoders/bert");
+        let bert =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/models/tests/fixtures/encoders/bert");
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         copy_files(&bert, from.path()).unwrap();
         copy_files(&bert.join("2_Dense"), &from.path().join("2_Dense")).unwrap();
