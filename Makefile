@@ -131,7 +131,7 @@ scorers-check: build ## The same check, with each of the six scorers as a varian
 
 # What every change has to pass. Tests come before documents and charts, so that a failure of what matters most is told first.
 .PHONY: test
-test: lint tests docs chart ## Run every test, and hold formatting, lints, documents, the chart, generated files and licences to it
+test: lint tests docs chart ## Run every test, and hold formatting, lints, documents, the chart, generated files and licenses to it
 
 .PHONY: tests
 tests: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## The tests alone
@@ -158,7 +158,7 @@ e2e-ready: build api-server $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/bin/helm
 	@scripts/demo.sh train $(DEMO)
 
 .PHONY: lint
-lint: setup $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) ## Formatting, clippy, licences and sources of dependencies
+lint: setup $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) ## Formatting, clippy, licenses and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --release --workspace --all-targets -- -D warnings
 	cargo deny --locked --log-level error check bans licenses sources
@@ -178,7 +178,7 @@ fmt: ## Format the code
 	cargo fmt --all
 
 .PHONY: generate
-generate: setup ## Write anew what is generated and committed (a test compares it)
+generate: setup ## Write again what is generated and committed (a test compares it)
 	cargo run --locked --release -p gondola-crds --bin generate-crds
 
 .PHONY: chart
@@ -190,7 +190,7 @@ $(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION): | $(TOOLS)/bin/pyth
 	@touch $@
 
 .PHONY: generate-chart
-generate-chart: $(TOOLS)/bin/helm ## Write anew the kustomize base, which the chart renders
+generate-chart: $(TOOLS)/bin/helm ## Write again the kustomize base, which the chart renders
 	@scripts/chart.sh $(TOOLS)/bin/helm write
 
 $(TOOLS)/bin/helm: | $(TOOLS)/bin/python

@@ -9,7 +9,7 @@
 //!
 //! Content is kept by its digest, so two bundles that share a file fetch it once, and a restarted process fetches nothing. A
 //! bundle's folder is put together beside its place and renamed into it: it is there whole, or not at all. What is in the
-//! cache is hashed again before it is handed out; what was damaged on the disk is fetched anew.
+//! cache is hashed again before it is handed out; what was damaged on the disk is fetched again.
 //!
 //! Nothing is ever deleted that is whole; a folder on a volume that goes with its pod needs no sweeping.
 
@@ -163,7 +163,7 @@ impl Cache {
         }
         match std::fs::remove_file(&blob) {
             Ok(()) => {
-                tracing::warn!(file = file.path, blob = %blob.display(), "damaged in the cache; fetched anew")
+                tracing::warn!(file = file.path, blob = %blob.display(), "damaged in the cache; fetched again")
             }
             Err(source) if source.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(failed(source)),

@@ -13,9 +13,9 @@ use sha2::{Digest as _, Sha256};
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
-/// What was read is no digest.
+/// What was read is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no digest; write sha256: and 64 hexadecimal digits in lower case")]
+#[error("{text:?} is not a digest; write sha256: and 64 hexadecimal digits in lower case")]
 pub struct DigestError {
     text: String,
 }
@@ -153,7 +153,7 @@ mod tests {
         ] {
             let message = text.parse::<Digest>().unwrap_err().to_string();
             assert!(
-                message.ends_with("is no digest; write sha256: and 64 hexadecimal digits in lower case"),
+                message.ends_with("is not a digest; write sha256: and 64 hexadecimal digits in lower case"),
                 "{message}"
             );
         }

@@ -68,7 +68,7 @@ pub enum ManifestError {
         /// Its length.
         found: u64,
     },
-    /// It is no JSON, or not a manifest's.
+    /// It is not JSON, or not a manifest's.
     #[error("the manifest can't be read as JSON; publish the bundle again")]
     Json {
         /// What the parser says.

@@ -38,7 +38,7 @@ pub enum ReferenceError {
     },
     /// The name has characters that a bundle's name can't have.
     #[error(
-        "{name:?} is no name of a bundle; use 1 to 63 lower case letters, digits, '-' and '.', with a letter or digit at both ends"
+        "{name:?} is not a valid bundle name; use 1 to 63 lower case letters, digits, '-' and '.', with a letter or digit at both ends"
     )]
     Name {
         /// What was given.
@@ -210,15 +210,15 @@ mod tests {
         );
         refuses(
             "DLRM@stable",
-            "\"DLRM\" is no name of a bundle; use 1 to 63 lower case letters, digits, '-' and '.', with a letter or digit at both ends",
+            "\"DLRM\" is not a valid bundle name; use 1 to 63 lower case letters, digits, '-' and '.', with a letter or digit at both ends",
         );
         refuses(
             "dlrm@",
-            "\"\" is no channel; use 1 to 128 letters, digits, '.', '_' and '-', with a letter or digit at both ends",
+            "\"\" is not a valid channel; use 1 to 128 letters, digits, '.', '_' and '-', with a letter or digit at both ends",
         );
         refuses(
             "dlrm/../secrets",
-            "\"../secrets\" is no version; use 1 to 128 letters, digits, '.', '_' and '-', with a letter or digit at both ends",
+            "\"../secrets\" is not a valid version; use 1 to 128 letters, digits, '.', '_' and '-', with a letter or digit at both ends",
         );
         refuses(
             "dlrm/channels",

@@ -41,7 +41,7 @@ impl fmt::Debug for Store {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Not a URL.
-    #[error("{url:?} is no URL of a store; write for example file:///var/lib/gondola/store")]
+    #[error("{url:?} is not a valid URL of a store; write for example file:///var/lib/gondola/store")]
     NotUrl {
         /// What was given.
         url: String,
@@ -212,7 +212,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// The settings, read anew: a Secret may have been changed since.
+    /// The settings, read again: a Secret may have been changed since.
     fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
         let mut settings = Vec::new();
         if let Some(folder) = &self.credentials {
@@ -369,7 +369,7 @@ impl Store {
         }
     }
 
-    /// The object store itself, for what is no bundle.
+    /// The object store itself, for what is not a bundle.
     pub fn objects(&self) -> &Arc<dyn ObjectStore> {
         &self.objects
     }
@@ -582,7 +582,7 @@ mod tests {
     fn what_is_no_store_is_refused_with_what_would_be() {
         refuses(
             "/srv/store",
-            "\"/srv/store\" is no URL of a store; write for example file:///var/lib/gondola/store",
+            "\"/srv/store\" is not a valid URL of a store; write for example file:///var/lib/gondola/store",
         );
         refuses(
             "ftp://host/store",

@@ -289,10 +289,10 @@ mod tests {
                     c.inputs = Some(vec!["user.age".into(), "item.price".into()])
                 }),
                 bundle(Kind::Scorer, |c| {
-                    c.inputs = Some(vec!["user.age".into(), "item.colour".into()])
+                    c.inputs = Some(vec!["user.age".into(), "item.color".into()])
                 }),
             ],
-            "scorer@stable takes the input \"item.colour\", but features@stable gives user.age, item.price; publish both from one run",
+            "scorer@stable takes the input \"item.color\", but features@stable gives user.age, item.price; publish both from one run",
         );
     }
 

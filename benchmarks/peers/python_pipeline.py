@@ -13,8 +13,8 @@ shapes (105,542 items, ~20 customer and 25 item features). `make` writes neutral
 artifacts (npy / json / onnx / sqlite / faiss) so another product can be run on the
 same bytes in the same session; compare ratios taken in one interleaved run only.
 
-Variants of the personalised request (same users, rotated order):
-  seedlike   sqlite raw features -> pandas categorify+normalise -> ORT tower -> faiss HNSW
+Variants of the personalized request (same users, rotated order):
+  seedlike   sqlite raw features -> pandas categorify+normalize -> ORT tower -> faiss HNSW
              -> sqlite raw item features -> pandas -> ORT DLRM -> top 12
   tuned      raw user row from a dict, per-column dict lookups, ORT tower, faiss HNSW,
              item features preprocessed offline into one matrix, ORT DLRM -> top 12

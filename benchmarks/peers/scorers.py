@@ -143,7 +143,7 @@ def peers(arguments):
 
 
 def raw(art, asked):
-    """Categories from 0 and normalised numbers of each request's user, repeated, and candidates."""
+    """Categories from 0 and normalized numbers of each request's user, repeated, and candidates."""
     users, items = (np.array(rows) for rows in zip(*asked))
     columns = {}
     for entity, short in (("user", "u"), ("item", "i")):

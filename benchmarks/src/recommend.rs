@@ -28,7 +28,7 @@ pub(crate) const CANDIDATES: usize = 200;
 pub(crate) const ITEMS: usize = 12;
 /// Requests before those that are timed.
 const WARM_UP: usize = 100;
-/// Users whose neighbours are compared with an exact search's.
+/// Users whose neighbors are compared with an exact search's.
 const RECALL_USERS: usize = 200;
 const SEED: u64 = 3;
 

@@ -47,7 +47,7 @@ enum ExperimentCommand {
     Plan(plan::Arguments),
     /// Says where an experiment stands in a cluster.
     Status(status::Arguments),
-    /// Computes the arms of logged exposures anew: a difference is a fault, never chance.
+    /// Computes the arms of logged exposures again: a difference is a fault, never chance.
     Audit(audit::Arguments),
 }
 

@@ -29,7 +29,7 @@ pub struct Experiment {
     #[schemars(length(min = 2, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["variant".into()]))]
     pub arms: Vec<Arm>,
-    /// Whose behaviour is compared. Left out: the user that a request names.
+    /// Whose behavior is compared. Left out: the user that a request names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
     /// What users are split by; `namespace/pipeline/name` where it is left out, so that a pipeline that moves to another namespace
@@ -59,7 +59,7 @@ pub struct Experiment {
     /// How often things are done. Left out: as in production.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cadence: Option<Cadence>,
-    /// Another text here starts the experiment anew, with the same users and without the data so far: the only way on after
+    /// Another text here starts the experiment again, with the same users and without the data so far: the only way on after
     /// a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_token: Option<Token>,
@@ -77,7 +77,7 @@ pub struct Arm {
     pub weight: i32,
 }
 
-/// Whose behaviour is compared.
+/// Whose behavior is compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unit {
@@ -352,7 +352,7 @@ pub struct Cadence {
     /// How late an event may come and still count; `1h` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lateness: Option<Length>,
-    /// How often events are analysed; `5m` where it is left out.
+    /// How often events are analyzed; `5m` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Period>,
     /// How long one point of the course over time covers; `24h` where it is left out.

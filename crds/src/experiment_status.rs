@@ -73,7 +73,7 @@ pub struct ExperimentStatus {
     /// The arm that everybody gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub winner: Option<String>,
-    /// When events were analysed last.
+    /// When events were analyzed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_analysis_time: Option<String>,

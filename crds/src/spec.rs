@@ -165,7 +165,7 @@ pub struct PodOverrides {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9_:=,.-]+$"), length(max = 256))]
     pub log: Option<String>,
-    /// Further labels of pods, such as those of a mesh or of a cost centre. Keys of `gondola.dev/` and `app.kubernetes.io/` are the
+    /// Further labels of pods, such as those of a mesh or of a cost center. Keys of `gondola.dev/` and `app.kubernetes.io/` are the
     /// operator's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('gondola.dev/') && !key.startsWith('app.kubernetes.io/'))").message("labels of gondola.dev/ and app.kubernetes.io/ are the operator's; choose another key"))]
@@ -349,7 +349,7 @@ pub struct Search {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_536))]
     pub nprobe: Option<i32>,
-    /// Number of neighbours that an HNSW index keeps in view.
+    /// Number of neighbors that an HNSW index keeps in view.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_536))]
     pub ef_search: Option<i32>,
@@ -363,7 +363,7 @@ pub struct Sources {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bought_before: Option<Quota>,
     /// Items that people bought who bought the same as the user lately, and that the user did not buy; the features bundle needs
-    /// its neighbours for it.
+    /// its neighbors for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub co_bought: Option<Quota>,
     /// The most popular items.

@@ -25,7 +25,7 @@ pub struct Arguments {
     /// The one namespace to watch. Left out: all.
     #[arg(long, env = "GONDOLA_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
-    /// After so many seconds everything is listed anew, in case a watch lost something.
+    /// After so many seconds everything is listed again, in case a watch lost something.
     #[arg(long, env = "GONDOLA_RELIST_SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..))]
     relist_seconds: u64,
     /// What URLs of stores must begin with, joined by commas, for example `s3://models/,gs://models/`. Left out: any.

@@ -12,7 +12,7 @@ use axum::routing::get;
 use crate::caches::lists::Lists;
 use crate::metrics::Metrics;
 
-/// Everything is listed anew every ten minutes; caches whose last good list is older than this don't know what is there.
+/// Everything is listed again every ten minutes; caches whose last good list is older than this don't know what is there.
 const OLD_AFTER: Duration = Duration::from_secs(1500);
 /// A loop that did not move for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(60);

@@ -70,7 +70,7 @@ use metrics::Metrics;
 use plan::Installation;
 use reconcile::Context;
 
-/// Runs the operator until `stop` ends, or until it loses the lead: then whoever started it starts it anew.
+/// Runs the operator until `stop` ends, or until it loses the lead: then whoever started it starts it again.
 pub async fn run(
     config: Config,
     kube: kube::Config,

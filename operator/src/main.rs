@@ -35,8 +35,12 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log)
-        .with_context(|| format!("--log {:?} is no filter; write for example info", config.log))?;
+    let filter = EnvFilter::try_new(&config.log).with_context(|| {
+        format!(
+            "--log {:?} is not a valid filter; write for example info",
+            config.log
+        )
+    })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -230,7 +230,7 @@ pub struct Rollout {
     pub wanted: i32,
     /// Pods that answer, of whatever rollout.
     pub ready: i32,
-    /// Whether the newest template was rolled out. It stays so when pods are lost or added afterwards: that is no rollout.
+    /// Whether the newest template was rolled out. It stays so when pods are lost or added afterwards: that is not a rollout.
     pub complete: bool,
     /// Why it missed its deadline, if it did.
     pub missed_deadline: Option<String>,

@@ -24,7 +24,7 @@ pub struct Pipeline {
     pub status: RecommenderPipelineStatus,
 }
 
-/// Why an object is no pipeline of the API server.
+/// Why an object is not a pipeline of the API server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the pipeline has no metadata.{field}, which the API server gives every object")]
 pub struct PipelineError {

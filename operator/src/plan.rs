@@ -1,7 +1,7 @@
 //! What should be: a pure function of the spec and of what is there.
 //!
 //! [`plan`] decides for each variant which bundles its pods serve, and renders every child that follows from it; each kind
-//! of child has a file. It is called anew at every pass, from nothing but present state, and says the same every time.
+//! of child has a file. It is called again at every pass, from nothing but present state, and says the same every time.
 //!
 //! A variant serves what the resolver found for this generation ([`serving`]). Where the resolver refuses, or has not looked yet, the
 //! variant's pods stay as they are: running pods are never touched by a bundle that can't be served, and one edit is one rollout.
@@ -44,7 +44,7 @@ use serving::Serves;
 /// Everything of Kubernetes' own kinds that a pipeline should own.
 pub type Children = OwnedKinds<Wanted>;
 
-/// How many pods a Deployment should have. It is no part of the Deployment as it is applied: who applies a number and leaves it out
+/// How many pods a Deployment should have. It is not part of the Deployment as it is applied: who applies a number and leaves it out
 /// the next time (for an autoscaler, say) makes it 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scale {

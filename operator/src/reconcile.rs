@@ -51,7 +51,7 @@ pub struct Context {
 /// Why a pass has to be made again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// It is no object of the API server.
+    /// It is not an object of the API server.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// It took too long.

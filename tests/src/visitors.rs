@@ -1,4 +1,4 @@
-//! Visitors: each asks once, and buys by chance, by more of it where an arm is better.
+//! Visitors: each asks once, and buys at random, by more of it where an arm is better.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ impl Visitors {
         });
         let id = visitor
             .parse()
-            .map_err(|_| tonic::Status::internal("a visitor's id is no header"))?;
+            .map_err(|_| tonic::Status::internal("a visitor's id is not a header"))?;
         request.metadata_mut().insert("x-visitor-id", id);
         let answer = self.client.recommend(request).await?.into_inner();
         let better = answer.reason() == AssignmentReason::Assigned && answer.variant == self.effect.arm;

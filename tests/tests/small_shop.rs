@@ -237,7 +237,7 @@ fn a_new_user_and_a_new_item_are_served_at_once(variant: &Variant) {
         .unwrap_err()
         .to_string();
     assert!(
-        message.contains("item feature \"mean_price\" is \"cheap\", which is no number"),
+        message.contains("item feature \"mean_price\" is \"cheap\", which is not a number"),
         "{message}"
     );
 }

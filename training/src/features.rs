@@ -5,7 +5,7 @@
 //! sums and sorts that need more memory than they may take spill to disk. Written as plain SQL, they run on a
 //! distributed engine as they stand.
 
-pub mod neighbours;
+pub mod neighbors;
 pub mod snapshot;
 
 use std::path::{Path, PathBuf};
@@ -41,8 +41,8 @@ pub struct FeatureTables {
     pub items: PathBuf,
     /// One row a pair of user and item that was bought.
     pub history: PathBuf,
-    /// Items that were sold but are not in the catalogue; they are kept, and nothing is known of them.
-    pub not_in_catalogue: u64,
+    /// Items that were sold but are not in the catalog; they are kept, and nothing is known of them.
+    pub not_in_catalog: u64,
 }
 
 /// Computes the tables as of a cut-off date and writes them as Parquet into a folder.
@@ -59,7 +59,7 @@ pub async fn compute(
         users: folder.join("users.parquet"),
         items: folder.join("items.parquet"),
         history: folder.join("history.parquet"),
-        not_in_catalogue: not_in_catalogue(dataset).await?,
+        not_in_catalog: not_in_catalog(dataset).await?,
     };
     write(
         dataset,
@@ -85,8 +85,8 @@ pub async fn compute(
     Ok(tables)
 }
 
-async fn not_in_catalogue(dataset: &Dataset) -> Result<u64, DatasetError> {
-    let wrap = DatasetError::query("which items are not in the catalogue");
+async fn not_in_catalog(dataset: &Dataset) -> Result<u64, DatasetError> {
+    let wrap = DatasetError::query("which items are not in the catalog");
     let sql = "SELECT DISTINCT item_id FROM purchases WHERE item_id NOT IN (SELECT item_id FROM items)";
     let sold = dataset.sql.sql(sql).await.map_err(&wrap)?;
     Ok(sold.count().await.map_err(&wrap)? as u64)
@@ -188,8 +188,8 @@ fn attribute_tables(column: &str, name: &str) -> String {
 }
 
 /// Items: how often they were sold lately, the time-weighted number, the mean price, the share of buyers who
-/// came back, and what the catalogue says. Where there are few buyers, that share is drawn to the usual.
-/// Items that were sold but are not in the catalogue have nulls there.
+/// came back, and what the catalog says. Where there are few buyers, that share is drawn to the usual.
+/// Items that were sold but are not in the catalog have nulls there.
 fn items_sql(config: &DatasetConfig) -> String {
     let windows: String = config
         .features

@@ -53,7 +53,7 @@ pub(crate) enum FitError {
         #[source]
         source: candle_core::Error,
     },
-    /// The loss is no number any more.
+    /// The loss is not a number any more.
     #[error("the loss of {model} is {loss} in step {step}; take a smaller learning rate")]
     Diverged {
         model: &'static str,
@@ -250,8 +250,8 @@ mod tests {
             assert!(files[0] == files[1], "{name}: the same seed gives another model");
 
             let judge = Judge::load(folders[0].path(), &layout, &examples.encoded).unwrap();
-            let scores = judge.score(&examples.labelled.pairs, &examples.features).unwrap();
-            let auc = PairMetrics::of(&scores, &examples.labelled.labels).auc;
+            let scores = judge.score(&examples.labeled.pairs, &examples.features).unwrap();
+            let auc = PairMetrics::of(&scores, &examples.labeled.labels).auc;
             // The best that can be known is whose kind an item is of: an AUC of 0.76.
             assert!(auc > 0.7, "{name}: {auc}");
         }

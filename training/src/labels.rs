@@ -1,4 +1,4 @@
-//! Labelled pairs: what was bought in a window after the cut-off, and as many sampled pairs that were not.
+//! Labeled pairs: what was bought in a window after the cut-off, and as many sampled pairs that were not.
 //!
 //! A negative's item is drawn with a probability proportional to its recency-weighted purchases and its user
 //! to their recent activity, so that a model can't tell the labels apart by popularity or activity alone. A
@@ -23,7 +23,7 @@ use crate::rows::{Pair, Row, SnapshotRow};
 /// fail once in 10^19.
 const DRAWS: usize = 64;
 
-/// Why there are no labelled pairs.
+/// Why there are no labeled pairs.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     /// The window can't be read.
@@ -71,7 +71,7 @@ const MIN_CHANCE: f64 = 1e-5;
 
 /// Pairs and whether they were bought, in random order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LabelledPairs<R> {
+pub struct LabeledPairs<R> {
     /// The pairs.
     pub pairs: Vec<Pair<R>>,
     /// 1 for bought, 0 for not.
@@ -80,7 +80,7 @@ pub struct LabelledPairs<R> {
     pub chances: Vec<f32>,
 }
 
-impl<R> Default for LabelledPairs<R> {
+impl<R> Default for LabeledPairs<R> {
     fn default() -> Self {
         Self {
             pairs: Vec::new(),
@@ -90,7 +90,7 @@ impl<R> Default for LabelledPairs<R> {
     }
 }
 
-impl<R> LabelledPairs<R> {
+impl<R> LabeledPairs<R> {
     /// The geometric mean of the chances. Models learn odds in units of its inverse: bought pairs then weigh
     /// about as much as negatives, and no model has to begin with a bias.
     pub fn usual_chance(&self) -> f32 {
@@ -155,19 +155,19 @@ pub fn label(
     snapshot: &Snapshot,
     half_life_days: f64,
     seed: u64,
-) -> Result<LabelledPairs<SnapshotRow>, LabelError> {
+) -> Result<LabeledPairs<SnapshotRow>, LabelError> {
     let items = item_weights(&snapshot.items);
     let users = user_weights(&snapshot.history, snapshot.users.len(), half_life_days);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let negatives = negatives(bought, &users, &items, &mut rng)?;
     let positives = bought.iter().map(|pair| (*pair, 1.0));
-    let mut labelled: Vec<(Pair<SnapshotRow>, f32)> = positives
+    let mut labeled: Vec<(Pair<SnapshotRow>, f32)> = positives
         .chain(negatives.into_iter().map(|pair| (pair, 0.0)))
         .collect();
-    labelled.shuffle(&mut rng);
-    let (pairs, labels): (Vec<_>, Vec<f32>) = labelled.into_iter().unzip();
+    labeled.shuffle(&mut rng);
+    let (pairs, labels): (Vec<_>, Vec<f32>) = labeled.into_iter().unzip();
     let chances = chances(&pairs, &users, &items, bought.len());
-    Ok(LabelledPairs {
+    Ok(LabeledPairs {
         pairs,
         labels,
         chances,
@@ -344,7 +344,7 @@ mod tests {
         let rank = |item: usize| (1.0 + item as f64).ln();
         let wanted = weighted_mean(&items, &rank);
         let found = mean(&|pair| rank(pair.item.position()));
-        // A pair is drawn once only, so that the most popular come a little less often than their share.
+        // A pair is drawn once only, so that most popular come a little less often than their share.
         assert!(
             found >= wanted && found - wanted < 0.5,
             "log rank {found}, not {wanted}"
@@ -377,11 +377,11 @@ mod tests {
         let pairs = [0, 1].map(|user| Pair::at(user, 0));
         let found = chances(&pairs, &[0.0, 1e6], &[1.0], 50);
         assert_eq!(found, [MIN_CHANCE as f32, 1.0]);
-        let labelled = LabelledPairs::<SnapshotRow> {
+        let labeled = LabeledPairs::<SnapshotRow> {
             chances: vec![0.5, 0.005],
-            ..LabelledPairs::default()
+            ..LabeledPairs::default()
         };
-        assert!((labelled.usual_chance() - 0.05).abs() < 1e-6);
+        assert!((labeled.usual_chance() - 0.05).abs() < 1e-6);
     }
 
     #[test]

@@ -106,11 +106,11 @@ impl TryFrom<InputArgs> for Inputs {
 
     fn try_from(args: InputArgs) -> anyhow::Result<Self> {
         let data = if args.data.contains("://") {
-            Url::parse(&args.data).with_context(|| format!("--data {} is no URL", args.data))?
+            Url::parse(&args.data).with_context(|| format!("--data {} is not a valid URL", args.data))?
         } else {
-            let folder = std::path::absolute(&args.data).context("--data is no folder")?;
+            let folder = std::path::absolute(&args.data).context("--data is not a folder")?;
             Url::from_directory_path(&folder)
-                .map_err(|()| anyhow::anyhow!("--data {} is no folder", args.data))?
+                .map_err(|()| anyhow::anyhow!("--data {} is not a folder", args.data))?
         };
         let dataset = args.config;
         Ok(Self { dataset, data })

@@ -29,7 +29,7 @@ pub struct Summary {
     pub notices: Vec<String>,
     /// Facts about the data and about what was made.
     pub facts: Vec<Fact>,
-    /// Each scorer on the labelled pairs of the test window, what it costs, and what its inputs are worth.
+    /// Each scorer on the labeled pairs of the test window, what it costs, and what its inputs are worth.
     pub scorers: Vec<ScorerQuality>,
     /// How much of what was bought is among the candidates of each source.
     pub retrieval: Vec<RetrievalQuality>,

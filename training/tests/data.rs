@@ -1,4 +1,4 @@
-//! From a shop's files to feature tables and labelled pairs: a small shop in the H&M schema, what can be wrong with
+//! From a shop's files to feature tables and labeled pairs: a small shop in the H&M schema, what can be wrong with
 //! files and configurations, and the Complete Journey where `GONDOLA_DATA` names a folder that has it.
 
 #![allow(
@@ -196,7 +196,7 @@ async fn nothing_of_the_cut_off_day_or_later_leaks_into_features() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_no_number_is_null_and_an_item_beside_the_catalogue_is_kept() {
+async fn a_value_that_is_no_number_is_null_and_an_item_beside_the_catalog_is_kept() {
     let shop = shop();
     change(shop.path(), "transactions_train.csv", |text| {
         let user = text.lines().nth(1).unwrap().split(',').nth(1).unwrap();
@@ -206,7 +206,7 @@ async fn a_value_that_is_no_number_is_null_and_an_item_beside_the_catalogue_is_k
     });
     let out = tempfile::tempdir().unwrap();
     let tables = compute(shop.path(), out.path()).await;
-    assert_eq!(tables.not_in_catalogue, 1);
+    assert_eq!(tables.not_in_catalog, 1);
     let snapshot = Snapshot::read(&tables).unwrap();
     let item = snapshot
         .items
@@ -245,10 +245,10 @@ async fn an_id_that_stands_twice_in_its_file_is_refused() {
 #[tokio::test]
 async fn a_column_that_is_not_there_is_named_beside_those_that_are() {
     let mut config = example("h-and-m");
-    config.items.categorical.push("colour".to_owned());
+    config.items.categorical.push("color".to_owned());
     let message = open(config, &hm_files()).await.err().unwrap();
     assert!(
-        message.contains(r#"articles.csv has no column "colour"; it has ["article_id", "product_code""#),
+        message.contains(r#"articles.csv has no column "color"; it has ["article_id", "product_code""#),
         "{message}"
     );
 }
@@ -309,9 +309,9 @@ fn close(found: Cell<'_>, wanted: f64) {
     );
 }
 
-/// On real data: the numbers of another program, and the same labelled pairs from the same seed.
+/// On real data: the numbers of another program, and the same labeled pairs from the same seed.
 #[tokio::test]
-async fn the_complete_journey_becomes_features_and_labelled_pairs() {
+async fn the_complete_journey_becomes_features_and_labeled_pairs() {
     let Some(data) = std::env::var_os("GONDOLA_DATA").map(|data| Path::new(&data).join("complete-journey"))
     else {
         eprintln!("GONDOLA_DATA is not set: the Complete Journey was not tried");
@@ -327,7 +327,7 @@ async fn the_complete_journey_becomes_features_and_labelled_pairs() {
         .await
         .unwrap();
     eprintln!("features of the Complete Journey: {:?}", started.elapsed());
-    assert_eq!(tables.not_in_catalogue, 17);
+    assert_eq!(tables.not_in_catalog, 17);
     let snapshot = Snapshot::read(&tables).unwrap();
     assert_eq!((snapshot.users.len(), snapshot.items.len()), (2460, 92348));
     let pairs: usize = (0..snapshot.users.len())
@@ -353,19 +353,19 @@ async fn the_complete_journey_becomes_features_and_labelled_pairs() {
     close(item.cell("time_weighted_purchases"), 2054.4885208483684);
     close(item.cell("mean_price"), 1.00915481935568);
     close(item.cell("repeat_rate"), 0.6620135363790186);
-    let favourite = snapshot.items.find("890536").unwrap() as u32;
+    let favorite = snapshot.items.find("890536").unwrap() as u32;
     let purchases = snapshot.history.of(snapshot.users.find("900").unwrap());
-    let favourite = purchases.iter().find(|bought| bought.item == favourite).unwrap();
-    assert_eq!(favourite.purchases, 76.0);
+    let favorite = purchases.iter().find(|bought| bought.item == favorite).unwrap();
+    assert_eq!(favorite.purchases, 76.0);
     close(
-        Cell::Number(f64::from(favourite.recent_purchases)),
+        Cell::Number(f64::from(favorite.recent_purchases)),
         f64::from(27.128_45_f32),
     );
     let window = Window::read(&dataset, train_start, test_start).await.unwrap();
     assert_eq!(window.bought.len(), 72_932);
     let bought = window.pairs(&snapshot);
-    let labelled = labels::label(&bought, &snapshot, half_life, 1).unwrap();
-    assert_eq!(labelled.pairs.len(), 2 * bought.len());
-    assert_eq!(labels::label(&bought, &snapshot, half_life, 1).unwrap(), labelled);
-    assert_ne!(labels::label(&bought, &snapshot, half_life, 2).unwrap(), labelled);
+    let labeled = labels::label(&bought, &snapshot, half_life, 1).unwrap();
+    assert_eq!(labeled.pairs.len(), 2 * bought.len());
+    assert_eq!(labels::label(&bought, &snapshot, half_life, 1).unwrap(), labeled);
+    assert_ne!(labels::label(&bought, &snapshot, half_life, 2).unwrap(), labeled);
 }

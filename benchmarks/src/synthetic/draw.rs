@@ -48,8 +48,8 @@ pub(super) fn clustered(
     let centres: Vec<Vec<f32>> = (0..centres).map(|_| normals(rng, intrinsic, 1.0)).collect();
     let mut inner = Vec::with_capacity(count * intrinsic);
     for _ in 0..count {
-        let centre = &centres[rng.random_range(0..centres.len())];
-        inner.extend(centre.iter().map(|value| value + 0.55 * normal(rng)));
+        let center = &centres[rng.random_range(0..centres.len())];
+        inner.extend(center.iter().map(|value| value + 0.55 * normal(rng)));
     }
     let mut vectors = normals(rng, count * dimension, 0.05);
     for (vector, inner) in vectors

@@ -84,7 +84,7 @@ fn column(name: &str, mean: f64, standard_deviation: f64) -> NumericColumn {
         column: name.to_owned(),
         operations: vec![
             Operation::Fill(mean),
-            Operation::Normalise {
+            Operation::Normalize {
                 mean,
                 standard_deviation,
             },

@@ -120,7 +120,7 @@ fn into_subspace(rng: &mut ChaCha8Rng, basis: &[f32]) -> Vec<f32> {
     weights
 }
 
-/// The similarity bundle, without an encoder: neighbours of known items.
+/// The similarity bundle, without an encoder: neighbors of known items.
 pub(super) fn write_texts(folder: &Path, items: usize) -> anyhow::Result<()> {
     let basis = draw::basis(TEXT_INTRINSIC, TEXT_DIMENSION);
     let vectors = draw::clustered(&mut draw::rng(4), items, &basis, TEXT_INTRINSIC, 2_000);

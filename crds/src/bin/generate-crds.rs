@@ -1,4 +1,4 @@
-//! Writes anew what is generated from the types and committed, for `make generate`.
+//! Writes again what is generated from the types and committed, for `make generate`.
 
 use std::path::Path;
 

@@ -120,7 +120,7 @@ pub enum CatBoostError {
         count: usize,
     },
     /// Features are not numbered in order.
-    #[error("feature {position} of the CatBoost model has the number {number}; save it anew")]
+    #[error("feature {position} of the CatBoost model has the number {number}; save it again")]
     FeatureNumber {
         /// Its place among the features.
         position: usize,
@@ -173,7 +173,7 @@ pub enum CatBoostError {
         /// How many there are.
         found: usize,
     },
-    /// Scale or bias is no number.
+    /// Scale or bias is not a number.
     #[error("the CatBoost model's scale_and_bias has {value}, but it must be finite")]
     Scale {
         /// What it says.

@@ -42,11 +42,11 @@ pub enum FormatError {
     /// The file is something else, left in the model's place.
     #[error("the model is {}; {}", .0.name(), .0.way_out())]
     Misplaced(Misplaced),
-    /// A text is no UTF-8.
-    #[error("the model is no text")]
+    /// A text is not UTF-8.
+    #[error("the model is not text")]
     Text(#[source] Utf8Error),
-    /// A file is no JSON.
-    #[error("the model is no JSON that can be read")]
+    /// A file is not JSON.
+    #[error("the model is not JSON that can be read")]
     Json(#[source] serde_json::Error),
     /// JSON of another program.
     #[error(
@@ -63,7 +63,7 @@ pub enum FormatError {
     #[error(transparent)]
     XgBoost(#[from] XgBoostError),
     /// UBJSON.
-    #[error("the model is no UBJSON that can be read")]
+    #[error("the model is not UBJSON that can be read")]
     Ubjson(#[from] UbjsonError),
     /// CatBoost.
     #[error(transparent)]

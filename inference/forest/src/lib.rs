@@ -40,7 +40,7 @@ pub use xgboost::XgBoostError;
 /// Why a forest could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ForestError {
-    /// The file is no model that we read.
+    /// The file is not a model that we read.
     #[error(transparent)]
     Format(#[from] FormatError),
     /// The model does not fit the nodes of the walk.

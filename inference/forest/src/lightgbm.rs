@@ -113,7 +113,7 @@ pub enum LightGbmError {
         tree: usize,
     },
     /// The categories of the data frame can't be read.
-    #[error("the LightGBM model's line pandas_categorical cannot be read ({cause}); save the model anew")]
+    #[error("the LightGBM model's line pandas_categorical cannot be read ({cause}); save the model again")]
     Frame {
         /// What is wrong with it.
         cause: String,
@@ -128,7 +128,7 @@ pub enum LightGbmError {
         /// Columns that the model splits by category.
         columns: usize,
     },
-    /// A category of the data frame is no index.
+    /// A category of the data frame is not an index.
     #[error(
         "the LightGBM model was trained on a data frame in which column {column} has the category {category}, but the workflow gives indexes, whole numbers from 0 to 16777216; train on the workflow's indexes"
     )]

@@ -56,9 +56,9 @@ impl Misplaced {
     /// What to do about it.
     pub fn way_out(self) -> &'static str {
         match self {
-            Self::LfsPointer => "fetch the file with `git lfs pull` and publish the bundle anew",
-            Self::WebPage => "download the file again and publish the bundle anew",
-            Self::Gzip => "unpack it and publish the bundle anew",
+            Self::LfsPointer => "fetch the file with `git lfs pull` and publish the bundle again",
+            Self::WebPage => "download the file again and publish the bundle again",
+            Self::Gzip => "unpack it and publish the bundle again",
         }
     }
 }

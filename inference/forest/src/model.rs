@@ -210,7 +210,7 @@ pub(crate) enum Entry {
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum TreeError {
     /// There is no root.
-    #[error("tree {tree} has no nodes; save the model anew")]
+    #[error("tree {tree} has no nodes; save the model again")]
     Empty {
         /// Number of the tree, from 0.
         tree: usize,
@@ -267,7 +267,7 @@ pub enum TreeError {
         /// Features of the model.
         features: usize,
     },
-    /// A leaf's value is no number.
+    /// A leaf's value is not a number.
     #[error("tree {tree}, leaf {leaf} is {value}, but it must be finite")]
     Leaf {
         /// Number of the tree, from 0.
@@ -279,7 +279,7 @@ pub enum TreeError {
     },
     /// A threshold is NaN, or no value can be below it.
     #[error(
-        "tree {tree}, node {node} has a threshold that splits nothing (NaN, or `below minus infinity`); train the model anew"
+        "tree {tree}, node {node} has a threshold that splits nothing (NaN, or `below minus infinity`); train the model again"
     )]
     Threshold {
         /// Number of the tree, from 0.

@@ -64,7 +64,7 @@ pub enum OnnxError {
         to: i64,
     },
     /// The trees do not read the graph's input.
-    #[error("the ONNX model's trees read {name:?}, which is no input of the graph")]
+    #[error("the ONNX model's trees read {name:?}, which is not an input of the graph")]
     Input {
         /// What they read.
         name: String,
@@ -284,7 +284,7 @@ impl Test<'_> {
         missing_left: bool,
         sets: &mut CategorySets,
     ) -> Result<Split, Error> {
-        /// Where `f32` ends to tell neighbours apart.
+        /// Where `f32` ends to tell neighbors apart.
         const MAX_CLASS: f64 = 16_777_216.0;
         if let Some(position) = members
             .iter()

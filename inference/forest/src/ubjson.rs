@@ -34,8 +34,8 @@ pub enum UbjsonError {
         /// What it says.
         length: i64,
     },
-    /// A text is no UTF-8.
-    #[error("the text that ends at byte {at} of the UBJSON is no UTF-8")]
+    /// A text is not UTF-8.
+    #[error("the text that ends at byte {at} of the UBJSON is not UTF-8")]
     Text {
         /// Where it ends.
         at: usize,

@@ -129,7 +129,7 @@ pub enum XgBoostError {
         booster: String,
     },
     /// A booster of trees has no trees.
-    #[error("the XGBoost model's booster is {booster}, but it has no trees; save it anew")]
+    #[error("the XGBoost model's booster is {booster}, but it has no trees; save it again")]
     NoTrees {
         /// Its name.
         booster: String,
@@ -206,7 +206,7 @@ pub enum XgBoostError {
 
 use XgBoostError as Error;
 
-/// Categories go up to 2^24, where `f32` ends to tell neighbours apart.
+/// Categories go up to 2^24, where `f32` ends to tell neighbors apart.
 const MAX_CATEGORIES: u32 = 1 << 24;
 
 /// Checks a file and makes a model of it.

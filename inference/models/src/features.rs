@@ -6,13 +6,13 @@
 //!
 //! - [`row`]: encoded rows; [`table`]: raw rows in memory; [`users`]: the users of a snapshot and those put since;
 //! - [`vocabulary`], [`workflow`], [`fit`]: the preprocessing;
-//! - [`history`], [`pairs`]: what a user bought before, and what that says about a candidate; [`neighbours`]: which items are
+//! - [`history`], [`pairs`]: what a user bought before, and what that says about a candidate; [`neighbors`]: which items are
 //!   bought by the same users; [`groups`]: how both lie in memory.
 
 pub mod fit;
 pub mod groups;
 pub mod history;
-pub mod neighbours;
+pub mod neighbors;
 pub mod pairs;
 pub mod row;
 pub mod schema;
@@ -24,7 +24,7 @@ pub mod workflow;
 pub use fit::{CategoricalPlan, EntityPlan, Fill, NumericPlan, Scale, WorkflowPlan};
 pub use gondola_request::{ItemId, RawRow, UserId, Value};
 pub use history::{History, Purchase};
-pub use neighbours::{Neighbour, Neighbours};
+pub use neighbors::{Neighbor, Neighbors};
 pub use pairs::PairFeatures;
 pub use row::{Cardinalities, EncodedRow, EncodedTable, Layout};
 pub use schema::Schema;

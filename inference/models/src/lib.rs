@@ -1,6 +1,6 @@
 //! The models of a recommendation: what answers "what should this user see?" and "what is like this item?".
 //!
-//! A personalised request walks this crate in the order of its folders:
+//! A personalized request walks this crate in the order of its folders:
 //!
 //! 1. [`features`]: the user's raw row is looked up and turned into numbers by the fitted [`features::Workflow`];
 //! 2. [`retrieval`]: the query tower embeds the user, FAISS finds the nearest items, other sources add theirs;
@@ -8,7 +8,7 @@
 //! 4. [`ordering`]: the best `k` in order;
 //! 5. [`pipeline`]: puts the stages together, times each, and loads a whole variant from bundles.
 //!
-//! [`similarity`] is the second pipeline: text of an item, its embedding, its neighbours. [`dense`] holds the layers
+//! [`similarity`] is the second pipeline: text of an item, its embedding, its neighbors. [`dense`] holds the layers
 //! that towers and neural scorers share.
 //!
 //! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.

@@ -1,6 +1,6 @@
 //! Pipelines: the stages of a request put together.
 //!
-//! [`Variant`] is one way to answer, loaded from bundles: personalised requests go through
+//! [`Variant`] is one way to answer, loaded from bundles: personalized requests go through
 //! [`recommend`], similar items through [`similar`]. Both are plain functions from a request to an answer, without
 //! sockets, threads or deadlines: who calls them decides about those.
 

@@ -57,7 +57,7 @@ pub enum RetrievalError {
         source: IndexError,
     },
     /// The bundle's files contradict each other.
-    #[error("{folder}: {what} is {found}, but {wanted} by {by}; publish the bundle anew")]
+    #[error("{folder}: {what} is {found}, but {wanted} by {by}; publish the bundle again")]
     Contradiction {
         /// The bundle's folder.
         folder: PathBuf,
@@ -89,7 +89,7 @@ pub struct TwoTowerConfig {
     pub item: TowerConfig,
 }
 
-/// An index, and which catalogue row each of its positions is.
+/// An index, and which catalog row each of its positions is.
 pub struct ItemIndex {
     index: Index,
     rows: Vec<u32>,
@@ -144,15 +144,15 @@ impl ItemIndex {
         &self.index
     }
 
-    /// The catalogue row of each position.
+    /// The catalog row of each position.
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }
 
     /// The `k` nearest items, the nearest first.
     pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<Found>, IndexError> {
-        NEIGHBOURS.with_borrow_mut(|neighbours| {
-            self.index.search(query, k, neighbours)?;
+        NEIGHBOURS.with_borrow_mut(|neighbors| {
+            self.index.search(query, k, neighbors)?;
             let found = |(position, similarity): &(i64, f32)| {
                 // An index with its own ids may name positions that are not there.
                 let item = *self.rows.get(usize::try_from(*position).ok()?)?;
@@ -161,7 +161,7 @@ impl ItemIndex {
                     similarity: *similarity,
                 })
             };
-            Ok(neighbours.iter().filter_map(found).collect())
+            Ok(neighbors.iter().filter_map(found).collect())
         })
     }
 }

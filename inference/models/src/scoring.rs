@@ -73,9 +73,9 @@ pub enum ScoreError {
         /// Numeric columns that the row has.
         found_numeric: usize,
     },
-    /// The model gave a score that is no finite number.
+    /// The model gave a score that is not a finite number.
     #[error(
-        "the model gave the score {score} to candidate {position}; its weights or the candidate's features are damaged, publish them anew"
+        "the model gave the score {score} to candidate {position}; its weights or the candidate's features are damaged, publish them again"
     )]
     NotANumber {
         /// Which candidate, in the order given.
@@ -361,7 +361,7 @@ mod tests {
         Layout {
             user_categorical: vec!["club".to_owned()],
             user_numeric: vec!["age".to_owned()],
-            item_categorical: vec!["colour".to_owned()],
+            item_categorical: vec!["color".to_owned()],
             item_numeric: vec!["price".to_owned()],
             pair: vec!["purchases".to_owned()],
         }
@@ -369,7 +369,7 @@ mod tests {
 
     const DLRM: &str = r#"{"family": "dlrm", "embedding_dim": 4, "bottom": [], "top": [], "user_categorical": [3],
         "item_categorical": [3], "user_numeric": 1, "item_numeric": 1, "pair": 1,
-        "inputs": ["user.club", "user.age", "item.colour", "item.price", "pair.purchases"]}"#;
+        "inputs": ["user.club", "user.age", "item.color", "item.price", "pair.purchases"]}"#;
 
     #[track_caller]
     fn check_refused(files: &[(&str, &[u8])], part: &str) {
@@ -401,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_scorer_of_another_workflow_is_refused_by_its_first_other_input() {
-        let other = DLRM.replace("item.colour", "item.shape");
+        let other = DLRM.replace("item.color", "item.shape");
         check_refused(&[("scorer.json", other.as_bytes())], "input 2 of the scorer");
         let shorter = DLRM.replace(", \"pair.purchases\"", "");
         check_refused(
@@ -426,8 +426,8 @@ mod tests {
         let scorer = ("scorer.json", &json[..]);
         for (format, part) in [
             ("model.txt", "not a LightGBM text model"),
-            ("model.json", "the model is no JSON"),
-            ("model.ubj", "the model is no UBJSON"),
+            ("model.json", "the model is not JSON"),
+            ("model.ubj", "the model is not UBJSON"),
             ("model.onnx", "the model is no ONNX file"),
         ] {
             check_refused(&[scorer, (format, b"\xC3\xA9")], part);
@@ -458,7 +458,7 @@ mod tests {
         let absurd_header = [&u64::MAX.to_le_bytes()[..], b"{}"].concat();
         for bytes in [&absurd_header[..], &absurd_header[..5], b""] {
             let files = [("scorer.json", DLRM.as_bytes()), ("model.safetensors", bytes)];
-            check_refused(&files, "is no readable safetensors file");
+            check_refused(&files, "is not a readable safetensors file");
         }
     }
 }

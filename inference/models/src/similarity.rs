@@ -1,4 +1,4 @@
-//! Similar items: the text of an item, its embedding, its neighbours.
+//! Similar items: the text of an item, its embedding, its neighbors.
 //!
 //! A text encoder ([`encoder`]) puts every item's text into one space, and an index finds what is near. The encoder
 //! travels in the bundle, so that an item that nobody has seen before is embedded while the client waits.
@@ -46,7 +46,7 @@ pub enum SimilarityError {
     },
     /// The encoder's space is not the index'.
     #[error(
-        "{folder}: the encoder gives {encoder} numbers, but the index holds vectors of {index}; publish the bundle anew"
+        "{folder}: the encoder gives {encoder} numbers, but the index holds vectors of {index}; publish the bundle again"
     )]
     Dimension {
         /// The bundle's folder.

@@ -94,7 +94,7 @@ pub struct Served {
 pub struct PipelineDescription {
     /// The pipeline's name.
     pub pipeline: String,
-    /// The variant that stands in for others.
+    /// The variant that others fall back to.
     pub control: String,
     /// The variants, in the order of the specification.
     pub variants: Vec<VariantDescription>,

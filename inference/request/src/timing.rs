@@ -20,7 +20,7 @@ pub enum Stage {
     Ordering,
     /// An item's or a text's vector.
     Embedding,
-    /// The nearest neighbours of a vector.
+    /// The nearest neighbors of a vector.
     Search,
 }
 

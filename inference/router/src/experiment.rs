@@ -1,6 +1,6 @@
 //! An experiment as a router sees it: who takes part, what each arm did, and what is recorded of it.
 //!
-//! [`Enrolment`] is made anew whenever routes change; counts and the recorder outlive it in [`Recording`]. Every arm goes through
+//! [`Enrolment`] is made again whenever routes change; counts and the recorder outlive it in [`Recording`]. Every arm goes through
 //! the same lines here, so that arms differ in nothing but the variant. What is recorded is the arm that a unit was assigned to,
 //! also where the control had to answer: an arm that fails must not lose its users from the comparison.
 

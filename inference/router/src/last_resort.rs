@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use gondola_protocol::{Digests, Served};
 use gondola_request::{Answer, Degradation, Recommendation};
 
-/// How often the list is asked for anew.
+/// How often the list is asked for again.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(10);
 /// How often it is tried while there is none.
 pub const TRY_EVERY: Duration = Duration::from_secs(1);

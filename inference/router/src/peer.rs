@@ -15,8 +15,8 @@ use gondola_server::front::MAX_BODY_BYTES;
 /// Why a variant can't be asked at an address.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// It is no address.
-    #[error("{address:?} of variant {variant} is no address; write HOST:PORT")]
+    /// It is not an address.
+    #[error("{address:?} of variant {variant} is not an address; write HOST:PORT")]
     Form {
         /// The variant.
         variant: String,

@@ -1,4 +1,4 @@
-//! Where events of an experiment go: arguments of the commands that record or analyse them.
+//! Where events of an experiment go: arguments of the commands that record or analyze them.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -63,7 +63,7 @@ pub fn references(
         .collect()
 }
 
-/// Whether `found` is no news after `told`. How long a store took and how it numbered a request differ each time, so that of a
+/// Whether `found` is not news after `told`. How long a store took and how it numbered a request differ each time, so that of a
 /// refusal's message only the words without a digit count.
 pub fn is_told(told: &Resolution, found: &Resolution) -> bool {
     let same = |(one, other): (&VariantResolution, &VariantResolution)| match (one, other) {

@@ -69,7 +69,7 @@ pub struct Router {
     backends: Vec<Backend>,
     /// In the order of the specification.
     order: Vec<String>,
-    /// The experiment that shares the users, and which backend each of its arms is.
+    /// The experiment that splits the users, and which backend each of its arms is.
     experiment: Option<(Enrolment, Vec<usize>)>,
     /// Where outcomes go: also those that come when an experiment is over.
     recording: Option<Arc<Recording>>,
@@ -84,7 +84,7 @@ struct Choice<'a> {
 }
 
 impl Router {
-    /// A router of the pipeline `namespace`/`pipeline`, whose users are shared by the buckets or the weights of `backends`. Where the
+    /// A router of the pipeline `namespace`/`pipeline`, whose users are split by the buckets or the weights of `backends`. Where the
     /// control is none of them the first takes its place, and without any of them every request is told so: a router that could not
     /// be made would leave an older one in place.
     pub fn new(
@@ -123,7 +123,7 @@ impl Router {
         self
     }
 
-    /// Lets an experiment share the users: who takes part is split by its arms, and everybody else gets the control.
+    /// Lets an experiment split the users: who takes part is split by its arms, and everybody else gets the control.
     pub fn with_experiment(
         mut self,
         routes: &ExperimentRoutes,

@@ -22,7 +22,7 @@ pub struct ServerArguments {
     #[arg(long, env = variables::ADMIN_LISTEN)]
     admin_listen: Option<String>,
     /// Lets any client of a router ask for an arm of the experiment with the header x-gondola-arm, also where there is an admin port,
-    /// which honours it always.
+    /// which honors it always.
     #[arg(long, env = variables::ALLOW_ARM_HEADER)]
     allow_arm_header: bool,
     /// Milliseconds that a question may take which brings no deadline of its own.
@@ -47,7 +47,7 @@ impl ServerArguments {
     /// Listens for a router, whose main port is for questions alone where there is an admin port.
     pub async fn bind_router(&self) -> anyhow::Result<Server> {
         let arm_header = match self.allow_arm_header {
-            true => ArmHeader::Honoured,
+            true => ArmHeader::Honored,
             false => ArmHeader::Ignored,
         };
         self.bind(MainPort::Questions(arm_header)).await
@@ -102,7 +102,7 @@ impl ServerArguments {
         println!("{message}{admin}ready at http://{address} (HTTP and gRPC)");
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
         serving.await?;
-        tracing::info!("stopped in peace");
+        tracing::info!("stopped: every request was answered");
         Ok(())
     }
 }

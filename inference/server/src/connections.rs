@@ -224,7 +224,7 @@ fn protocol() -> auto::Builder<TokioExecutor> {
     protocol
 }
 
-/// Ends after the age, give or take a fifth: connections that were made together must not be made anew together.
+/// Ends after the age, give or take a fifth: connections that were made together must not be made again together.
 async fn retire_after(age: Option<Duration>) {
     match age {
         Some(age) => tokio::time::sleep(age.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await,

@@ -14,7 +14,7 @@ use crate::metrics::{Method, Metrics};
 
 /// Longest id of a user or item, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
-/// Longest text to find neighbours of, in bytes; encoders read far less.
+/// Longest text to find neighbors of, in bytes; encoders read far less.
 pub const MAX_TEXT_BYTES: usize = 8192;
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;

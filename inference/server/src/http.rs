@@ -287,10 +287,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(argument(
             "the body",
-            "is no JSON object; give {\"features\": {...}}, or {\"outcomes\": [...]}",
+            "is not a JSON object; give {\"features\": {...}}, or {\"outcomes\": [...]}",
         ));
     }
-    serde_json::from_slice(body).map_err(|error| argument("the body", &format!("is no such JSON: {error}")))
+    serde_json::from_slice(body).map_err(|error| argument("the body", &format!("is not such JSON: {error}")))
 }
 
 fn argument(argument: &'static str, problem: &str) -> HttpError {

@@ -29,7 +29,7 @@ pub enum MainPort {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArmHeader {
     /// It may.
-    Honoured,
+    Honored,
     /// The header is as if it were not there.
     Ignored,
 }

@@ -35,7 +35,7 @@ impl LogArguments {
     pub fn start(&self) -> anyhow::Result<()> {
         let filter = EnvFilter::try_new(&self.log).map_err(|error| {
             anyhow::anyhow!(
-                "--log {:?} is no filter: {error}; write for example info",
+                "--log {:?} is not a valid filter: {error}; write for example info",
                 self.log
             )
         })?;

@@ -1,4 +1,4 @@
-//! The query of a URL, read strictly: other readers take every byte that is no UTF-8 for the same sign, and then two users
+//! The query of a URL, read strictly: other readers take every byte that is not UTF-8 for the same sign, and then two users
 //! are one.
 
 use axum::extract::{FromRequestParts, Query};

@@ -124,7 +124,7 @@ impl<K: Resource + Clone> Index<K> {
         }
     }
 
-    /// What is labelled as a pipeline's. Labels can be written by anyone: whoever changes something looks at its owner.
+    /// What is labeled as a pipeline's. Labels can be written by anyone: whoever changes something looks at its owner.
     pub fn of(&self, pipeline: &Key) -> ByName<K> {
         let objects = self.0.objects.read().unwrap_or_else(PoisonError::into_inner);
         objects.of.get(pipeline).cloned().unwrap_or_default()

@@ -51,12 +51,12 @@ impl Scope {
 pub struct Watches {
     /// Which namespaces.
     pub scope: Scope,
-    /// After so long everything is listed anew, so that an event that a watch lost does no harm for longer.
+    /// After so long everything is listed again, so that an event that a watch lost does no harm for longer.
     pub relist: Duration,
 }
 
 impl Watches {
-    /// Every change of the objects that an API has and `labels` select, for ever. `kind` is listed anew a little earlier or later
+    /// Every change of the objects that an API has and `labels` select, for ever. `kind` is listed again a little earlier or later
     /// than others, so that not everything is asked for at once.
     pub(super) fn events<K>(
         &self,

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-/// What containers say that are being started, which is no problem.
+/// What containers say that are being started, which is not a problem.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// The kubelet's word for a container that used more memory than it may.
 const OUT_OF_MEMORY: &str = "OOMKilled";

@@ -288,7 +288,7 @@ async fn an_object_that_cannot_be_read_harms_no_other() -> anyhow::Result<()> {
         .await
     };
     unreadable().await?;
-    // Listed anew every few seconds: a list with such an object must not fail as a whole.
+    // Listed again every few seconds: a list with such an object must not fail as a whole.
     let operator = world.operator_that_relists(Duration::from_secs(2))?;
     world.apply("shop", &pipeline(&[("dlrm", 1, 1)])).await?;
     world.wait_for("shop", "grocery", "Ready", "True").await?;

@@ -95,7 +95,7 @@ fn experiment(arms: &[&str]) -> Value {
         .collect();
     json!({
         "name": "which",
-        // What users are shared by would have the namespace in it.
+        // What users are split by would have the namespace in it.
         "salt": "which",
         "control": arms[0]["variant"],
         "arms": arms,

@@ -92,7 +92,7 @@ impl World {
         self.operator_that_relists(Duration::from_secs(600))
     }
 
-    /// Starts an operator in this process that lists everything anew after so long.
+    /// Starts an operator in this process that lists everything again after so long.
     pub(crate) fn operator_that_relists(&self, relist: Duration) -> anyhow::Result<Operator> {
         self.start_operator(relist, "127.0.0.1:0")
     }

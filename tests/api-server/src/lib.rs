@@ -12,7 +12,7 @@
 //!
 //! What is not:
 //! - The built-in kinds are neither defaulted (but for a port's protocol) nor checked: a Deployment without containers is
-//!   accepted, a `data` that is no map as well, and a Service gets no address. Every object counts its `generation`, a ConfigMap's too.
+//!   accepted, a `data` that is not a map as well, and a Service gets no address. Every object counts its `generation`, a ConfigMap's too.
 //! - Lists in the built-in kinds have keys where an operator's objects need them (containers, variables, ports, volumes,
 //!   conditions; the module `schema` names them all); server-side apply takes any other list as one value, owned whole.
 //!   Strategic merge patch is not served (415).

@@ -204,7 +204,7 @@ impl Traffic {
             .collect()
     }
 
-    /// Forgets the requests so far; where [`Traffic::seen`] would begin anew.
+    /// Forgets the requests so far; where [`Traffic::seen`] would begin again.
     pub fn forget(&self) {
         self.state().seen.clear();
     }

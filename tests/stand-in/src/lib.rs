@@ -129,8 +129,7 @@ impl StandIn {
             }),
             SimilarTo::Text(_) => Err(refused(
                 Code::Unimplemented,
-                "this pipeline does not serve neighbours of a text; add a text encoder to its spec"
-                    .to_owned(),
+                "this pipeline does not serve neighbors of a text; add a text encoder to its spec".to_owned(),
             )),
         }
     }
@@ -174,10 +173,10 @@ impl Recommender for StandIn {
                 self.users.lock().unwrap().insert(user.as_str().to_owned());
                 Ok(())
             }
-            Change::Item { features, .. } => match features.0.keys().find(|column| *column != "colour") {
+            Change::Item { features, .. } => match features.0.keys().find(|column| *column != "color") {
                 Some(column) => Err(refused(
                     Code::InvalidArgument,
-                    format!("there is no item feature {column:?}; there are [\"colour\"]"),
+                    format!("there is no item feature {column:?}; there are [\"color\"]"),
                 )),
                 None => Ok(()),
             },

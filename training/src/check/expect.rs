@@ -54,7 +54,7 @@ pub enum ExpectError {
     },
     /// A column is no numbers.
     #[error(
-        "column {column:?} of {path} is no column of numbers; write what the model reads, not raw values"
+        "column {column:?} of {path} is not a column of numbers; write what the model reads, not raw values"
     )]
     Numbers {
         /// Which file.

@@ -16,7 +16,7 @@ use numbers::{Number, WIDTH};
 const MAX_LAYERS: usize = 64;
 /// The most lists of an index.
 const MAX_LISTS: u64 = 1 << 24;
-/// The largest other number in an index' factory string, such as HNSW's neighbours.
+/// The largest other number in an index' factory string, such as HNSW's neighbors.
 const MAX_IN_FACTORY: u64 = 4096;
 /// The days that a timestamp can hold, with room.
 const FIRST_DAY: NaiveDate = day(1700);

@@ -69,25 +69,25 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// Not a number.
-    #[error("is no number; write it as 1234.5, and leave the cell empty where nothing is known")]
+    #[error("is not a number; write it as 1234.5, and leave the cell empty where nothing is known")]
     NoNumber,
     /// A number as people write it.
     #[error(
-        "is no number; write a point before the decimals and nothing between the thousands, as in 1234.5"
+        "is not a number; write a point before the decimals and nothing between the thousands, as in 1234.5"
     )]
     Comma,
     /// A number that models can't hold.
     #[error("is beyond 3.4e38, which no model can hold; write what is meant, or leave the cell empty")]
     TooLarge,
     /// Not a time.
-    #[error("is no time; write it as 2024-01-31 or 2024-01-31T18:30:00")]
+    #[error("is not a time; write it as 2024-01-31 or 2024-01-31T18:30:00")]
     NoTime,
     /// A time that nanoseconds can't hold.
     #[error("is before 1677 or after 2262; write when it was, or leave the cell empty")]
     FarTime,
-    /// A number that is no time.
+    /// A number that is not a time.
     #[error(
-        "is no time; write dates as 2024-01-31, or times in seconds, milliseconds, microseconds or nanoseconds since 1970"
+        "is not a time; write dates as 2024-01-31, or times in seconds, milliseconds, microseconds or nanoseconds since 1970"
     )]
     NumberNoTime,
     /// An id with decimals.
@@ -332,7 +332,7 @@ fn times(column: &ArrayRef) -> Result<TimestampNanosecondArray, Refusal> {
 pub struct Spelling {
     /// Whole numbers with a point and zeros after it, as programs write them that took the column for floats.
     floats: u64,
-    /// Whatever is no whole number, such as `1.5`, which tells that points belong to the ids.
+    /// Whatever is not a whole number, such as `1.5`, which tells that points belong to the ids.
     others: u64,
 }
 

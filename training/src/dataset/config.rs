@@ -24,7 +24,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not of the form of a configuration.
-    #[error("{path} is no configuration of a data set")]
+    #[error("{path} is not a configuration of a data set")]
     Yaml {
         /// Which file.
         path: PathBuf,
@@ -71,7 +71,7 @@ pub enum ConfigError {
         known: Vec<String>,
     },
     /// A name that no column has.
-    #[error("{field} names {name:?}, which is no categorical item column; use one of {known:?}")]
+    #[error("{field} names {name:?}, which is not a categorical item column; use one of {known:?}")]
     NoItemColumn {
         /// Which field.
         field: &'static str,
@@ -92,7 +92,7 @@ pub struct DatasetConfig {
     pub transactions: Transactions,
     /// What is known of users beside their purchases. Left out: nothing.
     pub users: Option<Entity>,
-    /// The catalogue.
+    /// The catalog.
     pub items: Entity,
     /// Which features are computed.
     pub features: Features,
@@ -215,7 +215,7 @@ mod date {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse()
-            .map_err(|_| D::Error::custom(format!("{text:?} is no date; write it as YYYY-MM-DD")))
+            .map_err(|_| D::Error::custom(format!("{text:?} is not a date; write it as YYYY-MM-DD")))
     }
 }
 

@@ -127,7 +127,7 @@ pub struct TwoTower {
     pub index: String,
     /// Lists that an IVF index visits.
     pub nprobe: Option<u32>,
-    /// Neighbours that an HNSW index keeps in view.
+    /// Neighbors that an HNSW index keeps in view.
     pub ef_search: Option<u32>,
     /// FAISS factory string of the index of texts.
     pub text_index: String,
@@ -139,7 +139,7 @@ pub struct TwoTower {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Descent {
-    /// Passes over the labelled pairs, at most.
+    /// Passes over the labeled pairs, at most.
     pub epochs: usize,
     /// Passes without a smaller loss on the validation window after which no further one is tried.
     pub patience: usize,
@@ -218,7 +218,7 @@ pub struct Forest {
     pub trees: u32,
     /// Leaves of a tree, at most.
     pub leaves: u32,
-    /// Labelled pairs in a leaf, at least.
+    /// Labeled pairs in a leaf, at least.
     pub leaf_pairs: u32,
     /// Share of the pairs that a tree sees.
     pub pair_share: f64,
@@ -236,7 +236,7 @@ pub struct Boosting {
     pub patience: u32,
     /// Leaves of a tree, at most.
     pub leaves: u32,
-    /// Labelled pairs in a leaf, at least.
+    /// Labeled pairs in a leaf, at least.
     pub leaf_pairs: u32,
     /// Step size.
     pub learning_rate: f64,

@@ -16,7 +16,7 @@ use crate::labels::{BoughtItem, Window};
 /// The length of the lists.
 pub const K: usize = 12;
 
-/// Days that the most popular items are counted over.
+/// Days that most popular items are counted over.
 const POPULAR_DAYS: u32 = 7;
 
 /// How good lists of 12 are.

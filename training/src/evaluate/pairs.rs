@@ -1,4 +1,4 @@
-//! Scores of labelled pairs, by the scorers that serve.
+//! Scores of labeled pairs, by the scorers that serve.
 
 use std::path::Path;
 use std::time::Instant;
@@ -129,7 +129,7 @@ fn blocks(scorer: &dyn Scorer, items: &EncodedTable) -> Vec<f32> {
 }
 
 /// Turns scores, whose odds say how likely a pair is to be bought in units of `1 / usual`, into how likely it
-/// is to be one of the bought pairs among labelled ones: the more likely a pair was to be drawn as a
+/// is to be one of the bought pairs among labeled ones: the more likely a pair was to be drawn as a
 /// negative, the less.
 pub(crate) fn among_sampled(scores: &[f32], chances: &[f32], usual: f32) -> Vec<f32> {
     let pairs = scores.iter().zip(chances);

@@ -11,10 +11,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::metrics::PairMetrics;
 use super::pairs::{Judge, ScorePairsError, among_sampled};
-use crate::labels::LabelledPairs;
+use crate::labels::LabeledPairs;
 use crate::rows::Row;
 
-/// Labelled pairs that are scored for each input: enough for a deviation of 0.005 in AUC.
+/// Labeled pairs that are scored for each input: enough for a deviation of 0.005 in AUC.
 const PAIRS: usize = 8000;
 
 /// The inputs of some pairs, a row each.
@@ -30,17 +30,17 @@ struct Rows {
 /// The drop in AUC for each input, in the order of the layout's inputs.
 pub(crate) fn drops<R: Row>(
     judge: &Judge<'_, R>,
-    labelled: &LabelledPairs<R>,
+    labeled: &LabeledPairs<R>,
     features: &[f32],
     usual_chance: f32,
     seed: u64,
 ) -> Result<Vec<f64>, ScorePairsError> {
-    let count = labelled.pairs.len().min(PAIRS);
-    let rows = Rows::of(judge, labelled, features, count);
+    let count = labeled.pairs.len().min(PAIRS);
+    let rows = Rows::of(judge, labeled, features, count);
     let auc = |rows: &Rows| -> Result<f64, ScorePairsError> {
         let scores = judge.score_rows(&table(&rows.users), &table(&rows.items), &rows.features)?;
-        let scores = among_sampled(&scores, &labelled.chances[..count], usual_chance);
-        Ok(PairMetrics::of(&scores, &labelled.labels[..count]).auc)
+        let scores = among_sampled(&scores, &labeled.chances[..count], usual_chance);
+        Ok(PairMetrics::of(&scores, &labeled.labels[..count]).auc)
     };
     let before = auc(&rows)?;
     let mut order: Vec<usize> = (0..count).collect();
@@ -50,8 +50,8 @@ pub(crate) fn drops<R: Row>(
 }
 
 impl Rows {
-    fn of<R: Row>(judge: &Judge<'_, R>, labelled: &LabelledPairs<R>, features: &[f32], count: usize) -> Self {
-        let pairs = &labelled.pairs[..count];
+    fn of<R: Row>(judge: &Judge<'_, R>, labeled: &LabeledPairs<R>, features: &[f32], count: usize) -> Self {
+        let pairs = &labeled.pairs[..count];
         let (users, items) = (&judge.encoded.users, &judge.encoded.items);
         Self {
             users: pairs.iter().map(|pair| users.row(pair.user)).collect(),

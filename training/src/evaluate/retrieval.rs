@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use gondola_models::features::{Neighbours, Purchase};
+use gondola_models::features::{Neighbors, Purchase};
 use gondola_models::retrieval::index::IndexError;
 use gondola_models::retrieval::{Retrieval, sources};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::rows::{Pair, Row, SnapshotRow};
 
 /// Number of candidates.
 pub const CANDIDATES: usize = 200;
-/// Days that the most popular items are counted over.
+/// Days that most popular items are counted over.
 const POPULAR_DAYS: u32 = 7;
 
 /// How much of what was bought a source finds.
@@ -45,7 +45,7 @@ pub(crate) enum EvaluateRetrievalError {
 pub(crate) fn evaluate(
     towers: &Retrieval,
     encoded: &Encoded<SnapshotRow>,
-    neighbours: &Neighbours,
+    neighbors: &Neighbors,
     snapshot: &Snapshot,
     bought: &[Pair<SnapshotRow>],
 ) -> Result<Vec<RetrievalQuality>, EvaluateRetrievalError> {
@@ -67,17 +67,17 @@ pub(crate) fn evaluate(
         buyers.quality("bought before, most often first", |user| {
             Ok(sources::most_often_bought(history(user), CANDIDATES).collect())
         })?,
-        buyers.quality("ItemKNN", |user| Ok(item_knn(history(user), neighbours)))?,
+        buyers.quality("ItemKNN", |user| Ok(item_knn(history(user), neighbors)))?,
         buyers.quality("EASE^R", |user| Ok(ease.recommend(history(user), CANDIDATES)))?,
     ])
 }
 
 /// The items that are nearest to all that a user bought, those included: in a grocery things are bought
 /// again.
-fn item_knn(purchases: &[Purchase], neighbours: &Neighbours) -> Vec<u32> {
+fn item_knn(purchases: &[Purchase], neighbors: &Neighbors) -> Vec<u32> {
     let bought = purchases.iter().map(|purchase| purchase.item);
-    let near = neighbours.nearest_to(bought).into_iter();
-    near.take(CANDIDATES).map(|neighbour| neighbour.item).collect()
+    let near = neighbors.nearest_to(bought).into_iter();
+    near.take(CANDIDATES).map(|neighbor| neighbor.item).collect()
 }
 
 /// What each buyer bought in the window, and which of it was new to them.

@@ -9,7 +9,7 @@ use super::metrics::{PairIntervals, PairMetrics};
 pub struct ScorerQuality {
     /// The name of its bundle.
     pub name: String,
-    /// On the labelled pairs of the test window.
+    /// On the labeled pairs of the test window.
     pub metrics: PairMetrics,
     /// Where these metrics lie when other users had come.
     pub intervals: PairIntervals,

@@ -1,9 +1,9 @@
 //! The feature tables of one cut-off date, read into memory.
 
 use chrono::NaiveDate;
-use gondola_models::features::{History, Neighbours, RawTable, TableError};
+use gondola_models::features::{History, Neighbors, RawTable, TableError};
 
-use super::{FeatureTables, neighbours};
+use super::{FeatureTables, neighbors};
 
 /// What was known on the cut-off date.
 pub struct Snapshot {
@@ -19,8 +19,8 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Which items are bought by the same users.
-    pub fn neighbours(&self) -> Neighbours {
-        neighbours::nearest(&self.history, self.users.len(), self.items.len())
+    pub fn neighbors(&self) -> Neighbors {
+        neighbors::nearest(&self.history, self.users.len(), self.items.len())
     }
 
     /// Reads the tables.

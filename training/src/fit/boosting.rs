@@ -1,4 +1,4 @@
-//! Gradient boosting: LightGBM's `gbdt` on labelled pairs, each tree a step in logits after those before it.
+//! Gradient boosting: LightGBM's `gbdt` on labeled pairs, each tree a step in logits after those before it.
 
 use lightgbm3::Booster;
 use serde_json::{Value, json};

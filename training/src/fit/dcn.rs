@@ -1,4 +1,4 @@
-//! The DCN: trained on labelled pairs by [`descent`](super::descent).
+//! The DCN: trained on labeled pairs by [`descent`](super::descent).
 
 use gondola_models::scoring::Family;
 use gondola_models::scoring::dcn::{Dcn, DcnConfig};

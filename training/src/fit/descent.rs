@@ -1,4 +1,4 @@
-//! How networks train: batches of labelled pairs, binary cross-entropy, AdamW.
+//! How networks train: batches of labeled pairs, binary cross-entropy, AdamW.
 //!
 //! The one loop of all families. The same seed gives the same weights.
 
@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use super::examples::Examples;
 use super::{FitError, Model, Task, Weights, weights};
 use crate::dataset::training::{Descent, Scorer};
-use crate::labels::LabelledPairs;
+use crate::labels::LabeledPairs;
 use crate::progress;
 use crate::rows::ExampleRow;
 
@@ -98,7 +98,7 @@ impl<'a, N: Network> Training<'a, N> {
             model: scorer.title(),
             settings,
             examples: task.examples,
-            offsets: offsets(&task.examples.labelled),
+            offsets: offsets(&task.examples.labeled),
             network,
             // In the order of their names: a map's own order differs from run to run.
             optimizer: AdamW::new(weights::in_order(&variables), parameters).map_err(&failed)?,
@@ -174,7 +174,7 @@ impl<'a, N: Network> Training<'a, N> {
         };
         let logits = self.network.forward(&self::batch(self.examples, batch)?)?;
         let logits = (logits + of_each(&self.offsets)?)?;
-        binary_cross_entropy(&logits, &of_each(&self.examples.labelled.labels)?)
+        binary_cross_entropy(&logits, &of_each(&self.examples.labeled.labels)?)
     }
 }
 
@@ -182,16 +182,16 @@ impl<'a, N: Network> Training<'a, N> {
 fn batch(examples: &Examples, positions: &[usize]) -> CandleResult<Batch> {
     let Examples {
         encoded,
-        labelled,
+        labeled,
         features,
         ..
     } = examples;
-    let pairs = || positions.iter().map(|position| labelled.pairs[*position]);
+    let pairs = || positions.iter().map(|position| labeled.pairs[*position]);
     let users: Vec<ExampleRow> = pairs().map(|pair| pair.user).collect();
     let items: Vec<ExampleRow> = pairs().map(|pair| pair.item).collect();
     let (user_categorical, user_numeric) = encoded.users.tensors(&users)?;
     let (item_categorical, item_numeric) = encoded.items.tensors(&items)?;
-    let width = features.len() / labelled.pairs.len().max(1);
+    let width = features.len() / labeled.pairs.len().max(1);
     let of_pairs: Vec<f32> = positions
         .iter()
         .flat_map(|position| &features[position * width..][..width])
@@ -208,9 +208,9 @@ fn batch(examples: &Examples, positions: &[usize]) -> CandleResult<Batch> {
 
 /// What is added to each logit in training: the more likely a pair is to be drawn as a negative, the less.
 /// What the network itself has to learn is then how likely the pair is to be bought.
-fn offsets(labelled: &LabelledPairs<ExampleRow>) -> Vec<f32> {
-    let usual = labelled.usual_chance();
-    let chances = labelled.chances.iter();
+fn offsets(labeled: &LabeledPairs<ExampleRow>) -> Vec<f32> {
+    let usual = labeled.usual_chance();
+    let chances = labeled.chances.iter();
     chances.map(|chance| (usual / chance).ln()).collect()
 }
 
@@ -220,11 +220,11 @@ mod tests {
 
     #[test]
     fn a_likely_negative_lowers_the_logit_in_training() {
-        let labelled = LabelledPairs {
+        let labeled = LabeledPairs {
             chances: vec![0.5, 0.005],
-            ..LabelledPairs::default()
+            ..LabeledPairs::default()
         };
-        let offsets = offsets(&labelled);
+        let offsets = offsets(&labeled);
         assert!((offsets[0] + 10f32.ln()).abs() < 1e-5);
         assert!((offsets[1] - 10f32.ln()).abs() < 1e-5);
     }

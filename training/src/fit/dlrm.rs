@@ -1,4 +1,4 @@
-//! The DLRM: trained on labelled pairs by [`descent`](super::descent).
+//! The DLRM: trained on labeled pairs by [`descent`](super::descent).
 
 use gondola_models::scoring::Family;
 use gondola_models::scoring::dlrm::arrangement::{Arrangement, Interaction};

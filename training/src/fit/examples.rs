@@ -7,15 +7,15 @@ use gondola_models::features::{EncodedTable, PairFeatures, Workflow};
 
 use super::encoded::{Encoded, EncodedRows};
 use crate::features::Snapshot;
-use crate::labels::LabelledPairs;
+use crate::labels::LabeledPairs;
 use crate::rows::{ExampleRow, Pair, Row, SnapshotRow};
 
-/// What scorers train on: the labelled pairs of one or more cut-offs, with only those rows that they name.
+/// What scorers train on: the labeled pairs of one or more cut-offs, with only those rows that they name.
 pub(crate) struct Examples {
     /// The rows of users and items, each as of the cut-off of the pairs that name it.
     pub(crate) encoded: Encoded<ExampleRow>,
-    /// The labelled pairs, by these rows.
-    pub(crate) labelled: LabelledPairs<ExampleRow>,
+    /// The labeled pairs, by these rows.
+    pub(crate) labeled: LabeledPairs<ExampleRow>,
     /// Their encoded pair features, row-major.
     pub(crate) features: Vec<f32>,
     /// How many pairs each window has, in the order in which they were added.
@@ -31,7 +31,7 @@ impl Examples {
                 users: empty(layout.user_categorical.len(), layout.user_numeric.len()),
                 items: empty(layout.item_categorical.len(), layout.item_numeric.len()),
             },
-            labelled: LabelledPairs::default(),
+            labeled: LabeledPairs::default(),
             features: Vec::new(),
             windows: Vec::new(),
         }
@@ -42,36 +42,36 @@ impl Examples {
     pub(crate) fn split(&self) -> Option<(Range<usize>, Range<usize>)> {
         match self.windows[..] {
             [] | [_] => None,
-            [first, ..] => Some((0..first, first..self.labelled.pairs.len())),
+            [first, ..] => Some((0..first, first..self.labeled.pairs.len())),
         }
     }
 
     /// Positions of all pairs.
     pub(crate) fn all(&self) -> Range<usize> {
-        0..self.labelled.pairs.len()
+        0..self.labeled.pairs.len()
     }
 
-    /// Adds the labelled pairs of a window and of the snapshot before it.
+    /// Adds the labeled pairs of a window and of the snapshot before it.
     pub(crate) fn add(
         &mut self,
         workflow: &Workflow,
         features: &PairFeatures,
         snapshot: &Snapshot,
-        labelled: &LabelledPairs<SnapshotRow>,
+        labeled: &LabeledPairs<SnapshotRow>,
     ) {
         let encoded = Encoded::of(workflow, snapshot);
-        let pair_features = encoded_pairs(features, &labelled.pairs, snapshot, &encoded.items);
+        let pair_features = encoded_pairs(features, &labeled.pairs, snapshot, &encoded.items);
         self.features.extend(pair_features);
         let mut users = Copied::new(&encoded.users, &mut self.encoded.users);
         let mut items = Copied::new(&encoded.items, &mut self.encoded.items);
-        let pairs = labelled.pairs.iter().map(|pair| Pair {
+        let pairs = labeled.pairs.iter().map(|pair| Pair {
             user: users.row(pair.user),
             item: items.row(pair.item),
         });
-        self.labelled.pairs.extend(pairs);
-        self.labelled.labels.extend_from_slice(&labelled.labels);
-        self.labelled.chances.extend_from_slice(&labelled.chances);
-        self.windows.push(labelled.pairs.len());
+        self.labeled.pairs.extend(pairs);
+        self.labeled.labels.extend_from_slice(&labeled.labels);
+        self.labeled.chances.extend_from_slice(&labeled.chances);
+        self.windows.push(labeled.pairs.len());
     }
 }
 
@@ -172,7 +172,7 @@ pub(super) mod samples {
                 users: rows(&mut rng),
                 items: rows(&mut rng),
             },
-            labelled: LabelledPairs::default(),
+            labeled: LabeledPairs::default(),
             features: Vec::new(),
             windows: vec![PAIRS; WINDOWS],
         };
@@ -197,12 +197,12 @@ pub(super) mod samples {
         fn push(&mut self, user: u32, item: u32, luck: f32) {
             let wanted = user % CATEGORIES == item % CATEGORIES;
             let chance = if wanted { 0.9 } else { 0.15 };
-            self.labelled.pairs.push(Pair {
+            self.labeled.pairs.push(Pair {
                 user: ExampleRow(user),
                 item: ExampleRow(item),
             });
-            self.labelled.labels.push(f32::from(u8::from(luck < chance)));
-            self.labelled.chances.push(0.01);
+            self.labeled.labels.push(f32::from(u8::from(luck < chance)));
+            self.labeled.chances.push(0.01);
             self.features.push(0.5);
         }
     }

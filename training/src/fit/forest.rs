@@ -1,8 +1,8 @@
-//! The random forest: LightGBM's `rf` boosting on labelled pairs.
+//! The random forest: LightGBM's `rf` boosting on labeled pairs.
 //!
 //! Trees regress on the label, 0 or 1, so that a leaf holds the share of pairs in it that were bought, and
 //! the forest the mean share. (With the `binary` objective a leaf holds one Newton step in logits, which is
-//! linear in that share: a mean of such steps is no logit.) Its trees don't depend on each other, so that
+//! linear in that share: a mean of such steps is not a logit.) Its trees don't depend on each other, so that
 //! more of them do no harm: nothing stops early.
 
 use lightgbm3::Booster;

@@ -1,4 +1,4 @@
-//! The MLP: trained on labelled pairs by [`descent`](super::descent).
+//! The MLP: trained on labeled pairs by [`descent`](super::descent).
 
 use gondola_models::scoring::Family;
 use gondola_models::scoring::mlp::{Mlp, MlpConfig};

@@ -1,4 +1,4 @@
-//! What tree models share: labelled pairs as LightGBM takes them, and a model as a bundle has it.
+//! What tree models share: labeled pairs as LightGBM takes them, and a model as a bundle has it.
 //!
 //! A pair that was bought counts the more, the likelier it was to be drawn had it not been bought, so that a
 //! score orders pairs by how likely they are to be bought, not by how much likelier than to be drawn.
@@ -18,7 +18,7 @@ use super::examples::Examples;
 use super::{FitError, Model, Task, Weights};
 use crate::dataset::training::Scorer;
 use crate::evaluate::InputValue;
-use crate::labels::LabelledPairs;
+use crate::labels::LabeledPairs;
 use crate::rows::{Pair, Row};
 
 /// The pairs at some positions; `binned` is a data set whose bins are used.
@@ -29,16 +29,16 @@ pub(super) fn dataset(
 ) -> Result<Dataset, lightgbm3::Error> {
     let Examples {
         encoded,
-        labelled,
+        labeled,
         features,
         ..
     } = task.examples;
     let (names, width) = (names(task.layout), task.layout.pair.len());
     let features = &features[positions.start * width..positions.end * width];
-    let rows = matrix(encoded, &labelled.pairs[positions.clone()], features, width);
-    let labels = &labelled.labels[positions.clone()];
+    let rows = matrix(encoded, &labeled.pairs[positions.clone()], features, width);
+    let labels = &labeled.labels[positions.clone()];
     let mut dataset = Dataset::from_slice_with_reference(&rows, labels, names.len() as i32, true, binned)?;
-    dataset.set_weights(&counts(labelled)[positions])?;
+    dataset.set_weights(&counts(labeled)[positions])?;
     if binned.is_none() {
         dataset.set_feature_names(&names)?;
     }
@@ -70,9 +70,9 @@ pub(super) fn model(scorer: Scorer, booster: &Booster, task: Task<'_>) -> Result
 }
 
 /// How much each pair counts.
-fn counts<R>(labelled: &LabelledPairs<R>) -> Vec<f32> {
-    let usual = labelled.usual_chance();
-    let pairs = labelled.labels.iter().zip(&labelled.chances);
+fn counts<R>(labeled: &LabeledPairs<R>) -> Vec<f32> {
+    let usual = labeled.usual_chance();
+    let pairs = labeled.labels.iter().zip(&labeled.chances);
     pairs
         .map(|(label, chance)| if *label > 0.5 { *chance / usual } else { 1.0 })
         .collect()
@@ -107,13 +107,13 @@ mod tests {
 
     #[test]
     fn what_was_bought_counts_as_much_as_it_was_likely_to_be_drawn() {
-        let labelled = LabelledPairs {
+        let labeled = LabeledPairs {
             pairs: vec![Pair::<ExampleRow>::at(0, 0); 3],
             labels: vec![1.0, 0.0, 1.0],
             chances: vec![0.5, 0.05, 0.005],
         };
         let wanted = [10.0, 1.0, 0.1];
-        for (found, wanted) in counts(&labelled).into_iter().zip(wanted) {
+        for (found, wanted) in counts(&labeled).into_iter().zip(wanted) {
             assert!((found - wanted).abs() < 1e-4, "{found}");
         }
     }

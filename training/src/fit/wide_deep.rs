@@ -1,4 +1,4 @@
-//! The Wide & Deep model: trained on labelled pairs by [`descent`](super::descent).
+//! The Wide & Deep model: trained on labeled pairs by [`descent`](super::descent).
 
 use gondola_models::features::Layout;
 use gondola_models::scoring::Family;
@@ -60,7 +60,7 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Layout {
             user_categorical: names(&["club", "popular_colour", "popular_shape"]),
-            item_categorical: names(&["shape", "price_band", "colour"]),
+            item_categorical: names(&["shape", "price_band", "color"]),
             ..Layout::default()
         }
     }

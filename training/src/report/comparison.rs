@@ -1,4 +1,4 @@
-//! Tables of the data, and tables that compare scorers: on labelled pairs, by their lists, and by what they
+//! Tables of the data, and tables that compare scorers: on labeled pairs, by their lists, and by what they
 //! cost.
 
 use super::Summary;
@@ -32,7 +32,7 @@ pub(super) fn pairs(summary: &Summary) -> Table {
     });
     Table {
         head: vec![
-            "scorer, on labelled pairs",
+            "scorer, on labeled pairs",
             "AUC",
             "precision at 0.5",
             "recall at 0.5",

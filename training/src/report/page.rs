@@ -30,7 +30,7 @@ fn body(title: &str, summary: &Summary) -> Markup {
         h1 { (title) }
         p { (summary.windows) }
         (section("Data", &data(summary)))
-        (section("Scorers on labelled pairs of the test window", &scorers(summary)))
+        (section("Scorers on labeled pairs of the test window", &scorers(summary)))
         (section("Candidates: how much of what was bought is among them", &candidates(summary)))
         (section("Lists of 12 for every buyer of the test window", &lists(summary)))
         (section("What the inputs are worth", &importances(summary)))

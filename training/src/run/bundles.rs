@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use gondola_models::features::neighbours::{self, NEIGHBOURS};
+use gondola_models::features::neighbors::{self, NEIGHBOURS};
 use gondola_models::features::{Schema, Workflow};
 use gondola_models::pipeline::VariantFolders;
 use tempfile::TempDir;
@@ -60,7 +60,7 @@ impl BundleSet<'_> {
             let name = table.file_name().context("a table has a file name")?;
             fs::copy(table, folder.join(name)).with_context(|| format!("cannot copy {}", table.display()))?;
         }
-        neighbours::save(&snapshot.neighbours(), &snapshot.items, &folder.join(NEIGHBOURS))?;
+        neighbors::save(&snapshot.neighbors(), &snapshot.items, &folder.join(NEIGHBOURS))?;
         Ok(())
     }
 }

@@ -44,15 +44,12 @@ fn of_data(dataset: &Dataset) -> Vec<Fact> {
 /// How large a window is.
 pub(super) fn of_sample(sample: &Sample) -> Fact {
     let Sample {
-        name,
-        known,
-        labelled,
-        ..
+        name, known, labeled, ..
     } = sample;
     let (users, items) = (known.snapshot.users.len(), known.snapshot.items.len());
-    let pairs = labelled.pairs.len();
+    let pairs = labeled.pairs.len();
     Fact::new(
-        format!("{name}: users, items, labelled pairs"),
+        format!("{name}: users, items, labeled pairs"),
         format!("{users}, {items}, {pairs}"),
     )
 }

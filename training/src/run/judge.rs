@@ -1,7 +1,7 @@
 //! How good what was made is, by the scorers and the pipeline that serve.
 
-use gondola_models::features::Neighbours;
-use gondola_models::features::neighbours::NEIGHBOURS;
+use gondola_models::features::Neighbors;
+use gondola_models::features::neighbors::NEIGHBOURS;
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{AlreadyBought, Variant, VariantSettings};
 use gondola_models::retrieval::Retrieval;
@@ -35,7 +35,7 @@ pub(super) enum Depth {
 
 /// How good everything is.
 pub(super) struct Judged {
-    /// Each scorer on the labelled pairs of the test window.
+    /// Each scorer on the labeled pairs of the test window.
     pub(super) scorers: Vec<ScorerQuality>,
     /// The two towers beside what needs no deep model.
     pub(super) retrieval: Vec<RetrievalQuality>,
@@ -69,7 +69,7 @@ impl Run {
         let bought = end_to_end::bought(&prepared.test.window);
         let timings = &mut self.timings;
         Ok(Judged {
-            scorers: timings.time("scores of labelled pairs", || bench.scorers(models, depth))?,
+            scorers: timings.time("scores of labeled pairs", || bench.scorers(models, depth))?,
             variants: timings.time("lists for every buyer", || {
                 bench.variants(&models.names(), &bought)
             })?,
@@ -91,14 +91,14 @@ impl Bench<'_> {
         let Prepared {
             test, pairs, encoded, ..
         } = self.prepared;
-        let features = encoded_pairs(pairs, &test.labelled.pairs, &test.known.snapshot, &encoded.items);
+        let features = encoded_pairs(pairs, &test.labeled.pairs, &test.known.snapshot, &encoded.items);
         let scorers = models.scorers.iter();
         scorers
             .map(|scorer| self.scorer(scorer, &features, models.usual_chance, depth))
             .collect()
     }
 
-    /// One scorer on the labelled pairs of the test window, whose encoded pair features are `features`.
+    /// One scorer on the labeled pairs of the test window, whose encoded pair features are `features`.
     fn scorer(
         &self,
         scorer: &FittedScorer,
@@ -112,28 +112,28 @@ impl Bench<'_> {
             encoded,
             ..
         } = self.prepared;
-        let (labelled, seed) = (&test.labelled, self.config.training.seed);
+        let (labeled, seed) = (&test.labeled, self.config.training.seed);
         let FittedScorer { fitted, seconds } = scorer;
         let name = fitted.scorer.bundle();
         let layout = workflow.layout();
         let judge = Judge::load(&self.folders.bundle(name), &layout, encoded)?;
-        let scores = judge.score(&labelled.pairs, features)?;
-        let scores = pairs::among_sampled(&scores, &labelled.chances, usual_chance);
+        let scores = judge.score(&labeled.pairs, features)?;
+        let scores = pairs::among_sampled(&scores, &labeled.chances, usual_chance);
         let permuted = match depth {
             Depth::Usual => Vec::new(),
             Depth::Inputs => {
                 let spinner = progress::spinner("what each input is worth");
-                let drops = permutation::drops(&judge, labelled, features, usual_chance, seed)?;
+                let drops = permutation::drops(&judge, labeled, features, usual_chance, seed)?;
                 spinner.finish_and_clear();
                 InputValue::greatest_first(layout.inputs(), drops)
             }
         };
-        let users: Vec<u32> = labelled.pairs.iter().map(|pair| pair.user.0).collect();
+        let users: Vec<u32> = labeled.pairs.iter().map(|pair| pair.user.0).collect();
         let user_count = test.known.snapshot.users.len();
         Ok(ScorerQuality {
             name: name.to_owned(),
-            metrics: PairMetrics::of(&scores, &labelled.labels),
-            intervals: PairIntervals::of(&scores, &labelled.labels, &users, user_count, seed),
+            metrics: PairMetrics::of(&scores, &labeled.labels),
+            intervals: PairIntervals::of(&scores, &labeled.labels, &users, user_count, seed),
             rounds: fitted.rounds,
             seconds: *seconds,
             bytes: self.folders.size(name)?,
@@ -150,11 +150,11 @@ impl Bench<'_> {
         let snapshot = &test.known.snapshot;
         let search = two_tower::search(&self.config.training.two_tower);
         let towers = Retrieval::load(&self.folders.bundle(TWO_TOWER), &snapshot.items, &search)?;
-        let neighbours = self.folders.bundle(FEATURES).join(NEIGHBOURS);
+        let neighbors = self.folders.bundle(FEATURES).join(NEIGHBOURS);
         Ok(retrieval::evaluate(
             &towers,
             &self.prepared.encoded,
-            &Neighbours::read(&neighbours, &snapshot.items)?,
+            &Neighbors::read(&neighbors, &snapshot.items)?,
             snapshot,
             &test.window.pairs(snapshot),
         )?)

@@ -41,7 +41,7 @@ pub(super) struct FittedScorer {
     pub(super) seconds: f64,
 }
 
-/// The labelled pairs of all training windows.
+/// The labeled pairs of all training windows.
 pub(super) struct TrainingSet {
     pub(super) examples: Examples,
     /// How large the windows before the last were.
@@ -77,7 +77,7 @@ impl Run {
             towers,
             index,
             scorers: scorers.collect::<Result<_, _>>()?,
-            usual_chance: examples.labelled.usual_chance(),
+            usual_chance: examples.labeled.usual_chance(),
             earlier_windows,
         })
     }
@@ -119,7 +119,7 @@ impl Run {
             .time(step, || index(config, towers, encoded, snapshot))
     }
 
-    /// The labelled pairs of all training windows; what is known at a window's cut-off is let go before the
+    /// The labeled pairs of all training windows; what is known at a window's cut-off is let go before the
     /// next is read.
     pub(super) async fn training_set(&mut self, prepared: &Prepared) -> anyhow::Result<TrainingSet> {
         let Prepared {
@@ -129,14 +129,14 @@ impl Run {
             ..
         } = prepared;
         let mut examples = Examples::new(workflow);
-        examples.add(workflow, pairs, &train.known.snapshot, &train.labelled);
+        examples.add(workflow, pairs, &train.known.snapshot, &train.labeled);
         let seed = self.dataset.config.training.seed;
         let earlier = self.dataset.config.windows.earlier_starts();
         let mut earlier_windows = Vec::new();
         for (as_of, number) in earlier.into_iter().zip(2..) {
             let name = format!("train {number}");
             let sample = self.sample(&name, as_of, seed.wrapping_add(number)).await?;
-            examples.add(workflow, pairs, &sample.known.snapshot, &sample.labelled);
+            examples.add(workflow, pairs, &sample.known.snapshot, &sample.labeled);
             earlier_windows.push(facts::of_sample(&sample));
         }
         Ok(TrainingSet {

@@ -13,7 +13,7 @@ use crate::features::{self, FeatureTables, Snapshot};
 use crate::fit::encoded::{Encoded, EncodedRows};
 use crate::fit::examples::raw_pairs;
 use crate::fit::plan;
-use crate::labels::{self, LabelledPairs, Window};
+use crate::labels::{self, LabeledPairs, Window};
 use crate::progress;
 use crate::rows::SnapshotRow;
 
@@ -32,7 +32,7 @@ pub(super) struct Sample {
     pub(super) name: String,
     pub(super) known: Known,
     pub(super) window: Window,
-    pub(super) labelled: LabelledPairs<SnapshotRow>,
+    pub(super) labeled: LabeledPairs<SnapshotRow>,
 }
 
 /// What everything that is fitted and judged stands on.
@@ -82,7 +82,7 @@ impl Run {
         })
     }
 
-    /// Features as of a date, and labelled pairs of the window after it.
+    /// Features as of a date, and labeled pairs of the window after it.
     pub(super) async fn sample(&mut self, name: &str, as_of: NaiveDate, seed: u64) -> anyhow::Result<Sample> {
         let (dataset, work) = (&self.dataset, self.work.path());
         let step = format!("features and labels, {name}");
@@ -94,20 +94,20 @@ impl Run {
             let window = Window::read(dataset, as_of, as_of + days).await?;
             let half_life = dataset.config.features.half_life_days;
             let snapshot = &known.snapshot;
-            let labelled = labels::label(&window.pairs(snapshot), snapshot, half_life, seed)?;
+            let labeled = labels::label(&window.pairs(snapshot), snapshot, half_life, seed)?;
             spinner.finish();
             Ok(Sample {
                 name: name.to_owned(),
                 known,
                 window,
-                labelled,
+                labeled,
             })
         };
         self.timings.time_async(step, sample).await
     }
 }
 
-/// Fits the workflow on the training snapshot; pair features on the labelled pairs.
+/// Fits the workflow on the training snapshot; pair features on the labeled pairs.
 fn fit_workflow(config: &DatasetConfig, train: &Sample) -> anyhow::Result<Workflow> {
     let plan = plan::workflow(config);
     let snapshot = &train.known.snapshot;
@@ -116,6 +116,6 @@ fn fit_workflow(config: &DatasetConfig, train: &Sample) -> anyhow::Result<Workfl
     let names: Vec<&str> = plan.pair.iter().map(|column| column.column.as_str()).collect();
     let features = PairFeatures::raw(&names, &entities)?;
     let encoded_items = EncodedRows::new(entities.item.encode_table(items));
-    let values = raw_pairs(&features, &train.labelled.pairs, snapshot, &encoded_items);
+    let values = raw_pairs(&features, &train.labeled.pairs, snapshot, &encoded_items);
     Ok(Workflow::fit(&plan, users, items, &values))
 }

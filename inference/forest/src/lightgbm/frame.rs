@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::super::model::{CategorySets, Reading};
 use super::{Error, Lines, excerpt};
 
-/// The largest value that can be a category: where `f32` ends to tell neighbours apart.
+/// The largest value that can be a category: where `f32` ends to tell neighbors apart.
 const MAX_CATEGORY: f64 = 16_777_216.0;
 
 /// What the codes of each category column stand for, by column; empty where the model was not trained on such a frame.

@@ -102,7 +102,7 @@ fn scored_class(attributes: Attributes<'_>) -> Result<Remark, Error> {
     match (other.parse::<i64>(), class.parse::<i64>()) {
         (Ok(first), Ok(second)) if second < first => Err(wrong(
             format!("{first}, {second}"),
-            "a score is the probability of the second class, which should be the greater; export the model anew with 0 and 1",
+            "a score is the probability of the second class, which should be the greater; export the model again with 0 and 1",
         )),
         _ => Ok(Remark::Class { class, other }),
     }

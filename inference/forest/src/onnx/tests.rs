@@ -191,7 +191,7 @@ fn sigmoid(x: f64) -> f64 {
 
 #[test]
 fn every_mode_decides_at_its_threshold_and_for_nan() {
-    // The threshold, its neighbours, and NaN: 1 where the test holds, 2 where not.
+    // The threshold, its neighbors, and NaN: 1 where the test holds, 2 where not.
     let rows = [3.0_f32.next_down(), 3.0, 3.0_f32.next_up(), f32::NAN];
     for (number, (mode, holds)) in [
         ("BRANCH_LEQ", [true, true, false]),
@@ -433,7 +433,7 @@ fn lists_that_do_not_belong_together_are_refused() {
         ),
         (
             floats("nodes_values", &[f32::NAN, 0.0, 0.0]),
-            "tree 0, node 0 has a threshold that splits nothing (NaN, or `below minus infinity`); train the model anew",
+            "tree 0, node 0 has a threshold that splits nothing (NaN, or `below minus infinity`); train the model again",
         ),
         (
             floats("target_weights", &[f32::NAN, 0.0]),
@@ -504,7 +504,7 @@ fn the_class_that_a_probability_is_for_is_told_and_must_be_the_greater_number() 
             classifier(&[0, 0]),
             vec![ints("classlabels_int64s", &[1, 0])],
         )],
-        "the ONNX model's trees have classlabels=1, 0, but a score is the probability of the second class, which should be the greater; export the model anew with 0 and 1",
+        "the ONNX model's trees have classlabels=1, 0, but a score is the probability of the second class, which should be the greater; export the model again with 0 and 1",
     );
 }
 

@@ -92,7 +92,7 @@ fn models_that_are_damaged_or_not_supported_are_refused_by_name() {
     check_refused(
         "/features_info/float_features/1/flat_feature_index",
         json!(0),
-        "feature 1 of the CatBoost model has the number 0; save it anew",
+        "feature 1 of the CatBoost model has the number 0; save it again",
     );
     check_refused(
         "/scale_and_bias",

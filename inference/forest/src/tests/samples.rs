@@ -222,13 +222,13 @@ fn a_file_that_is_no_model_at_all_is_refused_as_what_it_is() {
             format,
             b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
             6,
-            "the model is a pointer of git-lfs, not the file that it points to; fetch the file with `git lfs pull` and publish the bundle anew",
+            "the model is a pointer of git-lfs, not the file that it points to; fetch the file with `git lfs pull` and publish the bundle again",
         );
         check_refused(
             format,
             b"<!DOCTYPE html><title>404</title>",
             6,
-            "the model is a web page, as a failed download leaves one; download the file again and publish the bundle anew",
+            "the model is a web page, as a failed download leaves one; download the file again and publish the bundle again",
         );
     }
 }
@@ -251,6 +251,6 @@ fn json_of_others_is_refused() {
         deep,
     ] {
         let message = refused(&text);
-        assert!(message.starts_with("the model is no JSON"), "{message}");
+        assert!(message.starts_with("the model is not JSON"), "{message}");
     }
 }

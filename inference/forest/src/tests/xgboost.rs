@@ -174,7 +174,7 @@ fn damaged_trees_are_refused_with_tree_node_and_value() {
         (
             "split_conditions",
             json!([-1e39, 1.0, 1.0]),
-            "tree 0, node 0 has a threshold that splits nothing (NaN, or `below minus infinity`); train the model anew",
+            "tree 0, node 0 has a threshold that splits nothing (NaN, or `below minus infinity`); train the model again",
         ),
         (
             "split_type",
@@ -331,7 +331,7 @@ fn a_linear_booster_is_refused_by_name() {
         stump(),
         "/learner/gradient_booster",
         json!({"name": "gbtree", "model": {}}),
-        "the XGBoost model's booster is gbtree, but it has no trees; save it anew",
+        "the XGBoost model's booster is gbtree, but it has no trees; save it again",
     );
 }
 

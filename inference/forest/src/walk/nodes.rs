@@ -21,7 +21,7 @@ pub enum TooLarge {
     },
     /// One feature is split in both ways.
     #[error(
-        "tree {tree} splits feature {feature} by number and another tree or node by category; train it anew"
+        "tree {tree} splits feature {feature} by number and another tree or node by category; train it again"
     )]
     MixedFeature {
         /// Number of the tree, from 0.
@@ -103,7 +103,7 @@ impl Columns {
         self.category.len()
     }
 
-    /// The value of `column` as the walk reads it: NaN stays NaN, and another value that is no category is in no set.
+    /// The value of `column` as the walk reads it: NaN stays NaN, and another value that is not a category is in no set.
     pub fn encode(&self, column: usize, value: f32) -> u32 {
         match self.category[column] {
             true if value.is_nan() => f32::NAN.to_bits(),
@@ -290,7 +290,7 @@ mod tests {
     use super::round_down;
 
     #[test]
-    fn rounded_thresholds_decide_every_neighbour_as_the_exact_ones() {
+    fn rounded_thresholds_decide_every_neighbor_as_the_exact_ones() {
         for threshold in [
             0.1,
             -0.1,

@@ -21,8 +21,8 @@ pub enum WeightsError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is no safetensors file, or a damaged one.
-    #[error("{path} is no readable safetensors file")]
+    /// The file is not a safetensors file, or a damaged one.
+    #[error("{path} is not a readable safetensors file")]
     Format {
         /// Which file.
         path: PathBuf,
@@ -167,7 +167,7 @@ impl Weights {
     }
 }
 
-/// What a file is that is no safetensors file, and the way out, where its first bytes tell.
+/// What a file is that is not a safetensors file, and the way out, where its first bytes tell.
 ///
 /// A safetensors file begins with the length of its header, 8 bytes of which the last are 0.
 fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
@@ -198,7 +198,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dlrm");
         let error = Weights::read(&folder.join(file))
             .err()
-            .expect("this is no safetensors file");
+            .expect("this is not a safetensors file");
         assert!(error.to_string().contains(part), "{error}");
     }
 
@@ -220,7 +220,9 @@ mod tests {
             "version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n",
         )
         .unwrap();
-        let error = Weights::read(&path).err().expect("this is no safetensors file");
+        let error = Weights::read(&path)
+            .err()
+            .expect("this is not a safetensors file");
         assert!(error.to_string().contains("a pointer of git-lfs"), "{error}");
         assert!(error.to_string().contains("`git lfs pull`"), "{error}");
     }
@@ -233,7 +235,7 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         for length in (0..whole.len()).step_by(97) {
             fs::write(&path, &whole[..length]).unwrap();
-            let error = Weights::read(&path).err().expect("this is no whole file");
+            let error = Weights::read(&path).err().expect("this is not a whole file");
             assert!(matches!(error, WeightsError::Format { .. }), "{error}");
         }
     }

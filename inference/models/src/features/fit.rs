@@ -67,7 +67,7 @@ pub enum Scale {
 }
 
 impl NumericPlan {
-    /// The usual plan for a count or an amount: missing is 0, then logarithm, then normalised.
+    /// The usual plan for a count or an amount: missing is 0, then logarithm, then normalized.
     pub fn amount(column: &str) -> Self {
         Self {
             column: column.to_owned(),
@@ -148,7 +148,7 @@ fn fit_numeric(plan: &NumericPlan, mut values: Vec<Option<f64>>) -> NumericColum
     };
     if let Some(mean) = mean {
         add(
-            Operation::Normalise {
+            Operation::Normalize {
                 mean,
                 standard_deviation,
             },
@@ -213,7 +213,7 @@ mod tests {
                     minimum: 0.0,
                     maximum: 10.0
                 },
-                Operation::Normalise {
+                Operation::Normalize {
                     mean,
                     standard_deviation: deviation
                 },

@@ -1,4 +1,4 @@
-//! Values of numbered things, each with as many as it has: what users bought, which items are neighbours.
+//! Values of numbered things, each with as many as it has: what users bought, which items are neighbors.
 
 /// Values by group, one slice a group.
 #[derive(Debug)]

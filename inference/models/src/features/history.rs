@@ -11,7 +11,7 @@ const RECENT: &str = "recent_purchases";
 /// One item that a user bought before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Purchase {
-    /// The item's row in the catalogue.
+    /// The item's row in the catalog.
     pub item: u32,
     /// How often.
     pub purchases: f32,

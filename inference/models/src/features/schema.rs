@@ -22,7 +22,7 @@ pub enum SchemaError {
         source: std::io::Error,
     },
     /// The file does not say what it should.
-    #[error("{path} is no features schema")]
+    #[error("{path} is not a features schema")]
     Json {
         /// Which file.
         path: PathBuf,

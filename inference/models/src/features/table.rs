@@ -35,8 +35,8 @@ pub enum TableError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is no Parquet, or a damaged one.
-    #[error("{path} is no readable Parquet file")]
+    /// The file is not Parquet, or a damaged one.
+    #[error("{path} is not a readable Parquet file")]
     Parquet {
         /// Which file.
         path: PathBuf,
@@ -99,7 +99,7 @@ impl<'a> From<&'a Value> for Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// The value as a number: `None` for null, for text that is no number, and for NaN and infinities.
+    /// The value as a number: `None` for null, for text that is not a number, and for NaN and infinities.
     pub fn as_number(self) -> Option<f64> {
         let number = match self {
             Cell::Null => None,
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(table.find("b"), Some(1));
         assert_eq!(table.find("c"), None);
         assert_eq!(table.row(1).cell("age"), Cell::Number(31.0));
-        assert_eq!(table.row(1).cell("colour"), Cell::Null);
+        assert_eq!(table.row(1).cell("color"), Cell::Null);
     }
 
     #[test]

@@ -150,16 +150,16 @@ fn with_text(cell: Cell<'_>, use_text: impl FnOnce(&str)) {
 mod tests {
     use super::*;
 
-    fn colours() -> Vocabulary {
+    fn colors() -> Vocabulary {
         let cells = ["red", "blue", "red", "green", "blue", "red"].map(Cell::Text);
         Vocabulary::fit(cells.into_iter().chain([Cell::Null]), 2)
     }
 
     #[test]
     fn null_and_unknown_have_their_own_indexes_and_frequent_values_come_first() {
-        let colours = colours();
-        assert_eq!(colours.cardinality(), 4);
-        let index = |cell| colours.index(cell);
+        let colors = colors();
+        assert_eq!(colors.cardinality(), 4);
+        let index = |cell| colors.index(cell);
         assert_eq!(index(Cell::Null), NULL);
         assert_eq!(index(Cell::Number(f64::NAN)), NULL);
         assert_eq!(
@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn what_was_saved_is_what_loads() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("item.colour.parquet");
-        colours().save(&path).unwrap();
+        let path = folder.path().join("item.color.parquet");
+        colors().save(&path).unwrap();
         assert_eq!(Vocabulary::load(&path).unwrap().index(Cell::Text("blue")), 3);
     }
 }

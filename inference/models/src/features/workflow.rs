@@ -32,7 +32,7 @@ pub enum WorkflowError {
         source: std::io::Error,
     },
     /// `workflow.json` does not say what it should.
-    #[error("{path} is no workflow")]
+    #[error("{path} is not a workflow")]
     Json {
         /// Which file.
         path: PathBuf,
@@ -73,7 +73,7 @@ pub enum Operation {
     /// `ln(1 + x)`, with negative values taken as 0.
     Log,
     /// `(x - mean) / standard_deviation`.
-    Normalise {
+    Normalize {
         /// Mean of the training rows.
         mean: f64,
         /// Standard deviation of the training rows; 1 where they do not vary.
@@ -89,7 +89,7 @@ impl Operation {
             (Operation::Clip { minimum, maximum }, Some(x)) => Some(x.max(minimum).min(maximum)),
             (Operation::Log, Some(x)) => Some(x.max(0.0).ln_1p()),
             (
-                Operation::Normalise {
+                Operation::Normalize {
                     mean,
                     standard_deviation,
                 },
@@ -122,13 +122,13 @@ impl NumericColumn {
 
 impl NumericColumn {
     /// Whether models can be given this encoded value: one that is finite, and at most [`FURTHEST`] where the column is
-    /// normalised. Other columns have no measure of what is far.
+    /// normalized. Other columns have no measure of what is far.
     pub fn admits(&self, encoded: f32) -> bool {
-        let is_normalised = self
+        let is_normalized = self
             .operations
             .iter()
-            .any(|operation| matches!(operation, Operation::Normalise { .. }));
-        encoded.abs() <= if is_normalised { FURTHEST } else { f32::MAX }
+            .any(|operation| matches!(operation, Operation::Normalize { .. }));
+        encoded.abs() <= if is_normalized { FURTHEST } else { f32::MAX }
     }
 }
 
@@ -404,7 +404,7 @@ mod tests {
                             maximum: 100.0,
                         },
                         Operation::Log,
-                        Operation::Normalise {
+                        Operation::Normalize {
                             mean: 1.0,
                             standard_deviation: 2.0,
                         },
@@ -448,9 +448,9 @@ mod tests {
 
     #[test]
     fn values_far_from_those_of_training_are_not_admitted() {
-        let normalised = NumericColumn {
+        let normalized = NumericColumn {
             column: "rate".into(),
-            operations: vec![Operation::Normalise {
+            operations: vec![Operation::Normalize {
                 mean: 1.0,
                 standard_deviation: 0.5,
             }],
@@ -462,11 +462,11 @@ mod tests {
             (4e5, true),
             (f64::NAN, true),
         ] {
-            assert_eq!(normalised.admits(normalised.encode(Some(raw))), admitted, "{raw}");
+            assert_eq!(normalized.admits(normalized.encode(Some(raw))), admitted, "{raw}");
         }
         let as_it_is = NumericColumn {
             operations: vec![],
-            ..normalised
+            ..normalized
         };
         for (raw, admitted) in [(1e39, false), (1e38, true), (1.7e9, true)] {
             assert_eq!(as_it_is.admits(as_it_is.encode(Some(raw))), admitted, "{raw}");

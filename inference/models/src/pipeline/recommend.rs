@@ -1,4 +1,4 @@
-//! The personalised pipeline: features, retrieval, filter, scoring, ordering.
+//! The personalized pipeline: features, retrieval, filter, scoring, ordering.
 
 use std::cell::RefCell;
 
@@ -83,7 +83,7 @@ impl Variant {
             quotas,
             &nearest,
             &user.purchases,
-            &self.neighbours,
+            &self.neighbors,
             items.popular(),
         ))
     }

@@ -1,4 +1,4 @@
-//! The similar-items pipeline: a vector, its neighbours.
+//! The similar-items pipeline: a vector, its neighbors.
 
 use super::items::ItemsView;
 use super::recommend::with_put_items;
@@ -70,7 +70,7 @@ fn item_vector(
 
 fn text_vector(similarity: &Similarity, text: &str) -> Result<Vec<f32>, RequestError> {
     let not_served = RequestError::NotServed {
-        what: "neighbours of a text",
+        what: "neighbors of a text",
         missing: "a bundle with a text encoder",
     };
     Ok(similarity.embed(text).ok_or(not_served)??)

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::items::{Items, ItemsView, NewItem, TooManyItems, block, text, weight};
-use crate::features::neighbours::NEIGHBOURS;
+use crate::features::neighbors::NEIGHBOURS;
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
 use crate::features::users::TooManyUsers;
 use crate::features::workflow::{FURTHEST, NumericColumn, WorkflowError};
 use crate::features::{
-    Cell, EncodedRow, EntityWorkflow, History, ItemId, Neighbours, PairFeatures, Purchase, RawRow, RawTable,
+    Cell, EncodedRow, EntityWorkflow, History, ItemId, Neighbors, PairFeatures, Purchase, RawRow, RawTable,
     Schema, TableError, UserId, Users, Value, Workflow,
 };
 use crate::ordering::{Order, Scored};
@@ -112,7 +112,7 @@ pub enum LoadError {
     Similarity(#[from] SimilarityError),
     /// Diversity is wanted of a column that there isn't.
     #[error(
-        "spec.ordering.diversity.column is {column:?}, which is no categorical item column; use one of {known:?}"
+        "spec.ordering.diversity.column is {column:?}, which is not a categorical item column; use one of {known:?}"
     )]
     Diversity {
         /// The column.
@@ -142,13 +142,13 @@ pub enum RequestError {
         /// The most that can be had.
         most: usize,
     },
-    /// An item that is not in the catalogue.
+    /// An item that is not in the catalog.
     #[error("there is no item {item}; PUT /v1/items/{item} adds it, or ask for text= instead")]
     UnknownItem {
         /// The item.
         item: ItemId,
     },
-    /// An item without a text has no neighbours.
+    /// An item without a text has no neighbors.
     #[error("item {item} has no text to compare; PUT /v1/items/{item} with one of {columns:?}")]
     NoText {
         /// The item.
@@ -176,7 +176,7 @@ pub enum RequestError {
     },
     /// A feature that should be a number.
     #[error(
-        "{entity} feature {column:?} is {value:?}, which is no number; give a number, or null if it is not known"
+        "{entity} feature {column:?} is {value:?}, which is not a number; give a number, or null if it is not known"
     )]
     NotANumber {
         /// `user` or `item`.
@@ -208,7 +208,7 @@ pub enum RequestError {
         /// What isn't finite.
         result: &'static str,
     },
-    /// Purchases of an item that is not in the catalogue, or that can't be true.
+    /// Purchases of an item that is not in the catalog, or that can't be true.
     #[error("the purchase of item {item} is wrong: {problem}")]
     Purchase {
         /// The item.
@@ -273,7 +273,7 @@ pub struct Variant {
     pub(super) pairs: PairFeatures,
     pub(super) users: Users,
     pub(super) items: Items,
-    pub(super) neighbours: Neighbours,
+    pub(super) neighbors: Neighbors,
     pub(super) blocked: HashSet<u32>,
     pub(super) diversity: Option<Diversity>,
     pub(super) retrieval: Retrieval,
@@ -291,10 +291,10 @@ impl Variant {
         let users = RawTable::read(&features.join("users.parquet"), "user_id")?;
         let items = RawTable::read(&features.join("items.parquet"), "item_id")?;
         let history = History::read(&features.join("history.parquet"), &users, &items)?;
-        // Nothing is read that nobody asks for: bundles from before there were neighbours go on being served.
-        let neighbours = match settings.quotas.co_bought {
-            0 => Neighbours::default(),
-            _ => Neighbours::read(&features.join(NEIGHBOURS), &items)?,
+        // Nothing is read that nobody asks for: bundles from before there were neighbors go on being served.
+        let neighbors = match settings.quotas.co_bought {
+            0 => Neighbors::default(),
+            _ => Neighbors::read(&features.join(NEIGHBOURS), &items)?,
         };
         let retrieval = Retrieval::load(&folders.retrieval, &items, &settings.search)?;
         let load_similarity =
@@ -313,7 +313,7 @@ impl Variant {
             blocked: blocked.map(|row| row as u32).collect(),
             items: Items::new(items, encoded, &schema.popularity, &scorer),
             users: Users::new(users, encoded_users, history),
-            neighbours,
+            neighbors,
             settings: settings.clone(),
             schema,
             workflow_digest: workflow.saved_digest(features)?,
@@ -393,7 +393,7 @@ impl Variant {
             };
             let item = items
                 .find(&update.item)
-                .ok_or_else(|| wrong("it is not in the catalogue"))?;
+                .ok_or_else(|| wrong("it is not in the catalog"))?;
             if !(update.purchases > 0.0 && update.purchases.is_finite()) {
                 return Err(wrong("purchases is not above 0"));
             }

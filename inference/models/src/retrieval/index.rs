@@ -7,7 +7,7 @@
 //! What is loaded as an inverted file of whole vectors is searched by our own code ([`lists`]), everything else by FAISS.
 //! A search runs on the thread that asks for it: other cores belong to other requests. Building uses them all.
 //!
-//! No identifiers of items here: a neighbour is a position (or the number that the file's author gave). Who knows the
+//! No identifiers of items here: a neighbor is a position (or the number that the file's author gave). Who knows the
 //! items reads `items.json` beside the index.
 
 use std::cell::RefCell;
@@ -33,7 +33,7 @@ use lists::Lists;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// Higher is nearer; on normalised vectors this is the cosine.
+    /// Higher is nearer; on normalized vectors this is the cosine.
     InnerProduct,
     /// Squared Euclidean distance, lower is nearer.
     L2,
@@ -170,7 +170,7 @@ impl std::fmt::Debug for Index {
 
 impl Index {
     /// Builds the kind of index that `factory` names (`Flat`, `IVF256,Flat`, `HNSW32`, ...) over whole rows of
-    /// `vectors`; a neighbour's id is its row.
+    /// `vectors`; a neighbor's id is its row.
     pub fn build(
         vectors: &[f32],
         dimension: usize,
@@ -322,7 +322,7 @@ impl Index {
         }
     }
 
-    /// Has FAISS search, and hands each query's neighbours to `take`, in the order of the queries (whole rows).
+    /// Has FAISS search, and hands each query's neighbors to `take`, in the order of the queries (whole rows).
     fn search_rows(
         &self,
         handle: &Handle,

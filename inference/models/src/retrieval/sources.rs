@@ -7,9 +7,9 @@
 use hashbrown::HashSet;
 
 use super::Found;
-use crate::features::{Neighbours, Purchase};
+use crate::features::{Neighbors, Purchase};
 
-/// Of so many of a user's purchases, the latest, the neighbours are candidates: older ones say little, and cost as much.
+/// Of so many of a user's purchases, the latest, the neighbors are candidates: older ones say little, and cost as much.
 const ANCHORS: usize = 50;
 
 /// How many candidates each source may give.
@@ -37,7 +37,7 @@ pub fn join(
     quotas: &Quotas,
     nearest: &[Found],
     purchases: &[Purchase],
-    neighbours: &Neighbours,
+    neighbors: &Neighbors,
     popular: &[u32],
 ) -> Vec<u32> {
     let mut seen = HashSet::with_capacity(quotas.total());
@@ -52,7 +52,7 @@ pub fn join(
         .take(quotas.two_tower)
         .for_each(|found| take(found.item));
     most_often_bought(purchases, quotas.bought_before).for_each(&mut take);
-    co_bought(purchases, neighbours, quotas.co_bought)
+    co_bought(purchases, neighbors, quotas.co_bought)
         .into_iter()
         .for_each(&mut take);
     popular.iter().take(quotas.popular).for_each(|item| take(*item));
@@ -81,7 +81,7 @@ pub fn most_often_bought(purchases: &[Purchase], limit: usize) -> impl Iterator<
 }
 
 /// The items that are nearest to what the user bought lately, and that the user did not buy: similarities are summed.
-pub fn co_bought(purchases: &[Purchase], neighbours: &Neighbours, limit: usize) -> Vec<u32> {
+pub fn co_bought(purchases: &[Purchase], neighbors: &Neighbors, limit: usize) -> Vec<u32> {
     if limit == 0 {
         return Vec::new();
     }
@@ -96,14 +96,14 @@ pub fn co_bought(purchases: &[Purchase], neighbours: &Neighbours, limit: usize) 
             .binary_search_by_key(item, |purchase| purchase.item)
             .is_ok()
     };
-    let near = neighbours.nearest_to(anchors).into_iter().map(|near| near.item);
+    let near = neighbors.nearest_to(anchors).into_iter().map(|near| near.item);
     near.filter(|item| !bought(item)).take(limit).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::Neighbour;
+    use crate::features::Neighbor;
 
     fn bought(item: u32, purchases: f32, days_since_last: f32) -> Purchase {
         Purchase {
@@ -127,14 +127,14 @@ mod tests {
             popular: 1,
         };
         let purchases = [bought(1, 1.0, 1.0), bought(6, 9.0, 3.0), bought(8, 2.0, 3.0)];
-        let found = join(&quotas, &nearest, &purchases, &neighbours(), &[5, 9]);
+        let found = join(&quotas, &nearest, &purchases, &neighbors(), &[5, 9]);
         assert_eq!(found, [5, 6, 8, 3]);
     }
 
     /// Item 3 is near to 1 and 6, item 4 to 6 alone; 8 is near to 1.
-    fn neighbours() -> Neighbours {
-        let near = |item, similarity| Neighbour { item, similarity };
-        Neighbours::new(
+    fn neighbors() -> Neighbors {
+        let near = |item, similarity| Neighbor { item, similarity };
+        Neighbors::new(
             10,
             vec![
                 (1, near(3, 0.3)),
@@ -148,21 +148,21 @@ mod tests {
     #[test]
     fn what_is_near_to_several_purchases_comes_before_what_is_near_to_one_and_what_was_bought_is_left_out() {
         let purchases = [bought(1, 1.0, 1.0), bought(6, 9.0, 3.0), bought(8, 2.0, 3.0)];
-        assert_eq!(co_bought(&purchases, &neighbours(), 5), [3, 4]);
-        assert_eq!(co_bought(&purchases, &neighbours(), 1), [3]);
-        assert_eq!(co_bought(&purchases, &Neighbours::default(), 5), [0; 0]);
+        assert_eq!(co_bought(&purchases, &neighbors(), 5), [3, 4]);
+        assert_eq!(co_bought(&purchases, &neighbors(), 1), [3]);
+        assert_eq!(co_bought(&purchases, &Neighbors::default(), 5), [0; 0]);
     }
 
     #[test]
     fn the_latest_purchases_are_the_ones_that_count() {
         let old = (0..60).map(|item| bought(item, 1.0, 100.0 - item as f32));
         let purchases: Vec<Purchase> = old.collect();
-        let near = |item| Neighbour {
+        let near = |item| Neighbor {
             item,
             similarity: 1.0,
         };
-        let neighbours = Neighbours::new(100, vec![(0, near(90)), (59, near(91))]);
-        assert_eq!(co_bought(&purchases, &neighbours, 5), [91]);
+        let neighbors = Neighbors::new(100, vec![(0, near(90)), (59, near(91))]);
+        assert_eq!(co_bought(&purchases, &neighbors, 5), [91]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ const ITEMS: usize = 64;
 /// Why a scorer does not fit.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// The folder is no features bundle.
+    /// The folder is not a features bundle.
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// Its workflow can't be read.

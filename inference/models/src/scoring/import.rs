@@ -46,7 +46,7 @@ pub enum ImportError {
         flavors: Vec<String>,
     },
     /// MLflow's description names a file elsewhere.
-    #[error("{} names the model {data:?}, which is no file in its folder", .path.display())]
+    #[error("{} names the model {data:?}, which is not a file in its folder", .path.display())]
     Elsewhere {
         /// The file `MLmodel`.
         path: PathBuf,

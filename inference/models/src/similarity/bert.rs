@@ -16,7 +16,7 @@ use super::head::Layer;
 use super::pooling::Pooling;
 use super::sentence::Sentence;
 use super::text_encoder::{
-    EncodeError, EncoderLoadError, TextEncoder, json, normalise, token_ids, tokenizer, weights,
+    EncodeError, EncoderLoadError, TextEncoder, json, normalize, token_ids, tokenizer, weights,
 };
 
 /// 64 short texts of 16 tokens keep the matrices of a layer within a core's cache.
@@ -124,7 +124,7 @@ impl Bert {
         }
     }
 
-    /// One vector a text of the batch, not yet normalised.
+    /// One vector a text of the batch, not yet normalized.
     fn embed(&self, batch: &[&[u32]]) -> candle_core::Result<Vec<f32>> {
         let longest = batch.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let mut ids = vec![self.padding; batch.len() * longest];
@@ -182,7 +182,7 @@ impl TextEncoder for Bert {
                 vectors[text * self.dimension..][..self.dimension].copy_from_slice(vector);
             }
         }
-        normalise(&mut vectors, self.dimension);
+        normalize(&mut vectors, self.dimension);
         Ok(vectors)
     }
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokenizers::Tokenizer;
 
 use super::text_encoder::{
-    EncodeError, EncoderLoadError, TextEncoder, json, normalise, token_ids, tokenizer, weights,
+    EncodeError, EncoderLoadError, TextEncoder, json, normalize, token_ids, tokenizer, weights,
 };
 
 /// 64 texts of up to 77 tokens.
@@ -135,7 +135,7 @@ impl Clip {
         ids.iter().position(|&id| Some(id) == wanted).unwrap_or(0)
     }
 
-    /// `[texts, projection]`, not yet normalised.
+    /// `[texts, projection]`, not yet normalized.
     fn embed(&self, batch: &[Vec<u32>]) -> candle_core::Result<Vec<f32>> {
         let ends: Vec<usize> = batch.iter().map(|ids| self.end(ids)).collect();
         let longest = ends.iter().max().map_or(1, |end| end + 1);
@@ -164,7 +164,7 @@ impl TextEncoder for Clip {
         for batch in ids.chunks(BATCH) {
             vectors.extend(self.embed(batch)?);
         }
-        normalise(&mut vectors, self.dimension);
+        normalize(&mut vectors, self.dimension);
         Ok(vectors)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A folder in Hugging Face's layout (`config.json`, `model.safetensors`, `tokenizer.json`) names its family in
 //! `model_type`; [`load`] is the only place that knows them all. Folders of sentence-transformers say what follows the
-//! model ([`super::sentence`]). Vectors come out L2-normalised in any case, so that an inner product is a cosine.
+//! model ([`super::sentence`]). Vectors come out L2-normalized in any case, so that an inner product is a cosine.
 
 use std::path::{Path, PathBuf};
 

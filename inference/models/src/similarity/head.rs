@@ -14,7 +14,7 @@ pub(super) enum Head {
     /// `activation(x W + b)`.
     Dense(Dense),
     /// Scales to length 1.
-    Normalise,
+    Normalize,
 }
 
 /// A dense layer.
@@ -41,7 +41,7 @@ pub(super) enum Activation {
 #[derive(Debug)]
 pub(super) enum Layer {
     Dense(Linear, Activation),
-    Normalise,
+    Normalize,
 }
 
 /// `2_Dense/config.json`.
@@ -96,7 +96,7 @@ impl Head {
     /// Loads the step for vectors of length `width`; the length of those that it gives stands beside it.
     pub(super) fn load(&self, width: usize, device: &Device) -> Result<(Layer, usize), EncoderLoadError> {
         let dense = match self {
-            Self::Normalise => return Ok((Layer::Normalise, width)),
+            Self::Normalize => return Ok((Layer::Normalize, width)),
             Self::Dense(dense) => dense,
         };
         if dense.inputs != width || dense.outputs == 0 {
@@ -123,7 +123,7 @@ impl Layer {
     pub(super) fn forward(&self, vectors: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::Dense(linear, activation) => activation.apply(linear.forward(vectors)?),
-            Self::Normalise => {
+            Self::Normalize => {
                 // As torch.nn.functional.normalize does: no length is below 1e-12.
                 let lengths = vectors.sqr()?.sum_keepdim(1)?.sqrt()?.maximum(1e-12)?;
                 vectors.broadcast_div(&lengths)

@@ -59,7 +59,7 @@ impl Sentence {
                 "Transformer" | "CLIPModel" => sentence.transformer.clone_from(at),
                 "Pooling" => sentence.pooling = Some(Pooling::read(&at.join("config.json"))?),
                 "Dense" => sentence.head.push(Head::read_dense(at)?),
-                "Normalize" => sentence.head.push(Head::Normalise),
+                "Normalize" => sentence.head.push(Head::Normalize),
                 "Dropout" => {}
                 _ => {
                     return Err(EncoderLoadError::Module {
@@ -91,7 +91,7 @@ impl Sentence {
 
     /// Whether nothing follows the transformer but scaling, and nothing stands before a text.
     pub(super) fn is_plain(&self) -> bool {
-        let scales = |step: &Head| matches!(step, Head::Normalise);
+        let scales = |step: &Head| matches!(step, Head::Normalize);
         self.pooling.is_none() && self.prompt.is_empty() && self.head.iter().all(scales)
     }
 
@@ -108,7 +108,7 @@ impl Sentence {
             return Ok(String::new());
         }
         let settings: Settings = json(path)?;
-        let scaled = matches!(self.head.last(), Some(Head::Normalise));
+        let scaled = matches!(self.head.last(), Some(Head::Normalize));
         match settings.similarity_fn_name.as_deref() {
             None | Some("cosine") => {}
             // They give the order of the cosine where vectors have the length 1.

@@ -99,7 +99,7 @@ pub enum EncoderLoadError {
         expected: String,
     },
     /// The tokenizer's file.
-    #[error("{path}: is no tokenizer: {message}")]
+    #[error("{path}: is not a tokenizer: {message}")]
     Tokenizer {
         /// The file.
         path: PathBuf,
@@ -194,7 +194,7 @@ pub(super) fn token_ids(
 }
 
 /// Gives every row of `rows` the length 1; a row of zeros stays.
-pub(super) fn normalise(rows: &mut [f32], dimension: usize) {
+pub(super) fn normalize(rows: &mut [f32], dimension: usize) {
     for row in rows.chunks_exact_mut(dimension) {
         let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
         if length > 0.0 {

@@ -2,7 +2,7 @@
 //!
 //! It asks the routers every half minute what their arms did, reads new events at every analysis, and reports what all of it comes to
 //! in a ConfigMap, from which the operator decides. What the operator decided for good it keeps in the store at once. A pod that starts
-//! anew goes on from that report and from the store.
+//! again goes on from that report and from the store.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -51,7 +51,7 @@ struct Routes {
     #[serde(default = "default_namespace")]
     namespace: String,
     pipeline: String,
-    /// The variant that stands in for others; the first where it is left out.
+    /// The variant that others fall back to; the first where it is left out.
     control: Option<String>,
     variants: Vec<Route>,
 }

@@ -57,7 +57,7 @@ impl AnalyzerPod {
     }
 }
 
-/// A pipeline whose experiment has begun, with the router at an address, that is analysed so often.
+/// A pipeline whose experiment has begun, with the router at an address, that is analyzed so often.
 async fn begun(client: &Client, address: &str, analysis: &str) -> anyhow::Result<()> {
     let variant = |name: &str| json!({"name": name, "scorer": format!("{name}@stable"), "weight": 1});
     let pipeline = json!({

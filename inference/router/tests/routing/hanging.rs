@@ -130,7 +130,7 @@ async fn a_pod_that_is_set_aside_comes_back_when_it_answers() {
     one.hangs(true);
     none_failed(&load(&router, 100).await);
     one.hangs(false);
-    // What it held is answered late; what comes after that was asked anew.
+    // What it held is answered late; what comes after that was asked again.
     none_failed(&load(&router, 10).await);
     let before = one.gate.arrived();
     let asked = until(|| async {

@@ -124,7 +124,7 @@ async fn an_arm_is_had_by_header_only_where_that_is_allowed() {
     let (main, admin) = router(MainPort::Questions(ArmHeader::Ignored)).await;
     assert_eq!(asked_for_forest(&main.address).await, "dlrm");
     assert_eq!(asked_for_forest(&admin).await, "forest");
-    let (main, _) = router(MainPort::Questions(ArmHeader::Honoured)).await;
+    let (main, _) = router(MainPort::Questions(ArmHeader::Honored)).await;
     assert_eq!(asked_for_forest(&main.address).await, "forest");
 }
 

@@ -364,7 +364,7 @@ async fn too_much_at_once_is_refused_whole_with_the_way_out() {
         "{answer:?}"
     );
     let answer = shop.post("[]").await;
-    assert!(answer.message().contains("is no JSON object"), "{answer:?}");
+    assert!(answer.message().contains("is not a JSON object"), "{answer:?}");
     let answer = shop.post(r#"{"outcome": []}"#).await;
     assert!(answer.message().contains("unknown field `outcome`"), "{answer:?}");
 }

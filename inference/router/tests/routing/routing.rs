@@ -200,7 +200,7 @@ async fn one_address_of_a_variant_may_be_down_and_changes_go_to_all() {
         (wrong.status, wrong.message()),
         (
             400,
-            "there is no item feature \"size\"; there are [\"colour\"]".to_owned()
+            "there is no item feature \"size\"; there are [\"color\"]".to_owned()
         )
     );
 }

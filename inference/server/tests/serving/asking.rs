@@ -220,7 +220,7 @@ async fn every_kind_of_error_has_its_status() {
         (column.status, column.message()),
         (
             400,
-            "there is no item feature \"color\"; there are [\"colour\"]".to_owned()
+            "there is no item feature \"color\"; there are [\"color\"]".to_owned()
         )
     );
     let red = Value {
@@ -228,7 +228,7 @@ async fn every_kind_of_error_has_its_status() {
     };
     let request = PutItemRequest {
         item: "shoe".to_owned(),
-        features: BTreeMap::from([("colour".to_owned(), red)]),
+        features: BTreeMap::from([("color".to_owned(), red)]),
     };
     grpc.put_item(request).await.unwrap();
 
@@ -264,7 +264,7 @@ async fn bodies_that_are_no_json_or_too_large_are_refused() {
     };
     let request = PutItemRequest {
         item: "shoe".to_owned(),
-        features: BTreeMap::from([("colour".to_owned(), value)]),
+        features: BTreeMap::from([("color".to_owned(), value)]),
     };
     assert_eq!(
         server.grpc().await.put_item(request).await.unwrap_err().code(),

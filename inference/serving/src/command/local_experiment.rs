@@ -1,7 +1,7 @@
 //! The experiment of a pipeline that runs on this machine: what operator and analyzer do in a cluster, in one loop.
 //!
 //! Each round asks the router what its arms did, analyses events if it is time, makes a step, and lets the router follow it. Ledger
-//! and evidence are files, so that a program that starts anew goes on. The page shows the same as the operator's.
+//! and evidence are files, so that a program that starts again goes on. The page shows the same as the operator's.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub(super) struct LocalExperiment {
     analyzer: Analyzer,
     ledger: Option<Ledger>,
     evidence: Option<Evidence>,
-    analysed: Option<Instant>,
+    analyzed: Option<Instant>,
     rounds: Option<(Rules, Rounds)>,
     routing: Option<Routing>,
     shown: Arc<Shown>,
@@ -92,7 +92,7 @@ impl LocalExperiment {
             router: Arc::default(),
             recording,
             folder,
-            analysed: None,
+            analyzed: None,
             rounds: None,
             routing: None,
             shown: Arc::default(),
@@ -132,13 +132,13 @@ impl LocalExperiment {
     async fn round(&mut self) -> anyhow::Result<()> {
         self.observe();
         if self
-            .analysed
+            .analyzed
             .is_none_or(|made| made.elapsed() >= self.settings.cadence.analysis)
             && let Some((rules, _)) = &self.rounds
         {
             let now = Moment::from(Timestamp::now());
             self.evidence = Some(self.analyzer.analyze(rules, now).await?);
-            self.analysed = Some(Instant::now());
+            self.analyzed = Some(Instant::now());
         }
         if let (Some((_, rounds)), Some(evidence)) = (&self.rounds, &mut self.evidence) {
             rounds.complete(evidence);
@@ -259,7 +259,7 @@ async fn show_sums(State(shown): State<Arc<Shown>>) -> Response {
 fn answer<R: IntoResponse>(shown: &Shown, of: impl Fn(&Snapshot) -> Option<R>) -> Response {
     match shown.0.load().as_deref().and_then(of) {
         Some(found) => found.into_response(),
-        None => (StatusCode::NOT_FOUND, "nothing was analysed yet\n").into_response(),
+        None => (StatusCode::NOT_FOUND, "nothing was analyzed yet\n").into_response(),
     }
 }
 

@@ -137,10 +137,10 @@ async fn new_item(address: &str) -> anyhow::Result<String> {
     let items = items(&answer)?;
     ensure!(
         items.len() == K,
-        "{} neighbours instead of {K}: {answer}",
+        "{} neighbors instead of {K}: {answer}",
         items.len()
     );
-    Ok(format!("its nearest neighbour is {}", items[0]))
+    Ok(format!("its nearest neighbor is {}", items[0]))
 }
 
 async fn refused(address: &str) -> anyhow::Result<String> {

@@ -19,7 +19,7 @@ pub(crate) fn read(file: &Path, endpoint: &str) -> anyhow::Result<Value> {
     spec["artifacts"] = json!({
         "url": crate::store::URL, "endpoint": endpoint, "pollInterval": "5s", "credentials": {"secretRef": {"name": SECRET}},
     });
-    // What is promised of the default deadline has steps of its own; elsewhere a busy test machine is no fault.
+    // What is promised of the default deadline has steps of its own; elsewhere a busy test machine is not a fault.
     spec["router"]["deadlineMilliseconds"] = 2000.into();
     let variants = spec["variants"].as_array_mut().context("it has no variants")?;
     for variant in variants {

@@ -106,7 +106,7 @@ mod tests {
         check(
             b"id,name\n",
             Format::Parquet,
-            Some("it is no Parquet file; let its name end in .csv if it is CSV, or else convert it"),
+            Some("it is not Parquet file; let its name end in .csv if it is CSV, or else convert it"),
         );
         check(
             b"version https://git-lfs.github.com/spec/v1\n",
@@ -116,7 +116,7 @@ mod tests {
         check(
             b"i\0d\0",
             Format::Csv,
-            Some("it is no text, or text in UTF-16; save it as CSV in UTF-8"),
+            Some("it is not text, or text in UTF-16; save it as CSV in UTF-8"),
         );
         // A column whose name begins like an archive of ORC files is a column.
         check(b"ORCHARD,name\n", Format::Csv, None);

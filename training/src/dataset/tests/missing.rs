@@ -113,7 +113,7 @@ async fn times_of_floats_are_counted_since_1970_and_nan_is_none() {
         .configured("tx.csv", "tx.parquet")
         .parquet("tx.parquet", &columns);
     shop.refuses(
-        "tx.parquet, row 1, column \"when\": \"20240101\" is no time; write dates as 2024-01-31, or times in seconds, \
+        "tx.parquet, row 1, column \"when\": \"20240101\" is not a time; write dates as 2024-01-31, or times in seconds, \
          milliseconds, microseconds or nanoseconds since 1970",
     )
     .await;

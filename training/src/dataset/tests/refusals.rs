@@ -7,10 +7,10 @@ use super::*;
 #[tokio::test]
 async fn a_cell_that_can_not_be_meant_is_told_with_file_row_column_value_and_way_out() {
     let comma =
-        "is no number; write a point before the decimals and nothing between the thousands, as in 1234.5";
-    let no_number = "is no number; write it as 1234.5, and leave the cell empty where nothing is known";
+        "is not a number; write a point before the decimals and nothing between the thousands, as in 1234.5";
+    let no_number = "is not a number; write it as 1234.5, and leave the cell empty where nothing is known";
     let large = "is beyond 3.4e38, which no model can hold; write what is meant, or leave the cell empty";
-    let no_time = "is no time; write it as 2024-01-31 or 2024-01-31T18:30:00";
+    let no_time = "is not a time; write it as 2024-01-31 or 2024-01-31T18:30:00";
     for (file, from, to, message) in [
         (
             "tx.csv",
@@ -188,14 +188,14 @@ async fn a_parquet_file_that_was_cut_short_is_named() {
         fs::write(shop.path("tx.parquet"), &whole[..length]).unwrap();
         let message = shop.open().await.err().unwrap();
         assert!(
-            message.starts_with("cannot read tx.parquet: it is no Parquet file that can be read; if it was cut short, copy it again: "),
+            message.starts_with("cannot read tx.parquet: it is not Parquet file that can be read; if it was cut short, copy it again: "),
             "{message}"
         );
     }
     fs::write(shop.path("tx.parquet"), SALES).unwrap();
     assert_eq!(
         shop.open().await.err().unwrap(),
-        "cannot read tx.parquet: it is no Parquet file; let its name end in .csv if it is CSV, or else convert it"
+        "cannot read tx.parquet: it is not Parquet file; let its name end in .csv if it is CSV, or else convert it"
     );
 }
 

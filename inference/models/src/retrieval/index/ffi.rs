@@ -229,7 +229,7 @@ impl Handle {
         let rows = self.rows(queries);
         assert!(
             ids.len() == rows * k && distances.len() == rows * k,
-            "room for k neighbours of every query"
+            "room for k neighbors of every query"
         );
         // SAFETY: whole rows go in, and there is room for rows x k answers (just checked).
         check(unsafe {

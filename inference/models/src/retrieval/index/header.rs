@@ -1,6 +1,6 @@
 //! A strict reader of FAISS files: sizes, kinds, identifiers and graph links are checked before any C++ sees the file.
 //!
-//! FAISS's own reader trusts what it reads: a wrong size makes it allocate, a wrong neighbour makes it read outside its
+//! FAISS's own reader trusts what it reads: a wrong size makes it allocate, a wrong neighbor makes it read outside its
 //! memory. [`check`] walks the same layout (`impl/index_read.cpp` of FAISS 1.12), skips over vectors, and refuses
 //! whatever the reader or a later search could stumble over. Floats are not looked at: a changed one is still an index
 //! (the digest of the bundle is what tells).
@@ -463,7 +463,7 @@ impl Reader<'_> {
         let count = header.vectors as u64;
         let (_, levels) = self.vector_length("level probabilities", 8)?;
         self.skip("level probabilities", u128::from(levels) * 8)?;
-        let cumulative = self.i32_vector("neighbours per level", None)?;
+        let cumulative = self.i32_vector("neighbors per level", None)?;
         let levels_at = self.offset;
         let levels = self.i32_vector("levels", Some(count))?;
         let offsets_at = self.offset;
@@ -503,7 +503,7 @@ impl Reader<'_> {
             offset = next;
         }
         self.vector_of("neighbours", 4, offset)?;
-        self.neighbours(&levels, &cumulative)?;
+        self.neighbors(&levels, &cumulative)?;
         self.entry_point(&levels)?;
         self.skip("efConstruction", 4)?;
         let at = self.offset;
@@ -526,23 +526,23 @@ impl Reader<'_> {
     }
 
     /// Every link must lead to a vector that is on the link's level.
-    fn neighbours(&mut self, levels: &[i32], cumulative: &[i32]) -> Result<(), HeaderError> {
+    fn neighbors(&mut self, levels: &[i32], cumulative: &[i32]) -> Result<(), HeaderError> {
         for &node_level in levels {
             for level in 0..node_level as usize {
                 for _ in cumulative[level]..cumulative[level + 1] {
                     let at = self.offset;
-                    let neighbour = self.i32("neighbours")?;
-                    let known = neighbour == -1
-                        || usize::try_from(neighbour)
+                    let neighbor = self.i32("neighbours")?;
+                    let known = neighbor == -1
+                        || usize::try_from(neighbor)
                             .ok()
-                            .and_then(|neighbour| levels.get(neighbour))
+                            .and_then(|neighbor| levels.get(neighbor))
                             .is_some_and(|&there| there as usize > level);
                     if !known {
                         let expected = format!(
                             "it must be -1 or one of the {} vectors on level {level}",
                             levels.len()
                         );
-                        return Err(self.wrong("neighbours", at, neighbour, expected));
+                        return Err(self.wrong("neighbours", at, neighbor, expected));
                     }
                 }
             }

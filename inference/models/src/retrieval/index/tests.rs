@@ -46,7 +46,7 @@ fn expected() -> BTreeMap<String, Case> {
 }
 
 #[test]
-fn files_that_python_wrote_give_the_neighbours_that_python_found() {
+fn files_that_python_wrote_give_the_neighbors_that_python_found() {
     let queries = floats("queries.f32");
     for (name, case) in expected() {
         let parameters = SearchParameters {
@@ -178,7 +178,7 @@ fn links_of_a_graph_that_lead_nowhere_are_refused() {
             .map(|n| after_links - 4 * n)
             .find(|&at| bytes[at..at + 4] != [255; 4])
             .unwrap();
-        check_refused(&altered("hnsw_flat_l2", at, &wrong.to_le_bytes()), "`neighbours`");
+        check_refused(&altered("hnsw_flat_l2", at, &wrong.to_le_bytes()), "`neighbors`");
     }
     check_refused(
         &altered("hnsw_flat_l2", after_links, &300i32.to_le_bytes()),

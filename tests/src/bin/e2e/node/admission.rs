@@ -34,7 +34,7 @@ pub(super) async fn mutated(shop: &mut Shop) -> anyhow::Result<String> {
 
 async fn roll_out(shop: &Shop) -> anyhow::Result<String> {
     let mut manifest = shop.manifest.clone();
-    manifest["spec"]["pods"] = json!({"labels": {"cost-centre": "groceries"}});
+    manifest["spec"]["pods"] = json!({"labels": {"cost-center": "groceries"}});
     apply(&manifest).await?;
     ready().await?;
     let deployment = format!("deployment/{}", child("dlrm"));

@@ -38,7 +38,7 @@ async fn to_promotion(before: &Value) -> anyhow::Result<String> {
     let after = experiment().await?;
     ensure!(
         before["startTime"] == after["startTime"] && before["epoch"] == after["epoch"],
-        "the next leader began anew: {before} became {after}"
+        "the next leader began again: {before} became {after}"
     );
     let end = reaches("Promoted", DECIDED_WITHIN).await?;
     ensure!(
@@ -53,7 +53,7 @@ async fn to_promotion(before: &Value) -> anyhow::Result<String> {
 }
 
 /// DLRM sells less. What was decided stands in the store of events, so that neither a cluster that is restored nor a tool that
-/// deletes and makes anew lets the worse arm in again.
+/// deletes and makes again lets the worse arm in again.
 pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
     apply_experiment(shop, "dlrm-that-harms", SEEN_BEFORE).await?;
     reaches("Ramping", BEGINS_WITHIN).await?;
@@ -68,10 +68,10 @@ pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
     let again = reaches("RolledBack", Duration::from_secs(60)).await?;
     ensure!(
         again["decision"]["reason"] == decision["reason"],
-        "it was decided anew: {decision} became {}",
+        "it was decided again: {decision} became {}",
         again["decision"]
     );
-    Ok(format!("{}, also when it was made anew", decision["message"]))
+    Ok(format!("{}, also when it was made again", decision["message"]))
 }
 
 /// Who buys: so many of the control's visitors, and so many more of DLRM's.

@@ -62,7 +62,7 @@ pub(super) async fn ask(shop: &mut Shop) -> anyhow::Result<String> {
         put.status
     );
     Ok(format!(
-        "12 items from {}, 12 neighbours; nothing else for clients",
+        "12 items from {}, 12 neighbors; nothing else for clients",
         recommended["variant"]
     ))
 }

@@ -1,15 +1,15 @@
 //! Which items are bought by the same users, counted over everything that is known.
 
-use gondola_models::features::neighbours::nearest_first;
-use gondola_models::features::{History, Neighbour, Neighbours};
+use gondola_models::features::neighbors::nearest_first;
+use gondola_models::features::{History, Neighbor, Neighbors};
 
-/// Neighbours that are kept of each item: what follows is near to everything.
+/// Neighbors that are kept of each item: what follows is near to everything.
 const KEPT: usize = 50;
-/// Items that fewer users bought together are no neighbours, but chance.
+/// Items that fewer users bought together are no neighbors, but chance.
 const MIN_COMMON: u32 = 2;
 
-/// The nearest neighbours of every item, by the cosine of their buyers.
-pub fn nearest(history: &History, users: usize, items: usize) -> Neighbours {
+/// The nearest neighbors of every item, by the cosine of their buyers.
+pub fn nearest(history: &History, users: usize, items: usize) -> Neighbors {
     let buyers = buyers(history, users, items);
     let mut rows = Vec::new();
     let mut common = vec![0u32; items];
@@ -28,10 +28,10 @@ pub fn nearest(history: &History, users: usize, items: usize) -> Neighbours {
             let both = (buyers_of_item.len() * buyers[other as usize].len()) as f32;
             common[other as usize] as f32 / both.sqrt()
         };
-        let mut near: Vec<Neighbour> = touched
+        let mut near: Vec<Neighbor> = touched
             .iter()
             .filter(|other| **other as usize != item && common[**other as usize] >= MIN_COMMON)
-            .map(|other| Neighbour {
+            .map(|other| Neighbor {
                 item: *other,
                 similarity: similarity(*other),
             })
@@ -40,13 +40,13 @@ pub fn nearest(history: &History, users: usize, items: usize) -> Neighbours {
         rows.extend(
             near.into_iter()
                 .take(KEPT)
-                .map(|neighbour| (item as u32, neighbour)),
+                .map(|neighbor| (item as u32, neighbor)),
         );
         for other in touched {
             common[other as usize] = 0;
         }
     }
-    Neighbours::new(items, rows)
+    Neighbors::new(items, rows)
 }
 
 /// Who bought each item.
@@ -78,7 +78,7 @@ mod tests {
         let rows = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 2), (0, 2)];
         let history = History::new(3, rows.map(|(user, item)| (user, bought(item))).into());
         let found = nearest(&history, 3, 3);
-        let near: Vec<u32> = found.of(1).iter().map(|neighbour| neighbour.item).collect();
+        let near: Vec<u32> = found.of(1).iter().map(|neighbor| neighbor.item).collect();
         assert_eq!(near, [0], "one common buyer is chance");
         assert!((found.of(1)[0].similarity - 2.0 / 6f32.sqrt()).abs() < 1e-6);
         assert_eq!(found.of(0).len(), 2);
