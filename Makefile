@@ -170,7 +170,7 @@ $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION): | rust
 
 .PHONY: docs
 docs: setup ## The crates' documents, with every link that they have in them
-	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links" \
+	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links -A rustdoc::private_intra_doc_links" \
 		cargo doc --locked --release --workspace --no-deps --lib
 
 .PHONY: fmt

@@ -11,7 +11,7 @@
 //!
 //! A way through, in the order of a bundle's life:
 //!
-//! - [`reference`]: how a bundle is named, `name@channel` or `name/version`; [`digest`]: sha256 as a type;
+//! - [`reference`](mod@reference): how a bundle is named, `name@channel` or `name/version`; [`digest`]: sha256 as a type;
 //! - [`manifest`]: the manifest and the bounds that it is held to; [`contract`]: which bundles can be served together;
 //! - [`store`]: where bundles lie; [`publish`](mod@publish): a folder becomes a bundle, a channel moves;
 //! - [`resolve`](mod@resolve): from a reference to a checked manifest; [`resolve_together`] for a set;

@@ -2,7 +2,7 @@
 //!
 //! In reading order, the way of an event:
 //!
-//! - [`unit`]: whose event it is, as a keyed hash: ids never leave the process;
+//! - [`unit`](mod@unit): whose event it is, as a keyed hash: ids never leave the process;
 //! - [`event`](mod@event): an exposure or an outcome; [`intake`]: outcomes as clients send them, checked;
 //! - [`recorder`]: a bounded queue, a journal on disk, and objects in the store, written once;
 //! - [`table`]: their form as Parquet; [`place`]: where they lie;

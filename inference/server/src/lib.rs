@@ -80,7 +80,7 @@ impl Default for Drain {
     }
 }
 
-/// A server that listens: clients can connect, and are told that nothing is ready until [`Server::open`].
+/// A server that listens: clients can connect, and are told that nothing is ready until [`Opening::open`].
 pub struct Server {
     listener: TcpListener,
     admin: Option<(TcpListener, MainPort)>,

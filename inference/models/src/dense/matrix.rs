@@ -2,7 +2,7 @@
 //!
 //! Columns lie in panels of 16, `[panel][input][16]`, the last one filled up with zeros: whatever the width of its
 //! registers, a kernel reads weights in order, keeps a tile of sums in registers over the whole inner dimension, and writes
-//! each sum once. One kernel ([`tile`]) is compiled for AVX-512 (12 rows x 32 columns), AVX2 (6 x 16) and any processor
+//! each sum once. One kernel (`Job::tile`) is compiled for AVX-512 (12 rows x 32 columns), AVX2 (6 x 16) and any processor
 //! (2 x 16); which one runs is chosen at run time. They add in the same order and differ by rounding alone.
 
 #[cfg(target_arch = "x86_64")]
