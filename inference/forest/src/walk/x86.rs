@@ -168,12 +168,22 @@ unsafe fn walk_avx512<const REGISTERS: usize>(
             break;
         }
     }
-    for (register, at) in at.iter().enumerate() {
+    // SAFETY: the contract of this function; every lane has arrived at a leaf.
+    unsafe { add_registers_avx512(trees, span, &at, sums) }
+}
+
+/// Brings the leaves that all lanes are at into the sums of their rows.
+///
+/// # Safety
+/// The processor must have AVX-512F, and every lane must be at a leaf of the tree.
+#[target_feature(enable = "avx512f")]
+unsafe fn add_registers_avx512(trees: &Trees, span: Span, at: &[__m512i], sums: &mut [f64]) {
+    for (at, sums) in at.iter().zip(sums.chunks_exact_mut(16)) {
         let mut lanes = [0u32; 16];
-        // SAFETY: `lanes` has room for the register; every lane is at a leaf.
+        // SAFETY: `lanes` has room for the register; the rest is the contract of this function.
         unsafe {
             _mm512_storeu_si512(lanes.as_mut_ptr().cast(), *at);
-            add_leaves(trees, span, &lanes, &mut sums[register * 16..][..16]);
+            add_leaves(trees, span, &lanes, sums);
         }
     }
 }
@@ -250,12 +260,22 @@ unsafe fn walk_avx2<const REGISTERS: usize>(
             break;
         }
     }
-    for (register, at) in at.iter().enumerate() {
+    // SAFETY: the contract of this function; every lane has arrived at a leaf.
+    unsafe { add_registers_avx2(trees, span, &at, sums) }
+}
+
+/// Brings the leaves that all lanes are at into the sums of their rows.
+///
+/// # Safety
+/// The processor must have AVX2, and every lane must be at a leaf of the tree.
+#[target_feature(enable = "avx2")]
+unsafe fn add_registers_avx2(trees: &Trees, span: Span, at: &[__m256i], sums: &mut [f64]) {
+    for (at, sums) in at.iter().zip(sums.chunks_exact_mut(8)) {
         let mut lanes = [0u32; 8];
-        // SAFETY: `lanes` has room for the register; every lane is at a leaf.
+        // SAFETY: `lanes` has room for the register; the rest is the contract of this function.
         unsafe {
             _mm256_storeu_si256(lanes.as_mut_ptr().cast(), *at);
-            add_leaves(trees, span, &lanes, &mut sums[register * 8..][..8]);
+            add_leaves(trees, span, &lanes, sums);
         }
     }
 }

@@ -1,16 +1,19 @@
 //! `up`: a whole pipeline in one process.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
 use gondola_router::recording::{RecordingArguments, UPLOAD_WITHIN};
+use gondola_router::watch::CurrentRouter;
 use gondola_router::{Backend, Router};
 use gondola_server::arguments::ServerArguments;
 use gondola_server::connections::serve_beside;
 use gondola_server::front::Destination;
 use gondola_wire::variables;
+use tokio::net::TcpListener;
 
 use super::bundles::BundleArguments;
 use super::loading;
@@ -87,20 +90,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             control: pipeline.control.clone(),
             backends,
         };
-        let mut local =
-            LocalExperiment::new(experiment.clone(), served, Arc::clone(recorded), &recording.store)?;
-        let router = local.open()?;
-        let listener = tokio::net::TcpListener::bind(&experiment_listen)
-            .await
-            .with_context(|| format!("cannot show the experiment at {experiment_listen}"))?;
-        message += &format!(
-            "experiment {} at http://{}/\n",
-            experiment.name,
-            listener.local_addr()?
-        );
-        let pages = local.pages();
-        tokio::spawn(serve_beside(listener, pages));
-        tokio::spawn(local.run());
+        let local = LocalExperiment::new(experiment.clone(), served, Arc::clone(recorded), &recording.store)?;
+        let (router, address) = start(local, &experiment_listen).await?;
+        message += &format!("experiment {} at http://{address}/\n", experiment.name);
         Ok((Destination::router(router), message))
     };
     settings.serve(server, load).await?;
@@ -110,4 +102,15 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         tracing::warn!("not every event is in the store yet; the next start uploads what waits");
     }
     Ok(())
+}
+
+/// Lets an experiment run, and shows it at an address: gives its router, and where it is shown.
+async fn start(mut local: LocalExperiment, listen: &str) -> anyhow::Result<(Arc<CurrentRouter>, SocketAddr)> {
+    let router = local.open()?;
+    let listener = TcpListener::bind(listen).await;
+    let listener = listener.with_context(|| format!("cannot show the experiment at {listen}"))?;
+    let address = listener.local_addr()?;
+    tokio::spawn(serve_beside(listener, local.pages()));
+    tokio::spawn(local.run());
+    Ok((router, address))
 }

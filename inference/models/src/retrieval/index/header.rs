@@ -644,41 +644,7 @@ impl Reader<'_> {
 
     /// Checks one transform of vectors of length `d_in`, and gives the length that comes out.
     fn transform(&mut self, d_in: u64) -> Result<u64, HeaderError> {
-        let at = self.offset;
-        let kind = self.kind()?;
-        let is_linear = match kind.as_str() {
-            "rrot" | "LTra" => true,
-            "PCAm" | "PcAm" | "Pcam" => {
-                self.skip("eigen_power", 4)?;
-                if kind == "Pcam" {
-                    self.skip("epsilon", 4)?;
-                }
-                self.bool("random_rotation")?;
-                if kind != "PCAm" {
-                    self.skip("balanced_bins", 4)?;
-                }
-                for field in ["pca mean", "pca eigenvalues", "pca matrix"] {
-                    let (_, count) = self.vector_length(field, 4)?;
-                    self.skip(field, u128::from(count) * 4)?;
-                }
-                true
-            }
-            "VNrm" => {
-                self.skip("norm", 4)?;
-                false
-            }
-            "VCnt" => {
-                self.skip_vector("mean", 4, d_in)?;
-                false
-            }
-            _ => {
-                return Err(HeaderError::Unsupported {
-                    path: self.path.to_owned(),
-                    kind,
-                    offset: at,
-                });
-            }
-        };
+        let is_linear = self.transform_parameters(d_in)?;
         let (mut matrix, mut bias) = (0, 0);
         let mut has_bias = false;
         let matrix_at = self.offset;
@@ -717,6 +683,45 @@ impl Reader<'_> {
         }
         self.bool("transform is_trained")?;
         Ok(d_out as u64)
+    }
+
+    /// Reads what a kind of transform has of its own, and says whether a matrix and a bias follow.
+    fn transform_parameters(&mut self, d_in: u64) -> Result<bool, HeaderError> {
+        let at = self.offset;
+        let kind = self.kind()?;
+        Ok(match kind.as_str() {
+            "rrot" | "LTra" => true,
+            "PCAm" | "PcAm" | "Pcam" => {
+                self.skip("eigen_power", 4)?;
+                if kind == "Pcam" {
+                    self.skip("epsilon", 4)?;
+                }
+                self.bool("random_rotation")?;
+                if kind != "PCAm" {
+                    self.skip("balanced_bins", 4)?;
+                }
+                for field in ["pca mean", "pca eigenvalues", "pca matrix"] {
+                    let (_, count) = self.vector_length(field, 4)?;
+                    self.skip(field, u128::from(count) * 4)?;
+                }
+                true
+            }
+            "VNrm" => {
+                self.skip("norm", 4)?;
+                false
+            }
+            "VCnt" => {
+                self.skip_vector("mean", 4, d_in)?;
+                false
+            }
+            _ => {
+                return Err(HeaderError::Unsupported {
+                    path: self.path.to_owned(),
+                    kind,
+                    offset: at,
+                });
+            }
+        })
     }
 
     // Reading: bytes, numbers, vectors, each checked against what is left.
