@@ -59,7 +59,7 @@ fn spec(artifacts: Value) -> Value {
     })
 }
 
-/// `gondola-inference resolve` as a pod runs it; ends with this value.
+/// `gondola-router resolve` as a pod runs it; ends with this value.
 struct Resolver(Child);
 
 impl Drop for Resolver {

@@ -21,7 +21,7 @@ use crate::watching::{NAMESPACE, apply};
 const PATIENCE: Duration = Duration::from_secs(60);
 const USERS: u64 = 200;
 
-/// `gondola-inference analyze` as a pod runs it; ends with this value.
+/// `gondola-router analyze` as a pod runs it; ends with this value.
 struct AnalyzerPod(Child);
 
 impl Drop for AnalyzerPod {

@@ -19,7 +19,7 @@ use gondola_test_stand_in::one_variant;
 const PATIENCE: Duration = Duration::from_secs(60);
 const USERS: usize = 20;
 
-/// `gondola-inference route` as a pod runs it; ends with this value.
+/// `gondola-router route` as a pod runs it; ends with this value.
 struct RouterPod {
     process: Child,
     address: String,
