@@ -58,9 +58,13 @@ mod tests {
 
     /// Every pipeline among the examples, with its file.
     fn examples() -> Vec<(std::path::PathBuf, String)> {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/complete-journey");
-        let files = std::fs::read_dir(folder).expect("there are examples");
-        let yaml = files.map(|file| file.expect("it can be listed").path());
+        let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        let folders = ["complete-journey", "gallery", "gallery/gitops"].map(|folder| examples.join(folder));
+        let files = folders
+            .into_iter()
+            .flat_map(|folder| std::fs::read_dir(folder).expect("there are examples"));
+        let files = files.map(|file| file.expect("it can be listed").path());
+        let yaml = files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml"));
         let texts = yaml.map(|file| {
             (
                 file.clone(),
@@ -81,7 +85,11 @@ mod tests {
     #[test]
     fn every_example_keeps_every_rule() {
         let examples = examples();
-        assert!(examples.len() >= 5, "only {} examples were found", examples.len());
+        assert!(
+            examples.len() >= 10,
+            "only {} examples were found",
+            examples.len()
+        );
         for (file, text) in examples {
             let pipeline =
                 super::from_yaml(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
