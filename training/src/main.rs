@@ -1,5 +1,6 @@
 //! `gondola-train`: from a shop's transactions to published bundles and a report.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -142,6 +143,7 @@ impl TryFrom<RunArgs> for RunConfig {
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter())
         .init();
     let command = named(&program().get_matches()).unwrap_or_else(|error| error.exit());
