@@ -102,7 +102,7 @@ impl Cache {
             .await?;
         self.bring(store, resolved, &missing, &progress).await?;
         self.assemble(&folder, resolved).await?;
-        tracing::info!(bundle = %resolved.reference, digest = %resolved.digest, fetched = missing.len(), "bundle is here");
+        tracing::info!(bundle = %resolved.reference, digest = %resolved.digest, fetched = missing.len(), "bundle is cached");
         Ok(folder)
     }
 

@@ -191,7 +191,7 @@ impl Download<'_> {
         if worthless {
             match tokio::fs::remove_file(&path).await {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(path = %path.display(), %source, "a worthless file can't be removed");
+                    tracing::warn!(path = %path.display(), %source, "a useless file can't be removed");
                 }
                 _ => {}
             }
@@ -273,7 +273,7 @@ impl Download<'_> {
             if !passing || fruitless == FRUITLESS_GETS {
                 return Err(error);
             }
-            tracing::debug!(%error, "a range broke off");
+            tracing::debug!(%error, "the download of a range was interrupted");
             tokio::time::sleep(FIRST_PAUSE * (1 << fruitless)).await;
         }
         Ok(())

@@ -60,7 +60,7 @@ pub enum PublishError {
     #[error(transparent)]
     Name(#[from] ReferenceError),
     /// The contract lacks what its kind needs.
-    #[error("a {kind} bundle's contract needs {field}, and that of {name} lacks it")]
+    #[error("a {kind} bundle's contract needs {field}, which {name} lacks")]
     ContractLacks {
         /// The bundle.
         name: String,
@@ -385,7 +385,7 @@ mod tests {
         let message = chain(&publish(&store, files.path(), &description).await.unwrap_err());
         assert_eq!(
             message,
-            "a scorer bundle's contract needs inputs, and that of dlrm lacks it"
+            "a scorer bundle's contract needs inputs, which dlrm lacks"
         );
 
         let missing = files.path().join("missing");

@@ -144,7 +144,7 @@ pub enum ResolveError {
     },
     /// The manifest is another bundle's.
     #[error(
-        "{reference}: the manifest that lies there is that of {found}; delete that version from the store and publish it again"
+        "{reference}: the manifest stored there belongs to {found}; delete that version from the store and publish it again"
     )]
     Misplaced {
         /// What was asked for.
@@ -509,7 +509,7 @@ mod tests {
             assert_eq!(
                 refusal(&store, "forest/v1").await,
                 format!(
-                    "forest/v1: the manifest that lies there is that of dlrm/{version}; delete that version from the store and publish it again"
+                    "forest/v1: the manifest stored there belongs to dlrm/{version}; delete that version from the store and publish it again"
                 )
             );
         }

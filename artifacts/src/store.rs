@@ -25,7 +25,7 @@ const RETRY_FOR: Duration = Duration::from_secs(180);
 pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     prefix: Path,
-    /// For people.
+    /// Plain text.
     url: String,
     /// How it was opened, secrets included.
     opened: Option<Arc<(Url, Access)>>,
@@ -57,7 +57,7 @@ pub enum StoreError {
     },
     /// A `file://` URL that isn't absolute: what stands where a folder should begin is taken for another machine.
     #[error(
-        "the store {url} names no folder of this machine; write an absolute path after file://, as in file:///var/lib/gondola/store"
+        "the store {url} is not a folder on this machine; write an absolute path after file://, as in file:///var/lib/gondola/store"
     )]
     NotFolder {
         /// What was given.
@@ -82,7 +82,7 @@ pub enum StoreError {
     },
     /// A credential that is none.
     #[error(
-        "the key {key} in the credentials in {} says where to send requests, which is no secret; leave it out, and write where the store answers as spec.artifacts.endpoint", .folder.display()
+        "the key {key} in the credentials in {} says where to send requests, which is not a secret; remove it, and set spec.artifacts.endpoint instead", .folder.display()
     )]
     Steers {
         /// Their folder.
@@ -120,7 +120,7 @@ pub enum StoreError {
     },
     /// A URL whose connections everybody on the way can read.
     #[error(
-        "the store {url} is plain HTTP, over which bundles could be changed on the way; give its https:// URL"
+        "the store {url} is plain HTTP, over which bundles could be changed in transit; use its https:// URL"
     )]
     PlainUrl {
         /// What was given.
@@ -156,7 +156,7 @@ pub enum StoreError {
         source: object_store::Error,
     },
     /// An object is longer than it can be.
-    #[error("{path} in {store} has more than {limit} bytes, and can't be what it is called")]
+    #[error("{path} in {store} has more than {limit} bytes, which is too much for what its name says")]
     Long {
         /// The object.
         path: Path,
@@ -614,7 +614,7 @@ mod tests {
     fn a_folder_that_is_not_absolute_is_refused_with_the_way_out() {
         refuses(
             "file://.demo/store",
-            "the store file://.demo/store names no folder of this machine; write an absolute path after file://, as in file:///var/lib/gondola/store",
+            "the store file://.demo/store is not a folder on this machine; write an absolute path after file://, as in file:///var/lib/gondola/store",
         );
     }
 
@@ -677,7 +677,7 @@ mod tests {
             let message = with(name, "http://mine").unwrap_err();
             let named = format!("the key {} in the credentials", name.to_ascii_uppercase());
             assert!(
-                message.contains(&named) && message.contains("as spec.artifacts.endpoint"),
+                message.contains(&named) && message.contains("set spec.artifacts.endpoint"),
                 "{message}"
             );
         }
@@ -753,7 +753,7 @@ mod tests {
         );
         refuses(
             "http://me:secret@host/store",
-            "the store http://host/store is plain HTTP, over which bundles could be changed on the way; give its https:// URL",
+            "the store http://host/store is plain HTTP, over which bundles could be changed in transit; use its https:// URL",
         );
         let access = Access {
             endpoint: Some("http://minio:9000".into()),

@@ -1,6 +1,5 @@
 //! The Kubernetes API of Gondola: the types of [`RecommenderPipeline`] and the YAML generated from them.
-//!
-//! - [`spec`]: what a platform team asks for;
+//! - [`spec`]: what a platform team requests;
 //! - [`experiment`]: the part of it that is an A/B experiment;
 //! - [`status`]: what the operator found;
 //! - [`reference`](mod@reference): the page about all fields;

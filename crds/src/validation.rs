@@ -22,14 +22,14 @@ pub enum ManifestError {
     Yaml(#[source] Box<serde_saphyr::Error>),
     /// It is something else.
     #[error(
-        "the manifest is a {found}; give one of apiVersion gondola.dev/v1alpha1 and kind RecommenderPipeline"
+        "the manifest is a {found}; it must have apiVersion gondola.dev/v1alpha1 and kind RecommenderPipeline"
     )]
     Kind {
         /// Its kind and API version.
         found: String,
     },
     /// It breaks rules.
-    #[error("the pipeline breaks {} of the rules: {}", .0.len(), Joined(.0))]
+    #[error("the pipeline breaks {} rules: {}", .0.len(), Joined(.0))]
     Rules(Vec<Violation>),
 }
 

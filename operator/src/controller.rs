@@ -37,7 +37,7 @@ pub async fn run(
             Ok(key) => {
                 drop(sender.unbounded_send(Ok::<_, std::convert::Infallible>(ReconcileRequest::from(key))))
             }
-            Err(error) => tracing::warn!(error = with_causes(&error), "a watch failed; it is made again"),
+            Err(error) => tracing::warn!(error = with_causes(&error), "a watch failed and is restarted"),
         }
         std::future::ready(())
     });

@@ -105,7 +105,7 @@ impl IntoResponse for Unseen {
         match self {
             Self::Refused(refusal) => refusal.into_response(),
             Self::StandsBy => {
-                let message = "this operator stands by for the one that leads; ask that one\n";
+                let message = "this operator is on standby; ask the leader\n";
                 (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
             }
             Self::Nothing(pipeline) => {

@@ -13,7 +13,7 @@ use crate::lease::Leadership;
 
 /// Not the leader any more.
 #[derive(Debug, thiserror::Error)]
-#[error("this operator does not lead; it must not write")]
+#[error("this operator is not the leader and must not write")]
 pub struct NotLeading;
 
 /// Puts a [`Fence`] around a client's transport.

@@ -84,10 +84,7 @@ pub fn router(pulse: Pulse, metrics: Metrics) -> Router {
 async fn healthz(State(pulse): State<Pulse>) -> (StatusCode, &'static str) {
     match pulse.is_alive() {
         true => (StatusCode::OK, "alive\n"),
-        false => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the reconcile loop does not move\n",
-        ),
+        false => (StatusCode::INTERNAL_SERVER_ERROR, "the reconcile loop is stuck\n"),
     }
 }
 
@@ -95,7 +92,7 @@ async fn readyz(State(pulse): State<Pulse>) -> (StatusCode, String) {
     if !pulse.ready.load(Ordering::Relaxed) {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the caches are being filled\n".to_owned(),
+            "the caches are still filling\n".to_owned(),
         );
     }
     match pulse.lists.oldest() {

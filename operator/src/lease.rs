@@ -120,7 +120,7 @@ impl Election {
         while self.leadership.holds() {
             tokio::time::sleep(self.terms.every).await;
             if !alive() {
-                tracing::error!("the reconcile loop does not move; the lease is not renewed");
+                tracing::error!("the reconcile loop is stuck; the lease is not renewed");
                 continue;
             }
             self.try_to_lead().await;
@@ -146,7 +146,7 @@ impl Election {
         if let Err(error) = self.replace(&lease).await {
             tracing::warn!(
                 error = with_causes(&error),
-                "the lease could not be given back; it runs out by itself"
+                "the lease could not be released; it expires by itself"
             );
         }
     }

@@ -94,7 +94,7 @@ pub async fn run(
         .with_context(|| format!("cannot listen at {}; give another with --listen", config.listen))?;
     let pages = pages::serve(listener, probes.router(), pages::Limits::default());
     tokio::select! {
-        () = pages => anyhow::bail!("the health endpoints ended by themselves"),
+        () = pages => anyhow::bail!("the health endpoints stopped unexpectedly"),
         outcome = lead(config, kube, probes, stop) => outcome,
     }
 }
@@ -157,7 +157,7 @@ async fn lead(
     let reconciling = reconcile_all(&config, &kube, leadership, &probes, Arc::clone(&stopping))?;
     let outcome = tokio::select! {
         outcome = until(reconciling, stop, &stopping) => outcome,
-        () = election.keep(|| probes.pulse.is_alive()) => Err(anyhow::anyhow!("lost the lead; start again to stand by")),
+        () = election.keep(|| probes.pulse.is_alive()) => Err(anyhow::anyhow!("lost leadership; restart to stand by")),
     };
     election.give_back().await;
     outcome
@@ -171,7 +171,7 @@ async fn until(
 ) -> anyhow::Result<()> {
     tokio::pin!(reconciling);
     tokio::select! {
-        () = &mut reconciling => anyhow::bail!("the reconcile loop ended by itself"),
+        () = &mut reconciling => anyhow::bail!("the reconcile loop stopped unexpectedly"),
         () = stop => stopping.notify_one(),
     }
     reconciling.await;

@@ -100,7 +100,12 @@ impl Observed {
             .as_ref()?
             .get(EVIDENCE_KEY)?;
         Evidence::parse(text)
-            .inspect_err(|error| tracing::warn!(error = with_causes(error), "no evidence is used"))
+            .inspect_err(|error| {
+                tracing::warn!(
+                    error = with_causes(error),
+                    "the evidence can't be read and is ignored"
+                )
+            })
             .ok()
     }
 
@@ -109,7 +114,12 @@ impl Observed {
         let text = self.children.configs.get(config)?.data.as_ref()?.get(key)?;
         serde_json::from_str(text)
             .inspect_err(|error| {
-                tracing::warn!(config, key, error = with_causes(error), "is not as it should be")
+                tracing::warn!(
+                    config,
+                    key,
+                    error = with_causes(error),
+                    "a ConfigMap can't be read and is ignored"
+                )
             })
             .ok()
     }

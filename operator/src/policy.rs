@@ -38,14 +38,14 @@ const OWN_NAMES: [&str; 4] = [
 pub enum Objection {
     /// The account's owner has not said that pipelines may use it.
     #[error(
-        "spec.artifacts.serviceAccountName is {name:?}, which is not there or does not carry the label gondola.dev/allow-use=true; its owner can set it"
+        "spec.artifacts.serviceAccountName is {name:?}, which does not exist or does not carry the label gondola.dev/allow-use=true; its owner can set it"
     )]
     ServiceAccount {
         /// The account.
         name: String,
     },
     /// The store is none that this cluster permits.
-    #[error("{field}.url is {url:?}, but stores of this cluster begin with {}", .allowed.join(" or "))]
+    #[error("{field}.url is {url:?}, but stores in this cluster must begin with {}", .allowed.join(" or "))]
     Store {
         /// Where it stands.
         field: &'static str,
@@ -85,7 +85,7 @@ pub enum Objection {
         problem: String,
     },
     /// The image is none that this cluster permits.
-    #[error("{field}.image is {image:?}, but images of this cluster begin with {}; leave it out for the installation's own", .allowed.join(" or "))]
+    #[error("{field}.image is {image:?}, but images in this cluster must begin with {}; leave it out to use the installation's own", .allowed.join(" or "))]
     Image {
         /// Where it stands.
         field: String,
@@ -108,8 +108,8 @@ pub enum Objection {
 
 fn permitted(allowed: &[String]) -> String {
     match allowed {
-        [] => "this cluster permits none beside its stores' own; leave it out, or ask for an entry in allowedEndpoints".to_owned(),
-        allowed => format!("endpoints of this cluster begin with {}", allowed.join(" or ")),
+        [] => "this cluster permits no endpoints other than its stores' own; leave it out, or ask for an entry in allowedEndpoints".to_owned(),
+        allowed => format!("endpoints in this cluster must begin with {}", allowed.join(" or ")),
     }
 }
 
@@ -238,7 +238,7 @@ fn address(field: String, address: &str) -> Option<Objection> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some(wrong(
             field,
-            "it has a user or a password, which belong into the credentials",
+            "it has a user or a password, which belong in the credentials",
         ));
     }
     let own = match url.host() {
@@ -343,7 +343,7 @@ mod tests {
         check_url("s3://anywhere/x", &[], None);
         check_url("s3://models/grocery", &["gs://m/", "s3://models/"], None);
         check_url("s3://models/grocery", &["s3://models"], None);
-        let allowed = "stores of this cluster begin with s3://models/";
+        let allowed = "stores in this cluster must begin with s3://models/";
         for url in [
             "s3://models.evil/x",
             "s3://models/../other",
@@ -423,14 +423,14 @@ mod tests {
         check_endpoint(
             "http://mine:9000",
             restricted.clone(),
-            Some("this cluster permits none beside its stores' own"),
+            Some("this cluster permits no endpoints other than its stores' own"),
         );
         let with_endpoints = Policy {
             allowed_endpoints: vec!["http://minio.storage.svc:9000".into()],
             ..restricted
         };
         check_endpoint("http://minio.storage.svc:9000", with_endpoints.clone(), None);
-        let allowed = "endpoints of this cluster begin with http://minio.storage.svc:9000";
+        let allowed = "endpoints in this cluster must begin with http://minio.storage.svc:9000";
         for other in [
             "http://minio.storage.svc:9001",
             "http://minio.storage.svc.mine:9000",
@@ -456,7 +456,7 @@ mod tests {
         check(
             image,
             policy,
-            Some("spec.pods.image is \"evil/program:1\", but images of this cluster begin with ghcr.io"),
+            Some("spec.pods.image is \"evil/program:1\", but images in this cluster must begin with ghcr.io"),
         );
         let variable = |spec: &mut RecommenderPipelineSpec| {
             spec.pods = Some(PodOverrides {

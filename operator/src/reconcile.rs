@@ -168,7 +168,7 @@ pub fn on_error(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Con
         namespace,
         error = with_causes(error),
         ?wait,
-        "the pass is made again"
+        "the pass failed and is retried"
     );
     Action::requeue(wait)
 }

@@ -61,7 +61,7 @@ impl Check {
                 None if is_free => {}
                 None => self.add(
                     &at(name),
-                    "is not a field of this release; look for a typing error, or leave it out",
+                    "is not a field in this release; check for a typo, or remove it",
                 ),
             }
         }
@@ -78,7 +78,7 @@ impl Check {
                 let twice = identity.unwrap_or_default();
                 self.add(
                     field,
-                    format!("two entries are called {twice:?}; give each its own name"),
+                    format!("two entries are called {twice:?}; give each a different name"),
                 );
             }
             self.value(&schema["items"], item, &item_field(field, key, place));
@@ -92,7 +92,7 @@ impl Check {
         if length == 0.0 && min.is_some_and(|min| min > 0.0) {
             self.add(
                 field,
-                "is empty; write what it names, or leave the field out if it may be",
+                "is empty; write what it names, or remove the field if it is optional",
             );
         } else if let Some(max) = max.filter(|max| length > *max) {
             self.add(
@@ -104,13 +104,13 @@ impl Check {
         {
             let form = FORMS.iter().find(|form| form.pattern == pattern);
             let problem = form.map_or_else(
-                || format!("is not of the form {pattern}"),
+                || format!("does not match the pattern {pattern}"),
                 |form| form.problem.to_owned(),
             );
             self.add(field, format!("{text:?} {problem}"));
         } else if let Some(words) = words.filter(|words| words.iter().all(|word| word != text)) {
             let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
-            self.add(field, format!("{text:?} is none of {}", words.join(", ")));
+            self.add(field, format!("{text:?} is not one of {}", words.join(", ")));
         }
     }
 

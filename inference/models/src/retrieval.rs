@@ -30,7 +30,7 @@ pub enum RetrievalError {
         source: std::io::Error,
     },
     /// A JSON file does not say what it should.
-    #[error("{path} does not have the form that it should have")]
+    #[error("{path} is malformed")]
     Json {
         /// Which file.
         path: PathBuf,

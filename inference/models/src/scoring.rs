@@ -426,9 +426,9 @@ mod tests {
         let scorer = ("scorer.json", &json[..]);
         for (format, part) in [
             ("model.txt", "not a LightGBM text model"),
-            ("model.json", "the model is not JSON"),
-            ("model.ubj", "the model is not UBJSON"),
-            ("model.onnx", "the model is no ONNX file"),
+            ("model.json", "the model is not readable JSON"),
+            ("model.ubj", "the model is not readable UBJSON"),
+            ("model.onnx", "the model is not a readable ONNX file"),
         ] {
             check_refused(&[scorer, (format, b"\xC3\xA9")], part);
         }

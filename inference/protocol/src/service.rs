@@ -18,7 +18,7 @@ pub trait Recommender: Send + Sync + 'static {
     /// Makes a change. The same change twice is the same as once.
     async fn change(&self, change: Change, deadline: Instant) -> Result<(), ServiceError>;
 
-    /// What is loaded.
+    /// Describes what is loaded.
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError>;
 }
 
@@ -56,11 +56,11 @@ pub struct Visit {
 pub enum AssignmentReason {
     /// The user's bucket belongs to it.
     Assigned,
-    /// A tester asked for it.
+    /// A tester requested it.
     Forced,
     /// The request names no unit to split by.
     NoUnit,
-    /// The unit is kept out of experiments.
+    /// The unit is held out of experiments.
     Holdout,
     /// The unit does not take part yet.
     NotInTraffic,
@@ -89,7 +89,7 @@ pub struct Served {
     pub answer: Answer,
 }
 
-/// What is loaded.
+/// Describes what is loaded.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PipelineDescription {
     /// The pipeline's name.

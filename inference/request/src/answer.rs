@@ -25,7 +25,7 @@ pub struct Answer {
     pub timing: Vec<StageTiming>,
 }
 
-/// Why an answer is less than it could be.
+/// Why an answer is degraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]

@@ -143,7 +143,7 @@ impl Front {
         self.measure(method, put).await
     }
 
-    /// What is loaded.
+    /// Describes what is loaded.
     pub async fn describe(&self, within: Option<Duration>) -> Result<PipelineDescription, ServiceError> {
         let ask = async {
             self.recommender()?

@@ -52,7 +52,9 @@ pub enum Failure {
         message: String,
     },
     /// What the caches know is not what is there.
-    #[error("{kind} {name} is not as it is known here; the pass is made again when the change has arrived")]
+    #[error(
+        "{kind} {name} has changed since it was last seen; the pass is retried once the change has arrived"
+    )]
     Outdated {
         /// The object's kind.
         kind: String,

@@ -159,11 +159,7 @@ impl<'a> Start<'a> {
                 Ok(event) => noted.objects.note(event).into_iter().collect(),
                 // An API that isn't there is no failure.
                 Err(error) => {
-                    tracing::debug!(
-                        error = with_causes(error),
-                        kind,
-                        "can't be watched; it is tried again"
-                    );
+                    tracing::debug!(error = with_causes(error), kind, "can't be watched; retrying");
                     Vec::new()
                 }
             };

@@ -54,7 +54,7 @@ impl Gauge {
             Self::Lift => "Relative improvement of an arm over the control",
             Self::LiftLow => "Lower end of the interval of the lift, valid at any time",
             Self::LiftHigh => "Upper end of the interval of the lift, valid at any time",
-            Self::SampleRatio => "Smallest p of the test that users are split as planned",
+            Self::SampleRatio => "Smallest p-value of the test that users are split as planned",
         }
     }
 

@@ -29,7 +29,7 @@ pub enum Refusal {
     Unknown,
     /// They may not see it.
     #[error(
-        "{user} may not read recommenderpipelines of {place}; ask whoever grants rights there for the role view"
+        "{user} may not read recommenderpipelines of {place}; ask whoever grants rights there for the view role"
     )]
     Forbidden {
         /// Who asks.

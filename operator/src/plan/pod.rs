@@ -30,7 +30,7 @@ pub const ADMIN_PORT_NAME: &str = "admin";
 pub const CREDENTIALS_FOLDER: &str = "/etc/gondola/credentials";
 /// Seconds that a stopping pod still serves, until every router and every client has heard of it.
 const NOTICE_SECONDS: i64 = 10;
-/// Seconds that requests have to end after that.
+/// Seconds that running requests have to finish after that.
 const DRAIN_SECONDS: i64 = 30;
 /// Where volumes with stores are mounted: never where a tenant says.
 const STORES_FOLDER: &str = "/srv/gondola";
@@ -371,7 +371,7 @@ pub struct StoreUse<'a> {
     pub name: &'a str,
     /// The store's URL.
     pub url: &'a str,
-    /// Where an S3-compatible store answers.
+    /// Endpoint of an S3-compatible store.
     pub endpoint: Option<&'a str>,
     /// The Secret with its credentials.
     pub credentials: Option<&'a SecretRef>,

@@ -247,7 +247,7 @@ fn own_buckets(variants: &mut [Route], before: &Buckets) {
             }
         }
         // Routers work it out from the weights by themselves then.
-        Err(error) => tracing::error!(%error, "the buckets of the users can't be given out"),
+        Err(error) => tracing::error!(%error, "the buckets can't be allocated to variants"),
     }
 }
 

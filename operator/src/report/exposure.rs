@@ -26,12 +26,7 @@ fn exposed(pipeline: &Pipeline, observed: &Observed) -> Finding {
         let message = "spec.gateway is set, but this cluster has no HTTPRoute of gateway.networking.k8s.io/v1; install the Gateway API";
         return Finding::unmet(reasons::API_MISSING, message);
     };
-    let pending = || {
-        Finding::pending(
-            reasons::ROUTE_PENDING,
-            "no Gateway has said anything of the route yet",
-        )
-    };
+    let pending = || Finding::pending(reasons::ROUTE_PENDING, "no Gateway has reported on the route yet");
     let Some(route) = routes.get(pipeline.names.pipeline()) else {
         return pending();
     };
@@ -45,14 +40,17 @@ fn exposed(pipeline: &Pipeline, observed: &Observed) -> Finding {
                 refused.parent, refused.kind, refused.status, refused.reason, refused.message
             ),
         ),
-        (None, Some(_)) => Finding::met(reasons::ACCEPTED, "the Gateways take the route"),
+        (None, Some(_)) => Finding::met(reasons::ACCEPTED, "the Gateways accept the route"),
         (None, None) => pending(),
     }
 }
 
 fn monitored(observed: &Observed) -> Finding {
     match observed.extensions.get(&Extension::PodMonitor) {
-        Some(_) => Finding::met(reasons::MONITORED, "Prometheus finds the pods by a PodMonitor"),
+        Some(_) => Finding::met(
+            reasons::MONITORED,
+            "Prometheus finds the pods through a PodMonitor",
+        ),
         None => Finding::unmet(
             reasons::API_MISSING,
             "spec.monitoring is set, but this cluster has no PodMonitor of monitoring.coreos.com/v1; install the Prometheus operator",

@@ -9,8 +9,7 @@ use crate::reasons::INVALID_OBJECT;
 /// The conditions of such a pipeline, as JSON: its other conditions may be of a release that has more of them.
 pub fn conditions(invalid: &InvalidObject, now: Timestamp) -> Value {
     let message = format!(
-        "this release of the operator can't read the object: {}; its pods go on as they are, and other pipelines are not affected; mend \
-         the field, or install the release that knows it",
+        "this release of the operator can't read the object: {}; its pods keep running as they are, and other pipelines are not affected; fix the field, or install a release that knows it",
         invalid.error
     );
     let condition = |type_: &str, status: &str| {

@@ -138,7 +138,10 @@ async fn a_variant_that_is_replaced_stays_until_the_other_answers() -> anyhow::R
         .iter()
         .find(|variant| variant.name == "dlrm")
         .unwrap();
-    assert_eq!(leaving.message.as_deref(), Some("it leaves when forest answers"));
+    assert_eq!(
+        leaving.message.as_deref(),
+        Some("it will be removed once forest answers")
+    );
     world.start_stand_ins();
     until("the other took over", || async {
         let gone = deployments.get_opt("grocery--dlrm").await?.is_none();

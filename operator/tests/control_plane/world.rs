@@ -319,7 +319,7 @@ where
             return Ok(answer);
         }
         if started.elapsed() > PATIENCE {
-            bail!("waited {PATIENCE:?} in vain until {what}");
+            bail!("waited {PATIENCE:?}, but not until {what}");
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -85,7 +85,7 @@ pub enum DatasetError {
     },
     /// Ids that are written in two ways.
     #[error(
-        "none of the {sold} {what} in {transactions} is in {file}: {missing:?} stands in column {column:?} of the one, and {example:?} \
+        "none of the {sold} {what} in {transactions} is in {file}: {missing:?} is in column {column:?} of the one, and {example:?} \
          in column {key:?} of the other; write ids alike in both, with the same zeros, capitals and types"
     )]
     NoMatch {

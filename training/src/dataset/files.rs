@@ -29,7 +29,7 @@ pub enum FileError {
         file: String,
     },
     /// The data's URL names no folder of this machine.
-    #[error("the data at {url} are no folder of this machine; write an absolute path after file://")]
+    #[error("the URL {url} is not a folder on this machine; write an absolute path after file://")]
     Url {
         /// The URL.
         url: String,

@@ -79,7 +79,7 @@ impl Deref for Purchases<'_> {
 
 /// There is no room for another user.
 #[derive(Debug, thiserror::Error)]
-#[error("{MAX_PUT_USERS} users were put already, as many as a pod keeps; publish a new features bundle")]
+#[error("{MAX_PUT_USERS} users were already put, the maximum for a pod; publish a new features bundle")]
 pub struct TooManyUsers;
 
 impl Users {

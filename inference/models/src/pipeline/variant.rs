@@ -121,7 +121,7 @@ pub enum LoadError {
         known: Vec<String>,
     },
     /// Warm-up: the first request of all failed.
-    #[error("variant {variant} does not answer its first request")]
+    #[error("variant {variant} fails its first request")]
     WarmUp {
         /// The variant.
         variant: String,

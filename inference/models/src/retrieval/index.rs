@@ -88,7 +88,7 @@ pub enum IndexError {
     #[error("{0}: holds a zero byte, which no file name can")]
     Path(PathBuf),
     /// Vectors that don't fit the dimension.
-    #[error("{values} values are no whole number of vectors of dimension {dimension}")]
+    #[error("{values} values are not a whole number of vectors of dimension {dimension}")]
     Shape {
         /// How many values came.
         values: usize,

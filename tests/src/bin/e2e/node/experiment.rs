@@ -71,7 +71,7 @@ pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
         "it was decided again: {decision} became {}",
         again["decision"]
     );
-    Ok(format!("{}, also when it was made again", decision["message"]))
+    Ok(format!("{}, also after it was recreated", decision["message"]))
 }
 
 /// Who buys: so many of the control's visitors, and so many more of DLRM's.
