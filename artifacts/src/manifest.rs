@@ -1,6 +1,6 @@
 //! A bundle's manifest: what the bundle is, and every file's path, size and sha256.
 //!
-//! [`Manifest::parse`] is the only way in from outside, and it is strict: a manifest comes over the network, and what it says
+//! [`Manifest::parse`] is the only entry point from outside, and it is strict: a manifest comes over the network, and what it says
 //! decides which paths are written and how many bytes are read.
 
 use std::collections::{BTreeMap, BTreeSet};

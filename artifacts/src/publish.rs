@@ -4,10 +4,10 @@
 //! the second time. The manifest goes last and only where none is: until then there is no bundle, and afterwards it never
 //! changes.
 //!
-//! A channel moves with a compare-and-swap: of two publishers that move it at the same moment, one is told that the other was
+//! A channel moves with a compare-and-swap: of two publishers that move it at the same moment, one gets the error that the other was
 //! first. Object stores do this by a conditional put. A file system has no such call; there, a lock file beside the channel
 //! is created (only one can), the channel is read again, and replaced by a rename. A publisher that dies in between leaves the
-//! lock, and the next one is told which file to delete.
+//! lock, and the next publisher's error names the file to delete.
 
 mod channel;
 mod upload;
@@ -129,7 +129,7 @@ pub enum PublishError {
         name: String,
         /// The version.
         version: String,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
     },
 }

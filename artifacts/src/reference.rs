@@ -54,7 +54,7 @@ pub enum ReferenceError {
         /// What was given.
         target: String,
     },
-    /// `name/channels` is where the channels lie.
+    /// `name/channels` is where the channels are.
     #[error(
         "{name}/channels is where the channels of {name} are stored; write {name}@channel or {name}/version"
     )]

@@ -6,7 +6,7 @@
 //! - `grpc`: clients over the network against a server that runs already;
 //! - `experiments`: whether simulated experiments come to true verdicts, and what the analyzer costs.
 //!
-//! Data is seeded and made outside of what is timed; every table names the machine, its load and the commit.
+//! Data is seeded and made outside what is timed; every table names the machine, its load and the commit.
 
 mod experiments;
 mod grpc;

@@ -1,9 +1,9 @@
-//! `gondola`: what a person asks for on the command line.
+//! `gondola`: the command line for people.
 //!
 //! - `gondola inputs`: what a model must read, in order;
 //! - `gondola publish`: a folder becomes a bundle, checked against the features that it will serve with;
 //! - `gondola experiment plan`: how many users it takes and how long, before it begins;
-//! - `gondola experiment status`: where it stands in a cluster;
+//! - `gondola experiment status`: where it is in a cluster;
 //! - `gondola experiment audit`: whether the logged arms are those that the rule gives.
 
 mod audit;

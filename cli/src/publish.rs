@@ -37,7 +37,7 @@ struct Bundle {
     found: String,
 }
 
-/// Publishes; gives what people are told.
+/// Publishes; returns the report for people.
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let Arguments {
         source,

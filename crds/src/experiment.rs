@@ -282,7 +282,7 @@ pub struct Design {
     /// Maximum duration; default: `42d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration: Option<Length>,
-    /// Arms whose 90 % interval of the lift lies within plus or minus this are called equivalent. Default: none are.
+    /// Arms whose 90 % interval of the lift is within plus or minus this are called equivalent. Default: none are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equivalence_margin: Option<Percent>,
 }

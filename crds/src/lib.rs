@@ -35,7 +35,7 @@ pub fn crd_yaml() -> String {
 pub fn generated() -> [(&'static str, String); 3] {
     [
         ("crds/recommenderpipelines.yaml", crd_yaml()),
-        // Helm installs what lies in its own folder.
+        // Helm installs what is in its own folder.
         ("charts/gondola/crds/recommenderpipelines.yaml", crd_yaml()),
         ("docs/reference.md", reference::markdown()),
     ]

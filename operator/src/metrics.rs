@@ -1,4 +1,4 @@
-//! What happened, in numbers that Prometheus reads.
+//! The operator's metrics for Prometheus.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub struct Metrics {
     leading: Gauge,
 }
 
-/// Asks for the age of the oldest list whenever it is read.
+/// Reads the age of the oldest list at every scrape.
 #[derive(Debug)]
 struct OldestList(Lists);
 

@@ -25,18 +25,18 @@ use crate::plan::serving::Serves;
 use crate::reasons;
 use conditions::conditions;
 
-/// What a pipeline needs to be ready, in the order in which a reader should mend it.
+/// What a pipeline needs to be ready, in the order in which a reader should fix problems.
 #[derive(Clone, Debug)]
 struct Needs {
-    /// Its objects are there.
+    /// Its objects are in place.
     children_applied: Finding,
-    /// Its references lead to bundles that belong together.
+    /// Its references resolve to compatible bundles.
     artifacts_resolved: Finding,
     /// The pods of its variants are of the newest rollout and answer.
     variants_rolled_out: Finding,
-    /// So are its routers.
+    /// The pods of its routers are of the newest rollout and answer.
     routers_rolled_out: Finding,
-    /// Somebody is served.
+    /// At least one router and one variant answer.
     available: Finding,
 }
 
@@ -99,7 +99,7 @@ pub fn report(pipeline: &Pipeline, observed: &Observed, plan: &Plan, applied: &A
         available: available(&router, &answering(plan, &rollouts, observed, names)),
     };
     let ready = match needs.ready() {
-        // Nothing was done for this generation, so that it can't be said to serve.
+        // Nothing was done for this generation, so it can't be reported as serving.
         ready if pipeline.spec.suspend && ready.truth == Truth::True && !is_done(plan, observed) => {
             Finding::pending(
                 reasons::SUSPENDED,
@@ -135,7 +135,7 @@ pub fn report(pipeline: &Pipeline, observed: &Observed, plan: &Plan, applied: &A
     Report { status, findings }
 }
 
-/// What `kstatus` reads, and only while it is true: on the way there, stuck, or left alone.
+/// The conditions that `kstatus` reads, present only while they are true: Reconciling, Stalled or Suspended.
 fn progress(pipeline: &Pipeline, ready: &Finding) -> Option<(&'static str, Finding)> {
     if pipeline.spec.suspend {
         let message = "spec.suspend is set: nothing is rolled out, pods keep serving, and a harmful experiment is still rolled back";
@@ -233,7 +233,7 @@ fn rolled_out(component: Component<'_>, rollout: &Rollout, observed: &Observed, 
     }
 }
 
-/// How many pods of each variant answer that gets users, also of one that is about to leave.
+/// The number of answering pods of each variant that gets users, including those about to leave.
 fn answering(
     plan: &Plan,
     rollouts: &BTreeMap<&str, Rollout>,
@@ -249,7 +249,7 @@ fn answering(
         .collect()
 }
 
-/// What others change about our objects on their way in; nothing to mend, and good to know.
+/// What admission changes about our objects: nothing to fix, but good to know.
 fn overridden(applied: &Applied) -> Option<(&'static str, Finding)> {
     let Overridden { kind, name, path } = applied.overridden().first()?;
     let more = applied.overridden().len() - 1;
@@ -351,7 +351,7 @@ fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
     )
 }
 
-/// The shares of the users, in whole percent, for people.
+/// The split of the users, in whole percent, for people.
 fn traffic(plan: &Plan) -> String {
     let variants = &plan.routed.routes.variants;
     let sum: u64 = variants.iter().map(|route| u64::from(route.weight)).sum();

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Violation;
 use crate::text::FORMS;
 
-/// Every place where a value is not as a schema wants it.
+/// Every place where a value violates the schema.
 pub(super) fn violations(schema: &Value, value: &Value) -> Vec<Violation> {
     let mut check = Check {
         violations: Vec::new(),
@@ -43,7 +43,7 @@ impl Check {
             "" => name.to_owned(),
             field => format!("{field}.{name}"),
         };
-        // Fields that hold nothing are as good as left out.
+        // An empty field counts as missing.
         let given = || fields.iter().filter(|(_, value)| !value.is_null());
         self.count(schema, "Properties", fields.len(), field);
         let required = schema["required"].as_array().into_iter().flatten();
@@ -175,7 +175,7 @@ fn described(value: &Value) -> &'static str {
     }
 }
 
-/// What tells an item of a list from the others, where the schema says what does.
+/// The key that distinguishes items of a list, if the schema has one.
 pub(super) fn key_of<'a>(schema: &Value, item: &'a Value) -> Option<&'a str> {
     let key = schema["x-kubernetes-list-map-keys"][0].as_str()?;
     item[key].as_str()

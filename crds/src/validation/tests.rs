@@ -226,7 +226,7 @@ const EXPERIMENT: &str = "{name: first, control: dlrm, arms: [{variant: dlrm, we
         metrics: {success: [{name: purchase, type: Conversion, event: purchase, window: 7d}]}, design: {units: 5000}, \
         store: {url: 's3://events/grocery'}, unitKey: {secretRef: {name: unit-key}}}";
 
-/// What stands in the place of `variants:` where a pipeline has this experiment, changed.
+/// What is in the place of `variants:` where a pipeline has this experiment, changed.
 fn experiment(from: &str, to: &str) -> String {
     assert!(EXPERIMENT.contains(from), "{from}");
     format!("  experiment: {}\n  variants:", EXPERIMENT.replace(from, to))

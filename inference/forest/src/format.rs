@@ -73,7 +73,7 @@ pub enum FormatError {
     Onnx(#[from] OnnxError),
 }
 
-/// The keys of a JSON file that tell whose it is.
+/// The keys of a JSON file that identify its library.
 #[derive(Deserialize)]
 struct Keys {
     learner: Option<IgnoredAny>,

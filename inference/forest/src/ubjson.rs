@@ -21,7 +21,7 @@ pub enum UbjsonError {
     /// A byte that begins no value here.
     #[error("byte {at} of the UBJSON is {marker:?}, which can't start a value of an XGBoost model")]
     Marker {
-        /// Where it stands.
+        /// Byte offset.
         at: usize,
         /// The byte.
         marker: char,

@@ -44,7 +44,7 @@ pub enum Degradation {
     FallbackToControl,
     /// Neither the user's variant nor the control answered: another variant did.
     FallbackToVariant,
-    /// No variant answered in time: popular items that the router had asked for before.
+    /// No variant answered in time: popular items that the router had fetched before.
     LastResort,
 }
 

@@ -1,4 +1,4 @@
-//! What a pipeline is asked.
+//! Questions to a pipeline.
 
 use crate::{ItemId, UserId};
 
@@ -12,7 +12,7 @@ pub enum Question {
 }
 
 impl Question {
-    /// How many items are asked for; the pipeline's own limit where the question names no number.
+    /// The number of items; the pipeline's own limit if the question has none.
     pub fn k(&self) -> Option<usize> {
         match self {
             Self::Recommend(request) => request.k,

@@ -6,7 +6,7 @@ use clap::Args;
 use gondola_artifacts::Access;
 use gondola_wire::variables;
 
-/// What a store needs to know beside its URL.
+/// Settings of a store in addition to its URL.
 #[derive(Debug, Args)]
 pub struct AccessArguments {
     /// Folder of the store's credentials, with a file for each setting; default: read from the environment.

@@ -76,7 +76,8 @@ impl ServerArguments {
         }
     }
 
-    /// Serves, not ready at first, until `load` gives what answers; `announce` tells people. Ends on SIGTERM and SIGINT.
+    /// Serves, not ready at first, until `load` gives what answers; `announce` prints the address. Ends on SIGTERM and
+    /// SIGINT.
     pub async fn serve(
         &self,
         server: Server,

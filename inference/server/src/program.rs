@@ -1,4 +1,4 @@
-//! What every program has in common: its log, its end, and health checks beside its work.
+//! What every program has in common: its log, its shutdown, and health checks during its work.
 
 use std::io::IsTerminal;
 
@@ -51,7 +51,7 @@ impl LogArguments {
     }
 }
 
-/// Does `work`, and answers health checks meanwhile, until it ends or the process is asked to stop.
+/// Does `work`, and answers health checks in the meantime, until it ends or the process is asked to stop.
 pub async fn beside_health_checks(
     listen: &str,
     work: impl Future<Output = anyhow::Result<()>>,

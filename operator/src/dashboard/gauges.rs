@@ -1,4 +1,4 @@
-//! Gauges of experiments for Prometheus, made when they are asked for.
+//! Gauges of experiments for Prometheus, computed when they are scraped.
 
 use gondola_experiments::assignment::BUCKETS;
 use gondola_experiments::step::Routing;
@@ -58,7 +58,7 @@ impl Gauge {
         }
     }
 
-    /// Its values for one experiment, with the labels that tell them apart.
+    /// Its values for one experiment, with the labels that distinguish them.
     fn samples(self, planned: &Planned) -> Vec<(Labels, f64)> {
         let Planned {
             settings,

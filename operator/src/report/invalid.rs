@@ -1,4 +1,4 @@
-//! What is said of a pipeline that this release can't read.
+//! The conditions of a pipeline that this release can't read.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::core::error_boundary::InvalidObject;
@@ -26,7 +26,7 @@ pub fn conditions(invalid: &InvalidObject, now: Timestamp) -> Value {
     json!([condition("Ready", "False"), condition("Stalled", "True")])
 }
 
-/// A moment that is the same at each look: when the object was made, which is no later than when it became unreadable.
+/// A time that is the same at each pass: when the object was made, which is no later than when it became unreadable.
 fn began(invalid: &InvalidObject, now: Timestamp) -> String {
     let created = invalid.metadata.creation_timestamp.as_ref().map(|time| time.0);
     created.unwrap_or(now).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

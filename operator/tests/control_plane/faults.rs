@@ -1,6 +1,6 @@
 //! What fails, and what the status says of it.
 
-use gondola_test_api_server::{Deed, Fault, Request};
+use gondola_test_api_server::{Action, Fault, Request};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, PostParams};
@@ -94,7 +94,7 @@ async fn what_the_operator_may_not_do_is_said_and_goes_on_when_it_may() -> anyho
         world
             .server
             .traffic()
-            .inject(Fault::on(Deed::Answer(status), deployments).always());
+            .inject(Fault::on(Action::Answer(status), deployments).always());
         let operator = world.operator()?;
         world.apply("shop", &pipeline(&[("dlrm", 1, 1)])).await?;
         world.apply("other", &pipeline(&[("forest", 1, 1)])).await?;

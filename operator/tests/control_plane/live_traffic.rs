@@ -417,7 +417,7 @@ async fn suspended_with_something_to_do_is_not_ready() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_whose_text_changes_is_tried_again_at_a_growing_distance() -> anyhow::Result<()> {
-    use gondola_test_api_server::{Deed, Fault, Request};
+    use gondola_test_api_server::{Action, Fault, Request};
 
     let Some(world) = World::start().await? else {
         return Ok(());
@@ -428,7 +428,7 @@ async fn a_failure_whose_text_changes_is_tried_again_at_a_growing_distance() -> 
     world
         .server
         .traffic()
-        .inject(Fault::on(Deed::CutBefore, deployments).always());
+        .inject(Fault::on(Action::CutBefore, deployments).always());
     let operator = world.operator()?;
     world.apply("shop", &pipeline(&[("dlrm", 1, 1)])).await?;
     wait_for_reason(&world, "shop", "Ready", "ApplyFailed").await?;

@@ -16,7 +16,7 @@ pub const MAX_PUT_USERS: usize = 200_000;
 
 /// The rows and purchases of all users.
 ///
-/// Rows of the snapshot are encoded once, when it is loaded: 80 bytes for 20 columns, beside the raw row.
+/// Rows of the snapshot are encoded once, when it is loaded: 80 bytes for 20 columns, in addition to the raw row.
 /// Requests read; a `PUT` writes. The lock is held for one map operation only, and readers share it.
 #[derive(Debug)]
 pub struct Users {

@@ -1,8 +1,8 @@
 //! `analyze`: the analyzer of a pipeline's experiment in a cluster.
 //!
-//! It asks the routers every half minute what their arms did, reads new events at every analysis, and reports what all of it comes to
+//! It polls the routers every half minute for the counts of their arms, reads new events at every analysis, and reports the result
 //! in a ConfigMap, from which the operator decides. What the operator decided for good it keeps in the store at once. A pod that starts
-//! again goes on from that report and from the store.
+//! again continues from that report and from the store.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ pub(super) struct Arguments {
     listen: String,
 }
 
-/// Analyses until the process is asked to stop.
+/// Analyzes until the process is asked to stop.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = Client::try_default()
         .await
@@ -111,7 +111,7 @@ struct Work {
     memory: Option<Memory>,
 }
 
-/// What goes on from round to round, in one epoch.
+/// State that is kept between the rounds of one epoch.
 struct Epoch {
     settings: Settings,
     rules: Rules,
@@ -122,7 +122,7 @@ struct Epoch {
 }
 
 impl Work {
-    /// Asks, analyses if it is time, and reports. Gives how long to wait until the next round.
+    /// Asks, analyzes if it is time, and reports. Gives how long to wait until the next round.
     async fn round(&mut self) -> anyhow::Result<Duration> {
         let pipeline = self.pipelines.get(&self.arguments.pipeline).await?;
         self.remember(&pipeline).await?;
@@ -211,7 +211,7 @@ impl Work {
         Ok(())
     }
 
-    /// Reports what the store remembers beside the evidence that was reported last: the operator waits for it.
+    /// Reports what the store remembers, together with the last evidence: the operator waits for it.
     async fn say_remembered(&mut self, memory: Memory) -> anyhow::Result<()> {
         let mut data = vec![(MEMORY_KEY, serde_json::to_string(&memory)?)];
         data.extend(self.reported().await?.map(|text| (EVIDENCE_KEY, text)));
@@ -230,7 +230,7 @@ impl Work {
         Ok(files.objects.iter().filter_map(epoch).max())
     }
 
-    /// The epoch that goes on, or a new one, with what was reported of it before.
+    /// The current epoch, or a new one, with what was reported of it before.
     async fn enter(&mut self, settings: Settings, rules: Rules) -> anyhow::Result<Epoch> {
         let same = |epoch: &Epoch| {
             let of = |rules: &Rules| (rules.experiment.clone(), rules.epoch, rules.started);
@@ -256,7 +256,7 @@ impl Work {
         })
     }
 
-    /// The evidence that was reported last, as it stands in the ConfigMap.
+    /// The evidence that was reported last, as it is in the ConfigMap.
     async fn reported(&self) -> anyhow::Result<Option<String>> {
         let config = self.configs.get(&self.arguments.evidence_config_map).await?;
         Ok(config.data.and_then(|mut data| data.remove(EVIDENCE_KEY)))
@@ -339,7 +339,7 @@ impl Work {
     }
 }
 
-/// How the pipeline's experiment ended, if it did. A status of an earlier spec may tell of the end of an earlier epoch.
+/// How the pipeline's experiment ended, if it did. A status of an earlier spec may describe the end of an earlier epoch.
 fn ending(pipeline: &RecommenderPipeline) -> Option<Ending> {
     let experiment = pipeline.spec.experiment.as_ref()?;
     let status = pipeline.status.as_ref()?;
@@ -349,7 +349,7 @@ fn ending(pipeline: &RecommenderPipeline) -> Option<Ending> {
     of_name.then(|| Ending::of(&Ledger::from_status(status, experiment)))?
 }
 
-/// The experiment that goes on, and what counts in it; `None` before it has begun.
+/// The running experiment, and what counts in it; `None` before it has begun.
 fn asked_for(pipeline: &RecommenderPipeline) -> anyhow::Result<Option<(Settings, Rules)>> {
     let experiment = pipeline
         .spec

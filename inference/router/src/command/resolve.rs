@@ -144,11 +144,11 @@ impl Reporter {
             .variants
             .values()
             .any(|variant| matches!(variant, VariantResolution::Refused(_)));
-        let told = self
+        let reported = self
             .last
             .as_ref()
-            .is_some_and(|last| resolver::is_told(last, &resolution));
-        if !told {
+            .is_some_and(|last| resolver::is_reported(last, &resolution));
+        if !reported {
             match self.write(&resolution).await {
                 Ok(()) => {
                     tracing::info!(generation, refused, "reported");

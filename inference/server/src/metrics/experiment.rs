@@ -1,6 +1,6 @@
 //! What the arms of an experiment did, for Prometheus: for alarms and pictures, never for a verdict.
 //!
-//! It is made of the router's own report whenever somebody asks, so that an epoch which is over leaves nothing behind.
+//! It is made from the router's own report at every scrape, so that an epoch that is over leaves nothing behind.
 
 use gondola_wire::router_report::{ArmReport, RouterReport};
 use prometheus_client::encoding::EncodeLabelSet;

@@ -1,10 +1,10 @@
-//! Files that are something else than their names say, told by their first bytes.
+//! Files that are something else than their names say, recognized by their first bytes.
 
 use std::fmt;
 
 use super::super::format::Format;
 
-/// The most bytes that it takes to tell.
+/// Maximum number of bytes needed to recognize it.
 pub(super) const MAX_BYTES: u64 = 32;
 
 /// What a file is, and what to do with it.

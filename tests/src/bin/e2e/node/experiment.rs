@@ -52,7 +52,7 @@ async fn to_promotion(before: &Value) -> anyhow::Result<String> {
     ))
 }
 
-/// DLRM sells less. What was decided stands in the store of events, so that neither a cluster that is restored nor a tool that
+/// DLRM sells less. What was decided is in the store of events, so that neither a cluster that is restored nor a tool that
 /// deletes and makes again lets the worse arm in again.
 pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
     apply_experiment(shop, "dlrm-that-harms", SEEN_BEFORE).await?;

@@ -1,4 +1,4 @@
-//! New versions, good and bad: what serves goes on serving.
+//! New versions, good and bad: what serves keeps serving.
 
 use std::time::Duration;
 
