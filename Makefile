@@ -54,7 +54,7 @@ help: ## List these targets
 ##### Set-up
 
 .PHONY: setup
-setup: packages rust $(TOOLS)/cmake-$(CMAKE_VERSION) $(GONDOLA_DATA)/complete-journey $(GONDOLA_ENCODER) ## Install and fetch what is missing (under a second when nothing is)
+setup: packages rust $(TOOLS)/cmake-$(CMAKE_VERSION) $(GONDOLA_DATA)/complete-journey $(GONDOLA_ENCODER) ## Install and fetch what is missing (under a second when nothing is missing)
 
 .PHONY: packages
 packages:
@@ -98,7 +98,7 @@ CUDA_COMPUTE_CAP ?= 80
 CUDA := $(CACHE)/cuda-13.0
 
 .PHONY: build-cuda
-build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose text encoders run on GPUs (needs none to be built; takes long)
+build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose text encoders run on GPUs (the build needs no GPU, and takes long)
 	CUDA_HOME=$(CUDA) CUDA_COMPUTE_CAP=$(CUDA_COMPUTE_CAP) PATH="$(CUDA)/bin:$$PATH" \
 		cargo build --locked --release --workspace --features gondola-serving/cuda --bin gondola-inference
 	cp $(CARGO_TARGET_DIR)/release/gondola-inference $(CARGO_TARGET_DIR)/release/gondola-inference-cuda
@@ -111,7 +111,7 @@ demo: build ## Train on real purchases, publish, and serve recommendations until
 	@scripts/demo.sh serve $(DEMO) $(LISTEN)
 
 .PHONY: demo-check
-demo-check: build ## The same, asked as a client would, checked, and stopped
+demo-check: build ## The same, then send requests as a client would, check the answers, and stop
 	@scripts/demo.sh check $(DEMO)
 
 .PHONY: demo-experiment
@@ -131,10 +131,10 @@ scorers-check: build ## The same check, with each of the six scorers as a varian
 
 # What every change has to pass. Tests come before documents and charts, so that a failure of what matters most is told first.
 .PHONY: test
-test: lint tests docs chart ## Run every test, and hold formatting, lints, documents, the chart, generated files and licenses to it
+test: lint tests docs chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
 
 .PHONY: tests
-tests: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## The tests alone
+tests: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## Only the tests
 	cargo test --locked --release --workspace
 
 .PHONY: test-azure
@@ -169,7 +169,7 @@ $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION): | rust
 	@rm -rf $(TOOLS)/build && touch $@
 
 .PHONY: docs
-docs: setup ## The crates' documents, with every link that they have in them
+docs: setup ## Build the crates' documentation, and check its links
 	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links -A rustdoc::private_intra_doc_links" \
 		cargo doc --locked --release --workspace --no-deps --lib
 
@@ -178,11 +178,11 @@ fmt: ## Format the code
 	cargo fmt --all
 
 .PHONY: generate
-generate: setup ## Write again what is generated and committed (a test compares it)
+generate: setup ## Update the generated files that are committed (a test compares them)
 	cargo run --locked --release -p gondola-crds --bin generate-crds
 
 .PHONY: chart
-chart: $(TOOLS)/bin/helm $(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION) ## Lint and render the Helm chart, and hold it to Kubernetes' schemas
+chart: $(TOOLS)/bin/helm $(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION) ## Lint and render the Helm chart, and check it against Kubernetes' schemas
 	@scripts/chart.sh $(TOOLS)/bin/helm check $(TOOLS)/bin/kubernetes-validate
 
 $(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION): | $(TOOLS)/bin/python
@@ -190,7 +190,7 @@ $(TOOLS)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION): | $(TOOLS)/bin/pyth
 	@touch $@
 
 .PHONY: generate-chart
-generate-chart: $(TOOLS)/bin/helm ## Write again the kustomize base, which the chart renders
+generate-chart: $(TOOLS)/bin/helm ## Update the kustomize base from the chart
 	@scripts/chart.sh $(TOOLS)/bin/helm write
 
 $(TOOLS)/bin/helm: | $(TOOLS)/bin/python
@@ -219,7 +219,7 @@ $(TOOLS)/bin/cargo-fuzz:
 EXPOSURES ?= 10000000
 
 .PHONY: experiments-check
-experiments-check: build ## Whether simulated experiments come to true verdicts, and what they cost
+experiments-check: build ## Check that simulated experiments reach the right verdicts, and what they cost
 	$(CARGO_TARGET_DIR)/release/gondola-bench experiments --exposures $(EXPOSURES)
 
 .PHONY: bench
@@ -227,11 +227,11 @@ bench: build ## Speed of each stage, each scorer and the whole, in process and o
 	@scripts/bench.sh $(CACHE)/bench
 
 .PHONY: bench-operator
-bench-operator: setup api-server ## What a thousand pipelines cost the operator (an API server alone)
+bench-operator: setup api-server ## Measure what a thousand pipelines cost the operator (against only an API server)
 	cargo test --locked --release --workspace --test control_plane -- --ignored --nocapture a_thousand_pipelines
 
 .PHONY: bench-peers
-bench-peers: build $(PEERS)/artifacts/meta.json ## The same requests and scorers by Python's libraries and by us, on the same artifacts
+bench-peers: build $(PEERS)/artifacts/meta.json ## The same requests and scorers with Python's libraries and with Gondola, on the same artifacts
 	scripts/bench-peers.sh $(PEERS)
 
 $(PEERS)/.venv: benchmarks/peers/requirements.txt | packages

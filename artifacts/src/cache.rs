@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Content is kept by its digest, so two bundles that share a file fetch it once, and a restarted process fetches nothing. A
-//! bundle's folder is put together beside its place and renamed into it: it is there whole, or not at all. What is in the
+//! bundle's folder is put together beside its place and renamed into it: it is there completely, or not at all. What is in the
 //! cache is hashed again before it is handed out; what was damaged on the disk is fetched again.
 //!
 //! Nothing is ever deleted that is whole; a folder on a volume that goes with its pod needs no sweeping.
@@ -77,7 +77,7 @@ impl Cache {
         }
     }
 
-    /// Brings a bundle here, or finds that it is; `progress` is told how many of its bytes are here so far.
+    /// Fetches a bundle unless it is cached; `progress` gets the number of its bytes that are here so far.
     pub async fn fetch(
         &self,
         store: &Store,
@@ -102,11 +102,11 @@ impl Cache {
             .await?;
         self.bring(store, resolved, &missing, &progress).await?;
         self.assemble(&folder, resolved).await?;
-        tracing::info!(bundle = %resolved.reference, digest = %resolved.digest, fetched = missing.len(), "bundle is here");
+        tracing::info!(bundle = %resolved.reference, digest = %resolved.digest, fetched = missing.len(), "bundle is cached");
         Ok(folder)
     }
 
-    /// The bundle of a digest, if it is here whole: no store is asked.
+    /// The bundle of a digest, if it is cached completely, without contacting a store.
     pub async fn find(&self, digest: Digest) -> Option<BundleFolder> {
         let cache = self.clone();
         tokio::task::spawn_blocking(move || cache.find_blocking(digest))

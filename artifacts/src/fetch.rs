@@ -1,8 +1,8 @@
 //! One file on its way from the store to this machine's disk.
 //!
 //! A file comes in ranges of at most 8 MiB, because an object store's client bounds the time of a whole answer, and a large
-//! file in one answer fails on a slow line. Every range asks for the object that the first one saw (`If-Match`). What has
-//! arrived lies in a `.partial` file; after a failure the next fetch hashes it and continues. Memory is bounded by one range a
+//! file in one answer fails on a slow line. Every range requests the object version that the first one saw (`If-Match`). What has
+//! arrived is kept in a `.partial` file; after a failure the next fetch hashes it and continues. Memory is bounded by one range a
 //! file, and a caller sees the file only after its size and sha256 were checked.
 //!
 //! Who decides what to fetch and where it goes: [`crate::cache`].
@@ -123,7 +123,7 @@ pub enum FetchError {
         missing: u64,
         /// The bytes that it has.
         size: u64,
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
     /// The file can't be written.
@@ -133,7 +133,7 @@ pub enum FetchError {
         bundle: Reference,
         /// The file.
         file: String,
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// What the system says.
         #[source]
@@ -141,7 +141,7 @@ pub enum FetchError {
     },
 }
 
-/// The bytes of a bundle that are here, told to a caller as they come.
+/// The bytes of a bundle that are here, reported to a caller as they arrive.
 pub(crate) struct Progress<'a> {
     here: AtomicU64,
     tell: &'a (dyn Fn(u64) + Send + Sync),
@@ -191,7 +191,7 @@ impl Download<'_> {
         if worthless {
             match tokio::fs::remove_file(&path).await {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(path = %path.display(), %source, "a worthless file can't be removed");
+                    tracing::warn!(path = %path.display(), %source, "a useless file can't be removed");
                 }
                 _ => {}
             }
@@ -273,7 +273,7 @@ impl Download<'_> {
             if !passing || fruitless == FRUITLESS_GETS {
                 return Err(error);
             }
-            tracing::debug!(%error, "a range broke off");
+            tracing::debug!(%error, "the download of a range was interrupted");
             tokio::time::sleep(FIRST_PAUSE * (1 << fruitless)).await;
         }
         Ok(())
@@ -315,7 +315,7 @@ impl Download<'_> {
         };
         while let Some(piece) = pieces.next().await {
             let mut piece = piece.map_err(|source| failed(partial.length(), source))?;
-            // An answer that is longer than what was asked for doesn't reach the disk.
+            // An answer that is longer than requested doesn't reach the disk.
             piece.truncate(usize::try_from(end - partial.length()).unwrap_or(usize::MAX));
             let count = piece.len() as u64;
             let at = partial.length();

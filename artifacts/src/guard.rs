@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether this thread is in [`guarded`], where a panic is told as an error.
+    /// Whether this thread is in [`guarded`], where a panic becomes an error.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -13,7 +13,7 @@
 //!
 //! - [`reference`](mod@reference): how a bundle is named, `name@channel` or `name/version`; [`digest`]: sha256 as a type;
 //! - [`manifest`]: the manifest and the bounds that it is held to; [`contract`]: which bundles can be served together;
-//! - [`store`]: where bundles lie; [`publish`](mod@publish): a folder becomes a bundle, a channel moves;
+//! - [`store`]: where bundles are; [`publish`](mod@publish): a folder becomes a bundle, a channel moves;
 //! - [`resolve`](mod@resolve): from a reference to a checked manifest; [`resolve_together`] for a set;
 //! - [`cache`] and [`fetch`]: from a manifest to a verified folder on this machine's disk;
 //! - [`guard`]: panics of libraries over damaged files, as errors.

@@ -1,6 +1,6 @@
 //! A bundle's manifest: what the bundle is, and every file's path, size and sha256.
 //!
-//! [`Manifest::parse`] is the only way in from outside, and it is strict: a manifest comes over the network, and what it says
+//! [`Manifest::parse`] is the only entry point from outside, and it is strict: a manifest comes over the network, and what it says
 //! decides which paths are written and how many bytes are read.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +63,7 @@ pub struct BundleFile {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// It is longer than a manifest can be.
-    #[error("the manifest has {found} bytes, and {MAX_BYTES} are the most it can have")]
+    #[error("the manifest has {found} bytes, but at most {MAX_BYTES} are allowed")]
     Long {
         /// Its length.
         found: u64,
@@ -96,7 +96,7 @@ pub enum ManifestError {
     #[error("the manifest has no files")]
     NoFiles,
     /// It has too many files.
-    #[error("the manifest has {found} files, and {MAX_FILES} are the most it can have")]
+    #[error("the manifest has {found} files, but at most {MAX_FILES} are allowed")]
     ManyFiles {
         /// How many.
         found: usize,
@@ -134,7 +134,7 @@ pub enum ManifestError {
         other: String,
     },
     /// The files are larger than a bundle can be.
-    #[error("the manifest's files come to more than {MAX_TOTAL_BYTES} bytes at {path:?}, which has {size}")]
+    #[error("the manifest's files add up to more than {MAX_TOTAL_BYTES} bytes at {path:?}, which has {size}")]
     TooLarge {
         /// The file that goes beyond the bound.
         path: String,
@@ -347,22 +347,22 @@ mod tests {
     fn absurd_sizes_are_refused() {
         refuses(
             |m| m["files"] = json!([file("a", 1 << 60)]),
-            "the manifest's files come to more than 68719476736 bytes at \"a\", which has 1152921504606846976",
+            "the manifest's files add up to more than 68719476736 bytes at \"a\", which has 1152921504606846976",
         );
         refuses(
             |m| m["files"] = json!([file("a", 1), file("b", u64::MAX)]),
-            "the manifest's files come to more than 68719476736 bytes at \"b\", which has 18446744073709551615",
+            "the manifest's files add up to more than 68719476736 bytes at \"b\", which has 18446744073709551615",
         );
         let many: Vec<Value> = (0..10_001).map(|n| file(&n.to_string(), 1)).collect();
         refuses(
             |m| m["files"] = many.into(),
-            "the manifest has 10001 files, and 10000 are the most it can have",
+            "the manifest has 10001 files, but at most 10000 are allowed",
         );
         assert_eq!(
             Manifest::parse(&vec![b' '; (4 << 20) + 1])
                 .unwrap_err()
                 .to_string(),
-            "the manifest has 4194305 bytes, and 4194304 are the most it can have"
+            "the manifest has 4194305 bytes, but at most 4194304 are allowed"
         );
     }
 

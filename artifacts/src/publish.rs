@@ -4,10 +4,10 @@
 //! the second time. The manifest goes last and only where none is: until then there is no bundle, and afterwards it never
 //! changes.
 //!
-//! A channel moves with a compare-and-swap: of two publishers that move it at the same moment, one is told that the other was
+//! A channel moves with a compare-and-swap: of two publishers that move it at the same moment, one gets the error that the other was
 //! first. Object stores do this by a conditional put. A file system has no such call; there, a lock file beside the channel
 //! is created (only one can), the channel is read again, and replaced by a rename. A publisher that dies in between leaves the
-//! lock, and the next one is told which file to delete.
+//! lock, and the next publisher's error names the file to delete.
 
 mod channel;
 mod upload;
@@ -60,7 +60,7 @@ pub enum PublishError {
     #[error(transparent)]
     Name(#[from] ReferenceError),
     /// The contract lacks what its kind needs.
-    #[error("a {kind} bundle's contract needs {field}, and that of {name} lacks it")]
+    #[error("a {kind} bundle's contract needs {field}, which {name} lacks")]
     ContractLacks {
         /// The bundle.
         name: String,
@@ -129,7 +129,7 @@ pub enum PublishError {
         name: String,
         /// The version.
         version: String,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
     },
 }
@@ -385,7 +385,7 @@ mod tests {
         let message = chain(&publish(&store, files.path(), &description).await.unwrap_err());
         assert_eq!(
             message,
-            "a scorer bundle's contract needs inputs, and that of dlrm lacks it"
+            "a scorer bundle's contract needs inputs, which dlrm lacks"
         );
 
         let missing = files.path().join("missing");

@@ -46,7 +46,7 @@ pub enum ReferenceError {
     },
     /// The channel or version has characters that it can't have.
     #[error(
-        "{target:?} is no {what}; use 1 to 128 letters, digits, '.', '_' and '-', with a letter or digit at both ends"
+        "{target:?} is not a valid {what}; use 1 to 128 letters, digits, '.', '_' and '-', with a letter or digit at both ends"
     )]
     Target {
         /// `channel` or `version`.
@@ -54,8 +54,10 @@ pub enum ReferenceError {
         /// What was given.
         target: String,
     },
-    /// `name/channels` is where the channels lie.
-    #[error("{name}/channels is where the channels of {name} lie; write {name}@channel or {name}/version")]
+    /// `name/channels` is where the channels are.
+    #[error(
+        "{name}/channels is where the channels of {name} are stored; write {name}@channel or {name}/version"
+    )]
     ChannelsFolder {
         /// The bundle.
         name: String,
@@ -222,7 +224,7 @@ mod tests {
         );
         refuses(
             "dlrm/channels",
-            "dlrm/channels is where the channels of dlrm lie; write dlrm@channel or dlrm/version",
+            "dlrm/channels is where the channels of dlrm are stored; write dlrm@channel or dlrm/version",
         );
     }
 

@@ -20,7 +20,7 @@ const NAMES_IN_A_MESSAGE: usize = 10;
 /// What a reference leads to now.
 #[derive(Clone, Debug)]
 pub struct Resolved {
-    /// What was asked for.
+    /// The requested reference.
     pub reference: Reference,
     /// The version that it leads to.
     pub version: String,
@@ -54,9 +54,9 @@ pub enum ResolveError {
     /// No such bundle.
     #[error("{reference} names an unknown bundle: {store} has {}", list(.known, "no bundles"))]
     UnknownBundle {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
         /// The bundles that are there.
         known: Vec<String>,
@@ -64,9 +64,9 @@ pub enum ResolveError {
     /// No such channel.
     #[error("{reference} names an unknown channel: in {store} the bundle has {}", list(.known, "no channels"))]
     UnknownChannel {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
         /// The channels that are there.
         known: Vec<String>,
@@ -74,9 +74,9 @@ pub enum ResolveError {
     /// No such version, or one that was never finished.
     #[error("{reference} names an unknown version: in {store} the bundle has {}", list(.known, "no version with a manifest"))]
     UnknownVersion {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
         /// The versions that are there.
         known: Vec<String>,
@@ -84,9 +84,9 @@ pub enum ResolveError {
     /// The channel points to a version that is gone.
     #[error("{reference} points to version {version}, which has no manifest in {store}; point the channel to {}", list(.known, "a version that you publish again"))]
     Dangling {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
         /// Where the channel points.
         version: String,
@@ -96,9 +96,9 @@ pub enum ResolveError {
     /// The channel's file is damaged.
     #[error("the channel file of {reference} in {store} can't be read as JSON; set the channel again")]
     Channel {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
         /// What the parser says.
         #[source]
@@ -107,9 +107,9 @@ pub enum ResolveError {
     /// The channel's file names a version that can't be one.
     #[error("the channel file of {reference} in {store} names no version; set the channel again")]
     ChannelVersion {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
         /// What is wrong with it.
         #[source]
@@ -120,9 +120,9 @@ pub enum ResolveError {
         "{reference} points to manifest {expected}, but version {version} in {store} has {found}; it was changed after it was published; delete that version, publish it again and set the channel"
     )]
     Altered {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
         /// Where the channel points.
         version: String,
@@ -134,20 +134,20 @@ pub enum ResolveError {
     /// The manifest is refused.
     #[error("{reference}: its manifest in {store} is refused")]
     Manifest {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: ManifestError,
     },
     /// The manifest is another bundle's.
     #[error(
-        "{reference}: the manifest that lies there is that of {found}; delete that version from the store and publish it again"
+        "{reference}: the manifest stored there belongs to {found}; delete that version from the store and publish it again"
     )]
     Misplaced {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
         /// What the manifest says.
         found: String,
@@ -155,7 +155,7 @@ pub enum ResolveError {
     /// The store can't be read.
     #[error("{reference} can't be resolved")]
     Store {
-        /// What was asked for.
+        /// The requested reference.
         reference: Reference,
         /// What the store says.
         #[source]
@@ -509,7 +509,7 @@ mod tests {
             assert_eq!(
                 refusal(&store, "forest/v1").await,
                 format!(
-                    "forest/v1: the manifest that lies there is that of dlrm/{version}; delete that version from the store and publish it again"
+                    "forest/v1: the manifest stored there belongs to dlrm/{version}; delete that version from the store and publish it again"
                 )
             );
         }

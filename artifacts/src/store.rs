@@ -1,4 +1,4 @@
-//! Where bundles lie: a URL's object store, and the places inside it.
+//! Where bundles are: a URL's object store, and the places inside it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::reference::CHANNELS;
 mod scheme;
 mod settings;
 
-/// For how long a failing request is made again, unless [`Access`] says otherwise.
+/// For how long a failing request is retried, unless [`Access`] says otherwise.
 const RETRY_FOR: Duration = Duration::from_secs(180);
 
 /// A folder of bundles in an object store.
@@ -25,7 +25,7 @@ const RETRY_FOR: Duration = Duration::from_secs(180);
 pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     prefix: Path,
-    /// For people.
+    /// Plain text.
     url: String,
     /// How it was opened, secrets included.
     opened: Option<Arc<(Url, Access)>>,
@@ -57,7 +57,7 @@ pub enum StoreError {
     },
     /// A `file://` URL that isn't absolute: what stands where a folder should begin is taken for another machine.
     #[error(
-        "the store {url} names no folder of this machine; write an absolute path after file://, as in file:///var/lib/gondola/store"
+        "the store {url} is not a folder on this machine; write an absolute path after file://, as in file:///var/lib/gondola/store"
     )]
     NotFolder {
         /// What was given.
@@ -68,7 +68,7 @@ pub enum StoreError {
     Credentials {
         /// Their folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
@@ -82,7 +82,7 @@ pub enum StoreError {
     },
     /// A credential that is none.
     #[error(
-        "the key {key} in the credentials in {} says where to send requests, which is no secret; leave it out, and write where the store answers as spec.artifacts.endpoint", .folder.display()
+        "the key {key} in the credentials in {} says where to send requests, which is not a secret; remove it, and set spec.artifacts.endpoint instead", .folder.display()
     )]
     Steers {
         /// Their folder.
@@ -120,7 +120,7 @@ pub enum StoreError {
     },
     /// A URL whose connections everybody on the way can read.
     #[error(
-        "the store {url} is plain HTTP, over which bundles could be changed on the way; give its https:// URL"
+        "the store {url} is plain HTTP, over which bundles could be changed in transit; use its https:// URL"
     )]
     PlainUrl {
         /// What was given.
@@ -156,7 +156,7 @@ pub enum StoreError {
         source: object_store::Error,
     },
     /// An object is longer than it can be.
-    #[error("{path} in {store} has more than {limit} bytes, and can't be what it is called")]
+    #[error("{path} in {store} has more than {limit} bytes, which is too much for what its name says")]
     Long {
         /// The object.
         path: Path,
@@ -200,14 +200,14 @@ impl StoreError {
     }
 }
 
-/// What a store needs to know beside its URL.
+/// Settings of a store in addition to its URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// A folder with a file for each setting, named as in the environment (`aws_access_key_id`, ...): a mounted Secret.
     pub credentials: Option<PathBuf>,
     /// Where the store answers, if not where its cloud's does: for example `http://minio:9000`.
     pub endpoint: Option<String>,
-    /// For how long a failing request is made again before its error is told: three minutes unless set.
+    /// For how long a failing request is retried before its error is returned: three minutes unless set.
     pub retry_for: Option<Duration>,
 }
 
@@ -261,7 +261,7 @@ impl Access {
     }
 }
 
-/// What the names of settings have in them that say where a client sends requests, or whom it asks for a token: endpoints, proxies,
+/// Parts of the names of settings that say where a client sends requests, or where it gets tokens: endpoints, proxies,
 /// metadata servers, authorities, and whether they must prove who they are.
 const STEERING: [&str; 12] = [
     "endpoint",
@@ -283,7 +283,7 @@ fn steers(name: &str, value: &str) -> bool {
     STEERING.iter().any(|part| name.contains(part)) || value.contains("gcs_base_url")
 }
 
-/// The files of a folder as settings. A mounted Secret has folders and links beside them whose names begin with two dots.
+/// The files of a folder as settings. A mounted Secret also has folders and links whose names begin with two dots.
 fn read_settings(folder: &std::path::Path) -> std::io::Result<Vec<(String, String)>> {
     let mut settings = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -374,7 +374,7 @@ impl Store {
         &self.objects
     }
 
-    /// Where `place`, with `/` between its parts, lies in the object store.
+    /// Where `place`, with `/` between its parts, is in the object store.
     pub fn path(&self, place: &str) -> Path {
         let parts = place.split('/').filter(|part| !part.is_empty());
         parts.fold(self.prefix.clone(), |folder, part| folder.join(part))
@@ -401,7 +401,7 @@ impl Store {
         self.bundle(name).join(version).join(manifest::FILE_NAME)
     }
 
-    /// Where a bundle's file lies; `path` has been checked by [`manifest::check_path`].
+    /// Where a bundle's file is; `path` has been checked by [`manifest::check_path`].
     pub(crate) fn file(&self, name: &str, version: &str, path: &str) -> Path {
         path.split('/')
             .fold(self.bundle(name).join(version), |folder, segment| {
@@ -409,7 +409,7 @@ impl Store {
             })
     }
 
-    /// A whole object of at most `limit` bytes, and what it takes to replace exactly this one; none if there is none.
+    /// A whole object of at most `limit` bytes, and the condition to replace exactly this version; `None` if there is no object.
     pub(crate) async fn read(
         &self,
         path: &Path,
@@ -543,7 +543,7 @@ impl fmt::Display for Store {
     }
 }
 
-/// The URL for messages and logs: secrets may stand in its user information and in its query.
+/// The URL for messages and logs: secrets may are in its user information and in its query.
 fn without_secrets(url: &Url) -> String {
     let mut shown = url.clone();
     // Both fail only for URLs that can't have user information.
@@ -614,7 +614,7 @@ mod tests {
     fn a_folder_that_is_not_absolute_is_refused_with_the_way_out() {
         refuses(
             "file://.demo/store",
-            "the store file://.demo/store names no folder of this machine; write an absolute path after file://, as in file:///var/lib/gondola/store",
+            "the store file://.demo/store is not a folder on this machine; write an absolute path after file://, as in file:///var/lib/gondola/store",
         );
     }
 
@@ -677,7 +677,7 @@ mod tests {
             let message = with(name, "http://mine").unwrap_err();
             let named = format!("the key {} in the credentials", name.to_ascii_uppercase());
             assert!(
-                message.contains(&named) && message.contains("as spec.artifacts.endpoint"),
+                message.contains(&named) && message.contains("set spec.artifacts.endpoint"),
                 "{message}"
             );
         }
@@ -753,7 +753,7 @@ mod tests {
         );
         refuses(
             "http://me:secret@host/store",
-            "the store http://host/store is plain HTTP, over which bundles could be changed on the way; give its https:// URL",
+            "the store http://host/store is plain HTTP, over which bundles could be changed in transit; use its https:// URL",
         );
         let access = Access {
             endpoint: Some("http://minio:9000".into()),

@@ -79,7 +79,7 @@ pub(crate) async fn publish_files(
     publish(store, folder.path(), &description).await.unwrap()
 }
 
-/// In memory; counts what is asked of it, and fails when it is told to.
+/// In memory; counts requests, and fails on demand.
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     inner: InMemory,

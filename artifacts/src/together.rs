@@ -80,7 +80,7 @@ pub enum ContractError {
         field: &'static str,
     },
     /// A bundle of one kind stands where another is needed.
-    #[error("{bundle} is a {found} bundle, and a {wanted} bundle is needed here")]
+    #[error("{bundle} is a {found} bundle, but a {wanted} bundle is needed here")]
     Kind {
         /// The bundle.
         bundle: Box<Reference>,
@@ -311,7 +311,7 @@ mod tests {
             check_kind(&reference, &manifest, Kind::Features)
                 .unwrap_err()
                 .to_string(),
-            "scorer@stable is a scorer bundle, and a features bundle is needed here"
+            "scorer@stable is a scorer bundle, but a features bundle is needed here"
         );
     }
 }

@@ -6,7 +6,7 @@
 //! - `grpc`: clients over the network against a server that runs already;
 //! - `experiments`: whether simulated experiments come to true verdicts, and what the analyzer costs.
 //!
-//! Data is seeded and made outside of what is timed; every table names the machine, its load and the commit.
+//! Data is seeded and made outside what is timed; every table names the machine, its load and the commit.
 
 mod experiments;
 mod grpc;
@@ -37,9 +37,9 @@ enum Command {
     Recommend(RecommendArguments),
     /// Prints the speed of scoring alone, and the scores, as JSON.
     Scorers(ScorersArguments),
-    /// Prints the speed of a server that runs already, asked over gRPC.
+    /// Prints the speed of a running server, over gRPC.
     Grpc(GrpcArguments),
-    /// Simulates experiments through assignment, analysis and decisions, and checks what they come to.
+    /// Simulates experiments through assignment, analysis and decisions, and checks the results.
     Experiments {
         /// Exposures that the analyzer is measured on.
         #[arg(long, default_value_t = 10_000_000)]
@@ -61,7 +61,7 @@ struct SyntheticArguments {
     /// Lists of the index that a search visits.
     #[arg(long, default_value_t = synthetic::NPROBE)]
     nprobe: u32,
-    /// Requests that are timed for each scorer.
+    /// Number of requests timed for each scorer.
     #[arg(long, default_value_t = 3_000)]
     requests: usize,
     /// Generate, publish for `gondola-inference up`, and time nothing.
@@ -103,13 +103,13 @@ struct GrpcArguments {
     /// Where the server is.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// How many clients ask at the same time; each asks again as soon as it is answered.
+    /// Numbers of concurrent clients; each sends its next request as soon as it is answered.
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
     clients: Vec<usize>,
-    /// How long each number of clients asks.
+    /// Seconds to measure for each number of clients.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// The server's process, if it is on this machine: its processor time a request is printed, too.
+    /// The server's process, if it is on this machine: its CPU time per request is printed too.
     #[arg(long)]
     pid: Option<u32>,
     /// Users are numbered: their ids are 64 hexadecimal digits, from 0.

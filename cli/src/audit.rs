@@ -17,7 +17,7 @@ use object_store::ObjectStoreExt as _;
 
 use super::Manifest;
 
-/// Differences that are shown.
+/// Maximum number of differences that are shown.
 const SHOWN: usize = 10;
 
 /// Arguments of `audit`.
@@ -26,19 +26,19 @@ pub(super) struct Arguments {
     /// The pipeline's manifest, with the experiment.
     #[arg(long, short)]
     file: PathBuf,
-    /// Which epoch.
+    /// The number of the epoch.
     #[arg(long, default_value_t = 1)]
     epoch: u32,
-    /// URL of the store of events; the manifest's where it is left out.
+    /// URL of the store of events; default: the manifest's.
     #[arg(long, env = "GONDOLA_EVENTS_URL")]
     events_url: Option<String>,
-    /// Where an S3-compatible store answers.
+    /// Endpoint of an S3-compatible store.
     #[arg(long, env = "GONDOLA_EVENTS_ENDPOINT")]
     events_endpoint: Option<String>,
     /// A folder with the store's credentials.
     #[arg(long, env = "GONDOLA_EVENTS_CREDENTIALS")]
     events_credentials: Option<PathBuf>,
-    /// A file with ids of units, one a line: with the key, their buckets are computed from the ids themselves.
+    /// A file with ids of units, one per line: with the key, their buckets are computed from the ids themselves.
     #[arg(long, requires = "unit_key")]
     units: Option<PathBuf>,
     /// The key that ids were hashed with.
@@ -65,7 +65,7 @@ impl Findings {
     }
 }
 
-/// Audits every exposure of the epoch. Fails where an arm is not what the rule gives.
+/// Audits every exposure of the epoch. Fails if an arm is not the one that the rule gives.
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let manifest = Manifest::read(&arguments.file)?;
     let settings = Settings::of(&manifest.experiment)?;
@@ -112,7 +112,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot read {}", file.location))?;
     }
     println!(
-        "{} exposures in {} files, {} of them of units whose ids were given: {} differ",
+        "{} exposures in {} files, {} of them from units whose ids were given: {} differ",
         findings.exposures,
         files.len(),
         findings.known,

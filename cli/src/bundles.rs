@@ -15,10 +15,10 @@ pub(super) struct BundleArguments {
     /// The features bundle that a scorer will serve with: one of the store, or a folder.
     #[arg(long, default_value = "features@stable")]
     features: String,
-    /// Folder of the store's credentials, a file for each setting; from the environment where it is left out.
+    /// Folder of the store's credentials, with a file for each setting; default: read from the environment.
     #[arg(long, env = "GONDOLA_CREDENTIALS")]
     credentials: Option<PathBuf>,
-    /// Where an S3-compatible store answers, for example `http://minio:9000`.
+    /// Endpoint of an S3-compatible store, for example `http://minio:9000`.
     #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
     store_endpoint: Option<String>,
 }
@@ -50,7 +50,7 @@ impl BundleArguments {
         let resolved = resolve(store, &reference).await?;
         if resolved.manifest.kind != Kind::Features {
             bail!(
-                "--features {features} is a {} bundle; name one with features",
+                "--features {features} is a {} bundle, not a features bundle",
                 resolved.manifest.kind
             );
         }

@@ -15,7 +15,7 @@ pub(super) struct Arguments {
 
 /// Lists them.
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Inputs> {
-    let work = tempfile::tempdir().context("there is no room to work in")?;
+    let work = tempfile::tempdir().context("cannot create a temporary folder")?;
     let store = arguments.bundles.open()?;
     let features = arguments.bundles.features(&store, work.path()).await?;
     Ok(check::inputs(&features)?)

@@ -1,9 +1,9 @@
-//! `gondola`: what a person asks for on the command line.
+//! `gondola`: the command line for people.
 //!
 //! - `gondola inputs`: what a model must read, in order;
 //! - `gondola publish`: a folder becomes a bundle, checked against the features that it will serve with;
 //! - `gondola experiment plan`: how many users it takes and how long, before it begins;
-//! - `gondola experiment status`: where it stands in a cluster;
+//! - `gondola experiment status`: where it is in a cluster;
 //! - `gondola experiment audit`: whether the logged arms are those that the rule gives.
 
 mod audit;
@@ -22,7 +22,7 @@ use gondola_causes::with_causes;
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment::Experiment;
 
-/// Publishes models, and looks at experiments.
+/// Publishes models and inspects experiments.
 #[derive(Debug, Parser)]
 #[command(name = "gondola", version)]
 struct Arguments {
@@ -35,19 +35,19 @@ enum Command {
     /// A/B experiments.
     #[command(subcommand)]
     Experiment(ExperimentCommand),
-    /// Lists what a model must read, in order, to serve with a features bundle.
+    /// Lists the inputs that a model must read, in order, to serve with a features bundle.
     Inputs(inputs::Arguments),
-    /// Makes a bundle of a model's folder, checked against the features that it will serve with.
+    /// Publishes a model's folder as a bundle, checked against the features that it will serve with.
     Publish(publish::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
 enum ExperimentCommand {
-    /// Says how many users an experiment takes, how long that is, and what can be found.
+    /// Shows how many users an experiment needs, how long that takes, and what effect it can detect.
     Plan(plan::Arguments),
-    /// Says where an experiment stands in a cluster.
+    /// Shows the state of an experiment in a cluster.
     Status(status::Arguments),
-    /// Computes the arms of logged exposures again: a difference is a fault, never chance.
+    /// Recomputes the arms of logged exposures: any difference is a bug, never chance.
     Audit(audit::Arguments),
 }
 
@@ -117,7 +117,7 @@ impl Manifest {
             experiment: pipeline
                 .spec
                 .experiment
-                .with_context(|| format!("{} has no spec.experiment; give it one", file.display()))?,
+                .with_context(|| format!("{} has no spec.experiment; add one", file.display()))?,
         })
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// The pipeline's manifest, with an experiment.
     #[arg(long, short)]
     file: PathBuf,
-    /// New users a day who would take part if all did; with it, the time is said.
+    /// New users per day if everybody took part; with it, the duration is shown.
     #[arg(long)]
     daily_users: Option<u64>,
 }
@@ -63,7 +63,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<String> {
     );
     match arguments.daily_users {
         Some(daily) => text += &duration(&manifest, &settings, daily),
-        None => text += "  With --daily-users N, the time and what can be found in it are said too.\n",
+        None => {
+            text += "  With --daily-users N, the duration and the effect that it can detect are shown too.\n"
+        }
     }
     Ok(text)
 }
@@ -89,7 +91,7 @@ fn duration(manifest: &Manifest, settings: &Settings, daily: u64) -> String {
         days(window)
     );
     if needed > settings.max_duration {
-        text += "  that is longer than design.maxDuration: it would end Inconclusive; plan for a larger lift, or give it more time\n";
+        text += "  that is longer than design.maxDuration: it would end Inconclusive; plan for a larger lift, or raise maxDuration\n";
     }
     let design = &manifest.experiment.design;
     let Some(baseline) = design.baseline.as_ref().map(|baseline| baseline.value()) else {
@@ -108,7 +110,7 @@ fn duration(manifest: &Manifest, settings: &Settings, daily: u64) -> String {
         let lift = lift.map_or_else(|| "nothing yet".to_owned(), signed);
         let _ = writeln!(
             text,
-            "    week {week}: {} users in the smallest arm find {lift}",
+            "    week {week}: {} users in the smallest arm detect {lift}",
             grouped(units)
         );
     }

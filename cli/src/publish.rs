@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// The bundle's name.
     #[arg(long)]
     name: String,
-    /// The channel that is to lead to it; none moves where it is left out.
+    /// The channel to point to it; default: no channel is moved.
     #[arg(long)]
     channel: Option<String>,
     #[command(flatten)]
@@ -37,7 +37,7 @@ struct Bundle {
     found: String,
 }
 
-/// Publishes; gives what people are told.
+/// Publishes; returns the report for people.
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let Arguments {
         source,
@@ -46,7 +46,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<String> {
         bundles,
     } = arguments;
     let store = bundles.open()?;
-    let work = tempfile::tempdir().context("there is no room to work in")?;
+    let work = tempfile::tempdir().context("cannot create a temporary folder")?;
     let source = source::here(source, &bundles.access(), &work.path().join("source")).await?;
     let bundle = if source.join("workflow.json").exists() {
         features_bundle(source)?

@@ -14,16 +14,14 @@ use kube::{Api, Client};
 pub(super) struct Arguments {
     /// The pipeline's name.
     pipeline: String,
-    /// Its namespace; the one of the current context where it is left out.
+    /// Its namespace; default: the current context's.
     #[arg(long, short)]
     namespace: Option<String>,
 }
 
 /// The status, for people.
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<String> {
-    let client = Client::try_default()
-        .await
-        .context("there is no cluster to ask")?;
+    let client = Client::try_default().await.context("cannot reach a cluster")?;
     let namespace = arguments
         .namespace
         .clone()
@@ -60,7 +58,7 @@ fn describe(status: &ExperimentStatus) -> String {
     );
     let _ = writeln!(
         text,
-        "  begun {}, step {} since {}, {} of users take part",
+        "  started {}, stage {} since {}, {} of users take part",
         known(&status.start_time),
         status.stage + 1,
         known(&status.stage_start_time),
@@ -75,7 +73,7 @@ fn describe(status: &ExperimentStatus) -> String {
     } else {
         let _ = writeln!(
             text,
-            "  no decision yet; {} users an arm are planned, expected {}",
+            "  no decision yet; {} users per arm are planned, expected {}",
             status.planned_units.unwrap_or_default(),
             known(&status.expected_decision_time)
         );

@@ -40,7 +40,7 @@ fn a_plan_says_how_many_users_and_how_long() {
         "27,321 in each arm of forest, dlrm",
         "1% for 1.0 hours, then 5% for 24.0 hours",
         "2 whole weeks",
-        "week 2: 49,166 users in the smallest arm find +3.7%",
+        "week 2: 49,166 users in the smallest arm detect +3.7%",
     ] {
         assert!(said.contains(part), "{said} does not say {part:?}");
     }
@@ -52,13 +52,13 @@ fn what_can_not_be_asked_is_said_with_the_way_out() {
     assert!(!missing.status.success() && text(&missing).contains("cannot read nowhere.yaml"));
     let without = gondola(&["plan", "--file", "../examples/complete-journey/pipeline.yaml"]);
     assert!(
-        text(&without).contains("has no spec.experiment; give it one"),
+        text(&without).contains("has no spec.experiment; add one"),
         "{}",
         text(&without)
     );
     let nowhere = gondola(&["status", "grocery"]);
     assert!(
-        text(&nowhere).contains("there is no cluster to ask"),
+        text(&nowhere).contains("cannot reach a cluster"),
         "{}",
         text(&nowhere)
     );

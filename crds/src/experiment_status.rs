@@ -11,18 +11,18 @@ pub struct ExperimentStatus {
     pub name: String,
     /// Where it stands.
     pub phase: Phase,
-    /// How often it was restarted; 1 at first.
+    /// Its epoch: 1 at first, and one more after each restart.
     pub epoch: i32,
-    /// Digest of what routers are told.
+    /// Digest of the configuration sent to the routers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_revision: Option<String>,
     /// The share of users who take part, for `kubectl get`: `20%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic_percent: Option<String>,
-    /// Which step of the ramp, from 0.
+    /// The stage of the ramp, counted from 0.
     #[serde(default)]
     pub stage: i32,
-    /// When the step began.
+    /// When the stage began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub stage_start_time: Option<String>,
@@ -43,7 +43,7 @@ pub struct ExperimentStatus {
     /// The same as a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matured_units: Option<i64>,
-    /// Relative improvement of the first arm beside the control, for `kubectl get`: `+3.1%`.
+    /// Relative improvement of the first arm that is not the control, for `kubectl get`: `+3.1%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lift: Option<String>,
     /// Its interval, for `kubectl get`: `[-0.4%, +6.7%]`.
@@ -77,10 +77,10 @@ pub struct ExperimentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_analysis_time: Option<String>,
-    /// Where the statistics lie, in the experiment's store.
+    /// Where the statistics are, in the experiment's store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results_uri: Option<String>,
-    /// Earlier epochs and how they ended, the newest first; at most five.
+    /// Earlier epochs and how they ended, newest first; at most five.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastEpoch>,
 }
@@ -89,10 +89,10 @@ pub struct ExperimentStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LiftBasisPoints {
-    /// The improvement as it looks now.
+    /// The current estimate of the improvement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate: Option<i64>,
-    /// Lower end of its interval, valid however often one looks.
+    /// Lower end of its interval, valid however often it is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low: Option<i64>,
     /// Upper end of that interval.
@@ -106,23 +106,23 @@ pub enum Phase {
     /// Its pods are not ready yet.
     #[default]
     Pending,
-    /// It lets more users in, step by step.
+    /// More users are enrolled, stage by stage.
     Ramping,
-    /// All users of its share take part.
+    /// All users of the final share take part.
     Running,
     /// An arm won, and everybody gets it.
     Promoted,
     /// An arm did harm; everybody gets the control.
     RolledBack,
-    /// The plan is fulfilled, and nothing is certain; everybody gets the control.
+    /// The plan is complete, and no result is certain; everybody gets the control.
     Inconclusive,
-    /// The plan is fulfilled, and the arms are as good as each other; everybody gets the control.
+    /// The plan is complete, and the arms are equivalent; everybody gets the control.
     Equivalent,
-    /// Users are not split as planned, so that the data say nothing.
+    /// Users are not split as planned, so the data can't be used.
     Invalid,
     /// The spec serves the winner as its control.
     Completed,
-    /// What another release wrote.
+    /// A phase that another release wrote.
     #[serde(other)]
     Unknown,
 }
@@ -165,9 +165,9 @@ pub struct ArmStatus {
     pub units: i64,
     /// Users whose window of the first success metric is over.
     pub matured: i64,
-    /// Answers that they got.
+    /// Answers that these users got.
     pub exposures: i64,
-    /// The share of these that the control gave instead, for example `0.1%`.
+    /// The share of these answers that came from the control instead, for example `0.1%`.
     pub fallback_rate: String,
 }
 
@@ -185,15 +185,15 @@ pub struct MetricStatus {
     pub treatment: String,
     /// Relative difference, for example `+3.1%`.
     pub lift: String,
-    /// Its interval, valid however often one looks: `[-0.4%, +6.7%]`.
+    /// Its interval, valid however often it is checked: `[-0.4%, +6.7%]`.
     pub lift_interval: String,
-    /// The smallest p so far, valid however often one looks.
+    /// The smallest p-value so far, valid however often it is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_value: Option<String>,
-    /// The relative loss that is tolerated, of a guardrail.
+    /// For a guardrail: the relative loss that is tolerated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<String>,
-    /// In one word: `Better`, `Worse` or `Undecided`; of a guardrail `NonInferior`, `Harm` or `Undecided`.
+    /// `Better`, `Worse` or `Undecided`; for a guardrail `NonInferior`, `Harm` or `Undecided`.
     pub verdict: String,
 }
 
@@ -201,11 +201,11 @@ pub struct MetricStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SampleRatioStatus {
-    /// The smallest p so far, valid however often one looks.
+    /// The smallest p-value so far, valid however often it is checked.
     pub p_value: String,
-    /// The p of a chi-square test of today's counts alone.
+    /// The p-value of a chi-square test of the current counts alone.
     pub chi2_p_value: String,
-    /// Whether the shares are not as planned.
+    /// Whether the shares differ from the plan.
     pub detected: bool,
 }
 
@@ -219,7 +219,7 @@ pub struct OperationsStatus {
     pub arm: String,
     /// Logarithm of the evidence that the arm is worse than allowed.
     pub log_evidence: String,
-    /// Whether that is enough.
+    /// Whether the evidence is strong enough to roll the arm back.
     pub alarm: bool,
 }
 
@@ -229,7 +229,7 @@ pub struct OperationsStatus {
 pub struct DecisionStatus {
     /// The phase that it led to, or `PromotionReady`.
     pub verdict: String,
-    /// Why, in one word.
+    /// The reason, as one word.
     pub reason: String,
     /// Why, for people.
     pub message: String,
@@ -244,11 +244,11 @@ pub struct DecisionStatus {
 pub struct PastEpoch {
     /// The experiment's name then.
     pub name: String,
-    /// Which epoch.
+    /// The number of the epoch.
     pub epoch: i32,
-    /// Where it stood when it ended.
+    /// Its phase when it ended.
     pub phase: Phase,
-    /// What had been decided.
+    /// The reason of its decision, as one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -1,6 +1,5 @@
 //! The Kubernetes API of Gondola: the types of [`RecommenderPipeline`] and the YAML generated from them.
-//!
-//! - [`spec`]: what a platform team asks for;
+//! - [`spec`]: what a platform team requests;
 //! - [`experiment`]: the part of it that is an A/B experiment;
 //! - [`status`]: what the operator found;
 //! - [`reference`](mod@reference): the page about all fields;
@@ -36,7 +35,7 @@ pub fn crd_yaml() -> String {
 pub fn generated() -> [(&'static str, String); 3] {
     [
         ("crds/recommenderpipelines.yaml", crd_yaml()),
-        // Helm installs what lies in its own folder.
+        // Helm installs what is in its own folder.
         ("charts/gondola/crds/recommenderpipelines.yaml", crd_yaml()),
         ("docs/reference.md", reference::markdown()),
     ]

@@ -103,7 +103,7 @@ fn rules(schema: &Value) -> String {
         .iter()
         .filter_map(|rule| Some(format!("- {}\n", rule["message"].as_str()?)));
     format!(
-        "\nThe API server refuses it with one of these messages:\n\n{}",
+        "\nThe API server rejects a violation with one of these messages:\n\n{}",
         lines.collect::<String>()
     )
 }

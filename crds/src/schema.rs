@@ -25,7 +25,7 @@ pub(crate) fn resources(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "nullable": true,
         "properties": {
-            "requests": described("What a pod asks for, by resource: `cpu`, `memory` and others, as quantities such as `500m` or `2Gi`."),
+            "requests": described("What a pod requests, by resource: `cpu`, `memory` and others, as quantities such as `500m` or `2Gi`."),
             "limits": described("What a pod may use at most, by resource; extended resources such as `nvidia.com/gpu` stand here."),
         },
     })

@@ -1,7 +1,7 @@
-//! What a platform team asks for.
+//! The spec: what a platform team requests.
 //!
-//! Fields that these types don't know are ignored when an object is read from the API server, which prunes them by its schema: an
-//! operator must go on when a newer definition has more. Manifests that people write are held to every field by
+//! Fields that these types don't know are ignored when an object is read from the API server, which prunes them by its schema: an operator
+//! must keep working when a newer definition has more. In manifests that people write, an unknown field is an error: see
 //! [`from_yaml`](crate::from_yaml).
 
 #![expect(
@@ -25,8 +25,7 @@ use crate::status::RecommenderPipelineStatus;
 use crate::store::{Credentials, SecretRef, VolumeClaim};
 use crate::text::{BundleRef, ENDPOINT, PollInterval, Temperature, VARIANT_NAME};
 
-/// A recommender: its models and indexes in object storage, how requests are answered, and the variants that share the
-/// users.
+/// A recommender: its models and indexes in object storage, how requests are answered, and the variants that users are split between.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "gondola.dev",
@@ -58,16 +57,16 @@ use crate::text::{BundleRef, ENDPOINT, PollInterval, Temperature, VARIANT_NAME};
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.variants.all(v, !(v.name in ['router', 'resolver', 'analyzer']))").message("a variant can't be called router, resolver or analyzer, which are the names of other pods of the pipeline"))]
-#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || (self.experiment.control == oldSelf.experiment.control && self.experiment.arms == oldSelf.experiment.arms && self.experiment.design == oldSelf.experiment.design && self.experiment.metrics == oldSelf.experiment.metrics && self.experiment.store == oldSelf.experiment.store && self.experiment.unitKey == oldSelf.experiment.unitKey && (has(self.experiment.salt) ? has(oldSelf.experiment.salt) && self.experiment.salt == oldSelf.experiment.salt : !has(oldSelf.experiment.salt)) && (has(self.experiment.unit) ? has(oldSelf.experiment.unit) && self.experiment.unit == oldSelf.experiment.unit : !has(oldSelf.experiment.unit)) && (has(self.experiment.holdout) ? has(oldSelf.experiment.holdout) && self.experiment.holdout == oldSelf.experiment.holdout : !has(oldSelf.experiment.holdout)))").message("control, arms, unit, salt, holdout, metrics, design, store and unitKey of an experiment can't change while it runs; give the experiment another name or another restartToken, which starts it again"))]
-#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || (self.artifacts.url == oldSelf.artifacts.url && self.features == oldSelf.features && self.retrieval == oldSelf.retrieval && (has(self.similarity) ? has(oldSelf.similarity) && self.similarity == oldSelf.similarity : !has(oldSelf.similarity)) && (has(self.ordering) ? has(oldSelf.ordering) && self.ordering == oldSelf.ordering : !has(oldSelf.ordering)))").message("artifacts.url, features, retrieval, similarity and ordering are what an experiment's arms have in common, and can't change while it runs; give the experiment another name or another restartToken, which starts it again"))]
-#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || self.experiment.arms.all(a, self.variants.exists(v, v.name == a.variant && oldSelf.variants.exists(o, o.name == a.variant && o.scorer == v.scorer && (has(o.retrieval) ? has(v.retrieval) && o.retrieval == v.retrieval : !has(v.retrieval)) && (has(o.device) ? has(v.device) && o.device == v.device : !has(v.device)))))").message("scorer, retrieval and device of a variant that is an arm of an experiment can't change while it runs; give the experiment another name or another restartToken, which starts it again"))]
-#[x_kube(validation = Rule::new("self.variants.size() == 1 || has(self.control)").message("there are several variants and no control; name in spec.control the variant that the others' users fall back to"))]
-#[x_kube(validation = Rule::new("!has(self.control) || self.variants.exists(v, v.name == self.control)").message("spec.control names no variant; use one of the names of spec.variants"))]
-#[x_kube(validation = Rule::new("!has(self.control) || !has(self.experiment) || self.control == self.experiment.control").message("spec.control and spec.experiment.control differ; give both the same variant"))]
-#[x_kube(validation = Rule::new("self.variants.all(v, !has(v.replicas) || v.replicas > 0 || ((!has(self.control) || v.name != self.control) && self.variants.size() > 1 && (!has(self.experiment) || !self.experiment.arms.exists(a, a.variant == v.name))))").message("replicas is 0 for the control or for an arm of the experiment, which users would still be sent to; give it 1 or more"))]
+#[x_kube(validation = Rule::new("self.variants.all(v, !(v.name in ['router', 'resolver', 'analyzer']))").message("a variant can't be called router, resolver or analyzer, since other pods of the pipeline have these names"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || (self.experiment.control == oldSelf.experiment.control && self.experiment.arms == oldSelf.experiment.arms && self.experiment.design == oldSelf.experiment.design && self.experiment.metrics == oldSelf.experiment.metrics && self.experiment.store == oldSelf.experiment.store && self.experiment.unitKey == oldSelf.experiment.unitKey && (has(self.experiment.salt) ? has(oldSelf.experiment.salt) && self.experiment.salt == oldSelf.experiment.salt : !has(oldSelf.experiment.salt)) && (has(self.experiment.unit) ? has(oldSelf.experiment.unit) && self.experiment.unit == oldSelf.experiment.unit : !has(oldSelf.experiment.unit)) && (has(self.experiment.holdout) ? has(oldSelf.experiment.holdout) && self.experiment.holdout == oldSelf.experiment.holdout : !has(oldSelf.experiment.holdout)))").message("control, arms, unit, salt, holdout, metrics, design, store and unitKey of an experiment can't change while it runs; give the experiment a new name or a new restartToken, which restarts it"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || (self.artifacts.url == oldSelf.artifacts.url && self.features == oldSelf.features && self.retrieval == oldSelf.retrieval && (has(self.similarity) ? has(oldSelf.similarity) && self.similarity == oldSelf.similarity : !has(oldSelf.similarity)) && (has(self.ordering) ? has(oldSelf.ordering) && self.ordering == oldSelf.ordering : !has(oldSelf.ordering)))").message("artifacts.url, features, retrieval, similarity and ordering are what an experiment's arms have in common, and can't change while it runs; give the experiment a new name or a new restartToken, which restarts it"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || !has(oldSelf.experiment) || self.experiment.name != oldSelf.experiment.name || (has(self.experiment.restartToken) && (!has(oldSelf.experiment.restartToken) || self.experiment.restartToken != oldSelf.experiment.restartToken)) || self.experiment.arms.all(a, self.variants.exists(v, v.name == a.variant && oldSelf.variants.exists(o, o.name == a.variant && o.scorer == v.scorer && (has(o.retrieval) ? has(v.retrieval) && o.retrieval == v.retrieval : !has(v.retrieval)) && (has(o.device) ? has(v.device) && o.device == v.device : !has(v.device)))))").message("scorer, retrieval and device of a variant that is an arm of an experiment can't change while it runs; give the experiment a new name or a new restartToken, which restarts it"))]
+#[x_kube(validation = Rule::new("self.variants.size() == 1 || has(self.control)").message("there are several variants and no control; set spec.control to the variant that the others' users fall back to"))]
+#[x_kube(validation = Rule::new("!has(self.control) || self.variants.exists(v, v.name == self.control)").message("spec.control is not the name of a variant; use one of the names in spec.variants"))]
+#[x_kube(validation = Rule::new("!has(self.control) || !has(self.experiment) || self.control == self.experiment.control").message("spec.control and spec.experiment.control differ; set both to the same variant"))]
+#[x_kube(validation = Rule::new("self.variants.all(v, !has(v.replicas) || v.replicas > 0 || ((!has(self.control) || v.name != self.control) && self.variants.size() > 1 && (!has(self.experiment) || !self.experiment.arms.exists(a, a.variant == v.name))))").message("replicas is 0 for the control or for an arm of the experiment, which users would still be sent to; set it to 1 or more"))]
 #[x_kube(validation = Rule::new("self.variants.exists(v, v.weight > 0)").message("no variant has a weight above 0, so nobody would be served; give one variant a weight"))]
-#[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.arms.all(a, self.variants.exists(v, v.name == a.variant))").message("an arm of the experiment names no variant; use the names of spec.variants"))]
+#[x_kube(validation = Rule::new("!has(self.experiment) || self.experiment.arms.all(a, self.variants.exists(v, v.name == a.variant))").message("an arm of the experiment names a variant that does not exist; use the names in spec.variants"))]
 pub struct RecommenderPipelineSpec {
     /// Where the bundles are.
     pub artifacts: Artifacts,
@@ -75,7 +74,7 @@ pub struct RecommenderPipelineSpec {
     pub features: Features,
     /// How candidates are found.
     pub retrieval: Retrieval,
-    /// Similar items by text. Left out: not served.
+    /// Similar items by text. Default: not served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity: Option<Similarity>,
     /// Items that may not be recommended.
@@ -84,51 +83,50 @@ pub struct RecommenderPipelineSpec {
     /// How many of the scored candidates are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordering: Option<Ordering>,
-    /// The variant that other variants' users fall back to, and that requests without a user get. Required where there are several
+    /// The variant that other variants' users fall back to, and that answers requests without a user. Required if there are several
     /// variants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 31))]
     pub control: Option<String>,
-    /// Ways of answering that users are split between by weight, in any order. A user stays with a variant as long as weights allow.
+    /// The variants that users are split between by weight, in any order. A user stays with a variant as long as the weights allow.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub variants: Vec<Variant>,
-    /// An A/B experiment between variants. Left out: weights split the users, and nothing is decided.
+    /// An A/B experiment between variants. Default: users are split by weight, and nothing is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<Experiment>,
-    /// The pods that give every user a variant.
+    /// The router pods, which assign every user to a variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub router: Option<Router>,
-    /// What every pod of the pipeline has in common. A variant's own `pods` is merged on top: maps and lists by key, all else
-    /// replaced.
+    /// Settings for every pod of the pipeline. A variant's own `pods` is merged on top: maps and lists by key; everything else is replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodOverrides>,
-    /// How new pods of variants take the place of old ones.
+    /// How new pods of variants replace old ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutLimits>,
-    /// Seconds that a rollout may take before it counts as stalled; 600 where it is left out. Large models need more.
+    /// Seconds that a rollout may take before it counts as stalled; default: 600. Large models need more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 30, max = 86_400))]
     pub progress_deadline_seconds: Option<i32>,
-    /// Routes from outside of the cluster, where the Gateway API is installed. Left out: none.
+    /// Routes from outside the cluster, if the Gateway API is installed. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Gateway>,
-    /// Scraping by Prometheus, where its operator is installed. Left out: none.
+    /// Scraping by Prometheus, if its operator is installed. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
-    /// Who may reach the pods, and whom they may reach. Left out: no rules.
+    /// Who may reach the pods, and what they may reach. Default: no rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkRules>,
-    /// Whether the operator leaves everything as it is. Pods go on serving, and an experiment that does harm is still rolled back.
+    /// Stops the operator from changing anything. Pods keep serving, and a harmful experiment is still rolled back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 }
 
-/// What the platform decides about pods. Everything else is the operator's, so that a pipeline can't ask for privileges.
+/// What the platform decides about pods. Everything else is up to the operator, so that a pipeline can't request privileges.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodOverrides {
-    /// Image of the pods that run models. Left out: the one that the operator was installed with.
+    /// Image of the pods that run models. Default: the one that the operator was installed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
@@ -156,67 +154,67 @@ pub struct PodOverrides {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
-    /// Further variables of the environment. Names that start with `GONDOLA_` are the operator's.
+    /// Additional environment variables. Names that start with `GONDOLA_` belong to the operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<Variable>,
-    /// What is logged, for example `info` or `warn,gondola_router=debug`. Left out: `info`.
+    /// Log filter, for example `info` or `warn,gondola_router=debug`. Default: `info`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9_:=,.-]+$"), length(max = 256))]
     pub log: Option<String>,
-    /// Further labels of pods, such as those of a mesh or of a cost center. Keys of `gondola.dev/` and `app.kubernetes.io/` are the
-    /// operator's.
+    /// Additional labels of pods, such as those of a mesh or of a cost center. Keys under `gondola.dev/` and `app.kubernetes.io/` belong
+    /// to the operator.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('gondola.dev/') && !key.startsWith('app.kubernetes.io/'))").message("labels of gondola.dev/ and app.kubernetes.io/ are the operator's; choose another key"))]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('gondola.dev/') && !key.startsWith('app.kubernetes.io/'))").message("labels under gondola.dev/ and app.kubernetes.io/ belong to the operator; choose another key"))]
     #[schemars(extend("maxProperties" = 32))]
     pub labels: BTreeMap<String, String>,
-    /// Further annotations of pods. Keys of `gondola.dev/` are the operator's.
+    /// Additional annotations of pods. Keys under `gondola.dev/` belong to the operator.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('gondola.dev/'))").message("annotations of gondola.dev/ are the operator's; choose another key"))]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('gondola.dev/'))").message("annotations under gondola.dev/ belong to the operator; choose another key"))]
     #[schemars(extend("maxProperties" = 32))]
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A variable of the environment.
+/// An environment variable.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!self.name.startsWith('GONDOLA_')").message("variables that start with GONDOLA_ are the operator's; use the fields of the spec, such as pods.log and router.deadlineMilliseconds"))]
+#[x_kube(validation = Rule::new("!self.name.startsWith('GONDOLA_')").message("variables that start with GONDOLA_ belong to the operator; use fields of the spec, such as pods.log and router.deadlineMilliseconds"))]
 pub struct Variable {
     /// Its name.
     #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"), length(max = 128))]
     pub name: String,
-    /// Its value. What is secret comes as a file: see `artifacts.credentials`.
+    /// Its value. Secrets are mounted as files instead: see `artifacts.credentials`.
     #[serde(default)]
     #[schemars(length(max = 4096))]
     pub value: String,
 }
 
-/// How new pods take the place of old ones. Left out: one new pod at a time, and no old pod goes before a new one answers.
+/// How new pods replace old ones. Default: one new pod at a time, and no old pod stops before a new one answers.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.maxSurge) && has(self.maxUnavailable)) || !(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])").message("maxSurge and maxUnavailable are both 0, so that no pod could ever be replaced; give one of them 1 or more"))]
-#[x_kube(validation = Rule::new("!has(self.maxSurge) || has(self.maxUnavailable) || !(string(self.maxSurge) in ['0', '0%'])").message("maxSurge is 0, so that an old pod has to go before a new one comes; give maxUnavailable 1 or more"))]
+#[x_kube(validation = Rule::new("!(has(self.maxSurge) && has(self.maxUnavailable)) || !(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])").message("maxSurge and maxUnavailable are both 0, so no pod could ever be replaced; set one of them to 1 or more"))]
+#[x_kube(validation = Rule::new("!has(self.maxSurge) || has(self.maxUnavailable) || !(string(self.maxSurge) in ['0', '0%'])").message("maxSurge is 0, so an old pod has to stop before a new one starts; set maxUnavailable to 1 or more"))]
 pub struct RolloutLimits {
-    /// How many pods there may be above the wanted number, as a number or a percentage; 1 where it is left out.
+    /// How many pods there may be above the desired number, as a number or a percentage; default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::count_or_percentage")]
     pub max_surge: Option<IntOrString>,
-    /// How many of the wanted pods may be missing, as a number or a percentage; 0 where it is left out.
+    /// How many of the desired pods may be unavailable, as a number or a percentage; default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::count_or_percentage")]
     pub max_unavailable: Option<IntOrString>,
 }
 
-/// Routes from outside of the cluster: an HTTPRoute of the Gateway API. It exposes recommendations and similar items, and nothing else.
+/// Routes from outside the cluster: an HTTPRoute of the Gateway API. It exposes recommendations and similar items, and nothing else.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gateway {
-    /// The Gateways that the route wants to attach to.
+    /// The Gateways that the route attaches to.
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub parent_refs: Vec<ParentRef>,
-    /// Host names that the route answers to. Left out: all of the Gateway's.
+    /// Host names that the route matches. Default: all of the Gateway's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -227,22 +225,22 @@ pub struct Gateway {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentRef {
-    /// API group; `gateway.networking.k8s.io` where it is left out.
+    /// API group; default: `gateway.networking.k8s.io`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub group: Option<String>,
-    /// Kind; `Gateway` where it is left out.
+    /// Kind; default: `Gateway`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub kind: Option<String>,
-    /// Namespace; the pipeline's where it is left out.
+    /// Namespace; default: the pipeline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
     /// Name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The listener. Left out: every listener that takes the route.
+    /// The listener. Default: every listener that accepts the route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub section_name: Option<String>,
@@ -256,28 +254,28 @@ pub struct ParentRef {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Monitoring {
-    /// How often metrics are read, for example `30s`. Left out: as Prometheus is configured.
+    /// Scrape interval, for example `30s`. Default: as Prometheus is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([1-9][0-9]{0,5}(ms|s|m|h))+$"), length(max = 32))]
     pub interval: Option<String>,
-    /// Labels of the PodMonitor, which many a Prometheus selects by, for example `release: prometheus`.
+    /// Labels of the PodMonitor, by which Prometheus often selects them, for example `release: prometheus`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub labels: BTreeMap<String, String>,
-    /// Who may read metrics where `networkPolicy` is set. Left out: pods of any namespace with `app.kubernetes.io/name: prometheus`.
+    /// Who may read metrics if `networkPolicy` is set. Default: pods of any namespace with `app.kubernetes.io/name: prometheus`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub from: Vec<NetworkPolicyPeer>,
 }
 
-/// Who may reach the pods, and whom they may reach: NetworkPolicies that deny everything else. DNS, the API server (for pods that need
-/// it), the pipeline's own pods and Prometheus are let through.
+/// Who may reach the pods, and what they may reach: NetworkPolicies that deny everything else. DNS, the API server (for pods that need
+/// it), the pipeline's own pods and Prometheus are allowed.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkRules {
-    /// Whom pods that read or write stores may reach beside that, as in a NetworkPolicy: address ranges, or pods by their labels. Left
-    /// out: nobody, which is enough for a volume.
+    /// What pods that read or write stores may reach in addition, as in a NetworkPolicy: address ranges, or pods by their labels. Default:
+    /// nothing, which is enough for a volume.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -287,27 +285,26 @@ pub struct NetworkRules {
 /// Where the bundles are.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.credentials), has(self.serviceAccountName), has(self.volumeClaim)].filter(given, given).size() <= 1").message("more than one of credentials, serviceAccountName and volumeClaim is given; give the one that the store needs"))]
-#[x_kube(validation = Rule::new("!has(self.volumeClaim) || self.url.startsWith('file://')").message("volumeClaim is given, but url is not a file:// URL, so that the volume would not be used; leave one out"))]
-#[x_kube(validation = Rule::new("!has(self.endpoint) || !self.url.startsWith('file://')").message("endpoint is given, but url is a file:// URL, which needs none; leave one out"))]
+#[x_kube(validation = Rule::new("[has(self.credentials), has(self.serviceAccountName), has(self.volumeClaim)].filter(given, given).size() <= 1").message("more than one of credentials, serviceAccountName and volumeClaim is set; keep the one that the store needs"))]
+#[x_kube(validation = Rule::new("!has(self.volumeClaim) || self.url.startsWith('file://')").message("volumeClaim is set, but url is not a file:// URL, so the volume would not be used; remove volumeClaim or change url"))]
+#[x_kube(validation = Rule::new("!has(self.endpoint) || !self.url.startsWith('file://')").message("endpoint is set, but url is a file:// URL, which needs none; remove endpoint or change url"))]
 pub struct Artifacts {
     /// URL of the store, for example `s3://models/grocery` or `file:///models`.
     #[schemars(length(min = 1, max = 1024))]
     pub url: String,
-    /// The pods' service account, of the pipeline's namespace, for stores that know workloads by it. Left out: one of
-    /// the pipeline's own. It must carry the label `gondola.dev/allow-use: "true"`, so that who may write pipelines can't
-    /// borrow any account.
+    /// The pods' service account, in the pipeline's namespace, for stores that use workload identity. Default: the pipeline's own. It must
+    /// carry the label `gondola.dev/allow-use: "true"`, so that people who may write pipelines can't use just any account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: Option<String>,
-    /// Where an S3-compatible store answers, for example `http://minio:9000`. Left out: as the URL's scheme says.
+    /// Endpoint of an S3-compatible store, for example `http://minio:9000`. Default: the one that the URL's scheme implies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = ENDPOINT), length(max = 1024))]
     pub endpoint: Option<String>,
-    /// A claim for the volume that holds the store. The path of the `file://` URL is the folder inside of it.
+    /// A claim for the volume that holds the store. The path of the `file://` URL is the folder inside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_claim: Option<VolumeClaim>,
-    /// Credentials of the store. Left out: the identity of the pods' service account.
+    /// Credentials for the store. Default: the identity of the pods' service account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
     /// How often channels are looked up, for example `1m` (the default) or `30s`; 5 seconds or more.
@@ -329,14 +326,14 @@ pub struct Features {
 pub struct Retrieval {
     /// The retrieval bundle: two towers and an index.
     pub bundle: BundleRef,
-    /// How many items the two-tower search gives a request; 200 where it is left out.
+    /// How many candidates the two-tower search returns per request; default: 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub candidates: Option<i32>,
-    /// How thoroughly the index is searched. Left out: as the bundle says.
+    /// How thoroughly the index is searched. Default: as the bundle says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
-    /// Further sources of candidates. Left out: none.
+    /// Additional sources of candidates. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Sources>,
 }
@@ -345,25 +342,25 @@ pub struct Retrieval {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Search {
-    /// Number of lists that an IVF index visits.
+    /// Number of lists that an IVF search visits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_536))]
     pub nprobe: Option<i32>,
-    /// Number of neighbors that an HNSW index keeps in view.
+    /// Size of the candidate list that an HNSW search keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_536))]
     pub ef_search: Option<i32>,
 }
 
-/// Sources of candidates beside the two-tower search.
+/// Sources of candidates in addition to the two-tower search.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sources {
-    /// Items that the user bought before, the most often bought first.
+    /// Items that the user bought before, most often bought first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bought_before: Option<Quota>,
-    /// Items that people bought who bought the same as the user lately, and that the user did not buy; the features bundle needs
-    /// its neighbors for it.
+    /// Items bought by people who recently bought the same items as the user, and that the user has not bought; needs neighbors in the
+    /// features bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub co_bought: Option<Quota>,
     /// The most popular items.
@@ -371,11 +368,11 @@ pub struct Sources {
     pub popular: Option<Quota>,
 }
 
-/// How many candidates a source may give.
+/// How many candidates a source may add.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
-    /// Number of items a request.
+    /// Number of items per request.
     #[schemars(range(min = 1, max = 10_000))]
     pub candidates: i32,
 }
@@ -386,7 +383,7 @@ pub struct Quota {
 pub struct Similarity {
     /// The similarity bundle: text embeddings of items, their index, and the encoder.
     pub bundle: BundleRef,
-    /// How thoroughly the index is searched. Left out: as the bundle says.
+    /// How thoroughly the index is searched. Default: as the bundle says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
 }
@@ -395,7 +392,7 @@ pub struct Similarity {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Filters {
-    /// What becomes of items that the user bought before; `Keep` where it is left out.
+    /// What happens to items that the user bought before; default: `Keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub already_bought: Option<AlreadyBought>,
     /// Ids of items that are never recommended.
@@ -405,12 +402,12 @@ pub struct Filters {
     pub blocked_items: Vec<String>,
 }
 
-/// What becomes of items that the user bought before.
+/// What happens to items that the user bought before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AlreadyBought {
     /// They may be recommended again.
     Keep,
-    /// They are taken away.
+    /// They are removed.
     Remove,
 }
 
@@ -418,13 +415,13 @@ pub enum AlreadyBought {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ordering {
-    /// How many items a request gets that names no number; 12 where it is left out.
+    /// How many items a request gets if it asks for no number; default: 12.
     #[schemars(range(min = 1, max = 10_000))]
     pub limit: i32,
-    /// Draws items by their scores, so that less known ones are seen too. Left out: the best first.
+    /// Draws items at random by their scores, so that lesser-known ones are shown too. Default: best first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<Sampling>,
-    /// Keeps an answer from being all alike. Left out: no rule.
+    /// Limits how many similar items an answer may have. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diversity: Option<Diversity>,
 }
@@ -433,30 +430,30 @@ pub struct Ordering {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sampling {
-    /// How far chance goes, as a decimal above 0 such as `"0.5"`. Near 0 the best comes first. Chances are a softmax: of
-    /// probabilities, an item's chance is in proportion to its score to the power of 1 / temperature, so that at 1 the scores
-    /// are the chances; of other scores (regression, ranking), to exp(score / temperature).
+    /// How random the draw is, as a decimal above 0 such as `"0.5"`; near 0 the best come first. The chances are a softmax: for
+    /// probabilities, an item's chance is proportional to its score to the power of 1 / temperature, so that at 1 the scores are the
+    /// chances; for other scores (regression, ranking), to exp(score / temperature).
     pub temperature: Temperature,
 }
 
-/// Keeps an answer from being all alike.
+/// Limits how many similar items an answer may have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Diversity {
     /// A categorical item column of the features bundle, for example `product_type`.
     #[schemars(length(min = 1, max = 256))]
     pub column: String,
-    /// How many items of an answer may share a value of that column. An answer may have fewer items than were asked for.
+    /// How many items in an answer may have the same value in that column. An answer may therefore have fewer items than requested.
     #[schemars(range(min = 1, max = 10_000))]
     pub most: i32,
 }
 
-/// One way of answering.
+/// One way of answering requests.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.autoscaling) || !has(self.replicas)").message("replicas and autoscaling are both given; leave replicas out, which the autoscaler decides"))]
-#[x_kube(validation = Rule::new("!has(self.autoscaling) || (has(self.resources) && ((has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)))").message("autoscaling follows the share of requested processors that are busy; give resources.requests.cpu"))]
-#[x_kube(validation = Rule::new("!has(self.device) || self.device != 'CUDA' || (has(self.resources) && has(self.resources.limits) && self.resources.limits.exists(name, name.startsWith('nvidia.com/')))").message("device is CUDA, but resources.limits names no GPU; give for example nvidia.com/gpu: 1"))]
+#[x_kube(validation = Rule::new("!has(self.autoscaling) || !has(self.replicas)").message("replicas and autoscaling are both set; remove replicas, which the autoscaler decides"))]
+#[x_kube(validation = Rule::new("!has(self.autoscaling) || (has(self.resources) && ((has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)))").message("autoscaling compares CPU usage with the request; set resources.requests.cpu"))]
+#[x_kube(validation = Rule::new("!has(self.device) || self.device != 'CUDA' || (has(self.resources) && has(self.resources.limits) && self.resources.limits.exists(name, name.startsWith('nvidia.com/')))").message("device is CUDA, but resources.limits names no GPU; set for example nvidia.com/gpu: 1"))]
 pub struct Variant {
     /// Its name; part of the names of its Deployment and its Service.
     #[schemars(regex(pattern = VARIANT_NAME), length(max = 31))]
@@ -466,30 +463,30 @@ pub struct Variant {
     /// Its share of the users, relative to the sum of all weights.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub weight: i32,
-    /// Number of pods. Left out: one at first, and from then on whatever somebody else sets, such as KEDA or a person.
+    /// Number of pods. Default: one at first, and from then on whatever KEDA or a person sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: Option<i32>,
-    /// What each pod asks for and may use, for example one `nvidia.com/gpu`.
+    /// Resource requests and limits of each pod, for example one `nvidia.com/gpu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::resources")]
     pub resources: Option<ResourceRequirements>,
     /// What its text encoder runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
-    /// Retrieval of this variant alone, in the place of the pipeline's: nothing is merged. Left out: the pipeline's.
+    /// Retrieval for this variant only, which replaces the pipeline's; nothing is merged. Default: the pipeline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrieval: Option<Retrieval>,
-    /// Lets the number of pods follow their load, beginning from the number that there is. Left out: it stays.
+    /// Scales the number of pods with their load, starting from the current number. Default: no autoscaling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// What this variant's pods have on top of the pipeline's `pods`.
+    /// Settings for this variant's pods, on top of the pipeline's `pods`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodOverrides>,
 }
 
-/// What a variant's text encoder runs on; `CPU` where it is left out. `CUDA` takes pods that have a GPU, such as those whose
-/// `resources.limits` name one `nvidia.com/gpu`. Retrieval and scorers always run on processors.
+/// What a variant's text encoder runs on; default: `CPU`. `CUDA` needs pods with a GPU, such as those whose `resources.limits` name one
+/// `nvidia.com/gpu`. Retrieval and scorers always run on processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Device {
     /// The processor.
@@ -500,37 +497,36 @@ pub enum Device {
     Cuda,
 }
 
-/// Bounds of the number of pods, and what it follows.
+/// Bounds of the number of pods, and the load that it follows.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.minReplicas <= self.maxReplicas").message("minReplicas is above maxReplicas; give the smaller number first"))]
 pub struct Autoscaling {
-    /// The fewest pods.
+    /// Minimum number of pods.
     #[schemars(range(min = 1, max = 1000))]
     pub min_replicas: i32,
-    /// The most pods.
+    /// Maximum number of pods.
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: i32,
-    /// Pods are added while their processors are busier than this, in percent of what they ask for; 70 where it is left
-    /// out.
+    /// Target CPU usage, in percent of the request: pods are added above it; default: 70.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub target_cpu_percent: Option<i32>,
 }
 
-/// The pods that give every user a variant.
+/// The router pods, which assign every user to a variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Router {
-    /// Number of pods; 2 where it is left out.
+    /// Number of pods; default: 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: Option<i32>,
-    /// What each pod asks for and may use; a tenth of a processor and 64 MiB, 512 MiB at most, where it is left out.
+    /// Resource requests and limits of each pod; default: a tenth of a processor and 64 MiB, at most 512 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::resources")]
     pub resources: Option<ResourceRequirements>,
-    /// Milliseconds that an answer may take where the client names no time of its own; 200 where it is left out.
+    /// Milliseconds that an answer may take if the client sends no deadline; default: 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60_000))]
     pub deadline_milliseconds: Option<i32>,

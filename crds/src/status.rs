@@ -17,7 +17,7 @@ use crate::experiment_status::ExperimentStatus;
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RecommenderPipelineStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready, Available, ArtifactsResolved and Degraded; Reconciling, Stalled, Suspended, Overridden and TreatmentChanged while they are
@@ -28,10 +28,10 @@ pub struct RecommenderPipelineStatus {
     /// Where the pipeline answers inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Where it takes changes of users and items, and outcomes, and tells its metrics.
+    /// Where it accepts outcomes and changes of users and items, and serves its metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_url: Option<String>,
-    /// How many variants answer, of how many, for `kubectl get`: `2/2`.
+    /// How many variants answer, out of all of them, for `kubectl get`: `2/2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_variants: Option<String>,
     /// The variants and their shares in one line, for `kubectl get`: `dlrm 50% forest 50%`.
@@ -41,7 +41,7 @@ pub struct RecommenderPipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub variants: Vec<VariantStatus>,
-    /// What is true of the experiment. Left out: there is none.
+    /// What is true of the experiment; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<ExperimentStatus>,
 }
@@ -61,16 +61,16 @@ pub struct VariantStatus {
     /// How many of the 10,000 buckets of users it gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic_buckets: Option<i32>,
-    /// Which buckets these are, as ranges that include both ends: `0-4999,7000-7499`. The next change of weights begins from here.
+    /// Which buckets these are, as ranges that include both ends: `0-4999,7000-7499`. The next change of weights starts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buckets: Option<String>,
-    /// Number of pods wanted.
+    /// Number of desired pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
     /// Number of pods that answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Why it is not as the spec wants it.
+    /// Why it differs from the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -79,7 +79,7 @@ pub struct VariantStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VariantBundles {
-    /// What its references lead to, and new pods serve.
+    /// What its references resolve to, and new pods serve.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub desired: BTreeMap<String, String>,
     /// What the pods that are ready serve. In the middle of a rollout: what most of them serve.

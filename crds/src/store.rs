@@ -1,4 +1,4 @@
-//! What stores of bundles and of events have in common.
+//! Settings that stores of bundles and of events have in common.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

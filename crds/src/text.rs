@@ -11,7 +11,7 @@ use regex::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// A text that does not have the form that it must have.
+/// A text that does not have its required form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} {problem}")]
 pub struct TextError {
@@ -132,7 +132,7 @@ text!(
     EventType, "type of outcome", "purchase", 32, r"^[A-Za-z0-9_.-]+$"
 );
 text!(
-    /// What users are split by: letters, digits, `.`, `_`, `/` and `-`.
+    /// The salt of the hash that splits users: letters, digits, `.`, `_`, `/` and `-`.
     Salt, "salt", "shop/home/dlrm-vs-forest", 128, r"^[A-Za-z0-9._/-]+$"
 );
 text!(
@@ -140,7 +140,7 @@ text!(
     HeaderName, "name of a header", "x-visitor-id", 64, r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 );
 text!(
-    /// A text whose only meaning is whether it is another than before.
+    /// A text whose only meaning is whether it has changed.
     Token, "token", "2", 64, r"^[A-Za-z0-9._-]+$"
 );
 text!(

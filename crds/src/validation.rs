@@ -1,4 +1,4 @@
-//! Checks manifests as the API server would, for programs that have none at hand.
+//! Checks manifests as the API server would, for programs that have no API server.
 //!
 //! The rules are those of the generated schema: its types, bounds and patterns (`structure`), and then its CEL expressions. None of
 //! them is written a second time here.
@@ -22,14 +22,14 @@ pub enum ManifestError {
     Yaml(#[source] Box<serde_saphyr::Error>),
     /// It is something else.
     #[error(
-        "the manifest is a {found}; give one of apiVersion gondola.dev/v1alpha1 and kind RecommenderPipeline"
+        "the manifest is a {found}; it must have apiVersion gondola.dev/v1alpha1 and kind RecommenderPipeline"
     )]
     Kind {
         /// Its kind and API version.
         found: String,
     },
     /// It breaks rules.
-    #[error("the pipeline breaks {} of the rules: {}", .0.len(), Joined(.0))]
+    #[error("the pipeline breaks {} rules: {}", .0.len(), Joined(.0))]
     Rules(Vec<Violation>),
 }
 
@@ -94,7 +94,7 @@ static SCHEMA: LazyLock<(Value, CompiledSchema)> = LazyLock::new(|| {
     (schema, compiled)
 });
 
-/// Every rule that a manifest breaks. As on the API server, expressions are asked when types and bounds are as they should be.
+/// Every rule that a manifest breaks. As on the API server, expressions are evaluated only when types and bounds are valid.
 fn violations(manifest: &Value) -> Vec<Violation> {
     let (schema, expressions) = &*SCHEMA;
     let violations = structure::violations(schema, manifest);

@@ -1,9 +1,9 @@
-//! Making it so: server-side apply of what should be, and an end to what should not.
+//! Writing to the cluster: server-side apply of what should be, and deletion of what should not.
 //!
-//! Every object is sent whole, under one field manager, so that a field that is no longer wanted goes by being left out.
-//! Nothing is sent that is there already: an object carries the hash of what was sent last, and is compared with that.
-//! Caches may be old, so that nothing is written on their word alone: a write names the version that it was decided on, and the
-//! first of a pass comes after a look at whether the spec is still the newest.
+//! Every object is sent whole, under one field manager, so that a field is removed by leaving it out.
+//! Nothing is sent twice: an object carries the hash of what was sent last, and is compared with that. Caches may be out
+//! of date, so a write names the version that it was decided on, and before the first write of a pass the spec is
+//! checked to be the newest.
 
 pub mod admission;
 mod applier;
@@ -34,10 +34,10 @@ pub const STATUS_MANAGER: &str = "gondola-operator-status";
 /// The annotation with the hash of what was sent last.
 const APPLIED: &str = "gondola.dev/applied";
 
-/// What became of each object.
+/// The results of applying a plan.
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// Kinds and names of the objects that were sent in this pass: what the caches say of them is of before.
+    /// Kinds and names of the objects that were sent in this pass: the caches still have their older state.
     sent: BTreeSet<(String, String)>,
     failures: Vec<Failure>,
     overridden: Vec<Overridden>,
@@ -51,18 +51,18 @@ impl Applied {
         self.failures.first()
     }
 
-    /// The same, for whoever makes the pass again.
+    /// The first failure, for the retry.
     pub fn into_first_failure(self) -> Option<Failure> {
         self.failures.into_iter().next()
     }
 
-    /// Whether something turned out to be other than the caches know it: then nothing that follows from them counts.
+    /// Whether the caches turned out to be out of date: then nothing that follows from them counts.
     pub fn is_outdated(&self) -> bool {
         let mut failures = self.failures.iter();
         failures.any(|failure| matches!(failure, Failure::Outdated { .. }))
     }
 
-    /// Where objects are not what was sent, since somebody changes them on their way in.
+    /// Where objects differ from what was sent, because admission changes them.
     pub fn overridden(&self) -> &[Overridden] {
         &self.overridden
     }
@@ -72,7 +72,7 @@ impl Applied {
         self.writes
     }
 
-    /// A rollout as the caches know it, corrected by what this pass did.
+    /// A rollout as the caches have it, corrected by what this pass did.
     pub fn correct(&self, deployment: &str, rollout: Rollout) -> Rollout {
         if self.has_sent("Deployment", deployment) {
             Rollout {
@@ -99,7 +99,7 @@ impl Applied {
         written
     }
 
-    /// Adds what became of further objects.
+    /// Adds the results of further objects.
     fn extend(&mut self, later: Self) {
         let Self {
             sent,
@@ -114,8 +114,8 @@ impl Applied {
     }
 }
 
-/// Brings about what should be: configuration before the pods that mount it, and the end of things last. A failure is a
-/// value, and keeps nothing else from being tried.
+/// Applies the plan: configuration before the pods that mount it, and deletions last. A failure is a value, and does not
+/// stop the rest.
 pub async fn children(
     client: &Client,
     admission: &Admission,
@@ -142,7 +142,8 @@ pub async fn children(
             .extension(*extension, wanted.as_ref(), live, &mut applied)
             .await;
     }
-    // Something that can't be brought about may be in the way of what takes its place: nothing ends before all is there.
+    // An object that can't be applied may be the replacement of another: nothing is deleted before everything is in
+    // place.
     if applied.failures.is_empty() {
         let delete = DeleteSurplus {
             applier: &applier,
@@ -167,7 +168,7 @@ impl<'a> Visit<'a> for Apply<'a> {
     }
 }
 
-/// Deletes what is there of each kind and not wanted any more.
+/// Deletes the objects of each kind that are no longer wanted.
 struct DeleteSurplus<'a> {
     applier: &'a Applier<'a>,
     kept: &'a Kept,
@@ -181,8 +182,8 @@ impl<'a> Visit<'a> for DeleteSurplus<'a> {
     }
 }
 
-/// Brings about only what keeps users from harm while all else is suspended: that an experiment is rolled back, and that routers hear
-/// of it.
+/// Applies only what protects users while everything else is suspended: the rollback of an experiment, and the routes
+/// that follow from it.
 pub async fn safety(
     client: &Client,
     admission: &Admission,
@@ -191,8 +192,8 @@ pub async fn safety(
     observed: &Observed,
 ) -> Applied {
     let names = &pipeline.names;
-    let told = observed.routes(names);
-    if told.is_none_or(|routes| routes == plan.routed.routes) {
+    let current = observed.routes(names);
+    if current.is_none_or(|routes| routes == plan.routed.routes) {
         return Applied::default();
     }
     let safe = [names.ledger(), names.routes()];
@@ -205,7 +206,7 @@ pub async fn safety(
     applier.apply_all(&configs, &observed.children.configs).await
 }
 
-/// Whether everything is there already as it is planned, so that nothing would be written.
+/// Whether everything already is as planned, so that nothing would be written.
 pub fn is_done(plan: &Plan, observed: &Observed) -> bool {
     let scaled = |scale: &Scale| {
         let live = observed.children.deployments.get(&scale.deployment);
@@ -217,7 +218,7 @@ pub fn is_done(plan: &Plan, observed: &Observed) -> bool {
         && plan.scales.iter().all(scaled)
 }
 
-/// Whether all that is wanted of each kind is there as it was sent.
+/// Whether all wanted objects of each kind are as they were sent.
 struct AllThere;
 
 impl<'a> Visit<'a> for AllThere {

@@ -1,4 +1,4 @@
-//! How long a pipeline waits that failed: one second, then twice as long each time, five minutes at most.
+//! How long a failed pipeline waits: one second, then twice as long each time, five minutes at most.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,12 +7,12 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
-/// Failures in a row, by the pipeline's namespace and name. A pipeline that fails makes no other wait.
+/// Failures in a row, by the pipeline's namespace and name. A failing pipeline does not delay others.
 #[derive(Debug, Default)]
 pub struct Backoff(Mutex<HashMap<String, u32>>);
 
 impl Backoff {
-    /// Counts a failure, and gives the time to wait.
+    /// Counts a failure, and returns the time to wait.
     pub fn next(&self, pipeline: &str) -> Duration {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(pipeline.to_owned()).or_default();
@@ -21,7 +21,7 @@ impl Backoff {
         wait
     }
 
-    /// Forgets the failures of a pipeline that went well, or that is gone.
+    /// Forgets the failures of a pipeline that succeeded, or that was deleted.
     pub fn forget(&self, pipeline: &str) {
         self.0
             .lock()

@@ -1,7 +1,7 @@
 //! Caches of everything that pipelines own, kept by watches; and which pipeline a change concerns.
 //!
 //! Only what carries our label is watched, so that a cluster's other objects cost nothing. Secrets are never watched. APIs that a
-//! cluster may not have ([`Extension`]) are watched all the same: the watch fails until they are there, and is made again.
+//! cluster may not have ([`Extension`]) are watched all the same: the watch fails until they are installed, and is restarted.
 
 mod asked_for;
 pub mod index;
@@ -33,14 +33,14 @@ use lists::Lists;
 use start::Start;
 pub use watches::{Scope, Watches};
 
-/// A pipeline, as the API server has it: one that this release can't read is an error of that pipeline alone.
+/// A pipeline in the API server: one that this release can't read is an error of that pipeline only.
 pub type Guarded = DeserializeGuard<RecommenderPipeline>;
-/// A pipeline that should be looked at.
+/// The key of a pipeline that needs a pass.
 pub type Key = ObjectRef<Guarded>;
-/// Pipelines that should be looked at, as they come.
+/// Keys of pipelines that need a pass, as changes arrive.
 pub type Keys = SelectAll<BoxStream<'static, Result<Key, watcher::Error>>>;
 
-/// One cache a kind.
+/// One cache per kind.
 #[derive(Clone)]
 pub struct Caches {
     /// The pipelines.
@@ -66,7 +66,7 @@ impl Column for Watched {
     type Of<K: Kind> = Index<K>;
 }
 
-/// An API that may not be there, and its objects.
+/// An API that may not be installed, and its objects.
 #[derive(Clone, Default)]
 struct ExtensionCache {
     objects: Index<DynamicObject>,
@@ -94,7 +94,7 @@ impl Caches {
         (caches, start.keys)
     }
 
-    /// Waits until every cache of what all clusters have was filled once: before that, what is missing tells nothing.
+    /// Waits until every cache of what all clusters have was filled once: before that, a missing object means nothing.
     pub async fn filled(&self) -> Result<(), reflector::store::WriterDropped> {
         self.pipelines.wait_until_ready().await?;
         self.allowed_accounts.wait_until_ready().await?;
@@ -110,14 +110,14 @@ impl Caches {
         self.owned.map(&mut Of(pipeline))
     }
 
-    /// What a pipeline's Deployments made of themselves.
+    /// The ReplicaSets of a pipeline's Deployments.
     pub fn replica_sets(&self, pipeline: &Key) -> ByName<ReplicaSet> {
-        self.replica_sets.of(pipeline)
+        self.replica_sets.owned_by(pipeline)
     }
 
     /// A pipeline's pods.
     pub fn pods(&self, pipeline: &Key) -> ByName<Pod> {
-        self.pods.of(pipeline)
+        self.pods.owned_by(pipeline)
     }
 
     /// A pipeline's objects of the APIs that this cluster has beside Kubernetes' own.
@@ -125,7 +125,7 @@ impl Caches {
         let there = self.extensions.iter();
         let there = there.filter(|(_, cache)| cache.is_there.load(Ordering::Relaxed));
         there
-            .map(|(extension, cache)| (*extension, cache.objects.of(pipeline)))
+            .map(|(extension, cache)| (*extension, cache.objects.owned_by(pipeline)))
             .collect()
     }
 
@@ -147,7 +147,7 @@ struct Of<'a>(&'a Key);
 
 impl Map<Watched, Live> for Of<'_> {
     fn map<K: Kind>(&mut self, index: &Index<K>) -> ByName<K> {
-        index.of(self.0)
+        index.owned_by(self.0)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What was typed, and what was meant.
+//! Command-line arguments, and the configuration that follows from them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,25 +16,27 @@ pub struct Arguments {
     /// Image of routers, resolvers and analyzers.
     #[arg(long, env = "GONDOLA_ROUTER_IMAGE")]
     router_image: String,
-    /// Image of variants, where a pipeline names none.
+    /// Image of variants, unless a pipeline names its own.
     #[arg(long, env = "GONDOLA_INFERENCE_IMAGE")]
     inference_image: String,
-    /// The same for variants on GPUs. Left out: the image of the others.
+    /// Image of variants on GPUs. Default: the image of the other variants.
     #[arg(long, env = "GONDOLA_INFERENCE_CUDA_IMAGE")]
     inference_cuda_image: Option<String>,
-    /// The one namespace to watch. Left out: all.
+    /// The one namespace to watch. Default: all namespaces.
     #[arg(long, env = "GONDOLA_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
-    /// After so many seconds everything is listed again, in case a watch lost something.
+    /// Seconds after which everything is listed again, in case a watch missed something.
     #[arg(long, env = "GONDOLA_RELIST_SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..))]
     relist_seconds: u64,
-    /// What URLs of stores must begin with, joined by commas, for example `s3://models/,gs://models/`. Left out: any.
+    /// Prefixes that store URLs must have, separated by commas, for example `s3://models/,gs://models/`. Default: any
+    /// URL.
     #[arg(long, env = "GONDOLA_ALLOWED_STORES", value_delimiter = ',')]
     allowed_stores: Vec<String>,
-    /// What endpoints of stores must begin with, joined by commas. Left out: any, or none where stores are restricted.
+    /// Prefixes that store endpoints must have, separated by commas. Default: any endpoint, or none if stores are
+    /// restricted.
     #[arg(long, env = "GONDOLA_ALLOWED_ENDPOINTS", value_delimiter = ',')]
     allowed_endpoints: Vec<String>,
-    /// What images that pipelines name must begin with, joined by commas. Left out: any.
+    /// Prefixes that images named by pipelines must have, separated by commas. Default: any image.
     #[arg(long, env = "GONDOLA_ALLOWED_IMAGES", value_delimiter = ',')]
     allowed_images: Vec<String>,
     /// The user and group that pods run as. Empty: left to the platform, as on OpenShift.
@@ -43,24 +45,24 @@ pub struct Arguments {
     /// Name of the Lease by which operators of one installation choose a leader.
     #[arg(long, env = "GONDOLA_LEASE", default_value = "gondola-operator")]
     lease: String,
-    /// Namespace of the Lease by which operators choose a leader. Left out: this one runs alone.
+    /// Namespace of the Lease by which operators choose a leader. Default: no election, this operator runs alone.
     #[arg(long, env = "GONDOLA_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
-    /// Name of this operator among them: its pod's.
+    /// Name of this operator in the election: its pod's name.
     #[arg(long, env = "GONDOLA_IDENTITY", default_value = "gondola-operator")]
     identity: String,
-    /// Address of health and metrics.
+    /// Address to serve health checks and metrics on.
     #[arg(long, env = "GONDOLA_LISTEN", default_value = "[::]:8081")]
     listen: SocketAddr,
-    /// What is logged to stderr, for example `info` or `warn,gondola_operator=debug`.
+    /// Filter of the log lines on stderr, for example `info` or `warn,gondola_operator=debug`.
     #[arg(long, env = "GONDOLA_LOG", default_value = "info")]
     log: String,
-    /// How log lines look.
+    /// Format of the log lines.
     #[arg(long, env = "GONDOLA_LOG_FORMAT", default_value = "json")]
     log_format: LogFormat,
 }
 
-/// What pods run as; none where the platform decides.
+/// User and group of pods; none if the platform decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PodUser(Option<i64>);
 
@@ -69,30 +71,30 @@ fn pod_user(text: &str) -> Result<PodUser, String> {
         "" => Ok(PodUser(None)),
         number => match number.parse() {
             Ok(user) if user > 0 => Ok(PodUser(Some(user))),
-            _ => Err("give a number above 0, since no pod may run as root, or nothing".to_owned()),
+            _ => Err("must be a number above 0, since no pod may run as root, or empty".to_owned()),
         },
     }
 }
 
-/// How log lines look.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// What was meant.
+/// The operator's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Images of the data plane, where a pipeline names none.
     pub images: Images,
     /// What is watched.
     pub watches: Watches,
-    /// What pipelines may ask for.
+    /// What pipelines may request.
     pub policy: Policy,
-    /// What pods run as; none where the platform decides.
+    /// User and group of pods; none if the platform decides.
     pub pod_user: Option<i64>,
     /// Name of the Lease.
     pub lease: String,
@@ -100,11 +102,11 @@ pub struct Config {
     pub lease_namespace: Option<String>,
     /// Name of this operator.
     pub identity: String,
-    /// Address of health and metrics.
+    /// Address to serve health checks and metrics on.
     pub listen: SocketAddr,
     /// What is logged.
     pub log: String,
-    /// How log lines look.
+    /// Format of the log lines.
     pub log_format: LogFormat,
 }
 
@@ -127,7 +129,7 @@ impl From<Arguments> for Config {
             log,
             log_format,
         } = arguments;
-        // A chart that is told nothing passes an empty text.
+        // The chart passes an empty text for a value that isn't set.
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let entries = |list: Vec<String>| list.into_iter().filter(|entry| !entry.is_empty()).collect();
         Self {

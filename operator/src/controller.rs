@@ -12,12 +12,12 @@ use crate::caches::{Caches, Watches};
 use crate::health::Pulse;
 use crate::reconcile::{Context, on_error, on_gone, reconcile};
 
-/// Passes of different pipelines that run side by side.
+/// Maximum number of passes that run concurrently, each of a different pipeline.
 const CONCURRENCY: u16 = 8;
-/// Changes that come together make one pass: a rollout touches a dozen objects within a blink.
+/// Changes within this time make one pass: a rollout touches a dozen objects at once.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// Reconciles every pipeline that is watched until `stop` ends; then ends the passes that are under way.
+/// Reconciles every watched pipeline until `stop` ends; then waits for the running passes.
 pub async fn run(
     watches: &Watches,
     client: Client,
@@ -37,7 +37,7 @@ pub async fn run(
             Ok(key) => {
                 drop(sender.unbounded_send(Ok::<_, std::convert::Infallible>(ReconcileRequest::from(key))))
             }
-            Err(error) => tracing::warn!(error = with_causes(&error), "a watch failed; it is made again"),
+            Err(error) => tracing::warn!(error = with_causes(&error), "a watch failed and is restarted"),
         }
         std::future::ready(())
     });
@@ -59,7 +59,7 @@ pub async fn run(
             .for_each(|pass| {
                 match pass {
                     Ok((pipeline, _)) => tracing::debug!(%pipeline, "looked at"),
-                    // A pipeline that went while it waited for its pass.
+                    // A pipeline that was deleted while it waited for its pass.
                     Err(controller::Error::ObjectNotFound(pipeline)) => {
                         tracing::debug!(%pipeline, "is gone");
                         on_gone(

@@ -1,8 +1,8 @@
-//! What people see of experiments without kubectl: a page for each, read-only, and gauges for Prometheus. Everybody sees those of the
+//! The dashboard: a read-only page for each experiment, and gauges for Prometheus. Everybody sees the experiments of the
 //! namespaces whose pipelines they may read ([`visitor`]).
 //!
-//! Pages are made when somebody asks, from what the caches hold, by the same pure step as a pass makes. An operator that stands by for
-//! the leader has no caches, and says so.
+//! Pages are rendered on request, from the caches, by the same pure step as in a pass. A standby operator has no caches,
+//! and says so.
 
 mod gauges;
 pub mod visitor;
@@ -28,7 +28,7 @@ use crate::pipeline::Pipeline;
 use crate::plan::experiment::{Planned, planned};
 use visitor::{Refusal, Visitor};
 
-/// What pages are made from, once this operator leads.
+/// The source of the pages, once this operator leads.
 #[derive(Clone, Default)]
 pub struct Dashboard(Arc<OnceLock<(Caches, Client)>>);
 
@@ -40,7 +40,7 @@ struct Shown {
 }
 
 impl Dashboard {
-    /// From now on there is something to show.
+    /// Makes the caches available to the pages.
     pub fn open(&self, caches: Caches, client: Client) {
         let _ = self.0.set((caches, client));
     }
@@ -105,7 +105,7 @@ impl IntoResponse for Unseen {
         match self {
             Self::Refused(refusal) => refusal.into_response(),
             Self::StandsBy => {
-                let message = "this operator stands by for the one that leads; ask that one\n";
+                let message = "this operator is on standby; ask the leader\n";
                 (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
             }
             Self::Nothing(pipeline) => {
@@ -121,7 +121,7 @@ fn step_of(caches: &Caches, pipeline: &RecommenderPipeline) -> Option<Shown> {
     pipeline.spec.experiment.as_ref()?;
     let pipeline = Pipeline::try_from(pipeline).ok()?;
     let now = Timestamp::now();
-    // Nothing begins here, so that it doesn't matter which bundles are served.
+    // Nothing is started here, so it doesn't matter which bundles are served.
     let planned = planned(&pipeline, &observe::cached(caches, &pipeline, now), &[])?.ok()?;
     Some(Shown {
         pipeline,

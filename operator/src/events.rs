@@ -1,4 +1,4 @@
-//! Events: what changed, once, for people who describe a pipeline.
+//! Kubernetes Events: what changed, once, for `kubectl describe`.
 
 use gondola_causes::with_causes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -8,7 +8,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use crate::finding::{Finding, Severity};
 use crate::pipeline::Pipeline;
 
-/// Tells people of changes.
+/// Publishes Kubernetes Events.
 #[derive(Clone)]
 pub struct Events(Recorder);
 
@@ -22,7 +22,7 @@ impl Events {
         Self(Recorder::new(client, reporter))
     }
 
-    /// Tells. An event that is lost is no reason to stop.
+    /// Publishes an event. A failure is logged, and is no reason to stop.
     pub async fn tell(&self, pipeline: &Pipeline, event: &Event) {
         if let Err(error) = self.0.publish(event, &pipeline.reference()).await {
             tracing::warn!(
@@ -34,7 +34,7 @@ impl Events {
     }
 }
 
-/// What is worth an event: each finding of which the truth or the reason is another than its condition was before.
+/// The findings that are worth an event: those whose truth or reason differs from the condition's before.
 pub fn between(before: &[Condition], findings: &[(&'static str, Finding)]) -> Vec<Event> {
     let is_news = |(kind, finding): &&(&str, Finding)| {
         let mut before = before.iter();

@@ -1,7 +1,7 @@
 //! The fence: no write leaves this process unless it leads.
 //!
-//! It stands between the client and the network, so that a process that was stopped for a minute and wakes in the middle of
-//! a pass can't go on with it.
+//! It stands between the client and the network, so that a process that was frozen for a minute and wakes up in the
+//! middle of a pass can't continue it.
 
 use std::task::{Context, Poll};
 
@@ -11,9 +11,9 @@ use tower::{BoxError, Layer, Service};
 
 use crate::lease::Leadership;
 
-/// Not the leader any more.
+/// A write without leadership.
 #[derive(Debug, thiserror::Error)]
-#[error("this operator does not lead; it must not write")]
+#[error("this operator is not the leader and must not write")]
 pub struct NotLeading;
 
 /// Puts a [`Fence`] around a client's transport.
@@ -40,7 +40,7 @@ impl<S> Layer<S> for FenceLayer {
     }
 }
 
-/// A transport that refuses to write for who does not lead.
+/// A transport that refuses to write while this process does not lead.
 #[derive(Clone, Debug)]
 pub struct Fence<S> {
     transport: S,

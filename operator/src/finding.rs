@@ -3,16 +3,16 @@
 /// Whether something is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
-    /// It is.
+    /// It is true.
     True,
-    /// It is not.
+    /// It is false.
     False,
-    /// Nobody can tell yet.
+    /// It is not known yet.
     Unknown,
 }
 
 impl Truth {
-    /// The word of the API.
+    /// The status as the API writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -22,16 +22,16 @@ impl Truth {
     }
 }
 
-/// What a finding means for whoever looks after the pipeline, in ascending order.
+/// How serious a finding is for the people who run the pipeline, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It says again what another finding says, and is never an event.
+    /// It repeats another finding, and is never an event.
     Repeated,
-    /// Nothing that anybody would act on: no event unless it was otherwise before.
+    /// Normal: an event only if it was different before.
     Usual,
     /// Good to know.
     Notice,
-    /// Something is wrong, and time may heal it.
+    /// Something is wrong, and may heal by itself.
     Warning,
     /// Something is wrong, and stays so until somebody acts.
     Stuck,
@@ -44,9 +44,9 @@ pub struct Finding {
     pub truth: Truth,
     /// What it means.
     pub severity: Severity,
-    /// Why, in one word of [`crate::reasons`].
+    /// The reason, one of [`crate::reasons`].
     pub reason: &'static str,
-    /// Why, for people; the same for the same state, without times or counts that change by themselves.
+    /// The reason as a sentence: equal for equal states, without times or counts that keep changing.
     pub message: String,
 }
 
@@ -71,7 +71,7 @@ impl Finding {
         Self::new(Truth::Unknown, Severity::Usual, reason, message)
     }
 
-    /// False, and should be true; time may heal it.
+    /// False, and should be true; it may heal by itself.
     pub fn unmet(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(Truth::False, Severity::Warning, reason, message)
     }

@@ -113,7 +113,7 @@ pub(crate) fn refusal() -> VariantResolution {
     })
 }
 
-/// A cluster that does at once what it is told.
+/// A cluster that applies every plan at once.
 pub(crate) struct Cluster {
     pub(crate) observed: Observed,
 }

@@ -1,4 +1,4 @@
-//! Whether the operator lives: its health endpoints, and the pulse of its reconcile loop.
+//! Whether the operator is alive: its health endpoints, and the pulse of its reconcile loop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,7 +55,7 @@ impl Pulse {
         }
     }
 
-    /// Whether the loop moved lately.
+    /// Whether the loop moved recently.
     pub fn is_alive(&self) -> bool {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
         self.started.elapsed().saturating_sub(last) < STUCK_AFTER
@@ -66,7 +66,7 @@ impl Pulse {
         &self.lists
     }
 
-    /// The caches are filled, or this operator stands by for the leader: either way it does its work.
+    /// The caches are filled, or this operator is on standby: either way it is ready.
     pub fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
     }
@@ -84,10 +84,7 @@ pub fn router(pulse: Pulse, metrics: Metrics) -> Router {
 async fn healthz(State(pulse): State<Pulse>) -> (StatusCode, &'static str) {
     match pulse.is_alive() {
         true => (StatusCode::OK, "alive\n"),
-        false => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the reconcile loop does not move\n",
-        ),
+        false => (StatusCode::INTERNAL_SERVER_ERROR, "the reconcile loop is stuck\n"),
     }
 }
 
@@ -95,7 +92,7 @@ async fn readyz(State(pulse): State<Pulse>) -> (StatusCode, String) {
     if !pulse.ready.load(Ordering::Relaxed) {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the caches are being filled\n".to_owned(),
+            "the caches are still filling\n".to_owned(),
         );
     }
     match pulse.lists.oldest() {

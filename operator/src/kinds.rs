@@ -48,11 +48,11 @@ pub type ByName<K> = BTreeMap<String, Arc<K>>;
 
 /// What the table holds for each kind.
 pub trait Column {
-    /// It, for one kind.
+    /// The column's entry for one kind.
     type Of<K: Kind>: Clone + Debug + Default;
 }
 
-/// Nothing yet: what a column is made from that needs nothing but its kinds.
+/// An empty column, from which columns that need only their kinds are made.
 #[derive(Clone, Copy, Debug)]
 pub enum Blank {}
 
@@ -76,7 +76,7 @@ impl Column for Live {
     type Of<K: Kind> = ByName<K>;
 }
 
-/// Names of objects that stay although nobody wants them any more.
+/// Names of objects that are kept although they are no longer wanted.
 #[derive(Clone, Copy, Debug)]
 pub enum KeptNames {}
 
@@ -86,7 +86,7 @@ impl Column for KeptNames {
 
 /// Makes one column from another, kind by kind.
 pub trait Map<From: Column, To: Column> {
-    /// What stands in the new column for this kind.
+    /// What is in the new column for this kind.
     fn map<K: Kind>(&mut self, of: &From::Of<K>) -> To::Of<K>;
 }
 
@@ -97,16 +97,16 @@ pub struct Row<'a, K> {
     pub wanted: &'a [K],
     /// What is there.
     pub live: &'a ByName<K>,
-    /// What stays although nobody wants it.
+    /// What is kept although it is no longer wanted.
     pub kept: &'a BTreeSet<String>,
 }
 
-/// Does something with each row of the table.
+/// A visitor of the table's rows.
 pub trait Visit<'a> {
-    /// What comes of one row.
+    /// The result for one row.
     type Output;
 
-    /// Does it with one row.
+    /// Handles one row.
     fn visit<K: Kind>(&self, row: Row<'a, K>) -> Self::Output;
 }
 
@@ -142,7 +142,7 @@ macro_rules! owned_kinds {
             }
         }
 
-        /// Does something with each row of the table, from the first kind to the last.
+        /// Visits each row of the table, from the first kind to the last.
         pub fn each_row<'a, V: Visit<'a>>(
             wanted: &'a OwnedKinds<Wanted>,
             live: &'a OwnedKinds<Live>,

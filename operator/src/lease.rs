@@ -1,11 +1,11 @@
 //! Leader election: of several operators, one acts at a time.
 //!
-//! A Lease names the leader. Who holds it is told by a monotonic clock and by changes that we saw ourselves, never by the
-//! times that others wrote: clocks differ. Every write to the Lease names the version that it replaces, so that two can't
-//! both win. A leader that can't renew stops acting before anyone else may begin, and one that stops by itself gives the
-//! Lease back, so that the next begins at once.
+//! A Lease names the leader. Whether it is held is decided by a monotonic clock and by changes that we saw ourselves,
+//! never by the times that others wrote: clocks differ. Every write to the Lease names the version that it replaces, so
+//! that two can't both win. A leader that can't renew stops acting before anyone else may begin, and one that stops by
+//! itself gives the Lease back, so that the next begins at once.
 //!
-//! Renewals stop when the reconcile loop stops: a leader that does nothing is worse than none. See [`crate::health`].
+//! Renewals stop when the reconcile loop stops: an idle leader is worse than none. See [`crate::health`].
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -23,11 +23,11 @@ use kube::api::{Api, ObjectMeta, PostParams};
 pub struct Terms {
     /// Name of the Lease.
     pub lease: String,
-    /// Who we are: the pod's name.
+    /// This candidate's identity: the pod's name.
     pub identity: String,
-    /// How long nobody else may begin after the leader was last heard of.
+    /// How long nobody else may take over after the leader's last renewal.
     pub lasts: Duration,
-    /// How long before that the leader stops, for clocks that run apart and writes that are under way.
+    /// How long before that the leader stops, as a margin for clock drift and writes in progress.
     pub margin: Duration,
     /// How often the leader renews, and others look.
     pub every: Duration,
@@ -120,7 +120,7 @@ impl Election {
         while self.leadership.holds() {
             tokio::time::sleep(self.terms.every).await;
             if !alive() {
-                tracing::error!("the reconcile loop does not move; the lease is not renewed");
+                tracing::error!("the reconcile loop is stuck; the lease is not renewed");
                 continue;
             }
             self.try_to_lead().await;
@@ -142,11 +142,11 @@ impl Election {
             return;
         }
         spec.holder_identity = None;
-        // Whoever looks next sees a change and nobody who holds it.
+        // The next candidate sees a change and an empty holder.
         if let Err(error) = self.replace(&lease).await {
             tracing::warn!(
                 error = with_causes(&error),
-                "the lease could not be given back; it runs out by itself"
+                "the lease could not be released; it expires by itself"
             );
         }
     }
@@ -160,7 +160,7 @@ impl Election {
                 .leadership
                 .set(Some(asked + self.terms.lasts - self.terms.margin)),
             Ok(false) => self.leadership.set(None),
-            // Not known: what we may was decided by the last renewal.
+            // Unknown: the last renewal still decides whether we lead.
             Err(error) => {
                 tracing::warn!(
                     error = with_causes(&error),
@@ -211,7 +211,7 @@ impl Election {
         }
         spec.holder_identity = Some(self.terms.identity.clone());
         spec.lease_duration_seconds = i32::try_from(self.terms.lasts.as_secs()).ok();
-        // For people alone: nobody decides by it.
+        // For people only: nobody decides by it.
         spec.renew_time = Some(now);
         lease
     }

@@ -3,19 +3,19 @@
 //! One pass over a pipeline, in reading order:
 //!
 //! - [`reconcile`](mod@reconcile): the pass itself, from scratch each time, over a checked [`pipeline`];
-//! - [`observe`]: what is there, as the clock, the [`caches`] and events of waiting pods have it;
+//! - [`observe`]: what is there, according to the clock, the [`caches`] and the events of waiting pods;
 //! - [`plan`](mod@plan): what should be, a pure function; a file for each kind of child; [`policy`]: what needs permission;
-//! - [`apply`]: server-side apply of what is not there yet, and an end to what should not be;
-//! - [`report`]: the status, a pure function; [`events`]: what changed, for people.
+//! - [`apply`]: server-side apply of what is missing, and deletion of what should not be there;
+//! - [`report`]: the status, a pure function; [`events`]: what changed, as Kubernetes Events.
 //!
-//! Below these steps stand their words, which know none of them: [`names`], [`kinds`] and [`extension`] of children, what was
+//! Below these steps is their vocabulary, which depends on none of them: [`names`], [`kinds`] and [`extension`] of children, what was
 //! [`observed`], and [`finding`]s with their [`reasons`].
 //!
-//! Around it: [`controller`] makes passes out of changes, [`backoff`] spaces those that failed, [`lease`] lets one of several
-//! operators act, [`fence`] holds back the writes of one that does not, [`health`] and [`metrics`] say how it goes.
+//! Around it: [`controller`] turns changes into passes, [`backoff`] spaces retries, [`lease`] elects the one operator that acts, [`fence`]
+//! blocks the writes of the others, [`health`] and [`metrics`] report on the process.
 //!
-//! Promises: a pass decides from present state alone, so that a crash after any write is mended by the next pass; nothing is
-//! written that is there already; a failure of one pipeline makes no other wait.
+//! Promises: a pass decides from present state alone, so that a crash after any write is repaired by the next pass; nothing is written
+//! twice; a failure of one pipeline does not delay others.
 //!
 //! Absent on purpose: object stores and Secrets (the pipeline's own resolver reads the store, see
 //! [`gondola_wire::resolution`]), models, and any host but the API server.
@@ -70,13 +70,13 @@ use metrics::Metrics;
 use plan::Installation;
 use reconcile::Context;
 
-/// Runs the operator until `stop` ends, or until it loses the lead: then whoever started it starts it again.
+/// Runs the operator until `stop` ends, or until it loses leadership: then it exits, to be restarted by the kubelet.
 pub async fn run(
     config: Config,
     kube: kube::Config,
     stop: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
-    // Our own backoff decides when something is tried again: the client's would go on for minutes, past the end of a lease.
+    // Our own backoff decides when to retry: the client's would continue for minutes, past the end of a lease.
     let mut kube = kube;
     kube.default_retry = false;
     let agent = format!(
@@ -94,12 +94,12 @@ pub async fn run(
         .with_context(|| format!("cannot listen at {}; give another with --listen", config.listen))?;
     let pages = pages::serve(listener, probes.router(), pages::Limits::default());
     tokio::select! {
-        () = pages => anyhow::bail!("the health endpoints ended by themselves"),
+        () = pages => anyhow::bail!("the health endpoints stopped unexpectedly"),
         outcome = lead(config, kube, probes, stop) => outcome,
     }
 }
 
-/// What an operator shows of itself.
+/// What the operator's own pages report.
 #[derive(Clone)]
 struct Probes {
     pulse: Pulse,
@@ -123,7 +123,7 @@ impl Probes {
     }
 }
 
-/// Waits for the lead, and reconciles while it lasts.
+/// Waits for leadership, and reconciles while it lasts.
 async fn lead(
     config: Config,
     kube: kube::Config,
@@ -140,9 +140,9 @@ async fn lead(
             &probes,
             Arc::clone(&stopping),
         )?;
-        return until(reconciling, stop, &stopping).await;
+        return drain(reconciling, stop, &stopping).await;
     };
-    // An operator that stands by is ready too, so that a rollout of operators goes on.
+    // A standby operator is ready too, so that a rollout of operators can progress.
     probes.pulse.set_ready();
     let api: Api<Lease> = Api::namespaced(Client::try_from(kube.clone())?, namespace);
     let mut election = Election::new(api, Terms::new(&config.lease, &config.identity));
@@ -156,22 +156,22 @@ async fn lead(
     let leadership = election.leadership();
     let reconciling = reconcile_all(&config, &kube, leadership, &probes, Arc::clone(&stopping))?;
     let outcome = tokio::select! {
-        outcome = until(reconciling, stop, &stopping) => outcome,
-        () = election.keep(|| probes.pulse.is_alive()) => Err(anyhow::anyhow!("lost the lead; start again to stand by")),
+        outcome = drain(reconciling, stop, &stopping) => outcome,
+        () = election.keep(|| probes.pulse.is_alive()) => Err(anyhow::anyhow!("lost leadership; restart to stand by")),
     };
     election.give_back().await;
     outcome
 }
 
-/// Lets the passes that are under way end when `stop` does.
-async fn until(
+/// Waits for running passes to finish once `stop` has ended.
+async fn drain(
     reconciling: impl Future<Output = ()>,
     stop: impl Future<Output = ()>,
     stopping: &Notify,
 ) -> anyhow::Result<()> {
     tokio::pin!(reconciling);
     tokio::select! {
-        () = &mut reconciling => anyhow::bail!("the reconcile loop ended by itself"),
+        () = &mut reconciling => anyhow::bail!("the reconcile loop stopped unexpectedly"),
         () = stop => stopping.notify_one(),
     }
     reconciling.await;

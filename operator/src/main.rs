@@ -14,7 +14,7 @@ async fn main() -> anyhow::Result<()> {
     start_log(&config)?;
     let kube = kube::Config::infer()
         .await
-        .context("there is no cluster to speak to: neither a pod's service account nor a kubeconfig")?;
+        .context("no cluster to connect to: found neither a pod's service account nor a kubeconfig")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         server = %kube.cluster_url,

@@ -1,4 +1,4 @@
-//! What happened, in numbers that Prometheus reads.
+//! The operator's metrics for Prometheus.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,14 +24,14 @@ pub struct Metrics {
     leading: Gauge,
 }
 
-/// Asks for the age of the oldest list whenever it is read.
+/// Reads the age of the oldest list at every scrape.
 #[derive(Debug)]
 struct OldestList(Lists);
 
 impl Collector for OldestList {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let age = self.0.oldest().map_or(Duration::ZERO, |(_, age)| age);
-        let help = "Age of the oldest of the last good lists of all kinds";
+        let help = "Age of the oldest successful list, over all kinds";
         let gauge =
             encoder.encode_descriptor("oldest_list", help, Some(&Unit::Seconds), MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(age.as_secs()).unwrap_or(i64::MAX)).encode(gauge)
@@ -59,13 +59,13 @@ impl Metrics {
         registry.register_collector(Box::new(OldestList(lists)));
         registry.register_with_unit(
             "reconcile",
-            "Passes and how long they took",
+            "Number and duration of passes",
             Unit::Seconds,
             passes.clone(),
         );
         registry.register(
             "reconcile_failures",
-            "Passes that are made again",
+            "Passes that failed and are retried",
             failures.clone(),
         );
         registry.register(

@@ -1,4 +1,4 @@
-//! Names, labels and annotations of everything that a pipeline owns. They stand here alone.
+//! Names, labels and annotations of everything that a pipeline owns, all in one place.
 
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "gondola-o
 pub const PIPELINE: &str = "gondola.dev/pipeline";
 /// The label with the variant's name, on what belongs to one variant.
 pub const VARIANT: &str = "gondola.dev/variant";
-/// The label that says what a pod is there for.
+/// The label with a pod's component.
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// The label that a service account carries whose owner allows pipelines to run pods with it.
 pub const ALLOW_USE: &str = "gondola.dev/allow-use";
@@ -27,7 +27,7 @@ pub fn short_hash(text: &str) -> String {
     hex::encode(&Sha256::digest(text)[..4])
 }
 
-/// What a pod is there for.
+/// The role of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component<'a> {
     /// It looks up what channels point to.
@@ -90,7 +90,7 @@ impl Names {
         &self.pipeline
     }
 
-    /// What tells the pipeline from an older one of the same name.
+    /// The uid, which distinguishes the pipeline from an older one of the same name.
     pub fn uid(&self) -> &str {
         &self.uid
     }
@@ -124,7 +124,7 @@ impl Names {
         self.child("routes")
     }
 
-    /// The ConfigMap that remembers what an experiment has come to.
+    /// The ConfigMap with an experiment's ledger.
     pub fn ledger(&self) -> String {
         self.child("experiment")
     }
@@ -186,7 +186,7 @@ impl Names {
         metadata
     }
 
-    /// Everything of ours goes when the pipeline goes. The owner is not blocked: nothing is awaited.
+    /// All objects are deleted with the pipeline. Deletion of the owner does not wait for them.
     fn owner(&self) -> OwnerReference {
         OwnerReference {
             api_version: RecommenderPipeline::api_version(&()).into_owned(),

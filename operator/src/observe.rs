@@ -9,7 +9,7 @@ use crate::caches::{Caches, index};
 use crate::observed::Observed;
 use crate::pipeline::Pipeline;
 
-/// All that a pass knows of a pipeline beside its spec and status.
+/// All that a pass knows of a pipeline in addition to its spec and status.
 pub async fn pipeline(client: &Client, caches: &Caches, pipeline: &Pipeline) -> Observed {
     let mut observed = cached(caches, pipeline, Timestamp::now());
     observed.pod_events = mounts::explain(client, pipeline.names.namespace(), &observed).await;
@@ -29,7 +29,7 @@ pub fn cached(caches: &Caches, pipeline: &Pipeline, now: Timestamp) -> Observed 
         pod_events: Default::default(),
         extensions: caches.extensions(&key),
         api_server: caches.api_server(),
-        // Else whoever may write pipelines could borrow any account of the namespace.
+        // Otherwise anyone who may write pipelines could use any account of the namespace.
         account_allowed: account.is_none_or(|account| caches.allows_account(namespace, account)),
     }
 }

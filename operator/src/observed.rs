@@ -1,6 +1,6 @@
 //! What is there: a pipeline's children and what its pods report.
 //!
-//! It may lag behind what we wrote ourselves, so that nothing is deleted on its word alone: see [`crate::apply`].
+//! It may lag behind our own writes, so nothing is deleted on its basis alone: see [`crate::apply`].
 
 pub mod pods;
 
@@ -25,7 +25,7 @@ use crate::kinds::{ByName, Live, OwnedKinds};
 use crate::names::{BUNDLES, Component, Names};
 use pods::{PodProblem, is_starting, mounted_configs, problem};
 
-/// Where something answers.
+/// An address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
     /// Its IP address.
@@ -55,7 +55,7 @@ pub struct Observed {
     pub now: Timestamp,
     /// What it owns.
     pub children: OwnedKinds<Live>,
-    /// What Deployments made of themselves: the newest rollout and those before it.
+    /// The ReplicaSets of the Deployments: the newest rollout and those before it.
     pub replica_sets: ByName<ReplicaSet>,
     /// Pods.
     pub pods: ByName<Pod>,
@@ -75,17 +75,17 @@ impl Observed {
         self.parsed(&names.resolution(), REPORT_KEY)
     }
 
-    /// What routers are told now.
+    /// The routes that routers have now.
     pub fn routes(&self, names: &Names) -> Option<Routes> {
         self.parsed(&names.routes(), ROUTES_KEY)
     }
 
-    /// What an experiment has come to, as it was remembered last.
+    /// The ledger of the experiment, as it was last written.
     pub fn ledger(&self, names: &Names) -> Option<Ledger> {
         self.parsed(&names.ledger(), LEDGER_KEY)
     }
 
-    /// How the experiment's store says that it ended before.
+    /// How the experiment ended earlier, according to its store.
     pub fn memory(&self, names: &Names) -> Option<Memory> {
         self.parsed(&names.evidence(), MEMORY_KEY)
     }
@@ -100,22 +100,32 @@ impl Observed {
             .as_ref()?
             .get(EVIDENCE_KEY)?;
         Evidence::parse(text)
-            .inspect_err(|error| tracing::warn!(error = with_causes(error), "no evidence is used"))
+            .inspect_err(|error| {
+                tracing::warn!(
+                    error = with_causes(error),
+                    "the evidence can't be read and is ignored"
+                )
+            })
             .ok()
     }
 
-    /// Text that is not ours to trust, such as a report cut short, counts as not there.
+    /// Invalid text, such as a truncated report, counts as missing.
     fn parsed<T: serde::de::DeserializeOwned>(&self, config: &str, key: &str) -> Option<T> {
         let text = self.children.configs.get(config)?.data.as_ref()?.get(key)?;
         serde_json::from_str(text)
             .inspect_err(|error| {
-                tracing::warn!(config, key, error = with_causes(error), "is not as it should be")
+                tracing::warn!(
+                    config,
+                    key,
+                    error = with_causes(error),
+                    "a ConfigMap can't be read and is ignored"
+                )
             })
             .ok()
     }
 
     /// The bundles that the newest pods of a variant serve, or would if they ran.
-    pub fn told(&self, names: &Names, variant: &str) -> Option<VariantBundles> {
+    pub fn ordered(&self, names: &Names, variant: &str) -> Option<VariantBundles> {
         let deployment = self
             .children
             .deployments
@@ -149,15 +159,16 @@ impl Observed {
         let bundles = most.and_then(|set| bundles_of(set.spec.template.as_ref()?));
         let rollout = self.rollout(names, component);
         let all_new = || {
-            self.told(names, variant)
+            self.ordered(names, variant)
                 .filter(|_| rollout.complete && rollout.ready > 0)
         };
         bundles.or_else(all_new)
     }
 
-    /// The bundles that a variant falls back to: those that its ready pods serve, else those that it was told last.
+    /// The bundles that a variant falls back to: those that its ready pods serve, or else those that its newest template names.
     pub fn last_good(&self, names: &Names, variant: &str) -> Option<VariantBundles> {
-        self.served(names, variant).or_else(|| self.told(names, variant))
+        self.served(names, variant)
+            .or_else(|| self.ordered(names, variant))
     }
 
     /// How far a component's Deployment has come.
@@ -177,19 +188,19 @@ impl Observed {
         })
     }
 
-    /// What keeps a component's pods from running, if anything does: why none can be made, else the first pod's reason that has one.
+    /// What keeps a component's pods from running, if anything: why none can be created, or else the reason of the first pod that has one.
     pub fn problem(&self, names: &Names, component: Component<'_>) -> Option<PodProblem> {
         let of_pod = |pod: &Arc<Pod>| problem(pod).or_else(|| self.pod_events.get(&pod.name_any()).cloned());
         let refused = self.rollout(names, component).refused;
         refused.or_else(|| self.pods_of(names, component).find_map(of_pod))
     }
 
-    /// Whether a pod is being started: what it waits for may stand in events, which nobody watches.
+    /// Whether a pod is being started: what it waits for may be only in events, which are not watched.
     pub fn waits_for_pods(&self) -> bool {
         self.pods.values().any(|pod| is_starting(pod))
     }
 
-    /// Specifications of all pods that are there, or that a ReplicaSet may make again: what they name must stay.
+    /// Specifications of all pods that are there, or that a ReplicaSet may make again: objects that they name must be kept.
     fn live_pods(&self) -> impl Iterator<Item = &PodSpec> {
         let sets = self.replica_sets.values();
         let of_sets = sets.filter_map(|set| set.spec.template.as_ref()?.spec.as_ref());
@@ -232,7 +243,7 @@ pub struct Rollout {
     pub ready: i32,
     /// Whether the newest template was rolled out. It stays so when pods are lost or added afterwards: that is not a rollout.
     pub complete: bool,
-    /// Why it missed its deadline, if it did.
+    /// The message of its missed deadline, if it missed it.
     pub missed_deadline: Option<String>,
     /// Why no pod can be made, such as a quota that is used up.
     pub refused: Option<PodProblem>,

@@ -1,7 +1,7 @@
 //! Connections to the operator's own pages: bounded in number, in time for a head and in age.
 //!
-//! Those who ask are the kubelet, Prometheus and people with a browser. A client that is slow, or keeps what it does not use,
-//! must keep nobody else from the health checks, by which the kubelet decides whether the operator lives.
+//! Clients are the kubelet, Prometheus and people with a browser. A client that is slow, or holds connections that it does not use, must
+//! not block the health checks, by which the kubelet decides whether the operator is alive.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt as _;
 
-/// After the system could not accept a connection, because too many files are open say.
+/// Pause after the system could not accept a connection, for example because too many files are open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
 /// What Linux says where it was built or started without IPv6 (EAFNOSUPPORT).
@@ -29,7 +29,7 @@ const NO_SUCH_FAMILY: i32 = 97;
 pub struct Limits {
     /// How many may be open at once; the next one waits until one is closed.
     pub most: usize,
-    /// How long a client may take for the head of a request, and how long a connection may lie idle before that: a tenth of it
+    /// How long a client may take for the head of a request, and how long a connection may be idle before that: a tenth of it
     /// where less than half of all places is free, so that the kubelet does not wait long for one.
     pub head: Duration,
     /// The age at which a connection is cut, whatever happens on it: a client that takes its answer by the byte.
@@ -87,7 +87,7 @@ async fn attend(stream: TcpStream, pages: Router, limits: Limits, _place: OwnedS
     protocol.timer(TokioTimer::new()).header_read_timeout(limits.head);
     let answer = service_fn(move |request: Request<Incoming>| pages.clone().oneshot(request.map(Body::new)));
     let connection = protocol.serve_connection(TokioIo::new(stream), answer);
-    // How it ended matters to nobody: its client is gone, was slow, or had its answers.
+    // How it ended doesn't matter: the client is gone, was slow, or has its answers.
     let _ = tokio::time::timeout(limits.age, connection).await;
 }
 

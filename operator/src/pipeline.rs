@@ -1,7 +1,7 @@
 //! A pipeline as a pass works with it: checked once, at the door.
 //!
-//! What the API server gives every object (a namespace, a name, a uid, a generation) is there, so that nobody behind the door has to
-//! ask what an object without it would mean.
+//! What the API server gives every object (a namespace, a name, a uid, a generation) is there, so no later code has to
+//! handle an object without them.
 
 use gondola_crds::{RecommenderPipeline, RecommenderPipelineSpec, RecommenderPipelineStatus};
 use k8s_openapi::api::core::v1::ObjectReference;

@@ -1,11 +1,11 @@
-//! What should be: a pure function of the spec and of what is there.
+//! The desired state: a pure function of the spec and of what is there.
 //!
 //! [`plan`] decides for each variant which bundles its pods serve, and renders every child that follows from it; each kind
-//! of child has a file. It is called again at every pass, from nothing but present state, and says the same every time.
+//! of child has a file. It is called in every pass, with nothing but present state, and is deterministic.
 //!
 //! A variant serves what the resolver found for this generation ([`serving`]). Where the resolver refuses, or has not looked yet, the
 //! variant's pods stay as they are: running pods are never touched by a bundle that can't be served, and one edit is one rollout.
-//! [`routes`] says who gets users, and who has to stay until others answer.
+//! [`routes`] decides which variants get users, and which have to stay until others answer.
 
 pub mod experiment;
 pub mod extensions;
@@ -57,7 +57,7 @@ pub struct Scale {
 /// What should be, and what was decided on the way.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// What should be there. All else of the pipeline's is to go, but see `kept`.
+    /// The objects that should be there. All others of the pipeline's are deleted, except for `kept`.
     pub children: Children,
     /// How many pods Deployments have, of those whose number the spec decides.
     pub scales: Vec<Scale>,
@@ -65,23 +65,23 @@ pub struct Plan {
     pub extensions: Vec<(Extension, Option<DynamicObject>)>,
     /// What each variant of the spec serves, in its order.
     pub variants: Vec<(String, Serves)>,
-    /// What routers are told, and who leaves them.
+    /// The routes, and the variants that are about to leave them.
     pub routed: Routed,
     /// The pipeline's experiment and what a step made of it, or why it can't be run.
     pub experiment: Option<Result<Planned, SettingsError>>,
-    /// Why nothing of it may be applied, if there is a reason.
+    /// Why nothing may be applied, if there is an objection.
     pub objection: Option<Objection>,
-    /// What stays although nothing of the spec asks for it.
+    /// Objects that are kept although the spec doesn't need them.
     pub kept: Kept,
 }
 
-/// What stays although nothing of the spec asks for it: live pods need it.
+/// Objects that are kept although the spec doesn't need them: live pods do.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     /// Objects that stay by their names: Deployments, until it is known which bundles belong to the newest spec; ConfigMaps that pods
     /// mount, or would if they were made again; service accounts that such pods run as.
     pub names: OwnedKinds<KeptNames>,
-    /// Variants that leave when those that take their users answer: everything that carries their label stays.
+    /// Variants that leave once those that take their users answer: everything with their label is kept.
     pub variants: BTreeSet<String>,
 }
 
@@ -95,7 +95,7 @@ impl Kept {
 }
 
 impl Plan {
-    /// When time alone may move the experiment.
+    /// When the experiment may move by the passage of time alone.
     pub fn next_step(&self) -> Option<Moment> {
         self.experiment.as_ref()?.as_ref().ok()?.step.next
     }
@@ -108,7 +108,7 @@ pub struct Installation {
     pub images: Images,
     /// What is permitted.
     pub policy: Policy,
-    /// What pods run as; left to the platform where it is none.
+    /// User and group of pods; none if the platform decides.
     pub pod_user: Option<i64>,
 }
 
@@ -192,7 +192,7 @@ struct Render<'a> {
 }
 
 impl Render<'_> {
-    /// What an experiment adds. Its ledger comes first, so that a decision is remembered before anybody acts on it.
+    /// What an experiment adds. Its ledger comes first, so that a decision is recorded before anybody acts on it.
     fn add_experiment(
         &self,
         children: &mut Children,
@@ -207,7 +207,7 @@ impl Render<'_> {
         children.bindings.push(binding);
         children.configs.insert(0, experiment::evidence(pipeline));
         if planned.step.ledger.phase == Phase::Unknown {
-            // What a newer release remembers is not ours to write.
+            // A ledger of a newer release is not ours to overwrite.
             kept.names.configs.insert(pipeline.names.ledger());
         } else {
             children.configs.insert(0, experiment::ledger(pipeline, planned));
@@ -278,8 +278,8 @@ impl Render<'_> {
             .autoscalers
             .extend(variant::autoscaler(pipeline, variant));
         let live = observed.children.deployments.get(&names.component(component));
-        let told = observed.told(names, &variant.name);
-        if live.is_some() && serves.keeps_template(told.as_ref()) {
+        let ordered = observed.ordered(names, &variant.name);
+        if live.is_some() && serves.keeps_template(ordered.as_ref()) {
             kept.names.deployments.insert(names.component(component));
         } else if let Some(bundles) = serves.bundles() {
             let order = order::config_map(pipeline, variant, bundles);

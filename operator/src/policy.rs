@@ -1,7 +1,8 @@
-//! What a pipeline may not ask for, although its schema allows it: what another has to permit first.
+//! What a pipeline may not use although its schema allows it: what somebody else has to permit first.
 //!
-//! Hosts are read as a browser would ([`url`]): an address in decimal, octal or as an IPv6 one is the address that it is. A name that
-//! leads inward is not looked up here, since it may lead elsewhere a moment later: that is for the network's policies to stop.
+//! Hosts are read as a browser would ([`url`]): an address in decimal, octal or as an IPv6 one is the address that it
+//! is. Host names are not resolved here, since they may resolve differently a moment later: network policies have to
+//! stop those that lead inward.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -12,18 +13,18 @@ use crate::observed::Observed;
 use crate::reasons;
 use gondola_crds::RecommenderPipelineSpec;
 
-/// What whoever installed the operator permits.
+/// What the operator's configuration permits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// What URLs of stores begin with; any if empty.
+    /// Prefixes of store URLs; any if empty.
     pub allowed_stores: Vec<String>,
-    /// What endpoints of stores begin with. Empty: any, or none where stores are restricted, since an endpoint is another store.
+    /// Prefixes of store endpoints. Empty: any, or none if stores are restricted, since an endpoint is another store.
     pub allowed_endpoints: Vec<String>,
-    /// What images begin with; any if empty.
+    /// Prefixes of images; any if empty.
     pub allowed_images: Vec<String>,
 }
 
-/// Variables of the environment by which a client of a store finds its way, as parts of their names.
+/// Parts of names of environment variables that redirect a store's client.
 const STEERING: [&str; 6] = ["ENDPOINT", "PROXY", "SSL_CERT", "CA_BUNDLE", "METADATA", "LD_"];
 /// Names of the machine itself, and of the services that clouds give their machines.
 const OWN_NAMES: [&str; 4] = [
@@ -33,41 +34,41 @@ const OWN_NAMES: [&str; 4] = [
     "instance-data",
 ];
 
-/// Why nothing is done for a pipeline until somebody permits it, or it asks for something else.
+/// Why nothing is done for a pipeline until somebody permits it, or its spec changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Objection {
     /// The account's owner has not said that pipelines may use it.
     #[error(
-        "spec.artifacts.serviceAccountName is {name:?}, which is not there or does not carry the label gondola.dev/allow-use=true; its owner can set it"
+        "spec.artifacts.serviceAccountName is {name:?}, which does not exist or does not carry the label gondola.dev/allow-use=true; its owner can set it"
     )]
     ServiceAccount {
         /// The account.
         name: String,
     },
-    /// The store is none that this cluster permits.
-    #[error("{field}.url is {url:?}, but stores of this cluster begin with {}", .allowed.join(" or "))]
+    /// The store is not permitted in this cluster.
+    #[error("{field}.url is {url:?}, but stores in this cluster must begin with {}", .allowed.join(" or "))]
     Store {
-        /// Where it stands.
+        /// The field of the spec.
         field: &'static str,
         /// The URL.
         url: String,
         /// What is permitted.
         allowed: Vec<String>,
     },
-    /// The endpoint is none that this cluster permits.
+    /// The endpoint is not permitted in this cluster.
     #[error("{field}.endpoint is {endpoint:?}, but {}", permitted(.allowed))]
     EndpointNotAllowed {
-        /// Where it stands.
+        /// The field of the spec.
         field: &'static str,
         /// The endpoint.
         endpoint: String,
         /// What is permitted.
         allowed: Vec<String>,
     },
-    /// The endpoint is the machine's own or its cloud's metadata service, which answer to whoever asks from there.
+    /// The endpoint is the machine's own or its cloud's metadata service, which answer any request from the machine.
     #[error("{field} is {address:?}, an address of the node itself; name the store's own host")]
     OwnAddress {
-        /// Where it stands.
+        /// The field of the spec.
         field: String,
         /// The address.
         address: String,
@@ -77,17 +78,17 @@ pub enum Objection {
         "{field} is {address:?}, which is not a valid URL: {problem}; write for example http://minio:9000"
     )]
     Address {
-        /// Where it stands.
+        /// The field of the spec.
         field: String,
         /// The address.
         address: String,
-        /// Why.
+        /// The problem, as a sentence.
         problem: String,
     },
-    /// The image is none that this cluster permits.
-    #[error("{field}.image is {image:?}, but images of this cluster begin with {}; leave it out for the installation's own", .allowed.join(" or "))]
+    /// The image is not permitted in this cluster.
+    #[error("{field}.image is {image:?}, but images in this cluster must begin with {}; leave it out to use the installation's own", .allowed.join(" or "))]
     Image {
-        /// Where it stands.
+        /// The field of the spec.
         field: String,
         /// The image.
         image: String,
@@ -99,7 +100,7 @@ pub enum Objection {
         "{field}.env has {name:?}, which could lead pods to another store than this cluster permits; take it out, and write an endpoint as spec.artifacts.endpoint"
     )]
     Environment {
-        /// Where it stands.
+        /// The field of the spec.
         field: String,
         /// The variable.
         name: String,
@@ -108,13 +109,13 @@ pub enum Objection {
 
 fn permitted(allowed: &[String]) -> String {
     match allowed {
-        [] => "this cluster permits none beside its stores' own; leave it out, or ask for an entry in allowedEndpoints".to_owned(),
-        allowed => format!("endpoints of this cluster begin with {}", allowed.join(" or ")),
+        [] => "this cluster permits no endpoints other than its stores' own; leave it out, or ask for an entry in allowedEndpoints".to_owned(),
+        allowed => format!("endpoints in this cluster must begin with {}", allowed.join(" or ")),
     }
 }
 
 impl Objection {
-    /// The word for it in conditions.
+    /// The reason of its condition.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::ServiceAccount { .. } => reasons::SERVICE_ACCOUNT_NOT_ALLOWED,
@@ -128,7 +129,7 @@ impl Objection {
     }
 }
 
-/// The first thing that stands against a pipeline.
+/// The first objection to a pipeline.
 pub fn objection(spec: &RecommenderPipelineSpec, observed: &Observed, policy: &Policy) -> Option<Objection> {
     let bundles = Place {
         field: "spec.artifacts",
@@ -178,7 +179,7 @@ fn store(place: &Place<'_>, policy: &Policy) -> Option<Objection> {
             allowed: allowed.clone(),
         });
     }
-    // A store over HTTP is asked like an endpoint.
+    // A store over HTTP is checked like an endpoint.
     let over_http = url.starts_with("http://") || url.starts_with("https://");
     over_http.then(|| address(format!("{field}.url"), url)).flatten()
 }
@@ -201,8 +202,8 @@ fn endpoint(place: &Place<'_>, policy: &Policy) -> Option<Objection> {
     address(format!("{}.endpoint", place.field), endpoint)
 }
 
-/// Whether a URL lies below another one: the same scheme and host, and a path that begins with whole segments of the other's. A way
-/// up, or a character that is written in code, is below nothing.
+/// Whether a URL is below another one: the same scheme and host, and a path that begins with whole segments of the
+/// other's. A URL with `..` or percent-encoding is below nothing.
 fn is_below(url: &str, prefix: &str) -> bool {
     let (Ok(parsed), Ok(allowed)) = (Url::parse(url), Url::parse(prefix)) else {
         return false;
@@ -238,7 +239,7 @@ fn address(field: String, address: &str) -> Option<Objection> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some(wrong(
             field,
-            "it has a user or a password, which belong into the credentials",
+            "it has a user or a password, which belong in the credentials",
         ));
     }
     let own = match url.host() {
@@ -256,7 +257,7 @@ fn address(field: String, address: &str) -> Option<Objection> {
     })
 }
 
-/// Addresses of the machine itself, and those at which clouds answer whoever asks from one of their machines.
+/// Addresses of the machine itself, and the metadata addresses of clouds.
 fn is_own(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
@@ -343,7 +344,7 @@ mod tests {
         check_url("s3://anywhere/x", &[], None);
         check_url("s3://models/grocery", &["gs://m/", "s3://models/"], None);
         check_url("s3://models/grocery", &["s3://models"], None);
-        let allowed = "stores of this cluster begin with s3://models/";
+        let allowed = "stores in this cluster must begin with s3://models/";
         for url in [
             "s3://models.evil/x",
             "s3://models/../other",
@@ -423,14 +424,14 @@ mod tests {
         check_endpoint(
             "http://mine:9000",
             restricted.clone(),
-            Some("this cluster permits none beside its stores' own"),
+            Some("this cluster permits no endpoints other than its stores' own"),
         );
         let with_endpoints = Policy {
             allowed_endpoints: vec!["http://minio.storage.svc:9000".into()],
             ..restricted
         };
         check_endpoint("http://minio.storage.svc:9000", with_endpoints.clone(), None);
-        let allowed = "endpoints of this cluster begin with http://minio.storage.svc:9000";
+        let allowed = "endpoints in this cluster must begin with http://minio.storage.svc:9000";
         for other in [
             "http://minio.storage.svc:9001",
             "http://minio.storage.svc.mine:9000",
@@ -456,7 +457,7 @@ mod tests {
         check(
             image,
             policy,
-            Some("spec.pods.image is \"evil/program:1\", but images of this cluster begin with ghcr.io"),
+            Some("spec.pods.image is \"evil/program:1\", but images in this cluster must begin with ghcr.io"),
         );
         let variable = |spec: &mut RecommenderPipelineSpec| {
             spec.pods = Some(PodOverrides {

@@ -1,14 +1,14 @@
-//! The words that conditions give as reasons. They are API: scripts and alerts read them, so that none changes.
+//! The reasons of conditions. They are API: scripts and alerts read them, so they must not change.
 //!
-//! The resolver's words stand in [`gondola_wire::resolution::RefusalReason`].
+//! The resolver's words are in [`gondola_wire::resolution::RefusalReason`].
 
 /// Everything is as the spec wants it.
 pub const SERVING: &str = "Serving";
 /// At least one variant answers.
 pub const ANSWERING: &str = "Answering";
-/// No pod answers yet, or none any more.
+/// No pod answers yet, or no pod answers any longer.
 pub const NOT_ANSWERING: &str = "NotAnswering";
-/// Every reference leads to a bundle, and they belong together.
+/// Every reference resolves to a bundle, and the bundles are compatible.
 pub const RESOLVED: &str = "Resolved";
 /// The resolver has not looked yet at what the spec names now.
 pub const RESOLVING: &str = "Resolving";
@@ -16,19 +16,19 @@ pub const RESOLVING: &str = "Resolving";
 pub const ROLLING_OUT: &str = "RollingOut";
 /// A rollout took longer than `spec.progressDeadlineSeconds`.
 pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
-/// An object of a name that we need belongs to somebody else.
+/// An object with a name that we need belongs to somebody else.
 pub const NAME_CONFLICT: &str = "NameConflict";
 /// The API server refuses an object that follows from the spec.
 pub const INVALID_SPEC: &str = "InvalidSpec";
-/// The API server did not take an object; it is tried again.
+/// The API server did not accept an object; it is retried.
 pub const APPLY_FAILED: &str = "ApplyFailed";
-/// The operator may not do what it needs to.
+/// The operator lacks a right.
 pub const FORBIDDEN: &str = "Forbidden";
 /// The service account that the spec names does not allow its use.
 pub const SERVICE_ACCOUNT_NOT_ALLOWED: &str = "ServiceAccountNotAllowed";
-/// The store is none that whoever installed the operator permits.
+/// The store is not permitted by the operator's configuration.
 pub const STORE_NOT_ALLOWED: &str = "StoreNotAllowed";
-/// The image is none that whoever installed the operator permits.
+/// The image is not permitted by the operator's configuration.
 pub const IMAGE_NOT_ALLOWED: &str = "ImageNotAllowed";
 /// A variable of the environment would change which store is read.
 pub const ENVIRONMENT_NOT_ALLOWED: &str = "EnvironmentNotAllowed";
@@ -38,15 +38,15 @@ pub const ADMISSION_DENIED: &str = "AdmissionDenied";
 pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
 /// This release can't read the object.
 pub const INVALID_OBJECT: &str = "InvalidObject";
-/// The cluster's admission changes objects on their way in.
+/// The cluster's admission changes objects.
 pub const CHANGED_BY_ADMISSION: &str = "ChangedByAdmission";
 /// A channel points elsewhere than when the experiment began.
 pub const CHANNEL_MOVED: &str = "ChannelMoved";
-/// A Gateway takes the route.
+/// The Gateways accept the route.
 pub const ACCEPTED: &str = "Accepted";
 /// A Gateway refuses the route.
 pub const ROUTE_REFUSED: &str = "RouteRefused";
-/// No Gateway has said anything of the route.
+/// No Gateway has reported on the route.
 pub const ROUTE_PENDING: &str = "RoutePending";
 /// The cluster doesn't have the API that the spec needs.
 pub const API_MISSING: &str = "ApiMissing";

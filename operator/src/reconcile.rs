@@ -23,32 +23,32 @@ use crate::pipeline::{Pipeline, PipelineError};
 use crate::plan::{Installation, Plan};
 use crate::{observe, plan, report};
 
-/// A pass that takes longer is given up, and made again: a few dozen requests of some seconds at most.
+/// A pass that takes longer is aborted and retried: it makes a few dozen requests of a few seconds at most.
 const MAX_PASS: Duration = Duration::from_secs(60);
-/// What the caches did not know yet has arrived after this time, most likely.
+/// By this time, out-of-date caches have most likely caught up.
 const CATCH_UP: Duration = Duration::from_millis(500);
-/// Pods that wait without saying for what are looked at again after so long: events of pods are not watched.
+/// Interval for looking again at pods that wait without a reason in their status: events of pods are not watched.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// What a pass works with.
+/// The dependencies of a pass.
 pub struct Context {
     /// Writes only while this operator leads.
     pub client: Client,
     /// What is there.
     pub caches: Caches,
-    /// What holds for all pipelines.
+    /// Settings for all pipelines.
     pub installation: Installation,
-    /// What the cluster's admission makes of our objects.
+    /// What the cluster's admission changes about our objects.
     pub admission: Admission,
-    /// Tells people of changes.
+    /// Publishes Kubernetes Events.
     pub events: Events,
-    /// How long a pipeline waits that failed.
+    /// How long a failed pipeline waits.
     pub backoff: Backoff,
-    /// What happened, in numbers.
+    /// The operator's metrics.
     pub metrics: Metrics,
 }
 
-/// Why a pass has to be made again.
+/// Why a pass has to be retried.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// It is not an object of the API server.
@@ -57,7 +57,7 @@ pub enum ReconcileError {
     /// It took too long.
     #[error("the pass did not end within {MAX_PASS:?}")]
     TooLong,
-    /// Something could not be brought about; the status says what.
+    /// An object could not be applied; the status says which.
     #[error(transparent)]
     Incomplete(#[from] Failure),
     /// The status could not be written.
@@ -65,14 +65,14 @@ pub enum ReconcileError {
     Status(#[source] Box<kube::Error>),
 }
 
-/// Brings one pipeline a step nearer to its spec, and writes down what is true now.
+/// Brings one pipeline a step closer to its spec, and writes its status.
 ///
 /// Runs from scratch: nothing depends on why it was called, or on how far an earlier pass came.
 pub async fn reconcile(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let _timer = context.metrics.pass();
     let pass = async {
         match &pipeline.0 {
-            // Everything of ours has an owner, and goes with it.
+            // All objects of ours have an owner, and are deleted with it.
             Ok(pipeline) if pipeline.meta().deletion_timestamp.is_some() => Ok(Action::await_change()),
             Ok(pipeline) => pass(&Pipeline::try_from(pipeline)?, &context).await,
             Err(invalid) => report_invalid(invalid, &context).await,
@@ -119,7 +119,7 @@ async fn apply(pipeline: &Pipeline, plan: &Plan, observed: &Observed, context: &
     }
 }
 
-/// An object that this release can't read: its own status says so, and nothing else of it is touched.
+/// Handles an object that this release can't read: its status says so, and nothing else is touched.
 async fn report_invalid(invalid: &InvalidObject, context: &Context) -> Result<Action, ReconcileError> {
     let conditions = report::invalid::conditions(invalid, Timestamp::now());
     status::write_conditions(&context.client, &invalid.metadata, &conditions)
@@ -145,7 +145,7 @@ fn next_look(
         return Err(ReconcileError::Incomplete(failure));
     }
     context.backoff.forget(&pipeline.names.to_string());
-    // Time alone moves an experiment; all else is a change that a watch sees, but for events of pods.
+    // Only an experiment moves with time; everything else is a change that a watch sees, except events of pods.
     let experiment = plan
         .next_step()
         .map(|moment| moment.since(observed.now.into()).max(CATCH_UP));
@@ -168,12 +168,12 @@ pub fn on_error(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Con
         namespace,
         error = with_causes(error),
         ?wait,
-        "the pass is made again"
+        "the pass failed and is retried"
     );
     Action::requeue(wait)
 }
 
-/// Forgets what is remembered of a pipeline that is gone.
+/// Forgets a deleted pipeline.
 pub fn on_gone(namespace: &str, name: &str, context: &Context) {
     context.backoff.forget(&format!("{namespace}/{name}"));
 }

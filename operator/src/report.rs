@@ -25,18 +25,18 @@ use crate::plan::serving::Serves;
 use crate::reasons;
 use conditions::conditions;
 
-/// What a pipeline needs to be ready, in the order in which a reader should mend it.
+/// What a pipeline needs to be ready, in the order in which a reader should fix problems.
 #[derive(Clone, Debug)]
 struct Needs {
-    /// Its objects are there.
+    /// Its objects are in place.
     children_applied: Finding,
-    /// Its references lead to bundles that belong together.
+    /// Its references resolve to compatible bundles.
     artifacts_resolved: Finding,
     /// The pods of its variants are of the newest rollout and answer.
     variants_rolled_out: Finding,
-    /// So are its routers.
+    /// The pods of its routers are of the newest rollout and answer.
     routers_rolled_out: Finding,
-    /// Somebody is served.
+    /// At least one router and one variant answer.
     available: Finding,
 }
 
@@ -99,11 +99,11 @@ pub fn report(pipeline: &Pipeline, observed: &Observed, plan: &Plan, applied: &A
         available: available(&router, &answering(plan, &rollouts, observed, names)),
     };
     let ready = match needs.ready() {
-        // Nothing was done for this generation, so that it can't be said to serve.
+        // Nothing was done for this generation, so it can't be reported as serving.
         ready if pipeline.spec.suspend && ready.truth == Truth::True && !is_done(plan, observed) => {
             Finding::pending(
                 reasons::SUSPENDED,
-                "spec.suspend is set, and there is something to do: what the spec asks for now is not served yet",
+                "spec.suspend is set and changes are pending: what the spec asks for now is not served yet",
             )
         }
         ready => ready,
@@ -135,10 +135,10 @@ pub fn report(pipeline: &Pipeline, observed: &Observed, plan: &Plan, applied: &A
     Report { status, findings }
 }
 
-/// What `kstatus` reads, and only while it is true: on the way there, stuck, or left alone.
+/// The conditions that `kstatus` reads, present only while they are true: Reconciling, Stalled or Suspended.
 fn progress(pipeline: &Pipeline, ready: &Finding) -> Option<(&'static str, Finding)> {
     if pipeline.spec.suspend {
-        let message = "spec.suspend is set: nothing is rolled out, pods go on serving, and an experiment that does harm is still rolled back";
+        let message = "spec.suspend is set: nothing is rolled out, pods keep serving, and a harmful experiment is still rolled back";
         return Some(("Suspended", Finding::met(reasons::SUSPENDED, message)));
     }
     let again = Finding::new(Truth::True, Severity::Repeated, ready.reason, &ready.message);
@@ -154,7 +154,7 @@ fn children_applied(plan: &Plan, applied: &Applied) -> Finding {
         return Finding::stuck(objection.reason(), objection.to_string());
     }
     match applied.first_failure() {
-        None => Finding::met(reasons::SERVING, "every object is there"),
+        None => Finding::met(reasons::SERVING, "every object is in place"),
         Some(failure) => unapplied(failure),
     }
 }
@@ -193,7 +193,7 @@ fn artifacts_resolved(plan: &Plan, observed: &Observed, names: &Names) -> Findin
     }
     Finding::met(
         reasons::RESOLVED,
-        "every reference leads to a bundle, and they belong together",
+        "every reference resolves to a bundle, and the bundles are compatible",
     )
 }
 
@@ -224,7 +224,7 @@ fn rolled_out(component: Component<'_>, rollout: &Rollout, observed: &Observed, 
     match &rollout.missed_deadline {
         Some(_) => Finding::stuck(
             reasons::PROGRESS_DEADLINE_EXCEEDED,
-            format!("{component} was not rolled out in time{problem}; its older pods go on serving"),
+            format!("{component} was not rolled out in time{problem}; its older pods keep serving"),
         ),
         None => Finding::pending(
             reasons::ROLLING_OUT,
@@ -233,7 +233,7 @@ fn rolled_out(component: Component<'_>, rollout: &Rollout, observed: &Observed, 
     }
 }
 
-/// How many pods of each variant answer that gets users, also of one that is about to leave.
+/// The number of answering pods of each variant that gets users, including those about to leave.
 fn answering(
     plan: &Plan,
     rollouts: &BTreeMap<&str, Rollout>,
@@ -249,17 +249,17 @@ fn answering(
         .collect()
 }
 
-/// What others change about our objects on their way in; nothing to mend, and good to know.
+/// What admission changes about our objects: nothing to fix, but good to know.
 fn overridden(applied: &Applied) -> Option<(&'static str, Finding)> {
     let Overridden { kind, name, path } = applied.overridden().first()?;
     let more = applied.overridden().len() - 1;
     let others = if more == 0 {
         String::new()
     } else {
-        format!(", and {more} more objects")
+        format!(" (and {more} more objects)")
     };
     let message = format!(
-        "{kind} {name} is not as it was sent at {path}{others}: a webhook or policy of the cluster changes it on its way in, and it is left so"
+        "{kind} {name} differs from what was applied at {path}{others}: a webhook or policy of the cluster changes it on admission, and the change is kept"
     );
     Some(("Overridden", Finding::met(reasons::CHANGED_BY_ADMISSION, message)))
 }
@@ -280,13 +280,15 @@ fn treatment_changed(plan: &Plan) -> Option<(&'static str, Finding)> {
         .find(|((_, old), (_, new))| old.digest != new.digest);
     let what = differs.map(|((role, old), (_, new))| {
         format!(
-            "the {role} bundle {} of variant {name} would be {} now, and stays {}",
+            "the {role} bundle {} of variant {name} would now be {}, but stays {}",
             old.name, new.version, old.version
         )
     });
     let message = format!(
-        "{} until the experiment is over; another restartToken starts it again with what channels point to",
-        what.unwrap_or_else(|| format!("the bundles of variant {name} would be others now, and stay"))
+        "{} until the experiment is over; a new restartToken restarts it with what the channels point to now",
+        what.unwrap_or_else(|| format!(
+            "the bundles of variant {name} would change now, but stay as they are"
+        ))
     );
     Some(("TreatmentChanged", Finding::met(reasons::CHANNEL_MOVED, message)))
 }
@@ -322,7 +324,7 @@ fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
     }
     if !plan.routed.leaving.is_empty() {
         let message = format!(
-            "{} is in the spec no more, and serves its users until {} answers",
+            "{} was removed from the spec, and serves its users until {} answers",
             plan.routed.leaving.join(", "),
             plan.routed.awaited.join(", ")
         );
@@ -336,7 +338,7 @@ fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
         .collect();
     if !last_good.is_empty() {
         let message = format!(
-            "{} serves what it served before: what the spec names now can't be served",
+            "{} keeps serving its last good bundles: what the spec names now can't be served",
             last_good.join(", ")
         );
         return worse(reasons::LAST_GOOD, message);
@@ -349,7 +351,7 @@ fn degraded(plan: &Plan, rollouts: &BTreeMap<&str, Rollout>) -> Finding {
     )
 }
 
-/// The shares of the users, in whole percent, for people.
+/// The split of the users, in whole percent, for people.
 fn traffic(plan: &Plan) -> String {
     let variants = &plan.routed.routes.variants;
     let sum: u64 = variants.iter().map(|route| u64::from(route.weight)).sum();

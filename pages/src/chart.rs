@@ -1,6 +1,6 @@
 //! Charts as SVG, each a struct with what it shows and a `draw`.
 //!
-//! Every element has an end tag of its own: HTML knows no empty elements inside of an SVG but those that end
+//! Every element has an end tag of its own: HTML knows no empty elements inside an SVG but those that end
 //! with a slash, and an open one would take those after it for its children.
 
 mod bars;
@@ -14,7 +14,7 @@ pub use gauge::{Fill, Gauge, Interval};
 pub use timeline::{Level, LevelKind, Moment, Timeline};
 pub use unit_square::{Line, UnitSquare};
 
-/// Colors that people with any color vision tell apart (Okabe and Ito).
+/// Colors that are distinct for every kind of color vision (Okabe and Ito).
 const COLORS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
 /// The color of a series by its position; they come around again after the last.

@@ -20,7 +20,7 @@ pub struct Document<'a> {
     pub title: &'a str,
     /// How its sections are arranged.
     pub layout: Layout,
-    /// After how long the browser asks for it again, in whole seconds.
+    /// Interval after which the browser reloads it, in whole seconds.
     pub refresh: Option<Duration>,
     /// What is on it.
     pub body: Markup,

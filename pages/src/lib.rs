@@ -1,7 +1,7 @@
 //! HTML pages and SVG charts for people.
 //!
 //! A page is one [`Document`]: the frame around a body, with its style inside, so that it can be saved,
-//! mailed and opened without anything beside it. The body is markup made with [`maud::html!`], where every
+//! mailed and opened without any other file. The body is markup made with [`maud::html!`], where every
 //! text is escaped because its type is text; [`chart`] draws the figures. Everything here is a pure function
 //! from values to markup.
 //!

@@ -22,7 +22,7 @@ for program in "${programs[@]}"; do
     fi
     found=$(grep -oE 'v[0-9]+\.[0-9]+\.[0-9]+' <<<"$found" | head -n 1)
     if [[ $found != v$wanted.* ]]; then
-        echo "$file is ${found:-no program that tells its version}, but these tests are for Kubernetes $wanted" >&2
+        echo "$file is ${found:-not a program that reports its version}, but these tests are for Kubernetes $wanted" >&2
         exit 1
     fi
 done

@@ -1,10 +1,10 @@
 //! Evaluation: pair by pair, and end to end as users see it.
 //!
 //! `pairs` scores labeled pairs with the very scorers that serve ([`metrics`]: AUC, precision, recall).
-//! [`end_to_end`] asks the loaded pipeline for every buyer of the test window and compares with what they
-//! bought ([`ranking`]: Recall, MAP and nDCG at 12), beside [`baselines`] that need no model. [`retrieval`]
-//! says how much of it is among the candidates at all, beside item neighbors and [`ease`]. [`bootstrap`]
-//! says how far other users would move these figures, `permutation` what each input is worth.
+//! [`end_to_end`] queries the loaded pipeline for every buyer of the test window and compares the answers with what they
+//! bought ([`ranking`]: Recall, MAP and nDCG at 12), beside [`baselines`] that need no model. [`retrieval`] measures how
+//! much of it is among the candidates at all, compared with item neighbors and [`ease`]. [`bootstrap`] says how far
+//! other users would move these figures, `permutation` what each input is worth.
 
 pub mod baselines;
 pub mod bootstrap;

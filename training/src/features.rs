@@ -30,7 +30,7 @@ const USUAL_BUYERS: f64 = 5.0;
 /// Days before the cut-off in which [`REPEAT_RATE`] looks for buyers.
 const REPEAT_DAYS: u32 = 90;
 
-/// Where the tables of one cut-off date lie.
+/// Where the tables of one cut-off date are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureTables {
     /// The cut-off: nothing of that day or later is in the tables.

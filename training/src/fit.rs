@@ -53,7 +53,7 @@ pub(crate) enum FitError {
         #[source]
         source: candle_core::Error,
     },
-    /// The loss is not a number any more.
+    /// The loss has become NaN.
     #[error("the loss of {model} is {loss} in step {step}; take a smaller learning rate")]
     Diverged {
         model: &'static str,

@@ -1,7 +1,7 @@
 //! Labeled pairs: what was bought in a window after the cut-off, and as many sampled pairs that were not.
 //!
 //! A negative's item is drawn with a probability proportional to its recency-weighted purchases and its user
-//! to their recent activity, so that a model can't tell the labels apart by popularity or activity alone. A
+//! to their recent activity, so that a model can't separate the labels by popularity or activity alone. A
 //! pair that was bought in the window is drawn again. The same seed gives the same pairs.
 
 use std::collections::HashSet;

@@ -6,7 +6,7 @@
 //! 2. [`features`]: features of users and items as of a cut-off date, as SQL;
 //! 3. [`labels`]: what was bought after the cut-off, and sampled pairs that were not;
 //! 4. `fit`: workflow, two towers and their index, scorers, text embeddings;
-//! 5. [`evaluate`]: how good they are on a later window, pair by pair and end to end, beside simple baselines;
+//! 5. [`evaluate`]: how good they are on a later window, pair by pair and end to end, compared with simple baselines;
 //! 6. [`publish`]: bundles into object storage; [`report`]: one page for people.
 //!
 //! [`check`] says whether a scorer of one's own gives what its library gives. [`run`] puts the steps

@@ -53,7 +53,7 @@ struct RunArgs {
     /// Folder of the report: index.html and summary.json.
     #[arg(long, env = "GONDOLA_REPORT")]
     report: PathBuf,
-    /// Does nothing where an earlier run with the same inputs left its bundles and its report.
+    /// Does nothing if an earlier run with the same inputs left its bundles and its report.
     #[arg(long, env = "GONDOLA_REUSE")]
     reuse: bool,
 }
@@ -93,11 +93,11 @@ struct CheckArgs {
     /// Folder of a features bundle: schema.json, workflow.json and the vocabularies.
     #[arg(long)]
     features: PathBuf,
-    /// Rows with the predictions of the model's own library, which the scorer must give too: CSV or Parquet
-    /// with a column for each input and a column `prediction`.
+    /// Rows with the predictions of the model's own library, which the scorer must reproduce: CSV or Parquet with a
+    /// column for each input and a column `prediction`.
     #[arg(long, requires = "bundle")]
     expect: Option<PathBuf>,
-    /// How far a score may be from the prediction; where predictions are above 1, how far as a part of them.
+    /// Maximum difference between a score and the prediction; relative for predictions above 1.
     #[arg(long, default_value_t = 1e-5, requires = "expect")]
     tolerance: f64,
 }
@@ -163,7 +163,7 @@ fn program() -> clap::Command {
         .args_conflicts_with_subcommands(true)
         .subcommand_negates_reqs(true);
     Command::augment_subcommands(RunArgs::augment_args(program))
-        .about("Makes recommender bundles out of a shop's transactions")
+        .about("Trains recommender models from a shop's transactions, and publishes them as bundles")
 }
 
 /// The command that was named, or `run`.

@@ -1,7 +1,7 @@
 //! Publishing: every bundle of a run into a store, then the channels.
 //!
 //! All bundles are there before the first channel moves, so that nobody who follows `stable` finds a set that
-//! does not belong together for longer than it takes to move its channels; who resolves in between is told by
+//! does not belong together for longer than it takes to move its channels; whoever resolves in between learns it from
 //! the contracts.
 
 use std::path::Path;
@@ -26,7 +26,7 @@ pub const TWO_TOWER: &str = "two-tower";
 /// The bundle of the text index, and the name of its space.
 pub const ITEM_TEXT: &str = "item-text";
 
-/// A bundle as it stands in a store.
+/// A bundle as it is in a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedBundle {
     /// Its name.

@@ -38,7 +38,7 @@ pub enum ChannelError {
         channel: Reference,
         /// The version.
         version: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<ResolveError>,
     },
@@ -59,7 +59,7 @@ pub enum ChannelError {
         channel: Reference,
         /// The lock.
         lock: Path,
-        /// Where.
+        /// The store, as messages name it.
         store: String,
         /// Who says that they hold it.
         holder: String,
@@ -230,7 +230,7 @@ impl Mover<'_> {
     }
 }
 
-/// The version in a channel's file; a damaged one points nowhere, and setting the channel mends it.
+/// The version in a channel's file; a damaged one points nowhere, and setting the channel repairs it.
 fn version_in(bytes: &[u8]) -> Option<String> {
     serde_json::from_slice::<ChannelFile>(bytes)
         .ok()

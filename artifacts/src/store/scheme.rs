@@ -1,4 +1,4 @@
-//! The client of an object store that a URL's scheme asks for.
+//! The client of an object store, chosen by its URL's scheme.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +100,7 @@ pub(super) fn leave(setting: &str) -> &'static str {
     }
 }
 
-/// Pauses stay short beside the whole, so that an error is told soon after `retry_for` and not a long pause later.
+/// Pauses stay short compared with the whole, so that an error is returned soon after `retry_for` and not a long pause later.
 fn retries(retry_for: Duration) -> RetryConfig {
     let backoff = BackoffConfig::default();
     RetryConfig {

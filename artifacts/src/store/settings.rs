@@ -29,7 +29,7 @@ pub(super) fn check(url: &Url, shown: &str, settings: &[(String, String)]) -> Re
     Ok(())
 }
 
-/// A sign that can't be shown as it is. Nothing else of a secret is told.
+/// A character that can't be shown as it is. Nothing else of a secret is revealed.
 fn named(sign: char) -> String {
     match sign {
         '\n' | '\r' => "a line break".to_owned(),

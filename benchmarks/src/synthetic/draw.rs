@@ -35,7 +35,7 @@ pub(super) fn category(rng: &mut ChaCha8Rng, values: usize) -> usize {
     ((pareto * values as f64 * 0.08) as usize).min(values - 1)
 }
 
-/// Vectors of length 1 in `centres` clusters, which lie in a subspace of `intrinsic` dimensions spanned by `basis`
+/// Vectors of length 1 in `centres` clusters, which are in a subspace of `intrinsic` dimensions spanned by `basis`
 /// (`[intrinsic, dimension]`).
 pub(super) fn clustered(
     rng: &mut ChaCha8Rng,

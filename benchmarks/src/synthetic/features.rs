@@ -126,7 +126,7 @@ fn write_rows(
     Ok(())
 }
 
-/// Compressed, since each user's long id stands in every row of theirs.
+/// Compressed, since each user's long id is in every row of theirs.
 fn write_history(path: &Path, items: usize, users: usize) -> anyhow::Result<()> {
     let mut rng = draw::rng(7);
     let rows = users * PURCHASES_PER_USER;

@@ -106,7 +106,7 @@ fn tower(config: &TowerConfig, purpose: u64) -> anyhow::Result<Weights> {
     Ok(weights)
 }
 
-/// A layer (`[outputs, inputs]`) whose outputs lie in the subspace that `basis` spans.
+/// A layer (`[outputs, inputs]`) whose outputs are in the subspace that `basis` spans.
 fn into_subspace(rng: &mut ChaCha8Rng, basis: &[f32]) -> Vec<f32> {
     let inner = draw::normals(rng, TOWER_HIDDEN * TOWER_INTRINSIC, 0.1);
     let mut weights = vec![0.0; TOWER_DIMENSION * TOWER_HIDDEN];

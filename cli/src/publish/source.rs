@@ -10,7 +10,7 @@ use object_store::{ObjectMeta, ObjectStoreExt as _};
 /// The largest model that is brought here, in bytes.
 const MAX_BYTES: u64 = 16 << 30;
 
-/// The path of what `source` names; what lies in a store is brought into `folder`.
+/// The path of what `source` names; what is in a store is brought into `folder`.
 pub(super) async fn here(source: &str, access: &Access, folder: &Path) -> anyhow::Result<PathBuf> {
     if let Some(path) = source.strip_prefix("file://") {
         return Ok(path.into());

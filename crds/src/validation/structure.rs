@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Violation;
 use crate::text::FORMS;
 
-/// Every place where a value is not as a schema wants it.
+/// Every place where a value violates the schema.
 pub(super) fn violations(schema: &Value, value: &Value) -> Vec<Violation> {
     let mut check = Check {
         violations: Vec::new(),
@@ -43,7 +43,7 @@ impl Check {
             "" => name.to_owned(),
             field => format!("{field}.{name}"),
         };
-        // Fields that hold nothing are as good as left out.
+        // An empty field counts as missing.
         let given = || fields.iter().filter(|(_, value)| !value.is_null());
         self.count(schema, "Properties", fields.len(), field);
         let required = schema["required"].as_array().into_iter().flatten();
@@ -61,7 +61,7 @@ impl Check {
                 None if is_free => {}
                 None => self.add(
                     &at(name),
-                    "is not a field of this release; look for a typing error, or leave it out",
+                    "is not a field in this release; check for a typo, or remove it",
                 ),
             }
         }
@@ -78,7 +78,7 @@ impl Check {
                 let twice = identity.unwrap_or_default();
                 self.add(
                     field,
-                    format!("two entries are called {twice:?}; give each its own name"),
+                    format!("two entries are called {twice:?}; give each a different name"),
                 );
             }
             self.value(&schema["items"], item, &item_field(field, key, place));
@@ -92,7 +92,7 @@ impl Check {
         if length == 0.0 && min.is_some_and(|min| min > 0.0) {
             self.add(
                 field,
-                "is empty; write what it names, or leave the field out if it may be",
+                "is empty; write what it names, or remove the field if it is optional",
             );
         } else if let Some(max) = max.filter(|max| length > *max) {
             self.add(
@@ -104,13 +104,13 @@ impl Check {
         {
             let form = FORMS.iter().find(|form| form.pattern == pattern);
             let problem = form.map_or_else(
-                || format!("is not of the form {pattern}"),
+                || format!("does not match the pattern {pattern}"),
                 |form| form.problem.to_owned(),
             );
             self.add(field, format!("{text:?} {problem}"));
         } else if let Some(words) = words.filter(|words| words.iter().all(|word| word != text)) {
             let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
-            self.add(field, format!("{text:?} is none of {}", words.join(", ")));
+            self.add(field, format!("{text:?} is not one of {}", words.join(", ")));
         }
     }
 
@@ -175,7 +175,7 @@ fn described(value: &Value) -> &'static str {
     }
 }
 
-/// What tells an item of a list from the others, where the schema says what does.
+/// The key that distinguishes items of a list, if the schema has one.
 pub(super) fn key_of<'a>(schema: &Value, item: &'a Value) -> Option<&'a str> {
     let key = schema["x-kubernetes-list-map-keys"][0].as_str()?;
     item[key].as_str()

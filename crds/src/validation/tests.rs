@@ -37,7 +37,7 @@ fn what_breaks_a_rule_is_named_with_a_way_out() {
     check(
         "kind: RecommenderPipeline",
         "kind: Pod",
-        "give one of apiVersion gondola.dev/v1alpha1",
+        "it must have apiVersion gondola.dev/v1alpha1",
     );
     check(
         "features@stable",
@@ -58,7 +58,7 @@ fn what_breaks_a_rule_is_named_with_a_way_out() {
     check(
         "  variants:",
         &experiment("variant: forest", "variant: rf"),
-        "an arm of the experiment names no variant; use the names of spec.variants",
+        "an arm of the experiment names a variant that does not exist; use the names in spec.variants",
     );
     check(
         "name: forest",
@@ -99,7 +99,7 @@ fn what_breaks_a_rule_is_named_with_a_way_out() {
     check(
         "control: dlrm",
         "control: mlp",
-        "spec.control names no variant; use one of the names of spec.variants",
+        "spec.control is not the name of a variant; use one of the names in spec.variants",
     );
     check(
         "weight: 50",
@@ -143,12 +143,12 @@ fn rules_written_in_cel_are_asked() {
         (
             "  variants:",
             &experiment("variant: forest", "variant: rf"),
-            "names no variant",
+            "names a variant that does not exist",
         ),
         (
             "  variants:",
             &experiment("control: dlrm", "control: rf"),
-            "is none of experiment.arms",
+            "is not one of experiment.arms",
         ),
         (
             "  variants:",
@@ -175,11 +175,11 @@ fn rules_written_in_cel_are_asked() {
             "",
             "there are several variants and no control",
         ),
-        ("control: dlrm", "control: mlp", "names no variant"),
+        ("control: dlrm", "control: mlp", "is not the name of a variant"),
         (
             "name: forest,",
             "name: forest, autoscaling: {minReplicas: 2, maxReplicas: 4},",
-            "give resources.requests.cpu",
+            "set resources.requests.cpu",
         ),
         (
             "name: forest,",
@@ -200,22 +200,22 @@ fn rules_written_in_cel_are_asked() {
         (
             "grocery'}",
             "grocery', volumeClaim: {name: models}}",
-            "volumeClaim is given, but url is not a file:// URL",
+            "volumeClaim is set, but url is not a file:// URL",
         ),
         (
             "'s3://models/grocery'}",
             "'file:///models', endpoint: 'http://minio'}",
-            "endpoint is given, but url is a file:// URL",
+            "endpoint is set, but url is a file:// URL",
         ),
         (
             "  variants:",
             "  pods: {env: [{name: GONDOLA_STORE, value: 'http://mine'}]}\n  variants:",
-            "variables that start with GONDOLA_ are the operator's",
+            "variables that start with GONDOLA_ belong to the operator",
         ),
         (
             "  variants:",
             "  rollout: {maxSurge: 0}\n  variants:",
-            "maxSurge is 0, so that an old pod has to go",
+            "maxSurge is 0, so an old pod has to stop",
         ),
     ] {
         check(from, to, message);
@@ -226,7 +226,7 @@ const EXPERIMENT: &str = "{name: first, control: dlrm, arms: [{variant: dlrm, we
         metrics: {success: [{name: purchase, type: Conversion, event: purchase, window: 7d}]}, design: {units: 5000}, \
         store: {url: 's3://events/grocery'}, unitKey: {secretRef: {name: unit-key}}}";
 
-/// What stands in the place of `variants:` where a pipeline has this experiment, changed.
+/// What is in the place of `variants:` where a pipeline has this experiment, changed.
 fn experiment(from: &str, to: &str) -> String {
     assert!(EXPERIMENT.contains(from), "{from}");
     format!("  experiment: {}\n  variants:", EXPERIMENT.replace(from, to))
@@ -248,7 +248,7 @@ fn what_is_compared_stays_while_an_experiment_runs() {
     ] {
         let changed = with(from, to);
         let errors = kube::core::cel::validate_cel_update(&changed, &first).unwrap_err();
-        assert!(errors.to_string().contains("which starts it again"), "{errors}");
+        assert!(errors.to_string().contains("which restarts it"), "{errors}");
     }
     for (from, to) in [
         ("dlrm@stable", "dlrm@canary"),

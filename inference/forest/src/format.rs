@@ -46,7 +46,7 @@ pub enum FormatError {
     #[error("the model is not text")]
     Text(#[source] Utf8Error),
     /// A file is not JSON.
-    #[error("the model is not JSON that can be read")]
+    #[error("the model is not readable JSON")]
     Json(#[source] serde_json::Error),
     /// JSON of another program.
     #[error(
@@ -63,7 +63,7 @@ pub enum FormatError {
     #[error(transparent)]
     XgBoost(#[from] XgBoostError),
     /// UBJSON.
-    #[error("the model is not UBJSON that can be read")]
+    #[error("the model is not readable UBJSON")]
     Ubjson(#[from] UbjsonError),
     /// CatBoost.
     #[error(transparent)]
@@ -73,7 +73,7 @@ pub enum FormatError {
     Onnx(#[from] OnnxError),
 }
 
-/// The keys of a JSON file that tell whose it is.
+/// The keys of a JSON file that identify its library.
 #[derive(Deserialize)]
 struct Keys {
     learner: Option<IgnoredAny>,

@@ -110,7 +110,7 @@ impl Forest {
         })
     }
 
-    /// What whoever checks the model should know of its file.
+    /// Remarks on its file, for people who check the model.
     pub fn remarks(&self) -> &[Remark] {
         &self.remarks
     }

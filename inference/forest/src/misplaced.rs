@@ -1,10 +1,10 @@
-//! What a file is that was left in the place of a bundle's file, where its first bytes tell.
+//! Recognizes, by its first bytes, a file that was left in the place of a bundle's file.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// How many bytes tell.
+/// How many bytes are enough to recognize it.
 const ENOUGH: u64 = 64;
 
 /// A kind of file that is never what was meant.

@@ -34,7 +34,7 @@ pub(crate) struct Model {
     pub(crate) divisor: f64,
     /// What turns the result into a prediction.
     pub(crate) objective: Objective,
-    /// What whoever checks the model should know of it.
+    /// Remarks on the model, for people who check it.
     pub(crate) remarks: Vec<Remark>,
 }
 
@@ -385,7 +385,7 @@ fn reached(tree: usize, entries: &[Entry]) -> Result<Vec<bool>, TreeError> {
     Ok(reached)
 }
 
-/// Where each entry that is reached will stand in [`Tree`]; what stands at the others means nothing.
+/// The index in [`Tree`] of each entry that is reached; the values of the others mean nothing.
 fn places(entries: &[Entry], reached: &[bool]) -> Vec<Child> {
     let (mut nodes, mut leaves) = (0, 0);
     let place = |(entry, reached): (&Entry, &bool)| {

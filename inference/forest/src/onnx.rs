@@ -29,7 +29,7 @@ use messages::{Graph, Node};
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum OnnxError {
     /// The bytes are no ONNX.
-    #[error("the model is no ONNX file that can be read")]
+    #[error("the model is not a readable ONNX file")]
     Protobuf(#[source] prost::DecodeError),
     /// A domain is used and not imported.
     #[error(

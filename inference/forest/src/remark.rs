@@ -1,4 +1,4 @@
-//! What whoever checks a model should know of its file before publishing it.
+//! Remarks on a model's file, for people who check it before publishing.
 
 use std::fmt;
 
@@ -34,11 +34,11 @@ impl fmt::Display for Remark {
             Self::Class { class, other } => write!(
                 f,
                 "a score is the probability of the class {class}, the second of the model's two (the other is {other}); \
-                 is {class} what users should do?"
+                 make sure that {class} is what users should do"
             ),
             Self::Missing { library } => write!(
                 f,
-                "NaN is missing; the file does not say whether {library} was told another value (missing=...), which \
+                "NaN is missing; the file does not say whether {library} was given another value (missing=...), which \
                  would be read as a number here"
             ),
             Self::BestIteration { best, rounds } => write!(
@@ -48,8 +48,7 @@ impl fmt::Display for Remark {
                 best + 1
             ),
             Self::Categories => f.write_str(
-                "the model splits by category, and the file does not say whether its categories are places in a data \
-                 frame's list; train on the workflow's indexes as integers",
+                "the model splits by category, and the file does not say whether its categories are positions in a data frame's list; train on the workflow's indexes as integers",
             ),
         }
     }

@@ -19,9 +19,9 @@ pub enum UbjsonError {
         at: usize,
     },
     /// A byte that begins no value here.
-    #[error("byte {at} of the UBJSON is {marker:?}, which begins no value of an XGBoost model")]
+    #[error("byte {at} of the UBJSON is {marker:?}, which can't start a value of an XGBoost model")]
     Marker {
-        /// Where it stands.
+        /// Byte offset.
         at: usize,
         /// The byte.
         marker: char,

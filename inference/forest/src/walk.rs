@@ -2,7 +2,7 @@
 //!
 //! **Nodes** have 8 bytes. The low half is the threshold (`f32`), or the place and size of a category set, or for a leaf a
 //! NaN that carries the leaf's number. The high half has the feature (11 bits), the kind of test (3), the left child (18);
-//! the right child is its neighbor, so a step is `node = left + (value > threshold)`. Nodes lie breadth-first. A leaf is
+//! the right child is its neighbor, so a step is `node = left + (value > threshold)`. Nodes are stored breadth-first. A leaf is
 //! its own left child, and nothing is greater than NaN: rows that have arrived stay where they are, so that a group of
 //! rows takes the same number of steps without a branch on data.
 //!

@@ -1,7 +1,7 @@
 //! XGBoost's model files: JSON, and the same tree of values as UBJSON.
 //!
 //! A node sends `x < split_conditions[node]` left and NaN where `default_left` says; a split by category sends what is in
-//! its set right. A leaf has no children, and its value stands in `split_conditions`. XGBoost adds in `f32`, beginning with
+//! its set right. A leaf has no children, and its value is in `split_conditions`. XGBoost adds in `f32`, beginning with
 //! the margin of `base_score`; so do we, and raw margins equal its own bit for bit. DART multiplies each tree's leaves by
 //! its weight.
 //!
@@ -206,7 +206,7 @@ pub enum XgBoostError {
 
 use XgBoostError as Error;
 
-/// Categories go up to 2^24, where `f32` ends to tell neighbors apart.
+/// Categories go up to 2^24, above it `f32` can't represent every integer.
 const MAX_CATEGORIES: u32 = 1 << 24;
 
 /// Checks a file and makes a model of it.

@@ -170,7 +170,7 @@ impl EmbeddingTable {
     }
 }
 
-/// Asks the processor to fetch values that will be needed soon: they may lie anywhere in memory.
+/// Asks the processor to fetch values that will be needed soon: they may be anywhere in memory.
 pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     for line in values.chunks(64 / size_of::<T>()) {

@@ -7,7 +7,7 @@
 //! - [`row`]: encoded rows; [`table`]: raw rows in memory; [`users`]: the users of a snapshot and those put since;
 //! - [`vocabulary`], [`workflow`], [`fit`]: the preprocessing;
 //! - [`history`], [`pairs`]: what a user bought before, and what that says about a candidate; [`neighbors`]: which items are
-//!   bought by the same users; [`groups`]: how both lie in memory.
+//!   bought by the same users; [`groups`]: how both are in memory.
 
 pub mod fit;
 pub mod groups;

@@ -13,7 +13,7 @@
 //!
 //! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.
 //!
-//! Absent on purpose: sockets, threads, deadlines, stores, Kubernetes. Who calls it decides about those.
+//! Absent on purpose: sockets, threads, deadlines, stores, Kubernetes. Those are up to the caller.
 
 pub mod dense;
 pub mod features;

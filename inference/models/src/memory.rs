@@ -1,8 +1,8 @@
 //! Memory for what requests read at random: tables of tens of megabytes.
 //!
 //! A read of such a table misses the processor's cache of page addresses nearly always, and on a virtual machine looking
-//! an address up costs more than the read itself. Pages of 2 MiB make the whole table fit into that cache. They are asked
-//! for, not relied on: a kernel that has none to give, or is told not to, gives small ones.
+//! an address up costs more than the read itself. Pages of 2 MiB make the whole table fit into that cache. They are
+//! requested, not relied on: a kernel that has none to give, or is configured not to, gives small ones.
 
 /// An empty vector with room for `capacity` values, on huge pages where the system has them.
 pub(crate) fn on_huge_pages<T>(capacity: usize) -> Vec<T> {
@@ -25,7 +25,7 @@ fn advise(start: usize, bytes: usize) {
     const HUGE: usize = 2 << 20;
     let (first, end) = (start.next_multiple_of(HUGE), (start + bytes) / HUGE * HUGE);
     if first < end {
-        // SAFETY: the range lies inside of an allocation of ours, and this advice does not change what it holds.
+        // SAFETY: the range is inside an allocation of ours, and this advice does not change what it holds.
         unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_HUGEPAGE) };
     }
 }

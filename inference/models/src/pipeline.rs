@@ -2,7 +2,7 @@
 //!
 //! [`Variant`] is one way to answer, loaded from bundles: personalized requests go through
 //! [`recommend`], similar items through [`similar`]. Both are plain functions from a request to an answer, without
-//! sockets, threads or deadlines: who calls them decides about those.
+//! sockets, threads or deadlines, which are up to the caller.
 
 mod door;
 pub mod items;

@@ -23,18 +23,18 @@ pub enum RetrievalError {
     /// A file can't be read.
     #[error("cannot read {path}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// A JSON file does not say what it should.
-    #[error("{path} does not have the form that it should have")]
+    #[error("{path} is malformed")]
     Json {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
@@ -43,7 +43,7 @@ pub enum RetrievalError {
     Tower {
         /// The bundle's folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: TowerError,
     },
@@ -52,7 +52,7 @@ pub enum RetrievalError {
     Index {
         /// The bundle's folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: IndexError,
     },

@@ -133,12 +133,12 @@ pub struct ScorerConfig {
 pub struct SampledBy {
     /// The raw item column that they were drawn in proportion to.
     pub column: String,
-    /// The power of that column that the odds are multiplied by: 1 for a model that was not told how negatives are drawn, 0
+    /// The power of that column that the odds are multiplied by: 1 for a model trained without knowing how negatives are drawn, 0
     /// for one whose training took that out already.
     pub exponent: f32,
 }
 
-/// The model families, and what each needs to know beside its weights.
+/// The model families, and the settings of each in addition to its weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "family", rename_all = "snake_case")]
 pub enum Family {
@@ -173,18 +173,18 @@ pub enum LoadError {
     /// A file can't be read.
     #[error("cannot read {path}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// `scorer.json` does not say what it should.
     #[error("{path} names no scorer that this program knows")]
     Json {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
@@ -232,7 +232,7 @@ pub enum LoadError {
     Forest {
         /// The bundle's folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: ForestError,
     },
@@ -244,11 +244,11 @@ pub struct Loaded {
     pub scorer: Box<dyn Scorer>,
     /// How negatives were drawn.
     ///
-    /// A model that tells purchases from popular items learns how much likelier a purchase is than that: its odds are
+    /// A model that separates purchases from popular items learns how much likelier a purchase is than that: its odds are
     /// p(user, item) / q(item). To rank by p, the odds are multiplied by q again; without that, popular items would be
     /// ranked as low as they were often shown as negatives. `None`: scores rank as they are.
     pub sampled_by: Option<SampledBy>,
-    /// What whoever checks the model should know of its file.
+    /// Remarks on its file, for people who check the model.
     pub remarks: Vec<Remark>,
 }
 
@@ -426,9 +426,9 @@ mod tests {
         let scorer = ("scorer.json", &json[..]);
         for (format, part) in [
             ("model.txt", "not a LightGBM text model"),
-            ("model.json", "the model is not JSON"),
-            ("model.ubj", "the model is not UBJSON"),
-            ("model.onnx", "the model is no ONNX file"),
+            ("model.json", "the model is not readable JSON"),
+            ("model.ubj", "the model is not readable UBJSON"),
+            ("model.onnx", "the model is not a readable ONNX file"),
         ] {
             check_refused(&[scorer, (format, b"\xC3\xA9")], part);
         }

@@ -40,7 +40,7 @@ pub enum SimilarityError {
     Encoder {
         /// The bundle's folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: EncoderLoadError,
     },

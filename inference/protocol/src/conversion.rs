@@ -1,4 +1,4 @@
-//! Between messages of the protocol and the values that pipelines are asked with and answer.
+//! Conversions between messages of the protocol and the request and answer types.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct AnswerParts {
 }
 
 impl AnswerParts {
-    /// An answer as messages have it; without timing unless it was asked for.
+    /// An answer as a message; without timing unless it was requested.
     pub fn of(answer: Answer, explain_timing: bool) -> Self {
         let item = |item: Recommendation| ScoredItem {
             item: item.item.as_str().to_owned(),

@@ -1,4 +1,4 @@
-//! What can be asked of a pipeline, whoever answers: one variant in this process, or a router in front of several.
+//! The service that a pipeline provides, whether by one variant in this process, or by a router in front of several.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub trait Recommender: Send + Sync + 'static {
     /// Makes a change. The same change twice is the same as once.
     async fn change(&self, change: Change, deadline: Instant) -> Result<(), ServiceError>;
 
-    /// What is loaded.
+    /// Describes what is loaded.
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError>;
 }
 
@@ -56,11 +56,11 @@ pub struct Visit {
 pub enum AssignmentReason {
     /// The user's bucket belongs to it.
     Assigned,
-    /// A tester asked for it.
+    /// A tester requested it.
     Forced,
     /// The request names no unit to split by.
     NoUnit,
-    /// The unit is kept out of experiments.
+    /// The unit is held out of experiments.
     Holdout,
     /// The unit does not take part yet.
     NotInTraffic,
@@ -89,7 +89,7 @@ pub struct Served {
     pub answer: Answer,
 }
 
-/// What is loaded.
+/// Describes what is loaded.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PipelineDescription {
     /// The pipeline's name.
@@ -109,7 +109,7 @@ pub struct VariantDescription {
     pub weight: u32,
     /// Its bundles, by role.
     pub bundles: BTreeMap<String, BundleDescription>,
-    /// What it holds; `None` where it can't be asked now.
+    /// A summary of its content; `None` if it can't be reached now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<VariantSummary>,
 }
@@ -117,7 +117,7 @@ pub struct VariantDescription {
 /// One loaded bundle.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BundleDescription {
-    /// What the specification asks for.
+    /// The reference in the spec.
     pub reference: String,
     /// The version that was loaded.
     pub version: String,
@@ -128,7 +128,7 @@ pub struct BundleDescription {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The pipeline that was asked refused, or failed.
+    /// The pipeline refused the request, or failed.
     #[error("{message}")]
     Refused {
         /// What a client can do about it.
@@ -139,7 +139,7 @@ pub enum ServiceError {
     /// The deadline passed, before the work began or before it ended.
     #[error("the deadline passed before the answer was there; ask again, or allow more time")]
     DeadlineExceeded,
-    /// Something that was asked for makes no sense, whatever the pipeline.
+    /// The request is invalid for every pipeline.
     #[error("{argument} {problem}")]
     Argument {
         /// Which part of the request.
@@ -147,19 +147,19 @@ pub enum ServiceError {
         /// What is wrong with it and what to do.
         problem: String,
     },
-    /// Nobody asks what users do.
+    /// No experiment is running, so outcomes are not recorded.
     #[error("this pipeline has no experiment, so that outcomes are not recorded; give it spec.experiment")]
     NoExperiment,
     /// What users do can't be recorded now.
     #[error("outcomes can't be recorded: {problem}")]
     NotRecording {
-        /// Why.
+        /// The problem, as a sentence.
         problem: String,
     },
     /// Nothing is loaded yet.
     #[error("the pipeline is still loading its bundles; wait until /readyz answers 200")]
     Loading,
-    /// There is nobody to ask.
+    /// No variant can answer.
     #[error("this pipeline has no variant that serves; give it one in spec.variants")]
     NoVariant,
     /// Nobody answered in time.
@@ -173,7 +173,7 @@ pub enum ServiceError {
     Unreachable {
         /// The variant.
         variant: Arc<str>,
-        /// Where it was asked.
+        /// The address of the server.
         addresses: Vec<String>,
         /// What the last of them said.
         problem: String,
@@ -183,7 +183,7 @@ pub enum ServiceError {
     PartlyPut {
         /// The variant that did not take it.
         variant: Arc<str>,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<ServiceError>,
     },
@@ -197,13 +197,13 @@ pub enum Code {
     InvalidArgument,
     /// Ask for something that exists.
     NotFound,
-    /// Wait, then ask again.
+    /// Wait, then retry.
     ResourceExhausted,
     /// Ask for what this pipeline serves.
     Unimplemented,
     /// Ask again, or allow more time.
     DeadlineExceeded,
-    /// Ask again, or ask another server.
+    /// Retry, or try another server.
     Unavailable,
     /// Report a fault of ours.
     Internal,

@@ -25,7 +25,7 @@ pub struct Answer {
     pub timing: Vec<StageTiming>,
 }
 
-/// Why an answer is less than it could be.
+/// Why an answer is degraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -44,7 +44,7 @@ pub enum Degradation {
     FallbackToControl,
     /// Neither the user's variant nor the control answered: another variant did.
     FallbackToVariant,
-    /// No variant answered in time: popular items that the router had asked for before.
+    /// No variant answered in time: popular items that the router had fetched before.
     LastResort,
 }
 

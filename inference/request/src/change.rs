@@ -30,7 +30,7 @@ pub struct UserUpdate {
     /// Raw values by column; replaces the user's row. An absent column is null.
     #[serde(default)]
     pub features: RawRow,
-    /// What the user bought. Left out, a known user's purchases stay as they are.
+    /// What the user bought. If unset, a known user's purchases stay as they are.
     #[serde(default)]
     pub history: Option<Vec<PurchaseUpdate>>,
 }
@@ -41,9 +41,9 @@ pub struct UserUpdate {
 pub struct PurchaseUpdate {
     /// Which item.
     pub item: ItemId,
-    /// How often.
+    /// Number of purchases.
     pub purchases: f32,
-    /// Days since the last time.
+    /// Days since the last purchase.
     pub days_since_last: f32,
     /// How often, each time counted half after every `features.history_half_life_days` of the data set's configuration.
     /// Left out, every time counts as if it were today.

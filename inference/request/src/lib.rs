@@ -1,7 +1,7 @@
-//! What a pipeline is asked, and what it answers: the words that every part of the data plane shares.
+//! Questions, changes and answers of a pipeline: the types that every part of the data plane uses.
 //!
 //! - [`id`]: names of users and items; [`row`]: their raw features;
-//! - [`question`]: what is asked; [`change`]: what is put;
+//! - [`question`]: questions to a pipeline; [`change`]: users and items that are put;
 //! - [`answer`]: items, and why an answer is less than it could be; [`timing`]: how long each stage took;
 //! - [`summary`]: what a variant holds.
 //!

@@ -1,18 +1,18 @@
-//! What a pipeline is asked.
+//! Questions to a pipeline.
 
 use crate::{ItemId, UserId};
 
 /// A question to a pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Question {
-    /// What should this user see?
+    /// Recommends items for a user.
     Recommend(RecommendRequest),
-    /// What is like this item, or like this text?
+    /// Finds items similar to an item or to a text.
     Similar(SimilarRequest),
 }
 
 impl Question {
-    /// How many items are asked for; the pipeline's own limit where the question names no number.
+    /// The number of items; the pipeline's own limit if the question has none.
     pub fn k(&self) -> Option<usize> {
         match self {
             Self::Recommend(request) => request.k,
@@ -36,7 +36,7 @@ impl From<SimilarRequest> for Question {
 /// Asks what a user should see.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecommendRequest {
-    /// For whom. A user whom nobody knows is served from the defaults of the workflow.
+    /// For whom. An unknown user is served with the defaults of the workflow.
     pub user: UserId,
     /// How many items; the pipeline's own limit where the request names none.
     pub k: Option<usize>,

@@ -17,8 +17,8 @@ pub struct VariantSummary {
     pub workflow: String,
     /// Inputs of the scorer, in order.
     pub inputs: Vec<String>,
-    /// Most candidates a request.
+    /// Maximum number of candidates per request.
     pub candidates: usize,
-    /// Items that a request gets that names no number.
+    /// Items in an answer if the request gives no k.
     pub limit: usize,
 }

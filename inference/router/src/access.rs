@@ -6,13 +6,13 @@ use clap::Args;
 use gondola_artifacts::Access;
 use gondola_wire::variables;
 
-/// What a store needs to know beside its URL.
+/// Settings of a store in addition to its URL.
 #[derive(Debug, Args)]
 pub struct AccessArguments {
-    /// Folder of the store's credentials, a file for each setting; from the environment where it is left out.
+    /// Folder of the store's credentials, with a file for each setting; default: read from the environment.
     #[arg(long, env = variables::CREDENTIALS)]
     credentials: Option<PathBuf>,
-    /// Where an S3-compatible store answers, for example `http://minio:9000`.
+    /// Endpoint of an S3-compatible store, for example `http://minio:9000`.
     #[arg(long, env = variables::STORE_ENDPOINT)]
     store_endpoint: Option<String>,
 }

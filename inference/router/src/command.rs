@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use gondola_causes::with_causes;
 use gondola_server::program::LogArguments;
 
-/// Splits users between the variants of a pipeline, and finds out what its bundles and its experiment come to.
+/// Splits users between the variants of a pipeline, resolves its bundles and analyzes its experiment.
 #[derive(Debug, Parser)]
 #[command(name = "gondola-router", version)]
 struct Arguments {
@@ -22,7 +22,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Gives every user a variant, and asks it at its addresses.
+    /// Assigns every user to a variant, and forwards requests to it.
     Route(route::Arguments),
     /// Turns the events of a pipeline's experiment into statistics, and reports them to the operator.
     Analyze(analyze::Arguments),
@@ -30,7 +30,7 @@ enum Command {
     Resolve(resolve::Arguments),
 }
 
-/// Runs what was typed.
+/// Runs the command.
 pub(crate) fn run() -> ExitCode {
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! An experiment as a router sees it: who takes part, what each arm did, and what is recorded of it.
 //!
-//! [`Enrolment`] is made again whenever routes change; counts and the recorder outlive it in [`Recording`]. Every arm goes through
+//! [`Enrolment`] is recreated whenever routes change; counts and the recorder outlive it in [`Recording`]. Every arm goes through
 //! the same lines here, so that arms differ in nothing but the variant. What is recorded is the arm that a unit was assigned to,
 //! also where the control had to answer: an arm that fails must not lose its users from the comparison.
 
@@ -41,7 +41,7 @@ pub struct Sink {
 /// Why nothing is recorded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Silence {
-    /// Nobody asked for it.
+    /// Recording is not configured.
     #[error("no store of events is given; name one with --events-url")]
     Unasked,
     /// It can't be done.
@@ -76,7 +76,7 @@ impl Recording {
         }
     }
 
-    /// Counts of an epoch go on where they were, however often routes change.
+    /// Counts of an epoch continue, however often routes change.
     fn counts(&self, routes: &ExperimentRoutes) -> Arc<Counts> {
         let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (routes.name.clone(), routes.epoch);
@@ -98,7 +98,10 @@ impl Recording {
     }
 
     /// Takes outcomes, each for itself.
-    pub fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
+    pub fn record_outcomes(
+        &self,
+        reported: Vec<Result<ToldOutcome, String>>,
+    ) -> Result<Receipt, ServiceError> {
         let sink = self.sink.as_ref().map_err(|silence| match silence {
             Silence::Unasked => ServiceError::NoExperiment,
             Silence::Problem(problem) => ServiceError::NotRecording {
@@ -107,8 +110,8 @@ impl Recording {
         })?;
         let now = now();
         let mut receipt = Receipt::default();
-        for (index, told) in told.into_iter().enumerate() {
-            let checked = told.and_then(|told| intake::check(told, &sink.key, now));
+        for (index, reported) in reported.into_iter().enumerate() {
+            let checked = reported.and_then(|reported| intake::check(reported, &sink.key, now));
             let taken = checked.and_then(|outcome| match sink.recorder.outcome(outcome) {
                 true => Ok(()),
                 false => Err("there is no room for it now; send it again later".to_owned()),
@@ -179,7 +182,7 @@ impl Drop for Ticket<'_> {
 }
 
 impl Enrolment {
-    /// An experiment as a router was told of it.
+    /// An experiment as the routes describe it.
     pub fn new(routes: &ExperimentRoutes, recording: Arc<Recording>) -> Result<Self, AssignmentError> {
         let arms: Vec<Arm> = routes
             .arms
@@ -239,7 +242,7 @@ impl Enrolment {
         }
     }
 
-    /// Counts and records what came of it, if its unit takes part.
+    /// Counts and records the result of the request, if its unit takes part.
     pub fn note(
         &self,
         mut ticket: Ticket<'_>,

@@ -1,8 +1,8 @@
-//! Asking one after another, and the next beside the first when that one takes too long.
+//! Hedged requests: one server after another, and a second one in parallel when the first takes too long.
 //!
-//! [`first_answer`] knows neither pods nor variants: [`super::remote`] asks the pods of a variant with it, and the
-//! [router](super::Router) asks variants. [`Pace`] says how long a variant usually takes, and keeps second asks few: a variant that is
-//! slow because it has too much to do must not get twice as much.
+//! [`first_answer`] knows neither pods nor variants: [`super::remote`] uses it for the pods of a variant, and the [router](super::Router)
+//! for variants. [`Pace`] measures how long a variant usually takes, and limits hedges: a variant that is slow because it has too much to
+//! do must not get twice as much.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 
-/// Why somebody is asked.
+/// The reason of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// It is the first.
@@ -24,9 +24,9 @@ pub(super) enum Cause {
     Slowness,
 }
 
-/// The first answer of those whom `next` gives, one after the other: another is asked when one fails, and when `patience` has passed
-/// without an answer, for which it is told how many were asked. An error that `is_final` would be the same everywhere and ends the
-/// matter. Where all fail, the first error is given; `None` where there was nobody to ask.
+/// The first answer of the attempts that `next` starts: the next one starts when one fails, and when `patience`, which gets the number of
+/// attempts so far, has passed without an answer. An error that `is_final` would be the same everywhere and ends the matter. If all fail,
+/// the first error is returned; `None` if there was no attempt.
 pub(super) async fn first_answer<T, E, F>(
     mut next: impl FnMut(Cause) -> Option<F>,
     patience: impl Fn(u32) -> Duration,
@@ -60,7 +60,7 @@ where
     }
 }
 
-/// An ask that goes on by itself when nobody waits for it any more, so that it becomes known whether its pod hangs.
+/// An attempt that continues when nobody waits for it any longer, to find out whether its pod hangs.
 pub(super) struct Outlive<F>(Option<Pin<Box<F>>>)
 where
     F: Future<Output: Send> + Send + 'static;
@@ -92,17 +92,17 @@ impl<F: Future<Output: Send> + Send + 'static> Drop for Outlive<F> {
     }
 }
 
-/// A second ask before this is more likely noise than help.
+/// A hedge sooner than this is more likely noise than help.
 const SOONEST: Duration = Duration::from_millis(5);
 /// What is assumed before anything was measured.
 const UNKNOWN: Duration = Duration::from_millis(50);
-/// What an ask earns and a second one costs: one in five requests may be asked twice.
+/// What a request earns and a hedge costs: one in five requests may be hedged.
 const EARNED: i64 = 1;
 const COST: i64 = 5;
-/// Second asks that can be had at once: what a pod that begins to hang holds under a few hundred requests a second.
+/// Maximum budget of hedges: what a pod that begins to hang holds under a few hundred requests a second.
 const BURST: i64 = 50;
 
-/// How long answers take: an estimate of the 95th percentile, and the second asks that are left. Read and written by every
+/// How long answers take: an estimate of the 95th percentile, and the hedges that are left. Read and written by every
 /// request without a lock; an update that is lost now and then does no harm.
 pub(super) struct Pace {
     p95_micros: AtomicU64,
@@ -137,19 +137,19 @@ impl Pace {
         Duration::from_micros(self.p95_micros.load(Ordering::Relaxed)).max(SOONEST)
     }
 
-    /// How long to wait for an answer until another is asked, `left` before the deadline.
+    /// How long to wait for an answer before a hedge, with `left` until the deadline.
     pub(super) fn patience(&self, left: Duration) -> Duration {
         self.usual().min(left / 4).max(SOONEST)
     }
 
-    /// Counts a request, which earns a part of a second ask.
+    /// Counts a request, which earns a part of a hedge.
     pub(super) fn earn(&self) {
         if self.budget.load(Ordering::Relaxed) < BURST * COST {
             self.budget.fetch_add(EARNED, Ordering::Relaxed);
         }
     }
 
-    /// Whether there may be a second ask now.
+    /// Whether a hedge is allowed now.
     pub(super) fn spend(&self) -> bool {
         let spend = |budget: i64| (budget >= COST).then(|| budget - COST);
         self.budget

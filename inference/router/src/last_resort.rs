@@ -1,7 +1,7 @@
-//! What is shown when no variant answers in time: popular items, asked for beforehand.
+//! What is shown when no variant answers in time: popular items, fetched in advance.
 //!
-//! Every few seconds the router asks whichever variant answers what somebody would see of whom nothing is known. The list outlives
-//! the routers that use it, and an answer made of it says that it is one.
+//! Every few seconds the router asks any variant that answers for the recommendations of an unknown user. The list
+//! outlives the routers that use it, and an answer made of it says that it is one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use gondola_protocol::{Digests, Served};
 use gondola_request::{Answer, Degradation, Recommendation};
 
-/// How often the list is asked for again.
+/// How often the list is fetched again.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(10);
 /// How often it is tried while there is none.
 pub const TRY_EVERY: Duration = Duration::from_secs(1);

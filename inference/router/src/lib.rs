@@ -1,6 +1,7 @@
 //! The router of a pipeline, and what else a pipeline has that knows no model.
 //!
-//! - [`router`]: gives every user a variant and keeps them there; [`remote`] asks a variant's pods, [`watch`] follows what the operator
+//! - [`router`]: assigns every user to a variant and keeps them there; [`remote`] calls a variant's pods, [`watch`] follows what the
+//!   operator
 //!   and the API server say;
 //! - [`experiment`]: who takes part in an A/B test, and what is recorded of it; [`recording`]: where that goes, as a program's
 //!   options;

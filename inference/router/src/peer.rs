@@ -1,7 +1,7 @@
 //! One pod of a variant: the connection to it, and whether it can be counted on.
 //!
 //! A pod that fails several times in a row is set aside for a second, then for twice as long, up to half a minute; after that one
-//! request finds out whether it is well again. A [`Peer`] outlives the routers that ask it, so that a change of routes forgives nothing.
+//! request finds out whether it is well again. A [`Peer`] outlives the routers that use it, so that a change of routes does not reset it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use gondola_protocol::proto::recommender_client::RecommenderClient;
 use gondola_server::front::MAX_BODY_BYTES;
 
-/// Why a variant can't be asked at an address.
+/// Why a variant can't be called at an address.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
     /// It is not an address.
@@ -22,7 +22,7 @@ pub enum AddressError {
         variant: String,
         /// The address.
         address: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: tonic::transport::Error,
     },
@@ -55,7 +55,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Connects when it is first asked.
+    /// Connects on the first request.
     pub(super) fn new(variant: &str, address: &str) -> Result<Self, AddressError> {
         let wrong = |source| AddressError::Form {
             variant: variant.to_owned(),
@@ -76,7 +76,7 @@ impl Peer {
     }
 }
 
-/// Milliseconds since this process first asked for them, and never 0.
+/// Milliseconds since the first call of this function, and never 0.
 pub(super) fn now() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     let since = START.get_or_init(Instant::now).elapsed();
@@ -97,7 +97,7 @@ pub(super) struct Standing {
     aside_for: AtomicU64,
 }
 
-/// Counts an ask for as long as it is under way.
+/// Counts a request for as long as it is running.
 pub(super) struct UnderWay<'a>(&'a AtomicUsize);
 
 impl Drop for UnderWay<'_> {
@@ -107,7 +107,7 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Standing {
-    /// How many asks are under way. A pod that hangs gathers them, so that others are asked before it is found out.
+    /// The number of running requests. They pile up at a pod that hangs, so that others get requests even before the hang is detected.
     pub(super) fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
     }
@@ -117,7 +117,7 @@ impl Standing {
         UnderWay(&self.under_way)
     }
 
-    /// Whether others should be asked.
+    /// Whether other pods should be preferred.
     pub(super) fn is_aside(&self, now: u64) -> bool {
         self.aside_until.load(Ordering::Relaxed) > now
     }

@@ -15,7 +15,7 @@ use crate::experiment::{Recording, Silence, Sink};
 
 /// How long a router that stops has to upload what it recorded.
 pub const UPLOAD_WITHIN: Duration = Duration::from_secs(15);
-/// Most bytes that wait for the store; half of the folder that the operator gives.
+/// Maximum bytes waiting for the store; half the folder that the operator provides.
 const MAX_WAITING: u64 = 2 << 30;
 
 /// Where events are kept.
@@ -24,14 +24,14 @@ pub struct EventStoreArguments {
     /// URL of the store of exposures and outcomes, such as s3://events/shop.
     #[arg(long, env = variables::EVENTS_URL)]
     pub events_url: Option<String>,
-    /// Where an S3-compatible store of events answers.
+    /// Endpoint of an S3-compatible store of events.
     #[arg(long, env = variables::EVENTS_ENDPOINT)]
     pub events_endpoint: Option<String>,
     /// A folder with the credentials of the store of events: a file for each setting.
     #[arg(long, env = variables::EVENTS_CREDENTIALS)]
     pub events_credentials: Option<PathBuf>,
-    /// A folder for events that are not in the store yet, and for what the analysis works on; below the temporary folder
-    /// where it is left out.
+    /// A folder for events that are not in the store yet, and for the analysis's working files; default: below the
+    /// temporary folder.
     #[arg(long, env = variables::EVENTS_FOLDER)]
     pub events_folder: Option<PathBuf>,
 }
@@ -73,8 +73,8 @@ impl EventStoreArguments {
 }
 
 impl RecordingArguments {
-    /// Starts to record for the pipeline `base`, which is `namespace/name`. What keeps it from that is told to whoever asks, and
-    /// keeps nobody from being served.
+    /// Starts to record for the pipeline `base`, which is `namespace/name`. A problem with recording is reported in
+    /// answers to outcomes, and does not stop serving.
     pub fn start(&self, base: &str) -> Recording {
         let incarnation = format!("{:08x}", rand::random::<u32>());
         let sink = match &self.store.events_url {

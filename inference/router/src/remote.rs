@@ -1,6 +1,6 @@
-//! A variant in other processes, asked over gRPC.
+//! A variant in other processes, called over gRPC.
 //!
-//! Of the pods that can be counted on, the one with the fewest asks under way is asked, in turn where they are alike. Another is asked
+//! Of the healthy pods, the one with the fewest running requests is called, in turn if they are equal. Another one is called
 //! too when a pod fails, or takes longer than nineteen of twenty answers do; the first answer wins. `peer` knows which pods
 //! can be counted on, `hedge` how long answers take. A change goes to every pod, once.
 
@@ -24,7 +24,7 @@ use crate::hedge::{Cause, Outlive, Pace, first_answer};
 pub use crate::peer::AddressError;
 use crate::peer::{self, Peer};
 
-/// Pods that one request may ask.
+/// Maximum number of pods that one request may try.
 const MAX_ASKED: usize = 3;
 
 /// A variant at one address or several. Connections are made when they are needed.
@@ -35,7 +35,7 @@ pub struct RemoteVariant {
     next: AtomicUsize,
 }
 
-/// How long answers of a variant take, by what is asked.
+/// How long answers of a variant take, by the kind of request.
 #[derive(Default)]
 struct Paces {
     recommend: Pace,
@@ -64,7 +64,7 @@ impl Connections {
         Arc::clone(self.paces.entry(variant.to_owned()).or_default())
     }
 
-    /// Forgets what is kept of addresses and variants that are not used any more. Requests that are under way end as they would.
+    /// Forgets addresses and variants that are no longer used. Requests that are under way end as they would.
     pub fn forget_all_but<'a>(
         &mut self,
         variants: impl Iterator<Item = &'a String>,
@@ -102,7 +102,7 @@ impl RemoteVariant {
         })
     }
 
-    /// Why nobody is asked where there is nobody.
+    /// The error if there is no pod.
     fn nobody(&self) -> ServiceError {
         ServiceError::Unreachable {
             variant: Arc::clone(&self.name),
@@ -148,7 +148,7 @@ impl RemoteVariant {
         }
     }
 
-    /// Which pod to ask now, if any: one whose time aside is over, else the least busy of those that can be counted on, else of all.
+    /// The pod to call now, if any: one whose time aside is over, or else the least busy of the healthy ones, or else of all.
     fn next_peer(&self, cause: Cause, pace: &Pace, deadline: Instant, asked: &[usize]) -> Option<usize> {
         let all = self.peers.len();
         if asked.len() == all.min(MAX_ASKED) || (cause != Cause::First && left(deadline).is_zero()) {
@@ -283,7 +283,7 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// Whether the same ask may go better elsewhere: the pod is gone, stopping, broken, too slow or has too much to do.
+/// Whether the same request may succeed elsewhere: the pod is gone, stopping, broken, too slow or overloaded.
 fn another_may_answer(status: &Status) -> bool {
     matches!(
         Code::from(status.code()),
@@ -372,7 +372,7 @@ impl Recommender for RemoteVariant {
     }
 }
 
-/// As many as a message can ask for; the pipeline refuses such numbers by itself.
+/// The largest number that a message can hold; the pipeline itself refuses such numbers.
 fn saturated(k: usize) -> u32 {
     u32::try_from(k).unwrap_or(u32::MAX)
 }

@@ -63,18 +63,18 @@ pub fn references(
         .collect()
 }
 
-/// Whether `found` is not news after `told`. How long a store took and how it numbered a request differ each time, so that of a
+/// Whether `found` is not news after `reported`. How long a store took and how it numbered a request differ each time, so that of a
 /// refusal's message only the words without a digit count.
-pub fn is_told(told: &Resolution, found: &Resolution) -> bool {
+pub fn is_reported(reported: &Resolution, found: &Resolution) -> bool {
     let same = |(one, other): (&VariantResolution, &VariantResolution)| match (one, other) {
         (VariantResolution::Refused(one), VariantResolution::Refused(other)) => {
             one.reason == other.reason && lasting(&one.message).eq(lasting(&other.message))
         }
         (one, other) => one == other,
     };
-    told.generation == found.generation
-        && told.variants.keys().eq(found.variants.keys())
-        && told.variants.values().zip(found.variants.values()).all(same)
+    reported.generation == found.generation
+        && reported.variants.keys().eq(found.variants.keys())
+        && reported.variants.values().zip(found.variants.values()).all(same)
 }
 
 fn lasting(message: &str) -> impl Iterator<Item = &str> {
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_refusal_is_news_unless_only_times_and_numbers_differ() {
         let away = RefusalReason::StoreUnavailable;
-        let told = refused(
+        let reported = refused(
             away,
             "no answer in 1.6s, after 10 retries: 500 Internal Server Error <Id>A7</Id>",
         );
@@ -193,27 +193,27 @@ mod tests {
             away,
             "no answer in 1.9s, after 9 retries: 500 Internal Server Error <Id>B6</Id>",
         );
-        assert!(is_told(&told, &again));
+        assert!(is_reported(&reported, &again));
         let other_words = refused(
             away,
             "no answer in 1.6s, after 10 retries: 503 Slow Down <Id>A7</Id>",
         );
-        assert!(!is_told(&told, &other_words));
-        let Some(VariantResolution::Refused(refusal)) = told.variants.get("dlrm") else {
+        assert!(!is_reported(&reported, &other_words));
+        let Some(VariantResolution::Refused(refusal)) = reported.variants.get("dlrm") else {
             unreachable!("it was made as a refusal");
         };
-        assert!(!is_told(
-            &told,
+        assert!(!is_reported(
+            &reported,
             &refused(RefusalReason::AccessDenied, &refusal.message)
         ));
         let of_another_spec = Resolution {
             generation: 2,
-            ..told.clone()
+            ..reported.clone()
         };
-        assert!(!is_told(&told, &of_another_spec));
-        let mut of_two = told.clone();
+        assert!(!is_reported(&reported, &of_another_spec));
+        let mut of_two = reported.clone();
         let refusal = VariantResolution::Refused(refusal.clone());
         of_two.variants.insert("forest".into(), refusal);
-        assert!(!is_told(&told, &of_two));
+        assert!(!is_reported(&reported, &of_two));
     }
 }

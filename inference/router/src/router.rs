@@ -1,10 +1,10 @@
 //! The router: gives every user a variant and keeps them there.
 //!
-//! [`assignment`](gondola_experiments::assignment) decides, as a pure function of configuration and user, so that every pod decides alike. [`Router`] asks the
-//! variant that was decided on, then the control, then every other variant until one answers, and shows the popular items of the
-//! [`last_resort`](crate::last_resort) where none does in time. [`experiment`](crate::experiment) says who takes part in an A/B test, and records what they were shown.
-//! [`remote`](crate::remote) is a variant behind gRPC, at one address or at several. In a cluster, [`watch`](crate::watch) makes a new router whenever configuration
-//! or addresses change.
+//! [`assignment`](gondola_experiments::assignment) decides, as a pure function of configuration and user, so that every pod decides alike.
+//! [`Router`] calls the assigned variant, then the control, then every other variant until one answers, and shows the popular
+//! items of the [`last_resort`](crate::last_resort) where none does in time. [`experiment`](crate::experiment) says who takes part in an
+//! A/B test, and records what they were shown. [`remote`](crate::remote) is a variant behind gRPC, at one address or at several. In a
+//! cluster, [`watch`](crate::watch) makes a new router whenever configuration or addresses change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ struct Choice<'a> {
 
 impl Router {
     /// A router of the pipeline `namespace`/`pipeline`, whose users are split by the buckets or the weights of `backends`. Where the
-    /// control is none of them the first takes its place, and without any of them every request is told so: a router that could not
+    /// control is none of them the first takes its place, and without any of them every request gets that error: a router that could not
     /// be made would leave an older one in place.
     pub fn new(
         namespace: &str,
@@ -117,7 +117,7 @@ impl Router {
         self
     }
 
-    /// Takes what users do, whether or not an experiment goes on.
+    /// Records what users do, whether or not an experiment is running.
     pub fn with_recording(mut self, recording: Arc<Recording>) -> Self {
         self.recording = Some(recording);
         self
@@ -291,7 +291,7 @@ impl Router {
         Ok(served)
     }
 
-    /// Similar items are the same in every variant, so that the control is asked, and another if it is down.
+    /// Similar items are the same in every variant, so the control is called, and another one if it is down.
     async fn similar(&self, request: SimilarRequest, deadline: Instant) -> Result<Served, ServiceError> {
         let ask = |place: usize| {
             self.backends[place]
@@ -303,7 +303,7 @@ impl Router {
     }
 }
 
-/// Why a user got a variant, as clients are told.
+/// Why a user got a variant, as reported to clients.
 fn public(reason: Reason) -> AssignmentReason {
     match reason {
         Reason::Assigned => AssignmentReason::Assigned,
@@ -372,9 +372,9 @@ impl Experimenter for Router {
         self.experiment.as_ref().map(|(enrolment, _)| enrolment.report())
     }
 
-    fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
+    fn record_outcomes(&self, reported: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
         match &self.recording {
-            Some(recording) => match recording.record_outcomes(told) {
+            Some(recording) => match recording.record_outcomes(reported) {
                 // This program was started before there was an experiment, and another takes its place.
                 Err(ServiceError::NoExperiment) if self.experiment.is_some() => Err(ServiceError::Stopping),
                 receipt => receipt,
@@ -395,7 +395,7 @@ fn allocation(backends: &[Backend]) -> Result<Allocation, AssignmentError> {
             }
         }
     }
-    // Whoever owns them: there is nobody to ask.
+    // Whoever owns the buckets: there is no variant to call.
     if backends.is_empty() {
         return Allocation::new(&[1]);
     }
@@ -418,7 +418,7 @@ fn by_place<'a>(
     ranges
 }
 
-/// Popular items as a variant has them: what somebody sees of whom nothing is known.
+/// Popular items of a variant: the recommendations of an unknown user.
 async fn popular(backend: &Backend) -> Result<Popular, ServiceError> {
     let deadline = Instant::now() + LIST_WITHIN;
     let described = backend.recommender.describe(deadline).await?;

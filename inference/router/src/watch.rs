@@ -1,6 +1,6 @@
 //! A router in a cluster: its configuration and its pods' addresses, as the API server has them.
 //!
-//! The operator writes the [`Routes`] into a ConfigMap; the addresses of a variant's pods stand in the EndpointSlices of its
+//! The operator writes the [`Routes`] into a ConfigMap; the addresses of a variant's pods are in the EndpointSlices of its
 //! Service. Both are watched, so that a change of weights or a pod that goes is known in the time of an event. Each change
 //! makes a new [`Router`], which takes the place of the old between two requests; connections to pods that stay are kept.
 
@@ -97,8 +97,8 @@ impl Experimenter for CurrentRouter {
         self.now().ok()?.report()
     }
 
-    fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
-        self.now()?.record_outcomes(told)
+    fn record_outcomes(&self, reported: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
+        self.now()?.record_outcomes(reported)
     }
 }
 
@@ -119,7 +119,7 @@ pub async fn follow(
     let (slices, slice_changes) = watched::<EndpointSlice>(&client, namespace, slices_of_services);
     let changes = futures::stream::select(config_changes, slice_changes);
     tokio::pin!(changes);
-    let mut told = None;
+    let mut applied = None;
     let mut connections = Connections::default();
     while let Some(()) = changes.next().await {
         // A router that knows the routes and no pod yet would refuse everybody.
@@ -130,14 +130,14 @@ pub async fn follow(
             continue;
         };
         let addresses = addresses(&routes, &slices.state());
-        if told.as_ref() == Some(&(routes.clone(), addresses.clone())) {
+        if applied.as_ref() == Some(&(routes.clone(), addresses.clone())) {
             continue;
         }
         match router(&routes, &addresses, &mut connections, &recording) {
             Ok(router) => {
                 tracing::info!(?routes, ?addresses, "routes changed");
                 current.set(router);
-                told = Some((routes, addresses));
+                applied = Some((routes, addresses));
             }
             Err(error) => {
                 tracing::error!(error = %format!("{error:#}"), "the routes can't be used; the old stay")
@@ -146,7 +146,7 @@ pub async fn follow(
     }
 }
 
-/// A cache of one kind and its changes; a failure of the watch is logged and mended.
+/// A cache of one kind and its changes; a failed watch is logged and restarted.
 fn watched<K>(client: &Client, namespace: &str, config: Config) -> (Store<K>, impl Stream<Item = ()> + use<K>)
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>

@@ -17,28 +17,28 @@ pub struct ServerArguments {
     /// Address for HTTP and gRPC.
     #[arg(long, env = variables::LISTEN, default_value = "127.0.0.1:8080")]
     pub listen: String,
-    /// Address for everything that is not a question: changes, outcomes, metrics, health. Where it is left out everything is on
-    /// one port.
+    /// Address for everything other than questions: changes, outcomes, metrics, health. Default: everything is on one
+    /// port.
     #[arg(long, env = variables::ADMIN_LISTEN)]
     admin_listen: Option<String>,
-    /// Lets any client of a router ask for an arm of the experiment with the header x-gondola-arm, also where there is an admin port,
-    /// which honors it always.
+    /// Lets any client of a router choose an arm of the experiment with the header x-gondola-arm on the main port; the
+    /// admin port always honors it.
     #[arg(long, env = variables::ALLOW_ARM_HEADER)]
     allow_arm_header: bool,
-    /// Milliseconds that a question may take which brings no deadline of its own.
+    /// Milliseconds that a question without a deadline of its own may take.
     #[arg(long, env = variables::DEADLINE_MS, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     deadline_ms: u64,
-    /// Number of connections that may be open at once on a port; others wait.
+    /// Maximum number of open connections per port; further ones wait.
     #[arg(long, env = variables::MAX_CONNECTIONS, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
-    /// Seconds after which a client is asked to make a new connection, give or take a fifth; 0 is never.
+    /// Seconds after which a client is asked to reconnect, plus or minus a fifth; 0 means never.
     #[arg(long, env = variables::CONNECTION_AGE_SECONDS, default_value_t = 0)]
     connection_age_seconds: u64,
-    /// Seconds from the signal to stop, when readiness goes, until new connections are refused. Clients are asked meanwhile to
-    /// make their next connection elsewhere.
+    /// Seconds between the stop signal, when readiness ends, and refusing new connections. Meanwhile clients are asked
+    /// to reconnect elsewhere.
     #[arg(long, env = variables::DRAIN_NOTICE_SECONDS, default_value_t = 0)]
     drain_notice_seconds: u64,
-    /// Seconds that requests have to end after that.
+    /// Seconds that running requests have to finish after that.
     #[arg(long, env = variables::DRAIN_SECONDS, default_value_t = 30)]
     drain_seconds: u64,
 }
@@ -76,7 +76,8 @@ impl ServerArguments {
         }
     }
 
-    /// Serves, not ready at first, until `load` gives what answers; `announce` tells people. Ends on SIGTERM and SIGINT.
+    /// Serves, not ready at first, until `load` gives what answers; `announce` prints the address. Ends on SIGTERM and
+    /// SIGINT.
     pub async fn serve(
         &self,
         server: Server,

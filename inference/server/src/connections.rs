@@ -5,7 +5,7 @@
 //!
 //! 1. `Leaving`: every answer over HTTP/1.1 says that the connection closes, so that its client makes the next one, elsewhere as soon
 //!    as load balancers know;
-//! 2. `GoingAway`: connections of HTTP/2 are told to take no new request, which their clients then send elsewhere;
+//! 2. `GoingAway`: HTTP/2 connections announce that they accept no new request, so clients send theirs elsewhere;
 //! 3. `Stopping`: nothing new is accepted, what was begun is finished, and what only half came is not waited for.
 //!
 //! Until the last stage, new connections are served as ever.
@@ -54,9 +54,9 @@ pub struct Limits {
     pub head: Duration,
     /// How long the body of a request may take, from its head to its last byte.
     pub body: Duration,
-    /// How long a connection may lie idle: longer than the ten minutes that load balancers keep theirs.
+    /// How long a connection may be idle: longer than the ten minutes that load balancers keep theirs.
     pub idle: Duration,
-    /// After which age a client is asked to make a new connection, give or take a fifth, so that new servers get their share of
+    /// The age after which a client is asked to reconnect, plus or minus a fifth, so that new servers get their share of
     /// clients that keep theirs; never where it is left out.
     pub age: Option<Duration>,
 }
@@ -73,15 +73,15 @@ impl Default for Limits {
     }
 }
 
-/// Serves `app` for as long as it is polled, within bounds of its own: pages and health checks beside a server.
+/// Serves `app` for as long as it is polled, within bounds of its own: pages and health checks next to a server.
 pub async fn serve_beside(listener: TcpListener, app: axum::Router) {
     let limits = Limits {
         most: 256,
         idle: Duration::from_secs(60),
         ..Limits::default()
     };
-    let (_stage, told) = watch::channel(Stage::Serving);
-    Door { listener, app }.serve(limits, told).await;
+    let (_stage, stages) = watch::channel(Stage::Serving);
+    Door { listener, app }.serve(limits, stages).await;
 }
 
 /// How far a server's end has come.
@@ -100,7 +100,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Serves until the last connection has ended after the server stopped. Without the sender of stages nobody waits any more.
+    /// Serves until the last connection has ended after the server stopped. If the sender of stages is dropped, it stops waiting.
     pub(super) async fn serve(self, limits: Limits, mut stage: watch::Receiver<Stage>) {
         let places = Arc::new(Semaphore::new(limits.most));
         let followed = stage.clone();
@@ -224,7 +224,7 @@ fn protocol() -> auto::Builder<TokioExecutor> {
     protocol
 }
 
-/// Ends after the age, give or take a fifth: connections that were made together must not be made again together.
+/// Ends after the age, plus or minus a fifth: connections that were made together must not reconnect together.
 async fn retire_after(age: Option<Duration>) {
     match age {
         Some(age) => tokio::time::sleep(age.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await,

@@ -1,4 +1,5 @@
-//! What an experiment adds to a pipeline: a router's doors beside [`Recommender`](gondola_protocol::Recommender).
+//! What an experiment adds to a pipeline: a router's interface in addition to
+//! [`Recommender`](gondola_protocol::Recommender).
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub trait Experimenter: Send + Sync + 'static {
     fn report(&self) -> Option<RouterReport>;
 
     /// Takes what units did; what could not be read says why. Never waits.
-    fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError>;
+    fn record_outcomes(&self, reported: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError>;
 }
 
 /// What became of outcomes.

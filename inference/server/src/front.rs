@@ -1,4 +1,4 @@
-//! The one way in for HTTP and gRPC: checks what was asked, sets deadlines, counts, and knows whether anything is loaded.
+//! The single entry point for HTTP and gRPC: checks what was asked, sets deadlines, counts, and knows whether anything is loaded.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -64,7 +64,7 @@ impl Destination {
     }
 }
 
-/// The way in.
+/// The entry point of a server's requests.
 pub struct Front {
     destination: OnceLock<Destination>,
     draining: AtomicBool,
@@ -73,7 +73,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// A way in with nothing behind it yet.
+    /// An entry point with nothing behind it yet.
     pub fn new(deadlines: Deadlines) -> Self {
         Self {
             destination: OnceLock::new(),
@@ -99,7 +99,7 @@ impl Front {
         self.metrics.set_ready(self.ready());
     }
 
-    /// From now on the server says that it is not ready, and goes on answering.
+    /// From now on the server reports that it is not ready, and keeps answering.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.metrics.set_ready(false);
@@ -143,7 +143,7 @@ impl Front {
         self.measure(method, put).await
     }
 
-    /// What is loaded.
+    /// Describes what is loaded.
     pub async fn describe(&self, within: Option<Duration>) -> Result<PipelineDescription, ServiceError> {
         let ask = async {
             self.recommender()?
@@ -171,13 +171,13 @@ impl Front {
     /// Takes what units did; what could not be read says why.
     pub async fn record_outcomes(
         &self,
-        told: Vec<Result<ToldOutcome, String>>,
+        reported: Vec<Result<ToldOutcome, String>>,
     ) -> Result<Receipt, ServiceError> {
         let record = async {
-            if told.len() > MOST_OUTCOMES {
+            if reported.len() > MOST_OUTCOMES {
                 let problem = format!(
                     "has {} outcomes; send at most {MOST_OUTCOMES} at once",
-                    told.len()
+                    reported.len()
                 );
                 return Err(ServiceError::Argument {
                     argument: "the request",
@@ -187,7 +187,7 @@ impl Front {
             // Before anything is loaded nobody knows whether there is an experiment.
             self.recommender()?;
             let receipt = match self.experimenter() {
-                Some(experimenter) => experimenter.record_outcomes(told),
+                Some(experimenter) => experimenter.record_outcomes(reported),
                 None => Err(ServiceError::NoExperiment),
             };
             match receipt {

@@ -1,4 +1,4 @@
-//! The asks as gRPC.
+//! The gRPC interface.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,7 +142,7 @@ impl Recommender for Service {
         request: Request<RecordOutcomesRequest>,
     ) -> Result<Response<RecordOutcomesResponse>, Status> {
         let outcomes = request.into_inner().outcomes;
-        let outcomes = outcomes.into_iter().map(|outcome| Ok(told(outcome)));
+        let outcomes = outcomes.into_iter().map(|outcome| Ok(reported(outcome)));
         let receipt = self
             .front
             .record_outcomes(outcomes.collect())
@@ -162,7 +162,7 @@ impl Recommender for Service {
     }
 }
 
-fn told(outcome: Outcome) -> ToldOutcome {
+fn reported(outcome: Outcome) -> ToldOutcome {
     ToldOutcome {
         event_id: outcome.event_id,
         unit: outcome.unit,

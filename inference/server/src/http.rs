@@ -1,4 +1,4 @@
-//! The asks as HTTP and JSON.
+//! The HTTP and JSON interface.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::front::{Front, MAX_BODY_BYTES};
 use crate::http_error::{HttpError, error};
 use crate::query::Asked;
 
-/// The header with which a tester asks for an arm.
+/// The header with which a tester chooses an arm.
 pub(super) const ARM_HEADER: &str = "x-gondola-arm";
 /// The header with the client's own id of a request.
 const REQUEST_HEADER: &str = "x-request-id";
@@ -172,8 +172,8 @@ async fn record_outcomes(
     body: Body,
 ) -> Result<Response, HttpError> {
     let Outcomes { outcomes } = parse(&read(&front, &headers, body).await?)?;
-    let told = outcomes.into_iter().map(intake::read).collect();
-    Ok(Json(front.record_outcomes(told).await?).into_response())
+    let reported = outcomes.into_iter().map(intake::read).collect();
+    Ok(Json(front.record_outcomes(reported).await?).into_response())
 }
 
 async fn report(State(front): State<Arc<Front>>) -> Result<Response, HttpError> {

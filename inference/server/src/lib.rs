@@ -36,7 +36,7 @@ use front::{Destination, Front};
 use gondola_protocol::proto;
 use ports::MainPort;
 
-/// How long after the signal connections of HTTP/2 are told to go elsewhere: by then load balancers know.
+/// How long after the signal HTTP/2 clients are asked to go elsewhere: load balancers know by that time.
 const GO_AWAY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a server could not serve.
@@ -53,7 +53,7 @@ pub enum ServeError {
     Listen {
         /// Where.
         address: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -65,7 +65,7 @@ pub enum ServeError {
 /// How a server ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Drain {
-    /// How long it goes on taking requests after it said that it is not ready, so that load balancers can look.
+    /// How long it keeps accepting requests after it became unready, so that load balancers can notice.
     pub notice: Duration,
     /// How long requests that are being answered are waited for.
     pub patience: Duration,
@@ -80,7 +80,7 @@ impl Default for Drain {
     }
 }
 
-/// A server that listens: clients can connect, and are told that nothing is ready until [`Opening::open`].
+/// A server that listens: clients can connect, and get "not ready" until [`Opening::open`].
 pub struct Server {
     listener: TcpListener,
     admin: Option<(TcpListener, MainPort)>,
@@ -134,7 +134,7 @@ impl Server {
             .map_err(ServeError::Serve)
     }
 
-    /// The way in, for counting.
+    /// The entry point, for its counters.
     pub fn front(&self) -> &Arc<Front> {
         &self.front
     }
@@ -154,11 +154,11 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
         let opening = self.opening();
-        let (stage, told) = watch::channel(Stage::Serving);
+        let (stage, stages) = watch::channel(Stage::Serving);
         let mut serving = JoinSet::new();
         let limits = self.limits;
         for door in self.doors() {
-            serving.spawn(door.serve(limits, told.clone()));
+            serving.spawn(door.serve(limits, stages.clone()));
         }
         let end = async {
             shutdown.await;

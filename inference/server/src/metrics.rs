@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use strum::IntoStaticStr;
 
-/// What clients ask.
+/// The kinds of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Method {
@@ -29,7 +29,7 @@ pub enum Method {
     PutItem,
     /// What units of an experiment did.
     RecordOutcomes,
-    /// What is loaded.
+    /// Describes what is loaded.
     Describe,
 }
 
@@ -99,7 +99,7 @@ impl Default for Metrics {
         );
         registry.register(
             "request_seconds",
-            "From the whole request to its answer",
+            "Seconds from the complete request to its answer",
             metrics.seconds.clone(),
         );
         registry.register(
@@ -109,12 +109,12 @@ impl Default for Metrics {
         );
         registry.register(
             "degraded",
-            "Answers that are less than they could be",
+            "Degraded answers, by the reason",
             metrics.degraded.clone(),
         );
         registry.register(
             "stage_seconds",
-            "Time of each stage on its compute thread",
+            "Seconds that each stage took on its compute thread",
             metrics.stages.clone(),
         );
         let ComputeMetrics {
@@ -124,17 +124,17 @@ impl Default for Metrics {
         } = metrics.compute.clone();
         registry.register(
             "compute_waiting",
-            "Requests that wait for a compute thread",
+            "Requests waiting for a compute thread",
             waiting,
         );
         registry.register(
             "compute_refused",
-            "Requests refused because too many waited",
+            "Requests refused because the queue was full",
             refused,
         );
         registry.register(
             "compute_expired",
-            "Requests whose deadline passed while they waited",
+            "Requests whose deadline passed in the queue",
             expired,
         );
         registry.register("ready", "1 while requests are accepted", metrics.ready.clone());

@@ -1,7 +1,7 @@
 //! What is served on which port.
 //!
 //! By itself a server has one port for everything. Where it has an admin port too, that one serves everything, and what a cluster
-//! exposes need only answer questions: whoever can reach it can then neither change features, nor forge outcomes, nor read what the
+//! exposes need only answer questions: its clients can then neither change features, nor forge outcomes, nor read what the
 //! experiment came to.
 
 use axum::body::Body;
@@ -16,7 +16,7 @@ use gondola_protocol::Code;
 use crate::http::ARM_HEADER;
 use crate::http_error;
 
-/// What the main port serves beside an admin port.
+/// What the main port serves if there is an admin port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MainPort {
     /// Everything, as without an admin port.
@@ -25,7 +25,7 @@ pub enum MainPort {
     Questions(ArmHeader),
 }
 
-/// Whether a client may ask for an arm of the experiment by header.
+/// Whether a client may choose an arm of the experiment by header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArmHeader {
     /// It may.

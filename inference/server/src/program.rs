@@ -1,4 +1,4 @@
-//! What every program has in common: its log, its end, and health checks beside its work.
+//! What every program has in common: its log, its shutdown, and health checks during its work.
 
 use std::io::IsTerminal;
 
@@ -13,25 +13,25 @@ use crate::connections::serve_beside;
 /// What is logged, and how.
 #[derive(Debug, Args)]
 pub struct LogArguments {
-    /// What is logged to stderr, for example `info` or `warn,gondola_server=debug`.
+    /// Filter of the log lines on stderr, for example `info` or `warn,gondola_server=debug`.
     #[arg(long, env = variables::LOG, default_value = "info", global = true)]
     log: String,
-    /// How log lines look.
+    /// Format of the log lines.
     #[arg(long, env = variables::LOG_FORMAT, default_value = "text", global = true)]
     log_format: LogFormat,
 }
 
-/// How log lines look.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 impl LogArguments {
-    /// Starts to log to stderr: in color only where a person looks on.
+    /// Starts to log to stderr: in color only on a terminal.
     pub fn start(&self) -> anyhow::Result<()> {
         let filter = EnvFilter::try_new(&self.log).map_err(|error| {
             anyhow::anyhow!(
@@ -51,7 +51,7 @@ impl LogArguments {
     }
 }
 
-/// Does `work`, and answers health checks meanwhile, until it ends or the process is asked to stop.
+/// Does `work`, and answers health checks in the meantime, until it ends or the process is asked to stop.
 pub async fn beside_health_checks(
     listen: &str,
     work: impl Future<Output = anyhow::Result<()>>,
@@ -62,7 +62,7 @@ pub async fn beside_health_checks(
         .route("/healthz", alive.clone())
         .route("/readyz", alive);
     tokio::select! {
-        () = serve_beside(listener, health) => anyhow::bail!("the health checks ended by themselves"),
+        () = serve_beside(listener, health) => anyhow::bail!("the health checks stopped unexpectedly"),
         outcome = work => outcome,
         () = on_signal()? => Ok(()),
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::http_error::HttpError;
 
-/// What a query asks.
+/// The parameters of a query.
 pub(super) struct Asked<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {

@@ -33,14 +33,14 @@ enum Command {
     Up(up::Arguments),
     /// Serves one variant of a pipeline.
     Serve(serving::Arguments),
-    /// Brings a pipeline's bundles here, checked, without serving them.
+    /// Fetches and checks a pipeline's bundles without serving them.
     Fetch(fetch::Arguments),
     /// Loads and searches an index file: what a server does in a child process before it trusts the file.
     #[command(hide = true)]
     TryIndex { path: PathBuf },
 }
 
-/// Runs what was typed.
+/// Runs the command.
 pub(crate) fn run() -> ExitCode {
     let Arguments { log, command } = Arguments::parse();
     // Its limits on memory leave no room for a runtime's threads.

@@ -1,4 +1,4 @@
-//! A variant in this process, asked through the compute threads.
+//! A variant in this process, called through the compute threads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -152,7 +152,7 @@ impl<P: Pipeline> Recommender for LocalVariant<P> {
     }
 }
 
-/// What a client is told of work that was not done.
+/// The error of work that was not done, for clients.
 fn not_done(error: NotDone) -> ServiceError {
     let refused = |code| ServiceError::Refused {
         code,
@@ -165,7 +165,7 @@ fn not_done(error: NotDone) -> ServiceError {
     }
 }
 
-/// What a client is told of a request that the models refused.
+/// The error of a request that the models refused, for clients.
 fn refused(error: &RequestError) -> ServiceError {
     let code = match error.kind() {
         RequestErrorKind::InvalidArgument => Code::InvalidArgument,

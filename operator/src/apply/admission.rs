@@ -1,9 +1,9 @@
 //! What others change about our objects on their way into the API server.
 //!
 //! A mutating webhook or policy may change every Deployment: set a default, add a sidecar, pin an image by its digest. What it makes of
-//! an object never is what was sent, and sending it again changes nothing. So it is remembered what came of which intent, by object; as
-//! long as the object is as it came then, nothing is sent, and the status names what differs. It is forgotten with the process: the
-//! next one sends once, which changes nothing.
+//! an object never equals what was sent, and sending it again changes nothing. So the result of each intent is remembered by object; as
+//! long as the object still equals that result, nothing is sent, and the status names what differs. The memory is lost with the process:
+//! the next one sends once, which changes nothing.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::names::short_hash;
 
-/// What came of what was sent, by the object's uid.
+/// The results of what was sent, by the object's uid.
 #[derive(Debug, Default)]
 pub struct Admission(Mutex<HashMap<String, Admitted>>);
 
@@ -22,7 +22,7 @@ struct Admitted {
     became: String,
 }
 
-/// Where an object is not what was sent, since somebody changes it on its way in.
+/// The first difference between an object and what was sent, because admission changed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overridden {
     /// The object's kind.
@@ -43,7 +43,7 @@ impl Admission {
         self.lock().insert(uid(live), admitted);
     }
 
-    /// Whether an object is what the API server made of the same intent before.
+    /// Whether an object equals what the API server made of the same intent earlier.
     pub fn knows(&self, wanted: &Value, live: &Value) -> bool {
         let admitted = Admitted {
             sent: short_hash(&wanted.to_string()),
@@ -66,8 +66,7 @@ fn uid(live: &Value) -> String {
     live["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }
 
-/// A digest of all of an object that somebody asked for: neither its status, nor what the API server counts, nor the number of pods,
-/// which is somebody else's.
+/// A digest of an object without its status, the API server's counters, and the number of pods, which has another owner.
 fn fingerprint(live: &Value) -> String {
     let mut asked = live.clone();
     if let Some(fields) = asked.as_object_mut() {

@@ -25,10 +25,10 @@ use crate::observed::Observed;
 use crate::pipeline::Pipeline;
 use crate::plan::{Kept, Scale};
 
-/// What was done about one object.
+/// The outcome of applying one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was as it should be.
+    /// It already was as planned.
     Unchanged,
     /// It was sent.
     Written,
@@ -139,7 +139,8 @@ impl<'a> Applier<'a> {
         })
     }
 
-    /// Whether an object is what was sent, or what the cluster's admission makes of it every time; then it is noted where it differs.
+    /// Whether an object is what was sent, or what the cluster's admission makes of it every time; in that case the
+    /// difference is recorded.
     fn is_as_sent(
         &self,
         kind: &str,
@@ -163,8 +164,8 @@ impl<'a> Applier<'a> {
         known
     }
 
-    /// Sets how many pods a Deployment has, where it has another number. A Deployment that was changed in this pass is looked at in the
-    /// next one. It is a field manager of its own that does it: what it sets stays when nobody sets it any more.
+    /// Sets the number of pods of a Deployment if it differs. A Deployment that was changed in this pass waits for the
+    /// next one. This uses a field manager of its own, so that the number stays when the spec no longer sets it.
     pub(super) async fn scale(&self, scale: &Scale, observed: &Observed, applied: &mut Applied) {
         let Some(live) = observed.children.deployments.get(&scale.deployment) else {
             return;
@@ -193,8 +194,8 @@ impl<'a> Applier<'a> {
         Ok(Outcome::Written)
     }
 
-    /// Asks, before the first write of a pass, whether the spec that it was planned from is still the newest: a cache that was
-    /// filled by a server that lags behind would have us undo what was done for a newer one.
+    /// Checks, before the first write of a pass, that the spec that it was planned from is still the newest: with a
+    /// cache filled from a lagging server we would undo what was done for a newer one.
     async fn confirm(&self) -> Result<(), Failure> {
         let ask = async || {
             let names = &self.pipeline.names;
@@ -214,7 +215,7 @@ impl<'a> Applier<'a> {
         self.confirmed.get_or_try_init(ask).await.copied()
     }
 
-    /// Applies an object of an API that this cluster has, or ends it where the spec wants none.
+    /// Applies an object of an API that this cluster has, or deletes it if the spec wants none.
     pub(super) async fn extension(
         &self,
         extension: Extension,
@@ -235,7 +236,8 @@ impl<'a> Applier<'a> {
         applied.take(outcome);
     }
 
-    /// Whether this very pipeline owns something: one of the same name that was deleted and made again is another.
+    /// Whether this very pipeline owns an object: a pipeline that was deleted and recreated with the same name is a
+    /// different one.
     fn owns(&self, owners: &[OwnerReference]) -> bool {
         let uid = self.pipeline.names.uid();
         owners
@@ -243,7 +245,7 @@ impl<'a> Applier<'a> {
             .any(|owner| owner.controller == Some(true) && owner.uid == uid)
     }
 
-    /// Deletes what is of this pipeline and should not be there any more.
+    /// Deletes the pipeline's objects that are no longer wanted.
     pub(super) async fn delete_surplus<K: Kind>(&self, row: Row<'_, K>, kept: &Kept) -> Applied {
         let api = self.api::<K>();
         let surplus = row
@@ -299,7 +301,7 @@ pub(super) fn with_hash(mut object: Value) -> Value {
     object
 }
 
-/// Makes a write one of exactly the object that was looked at: it fails if somebody has changed it since.
+/// Binds a write to the version of the object that was read: it fails if somebody has changed the object since.
 pub(super) fn at_version(mut object: Value, version: Option<String>) -> Value {
     if let Some(version) = version {
         object["metadata"]["resourceVersion"] = Value::String(version);

@@ -16,7 +16,7 @@ pub fn difference(live: &Value, wanted: &Value) -> Option<String> {
     (!same(live, wanted, &mut path)).then(|| path.join("."))
 }
 
-/// Compares, and leaves in `path` where a difference is.
+/// Compares, and leaves the path of the first difference in `path`.
 fn same(live: &Value, wanted: &Value, path: &mut Vec<String>) -> bool {
     let mut below = |name: &str, live: &Value, wanted: &Value| {
         path.push(name.to_owned());
@@ -63,7 +63,7 @@ fn same_lists(
             .all(|(place, (live, wanted))| below(&place.to_string(), live, wanted))
 }
 
-/// What the API server leaves out.
+/// Whether the API server omits such a value.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

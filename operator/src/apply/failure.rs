@@ -1,6 +1,6 @@
-//! Why an object could not be brought about, and whether time can heal it.
+//! Why an object could not be applied, and whether a retry can help.
 
-/// Why an object could not be brought about.
+/// Why an object could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Somebody else has the name.
@@ -11,7 +11,7 @@ pub enum Failure {
         /// Its name.
         name: String,
     },
-    /// The API server says that it can't be.
+    /// The API server rejects it as invalid.
     #[error("the API server refuses {kind} {name}: {message}")]
     Refused {
         /// The object's kind.
@@ -21,7 +21,7 @@ pub enum Failure {
         /// What the API server says.
         message: String,
     },
-    /// The operator may not.
+    /// The operator lacks the right.
     #[error("the operator may not write {kind} {name}: {message}; grant it what the chart grants")]
     Forbidden {
         /// The object's kind.
@@ -51,22 +51,24 @@ pub enum Failure {
         /// What the API server says.
         message: String,
     },
-    /// What the caches know is not what is there.
-    #[error("{kind} {name} is not as it is known here; the pass is made again when the change has arrived")]
+    /// The caches are out of date.
+    #[error(
+        "{kind} {name} has changed since it was last seen; the pass is retried once the change has arrived"
+    )]
     Outdated {
         /// The object's kind.
         kind: String,
         /// Its name.
         name: String,
     },
-    /// It failed, and may go well the next time.
+    /// It failed, and may succeed next time.
     #[error("{kind} {name} could not be written")]
     Unavailable {
         /// The object's kind.
         kind: String,
         /// Its name.
         name: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<kube::Error>,
     },
@@ -82,7 +84,8 @@ impl Failure {
             };
         };
         let message = status.message.clone();
-        // Admission answers with the codes of rights and of schemas, and tells itself by its words alone.
+        // Admission answers with the codes of missing rights and invalid objects, and can be recognized only by its
+        // message.
         if message.contains("denied the request") || message.contains("denied request") {
             return Self::Denied { kind, name, message };
         }

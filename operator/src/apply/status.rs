@@ -9,18 +9,18 @@ use super::STATUS_MANAGER;
 use super::applier::at_version;
 use crate::pipeline::Pipeline;
 
-/// What became of a status.
+/// The outcome of writing a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusOutcome {
-    /// It says already what it should.
+    /// It already is up to date.
     Unchanged,
     /// It was written.
     Written,
-    /// The pipeline is not what the caches know any more.
+    /// The caches are out of date.
     Outdated,
 }
 
-/// Writes the status, unless it says already what it should.
+/// Writes the status, unless it is already up to date.
 pub async fn write(
     client: &Client,
     pipeline: &Pipeline,

@@ -1,4 +1,4 @@
-//! Which events of the pipelines' watch bring something new: what the operator itself writes into a status does not.
+//! Which events of the pipelines' watch bring something new: the operator's own writes to a status do not.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,19 +8,19 @@ use kube::{Resource, ResourceExt};
 
 use super::{Guarded, Key};
 
-/// In which form each pipeline was seen last.
+/// The state in which each pipeline was last seen.
 #[derive(Default)]
 pub(super) struct AskedFor {
     seen: HashMap<Key, Form>,
-    /// A list that comes in piece by piece: the cache has it when it is whole.
+    /// A list that arrives in pieces: the cache has it once it is complete.
     coming: Coming,
 }
 
 #[derive(Default)]
 struct Coming {
-    /// All that it has.
+    /// All pipelines of the event.
     listed: HashSet<Key>,
-    /// Those of which it brings something new.
+    /// Those pipelines that it changes beyond their statuses.
     new: Vec<Key>,
 }
 
@@ -34,7 +34,7 @@ struct Form {
 }
 
 impl AskedFor {
-    /// The pipelines that an event brings something new about, beside their statuses, and that the cache has by now.
+    /// The pipelines that an event changes beyond their statuses, and that the cache already has.
     pub(super) fn changed(&mut self, event: &Event<Guarded>) -> Vec<Key> {
         match event {
             Event::Init => {
@@ -49,7 +49,7 @@ impl AskedFor {
             }
             Event::InitDone => {
                 let Coming { listed, mut new } = std::mem::take(&mut self.coming);
-                // Those that went while nobody watched.
+                // Those that were deleted while the watch was down.
                 new.extend(
                     self.seen
                         .extract_if(|key, _| !listed.contains(key))

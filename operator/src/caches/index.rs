@@ -25,7 +25,7 @@ impl<K> Clone for Index<K> {
 #[derive(Debug)]
 struct Shared<K> {
     objects: RwLock<Objects<K>>,
-    /// A list that comes in piece by piece: until it is whole, the old one stands.
+    /// A list that arrives in pieces: until it is complete, the old one is valid.
     coming: RwLock<Option<Objects<K>>>,
     filled: watch::Sender<bool>,
 }
@@ -88,7 +88,7 @@ impl<K> Default for Index<K> {
 }
 
 impl<K: Resource + Clone> Index<K> {
-    /// Takes up an event of a watch, and says which pipelines it concerns.
+    /// Applies an event of a watch, and returns the pipelines that it concerns.
     pub fn note(&self, event: &Event<K>) -> HashSet<Key> {
         let Shared {
             objects,
@@ -124,13 +124,13 @@ impl<K: Resource + Clone> Index<K> {
         }
     }
 
-    /// What is labeled as a pipeline's. Labels can be written by anyone: whoever changes something looks at its owner.
-    pub fn of(&self, pipeline: &Key) -> ByName<K> {
+    /// Objects with a pipeline's label. Labels can be written by anyone: check the owner before changing an object.
+    pub fn owned_by(&self, pipeline: &Key) -> ByName<K> {
         let objects = self.0.objects.read().unwrap_or_else(PoisonError::into_inner);
         objects.of.get(pipeline).cloned().unwrap_or_default()
     }
 
-    /// Whether it was filled once: before that, what is missing tells nothing.
+    /// Whether it was filled once: before that, a missing object means nothing.
     pub fn filled(&self) -> watch::Receiver<bool> {
         self.0.filled.subscribe()
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn names(index: &Index<ConfigMap>, pipeline: &str) -> Vec<String> {
-        index.of(&key("shop", pipeline)).into_keys().collect()
+        index.owned_by(&key("shop", pipeline)).into_keys().collect()
     }
 
     #[test]

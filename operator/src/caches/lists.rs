@@ -1,15 +1,15 @@
-//! When each kind was listed last: a watch that fails for long leaves the caches old without a word.
+//! When each kind was listed last: a watch that fails for long leaves the caches silently out of date.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// When each kind was listed whole, as far as it was.
+/// When each kind was last listed completely.
 #[derive(Clone, Debug, Default)]
 pub struct Lists(Arc<Mutex<BTreeMap<String, Instant>>>);
 
 impl Lists {
-    /// A kind was listed now. From its first list on it is watched over.
+    /// Records that a kind was listed now. Its age counts from the first list on.
     pub fn listed(&self, kind: &str) {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lists.insert(kind.to_owned(), Instant::now());

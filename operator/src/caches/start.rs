@@ -110,7 +110,7 @@ impl<'a> Start<'a> {
         store
     }
 
-    /// Where the API server answers, for policies of networks. Where it may not be looked up, it stays unknown.
+    /// The API server's addresses, for network policies; unknown if the operator may not read them.
     pub(super) fn api_server(&mut self) -> Arc<RwLock<Vec<Address>>> {
         let (store, writer) = reflector::store::<EndpointSlice>();
         let api = Api::namespaced(self.client.clone(), API_SERVER.0);
@@ -157,13 +157,9 @@ impl<'a> Start<'a> {
             }
             let mut keys: Vec<Key> = match &event {
                 Ok(event) => noted.objects.note(event).into_iter().collect(),
-                // An API that isn't there is no failure.
+                // A missing API is not a failure.
                 Err(error) => {
-                    tracing::debug!(
-                        error = with_causes(error),
-                        kind,
-                        "can't be watched; it is tried again"
-                    );
+                    tracing::debug!(error = with_causes(error), kind, "can't be watched; retrying");
                     Vec::new()
                 }
             };

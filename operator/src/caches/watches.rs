@@ -51,13 +51,13 @@ impl Scope {
 pub struct Watches {
     /// Which namespaces.
     pub scope: Scope,
-    /// After so long everything is listed again, so that an event that a watch lost does no harm for longer.
+    /// Interval after which everything is listed again, which bounds the harm of a lost event.
     pub relist: Duration,
 }
 
 impl Watches {
     /// Every change of the objects that an API has and `labels` select, for ever. `kind` is listed again a little earlier or later
-    /// than others, so that not everything is asked for at once.
+    /// than others, so that not everything is listed at once.
     pub(super) fn events<K>(
         &self,
         api: Api<K>,

@@ -1,4 +1,4 @@
-//! Gauges of experiments for Prometheus, made when they are asked for.
+//! Gauges of experiments for Prometheus, computed when they are scraped.
 
 use gondola_experiments::assignment::BUCKETS;
 use gondola_experiments::step::Routing;
@@ -54,11 +54,11 @@ impl Gauge {
             Self::Lift => "Relative improvement of an arm over the control",
             Self::LiftLow => "Lower end of the interval of the lift, valid at any time",
             Self::LiftHigh => "Upper end of the interval of the lift, valid at any time",
-            Self::SampleRatio => "Smallest p of the test that users are split as planned",
+            Self::SampleRatio => "Smallest p-value of the test that users are split as planned",
         }
     }
 
-    /// Its values for one experiment, with the labels that tell them apart.
+    /// Its values for one experiment, with the labels that distinguish them.
     fn samples(self, planned: &Planned) -> Vec<(Labels, f64)> {
         let Planned {
             settings,

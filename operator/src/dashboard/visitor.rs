@@ -1,4 +1,4 @@
-//! Who looks at the pages, and what of them they may see: whoever may read a namespace's pipelines with kubectl sees its experiments.
+//! Who is viewing the pages, and what they may see: anyone who may read a namespace's pipelines with kubectl sees its experiments.
 //!
 //! A visitor brings a token of the cluster, as a Bearer header or as the password that a browser asks for. The API server says whose it
 //! is (TokenReview) and what they may (SubjectAccessReview); nothing is decided or kept here.
@@ -16,28 +16,28 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessRevie
 use kube::api::{Api, PostParams};
 use kube::{Client, Resource};
 
-/// Namespaces that are asked about one by one, at most, for a visitor who may not see all.
+/// Maximum number of namespaces that are checked one by one, for a visitor who may not see all.
 const MAX_NAMESPACES: usize = 50;
 
 /// Why a visitor sees nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Nobody knows who it is.
+    /// The visitor is not authenticated.
     #[error(
         "a token of the cluster is needed, as a Bearer header or as the password of any user name; make one for example with kubectl create token"
     )]
     Unknown,
-    /// They may not see it.
+    /// The visitor lacks the right.
     #[error(
-        "{user} may not read recommenderpipelines of {place}; ask whoever grants rights there for the role view"
+        "{user} may not read recommenderpipelines of {place}; ask whoever grants rights there for the view role"
     )]
     Forbidden {
-        /// Who asks.
+        /// The visitor.
         user: String,
         /// What they would have to be able to read.
         place: String,
     },
-    /// The API server can't be asked.
+    /// The API server can't be reached.
     #[error("the API server can't be asked who this is; try again")]
     Unavailable(#[source] Box<kube::Error>),
 }
@@ -46,7 +46,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let text = format!("{self}\n");
         match self {
-            // A browser asks for the token then.
+            // This makes a browser prompt for the token.
             Self::Unknown => {
                 let challenge = [(
                     header::WWW_AUTHENTICATE,
@@ -66,7 +66,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Whoever looks.
+/// A visitor of the pages.
 pub struct Visitor<'a> {
     client: &'a Client,
     user: UserInfo,

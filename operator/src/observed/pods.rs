@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-/// What containers say that are being started, which is not a problem.
+/// Reasons of containers that are being started, which are not problems.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// The kubelet's word for a container that used more memory than it may.
 const OUT_OF_MEMORY: &str = "OOMKilled";
@@ -42,7 +42,7 @@ pub fn problem(pod: &Pod) -> Option<PodProblem> {
             message: condition.message.clone().unwrap_or_default(),
         });
     }
-    // An eviction, or a node that admits it no more.
+    // An eviction, or a node that no longer admits it.
     if status.phase.as_deref() == Some("Failed")
         && let Some(reason) = status.reason.clone()
     {
@@ -65,7 +65,7 @@ fn of_container(container: &ContainerStatus) -> Option<PodProblem> {
     if let Some(waiting) = waiting {
         let reason = waiting.reason.clone()?;
         return match before {
-            // What the container itself said last says more than that it is restarted.
+            // The container's last message says more than that it is being restarted.
             Some(ended) => Some(of_ended(container, &ended, Some(reason))),
             None if STARTING.contains(&reason.as_str()) => None,
             None => Some(PodProblem {
@@ -119,7 +119,7 @@ pub fn is_starting(pod: &Pod) -> bool {
     phase == Some("Pending") && pod.metadata.deletion_timestamp.is_none()
 }
 
-/// Whether a pod waits without saying in its status for what: volumes that can't be mounted stand in events alone.
+/// Whether a pod waits without a reason in its status: volumes that can't be mounted appear only in events.
 pub fn is_stuck_without_a_word(pod: &Pod, now: Timestamp) -> bool {
     let Some(status) = &pod.status else { return false };
     let scheduled = status

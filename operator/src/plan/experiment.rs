@@ -1,6 +1,6 @@
-//! The experiment of a pipeline: a step of it, and who keeps its records.
+//! The experiment of a pipeline: its step, and the objects that hold its records.
 //!
-//! The step itself is [`gondola_experiments::step`]; here it gets what was observed, and what comes of it becomes children: the
+//! The step itself is [`gondola_experiments::step`]; here it gets what was observed, and its result becomes children: the
 //! ledger, the place of the evidence, and the analyzer. Routers record exposures and outcomes ([`records_events`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,7 @@ use crate::pipeline::Pipeline;
 
 const ANALYZER: Component<'_> = Component::Analyzer;
 const START_SECONDS: i32 = 60;
-/// Seconds that a router which stops has to upload what it recorded.
+/// Seconds that a stopping router has to upload what it recorded.
 const UPLOAD_SECONDS: i64 = 20;
 /// Where the key of units is mounted.
 const KEY_FOLDER: &str = "/etc/gondola/unit-key";
@@ -34,7 +34,7 @@ const KEY_FOLDER: &str = "/etc/gondola/unit-key";
 const CREDENTIALS_FOLDER: &str = "/etc/gondola/events-credentials";
 /// Where events wait until they are in the store, and where the analyzer keeps what it works on.
 const EVENTS_FOLDER: &str = "/var/lib/gondola/events";
-/// The most that may wait or be worked on, in bytes.
+/// Maximum bytes that may wait or be worked on.
 const EVENTS_BYTES: u64 = 4 << 30;
 
 /// An experiment and what a step made of it.
@@ -42,9 +42,9 @@ const EVENTS_BYTES: u64 = 4 << 30;
 pub struct Planned {
     /// The experiment in numbers.
     pub settings: Settings,
-    /// What the step came to.
+    /// The result of the step.
     pub step: Step,
-    /// What it was made from.
+    /// The evidence that the step was made from.
     pub evidence: Option<Evidence>,
 }
 
@@ -59,7 +59,7 @@ pub fn planned(
     Some(Settings::of(experiment).map(|settings| one_step(pipeline, experiment, settings, observed, &served)))
 }
 
-/// The ledger of an experiment that goes on by the spec as it is now; none where it is over, or starts again.
+/// The ledger of the experiment that the current spec continues; none if it is over, or restarts.
 pub fn going_on(pipeline: &Pipeline, observed: &Observed) -> Option<Ledger> {
     let experiment = pipeline.spec.experiment.as_ref()?;
     let ledger = before(pipeline, observed)?;
@@ -78,8 +78,8 @@ fn served(
     let of_variant = |(name, serves): &(String, Serves)| {
         let wanted = serves.bundles()?;
         let complete = observed.rollout(names, Component::Variant(name)).complete;
-        let told = observed.told(names, name)?;
-        (complete && told == *wanted).then(|| (name.clone(), told))
+        let ordered = observed.ordered(names, name)?;
+        (complete && ordered == *wanted).then(|| (name.clone(), ordered))
     };
     variants.iter().filter_map(of_variant).collect()
 }
@@ -130,7 +130,7 @@ fn one_step(
     }
 }
 
-/// The ledger as it was remembered; where its ConfigMap is lost, what the status repeats of it.
+/// The ledger from its ConfigMap; if that is lost, what the status repeats of it.
 fn before(pipeline: &Pipeline, observed: &Observed) -> Option<Ledger> {
     let names = &pipeline.names;
     observed.ledger(names).or_else(|| {
@@ -147,7 +147,7 @@ pub fn everybody(planned: Option<&Planned>) -> Option<&str> {
     }
 }
 
-/// What is remembered of the experiment.
+/// The ConfigMap with the ledger.
 pub fn ledger(pipeline: &Pipeline, planned: &Planned) -> ConfigMap {
     let names = &pipeline.names;
     let text = serde_json::to_string_pretty(&planned.step.ledger).expect("a ledger holds text and numbers");
@@ -158,7 +158,7 @@ pub fn ledger(pipeline: &Pipeline, planned: &Planned) -> ConfigMap {
     }
 }
 
-/// Where the analyzer reports. Empty: what is in it is the analyzer's alone.
+/// The ConfigMap that the analyzer reports in. Applied empty, since its content belongs to the analyzer.
 pub fn evidence(pipeline: &Pipeline) -> ConfigMap {
     let names = &pipeline.names;
     ConfigMap {
@@ -176,7 +176,7 @@ pub fn deployment(pipeline: &Pipeline, experiment: &Experiment, installation: &I
     pod::set(&mut analyze, variables::PIPELINE, names.pipeline());
     pod::set(&mut analyze, variables::EVIDENCE_CONFIG_MAP, names.evidence());
     pod::set(&mut analyze, variables::ROUTER_SERVICE, names.admin());
-    pod::reports(&mut analyze, START_SECONDS);
+    pod::make_reporter(&mut analyze, START_SECONDS);
     let mut pod = pod::spec(
         names.component(ANALYZER),
         names.label_selector(ANALYZER),
@@ -186,7 +186,7 @@ pub fn deployment(pipeline: &Pipeline, experiment: &Experiment, installation: &I
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![analyze];
     uses_events(&mut pod, experiment);
-    let mut deployment = pod::only_one(names, ANALYZER, pod);
+    let mut deployment = pod::single_pod_deployment(names, ANALYZER, pod);
     pod::label(&mut deployment, &overrides);
     deployment
 }
@@ -237,7 +237,7 @@ pub fn records_events(pod: &mut PodSpec, pipeline: &Pipeline, experiment: &Exper
     }
 }
 
-/// What routers and analyzer have in common.
+/// Settings that routers and analyzer have in common.
 fn uses_events(pod: &mut PodSpec, experiment: &Experiment) {
     let store = &experiment.store;
     let credentials = store.credentials.as_ref();

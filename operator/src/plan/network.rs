@@ -1,7 +1,7 @@
-//! Who may reach whom: NetworkPolicies that deny everything else.
+//! NetworkPolicies: who may reach whom; everything else is denied.
 //!
-//! Anybody asks routers; what writes reaches their second port from the pipeline's own namespace. Variants are reached by routers alone;
-//! Prometheus reads metrics. Every pod may look up
+//! Anybody may send questions to routers; changes reach their second port from the pipeline's own namespace only.
+//! Variants are reached by routers alone; Prometheus reads metrics. Every pod may look up
 //! names, on whichever port the cluster's DNS pods listen; pods that speak to the API server reach it where it answers.
 
 use gondola_wire::routes::Routes;
@@ -60,7 +60,8 @@ pub fn policies(pipeline: &Pipeline, routes: &Routes, api_server: &[Address]) ->
     } else {
         router_egress
     };
-    // Anybody asks; changes and outcomes come from the pipeline's own namespace. Policies add up: another one can let others in.
+    // Anybody may send questions; changes and outcomes come from the pipeline's own namespace. Policies are additive:
+    // another one can admit more clients.
     let from_namespace = NetworkPolicyPeer {
         pod_selector: Some(LabelSelector::default()),
         ..NetworkPolicyPeer::default()

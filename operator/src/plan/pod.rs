@@ -22,20 +22,20 @@ use crate::pipeline::Pipeline;
 pub const PORT: i32 = 8080;
 /// Its name.
 pub const PORT_NAME: &str = "http";
-/// The port that takes changes, and tells metrics and health, in every pod.
+/// The port for changes, metrics and health, in every pod.
 pub const ADMIN_PORT: i32 = 8081;
 /// Its name.
 pub const ADMIN_PORT_NAME: &str = "admin";
 /// Where the credentials' Secret is mounted: a file for each key.
 pub const CREDENTIALS_FOLDER: &str = "/etc/gondola/credentials";
-/// Seconds that a stopping pod still serves, until every router and every client has heard of it.
+/// Seconds that a stopping pod still serves, until every router and every client knows that it stops.
 const NOTICE_SECONDS: i64 = 10;
-/// Seconds that requests have to end after that.
+/// Seconds that running requests have to finish after that.
 const DRAIN_SECONDS: i64 = 30;
-/// Where volumes with stores are mounted: never where a tenant says.
+/// Where volumes with stores are mounted: never at a path that a tenant chooses.
 const STORES_FOLDER: &str = "/srv/gondola";
 
-/// The overrides of a pipeline with those of a variant on top: what the variant says stands, lists are joined.
+/// The overrides of a pipeline with those of a variant on top: the variant's values win, and lists are joined.
 pub fn overrides(pipeline: Option<&PodOverrides>, variant: Option<&PodOverrides>) -> PodOverrides {
     let mut merged = pipeline.cloned().unwrap_or_default();
     let Some(variant) = variant.cloned() else {
@@ -108,7 +108,7 @@ pub fn spec(
 }
 
 /// The Deployment of a component's pods, which never has fewer than before while it rolls out: new pods come beside the old,
-/// and none of the old goes before a new one answers. How many there are is the caller's.
+/// and none of the old stops before a new one answers. The caller sets the number of pods.
 pub fn deployment(names: &Names, component: Component<'_>, pod: PodSpec) -> Deployment {
     let metadata = names.component_metadata(component);
     let template = ObjectMeta {
@@ -161,10 +161,10 @@ pub fn label(deployment: &mut Deployment, overrides: &PodOverrides) {
     }
 }
 
-/// The Deployment of a component of which there is one pod, and never two at once: the old one goes before the new one comes.
-pub fn only_one(names: &Names, component: Component<'_>, pod: PodSpec) -> Deployment {
+/// The Deployment of a component of which there is one pod, and never two at once: the old one stops before the new one starts.
+pub fn single_pod_deployment(names: &Names, component: Component<'_>, pod: PodSpec) -> Deployment {
     let mut deployment = deployment(names, component, pod);
-    // One is what there is where nobody says how many.
+    // Without a number Kubernetes runs one.
     deployment.spec.strategy = Some(DeploymentStrategy {
         type_: Some("Recreate".to_owned()),
         ..DeploymentStrategy::default()
@@ -221,7 +221,7 @@ pub fn container(
         command: Some(vec![program.command().to_owned()]),
         args: Some(arguments.iter().map(|argument| (*argument).to_owned()).collect()),
         env: some_if_any(log.chain(variables).collect()),
-        // What a container said last stands in the pod's status, and from there in the pipeline's.
+        // What a container said last is in the pod's status, and from there in the pipeline's.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
@@ -236,19 +236,19 @@ pub fn container(
     }
 }
 
-/// What a container asks for that holds no model: a router, a resolver, one that fetches. Every container names something, since
-/// a namespace with a quota takes no other.
+/// Resources of a container without a model: a router, a resolver, a fetcher. Every container requests something, since a namespace with a
+/// quota requires it.
 pub fn modest_resources() -> ResourceRequirements {
     resources("100m", "64Mi", "512Mi")
 }
 
-/// What the analyzer asks for: it reads files in pieces, and works on a part of the users at a time.
+/// Resources of the analyzer: it reads files in pieces, and works on a part of the users at a time.
 pub fn analyzer_resources() -> ResourceRequirements {
     resources("250m", "256Mi", "1Gi")
 }
 
-/// What a variant's pod asks for where the spec says nothing: little of a processor, and memory for its bundles, which are about as large
-/// there as in their files. No limit: only who knows the models can set one.
+/// Resources of a variant's pod if the spec sets none: a little CPU, and memory for its bundles, which are about as large there as in
+/// their files. No limit: only somebody who knows the models can set one.
 pub fn loading_resources(bytes: u64) -> ResourceRequirements {
     let memory = format!("{}Mi", (bytes + bytes / 2).div_ceil(1 << 20) + 128);
     let quantities = [("cpu", "100m".to_owned()), ("memory", memory)];
@@ -273,7 +273,7 @@ fn resources(cpu: &str, memory: &str, most_memory: &str) -> ResourceRequirements
     }
 }
 
-/// Sets a variable of ours, whatever the spec says of one of that name.
+/// Sets a variable of ours, overriding the spec's of that name.
 pub fn set(container: &mut Container, name: &str, value: impl Into<String>) {
     let variables = container.env.get_or_insert_default();
     variables.retain(|variable| variable.name != name);
@@ -289,7 +289,7 @@ pub fn set(container: &mut Container, name: &str, value: impl Into<String>) {
 
 /// Makes a container a server: its port, how its health is asked for, and how it stops. `start_seconds` is how long it
 /// may take until it is ready for the first time.
-pub fn serves(container: &mut Container, start_seconds: i32) {
+pub fn make_server(container: &mut Container, start_seconds: i32) {
     let port = |name: &str, number| ContainerPort {
         name: Some(name.to_owned()),
         container_port: number,
@@ -314,7 +314,7 @@ pub fn serves(container: &mut Container, start_seconds: i32) {
     });
     set(container, variables::LISTEN, format!("[::]:{PORT}"));
     set(container, variables::ADMIN_LISTEN, format!("[::]:{ADMIN_PORT}"));
-    // The notice is the program's own: it tells its clients to go elsewhere, where a sleep before the signal would leave it ignorant.
+    // The notice is the program's own: it asks its clients to go elsewhere, which it could not do during a sleep before the signal.
     set(
         container,
         variables::DRAIN_NOTICE_SECONDS,
@@ -323,9 +323,9 @@ pub fn serves(container: &mut Container, start_seconds: i32) {
     set(container, variables::DRAIN_SECONDS, DRAIN_SECONDS.to_string());
 }
 
-/// Makes a container report, and nothing else: it has one port, for health.
-pub fn reports(container: &mut Container, start_seconds: i32) {
-    serves(container, start_seconds);
+/// Makes a container a reporter: it has one port, for health.
+pub fn make_reporter(container: &mut Container, start_seconds: i32) {
+    make_server(container, start_seconds);
     for port in container.ports.iter_mut().flatten() {
         port.container_port = ADMIN_PORT;
     }
@@ -345,7 +345,7 @@ pub fn reports(container: &mut Container, start_seconds: i32) {
     set(container, variables::LISTEN, format!("[::]:{ADMIN_PORT}"));
 }
 
-/// Sets how long an answer may take where the client says nothing, as the spec says.
+/// Sets the default deadline of an answer, as in the spec.
 pub fn answers_within(container: &mut Container, pipeline: &Pipeline) {
     let router = pipeline.spec.router.as_ref();
     if let Some(milliseconds) = router.and_then(|router| router.deadline_milliseconds) {
@@ -365,13 +365,13 @@ fn probe(path: &str) -> Probe {
     }
 }
 
-/// A store that a pod's containers use: what they are told of it, under names that begin with `variables`.
+/// A store that a pod's containers use, and the environment variables that describe it.
 pub struct StoreUse<'a> {
     /// Name of the volumes.
     pub name: &'a str,
     /// The store's URL.
     pub url: &'a str,
-    /// Where an S3-compatible store answers.
+    /// Endpoint of an S3-compatible store.
     pub endpoint: Option<&'a str>,
     /// The Secret with its credentials.
     pub credentials: Option<&'a SecretRef>,
@@ -445,7 +445,7 @@ pub fn reads_store(pod: &mut PodSpec, artifacts: &Artifacts) {
     .grant(pod);
 }
 
-/// A Secret as a volume. Where it is missing, the pod starts and says so; else it would hang without a word in its status.
+/// A Secret as a volume. If it is missing, the pod starts and reports that; otherwise it would hang without a reason in its status.
 pub fn secret(name: &str, secret: &SecretRef) -> Volume {
     Volume {
         name: name.to_owned(),
@@ -514,7 +514,7 @@ fn spread_over(topology: &str, pods: &LabelSelector) -> TopologySpreadConstraint
     }
 }
 
-/// What an empty list is in the API: nothing, so that nobody owns it.
+/// An empty list as the API has it: absent, so that nobody owns the field.
 pub fn some_if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
 }

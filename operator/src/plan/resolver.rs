@@ -12,7 +12,7 @@ use crate::pipeline::Pipeline;
 const RESOLVER: Component<'_> = Component::Resolver;
 const START_SECONDS: i32 = 60;
 
-/// Where the resolver reports. Empty: what is in it is the resolver's alone.
+/// The ConfigMap that the resolver reports in. Applied empty, since its content belongs to the resolver.
 pub fn config_map(pipeline: &Pipeline) -> ConfigMap {
     let names = &pipeline.names;
     ConfigMap {
@@ -31,9 +31,9 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
     pod::set(&mut resolve, variables::REPORT_CONFIG_MAP, names.resolution());
     let artifacts = serde_json::to_string(&pipeline.spec.artifacts.place())
         .expect("a spec that was read from JSON can be written as JSON");
-    // An older pod must not answer for a newer spec by the store that it knows.
+    // An older pod must not report for a newer spec from the store that it knows.
     pod::set(&mut resolve, variables::ARTIFACTS, artifacts);
-    pod::reports(&mut resolve, START_SECONDS);
+    pod::make_reporter(&mut resolve, START_SECONDS);
     let mut pod = pod::spec(
         pipeline.artifacts_account(),
         names.label_selector(RESOLVER),
@@ -43,7 +43,7 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![resolve];
     pod::reads_store(&mut pod, &pipeline.spec.artifacts);
-    let mut deployment = pod::only_one(names, RESOLVER, pod);
+    let mut deployment = pod::single_pod_deployment(names, RESOLVER, pod);
     pod::label(&mut deployment, &overrides);
     deployment
 }

@@ -1,4 +1,4 @@
-//! What a pipeline's pods may ask of the API server, as a Role and its binding to one service account.
+//! What a pipeline's pods may do at the API server: a Role and its binding to one service account.
 
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

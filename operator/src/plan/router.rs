@@ -1,4 +1,4 @@
-//! The routers: what they are told, their pods, and the Service that clients know.
+//! The routers: their configuration, their pods, and the Service that clients use.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::pipeline::Pipeline;
 
 /// Seconds until a router has its configuration and the addresses of all pods.
 const START_SECONDS: i32 = 60;
-/// Clients are asked to connect again after about so long, so that new routers get some of those that keep their connections.
+/// Seconds after which clients are asked to reconnect, so that new routers get their share of long-lived connections.
 const CONNECTION_AGE_SECONDS: u32 = 600;
 const ROUTER: Component<'_> = Component::Router;
 
-/// What routers are told. A change reaches them in the time of a watch event, without a restart.
+/// The routes that routers get. A change reaches them in the time of a watch event, without a restart.
 pub fn config_map(pipeline: &Pipeline, routes: &Routes) -> ConfigMap {
     let names = &pipeline.names;
     let text = serde_json::to_string_pretty(routes).expect("routes hold text and numbers");
@@ -57,7 +57,7 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
         variables::CONNECTION_AGE_SECONDS,
         CONNECTION_AGE_SECONDS.to_string(),
     );
-    pod::serves(&mut route, START_SECONDS);
+    pod::make_server(&mut route, START_SECONDS);
     pod::answers_within(&mut route, pipeline);
     let mut pod = pod::spec(
         names.component(ROUTER),
@@ -75,7 +75,7 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
     deployment
 }
 
-/// The Service that takes changes of users and items, and outcomes, and tells metrics. No Gateway leads to it.
+/// The Service for changes of users and items, outcomes and metrics. No Gateway leads to it.
 pub fn admin_service(pipeline: &Pipeline) -> Service {
     let names = &pipeline.names;
     let mut service = service(pipeline);

@@ -1,10 +1,11 @@
-//! Who gets users: the variants that routers are told of, and which buckets each of them owns.
+//! Who gets users: the variants in the routes, and which buckets each of them owns.
 //!
-//! Two rules keep users from harm. A variant gets users from the moment its first pod answers, and keeps them when its pods fail: the
-//! routers ask another one meanwhile. A variant that leaves the spec keeps its users until every variant that takes them answers.
+//! Two rules keep users from harm. A variant gets users from the moment its first pod answers, and keeps them when its
+//! pods fail: the routers use another one in the meantime. A variant that leaves the spec keeps its users until every
+//! variant that takes them answers.
 //!
-//! Buckets are remembered in what routers are told (and in the status, where that is lost), so that each change moves the fewest
-//! users that can be moved.
+//! Buckets are remembered in the routes (and in the status, in case these are lost), so that each change moves as few
+//! users as possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +24,12 @@ use crate::pipeline::Pipeline;
 /// Which buckets a variant owns, by its name.
 type Buckets = BTreeMap<String, Vec<BucketRange>>;
 
-/// What routers are told, and who leaves them.
+/// The routes, and the variants that are about to leave them.
 #[derive(Clone, Debug, Default)]
 pub struct Routed {
-    /// What routers are told.
+    /// The routes that routers get.
     pub routes: Routes,
-    /// Variants that are in the spec no more and still get users.
+    /// Variants that were removed from the spec and still get users.
     pub leaving: Vec<String>,
     /// Variants that have to answer before those can leave.
     pub awaited: Vec<String>,
@@ -68,7 +69,7 @@ fn suspended(pipeline: &Pipeline, before: &Routes, planned: Option<&Planned>) ->
     }
 }
 
-/// What an experiment that goes on tells routers.
+/// The part of the routes that a running experiment adds.
 fn running(planned: Option<&Planned>) -> Option<&ExperimentRoutes> {
     match &planned?.step.routing {
         Routing::Experiment(routes) => Some(routes),
@@ -95,7 +96,7 @@ impl Now<'_> {
             .filter(|taker| !self.answers(&taker.name))
             .map(|taker| taker.name.clone())
             .collect();
-        // Those who leave without anybody to wait for, leave.
+        // Without a variant to wait for, those that leave are gone at once.
         let held = !leaving.is_empty() && !awaited.is_empty();
         let mut variants: Vec<Route> = self
             .pipeline
@@ -109,7 +110,7 @@ impl Now<'_> {
             variants.extend(leaving.iter().map(|route| (*route).clone()));
         }
         if variants.is_empty() {
-            // Nobody answered yet: whoever asks too early is told by name who doesn't.
+            // Nobody answers yet: early requests get an error that names the variants.
             variants.extend(self.pipeline.spec.control().map(|control| self.route(control)));
         }
         own_buckets(&mut variants, &remembered(self.pipeline, self.before));
@@ -135,7 +136,7 @@ impl Now<'_> {
         }
     }
 
-    /// Variants that have users and a pod that answers, and that the spec names no more.
+    /// Variants that have users and a pod that answers, and that are no longer in the spec.
     fn leaving(&self) -> Vec<&Route> {
         let in_spec = |name: &str| {
             self.pipeline
@@ -218,7 +219,7 @@ impl Now<'_> {
     }
 }
 
-/// The buckets that variants own: as routers were told, or else as the status repeats it.
+/// The buckets that variants own: from the routes, or else from the status.
 fn remembered(pipeline: &Pipeline, before: &Routes) -> Buckets {
     if !before.variants.is_empty() {
         let owned = before.variants.iter();
@@ -246,8 +247,8 @@ fn own_buckets(variants: &mut [Route], before: &Buckets) {
                 route.buckets = owned.remove(&route.name).unwrap_or_default();
             }
         }
-        // Routers work it out from the weights by themselves then.
-        Err(error) => tracing::error!(%error, "the buckets of the users can't be given out"),
+        // Routers then compute it from the weights themselves.
+        Err(error) => tracing::error!(%error, "the buckets can't be allocated to variants"),
     }
 }
 

@@ -31,7 +31,7 @@ pub enum Serves {
 }
 
 impl Serves {
-    /// What a variant serves, by what is known of it. `ledger` is that of an experiment that goes on.
+    /// What a variant serves, given what is known of it. `ledger` is that of a running experiment.
     pub fn of(
         pipeline: &Pipeline,
         variant: &Variant,
@@ -60,7 +60,7 @@ impl Serves {
                     None => Self::Refused(refusal.clone()),
                 }
             }
-            (None, _) => match observed.told(names, &variant.name) {
+            (None, _) => match observed.ordered(names, &variant.name) {
                 Some(bundles) => Self::Waiting(bundles),
                 None => Self::Unresolved,
             },
@@ -87,12 +87,12 @@ impl Serves {
     }
 
     /// Whether the pods stay as they are, template and all, whatever else the spec says: an edit is rolled out once, when it is known
-    /// which bundles belong to it. `told` is what the newest pods were told to serve.
-    pub fn keeps_template(&self, told: Option<&VariantBundles>) -> bool {
+    /// which bundles belong to it. `ordered` is what the newest pods were ordered to serve.
+    pub fn keeps_template(&self, ordered: Option<&VariantBundles>) -> bool {
         match self {
             Self::Waiting(_) => true,
-            // Pods of a rollout that never got ready are given up for those that serve.
-            Self::LastGood(bundles, _) => told == Some(bundles),
+            // Pods of a rollout that never became ready are replaced by those that serve.
+            Self::LastGood(bundles, _) => ordered == Some(bundles),
             Self::Resolved(_) | Self::Pinned { .. } | Self::Refused(_) | Self::Unresolved => false,
         }
     }

@@ -56,8 +56,8 @@ pub fn deployment(
     deployment
 }
 
-/// How many pods a variant's Deployment should have, where that is for the spec to say. An autoscaler begins from the number that
-/// there is, and stays off where there is none; where nothing is said, somebody else decides.
+/// How many pods a variant's Deployment should have, where that is for the spec to say. An autoscaler starts from the
+/// current number, and stays off at 0; if the spec says nothing, somebody else decides.
 pub fn scale(names: &Names, variant: &Variant, live: &Deployment) -> Option<Scale> {
     let now = live.spec.replicas.unwrap_or(1);
     let replicas = match &variant.autoscaling {
@@ -95,7 +95,7 @@ fn pod_spec(
             .clone()
             .unwrap_or_else(|| pod::loading_resources(bundles.bytes())),
     );
-    pod::serves(&mut serve, start_seconds(bundles.bytes()));
+    pod::make_server(&mut serve, start_seconds(bundles.bytes()));
     pod::answers_within(&mut serve, pipeline);
     pod.init_containers = Some(vec![fetch]);
     pod.containers = vec![serve];
@@ -154,7 +154,7 @@ pub fn port() -> ServicePort {
     port_of(pod::PORT_NAME, pod::PORT)
 }
 
-/// The port that takes changes, and tells metrics and health.
+/// The port for changes, metrics and health.
 pub fn admin_port() -> ServicePort {
     port_of(pod::ADMIN_PORT_NAME, pod::ADMIN_PORT)
 }
@@ -171,7 +171,8 @@ fn port_of(name: &str, number: i32) -> ServicePort {
     }
 }
 
-/// The budget of a component's disruptions: one pod at a time. Pods that don't answer are in nobody's way, and a single pod may go.
+/// The budget of a component's disruptions: one pod at a time. Pods that don't answer don't block it, and a single pod
+/// may be evicted.
 pub fn budget(pipeline: &Pipeline, component: Component<'_>) -> PodDisruptionBudget {
     let names = &pipeline.names;
     PodDisruptionBudget {
@@ -186,7 +187,7 @@ pub fn budget(pipeline: &Pipeline, component: Component<'_>) -> PodDisruptionBud
     }
 }
 
-/// The fewest pods that a variant can have. `there` are wanted now, by whoever decides where the spec says nothing.
+/// The fewest pods that a variant can have. `there` is the current number, which counts if the spec sets none.
 pub fn fewest(variant: &Variant, there: i32) -> i32 {
     match (&variant.autoscaling, variant.replicas) {
         (Some(autoscaling), _) => autoscaling.min_replicas,

@@ -24,15 +24,18 @@ pub fn conditions(
         let same = before
             .iter()
             .find(|condition| condition.type_ == *type_ && condition.status == status);
-        // What the network says has another port in it each time.
-        let told =
-            same.filter(|told| finding.reason == reasons::APPLY_FAILED && told.reason == finding.reason);
-        let told = told.filter(|told| without_digits(&told.message) == without_digits(&finding.message));
+        // Network errors contain a different port each time.
+        let repeated = same
+            .filter(|repeated| finding.reason == reasons::APPLY_FAILED && repeated.reason == finding.reason);
+        let repeated =
+            repeated.filter(|repeated| without_digits(&repeated.message) == without_digits(&finding.message));
         Condition {
             type_: (*type_).to_owned(),
             status: status.to_owned(),
             reason: finding.reason.to_owned(),
-            message: told.map_or(&finding.message, |told| &told.message).clone(),
+            message: repeated
+                .map_or(&finding.message, |repeated| &repeated.message)
+                .clone(),
             observed_generation: Some(generation),
             last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
         }

@@ -11,8 +11,8 @@ use crate::reasons;
 
 /// The experiment's part of the status; what was known stays where the spec can't be run.
 ///
-/// Numbers move with each analysis, not with each tick of the operations' evidence in between: who watches a pipeline would see it
-/// change twice a minute for nothing.
+/// Numbers change with each analysis, not with each tick of the operations' evidence in between: otherwise watchers of
+/// the pipeline would see a change twice a minute for nothing.
 pub(super) fn status(pipeline: &Pipeline, plan: &Plan) -> Option<ExperimentStatus> {
     let before = || pipeline.status.experiment.clone();
     // A step that isn't applied has not been made.
@@ -98,7 +98,7 @@ fn severity(condition: &report::Condition, phase: Phase) -> Severity {
         (SampleRatioMismatch | SpecDrift, Some(true)) => Severity::Warning,
         (DataFresh | OperationsHealthy | GuardrailsPass, Some(true)) => Severity::Usual,
         (DataFresh | OperationsHealthy | GuardrailsPass | ExperimentReady, Some(false)) => Severity::Warning,
-        // It was ended, or nothing of it can be believed: it is there and yet no success.
+        // It was stopped, or its data can't be trusted: it is ready and yet not a success.
         (ExperimentReady, Some(true)) if matches!(phase, Phase::RolledBack | Phase::Invalid) => {
             Severity::Warning
         }

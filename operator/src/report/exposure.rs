@@ -1,4 +1,4 @@
-//! Whether the world outside reaches a pipeline, and Prometheus its metrics: what the objects of other APIs say.
+//! Whether clients outside the cluster reach a pipeline, and Prometheus its metrics, according to objects of other APIs.
 
 use kube::api::DynamicObject;
 use serde_json::Value;
@@ -26,12 +26,7 @@ fn exposed(pipeline: &Pipeline, observed: &Observed) -> Finding {
         let message = "spec.gateway is set, but this cluster has no HTTPRoute of gateway.networking.k8s.io/v1; install the Gateway API";
         return Finding::unmet(reasons::API_MISSING, message);
     };
-    let pending = || {
-        Finding::pending(
-            reasons::ROUTE_PENDING,
-            "no Gateway has said anything of the route yet",
-        )
-    };
+    let pending = || Finding::pending(reasons::ROUTE_PENDING, "no Gateway has reported on the route yet");
     let Some(route) = routes.get(pipeline.names.pipeline()) else {
         return pending();
     };
@@ -45,14 +40,17 @@ fn exposed(pipeline: &Pipeline, observed: &Observed) -> Finding {
                 refused.parent, refused.kind, refused.status, refused.reason, refused.message
             ),
         ),
-        (None, Some(_)) => Finding::met(reasons::ACCEPTED, "the Gateways take the route"),
+        (None, Some(_)) => Finding::met(reasons::ACCEPTED, "the Gateways accept the route"),
         (None, None) => pending(),
     }
 }
 
 fn monitored(observed: &Observed) -> Finding {
     match observed.extensions.get(&Extension::PodMonitor) {
-        Some(_) => Finding::met(reasons::MONITORED, "Prometheus finds the pods by a PodMonitor"),
+        Some(_) => Finding::met(
+            reasons::MONITORED,
+            "Prometheus finds the pods through a PodMonitor",
+        ),
         None => Finding::unmet(
             reasons::API_MISSING,
             "spec.monitoring is set, but this cluster has no PodMonitor of monitoring.coreos.com/v1; install the Prometheus operator",
@@ -60,8 +58,8 @@ fn monitored(observed: &Observed) -> Finding {
     }
 }
 
-/// What a Gateway says of the route.
-struct Said {
+/// A Gateway's report on the route.
+struct GatewayReport {
     parent: String,
     kind: String,
     status: String,
@@ -69,19 +67,19 @@ struct Said {
     message: String,
 }
 
-/// What every Gateway says of a route: whether it takes it, and whether it finds where it leads.
-fn parents(route: &DynamicObject) -> Vec<Said> {
+/// What every Gateway reports on a route: whether it accepts the route, and whether it resolves its references.
+fn parents(route: &DynamicObject) -> Vec<GatewayReport> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let parents = route.data["status"]["parents"].as_array().into_iter().flatten();
     let said = parents.flat_map(|parent| {
         let name = text(&parent["parentRef"]["name"]);
         let conditions = parent["conditions"].as_array().into_iter().flatten();
-        let told = conditions.filter(|condition| {
+        let relevant = conditions.filter(|condition| {
             ["Accepted", "ResolvedRefs"]
                 .iter()
                 .any(|kind| condition["type"] == *kind)
         });
-        told.map(move |condition| Said {
+        relevant.map(move |condition| GatewayReport {
             parent: name.clone(),
             kind: text(&condition["type"]),
             status: text(&condition["status"]),

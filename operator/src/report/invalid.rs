@@ -1,4 +1,4 @@
-//! What is said of a pipeline that this release can't read.
+//! The conditions of a pipeline that this release can't read.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::core::error_boundary::InvalidObject;
@@ -9,8 +9,7 @@ use crate::reasons::INVALID_OBJECT;
 /// The conditions of such a pipeline, as JSON: its other conditions may be of a release that has more of them.
 pub fn conditions(invalid: &InvalidObject, now: Timestamp) -> Value {
     let message = format!(
-        "this release of the operator can't read the object: {}; its pods go on as they are, and other pipelines are not affected; mend \
-         the field, or install the release that knows it",
+        "this release of the operator can't read the object: {}; its pods keep running as they are, and other pipelines are not affected; fix the field, or install a release that knows it",
         invalid.error
     );
     let condition = |type_: &str, status: &str| {
@@ -27,7 +26,7 @@ pub fn conditions(invalid: &InvalidObject, now: Timestamp) -> Value {
     json!([condition("Ready", "False"), condition("Stalled", "True")])
 }
 
-/// A moment that is the same at each look: when the object was made, which is no later than when it became unreadable.
+/// A time that is the same at each pass: when the object was made, which is no later than when it became unreadable.
 fn began(invalid: &InvalidObject, now: Timestamp) -> String {
     let created = invalid.metadata.creation_timestamp.as_ref().map(|time| time.0);
     created.unwrap_or(now).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

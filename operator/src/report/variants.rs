@@ -37,7 +37,7 @@ pub(super) fn variants(
         let rollout = observed.rollout(names, Component::Variant(name));
         let awaited = plan.routed.awaited.join(", ");
         VariantStatus {
-            message: Some(format!("it leaves when {awaited} answers")),
+            message: Some(format!("it will be removed once {awaited} answers")),
             ..seen.status(name, &rollout, None)
         }
     });

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use gondola_test_api_server::{Deed, Fault};
+use gondola_test_api_server::{Action, Fault};
 use serde_json::Value;
 
 use crate::world::{Operator, World, is_operator, pipeline, until};
@@ -25,7 +25,7 @@ impl<'a> Life<'a> {
         let traffic = world.server.traffic();
         traffic.heal();
         let ours = |request: &gondola_test_api_server::Request| request.is_write() && is_operator(request);
-        let death = k.map(|k| traffic.inject(Fault::on(Deed::UnplugAfter, ours).nth(k)));
+        let death = k.map(|k| traffic.inject(Fault::on(Action::UnplugAfter, ours).nth(k)));
         Ok(Self {
             world,
             namespace: namespace.to_owned(),

@@ -403,7 +403,7 @@ async fn a_channel_that_moves_changes_no_treatment() -> anyhow::Result<()> {
     assert!(
         condition
             .message
-            .contains("would be v2 now, and stays v1 until the experiment is over"),
+            .contains("would now be v2, but stays v1 until the experiment is over"),
         "{}",
         condition.message
     );

@@ -1,6 +1,6 @@
 //! What fails, and what the status says of it.
 
-use gondola_test_api_server::{Deed, Fault, Request};
+use gondola_test_api_server::{Action, Fault, Request};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, PostParams};
@@ -94,7 +94,7 @@ async fn what_the_operator_may_not_do_is_said_and_goes_on_when_it_may() -> anyho
         world
             .server
             .traffic()
-            .inject(Fault::on(Deed::Answer(status), deployments).always());
+            .inject(Fault::on(Action::Answer(status), deployments).always());
         let operator = world.operator()?;
         world.apply("shop", &pipeline(&[("dlrm", 1, 1)])).await?;
         world.apply("other", &pipeline(&[("forest", 1, 1)])).await?;
@@ -174,7 +174,7 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
     .await?;
     refuse(
         &|spec| spec["spec"]["experiment"] = experiment("dlrm", "mlp"),
-        "an arm of the experiment names no variant",
+        "an arm of the experiment names a variant that does not exist",
     )
     .await?;
     refuse(
@@ -182,7 +182,7 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
             spec["spec"]["experiment"] = experiment("mlp", "forest");
             spec["spec"]["control"] = "mlp".into();
         },
-        "experiment.control is none of experiment.arms",
+        "experiment.control is not one of experiment.arms",
     )
     .await?;
     refuse(
@@ -192,19 +192,19 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
     .await?;
     refuse(
         &|spec| spec["spec"]["variants"][0]["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 3}),
-        "replicas and autoscaling are both given; leave replicas out",
+        "replicas and autoscaling are both set; remove replicas",
     )
     .await?;
     refuse(
         &|spec| {
             spec["spec"].as_object_mut().unwrap().remove("control");
         },
-        "there are several variants and no control; name in spec.control the variant",
+        "there are several variants and no control; set spec.control to the variant",
     )
     .await?;
     refuse(
         &|spec| spec["spec"]["control"] = "mlp".into(),
-        "spec.control names no variant; use one of the names of spec.variants",
+        "spec.control is not the name of a variant; use one of the names in spec.variants",
     )
     .await?;
     refuse(
@@ -224,12 +224,12 @@ async fn an_invalid_spec_is_refused_by_the_schema_with_the_way_out() -> anyhow::
     .await?;
     refuse(
         &|spec| spec["spec"]["artifacts"]["volumeClaim"] = json!({"name": "models"}),
-        "volumeClaim is given, but url is not a file:// URL",
+        "volumeClaim is set, but url is not a file:// URL",
     )
     .await?;
     refuse(
         &|spec| spec["spec"]["pods"] = json!({"env": [{"name": "GONDOLA_STORE", "value": "s3://mine"}]}),
-        "variables that start with GONDOLA_ are the operator's",
+        "variables that start with GONDOLA_ belong to the operator",
     )
     .await?;
     refuse(

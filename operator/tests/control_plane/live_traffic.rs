@@ -138,7 +138,10 @@ async fn a_variant_that_is_replaced_stays_until_the_other_answers() -> anyhow::R
         .iter()
         .find(|variant| variant.name == "dlrm")
         .unwrap();
-    assert_eq!(leaving.message.as_deref(), Some("it leaves when forest answers"));
+    assert_eq!(
+        leaving.message.as_deref(),
+        Some("it will be removed once forest answers")
+    );
     world.start_stand_ins();
     until("the other took over", || async {
         let gone = deployments.get_opt("grocery--dlrm").await?.is_none();
@@ -414,7 +417,7 @@ async fn suspended_with_something_to_do_is_not_ready() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_whose_text_changes_is_tried_again_at_a_growing_distance() -> anyhow::Result<()> {
-    use gondola_test_api_server::{Deed, Fault, Request};
+    use gondola_test_api_server::{Action, Fault, Request};
 
     let Some(world) = World::start().await? else {
         return Ok(());
@@ -425,7 +428,7 @@ async fn a_failure_whose_text_changes_is_tried_again_at_a_growing_distance() -> 
     world
         .server
         .traffic()
-        .inject(Fault::on(Deed::CutBefore, deployments).always());
+        .inject(Fault::on(Action::CutBefore, deployments).always());
     let operator = world.operator()?;
     world.apply("shop", &pipeline(&[("dlrm", 1, 1)])).await?;
     wait_for_reason(&world, "shop", "Ready", "ApplyFailed").await?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gondola_test_api_server::{Deed, Fault, Request};
+use gondola_test_api_server::{Action, Fault, Request};
 
 use crate::world::{World, is_operator, pipeline, until};
 
@@ -155,7 +155,7 @@ async fn watches_that_end_and_versions_that_are_gone_leave_no_gap() -> anyhow::R
     for round in 0..10 {
         // Every other time the version that a watch would go on from is gone from the server.
         if round % 2 == 0 {
-            let gone = Fault::on(Deed::Answer(410.try_into()?), |request: &Request| {
+            let gone = Fault::on(Action::Answer(410.try_into()?), |request: &Request| {
                 request.is_watch() && is_operator(request)
             });
             traffic.inject(gone.times(12));

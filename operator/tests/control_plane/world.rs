@@ -1,4 +1,4 @@
-//! An API server, an operator, and what stands in for the rest of a cluster.
+//! An API server, an operator, and what replaces the rest of a cluster.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -275,7 +275,7 @@ fn without_what_others_decide(all: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// What routers are told.
+/// The routes that routers get.
 pub(crate) async fn routes(world: &World, namespace: &str) -> anyhow::Result<Routes> {
     let configs: Api<ConfigMap> = Api::namespaced(world.client.clone(), namespace);
     let data = configs.get("grocery--routes").await?.data.unwrap_or_default();
@@ -319,7 +319,7 @@ where
             return Ok(answer);
         }
         if started.elapsed() > PATIENCE {
-            bail!("waited {PATIENCE:?} in vain until {what}");
+            bail!("waited {PATIENCE:?}, but not until {what}");
         }
         tokio::time::sleep(LOOK).await;
     }

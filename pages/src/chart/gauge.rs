@@ -11,7 +11,7 @@ const WIDTH: f64 = 300.0;
 pub struct Gauge<'a> {
     /// For readers who don't see it.
     pub title: &'a str,
-    /// How much of it is filled, 0 to 1; what lies beyond counts as the end.
+    /// How much of it is filled, 0 to 1; anything beyond counts as the end.
     pub part: f64,
     /// What the filled part says by its color.
     pub fill: Fill,

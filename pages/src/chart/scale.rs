@@ -2,7 +2,7 @@
 
 use maud::Render;
 
-/// A place or a length, in the chart's unit; written with one decimal, which no eye can tell from more.
+/// A place or a length, in the chart's unit; written with one decimal, since nobody sees the difference of more.
 #[derive(Clone, Copy)]
 pub(super) struct Length(pub(super) f64);
 
@@ -15,7 +15,7 @@ impl Render for Length {
 /// A straight axis: where values between two ends are drawn.
 #[derive(Clone, Copy)]
 pub(super) struct Scale {
-    /// The values at both ends; what lies beyond is drawn at the end.
+    /// The values at both ends; anything beyond is drawn at the end.
     pub(super) values: (f64, f64),
     /// Where these are drawn.
     pub(super) places: (f64, f64),

@@ -26,7 +26,7 @@ pub struct Timeline<'a> {
     pub moments: Vec<Moment>,
     /// Levels that are drawn across.
     pub levels: Vec<Level>,
-    /// How a value is written beside the grid.
+    /// The format of the values next to the grid.
     pub label: fn(f64) -> String,
     /// The largest value that is shown on both sides of 0, so that early, wide bands don't flatten the rest.
     pub max_shown: f64,

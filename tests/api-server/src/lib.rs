@@ -39,4 +39,4 @@ mod server;
 pub mod traffic;
 
 pub use server::ApiServer;
-pub use traffic::{Deed, Fault, Injected, Request, Seen, Traffic};
+pub use traffic::{Action, Fault, Injected, Request, Seen, Traffic};

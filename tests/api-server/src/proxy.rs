@@ -27,7 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::rename::Renaming;
-use crate::traffic::{Deed, Request, Traffic, WatchGate};
+use crate::traffic::{Action, Request, Traffic, WatchGate};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -134,23 +134,23 @@ impl Way {
         let asked = read(&request);
         let watches = asked.is_watch().then(|| self.traffic.watch_gate());
         let turn = self.traffic.arrive(asked.clone());
-        match turn.deed {
-            Some(Deed::CutBefore) => {
+        match turn.action {
+            Some(Action::CutBefore) => {
                 turn.done(None);
                 return Err(Cut::Wanted);
             }
-            Some(Deed::Answer(status)) => {
+            Some(Action::Answer(status)) => {
                 turn.done(Some(status));
                 return Ok(refusal(status));
             }
-            Some(Deed::CutAfter | Deed::UnplugAfter) | None => {}
+            Some(Action::CutAfter | Action::UnplugAfter) | None => {}
         }
         if let Some(body) = self.traffic.past_answer(&asked) {
             turn.done(Some(StatusCode::OK));
             return Ok(json_answer(body));
         }
         let (answer, renaming) = self.ask(&asked, request).await?;
-        let cut = turn.deed.is_some();
+        let cut = turn.action.is_some();
         turn.done((!cut).then_some(answer.status()));
         if cut {
             return Err(Cut::Wanted);

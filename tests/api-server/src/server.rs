@@ -99,7 +99,7 @@ impl ApiServer {
         Ok(path)
     }
 
-    /// What went through the proxy, and what it is told.
+    /// The requests that went through the proxy, and its faults.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }

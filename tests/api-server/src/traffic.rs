@@ -1,11 +1,11 @@
-//! What went through the proxy, and what it is told to do with what comes.
+//! The requests that went through the proxy, and the faults that it injects.
 //!
 //! A [`Fault`] says which requests it is for, which of them in order, and what happens to it; [`Traffic::inject`] puts
 //! it in force. Requests are counted from then on, in the order in which they arrive.
 //!
 //! ```ignore
 //! // The third write is done, and its client never learns of it.
-//! let mut third = server.traffic().inject(Fault::on_write(Deed::CutAfter).nth(3));
+//! let mut third = server.traffic().inject(Fault::on_write(Action::CutAfter).nth(3));
 //! // ... let the operator run ...
 //! let write = third.fired().await;
 //! ```
@@ -55,18 +55,18 @@ impl Request {
 pub struct Seen {
     /// The request.
     pub request: Request,
-    /// The status that its client was told; none while it waits, and when the connection was ended instead.
+    /// The status that its client got; none while it waits, and when the connection was ended instead.
     pub status: Option<StatusCode>,
 }
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum Action {
     /// The server never sees it: its connection is ended.
     CutBefore,
     /// The server does it, and its connection is ended instead of an answer.
     CutAfter,
-    /// [`Deed::CutAfter`], and nothing that arrives later gets through until [`Traffic::plug_in`]: as if its client had
+    /// [`Action::CutAfter`], and nothing that arrives later gets through until [`Traffic::plug_in`]: as if its client had
     /// died just then.
     UnplugAfter,
     /// The server never sees it: the proxy answers with this status. kube-rs's client itself tries 429, 503 and 504
@@ -74,28 +74,28 @@ pub enum Deed {
     Answer(StatusCode),
 }
 
-/// A [`Deed`] for some of the requests.
+/// An [`Action`] for some of the requests.
 pub struct Fault {
     matches: Box<dyn Fn(&Request) -> bool + Send>,
-    deed: Deed,
+    action: Action,
     skip: u64,
     times: u64,
 }
 
 impl Fault {
     /// Does it to the first request that matches, once.
-    pub fn on(deed: Deed, matches: impl Fn(&Request) -> bool + Send + 'static) -> Self {
+    pub fn on(action: Action, matches: impl Fn(&Request) -> bool + Send + 'static) -> Self {
         Self {
             matches: Box::new(matches),
-            deed,
+            action,
             skip: 0,
             times: 1,
         }
     }
 
     /// Does it to the first write, once.
-    pub fn on_write(deed: Deed) -> Self {
-        Self::on(deed, Request::is_write)
+    pub fn on_write(action: Action) -> Self {
+        Self::on(action, Request::is_write)
     }
 
     /// Begins with the n-th request that matches; the first is 1.
@@ -120,7 +120,7 @@ impl Fault {
     }
 
     /// Counts a request; what happens to it.
-    fn meet(&mut self, request: &Request) -> Option<Deed> {
+    fn meet(&mut self, request: &Request) -> Option<Action> {
         if !(self.matches)(request) {
             return None;
         }
@@ -129,7 +129,7 @@ impl Fault {
             return None;
         }
         self.times = self.times.checked_sub(1)?;
-        Some(self.deed)
+        Some(self.action)
     }
 }
 
@@ -155,7 +155,7 @@ impl Injected {
     }
 }
 
-/// What the proxy saw and what it is told. Clones are the same.
+/// The requests that the proxy saw, and its faults. Clones share both.
 #[derive(Clone)]
 pub struct Traffic {
     state: Arc<Mutex<State>>,
@@ -278,22 +278,22 @@ impl Traffic {
             traffic: self.clone(),
             request,
             number,
-            deed: None,
+            action: None,
             fired: None,
         };
         if state.unplugged {
-            turn.deed = Some(Deed::CutBefore);
+            turn.action = Some(Action::CutBefore);
             return turn;
         }
         // Every fault counts every request, whichever of them has its way.
         for (fault, fired) in &mut state.faults {
             let met = fault.meet(&turn.request);
-            if turn.deed.is_none() && met.is_some() {
-                (turn.deed, turn.fired) = (met, Some(fired.clone()));
+            if turn.action.is_none() && met.is_some() {
+                (turn.action, turn.fired) = (met, Some(fired.clone()));
             }
         }
         // Now, and not when the server has answered: what arrives meanwhile must not get through.
-        state.unplugged = turn.deed == Some(Deed::UnplugAfter);
+        state.unplugged = turn.action == Some(Action::UnplugAfter);
         turn
     }
 
@@ -344,12 +344,12 @@ pub(crate) struct Turn {
     request: Request,
     number: usize,
     /// What happens to it.
-    pub(crate) deed: Option<Deed>,
+    pub(crate) action: Option<Action>,
     fired: Option<watch::Sender<Option<Request>>>,
 }
 
 impl Turn {
-    /// Writes down what the client is told, and tells who waits for the fault.
+    /// Records the client's answer, and wakes whoever waits for the fault.
     pub(crate) fn done(self, status: Option<StatusCode>) {
         if let Some(seen) = self
             .traffic
@@ -360,7 +360,7 @@ impl Turn {
         {
             seen.status = status;
         }
-        if self.deed == Some(Deed::UnplugAfter) {
+        if self.action == Some(Action::UnplugAfter) {
             self.traffic.end_watches();
         }
         if let Some(fired) = self.fired {

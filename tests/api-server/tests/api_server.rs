@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
-use gondola_test_api_server::{ApiServer, Deed, Fault};
+use gondola_test_api_server::{Action, ApiServer, Fault};
 use hyper::{Method, StatusCode};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -323,7 +323,7 @@ async fn the_kth_write_is_cut_before_or_after_it_is_done() -> anyhow::Result<()>
     let create =
         async |name: &str| anyhow::Ok(maps.create(&PostParams::default(), &new_config_map(name)?).await);
 
-    let mut second = traffic.inject(Fault::on_write(Deed::CutBefore).nth(2));
+    let mut second = traffic.inject(Fault::on_write(Action::CutBefore).nth(2));
     create("a").await??;
     assert!(!second.has_fired());
     create("b").await?.expect_err("the second write is cut");
@@ -331,13 +331,13 @@ async fn the_kth_write_is_cut_before_or_after_it_is_done() -> anyhow::Result<()>
     assert!(maps.get_opt("b").await?.is_none(), "the server did not see it");
     create("c").await??;
 
-    let mut next = traffic.inject(Fault::on_write(Deed::CutAfter));
+    let mut next = traffic.inject(Fault::on_write(Action::CutAfter));
     create("d").await?.expect_err("its answer is cut");
     timeout(BOUND, next.fired()).await?;
     assert!(maps.get_opt("d").await?.is_some(), "the server did it");
     assert_eq!(traffic.writes().last().context("it was recorded")?.status, None);
 
-    let mut last = traffic.inject(Fault::on_write(Deed::UnplugAfter));
+    let mut last = traffic.inject(Fault::on_write(Action::UnplugAfter));
     create("e").await?.expect_err("its answer is cut");
     timeout(BOUND, last.fired()).await?;
     create("f").await?.expect_err("nothing gets through any more");
@@ -361,7 +361,7 @@ async fn matching_requests_are_refused_as_often_as_told() -> anyhow::Result<()> 
         StatusCode::CONFLICT,
         StatusCode::INTERNAL_SERVER_ERROR,
     ] {
-        traffic.inject(Fault::on(Deed::Answer(status), |request| {
+        traffic.inject(Fault::on(Action::Answer(status), |request| {
             request.path.contains("/configmaps")
         }));
         assert_eq!(
@@ -373,12 +373,12 @@ async fn matching_requests_are_refused_as_often_as_told() -> anyhow::Result<()> 
     // kube-rs's client tries these again by itself.
     for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
         traffic.forget();
-        traffic.inject(Fault::on(Deed::Answer(status), |_| true).times(1));
+        traffic.inject(Fault::on(Action::Answer(status), |_| true).times(1));
         maps.list(&Default::default()).await?;
         let told: Vec<_> = traffic.seen().iter().map(|seen| seen.status).collect();
         assert_eq!(told, [Some(status), Some(StatusCode::OK)]);
     }
-    traffic.inject(Fault::on(Deed::Answer(StatusCode::FORBIDDEN), |_| true).always());
+    traffic.inject(Fault::on(Action::Answer(StatusCode::FORBIDDEN), |_| true).always());
     for _ in 0..3 {
         assert_eq!(refused(maps.get("a").await).reason, "Forbidden");
     }

@@ -85,7 +85,7 @@ fn what_does_not_fit_is_refused(folder: &Path, store: &str, model: &str) {
         model,
         "x",
         &["--features", "forest@stable"],
-        "--features forest@stable is a scorer bundle; name one with features",
+        "--features forest@stable is a scorer bundle, not a features bundle",
     );
     refused(
         model,

@@ -27,16 +27,16 @@ pub enum ExpectError {
     /// The file can't be read.
     #[error("cannot read {path}; it must be CSV with a header, or Parquet")]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: DataFusionError,
     },
     /// The file has no rows.
     #[error("{path} has no rows, so nothing can be compared with it")]
     Empty {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
     /// A column is missing.
@@ -45,7 +45,7 @@ pub enum ExpectError {
         found.join(", ")
     )]
     Column {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The column.
         column: String,
@@ -57,18 +57,18 @@ pub enum ExpectError {
         "column {column:?} of {path} is not a column of numbers; write what the model reads, not raw values"
     )]
     Numbers {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The column.
         column: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: arrow::error::ArrowError,
     },
     /// A cell can't be what its column says.
     #[error("row {row} of {path} has {value} in column {column:?}, but it must be {wanted}")]
     Cell {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Which row, from 0.
         row: usize,
@@ -82,11 +82,11 @@ pub enum ExpectError {
     /// A row can't be scored.
     #[error("the scorer can't score row {row} of {path}")]
     Score {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Which row, from 0.
         row: usize,
-        /// Why.
+        /// The cause.
         #[source]
         source: ScoreError,
     },
@@ -95,7 +95,7 @@ pub enum ExpectError {
         "{others} of {rows} rows of {path} get other scores than expected, row {row} the most: {found}, but {PREDICTION} is {expected}; compare what the score is of (probability or margin, and of which class), which value was missing in training, and whether all trees were used"
     )]
     Differs {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Rows that differ.
         others: usize,
@@ -179,7 +179,7 @@ pub(super) async fn compare(
     }
 }
 
-/// The score of one row, whose values stand in the order of the inputs.
+/// The score of one row, whose values are in the order of the inputs.
 fn score(scorer: &dyn Scorer, layout: &Layout, values: &[f64]) -> Result<f32, ScoreError> {
     let (user, rest) = entity(values, layout.user_categorical.len(), layout.user_numeric.len());
     let (item, pair) = entity(rest, layout.item_categorical.len(), layout.item_numeric.len());

@@ -332,7 +332,7 @@ fn times(column: &ArrayRef) -> Result<TimestampNanosecondArray, Refusal> {
 pub struct Spelling {
     /// Whole numbers with a point and zeros after it, as programs write them that took the column for floats.
     floats: u64,
-    /// Whatever is not a whole number, such as `1.5`, which tells that points belong to the ids.
+    /// Anything that is not a whole number, such as `1.5`, which shows that points are part of the ids.
     others: u64,
 }
 

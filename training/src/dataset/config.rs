@@ -17,25 +17,25 @@ pub enum ConfigError {
     /// The file can't be read.
     #[error("cannot read {path}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// The file is not of the form of a configuration.
     #[error("{path} is not a configuration of a data set")]
     Yaml {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<serde_saphyr::Error>,
     },
     /// A value can't be meant.
     #[error("{field} is {value}, but {wanted}")]
     Value {
-        /// Which field.
+        /// The name of the field.
         field: String,
         /// What it says.
         value: String,
@@ -45,7 +45,7 @@ pub enum ConfigError {
     /// A list that has something more than once.
     #[error("{field} names {value} twice; once is enough")]
     Twice {
-        /// Which field.
+        /// The name of the field.
         field: String,
         /// What it has twice.
         value: String,
@@ -55,7 +55,7 @@ pub enum ConfigError {
         "{field} names the column {column:?}, as a feature is called that is computed; give it another name in {file}"
     )]
     Computed {
-        /// Which field.
+        /// The name of the field.
         field: String,
         /// The column.
         column: String,
@@ -73,7 +73,7 @@ pub enum ConfigError {
     /// A name that no column has.
     #[error("{field} names {name:?}, which is not a categorical item column; use one of {known:?}")]
     NoItemColumn {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
         /// The name.
         name: String,
@@ -86,11 +86,11 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetConfig {
-    /// A name for people.
+    /// A display name.
     pub name: String,
     /// Who bought what, when.
     pub transactions: Transactions,
-    /// What is known of users beside their purchases. Left out: nothing.
+    /// What is known of users in addition to their purchases. Default: nothing.
     pub users: Option<Entity>,
     /// The catalog.
     pub items: Entity,
@@ -287,7 +287,7 @@ impl DatasetConfig {
         Ok(config)
     }
 
-    /// What it says of the data, wherever they lie.
+    /// What it says of the data, wherever they are.
     pub fn without_files(&self) -> Self {
         let mut config = self.clone();
         let users = config.users.as_mut().map(|users| &mut users.file);

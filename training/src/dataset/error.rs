@@ -19,16 +19,16 @@ pub enum DatasetError {
     /// A file is damaged, or no table.
     #[error("cannot read {file}")]
     File {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: TableError,
     },
     /// The configuration names a column that the file does not have.
     #[error("{file} has no column {column:?}; it has {found:?}")]
     NoColumn {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
         /// The column.
         column: String,
@@ -40,7 +40,7 @@ pub enum DatasetError {
         "{file}, column {column:?}: {role} can't be of the type {found}; write them as another type, or as text"
     )]
     Type {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
         /// The column.
         column: String,
@@ -52,7 +52,7 @@ pub enum DatasetError {
     /// A cell that can't be meant.
     #[error("{file}, {place}, column {column:?}: {value:?} {problem}")]
     Cell {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
         /// Which row.
         place: Place,
@@ -66,15 +66,15 @@ pub enum DatasetError {
     /// A table without rows.
     #[error("{file} has no row{missing}; it needs at least one")]
     NoRows {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
         /// What its rows lack.
         missing: &'static str,
     },
-    /// An id that stands in more than one row: which of them holds would be chance.
+    /// An id that is in more than one row: which of them holds would be chance.
     #[error("{file} has {rows} rows whose {key} is {id:?}; keep one of them")]
     Twice {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
         /// The id's column.
         key: String,
@@ -85,7 +85,7 @@ pub enum DatasetError {
     },
     /// Ids that are written in two ways.
     #[error(
-        "none of the {sold} {what} in {transactions} is in {file}: {missing:?} stands in column {column:?} of the one, and {example:?} \
+        "none of the {sold} {what} in {transactions} is in {file}: {missing:?} is in column {column:?} of the one, and {example:?} \
          in column {key:?} of the other; write ids alike in both, with the same zeros, capitals and types"
     )]
     NoMatch {
@@ -117,13 +117,13 @@ pub enum DatasetError {
     Query {
         /// What was to be computed.
         what: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: QueryError,
     },
 }
 
-/// Why a query failed. The engine's errors tell their causes themselves, some of them again and again; this
+/// Why a query failed. The engine's errors print their causes themselves, some of them repeatedly; this
 /// is the innermost.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -1,6 +1,6 @@
 //! Where the shop's files are, and what they hold.
 //!
-//! A table is one file, or a folder of parts. Files of this machine are read where they lie; those of an
+//! A table is one file, or a folder of parts. Files of this machine are read where they are; those of an
 //! object store are fetched first, with the settings and credentials that bundles are published with. What a
 //! run read is named by the content of its files and never by their places.
 
@@ -25,11 +25,11 @@ pub enum FileError {
     /// A name that says nothing of the format.
     #[error("{file} ends neither in .parquet nor in .csv; convert it to one of the two")]
     Format {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
     },
     /// The data's URL names no folder of this machine.
-    #[error("the data at {url} are no folder of this machine; write an absolute path after file://")]
+    #[error("the URL {url} is not a folder on this machine; write an absolute path after file://")]
     Url {
         /// The URL.
         url: String,
@@ -37,9 +37,9 @@ pub enum FileError {
     /// A file can't be read.
     #[error("cannot read {file}")]
     Read {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -57,7 +57,7 @@ pub enum FileError {
     /// A file that the object store doesn't have.
     #[error("there is no {file} in {store}; name a file below the URL of the data")]
     Missing {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
         /// The data's URL, without secrets.
         store: String,
@@ -65,11 +65,11 @@ pub enum FileError {
     /// A file can't be fetched.
     #[error("cannot fetch {file} from {store}")]
     Fetch {
-        /// Which file.
+        /// The file, as messages name it.
         file: String,
         /// The data's URL, without secrets.
         store: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: object_store::Error,
     },
@@ -78,9 +78,9 @@ pub enum FileError {
 /// A file of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its name for people: below the data's folder or URL.
+    /// Its name in messages: relative to the data's folder or URL.
     pub name: String,
-    /// Where it lies on this machine.
+    /// Where it is on this machine.
     pub path: PathBuf,
 }
 

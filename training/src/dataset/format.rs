@@ -10,7 +10,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name tells.
+    /// The format that a file's name implies.
     pub fn of(file: &str) -> Option<Self> {
         match file.trim_end_matches('/').rsplit_once('.')? {
             (_, "csv") => Some(Self::Csv),

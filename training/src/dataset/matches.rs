@@ -1,7 +1,7 @@
 //! Whether the ids of transactions are those of the other tables.
 //!
 //! Ids that are written in two ways match nothing, and everything that is known of users or items would be
-//! lost without a word. So no match at all is an error, and how many match stands in every report.
+//! lost without a word. So no match at all is an error, and how many match is in every report.
 
 use arrow::array::AsArray;
 use arrow::compute::cast;

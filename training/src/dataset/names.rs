@@ -9,7 +9,7 @@ pub const POPULARITY: &str = "time_weighted_purchases";
 /// Which share of an item's latest buyers bought it more than once.
 pub const REPEAT_RATE: &str = "repeat_rate";
 
-/// The columns of a table of users beside the shop's own.
+/// The columns of a table of users in addition to the shop's own.
 pub fn of_users(config: &DatasetConfig) -> Vec<String> {
     let fixed = [
         "user_id",
@@ -24,7 +24,7 @@ pub fn of_users(config: &DatasetConfig) -> Vec<String> {
     fixed.map(str::to_owned).into_iter().chain(attributes).collect()
 }
 
-/// The columns of a table of items beside the shop's own.
+/// The columns of a table of items in addition to the shop's own.
 pub fn of_items(config: &DatasetConfig) -> Vec<String> {
     let fixed = [
         "item_id",

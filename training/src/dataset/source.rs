@@ -31,7 +31,7 @@ pub struct ShopFiles {
     transactions: TableFiles,
     users: Option<TableFiles>,
     items: TableFiles,
-    /// Where fetched and staged files lie.
+    /// Where fetched and staged files are.
     folder: TempDir,
 }
 
@@ -81,7 +81,7 @@ pub struct Dataset {
     pub left_out: Vec<LeftOut>,
     /// Columns of ids that were written as floats and are taken for whole numbers.
     pub whole_floats: Vec<FileColumn>,
-    /// Where staged files lie for as long as they are read.
+    /// Where staged files are for as long as they are read.
     folder: TempDir,
 }
 

@@ -1,7 +1,7 @@
 //! One file of a table, batch by batch, as its bytes have it: what its values mean is for [`super::cells`] to
 //! say.
 //!
-//! Whatever is wrong with a file is told with the file, the row and the column, and no damaged file may bring
+//! An error names the file, the row and the column, and no damaged file may bring
 //! a program down (`fuzz/`). Nothing is taken from a Parquet file's statistics: those of floating-point
 //! columns leave NaN out.
 
@@ -89,13 +89,13 @@ pub enum TableError {
     Rows {
         /// The first row that can't be read.
         place: Place,
-        /// Why.
+        /// The cause.
         #[source]
         source: ArrowError,
     },
 }
 
-/// Where a row stands, for people.
+/// The position of a row, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Which row, counted from 1; the line of names is none.

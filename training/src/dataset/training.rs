@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scorer {
     /// Embeddings that meet in products.
     Dlrm,
-    /// A linear model beside an MLP.
+    /// A linear model plus an MLP.
     WideDeep,
     /// Layers that cross all inputs.
     Dcn,
@@ -96,7 +96,7 @@ pub struct Training {
 }
 
 impl Training {
-    /// How each network descends, and which field says so.
+    /// The training settings of each network, with the name of their field.
     pub fn descents(&self) -> [(&'static str, &Descent); 4] {
         [
             ("training.dlrm.descent", &self.dlrm.descent),
@@ -117,7 +117,7 @@ pub struct TwoTower {
     pub hidden: Vec<usize>,
     /// Passes over the purchases.
     pub epochs: usize,
-    /// Purchases a step; each is a negative of all others.
+    /// Purchases per step; each is a negative of all others.
     pub batch: usize,
     /// Step size.
     pub learning_rate: f64,
@@ -127,7 +127,7 @@ pub struct TwoTower {
     pub index: String,
     /// Lists that an IVF index visits.
     pub nprobe: Option<u32>,
-    /// Neighbors that an HNSW index keeps in view.
+    /// Size of the candidate list that an HNSW search keeps (efSearch).
     pub ef_search: Option<u32>,
     /// FAISS factory string of the index of texts.
     pub text_index: String,
@@ -135,19 +135,19 @@ pub struct TwoTower {
     pub text_nprobe: Option<u32>,
 }
 
-/// How a network descends to small losses.
+/// How a network is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Descent {
     /// Passes over the labeled pairs, at most.
     pub epochs: usize,
-    /// Passes without a smaller loss on the validation window after which no further one is tried.
+    /// Training stops after this many passes without a smaller loss on the validation window.
     pub patience: usize,
-    /// Pairs a step.
+    /// Pairs per step.
     pub batch: usize,
     /// Step size.
     pub learning_rate: f64,
-    /// Pull of every weight to 0.
+    /// Weight decay.
     pub weight_decay: f64,
 }
 
@@ -232,7 +232,7 @@ pub struct Forest {
 pub struct Boosting {
     /// Number of trees, at most.
     pub trees: u32,
-    /// Trees without a smaller loss on the validation window after which no further one is tried.
+    /// Training stops after this many trees without a smaller loss on the validation window.
     pub patience: u32,
     /// Leaves of a tree, at most.
     pub leaves: u32,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// How often users are drawn.
 const DRAWS: usize = 200;
 
-/// Where a metric lies in 95 of 100 draws.
+/// The 95 % bootstrap interval of a metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// 2.5 of 100 draws give less.
@@ -63,7 +63,7 @@ mod tests {
             [sum / counts.iter().sum::<f64>()]
         };
         let [found] = intervals(values.len(), 3, mean);
-        // The mean of 400 coins has a deviation of 0.025; 1.96 of them lie on each side.
+        // The mean of 400 coins has a deviation of 0.025; 1.96 of them are on each side.
         assert!(
             (found.low - 0.451).abs() < 0.012 && (found.high - 0.549).abs() < 0.012,
             "{found:?}"

@@ -10,7 +10,7 @@ use gondola_models::features::{History, Purchase};
 const MAX_ITEMS: usize = 5_000;
 /// Items with fewer buyers are left out.
 const MIN_BUYERS: usize = 5;
-/// How strongly weights are held back; the paper's best values lie between 200 and 1,000.
+/// How strongly weights are held back; the paper's best values are between 200 and 1,000.
 const REGULARIZATION: f32 = 250.0;
 
 /// The fitted model.

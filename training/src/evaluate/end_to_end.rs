@@ -1,4 +1,4 @@
-//! The served pipeline against what every buyer of the test window bought, beside the baselines.
+//! The served pipeline and the baselines, compared with what every buyer of the test window bought.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -33,7 +33,7 @@ pub struct Quality {
 pub struct VariantQuality {
     /// How good its lists are.
     pub quality: Quality,
-    /// Where the metrics lie when other buyers had come.
+    /// Bootstrap intervals of the metrics, over buyers.
     #[serde(default)]
     pub intervals: RankingIntervals,
     /// How long each stage and the whole took.

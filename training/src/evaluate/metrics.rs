@@ -10,7 +10,7 @@ const CURVE_POINTS: usize = 200;
 /// Groups of pairs of nearly the same score that calibration compares.
 const CALIBRATED: usize = 10;
 
-/// How well scores tell bought pairs from others.
+/// How well scores separate bought pairs from others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PairMetrics {
     /// The probability that a bought pair scores higher than another; ties count half.
@@ -52,7 +52,7 @@ impl PairMetrics {
     }
 }
 
-/// Where the metrics of pairs lie when other users had come.
+/// Bootstrap intervals of the metrics of pairs, over users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PairIntervals {
     /// Of the AUC.

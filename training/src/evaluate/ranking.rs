@@ -43,7 +43,7 @@ impl RankingMetrics {
     }
 }
 
-/// Where the means lie when other users had come.
+/// Bootstrap intervals of the means, over users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RankingIntervals {
     /// Of the recall.

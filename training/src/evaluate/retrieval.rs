@@ -41,7 +41,7 @@ pub(crate) enum EvaluateRetrievalError {
     Ease(#[from] Singular),
 }
 
-/// The two towers beside what needs no deep model.
+/// The two towers, compared with methods that need no deep model.
 pub(crate) fn evaluate(
     towers: &Retrieval,
     encoded: &Encoded<SnapshotRow>,

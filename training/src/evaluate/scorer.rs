@@ -11,7 +11,7 @@ pub struct ScorerQuality {
     pub name: String,
     /// On the labeled pairs of the test window.
     pub metrics: PairMetrics,
-    /// Where these metrics lie when other users had come.
+    /// Bootstrap intervals of these metrics, over users.
     pub intervals: PairIntervals,
     /// How long it was trained: passes over the pairs, or trees.
     pub rounds: usize,

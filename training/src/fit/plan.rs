@@ -5,7 +5,7 @@ use gondola_models::features::{CategoricalPlan, EntityPlan, Fill, NumericPlan, S
 use crate::dataset::{DatasetConfig, names};
 use crate::features::{POPULARITY, REPEAT_RATE, USUAL_REPEAT_RATE};
 
-/// Days that stand in for "never": longer than any window that we look at.
+/// Days that mean "never": longer than any window that we look at.
 const NEVER_DAYS: f64 = 730.0;
 
 pub(crate) fn workflow(config: &DatasetConfig) -> WorkflowPlan {

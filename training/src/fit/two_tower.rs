@@ -3,7 +3,7 @@
 //!
 //! In a batch of purchases every item is a negative of every other purchase. Popular items are in more
 //! batches, so each logit is lowered by the logarithm of its item's share of the purchases (log-Q correction,
-//! Yi et al. 2019); an item that stands in the batch twice is not a negative of itself.
+//! Yi et al. 2019); an item that is in the batch twice is not a negative of itself.
 
 use std::collections::HashMap;
 use std::path::Path;

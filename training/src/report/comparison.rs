@@ -113,7 +113,7 @@ pub(super) fn costs(summary: &Summary) -> Table {
     }
 }
 
-/// A metric, and where it lies in 95 of 100 draws of users.
+/// A metric, and its 95 % bootstrap interval over users.
 fn within(value: f64, Interval { low, high }: Interval) -> String {
     format!("{value:.4} ({low:.4} to {high:.4})")
 }

@@ -31,7 +31,7 @@ fn body(title: &str, summary: &Summary) -> Markup {
         p { (summary.windows) }
         (section("Data", &data(summary)))
         (section("Scorers on labeled pairs of the test window", &scorers(summary)))
-        (section("Candidates: how much of what was bought is among them", &candidates(summary)))
+        (section("Candidates: recall of what was bought", &candidates(summary)))
         (section("Lists of 12 for every buyer of the test window", &lists(summary)))
         (section("What the inputs are worth", &importances(summary)))
         (section("Latency by stage, one request at a time, in process", &latency(summary)))
@@ -52,7 +52,7 @@ fn data(summary: &Summary) -> Markup {
 
 fn scorers(summary: &Summary) -> Markup {
     html! {
-        p.note { "In brackets: 95 of 100 draws of users." }
+        p.note { "In brackets: 95 % bootstrap intervals over users." }
         (comparison::pairs(summary).html())
         (roc(summary))
         p.note { (reference::NOTE) }

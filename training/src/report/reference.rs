@@ -2,7 +2,7 @@
 
 use super::table::Table;
 
-/// What must be said beside the figures.
+/// Caveats that belong to the figures.
 pub(super) const NOTE: &str = "What the reference system published for the same families, on the H&M data set and its own negatives. \
     Data and labels differ from those above, so only the order of magnitude compares, not the figures.";
 

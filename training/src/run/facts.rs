@@ -70,7 +70,7 @@ pub(super) fn of_text(text: &TextIndex) -> [Fact; 2] {
     ]
 }
 
-/// What is published beside the models.
+/// What is published in addition to the models.
 pub(super) fn of_latest(latest: &Latest) -> [Fact; 2] {
     let as_of = latest.known.snapshot.as_of;
     [

@@ -14,7 +14,7 @@ use crate::dataset::{DatasetConfig, ShopFiles};
 const ENCODER_ENDINGS: [&str; 3] = ["json", "safetensors", "txt"];
 
 /// Names everything that a run depends on: the configuration, what the data and the encoder hold, and this
-/// version. Where they lie says nothing.
+/// version. Their paths play no part.
 pub(super) fn fingerprint(
     dataset: &DatasetConfig,
     files: &ShopFiles,

@@ -37,7 +37,7 @@ pub(super) enum Depth {
 pub(super) struct Judged {
     /// Each scorer on the labeled pairs of the test window.
     pub(super) scorers: Vec<ScorerQuality>,
-    /// The two towers beside what needs no deep model.
+    /// The two towers, compared with methods that need no deep model.
     pub(super) retrieval: Vec<RetrievalQuality>,
     /// Lists that need no model.
     pub(super) baselines: Vec<Quality>,
@@ -160,7 +160,7 @@ impl Bench<'_> {
         )?)
     }
 
-    /// Loads a variant of each scorer and asks it for every buyer.
+    /// Loads a variant of each scorer and queries it for every buyer.
     fn variants(
         &self,
         scorers: &[Scorer],

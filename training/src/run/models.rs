@@ -181,7 +181,7 @@ impl Run {
     }
 
     /// What is published knows everything until the data's last day: the models stay as they were judged,
-    /// features and index are made again.
+    /// features and index are recreated.
     pub(super) async fn latest(&mut self, workflow: &Workflow, towers: &Towers) -> anyhow::Result<Latest> {
         let (dataset, work) = (&self.dataset, self.work.path());
         let features = async || -> anyhow::Result<Known> {

@@ -22,7 +22,7 @@ pub(super) struct Known {
     pub(super) snapshot: Snapshot,
     /// The same as the tables that a bundle of features carries.
     pub(super) tables: FeatureTables,
-    /// Where the tables lie; they go with it.
+    /// Where the tables are; they go with it.
     _folder: TempDir,
 }
 

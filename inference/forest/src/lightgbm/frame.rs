@@ -1,7 +1,7 @@
 //! The categories of a pandas data frame, as LightGBM's Python package writes them behind the trees.
 //!
 //! A column of the type `category` reaches the trees as codes: places in the column's list of categories. The line
-//! `pandas_categorical` has those lists, in the order of the columns; which columns they are stands in the parameters, or
+//! `pandas_categorical` has those lists, in the order of the columns; which columns they are is in the parameters, or
 //! shows in the header. Sets of codes become sets of values here, so that the walk compares what the workflow gives. A
 //! value without a code is missing for LightGBM, and goes where a category goes that is in no set: right.
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::super::model::{CategorySets, Reading};
 use super::{Error, Lines, excerpt};
 
-/// The largest value that can be a category: where `f32` ends to tell neighbors apart.
+/// The largest value that can be a category: above it `f32` can't represent every integer.
 const MAX_CATEGORY: f64 = 16_777_216.0;
 
 /// What the codes of each category column stand for, by column; empty where the model was not trained on such a frame.

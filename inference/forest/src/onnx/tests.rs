@@ -487,7 +487,7 @@ fn the_class_that_a_probability_is_for_is_told_and_must_be_the_greater_number() 
             .map(ToString::to_string)
             .collect::<Vec<_>>()
     };
-    let told = "a score is the probability of the class 1, the second of the model's two (the other is -1); is 1 what users should do?";
+    let told = "a score is the probability of the class 1, the second of the model's two (the other is -1); make sure that 1 is what users should do";
     assert_eq!(remarks(ints("classlabels_int64s", &[-1, 1])), [told]);
     let mut node = classifier(&[0, 0]);
     node.attributes

@@ -251,6 +251,6 @@ fn json_of_others_is_refused() {
         deep,
     ] {
         let message = refused(&text);
-        assert!(message.starts_with("the model is not JSON"), "{message}");
+        assert!(message.starts_with("the model is not readable JSON"), "{message}");
     }
 }

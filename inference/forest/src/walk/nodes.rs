@@ -75,7 +75,7 @@ pub(crate) struct Trees {
     nan_is_missing: bool,
 }
 
-/// Where a tree lies.
+/// Where a tree is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub(super) nodes: usize,

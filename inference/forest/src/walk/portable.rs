@@ -58,7 +58,7 @@ fn next<const MISSING: bool, const CATEGORIES: bool>(
     row: &[u32],
     at: u32,
 ) -> u32 {
-    // SAFETY: `at` is 0 or came from a node, and children lie in the tree (`Trees::push`).
+    // SAFETY: `at` is 0 or came from a node, and children are in the tree (`Trees::push`).
     let node = unsafe { *nodes.get_unchecked(at as usize) };
     let (low, high) = (node as u32, (node >> 32) as u32);
     // SAFETY: a feature is below the number of columns (checked by the parser and by `Trees::sum`).

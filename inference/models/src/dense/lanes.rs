@@ -1,6 +1,6 @@
 //! Sixteen `f32` values at a time: one register of AVX-512, two of AVX2, or an array.
 //!
-//! A value of an [`InstructionSet`] is the proof that the processor has it, so that whoever holds one may use its registers: all
+//! A value of an [`InstructionSet`] is the proof that the processor has it, so that its holder may use its registers: all
 //! operations are safe. A [`Kernel`] is written once over any of them, `#[inline(always)]`, and [`run_on_best`] compiles it for each.
 
 #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,6 @@
 //! A matrix that rows are multiplied with, packed for the registers of the processor.
 //!
-//! Columns lie in panels of 16, `[panel][input][16]`, the last one filled up with zeros: whatever the width of its
+//! Columns are stored in panels of 16, `[panel][input][16]`, the last one filled up with zeros: whatever the width of its
 //! registers, a kernel reads weights in order, keeps a tile of sums in registers over the whole inner dimension, and writes
 //! each sum once. One kernel (`Job::tile`) is compiled for AVX-512 (12 rows x 32 columns), AVX2 (6 x 16) and any processor
 //! (2 x 16); which one runs is chosen at run time. They add in the same order and differ by rounding alone.
@@ -63,7 +63,7 @@ impl Matrix {
         matrix
     }
 
-    /// Packs `[outputs, inputs]`, row-major: how training keeps a layer, and how vectors lie of which each is an output.
+    /// Packs `[outputs, inputs]`, row-major: how training keeps a layer, with one vector per output.
     pub fn transposed(inputs: usize, outputs: usize, weights: &[f32]) -> Self {
         let mut matrix = Self::default();
         matrix.pack_transposed(inputs, outputs, weights);
@@ -209,7 +209,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Where the outputs of a panel lie in a row; the last panel may be less than whole.
+    /// Where the outputs of a panel are in a row; the last panel may be less than whole.
     fn columns(&self, panel: usize) -> std::ops::Range<usize> {
         panel * LANES..self.matrix.outputs.min((panel + 1) * LANES)
     }

@@ -1,4 +1,4 @@
-//! Inner products of one vector with many, and sums of many: vectors that lie in memory one after the other, or those at some
+//! Inner products of one vector with many, and sums of many: vectors that are in memory one after the other, or those at some
 //! positions of such a buffer.
 
 use super::lanes::{InstructionSet, Kernel, LANES, run_on_best};

@@ -15,25 +15,25 @@ pub enum WeightsError {
     /// The file can't be read.
     #[error("cannot read {path}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// The file is not a safetensors file, or a damaged one.
     #[error("{path} is not a readable safetensors file")]
     Format {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: safetensors::SafeTensorError,
     },
     /// The file is of a format that we don't read.
     #[error("{path} is {found}, which is not read: {way_out}")]
     Foreign {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What it is.
         found: &'static str,
@@ -43,7 +43,7 @@ pub enum WeightsError {
     /// A tensor is missing, or not as the configuration says.
     #[error("{path}: tensor {tensor} {problem}; publish the weights and their configuration together")]
     Tensor {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Which tensor.
         tensor: String,

@@ -44,7 +44,7 @@ pub struct CategoricalPlan {
 pub struct NumericPlan {
     /// Its name in the raw row.
     pub column: String,
-    /// What stands in for a missing value.
+    /// What replaces a missing value.
     pub fill: Fill,
     /// Lower and upper bound, if any.
     pub clip: Option<(f64, f64)>,
@@ -79,7 +79,7 @@ impl NumericPlan {
     }
 }
 
-/// What stands in for a missing value.
+/// What replaces a missing value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fill {

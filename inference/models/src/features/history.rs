@@ -13,9 +13,9 @@ const RECENT: &str = "recent_purchases";
 pub struct Purchase {
     /// The item's row in the catalog.
     pub item: u32,
-    /// How often.
+    /// Number of purchases.
     pub purchases: f32,
-    /// Days since the last time.
+    /// Days since the last purchase.
     pub days_since_last: f32,
     /// How often, each time counted less the longer ago it was.
     pub recent_purchases: f32,

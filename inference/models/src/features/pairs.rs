@@ -1,6 +1,6 @@
 //! Pair features: what a user's purchases say about a candidate.
 //!
-//! Four kinds of columns, told by their names: `purchases` (how often the user bought the candidate),
+//! Four kinds of columns, distinguished by their names: `purchases` (how often the user bought the candidate),
 //! `recent_purchases` (the same, with old ones counted less), `days_since_last` (missing if never) and `affinity_<item column>` (how many of the user's purchases share the
 //! candidate's value in that column; 0 where it is null). The same code runs in training and in serving.
 

@@ -1,4 +1,4 @@
-//! `schema.json`: what a features bundle says of itself beside its tables and its workflow.
+//! `schema.json`: what a features bundle says about itself, in addition to its tables and its workflow.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ pub enum SchemaError {
     /// The file can't be read or written.
     #[error("cannot read or write {path}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// The file does not say what it should.
     #[error("{path} is not a features schema")]
     Json {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },

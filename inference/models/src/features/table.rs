@@ -21,7 +21,7 @@ pub enum TableError {
     /// A file is something else, left in the table's place.
     #[error("{path} is {}; {}", found.name(), found.way_out())]
     Misplaced {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What it is.
         found: Misplaced,
@@ -29,44 +29,44 @@ pub enum TableError {
     /// The file is not there or can't be read.
     #[error("cannot read {path}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// The file is not Parquet, or a damaged one.
     #[error("{path} is not a readable Parquet file")]
     Parquet {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: parquet::errors::ParquetError,
     },
     /// A column can't be turned into text or numbers.
     #[error("{path}: cannot read its columns")]
     Arrow {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: arrow::error::ArrowError,
     },
     /// A column that must be there is not.
     #[error("{path} has no column {column:?}; it has {found:?}")]
     NoColumn {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The column that was looked for.
         column: String,
         /// The columns that are there.
         found: Vec<String>,
     },
-    /// An id is null or stands in two rows.
+    /// An id is null or is in two rows.
     #[error("{path}: the {key} of row {row} is {problem}; every row needs its own")]
     Id {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The id's column.
         key: String,

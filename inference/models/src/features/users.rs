@@ -16,7 +16,7 @@ pub const MAX_PUT_USERS: usize = 200_000;
 
 /// The rows and purchases of all users.
 ///
-/// Rows of the snapshot are encoded once, when it is loaded: 80 bytes for 20 columns, beside the raw row.
+/// Rows of the snapshot are encoded once, when it is loaded: 80 bytes for 20 columns, in addition to the raw row.
 /// Requests read; a `PUT` writes. The lock is held for one map operation only, and readers share it.
 #[derive(Debug)]
 pub struct Users {
@@ -79,7 +79,7 @@ impl Deref for Purchases<'_> {
 
 /// There is no room for another user.
 #[derive(Debug, thiserror::Error)]
-#[error("{MAX_PUT_USERS} users were put already, as many as a pod keeps; publish a new features bundle")]
+#[error("{MAX_PUT_USERS} users were already put, the maximum for a pod; publish a new features bundle")]
 pub struct TooManyUsers;
 
 impl Users {

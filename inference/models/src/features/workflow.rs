@@ -25,25 +25,25 @@ pub enum WorkflowError {
     /// A file can't be read or written.
     #[error("cannot read or write {path}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// `workflow.json` does not say what it should.
     #[error("{path} is not a workflow")]
     Json {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
     /// `workflow.json` is of a version that this program does not know.
     #[error("{path} has format {found}, but this program reads {FORMAT}; use the version that wrote it")]
     Format {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The format that it has.
         found: u32,
@@ -53,7 +53,7 @@ pub enum WorkflowError {
     Vocabulary(#[from] TableError),
 }
 
-/// How many standard deviations from the mean of training a value may lie that somebody brings while models serve. Networks
+/// How many standard deviations from the training mean a value that is put while models serve may be. Networks
 /// multiply what they read a few times with itself; from here that stays far from where `f32` ends.
 pub const FURTHEST: f32 = 1e6;
 
@@ -369,7 +369,7 @@ fn load_entity(
     })
 }
 
-/// Where a column's vocabulary lies. A column may be called anything; a file may not.
+/// Where a column's vocabulary is. A column may be called anything; a file may not.
 fn vocabulary_path(folder: &Path, entity: &str, column: &str) -> PathBuf {
     let mut name = String::new();
     for byte in column.bytes() {

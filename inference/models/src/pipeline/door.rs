@@ -49,7 +49,7 @@ impl Variant {
         })
     }
 
-    /// Refuses a user for whom numbers lie too far out, or no item has a finite score.
+    /// Refuses a user for whom numbers are too far out, or no item has a finite score.
     pub(super) fn try_user(
         &self,
         features: &RawRow,

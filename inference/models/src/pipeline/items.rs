@@ -19,7 +19,7 @@ pub const MAX_PUT_ITEMS: usize = 10_000;
 
 /// There is no room for another item.
 #[derive(Debug, thiserror::Error)]
-#[error("{MAX_PUT_ITEMS} items were put already, as many as a pod keeps; publish new bundles")]
+#[error("{MAX_PUT_ITEMS} items were already put, the maximum for a pod; publish new bundles")]
 pub struct TooManyItems;
 
 /// An item that was put.

@@ -45,7 +45,7 @@ impl Variant {
         }
         let found = clock.time(Stage::Retrieval, || self.candidates(&user, &items));
         let candidates = found.unwrap_or_else(|error| {
-            tracing::error!(%error, variant = self.name(), "retrieval failed; popular items stand in");
+            tracing::error!(%error, variant = self.name(), "retrieval failed; falling back to popular items");
             degraded.push(Degradation::Retrieval);
             items
                 .popular()
@@ -58,7 +58,7 @@ impl Variant {
         let scored = clock.time(Stage::Scoring, || self.score(&user, &filtered.kept, &items));
         let mut order = self.settings.order;
         let scored = scored.unwrap_or_else(|error| {
-            tracing::error!(%error, variant = self.name(), "scoring failed; the order of retrieval stands in");
+            tracing::error!(%error, variant = self.name(), "scoring failed; falling back to the order of retrieval");
             degraded.push(Degradation::Scoring);
             order = Order::BestFirst;
             filtered.kept.iter().map(|item| Scored { item: *item, score: 0.0 }).collect()
@@ -132,7 +132,7 @@ impl Variant {
                 row,
                 candidates,
                 variant = self.name(),
-                "candidates without a finite score are left out"
+                "dropped candidates without a finite score"
             );
             degraded.push(Degradation::Candidates);
         }

@@ -23,7 +23,7 @@ use crate::similarity::encoder::EncodeError;
 use crate::similarity::{Similarity, SimilarityError};
 use gondola_request::{Answer, PurchaseUpdate, RecommendRequest, Recommendation, UserUpdate, VariantSummary};
 
-/// Where a variant's bundles lie.
+/// Where a variant's bundles are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VariantFolders {
     /// The features bundle.
@@ -121,11 +121,11 @@ pub enum LoadError {
         known: Vec<String>,
     },
     /// Warm-up: the first request of all failed.
-    #[error("variant {variant} does not answer its first request")]
+    #[error("variant {variant} fails its first request")]
     WarmUp {
         /// The variant.
         variant: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: RequestError,
     },
@@ -159,7 +159,7 @@ pub enum RequestError {
     /// The pipeline has no similarity bundle, or one without an encoder.
     #[error("this pipeline does not serve {what}; add {missing} to its spec")]
     NotServed {
-        /// What was asked for.
+        /// The requested reference.
         what: &'static str,
         /// What would be needed.
         missing: &'static str,
@@ -291,7 +291,8 @@ impl Variant {
         let users = RawTable::read(&features.join("users.parquet"), "user_id")?;
         let items = RawTable::read(&features.join("items.parquet"), "item_id")?;
         let history = History::read(&features.join("history.parquet"), &users, &items)?;
-        // Nothing is read that nobody asks for: bundles from before there were neighbors go on being served.
+        // Nothing is read that nobody asks for: bundles without neighbors, which older releases published, can still be
+        // served.
         let neighbors = match settings.quotas.co_bought {
             0 => Neighbors::default(),
             _ => Neighbors::read(&features.join(NEIGHBOURS), &items)?,
@@ -342,7 +343,7 @@ impl Variant {
         self.similarity.as_ref().map(Similarity::index)
     }
 
-    /// What it holds, for people.
+    /// A summary of its content, for people.
     pub fn summary(&self) -> VariantSummary {
         VariantSummary {
             as_of: self.schema.as_of.clone(),

@@ -5,7 +5,7 @@
 //! server through a child process before that ([`trial::try_load`]).
 //!
 //! What is loaded as an inverted file of whole vectors is searched by our own code ([`lists`]), everything else by FAISS.
-//! A search runs on the thread that asks for it: other cores belong to other requests. Building uses them all.
+//! A search runs on its caller's thread: other cores belong to other requests. Building uses them all.
 //!
 //! No identifiers of items here: a neighbor is a position (or the number that the file's author gave). Who knows the
 //! items reads `items.json` beside the index.
@@ -67,7 +67,7 @@ pub enum IndexError {
     /// FAISS refused to do something.
     #[error("cannot {operation}: {message}")]
     Faiss {
-        /// What was asked of it.
+        /// What was requested of it.
         operation: String,
         /// What it said.
         message: String,
@@ -88,7 +88,7 @@ pub enum IndexError {
     #[error("{0}: holds a zero byte, which no file name can")]
     Path(PathBuf),
     /// Vectors that don't fit the dimension.
-    #[error("{values} values are no whole number of vectors of dimension {dimension}")]
+    #[error("{values} values are not a whole number of vectors of dimension {dimension}")]
     Shape {
         /// How many values came.
         values: usize,
@@ -427,7 +427,7 @@ fn rows(vectors: &[f32], dimension: usize, what: &'static str) -> Result<usize, 
     }
 }
 
-/// The number of lists that a factory string asks for: 256 in `PCA32,IVF256,Flat`.
+/// The number of lists in a factory string: 256 in `PCA32,IVF256,Flat`.
 fn ivf_lists(factory: &str) -> Option<usize> {
     factory.split(',').find_map(|part| {
         let digits = part.strip_prefix("IVF")?;

@@ -1,4 +1,4 @@
-//! DCN: layers that cross all inputs with themselves, beside an MLP.
+//! DCN: layers that cross all inputs with themselves, in parallel with an MLP.
 //!
 //! ```text
 //! x_0     = [user's embeddings and numbers, item's embeddings and numbers, pair features]   [batch, width]

@@ -1,6 +1,6 @@
 //! A forest as a scorer.
 //!
-//! Inputs stand in the order of [`Layout::inputs`]. The index into a categorical column's vocabulary is a category if
+//! Inputs are in the order of [`Layout::inputs`]. The index into a categorical column's vocabulary is a category if
 //! the model splits the column by category, and a number otherwise. An item's part of the row is made once
 //! ([`Scorer::prepare`]); a request copies the parts together and walks all candidates at once. Files and the walk are
 //! `gondola-forest`'s.

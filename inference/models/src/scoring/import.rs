@@ -22,7 +22,7 @@ pub enum ImportError {
     File {
         /// Which file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
@@ -31,7 +31,7 @@ pub enum ImportError {
     MlModel {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<serde_saphyr::Error>,
     },

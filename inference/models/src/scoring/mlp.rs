@@ -5,7 +5,7 @@
 //! logit = MLP(x), ReLU between layers
 //! ```
 //!
-//! What the interactions of other families are worth shows beside it. [`Mlp`] is the candle network that trains,
+//! The baseline that shows what the interactions of other families are worth. [`Mlp`] is the candle network that trains,
 //! [`MlpScorer`] serves the same weights: of the first layer only the pair's part is left for every candidate, see
 //! [`split`](super::neural::split).
 
@@ -16,7 +16,7 @@ use candle_nn::{Linear, VarBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::neural::embeddings::{EmbeddingTables, Embeddings};
-use super::neural::split::{Chunk, FirstLayer, Head, Spare, SplitScorer};
+use super::neural::split::{Chunk, FirstLayer, Head, HeadBuffers, SplitScorer};
 use super::neural::{Batch, InputShape, Network};
 use crate::dense::{self, Activation, Weights, WeightsError};
 use crate::features::EncodedTable;
@@ -90,8 +90,8 @@ impl Head for dense::Mlp {
 
     fn prepare(&self, _: &EncodedTable, _: usize, _: &[f32], _: &mut [f32]) {}
 
-    fn logits(&self, chunk: Chunk<'_>, hidden: &mut Vec<f32>, spare: &mut Spare) {
-        self.batch(chunk.len(), hidden, &mut spare.first);
+    fn logits(&self, chunk: Chunk<'_>, hidden: &mut Vec<f32>, head_buffers: &mut HeadBuffers) {
+        self.batch(chunk.len(), hidden, &mut head_buffers.first);
     }
 }
 

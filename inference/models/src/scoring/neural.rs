@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`shape`] | how many inputs of each kind a model reads, and where they lie side by side |
+//! | [`shape`] | how many inputs of each kind a model reads, and where they are side by side |
 //! | [`loss`] | what training makes small |
 //! | [`embeddings`] | embeddings of the user's and the item's columns: layers that train, tables that serve |
 //! | [`split`] | serving of models whose first layer reads all inputs side by side |

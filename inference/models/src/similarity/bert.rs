@@ -24,7 +24,7 @@ const BATCH: usize = 64;
 /// `[CLS]`, `[SEP]` and one token of text.
 const MIN_TOKENS: usize = 3;
 
-/// What sentence-transformers writes beside BERT's own configuration.
+/// What sentence-transformers writes in addition to BERT's own configuration.
 #[derive(Default, Deserialize)]
 struct SentenceConfig {
     max_seq_length: Option<usize>,

@@ -93,7 +93,7 @@ impl Head {
         }))
     }
 
-    /// Loads the step for vectors of length `width`; the length of those that it gives stands beside it.
+    /// Loads the step for vectors of length `width`; returns it with the length of its outputs.
     pub(super) fn load(&self, width: usize, device: &Device) -> Result<(Layer, usize), EncoderLoadError> {
         let dense = match self {
             Self::Normalize => return Ok((Layer::Normalize, width)),

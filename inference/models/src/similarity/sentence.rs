@@ -161,7 +161,7 @@ pub(super) fn module_folders(folder: &Path) -> Result<Vec<PathBuf>, EncoderLoadE
     Ok(folders)
 }
 
-/// The modules of a folder in order, and where each lies; none where the folder lists none.
+/// The modules of a folder in order, and where each is; none where the folder lists none.
 fn modules(folder: &Path) -> Result<Vec<(Module, PathBuf)>, EncoderLoadError> {
     let path = folder.join(MODULES);
     if !path.exists() {

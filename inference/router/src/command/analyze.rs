@@ -1,8 +1,8 @@
 //! `analyze`: the analyzer of a pipeline's experiment in a cluster.
 //!
-//! It asks the routers every half minute what their arms did, reads new events at every analysis, and reports what all of it comes to
+//! It polls the routers every half minute for the counts of their arms, reads new events at every analysis, and reports the result
 //! in a ConfigMap, from which the operator decides. What the operator decided for good it keeps in the store at once. A pod that starts
-//! again goes on from that report and from the store.
+//! again continues from that report and from the store.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ use serde_json::json;
 
 /// The field manager of the report.
 const MANAGER: &str = "gondola-analyzer";
-/// A router that takes longer does not answer.
+/// A router that takes longer counts as not answering.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest report of a router, in bytes.
 const MAX_REPORT: usize = 1 << 20;
@@ -64,16 +64,16 @@ pub(super) struct Arguments {
     listen: String,
 }
 
-/// Analyses until the process is asked to stop.
+/// Analyzes until the process is asked to stop.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = Client::try_default()
         .await
-        .context("there is no cluster to report to; analyze runs in a pod that the operator makes")?;
+        .context("no cluster to report to; analyze runs in a pod that the operator creates")?;
     let listen = arguments.listen.clone();
     beside_health_checks(&listen, analyse_all(arguments, client)).await
 }
 
-/// One round after the other. A failure is logged, and the next round makes up for it.
+/// One round after the other. A failure is logged, and the next round catches up.
 async fn analyse_all(arguments: Arguments, client: Client) -> anyhow::Result<()> {
     let namespace = client.default_namespace().to_owned();
     let mut work = Work {
@@ -90,7 +90,7 @@ async fn analyse_all(arguments: Arguments, client: Client) -> anyhow::Result<()>
         let wait = work.round().await.unwrap_or_else(|error| {
             tracing::warn!(
                 error = format!("{error:#}"),
-                "a round failed; the next one makes up for it"
+                "a round failed; the next one will catch up"
             );
             Duration::from_secs(5)
         });
@@ -111,7 +111,7 @@ struct Work {
     memory: Option<Memory>,
 }
 
-/// What goes on from round to round, in one epoch.
+/// State that is kept between the rounds of one epoch.
 struct Epoch {
     settings: Settings,
     rules: Rules,
@@ -122,7 +122,7 @@ struct Epoch {
 }
 
 impl Work {
-    /// Asks, analyses if it is time, and reports. Gives how long to wait until the next round.
+    /// Asks, analyzes if it is time, and reports. Gives how long to wait until the next round.
     async fn round(&mut self) -> anyhow::Result<Duration> {
         let pipeline = self.pipelines.get(&self.arguments.pipeline).await?;
         self.remember(&pipeline).await?;
@@ -173,7 +173,7 @@ impl Work {
     /// Looks how the experiment ended before, once, and keeps how it ended now: both outlive the pipeline.
     async fn remember(&mut self, pipeline: &RecommenderPipeline) -> anyhow::Result<()> {
         let experiment = pipeline.spec.experiment.as_ref();
-        let experiment = experiment.context("the pipeline has no experiment any more")?;
+        let experiment = experiment.context("the pipeline no longer has an experiment")?;
         let name = experiment.name.as_str();
         let store = self.arguments.store.open()?;
         let place = store.path(&format!("{}/results/{name}/ending.json", self.base));
@@ -186,7 +186,7 @@ impl Work {
                 Ok(found) => Some(serde_json::from_slice(&found.bytes().await?)?),
                 Err(object_store::Error::NotFound { .. }) => None,
                 Err(error) => {
-                    return Err(error).context("cannot look in the store how the experiment ended before");
+                    return Err(error).context("cannot read from the store how the experiment ended before");
                 }
             };
             let memory = Memory {
@@ -201,7 +201,7 @@ impl Work {
         {
             let kept = store.objects().put(&place, serde_json::to_vec(&ended)?.into());
             kept.await
-                .context("the store does not keep how the experiment ended")?;
+                .context("cannot write to the store how the experiment ended")?;
             let memory = Memory {
                 ending: Some(ended),
                 ..memory.clone()
@@ -211,7 +211,7 @@ impl Work {
         Ok(())
     }
 
-    /// Reports what the store remembers beside the evidence that was reported last: the operator waits for it.
+    /// Reports what the store remembers, together with the last evidence: the operator waits for it.
     async fn say_remembered(&mut self, memory: Memory) -> anyhow::Result<()> {
         let mut data = vec![(MEMORY_KEY, serde_json::to_string(&memory)?)];
         data.extend(self.reported().await?.map(|text| (EVIDENCE_KEY, text)));
@@ -224,13 +224,13 @@ impl Work {
     async fn last_epoch(&self, store: &Store, experiment: &str) -> anyhow::Result<Option<u32>> {
         let folder = store.path(&format!("{}/results/{experiment}", self.base));
         let files = store.objects().list_with_delimiter(Some(&folder)).await;
-        let files = files.context("cannot look in the store which epochs there were")?;
+        let files = files.context("cannot list the epochs in the store")?;
         let epoch =
             |file: &object_store::ObjectMeta| file.location.filename()?.strip_suffix(".json")?.parse().ok();
         Ok(files.objects.iter().filter_map(epoch).max())
     }
 
-    /// The epoch that goes on, or a new one, with what was reported of it before.
+    /// The current epoch, or a new one, with what was reported of it before.
     async fn enter(&mut self, settings: Settings, rules: Rules) -> anyhow::Result<Epoch> {
         let same = |epoch: &Epoch| {
             let of = |rules: &Rules| (rules.experiment.clone(), rules.epoch, rules.started);
@@ -256,7 +256,7 @@ impl Work {
         })
     }
 
-    /// The evidence that was reported last, as it stands in the ConfigMap.
+    /// The evidence that was reported last, as it is in the ConfigMap.
     async fn reported(&self) -> anyhow::Result<Option<String>> {
         let config = self.configs.get(&self.arguments.evidence_config_map).await?;
         Ok(config.data.and_then(|mut data| data.remove(EVIDENCE_KEY)))
@@ -278,7 +278,7 @@ impl Work {
         let asks = addresses.into_iter().map(|address| async move {
             let report = self.ask(&address).await;
             let report =
-                report.inspect_err(|error| tracing::warn!(address, %error, "a router does not answer"));
+                report.inspect_err(|error| tracing::warn!(address, %error, "a router did not answer"));
             (address, report.ok())
         });
         Ok(futures::future::join_all(asks).await)
@@ -299,12 +299,12 @@ impl Work {
         tokio::time::timeout(PATIENCE, ask).await?
     }
 
-    /// Keeps the statistics in the store, for analysts.
+    /// Writes the statistics to the store, for analysts.
     async fn keep(&self, store: &Store, rules: &Rules, evidence: &Evidence) -> Option<String> {
         let place = format!("{}/results/{}/{}.json", self.base, rules.experiment, rules.epoch);
         let bytes = serde_json::to_vec(evidence).ok()?;
         let put = store.objects().put(&store.path(&place), bytes.into()).await;
-        put.inspect_err(|error| tracing::warn!(%error, "the statistics could not be kept in the store"))
+        put.inspect_err(|error| tracing::warn!(%error, "the statistics could not be written to the store"))
             .ok()?;
         Some(format!("{}/{place}", store.url().trim_end_matches('/')))
     }
@@ -339,7 +339,7 @@ impl Work {
     }
 }
 
-/// How the pipeline's experiment ended, if it did. A status of an earlier spec may tell of the end of an earlier epoch.
+/// How the pipeline's experiment ended, if it did. A status of an earlier spec may describe the end of an earlier epoch.
 fn ending(pipeline: &RecommenderPipeline) -> Option<Ending> {
     let experiment = pipeline.spec.experiment.as_ref()?;
     let status = pipeline.status.as_ref()?;
@@ -349,13 +349,13 @@ fn ending(pipeline: &RecommenderPipeline) -> Option<Ending> {
     of_name.then(|| Ending::of(&Ledger::from_status(status, experiment)))?
 }
 
-/// The experiment that goes on, and what counts in it; `None` before it has begun.
+/// The running experiment, and what counts in it; `None` before it has begun.
 fn asked_for(pipeline: &RecommenderPipeline) -> anyhow::Result<Option<(Settings, Rules)>> {
     let experiment = pipeline
         .spec
         .experiment
         .as_ref()
-        .context("the pipeline has no experiment any more")?;
+        .context("the pipeline no longer has an experiment")?;
     let settings = Settings::of(experiment)?;
     let status = pipeline
         .status

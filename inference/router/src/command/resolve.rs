@@ -23,9 +23,9 @@ use serde_json::json;
 /// The field manager of the report.
 const MANAGER: &str = "gondola-resolver";
 const DEFAULT_POLL: Duration = Duration::from_secs(60);
-/// A store that takes longer for a variant's manifests counts as away: half a dozen small objects.
+/// A store that takes longer for a variant's manifests, half a dozen small objects, counts as unavailable.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After a refusal that time may heal, it is looked again this soon at the latest.
+/// After a refusal that may be temporary, the next lookup comes this soon at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Arguments of `resolve`.
@@ -37,10 +37,11 @@ pub(super) struct Arguments {
     /// The ConfigMap to report in.
     #[arg(long, env = variables::REPORT_CONFIG_MAP)]
     report_config_map: String,
-    /// URL of the store, where it is another here than in the spec: a volume is mounted where the operator decides.
+    /// URL of the store, if it differs from the spec's: the operator decides where a volume is mounted.
     #[arg(long, env = variables::STORE)]
     store: Option<String>,
-    /// `spec.artifacts` that this pod was made for, as JSON. A spec with other ones is left to the pod that is made for it.
+    /// `spec.artifacts` that this pod was created for, as JSON. A spec with other values is left to the pod created for
+    /// it.
     #[arg(long, env = variables::ARTIFACTS)]
     artifacts: Option<String>,
     #[command(flatten)]
@@ -54,7 +55,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = Client::try_default()
         .await
-        .context("there is no cluster to report to; resolve runs in a pod that the operator makes")?;
+        .context("no cluster to report to; resolve runs in a pod that the operator creates")?;
     let listen = arguments.listen.clone();
     beside_health_checks(&listen, look_up(arguments, client)).await
 }
@@ -66,7 +67,7 @@ async fn look_up(arguments: Arguments, client: Client) -> anyhow::Result<()> {
     let only = watcher::Config::default().fields(&format!("metadata.name={}", arguments.pipeline));
     let changes = watcher(pipelines, only).default_backoff().applied_objects();
     let mut changes = changes
-        .inspect_err(|error| tracing::warn!(%error, "the watch of the pipeline failed; it is made again"))
+        .inspect_err(|error| tracing::warn!(%error, "the watch of the pipeline failed and is restarted"))
         .filter_map(|change| std::future::ready(change.ok()))
         .boxed();
     let reports: Api<ConfigMap> = Api::namespaced(client, &namespace);
@@ -132,7 +133,7 @@ impl Reporter {
         {
             tracing::info!(
                 generation,
-                "the spec names another store; the pod that is made for it reports"
+                "the spec names another store; the new pod created for it will report"
             );
             return DEFAULT_POLL;
         }
@@ -143,18 +144,18 @@ impl Reporter {
             .variants
             .values()
             .any(|variant| matches!(variant, VariantResolution::Refused(_)));
-        let told = self
+        let reported = self
             .last
             .as_ref()
-            .is_some_and(|last| resolver::is_told(last, &resolution));
-        if !told {
+            .is_some_and(|last| resolver::is_reported(last, &resolution));
+        if !reported {
             match self.write(&resolution).await {
                 Ok(()) => {
                     tracing::info!(generation, refused, "reported");
                     self.last = Some(resolution);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the report could not be written; it is tried again");
+                    tracing::warn!(%error, "the report could not be written and will be retried");
                     return LOOK_AGAIN;
                 }
             }

@@ -15,7 +15,7 @@ use gondola_server::front::Destination;
 use gondola_wire::variables;
 use serde::Deserialize;
 
-/// How often a router that waits for its first routes looks whether they came.
+/// How often a router that waits for its first routes checks for them.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Arguments of `route`.
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     server: ServerArguments,
 }
 
-/// Where variants, weights and addresses come from.
+/// Source of the variants, weights and addresses.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Source {
@@ -51,7 +51,7 @@ struct Routes {
     #[serde(default = "default_namespace")]
     namespace: String,
     pipeline: String,
-    /// The variant that others fall back to; the first where it is left out.
+    /// The variant that others fall back to; default: the first.
     control: Option<String>,
     variants: Vec<Route>,
 }
@@ -74,11 +74,11 @@ impl Routes {
         let first = self
             .variants
             .first()
-            .context("there are no variants; give at least one")?;
+            .context("there are no variants; list at least one")?;
         let control = self.control.clone().unwrap_or_else(|| first.name.clone());
         if !self.variants.iter().any(|route| route.name == control) {
             let names: Vec<&str> = self.variants.iter().map(|route| route.name.as_str()).collect();
-            bail!("the control {control:?} is none of the variants {names:?}; name one of them");
+            bail!("the control {control:?} is not one of the variants {names:?}; name one of them");
         }
         let backends = self.variants.iter().map(|route| {
             let recommender = Arc::new(RemoteVariant::new(&route.name, &route.addresses)?);
@@ -105,7 +105,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match (source.file, source.config_map) {
         (Some(file), _) => from_file(&file, server).await,
         (None, Some(config_map)) => from_cluster(&config_map, &pipeline, &recording, server).await,
-        (None, None) => bail!("name the routes with --file, or in a cluster with --config-map"),
+        (None, None) => bail!("no routes given; use --file, or in a cluster --config-map"),
     }
 }
 
@@ -120,7 +120,7 @@ async fn from_file(file: &Path, settings: ServerArguments) -> anyhow::Result<()>
     let router = Destination::router(Arc::clone(&current));
     tokio::select! {
         served = settings.serve(server, async { Ok((router, message)) }) => served,
-        () = current.keep_last_resort() => bail!("the list of last resort is not kept any more"),
+        () = current.keep_last_resort() => bail!("the fallback list is no longer updated"),
     }
 }
 
@@ -132,7 +132,7 @@ async fn from_cluster(
 ) -> anyhow::Result<()> {
     let client = kube::Client::try_default()
         .await
-        .context("there is no cluster to watch; name a file of routes with --file")?;
+        .context("no cluster to watch; give a file of routes with --file")?;
     let namespace = client.default_namespace().to_owned();
     let current = Arc::new(CurrentRouter::default());
     let recording = Arc::new(recording.start(&format!("{namespace}/{pipeline}")));
@@ -154,10 +154,10 @@ async fn from_cluster(
     let served = tokio::select! {
         served = settings.serve(server, load) => served,
         () = following => bail!("the watch of {namespace}/{config_map} ended"),
-        () = current.keep_last_resort() => bail!("the list of last resort is not kept any more"),
+        () = current.keep_last_resort() => bail!("the fallback list is no longer updated"),
     };
     if !recording.stop(UPLOAD_WITHIN).await {
-        tracing::warn!("not every event is in the store yet; what waits is uploaded by the next start");
+        tracing::warn!("not every event is in the store yet; the rest will be uploaded on the next start");
     }
     served
 }

@@ -43,7 +43,7 @@ pub(super) struct Activity {
 pub(super) enum Care {
     /// Nothing.
     Keep,
-    /// It lies idle: it may go.
+    /// It is idle and may be closed.
     Close,
     /// Its client takes too long for a head, or does not let go of a connection that was closed.
     Cut,
@@ -111,7 +111,7 @@ impl Activity {
         self.wrote_at.store(milliseconds(self.made), Ordering::Relaxed);
     }
 
-    /// What is to be done now. Where few places are left (`crowded`), a connection may lie idle no longer than a head may take.
+    /// What to do now. When few places are left (`crowded`), a connection may be idle no longer than a head may take.
     pub(super) fn care(&self, limits: &Limits, crowded: bool) -> Care {
         if self.under_way.load(Ordering::Relaxed) > 0 {
             return Care::Keep;
@@ -187,7 +187,7 @@ impl Drop for Reading {
     }
 }
 
-/// A stream that tells when bytes come and go.
+/// A stream that records when bytes come and go.
 pub(super) struct Watched {
     stream: TcpStream,
     activity: Arc<Activity>,

@@ -1,6 +1,6 @@
 //! What the arms of an experiment did, for Prometheus: for alarms and pictures, never for a verdict.
 //!
-//! It is made of the router's own report whenever somebody asks, so that an epoch which is over leaves nothing behind.
+//! It is made from the router's own report at every scrape, so that an epoch that is over leaves nothing behind.
 
 use gondola_wire::router_report::{ArmReport, RouterReport};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -14,14 +14,14 @@ type Count = (&'static str, &'static str, fn(&ArmReport) -> u64);
 
 /// What is counted of each arm.
 const COUNTS: [Count; 6] = [
-    ("requests", "Answers and errors of units that take part", |arm| {
+    ("requests", "Answers and errors of participating units", |arm| {
         arm.requests
     }),
     ("errors", "Errors", |arm| arm.errors),
-    ("slow", "Answers that took longer than they may", |arm| arm.slow),
+    ("slow", "Answers slower than the configured limit", |arm| arm.slow),
     (
         "fallbacks",
-        "Answers in which something stood in for the arm",
+        "Answers that came from a fallback instead of the arm",
         |arm| arm.fallbacks,
     ),
     ("empty", "Answers without an item", |arm| arm.empty),
@@ -65,10 +65,10 @@ pub(super) fn registry(report: &RouterReport) -> Registry {
     };
     let outcomes = Family::<ExperimentLabels, Counter>::default();
     outcomes.get_or_create(&labels).inc_by(report.outcomes);
-    registry.register("outcomes", "Outcomes that were taken", outcomes);
+    registry.register("outcomes", "Outcomes accepted", outcomes);
     let waiting = Family::<ExperimentLabels, Gauge>::default();
     let count = i64::try_from(report.waiting).unwrap_or(i64::MAX);
     waiting.get_or_create(&labels).set(count);
-    registry.register("waiting", "Events that are not in the store yet", waiting);
+    registry.register("waiting", "Events not in the store yet", waiting);
     registry
 }

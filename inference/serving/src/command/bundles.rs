@@ -16,15 +16,15 @@ use gondola_router::access::AccessArguments;
 use gondola_wire::variables;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Where bundles come from and lie.
+/// Where bundles come from, and where they are cached.
 #[derive(Debug, Args)]
 pub(super) struct BundleArguments {
-    /// URL of the store, for example `file:///srv/models`; the one that the manifest or the order names where it is left out.
+    /// URL of the store, for example `file:///srv/models`; default: the one that the manifest or the order names.
     #[arg(long, env = variables::STORE)]
     pub(super) store: Option<String>,
     #[command(flatten)]
     access: AccessArguments,
-    /// Folder in which fetched bundles are kept; `~/.cache/gondola/bundles` where it is left out.
+    /// Folder in which fetched bundles are kept; default: `~/.cache/gondola/bundles`.
     #[arg(long, env = variables::BUNDLES)]
     cache: Option<PathBuf>,
 }
@@ -40,7 +40,7 @@ impl BundleArguments {
             .cache
             .clone()
             .or_else(in_home)
-            .context("there is no home folder; name one with --cache")?;
+            .context("there is no home folder; set a cache folder with --cache")?;
         Ok(Cache::open(folder)?)
     }
 }
@@ -92,7 +92,7 @@ pub(super) async fn fetch(
     wanted: &[WantedBundle],
 ) -> anyhow::Result<VariantBundles> {
     if let Some(kept) = kept(cache, wanted).await? {
-        tracing::info!("every bundle is here; the store is not asked");
+        tracing::info!("every bundle is cached; the store is not contacted");
         return Ok(kept);
     }
     let mut bundles = VariantBundles::default();
@@ -142,7 +142,7 @@ async fn look_up(store: &Store, wanted: &[WantedBundle]) -> anyhow::Result<Vec<R
 fn check_digest(wanted: &WantedBundle, found: &Resolved) -> anyhow::Result<()> {
     match wanted.digest {
         Some(digest) if digest != found.digest => bail!(
-            "{} has digest {} in the store, but {digest} was to be served; a version never changes, so publish a new one",
+            "{} has digest {} in the store, but {digest} was ordered; versions never change, so publish a new one",
             found.reference,
             found.digest
         ),
@@ -161,7 +161,7 @@ async fn fetch_one(store: &Store, cache: &Cache, resolved: &Resolved) -> anyhow:
     Ok(folder)
 }
 
-/// Shows how far a bundle has come, where a person looks on.
+/// Shows the progress of a fetch, on a terminal.
 fn bar(reference: &Reference, bytes: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{prefix:28} [{elapsed_precise}] {bar:30} {bytes}/{total_bytes} {msg}");

@@ -1,4 +1,4 @@
-//! What bundles promise in their contracts, held against what was loaded from them: a contract alone is what somebody wrote.
+//! What bundles promise in their contracts, compared with what was loaded from them: a contract alone is only a claim.
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     bundles: BundleArguments,
 }
 
-/// Fetches, and says what came.
+/// Fetches, and prints what was fetched.
 pub(super) async fn run(Arguments { order, bundles }: Arguments) -> anyhow::Result<()> {
     let ordered = Ordered::read(&order, bundles.store.clone())?;
     let store = bundles.open_store(&ordered.store)?;

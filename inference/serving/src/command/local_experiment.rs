@@ -1,7 +1,8 @@
 //! The experiment of a pipeline that runs on this machine: what operator and analyzer do in a cluster, in one loop.
 //!
-//! Each round asks the router what its arms did, analyses events if it is time, makes a step, and lets the router follow it. Ledger
-//! and evidence are files, so that a program that starts again goes on. The page shows the same as the operator's.
+//! Each round reads the router's counts, analyzes events if it is time, makes a step, and applies it to the router.
+//! Ledger and evidence are files, so that a program that is restarted continues. The page shows the same as the
+//! operator's.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ struct Snapshot {
 }
 
 impl LocalExperiment {
-    /// Prepares an experiment whose records lie in the folder of `store`.
+    /// Prepares an experiment whose records are in the folder of `store`.
     pub(super) fn new(
         experiment: Experiment,
         served: Served,
@@ -273,7 +274,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
         .ok()
 }
 
-/// Writes beside the old file, and takes its place whole.
+/// Writes a new file, and atomically replaces the old one.
 fn write(path: &Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
     let beside = path.with_extension("new");
     std::fs::write(&beside, serde_json::to_vec(value)?)

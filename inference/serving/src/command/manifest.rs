@@ -19,7 +19,7 @@ use super::bundles::WantedBundle;
 const DEFAULT_CANDIDATES: usize = 200;
 const DEFAULT_LIMIT: usize = 12;
 
-/// A pipeline as it was asked for.
+/// A pipeline as it was requested.
 pub(super) struct Pipeline {
     pub(super) namespace: String,
     pub(super) name: String,
@@ -29,7 +29,7 @@ pub(super) struct Pipeline {
     pub(super) experiment: Option<Experiment>,
 }
 
-/// A variant as it was asked for.
+/// A variant as it was requested.
 #[derive(Clone)]
 pub(super) struct VariantPlan {
     pub(super) weight: u32,
@@ -39,7 +39,7 @@ pub(super) struct VariantPlan {
 }
 
 impl Pipeline {
-    /// Reads a manifest that somebody wrote: a field that nobody knows is a slip. `store` is taken for the manifest's own.
+    /// Reads a manifest that a person wrote: an unknown field is an error. `store` replaces the manifest's own.
     pub(super) fn written(file: &Path, store: Option<String>) -> anyhow::Result<Self> {
         let yaml = read(file)?;
         let pipeline =

@@ -32,16 +32,16 @@ pub(super) struct Arguments {
 /// The threads that run models.
 #[derive(Debug, Args)]
 pub(super) struct ComputeArguments {
-    /// Number of threads that run models; as many as there are cores where it is left out.
+    /// Number of threads that run models; default: the number of cores.
     #[arg(long, env = variables::THREADS)]
     threads: Option<NonZeroUsize>,
-    /// Number of requests that may wait for a thread; 64 a thread where it is left out.
+    /// Number of requests that may wait for a thread; default: 64 per thread.
     #[arg(long, env = variables::QUEUE)]
     queue: Option<usize>,
 }
 
 impl ComputeArguments {
-    /// Starts the threads; they count into the server's metrics.
+    /// Starts the threads; they report to the server's metrics.
     pub(super) fn start(&self, front: &Front) -> anyhow::Result<Arc<Compute>> {
         let default = ComputeSettings::default();
         let threads = self.threads.unwrap_or(default.threads);
@@ -56,7 +56,7 @@ impl ComputeArguments {
     }
 }
 
-/// What was loaded, for people: a line a bundle.
+/// What was loaded, for people: one line per bundle.
 pub(super) fn announce(loaded: &[loading::Loaded]) -> String {
     let mut message = String::new();
     for variant in loaded {

@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     compute: ComputeArguments,
     #[command(flatten)]
     recording: RecordingArguments,
-    /// Address of the experiment's page, where the manifest has an experiment.
+    /// Address of the experiment's page, if the manifest has an experiment.
     #[arg(long, env = variables::EXPERIMENT_LISTEN, default_value = "127.0.0.1:8081")]
     experiment_listen: String,
 }
@@ -99,7 +99,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(recorded) = &recorded
         && !recorded.stop(UPLOAD_WITHIN).await
     {
-        tracing::warn!("not every event is in the store yet; the next start uploads what waits");
+        tracing::warn!("not every event is in the store yet; the rest will be uploaded on the next start");
     }
     Ok(())
 }

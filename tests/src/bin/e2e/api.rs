@@ -64,7 +64,7 @@ pub(crate) async fn run_all(arguments: &Arguments, table: &mut Table) -> anyhow:
         Step::new("who names a service account must have the right to it", |api| {
             Box::pin(references::account(api))
         }),
-        Step::new("the examples are let in", |_| Box::pin(strangers::examples())),
+        Step::new("the examples are admitted", |_| Box::pin(strangers::examples())),
         Step::new("fields that can never work are refused", |api| {
             Box::pin(strangers::refused(api))
         }),

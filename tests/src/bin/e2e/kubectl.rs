@@ -127,7 +127,7 @@ where
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    bail!("waited {patience:?} in vain until {what}{last}")
+    bail!("waited {patience:?}, but not until {what}{last}")
 }
 
 /// A condition that speaks of the newest spec: its status, reason and message.

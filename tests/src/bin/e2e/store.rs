@@ -9,7 +9,7 @@ use gondola_artifacts::{
 };
 use object_store::ObjectStoreExt as _;
 
-/// Where they lie.
+/// Where they are.
 pub(crate) const URL: &str = "s3://models/complete-journey";
 /// Where exposures and outcomes go.
 pub(crate) const EVENTS_URL: &str = "s3://models/events";

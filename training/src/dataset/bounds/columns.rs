@@ -7,7 +7,7 @@ use super::{different, refused};
 /// The most bytes of a categorical column's name in the name of its vocabulary's file.
 const MAX_NAME: usize = 220;
 
-/// Refuses columns that can't be told apart, or that are none.
+/// Refuses columns that have the same name, or that don't exist.
 pub(super) fn check(config: &DatasetConfig) -> Result<(), ConfigError> {
     let transactions = &config.transactions;
     let roles = [

@@ -22,7 +22,7 @@ const RATE: RangeInclusive<f64> = 1e-9..=10.0;
 const SHARE: RangeInclusive<f64> = 1e-4..=1.0;
 /// Days in which something counts half.
 const HALF_LIFE: RangeInclusive<f64> = 1e-3..=1e6;
-/// Trees of a model, and trees that are tried in vain.
+/// Trees of a model, and trees that are tried without success.
 const TREES: RangeInclusive<f64> = 1.0..=100_000.0;
 /// Leaves of a tree: as many as LightGBM takes.
 const LEAVES: RangeInclusive<f64> = 2.0..=131_072.0;
@@ -31,7 +31,7 @@ const CANDIDATES: RangeInclusive<f64> = 0.0..=100_000.0;
 
 /// A number of a configuration.
 pub(super) struct Number {
-    /// Where it stands.
+    /// The field of the spec.
     pub(super) field: String,
     pub(super) value: f64,
     /// Between which it can be.

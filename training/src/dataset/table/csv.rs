@@ -167,7 +167,7 @@ impl Lines {
         Ok(more)
     }
 
-    /// Whether the file ends inside of quotes that were opened at or after a byte. Quotes come in pairs.
+    /// Whether the file ends inside quotes that were opened at or after a byte. Quotes come in pairs.
     fn ends_in_quotes(&mut self, begin: u64) -> Result<bool, TableError> {
         let mut file = self.reader.get_ref().file.try_clone().map_err(TableError::Read)?;
         file.seek(SeekFrom::Start(begin)).map_err(TableError::Read)?;

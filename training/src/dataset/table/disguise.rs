@@ -1,10 +1,10 @@
-//! Files that are something else than their names say, told by their first bytes.
+//! Files that are something else than their names say, recognized by their first bytes.
 
 use std::fmt;
 
 use super::super::format::Format;
 
-/// The most bytes that it takes to tell.
+/// Maximum number of bytes needed to recognize it.
 pub(super) const MAX_BYTES: u64 = 32;
 
 /// What a file is, and what to do with it.
@@ -64,7 +64,7 @@ impl Disguise {
         known.or(match (format, first.starts_with(b"PAR1")) {
             (Format::Csv, true) => Some(Self {
                 is: "a Parquet file",
-                way_out: "let its name end in .parquet",
+                way_out: "rename it to end in .parquet",
             }),
             (Format::Csv, false) if first.contains(&0) => Some(Self {
                 is: "no text, or text in UTF-16",
@@ -72,7 +72,7 @@ impl Disguise {
             }),
             (Format::Parquet, false) => Some(Self {
                 is: "no Parquet file",
-                way_out: "let its name end in .csv if it is CSV, or else convert it",
+                way_out: "rename it to end in .csv if it is CSV, or convert it",
             }),
             _ => None,
         })
@@ -101,12 +101,12 @@ mod tests {
         check(
             b"PAR1",
             Format::Csv,
-            Some("it is a Parquet file; let its name end in .parquet"),
+            Some("it is a Parquet file; rename it to end in .parquet"),
         );
         check(
             b"id,name\n",
             Format::Parquet,
-            Some("it is not Parquet file; let its name end in .csv if it is CSV, or else convert it"),
+            Some("it is not a Parquet file; rename it to end in .csv if it is CSV, or convert it"),
         );
         check(
             b"version https://git-lfs.github.com/spec/v1\n",

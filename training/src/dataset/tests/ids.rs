@@ -113,7 +113,7 @@ async fn ids_of_which_none_matches_are_an_error_for_items_and_for_users() {
     Shop::new()
         .with("tx.csv", &lost_zeros)
         .refuses(&format!(
-            "none of the 2 items in tx.csv is in items.csv: \"500100\" stands in column \"aid\" of the one, and \"0500100\" in column \
+            "none of the 2 items in tx.csv is in items.csv: \"500100\" is in column \"aid\" of the one, and \"0500100\" in column \
              \"aid\" of the other; {alike}"
         ))
         .await;
@@ -122,7 +122,7 @@ async fn ids_of_which_none_matches_are_an_error_for_items_and_for_users() {
         .with("users.csv", &capitals)
         .with("tx.csv", SALES.replace(",100", ",u00"))
         .refuses(&format!(
-            "none of the 3 users in tx.csv is in users.csv: \"u000\" stands in column \"cid\" of the one, and \"U000\" in column \"cid\" \
+            "none of the 3 users in tx.csv is in users.csv: \"u000\" is in column \"cid\" of the one, and \"U000\" in column \"cid\" \
              of the other; {alike}"
         ))
         .await;

@@ -100,7 +100,7 @@ async fn a_file_that_is_something_else_is_refused_as_what_it_is() {
         ),
         (
             b"PAR1\x15\x04",
-            "it is a Parquet file; let its name end in .parquet",
+            "it is a Parquet file; rename it to end in .parquet",
         ),
         (
             b"when;cid;aid;price;chan\n",
@@ -195,7 +195,7 @@ async fn a_parquet_file_that_was_cut_short_is_named() {
     fs::write(shop.path("tx.parquet"), SALES).unwrap();
     assert_eq!(
         shop.open().await.err().unwrap(),
-        "cannot read tx.parquet: it is not Parquet file; let its name end in .csv if it is CSV, or else convert it"
+        "cannot read tx.parquet: it is not a Parquet file; rename it to end in .csv if it is CSV, or convert it"
     );
 }
 

@@ -53,7 +53,7 @@ unsafe impl Send for Handle {}
 // documents as safe to call at once on CPU indexes.
 unsafe impl Sync for Handle {}
 
-/// What an inverted file holds beside its vectors.
+/// What an inverted file holds in addition to its vectors.
 pub(super) struct RawLists {
     /// How many lists it looks through.
     pub(super) nprobe: usize,
@@ -154,7 +154,7 @@ impl Handle {
     /// Lets an inverted file, also one inside a transform or a map of ids, find a vector by its position; other kinds
     /// can do so already. Where ids are not positions, a vector without a place in the map is refused when asked for.
     pub(super) fn make_direct_map(&mut self) {
-        // SAFETY: every cast is checked by FAISS (null where the kind is another), what lies inside an index lives as
+        // SAFETY: every cast is checked by FAISS (null where the kind is another), what is inside an index lives as
         // long as it, and the index is ours alone (`&mut`).
         unsafe {
             let mut index = self.0.as_ptr();

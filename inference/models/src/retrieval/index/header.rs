@@ -3,7 +3,7 @@
 //! FAISS's own reader trusts what it reads: a wrong size makes it allocate, a wrong neighbor makes it read outside its
 //! memory. [`check`] walks the same layout (`impl/index_read.cpp` of FAISS 1.12), skips over vectors, and refuses
 //! whatever the reader or a later search could stumble over. Floats are not looked at: a changed one is still an index
-//! (the digest of the bundle is what tells).
+//! (the digest of the bundle detects that).
 //!
 //! Memory: of a graph, 12 bytes a vector; of inverted lists, 8 bytes a list; both already bounded by the file's length.
 
@@ -57,7 +57,7 @@ pub enum HeaderError {
         path: PathBuf,
         /// What was being read.
         field: &'static str,
-        /// Where.
+        /// Byte offset.
         offset: u64,
         /// How many bytes it needs.
         needed: u128,
@@ -71,7 +71,7 @@ pub enum HeaderError {
         path: PathBuf,
         /// Its four letters.
         kind: String,
-        /// Where.
+        /// Byte offset.
         offset: u64,
     },
     /// A field has a value that can't be.

@@ -16,7 +16,7 @@ use super::cross::ServedLayer;
 use crate::dense::{Activation, Linear, Matrix, Mlp, Rows, RowsMut, Start, Weights, WeightsError};
 use crate::features::EncodedTable;
 use crate::scoring::neural::embeddings::EmbeddingTables;
-use crate::scoring::neural::split::{Chunk, FirstLayer, Head, Spare, SplitScorer};
+use crate::scoring::neural::split::{Chunk, FirstLayer, Head, HeadBuffers, SplitScorer};
 
 /// A DCN that serves.
 pub type DcnScorer = SplitScorer<DcnHead>;
@@ -131,15 +131,15 @@ impl Head for DcnHead {
         out.copy_from_slice(input);
     }
 
-    fn logits(&self, chunk: Chunk<'_>, hidden: &mut Vec<f32>, spare: &mut Spare) {
+    fn logits(&self, chunk: Chunk<'_>, hidden: &mut Vec<f32>, head_buffers: &mut HeadBuffers) {
         let rows = chunk.len();
-        let Spare {
+        let HeadBuffers {
             first: x_0,
             second: x,
             third: inner,
             fourth: deep,
             ..
-        } = spare;
+        } = head_buffers;
         self.inputs(chunk, x_0);
         self.take_apart(hidden, inner, deep);
         x.clear();

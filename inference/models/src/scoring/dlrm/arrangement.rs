@@ -1,4 +1,4 @@
-//! How DLRMs of different programs differ: how vectors meet, in which order, and under which names weights lie.
+//! How DLRMs of different programs differ: how vectors meet, in which order, and under which names weights are.
 //!
 //! | arrangement | of | products | names |
 //! |---|---|---|---|

@@ -24,7 +24,7 @@ pub(super) struct FirstTop {
     pub(super) follows: Activation,
 }
 
-/// Where a candidate's inputs of the first top layer lie in its row: the bottom's output, and its products with the user's
+/// Where a candidate's inputs of the first top layer are in its row: the bottom's output, and its products with the user's
 /// and the item's embeddings and with itself; there are no products where vectors stand side by side.
 pub(super) struct Candidate {
     pub(super) bottom: Range<usize>,

@@ -32,7 +32,7 @@ use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers, push_pro
 /// Items prepared at a time.
 const PREPARED_AT_A_TIME: usize = 64;
 
-/// Candidates scored at a time: all that lies between two layers stays in the second-level cache.
+/// Candidates scored at a time: all that is between two layers stays in the second-level cache.
 const SCORED_AT_A_TIME: usize = 256;
 
 /// How many candidates ahead memory is asked for an item's part of the first top layer.

@@ -46,7 +46,7 @@ impl ValueLayers {
     }
 }
 
-/// Values of the candidates of a request, a slot each. The slots of a column lie side by side.
+/// Values of the candidates of a request, a slot each. The slots of a column are side by side.
 #[derive(Default)]
 pub(super) struct Values {
     /// The slot of each value of the column at hand, if it has one.

@@ -20,7 +20,7 @@ use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers, push_pro
 /// Items prepared at a time.
 const PREPARED_AT_A_TIME: usize = 64;
 
-/// Candidates scored at a time: all that lies between two layers stays in the second-level cache.
+/// Candidates scored at a time: all that is between two layers stays in the second-level cache.
 pub(crate) const SCORED_AT_A_TIME: usize = 256;
 
 /// How many candidates ahead memory is asked for an item's part of the first layer.
@@ -37,7 +37,7 @@ pub(crate) struct FirstLayer {
 }
 
 impl FirstLayer {
-    /// Splits a layer over inputs that lie as [`InputShape::width`] says.
+    /// Splits a layer over inputs that are as [`InputShape::width`] says.
     pub(crate) fn split(
         weights: &Matrix,
         bias: &[f32],
@@ -148,7 +148,7 @@ impl<'a> Chunk<'a> {
 
 /// Buffers that a head works in.
 #[derive(Default)]
-pub(crate) struct Spare {
+pub(crate) struct HeadBuffers {
     pub(crate) first: Vec<f32>,
     pub(crate) second: Vec<f32>,
     pub(crate) third: Vec<f32>,
@@ -165,7 +165,7 @@ pub(crate) trait Head: Send + Sync {
     fn prepare(&self, items: &EncodedTable, row: usize, input: &[f32], out: &mut [f32]);
 
     /// Turns the first layer's output for each candidate, `[candidates, width]`, into logits, `[candidates]`.
-    fn logits(&self, chunk: Chunk<'_>, hidden: &mut Vec<f32>, spare: &mut Spare);
+    fn logits(&self, chunk: Chunk<'_>, hidden: &mut Vec<f32>, head_buffers: &mut HeadBuffers);
 }
 
 /// A model of a first layer and a head, which serves.
@@ -182,7 +182,7 @@ struct Buffers {
     user_input: Vec<f32>,
     user_first: Vec<f32>,
     hidden: Vec<f32>,
-    spare: Spare,
+    head_buffers: HeadBuffers,
 }
 
 thread_local! {
@@ -248,7 +248,7 @@ impl<H: Head> Scorer for SplitScorer<H> {
                 user_input,
                 user_first,
                 hidden,
-                spare,
+                head_buffers,
             } = buffers;
             user_input.clear();
             self.tables.push_user(user, user_input);
@@ -264,7 +264,7 @@ impl<H: Head> Scorer for SplitScorer<H> {
                     pairs,
                     pair_width,
                 };
-                self.head.logits(chunk, hidden, spare);
+                self.head.logits(chunk, hidden, head_buffers);
                 push_probabilities(hidden, scores);
             }
         });

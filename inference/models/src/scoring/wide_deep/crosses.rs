@@ -1,6 +1,6 @@
 //! Cross-products of the user's and the item's categories, hashed into buckets.
 //!
-//! A cross is "this value here and that value there". There are far more than are ever seen, so their weights lie in one
+//! A cross is "this value here and that value there". There are far more than are ever seen, so their weights are in one
 //! table of fixed size, at the hash of both values; two crosses that meet in a bucket share a weight. The hash is part of the
 //! model: what is trained with one can't be served with another, so it never changes.
 

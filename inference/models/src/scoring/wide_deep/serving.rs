@@ -10,7 +10,7 @@ use crate::dense::{self, Activation, Weights, WeightsError};
 use crate::features::{EncodedRow, EncodedTable};
 use crate::scoring::neural::InputShape;
 use crate::scoring::neural::embeddings::EmbeddingTables;
-use crate::scoring::neural::split::{Chunk, FirstLayer, Head, Spare, SplitScorer};
+use crate::scoring::neural::split::{Chunk, FirstLayer, Head, HeadBuffers, SplitScorer};
 
 /// A Wide & Deep model that serves.
 pub type WideDeepScorer = SplitScorer<WideDeepHead>;
@@ -127,11 +127,11 @@ impl Head for WideDeepHead {
         }
     }
 
-    fn logits(&self, chunk: Chunk<'_>, hidden: &mut Vec<f32>, spare: &mut Spare) {
-        self.rest.batch(chunk.len(), hidden, &mut spare.first);
+    fn logits(&self, chunk: Chunk<'_>, hidden: &mut Vec<f32>, head_buffers: &mut HeadBuffers) {
+        self.rest.batch(chunk.len(), hidden, &mut head_buffers.first);
         let Wide { crosses, pair, .. } = &self.wide;
         let user = self.wide.of_user(chunk.user);
-        let hashes = &mut spare.hashes;
+        let hashes = &mut head_buffers.hashes;
         hashes.clear();
         hashes
             .extend((0..crosses.pairs.len()).map(|cross| crosses.hash_user(cross, &chunk.user.categorical)));

@@ -43,7 +43,7 @@ async fn forget(names: &[&str]) -> anyhow::Result<()> {
 /// Refused as the author; the message.
 async fn is_refused(manifest: &Value) -> anyhow::Result<String> {
     match apply_as(manifest, &["--as", AUTHOR]).await {
-        Ok(_) => bail!("it was let in: {manifest}"),
+        Ok(_) => bail!("it was admitted: {manifest}"),
         Err(error) => Ok(format!("{error:#}")),
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn refused(api: &mut Api) -> anyhow::Result<String> {
         set(&mut manifest, place, value)?;
         match apply(&manifest).await {
             Ok(_) => bail!(
-                "{place} was let in: {}",
+                "{place} was admitted: {}",
                 manifest.pointer(place).unwrap_or(&Value::Null)
             ),
             Err(error) => {

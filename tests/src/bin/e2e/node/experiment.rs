@@ -52,7 +52,7 @@ async fn to_promotion(before: &Value) -> anyhow::Result<String> {
     ))
 }
 
-/// DLRM sells less. What was decided stands in the store of events, so that neither a cluster that is restored nor a tool that
+/// DLRM sells less. What was decided is in the store of events, so that neither a cluster that is restored nor a tool that
 /// deletes and makes again lets the worse arm in again.
 pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
     apply_experiment(shop, "dlrm-that-harms", SEEN_BEFORE).await?;
@@ -71,7 +71,7 @@ pub(super) async fn roll_back(shop: &mut Shop) -> anyhow::Result<String> {
         "it was decided again: {decision} became {}",
         again["decision"]
     );
-    Ok(format!("{}, also when it was made again", decision["message"]))
+    Ok(format!("{}, also after it was recreated", decision["message"]))
 }
 
 /// Who buys: so many of the control's visitors, and so many more of DLRM's.

@@ -83,7 +83,7 @@ pub(super) async fn failed_mount(_: &mut Shop) -> anyhow::Result<String> {
     kubectl(&["delete", "persistentvolume/models", "--wait=false"]).await?;
     ensure!(
         message.contains("/nowhere"),
-        "the volume's fault is not told: {message}"
+        "the volume's problem is not reported: {message}"
     );
     Ok(format!("named after {named:.1?}"))
 }

@@ -1,4 +1,4 @@
-//! New versions, good and bad: what serves goes on serving.
+//! New versions, good and bad: what serves keeps serving.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub(super) async fn damaged(shop: &mut Shop) -> anyhow::Result<String> {
     let bundles = bundles_of("dlrm").await?;
     ensure!(
         bundles["desired"]["scorer"] != bundles["ready"]["scorer"] && bundles["ready"]["scorer"].is_string(),
-        "the status does not tell what is wanted from what serves: {bundles}"
+        "the status does not distinguish desired from served bundles: {bundles}"
     );
     let version = shop.bundles.publish_anew("dlrm", "after the damage").await?;
     served(&version).await?;

@@ -123,7 +123,7 @@ pub(super) async fn three(shop: &mut Shop) -> anyhow::Result<String> {
         moved.keys().all(|pair| *pair == expected),
         "others moved as well: {moved:?}"
     );
-    // 60 of 200 are meant; a sample of 200 lies within 18 of it in 99.5 of 100 cases.
+    // 60 of 200 are meant; a sample of 200 is within 18 of it in 99.5 of 100 cases.
     ensure!(
         (42..=78).contains(&count),
         "{count} of {USERS} users moved, and 30 % have to"

@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 
 /// Vectors in a block.
 pub(super) const BLOCK: usize = 16;
-/// Values of one vector that lie side by side.
+/// Values of one vector that are side by side.
 const GROUP: usize = 4;
 /// What stands for zero.
 const ZERO: u8 = 128;

@@ -1,8 +1,8 @@
 //! The best of many scored positions, collected without a comparison of two of them for each.
 //!
 //! A heap would be rearranged for every position that is good enough. Here it is written behind the others, by code
-//! without branches; when there is no more room, the best are told from the rest at once, and the worst of them is the
-//! threshold from then on.
+//! without branches; when there is no more room, the best are separated from the rest at once, and the worst of them is
+//! the threshold from then on.
 
 /// Positions offered between two looks at the room that is left.
 const AT_ONCE: usize = 64;
