@@ -11,6 +11,7 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use futures::{FutureExt as _, Stream, StreamExt as _};
+use gondola_causes::with_causes;
 use gondola_events::intake::ToldOutcome;
 use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, ServiceError};
 use gondola_request::Change;
@@ -168,7 +169,7 @@ where
             Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => None,
             Ok(_) => Some(()),
             Err(error) => {
-                tracing::warn!(%error, "a watch failed; what is known stays");
+                tracing::warn!(error = with_causes(&error), "a watch failed; what is known stays");
                 None
             }
         }
@@ -179,7 +180,13 @@ where
 fn routes(config: &ConfigMap) -> Option<Routes> {
     let text = config.data.as_ref()?.get(ROUTES_KEY)?;
     serde_json::from_str(text)
-        .inspect_err(|error| tracing::error!(config = config.name_any(), %error, "these are no routes"))
+        .inspect_err(|error| {
+            tracing::error!(
+                config = config.name_any(),
+                error = with_causes(error),
+                "these are no routes"
+            )
+        })
         .ok()
 }
 

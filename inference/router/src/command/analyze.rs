@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use gondola_artifacts::Store;
+use gondola_causes::with_causes;
 use gondola_crds::RecommenderPipeline;
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
 use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
@@ -165,7 +166,7 @@ impl Work {
         };
         let decided = await_condition(self.pipelines.clone(), &self.arguments.pipeline, is_to_keep);
         if let Ok(Err(error)) = tokio::time::timeout(wait, decided).await {
-            tracing::warn!(%error, "the pipeline can't be watched");
+            tracing::warn!(error = with_causes(&error), "the pipeline can't be watched");
             tokio::time::sleep(wait).await;
         }
     }
@@ -277,8 +278,13 @@ impl Work {
         addresses.dedup();
         let asks = addresses.into_iter().map(|address| async move {
             let report = self.ask(&address).await;
-            let report =
-                report.inspect_err(|error| tracing::warn!(address, %error, "a router did not answer"));
+            let report = report.inspect_err(|error| {
+                tracing::warn!(
+                    address,
+                    error = with_causes(error.as_ref()),
+                    "a router did not answer"
+                )
+            });
             (address, report.ok())
         });
         Ok(futures::future::join_all(asks).await)
@@ -304,8 +310,13 @@ impl Work {
         let place = format!("{}/results/{}/{}.json", self.base, rules.experiment, rules.epoch);
         let bytes = serde_json::to_vec(evidence).ok()?;
         let put = store.objects().put(&store.path(&place), bytes.into()).await;
-        put.inspect_err(|error| tracing::warn!(%error, "the statistics could not be written to the store"))
-            .ok()?;
+        put.inspect_err(|error| {
+            tracing::warn!(
+                error = with_causes(error),
+                "the statistics could not be written to the store"
+            )
+        })
+        .ok()?;
         Some(format!("{}/{place}", store.url().trim_end_matches('/')))
     }
 

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _};
 use gondola_artifacts::Access;
+use gondola_causes::with_causes;
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::Artifacts;
 use gondola_router::access::AccessArguments;
@@ -67,7 +68,12 @@ async fn look_up(arguments: Arguments, client: Client) -> anyhow::Result<()> {
     let only = watcher::Config::default().fields(&format!("metadata.name={}", arguments.pipeline));
     let changes = watcher(pipelines, only).default_backoff().applied_objects();
     let mut changes = changes
-        .inspect_err(|error| tracing::warn!(%error, "the watch of the pipeline failed and is restarted"))
+        .inspect_err(|error| {
+            tracing::warn!(
+                error = with_causes(error),
+                "the watch of the pipeline failed and is restarted"
+            )
+        })
         .filter_map(|change| std::future::ready(change.ok()))
         .boxed();
     let reports: Api<ConfigMap> = Api::namespaced(client, &namespace);
@@ -155,7 +161,10 @@ impl Reporter {
                     self.last = Some(resolution);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the report could not be written and will be retried");
+                    tracing::warn!(
+                        error = with_causes(&error),
+                        "the report could not be written and will be retried"
+                    );
                     return LOOK_AGAIN;
                 }
             }

@@ -16,6 +16,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use gondola_causes::with_causes;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::ExperimentStatus;
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
@@ -269,7 +270,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     let text = std::fs::read_to_string(path).ok()?;
     serde_json::from_str(&text)
         .inspect_err(
-            |error| tracing::warn!(path = %path.display(), %error, "is not as it should be, and not used"),
+            |error| tracing::warn!(path = %path.display(), error = with_causes(error), "is not as it should be, and not used"),
         )
         .ok()
 }
