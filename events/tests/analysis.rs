@@ -13,9 +13,9 @@ use gondola_events::event::{Exposure, Microseconds, Outcome};
 use gondola_events::place::Kind;
 use gondola_events::table::{encode_exposures, encode_outcomes};
 use gondola_events::unit::{EventId, UnitHash, UnitKey};
-use gondola_experiments::evidence::{Evidence, Look};
-use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::Settings;
+use gondola_wire::evidence::{Evidence, Look};
+use gondola_wire::moment::Moment;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -153,7 +153,7 @@ impl World {
 
 /// What of an evidence must not depend on how events came.
 fn sums(mut evidence: Evidence) -> Evidence {
-    evidence.health = gondola_experiments::evidence::Health {
+    evidence.health = gondola_wire::evidence::Health {
         crossover_units: evidence.health.crossover_units,
         exposures: evidence.health.exposures,
         outcomes: evidence.health.outcomes,

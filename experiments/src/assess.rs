@@ -6,9 +6,10 @@
 
 mod metric;
 
-use crate::evidence::{Evidence, Point};
-use crate::moment::Moment;
-use crate::operations::Alarm;
+use gondola_wire::evidence::{Evidence, Point};
+use gondola_wire::moment::Moment;
+
+use crate::operations::{Alarm, alarm};
 use crate::settings::{GuardrailSettings, Settings, SuccessSettings};
 use crate::statistics::guardrail::{self, GuardrailVerdict};
 use crate::statistics::sample_ratio::{DETECT, SampleRatio};
@@ -163,7 +164,7 @@ pub fn assess(settings: &Settings, evidence: &Evidence) -> Assessment {
         success,
         guardrails,
         sample_ratio: sample_ratio(settings, evidence),
-        alarm: evidence.operations.alarm(&settings.operations),
+        alarm: alarm(&evidence.operations, &settings.operations),
         plan_fulfilled_at: plan_fulfilled.map(|look| of_success[0][look].0.at),
     }
 }

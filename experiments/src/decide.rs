@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use gondola_crds::experiment::Promotion;
+use gondola_wire::counts::Kind;
+use gondola_wire::decision::{Decision, Reason, Verdict};
+use gondola_wire::moment::Moment;
 
 use crate::assess::{Assessment, Comparison};
-use crate::ledger::{Decision, Reason, Verdict};
-use crate::moment::Moment;
+
 use crate::percent::{share, signed};
 use crate::settings::Settings;
 use crate::statistics::Interval;
@@ -86,7 +88,7 @@ fn operations(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
                 word => word,
             },
             match kind {
-                crate::operations::Kind::Slow => settings.operations.latency_ratio,
+                Kind::Slow => settings.operations.latency_ratio,
                 _ => settings.operations.error_ratio,
             }
         ),

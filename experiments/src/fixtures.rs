@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gondola_crds::experiment::Experiment;
+use gondola_wire::counts::ArmCounts;
+use gondola_wire::evidence::{ArmEvidence, Evidence, FORMAT, Look, RouterEvidence};
+use gondola_wire::ledger::Ledger;
+use gondola_wire::memory::Memory;
+use gondola_wire::moment::Moment;
+use gondola_wire::operations::Operations;
 use gondola_wire::resolution::VariantBundles;
 use serde_json::{Value, json};
 
-use crate::evidence::{ArmEvidence, Evidence, FORMAT, Look, RouterEvidence};
-use crate::ledger::Ledger;
-use crate::memory::Memory;
-use crate::moment::Moment;
-use crate::operations::{ArmTraffic, Operations};
+use crate::operations::observe;
 use crate::settings::Settings;
 use crate::statistics::Sums;
 use crate::step::{Routing, Step, Surroundings, step};
@@ -114,13 +116,17 @@ pub(crate) fn evidence(epoch: u32, days: u32, arms: [Daily; 2]) -> Evidence {
 /// Traffic without a fault.
 pub(crate) fn busy() -> Operations {
     let mut operations = Operations::new(2);
-    let traffic = ArmTraffic {
+    let traffic = ArmCounts {
         requests: 10_000,
         errors: 5,
-        ..ArmTraffic::default()
+        ..ArmCounts::default()
     };
     for _ in 0..20 {
-        operations.observe(&[traffic, traffic], &settings(&spec()).operations);
+        observe(
+            &mut operations,
+            &[traffic, traffic],
+            &settings(&spec()).operations,
+        );
     }
     operations
 }

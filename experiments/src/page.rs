@@ -14,10 +14,10 @@ mod sections;
 use std::time::Duration;
 
 use gondola_pages::{Document, Layout};
+use gondola_wire::evidence::Evidence;
+use gondola_wire::moment::Moment;
 use maud::{Markup, html};
 
-use crate::evidence::Evidence;
-use crate::moment::Moment;
 use crate::report::sentence;
 use crate::settings::Settings;
 use crate::step::Step;

@@ -4,14 +4,15 @@ use gondola_crds::experiment_status::{
     ArmStatus, DecisionStatus, ExperimentStatus, LiftBasisPoints, MetricStatus, OperationsStatus, Phase,
     SampleRatioStatus,
 };
+use gondola_wire::decision::{Reason, Verdict};
+use gondola_wire::evidence::Evidence;
+use gondola_wire::moment::Moment;
 
 use crate::assess::{Assessment, Reading};
-use crate::evidence::Evidence;
-use crate::ledger::{Reason, Verdict};
-use crate::moment::Moment;
 use crate::percent::{share, signed};
 use crate::settings::Settings;
 use crate::statistics::Interval;
+use crate::statistics::operations::log_evidence;
 use crate::statistics::sample_ratio::WARN;
 use crate::step::{Routing, Step, WaitsFor};
 
@@ -228,8 +229,8 @@ fn operations(settings: &Settings, evidence: &Evidence) -> Vec<OperationsStatus>
             .map(|(found, arm)| OperationsStatus {
                 name: weighed.kind.as_str().to_owned(),
                 arm: arm.clone(),
-                log_evidence: format!("{:.1}", found.log()),
-                alarm: found.log() >= enough,
+                log_evidence: format!("{:.1}", log_evidence(found)),
+                alarm: log_evidence(found) >= enough,
             })
     });
     of_kind.collect()

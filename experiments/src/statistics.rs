@@ -16,11 +16,12 @@ pub mod operations;
 pub mod planning;
 pub mod sample_ratio;
 pub mod sequence;
-pub mod sums;
 pub mod welch;
 
 pub use estimate::{Contrast, Estimate};
-pub use sums::{Observation, Sums};
+
+/// What all of it starts from, in the form in which it travels.
+pub use gondola_wire::sums::{Observation, Sums};
 
 /// From where to where.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
+use gondola_wire::decision::{Decision, Verdict};
+use gondola_wire::evidence::Evidence;
+use gondola_wire::ledger::Ledger;
+use gondola_wire::memory::Memory;
+use gondola_wire::moment::Moment;
 use gondola_wire::resolution::VariantBundles;
 use gondola_wire::routes::{ArmRoute, ExperimentRoutes, HoldoutRoutes};
 use sha2::{Digest, Sha256};
 
 use crate::assess::{Assessment, assess};
 use crate::decide::{Standing, decide};
-use crate::evidence::Evidence;
-use crate::ledger::{Decision, Ledger, Verdict};
-use crate::memory::Memory;
-use crate::moment::Moment;
+use crate::epoch;
 use crate::settings::Settings;
 
 /// How long an arm may be without a pod that answers.
@@ -25,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(300);
 /// How far the analyzer's clock may be ahead.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 /// Requests of each arm below which a ramp waits.
-const FEWEST_REQUESTS: u64 = 50;
+const MIN_REQUESTS: u64 = 50;
 
 /// What is around an experiment at the moment of a step.
 #[derive(Clone, Debug)]
@@ -96,14 +98,14 @@ pub fn step(
     before: Option<&Ledger>,
     around: &Surroundings<'_>,
 ) -> Step {
-    let mut ledger = Ledger::of(experiment, before);
+    let mut ledger = epoch::current(experiment, before);
     let memory = around
         .memory
         .filter(|memory| memory.experiment == ledger.experiment);
     if ledger.phase == Phase::Pending
         && let Some(memory) = memory
     {
-        ledger.recall(memory);
+        epoch::recall(&mut ledger, memory);
     }
     let evidence = around
         .evidence
@@ -297,7 +299,7 @@ fn climb(
     };
     let seen = evidence.is_some_and(|evidence| {
         let totals = &evidence.operations.totals;
-        totals.len() == settings.arms.len() && totals.iter().all(|arm| arm.requests >= FEWEST_REQUESTS)
+        totals.len() == settings.arms.len() && totals.iter().all(|arm| arm.requests >= MIN_REQUESTS)
     });
     if now.since(since) < stage.hold || !seen {
         return;

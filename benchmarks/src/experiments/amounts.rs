@@ -4,11 +4,11 @@
 
 use gondola_crds::experiment::Experiment;
 use gondola_experiments::assess::{Assessment, assess};
-use gondola_experiments::evidence::{ArmEvidence, Evidence, FORMAT, Look};
-use gondola_experiments::moment::Moment;
-use gondola_experiments::operations::Operations;
 use gondola_experiments::settings::Settings;
 use gondola_experiments::statistics::{Observation, Sums};
+use gondola_wire::evidence::{ArmEvidence, Evidence, FORMAT, Look};
+use gondola_wire::moment::Moment;
+use gondola_wire::operations::Operations;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};

@@ -7,8 +7,8 @@ use gondola_events::analysis::{Analyzer, Rules};
 use gondola_events::place::Kind;
 use gondola_events::table::encode_exposures;
 use gondola_events::unit::UnitKey;
-use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::Settings;
+use gondola_wire::moment::Moment;
 use object_store::ObjectStoreExt as _;
 use serde_json::json;
 

@@ -7,15 +7,18 @@ use gondola_crds::experiment::Experiment;
 use gondola_events::analysis::unit::{First, Happened, Shown};
 use gondola_events::analysis::{Rules, Tally, Unit};
 use gondola_events::unit::{UnitHash, UnitKey};
-use gondola_experiments::evidence::{Evidence, RouterEvidence};
-use gondola_experiments::ledger::{Ledger, Verdict};
-use gondola_experiments::memory::Memory;
-use gondola_experiments::moment::Moment;
-use gondola_experiments::operations::{ArmTraffic, Operations};
+use gondola_experiments::operations::{alarm, observe};
 use gondola_experiments::settings::Settings;
 use gondola_experiments::step::{Routing, Surroundings, step};
 use gondola_protocol::Visit;
 use gondola_router::experiment::{Enrolment, Recording, Silence};
+use gondola_wire::counts::ArmCounts;
+use gondola_wire::decision::Verdict;
+use gondola_wire::evidence::{Evidence, RouterEvidence};
+use gondola_wire::ledger::Ledger;
+use gondola_wire::memory::Memory;
+use gondola_wire::moment::Moment;
+use gondola_wire::operations::Operations;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -282,15 +285,15 @@ pub(super) fn errors(lines: &mut Lines) -> anyhow::Result<()> {
         for _ in 0..200 {
             let mut operations = Operations::new(2);
             for _ in 0..2 {
-                let mut arm = |rate: f64| ArmTraffic {
+                let mut arm = |rate: f64| ArmCounts {
                     requests,
                     errors: (0..requests).filter(|_| random.random_bool(rate)).count() as u64,
-                    ..ArmTraffic::default()
+                    ..ArmCounts::default()
                 };
                 let tick = [arm(0.001), arm(0.1)];
-                operations.observe(&tick, &settings.operations);
+                observe(&mut operations, &tick, &settings.operations);
             }
-            within_two += usize::from(operations.alarm(&settings.operations).is_some());
+            within_two += usize::from(alarm(&operations, &settings.operations).is_some());
         }
         let share = within_two as f64 / 2.0;
         lines.line(

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use gondola_artifacts::Store;
-use gondola_experiments::evidence::Evidence;
-use gondola_experiments::moment::Moment;
+use gondola_wire::evidence::Evidence;
+use gondola_wire::moment::Moment;
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 
 use super::merger::{AnalysisError, Merger, NewFile};

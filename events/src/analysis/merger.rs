@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
-use gondola_experiments::evidence::Evidence;
-use gondola_experiments::moment::Moment;
+use gondola_wire::evidence::Evidence;
+use gondola_wire::moment::Moment;
 use object_store::ObjectMeta;
 
 use super::rules::Rules;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gondola_crds::experiment::MetricKind;
-use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::{MetricSettings, Settings};
+use gondola_wire::moment::Moment;
 
 use crate::event::Microseconds;
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gondola_experiments::evidence::{ArmEvidence, Evidence, FORMAT, Health, Look};
-use gondola_experiments::moment::Moment;
-use gondola_experiments::operations::Operations;
-use gondola_experiments::statistics::Sums;
+use gondola_wire::evidence::{ArmEvidence, Evidence, FORMAT, Health, Look};
+use gondola_wire::moment::Moment;
+use gondola_wire::operations::Operations;
+use gondola_wire::sums::Sums;
 
 use super::rules::Rules;
 use super::state::Counted;

@@ -1,9 +1,11 @@
 use gondola_crds::experiment_status::Phase;
+use gondola_wire::counts::ArmCounts;
+use gondola_wire::decision::{Reason, Verdict};
+use gondola_wire::operations::Operations;
 use serde_json::json;
 
 use crate::fixtures::{DAY, Daily, START, World, evidence, spec};
-use crate::ledger::{Reason, Verdict};
-use crate::operations::{ArmTraffic, Operations};
+use crate::operations::observe;
 use crate::step::Routing;
 
 const SAME: Daily = Daily {
@@ -112,19 +114,19 @@ fn errors_end_an_arm_even_where_users_are_not_shared_as_planned() {
     let mut world = World::new(&spec());
     world.run(START, START + DAY * 9, [SAME, lost]);
     let mut seen = evidence(1, 9, [SAME, lost]);
-    let bad = ArmTraffic {
+    let bad = ArmCounts {
         requests: 100,
         errors: 20,
-        ..ArmTraffic::default()
+        ..ArmCounts::default()
     };
-    let good = ArmTraffic {
+    let good = ArmCounts {
         requests: 100,
-        ..ArmTraffic::default()
+        ..ArmCounts::default()
     };
     seen.operations = Operations::new(2);
     let settings = crate::fixtures::settings(&spec()).operations;
     for _ in 0..2 {
-        seen.operations.observe(&[good, bad], &settings);
+        observe(&mut seen.operations, &[good, bad], &settings);
     }
     let step = world.step(START + DAY * 9, Some(seen));
     assert_eq!(step.ledger.decision.unwrap().reason, Reason::OperationsHarm);

@@ -1,10 +1,10 @@
 //! How complete the data are: what was read, and what was left out and why.
 
 use gondola_pages::wide_section;
+use gondola_wire::evidence::{Evidence, Health};
 use maud::{Markup, html};
 
 use super::{FORMULAS, View};
-use crate::evidence::{Evidence, Health};
 use crate::report::grouped;
 
 /// The share of users seen in two arms above which something assigns them wrongly.

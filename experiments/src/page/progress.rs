@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 
 use gondola_pages::chart::{Fill, Gauge};
 use gondola_pages::wide_section;
+use gondola_wire::evidence::Evidence;
 use maud::{Markup, html};
 
 use super::View;
-use crate::evidence::Evidence;
 use crate::percent::share;
 use crate::report::grouped;
 use crate::settings::Settings;
+use crate::statistics::operations::log_evidence;
 
 /// The stages, and the epochs before this one.
 pub(super) fn ramp(view: &View<'_>) -> Markup {
@@ -57,7 +58,7 @@ pub(super) fn operations(settings: &Settings, evidence: &Evidence) -> Markup {
             tr { th { "Answers" } th { "Arm" } th { "Evidence (full: rolled back)" } th.number { "log" } }
             @for weighed in &evidence.operations.weighed {
                 @for (found, arm) in weighed.arms.iter().zip(&settings.arms[1..]) {
-                    (evidence_row(settings, weighed.kind.as_str(), arm, found.log()))
+                    (evidence_row(settings, weighed.kind.as_str(), arm, log_evidence(found)))
                 }
             }
         }

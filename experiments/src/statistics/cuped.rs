@@ -3,6 +3,7 @@
 //! θ is the slope of outcome on behaviour before, within arms. What is before the first exposure can't depend on the arm, so that
 //! the difference stays the same on average, with a variance of 1 − corr² of what it was.
 
+use super::estimate::covariance;
 use super::{Estimate, Sums};
 
 /// θ = Σ_k (n_k − 1) cov_k / Σ_k (n_k − 1) var_k over the arms; 0 where behaviour before does not vary.
@@ -16,7 +17,7 @@ pub fn theta(arms: &[&Sums]) -> f64 {
 /// arm, so that means keep their size and lifts their meaning. `None` below two users.
 pub fn adjusted(sums: &Sums, theta: f64, centre: f64) -> Option<Estimate> {
     (sums.n >= 2).then(|| {
-        let spread = sums.covariance(sums.yy + theta * theta * sums.xx - 2.0 * theta * sums.xy);
+        let spread = covariance(sums, sums.yy + theta * theta * sums.xx - 2.0 * theta * sums.xy);
         Estimate {
             n: sums.n,
             mean: sums.mean_y - theta * (sums.mean_x - centre),

@@ -1,6 +1,6 @@
 //! An experiment as a router sees it: who takes part, what each arm did, and what is recorded of it.
 //!
-//! [`Enrolment`] is made anew whenever routes change; counts and the recorder outlive it in [`Recording`]. Every arm goes through
+//! [`Enrolment`] is made again whenever routes change; counts and the recorder outlive it in [`Recording`]. Every arm goes through
 //! the same lines here, so that arms differ in nothing but the variant. What is recorded is the arm that a unit was assigned to,
 //! also where the control had to answer: an arm that fails must not lose its users from the comparison.
 
@@ -14,6 +14,7 @@ use gondola_events::intake::{self, Refusal, ToldOutcome};
 use gondola_events::recorder::Recorder;
 use gondola_events::unit::UnitKey;
 use gondola_experiments::assignment::{Arm, Assigned, Assignment, AssignmentError, Holdout, Reason};
+use gondola_wire::counts::ArmCounts;
 use gondola_wire::router_report::{ArmReport, RouterReport};
 use gondola_wire::routes::ExperimentRoutes;
 
@@ -51,17 +52,46 @@ pub enum Silence {
 
 /// What each arm did, the control first.
 struct Counts {
-    arms: Vec<ArmCounts>,
+    arms: Vec<Counters>,
 }
 
+/// [`ArmCounts`] that requests add to at the same time.
 #[derive(Default)]
-struct ArmCounts {
+struct Counters {
     requests: AtomicU64,
     errors: AtomicU64,
     slow: AtomicU64,
     fallbacks: AtomicU64,
     empty: AtomicU64,
     dropped: AtomicU64,
+}
+
+impl Counters {
+    fn add(&self, counts: &ArmCounts) {
+        let ArmCounts {
+            requests,
+            errors,
+            slow,
+            fallbacks,
+            empty,
+        } = *counts;
+        self.requests.fetch_add(requests, Ordering::Relaxed);
+        self.errors.fetch_add(errors, Ordering::Relaxed);
+        self.slow.fetch_add(slow, Ordering::Relaxed);
+        self.fallbacks.fetch_add(fallbacks, Ordering::Relaxed);
+        self.empty.fetch_add(empty, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> ArmCounts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ArmCounts {
+            requests: count(&self.requests),
+            errors: count(&self.errors),
+            slow: count(&self.slow),
+            fallbacks: count(&self.fallbacks),
+            empty: count(&self.empty),
+        }
+    }
 }
 
 impl Recording {
@@ -81,7 +111,7 @@ impl Recording {
         let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (routes.name.clone(), routes.epoch);
         let new = || {
-            let arms = routes.arms.iter().map(|_| ArmCounts::default());
+            let arms = routes.arms.iter().map(|_| Counters::default());
             Arc::new(Counts { arms: arms.collect() })
         };
         let counts = all.entry(key).or_insert_with(new);
@@ -171,9 +201,11 @@ impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let late = self.started.elapsed() > self.enrolment.slow;
         if !self.noted && late && self.assigned.enrolled() {
-            let counts = &self.enrolment.counts.arms[self.assigned.arm];
-            counts.requests.fetch_add(1, Ordering::Relaxed);
-            counts.slow.fetch_add(1, Ordering::Relaxed);
+            self.enrolment.counts.arms[self.assigned.arm].add(&ArmCounts {
+                requests: 1,
+                slow: 1,
+                ..ArmCounts::default()
+            });
         }
     }
 }
@@ -263,20 +295,23 @@ impl Enrolment {
             Ok(served) => served,
             Err(error) => {
                 if is_ours(error.code()) {
-                    counts.requests.fetch_add(1, Ordering::Relaxed);
-                    counts.errors.fetch_add(1, Ordering::Relaxed);
+                    counts.add(&ArmCounts {
+                        requests: 1,
+                        errors: 1,
+                        ..ArmCounts::default()
+                    });
                 }
                 return;
             }
         };
         let fallback = served.answer.degraded.iter().copied().any(is_fallback);
-        counts.requests.fetch_add(1, Ordering::Relaxed);
-        counts
-            .slow
-            .fetch_add(u64::from(took > self.slow), Ordering::Relaxed);
-        counts.fallbacks.fetch_add(u64::from(fallback), Ordering::Relaxed);
-        let empty = served.answer.items.is_empty();
-        counts.empty.fetch_add(u64::from(empty), Ordering::Relaxed);
+        counts.add(&ArmCounts {
+            requests: 1,
+            errors: 0,
+            slow: u64::from(took > self.slow),
+            fallbacks: u64::from(fallback),
+            empty: u64::from(served.answer.items.is_empty()),
+        });
         let recorded = self.recording.sink.as_ref().is_ok_and(|sink| {
             let unit = sink.key.hash(unit);
             let request = request.unwrap_or_else(|| self.recording.request_id());
@@ -303,17 +338,10 @@ impl Enrolment {
 
     /// How it goes.
     pub fn report(&self) -> RouterReport {
-        let arm = |(name, counts): (&Arc<str>, &ArmCounts)| {
-            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            ArmReport {
-                name: name.to_string(),
-                requests: count(&counts.requests),
-                errors: count(&counts.errors),
-                slow: count(&counts.slow),
-                fallbacks: count(&counts.fallbacks),
-                empty: count(&counts.empty),
-                dropped: count(&counts.dropped),
-            }
+        let arm = |(name, counters): (&Arc<str>, &Counters)| ArmReport {
+            name: name.to_string(),
+            counts: counters.read(),
+            dropped: counters.dropped.load(Ordering::Relaxed),
         };
         RouterReport {
             incarnation: self.recording.incarnation.clone(),

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gondola_crds::experiment::Experiment;
 use gondola_crds::spec::Variant;
-use gondola_experiments::evidence::Evidence;
-use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
+use gondola_experiments::epoch;
 use gondola_experiments::settings::{Settings, SettingsError};
 use gondola_experiments::step::{Routing, Step, Surroundings, step};
+use gondola_wire::evidence::Evidence;
+use gondola_wire::ledger::{LEDGER_KEY, Ledger};
 use gondola_wire::resolution::VariantBundles;
 use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -135,7 +136,7 @@ fn before(pipeline: &Pipeline, observed: &Observed) -> Option<Ledger> {
     let names = &pipeline.names;
     observed.ledger(names).or_else(|| {
         let status = pipeline.status.experiment.as_ref()?;
-        Some(Ledger::from_status(status, pipeline.spec.experiment.as_ref()?))
+        Some(epoch::from_status(status, pipeline.spec.experiment.as_ref()?))
     })
 }
 

@@ -1,6 +1,6 @@
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::PodOverrides;
-use gondola_experiments::ledger::{Decision, Reason, Verdict};
+use gondola_wire::decision::{Decision, Reason, Verdict};
 use gondola_wire::resolution::VariantResolution;
 use gondola_wire::serve_order::{ORDER_FILE, ServeOrder};
 use gondola_wire::variables;

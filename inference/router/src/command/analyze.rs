@@ -12,15 +12,15 @@ use clap::Args;
 use gondola_artifacts::Store;
 use gondola_crds::RecommenderPipeline;
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
-use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
-use gondola_experiments::ledger::Ledger;
-use gondola_experiments::memory::{Ending, MEMORY_KEY, Memory};
-use gondola_experiments::moment::Moment;
+use gondola_experiments::epoch;
 use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::settings::Settings;
 use gondola_router::recording::EventStoreArguments;
 use gondola_router::watch::{ADMIN_PORT, slice_addresses};
 use gondola_server::program::beside_health_checks;
+use gondola_wire::evidence::{EVIDENCE_KEY, Evidence};
+use gondola_wire::memory::{Ending, MEMORY_KEY, Memory};
+use gondola_wire::moment::Moment;
 use gondola_wire::router_report::{REPORT_PATH, RouterReport};
 use gondola_wire::variables;
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -346,7 +346,7 @@ fn ending(pipeline: &RecommenderPipeline) -> Option<Ending> {
     let of_spec = status.observed_generation == pipeline.metadata.generation;
     let status = status.experiment.as_ref().filter(|_| of_spec)?;
     let of_name = status.name == experiment.name.as_str();
-    of_name.then(|| Ending::of(&Ledger::from_status(status, experiment)))?
+    of_name.then(|| Ending::of(&epoch::from_status(status, experiment)))?
 }
 
 /// The experiment that goes on, and what counts in it; `None` before it has begun.

@@ -18,10 +18,6 @@ use axum::routing::get;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::ExperimentStatus;
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
-use gondola_experiments::evidence::Evidence;
-use gondola_experiments::ledger::Ledger;
-use gondola_experiments::memory::{Ending, Memory};
-use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::page::{View, page};
 use gondola_experiments::report::{self, sentence};
@@ -32,6 +28,10 @@ use gondola_router::recording::EventStoreArguments;
 use gondola_router::watch::CurrentRouter;
 use gondola_router::{Backend, Router};
 use gondola_server::experimenter::Experimenter as _;
+use gondola_wire::evidence::Evidence;
+use gondola_wire::ledger::Ledger;
+use gondola_wire::memory::{Ending, Memory};
+use gondola_wire::moment::Moment;
 use jiff::Timestamp;
 
 /// What the experiment shares its users among.

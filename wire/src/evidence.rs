@@ -2,7 +2,7 @@
 //!
 //! Sums are kept by look (a day, unless the spec says otherwise): a user adds to `units` in the look of their first exposure, and
 //! to a metric's sums in the look in which their window for it is over. So every course over time, the smallest p so far and the one
-//! read at the planned number of users follow from one object, and a program that starts anew comes to the same end.
+//! read at the planned number of users follow from one object, and a program that starts again comes to the same end.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::moment::Moment;
 use crate::operations::Operations;
-use crate::statistics::Sums;
+use crate::sums::Sums;
 
 /// The key of the ConfigMap that holds it.
 pub const EVIDENCE_KEY: &str = "evidence.json";

@@ -1,6 +1,6 @@
 //! What outlives a pipeline's objects: how an experiment ended, kept beside its events.
 //!
-//! The ledger is an object of the pipeline and goes with it. A pipeline that is deleted and made again, replaced by force or restored
+//! The ledger is an object of the pipeline and goes with it. A pipeline that is deleted and created again, replaced by force or restored
 //! from a backup would begin an experiment again that had been rolled back, and send users to an arm that is known to do harm. So the
 //! analyzer writes the end of an experiment into the experiment's store, and an experiment begins only after the analyzer has looked
 //! there. Routers obey a decision at once; people are told that the experiment is over once the store has kept it, so that nobody who
@@ -10,7 +10,8 @@ use gondola_crds::experiment_status::Phase;
 use gondola_crds::text::Token;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Decision, Ledger};
+use crate::decision::Decision;
+use crate::ledger::Ledger;
 use crate::moment::Moment;
 
 /// The key, in the ConfigMap of the evidence, that holds what the analyzer found in the store.
@@ -61,7 +62,7 @@ impl Memory {
     }
 
     /// Whether the end that a ledger came to is remembered.
-    pub(crate) fn keeps(&self, ledger: &Ledger) -> bool {
+    pub fn keeps(&self, ledger: &Ledger) -> bool {
         let end = |ending: &Ending| {
             (
                 ending.epoch,
