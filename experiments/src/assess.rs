@@ -7,7 +7,7 @@
 mod metric;
 
 use gondola_wire::evidence::{Evidence, Point};
-use gondola_wire::moment::Moment;
+use jiff::Timestamp;
 
 use crate::operations::{Alarm, alarm};
 use crate::settings::{GuardrailSettings, Settings, SuccessSettings};
@@ -22,7 +22,7 @@ use metric::{Grounds, estimates};
 #[derive(Clone, Debug)]
 pub struct Assessment {
     /// Up to when.
-    pub at: Moment,
+    pub at: Timestamp,
     /// Users of each arm whose window of the first success metric is over.
     pub matured: Vec<u64>,
     /// Each success metric in each treatment arm.
@@ -34,7 +34,7 @@ pub struct Assessment {
     /// An arm that has more errors than it may.
     pub alarm: Option<Alarm>,
     /// When every arm had its planned number of users, if it did.
-    pub plan_fulfilled_at: Option<Moment>,
+    pub plan_fulfilled_at: Option<Timestamp>,
 }
 
 /// A success metric in an arm.
@@ -77,7 +77,7 @@ pub struct Reading {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CoursePoint {
     /// When.
-    pub at: Moment,
+    pub at: Timestamp,
     /// Users of both arms.
     pub n: u64,
     /// The lift by then.
@@ -130,7 +130,7 @@ pub struct SampleRatioAssessment {
     /// Whether they are not.
     pub detected: bool,
     /// The smallest p by each look.
-    pub course: Vec<(Moment, f64)>,
+    pub course: Vec<(Timestamp, f64)>,
 }
 
 /// Reads the evidence.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gondola_crds::experiment::Promotion;
 use gondola_wire::counts::Kind;
 use gondola_wire::decision::{Decision, Reason, Verdict};
-use gondola_wire::moment::Moment;
+use jiff::Timestamp;
 
 use crate::assess::{Assessment, Comparison};
 
@@ -19,7 +19,7 @@ use crate::statistics::sample_ratio::WARN;
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
     /// The moment.
-    pub now: Moment,
+    pub now: Timestamp,
     /// How long the experiment has run.
     pub running: Duration,
     /// How long all its users have taken part; `None` before the last step.

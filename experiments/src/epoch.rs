@@ -7,7 +7,7 @@ use gondola_crds::experiment_status::{ExperimentStatus, PastEpoch};
 use gondola_wire::decision::Decision;
 use gondola_wire::ledger::Ledger;
 use gondola_wire::memory::{Ending, Memory};
-use gondola_wire::moment::Moment;
+use jiff::Timestamp;
 
 /// Earlier epochs that are remembered.
 const MAX_REMEMBERED: usize = 5;
@@ -80,7 +80,7 @@ fn decision_of(status: &ExperimentStatus) -> Option<Decision> {
         arm: status.winner.clone(),
         reason: serde_json::from_value(word(&decision.reason)).ok()?,
         message: decision.message.clone(),
-        time: Moment::parse(&decision.time)?,
+        time: decision.time.parse().ok()?,
     })
 }
 
@@ -92,7 +92,7 @@ pub fn from_status(status: &ExperimentStatus, experiment: &Experiment) -> Ledger
     let phase = decided
         .filter(|_| !status.phase.is_over())
         .unwrap_or(status.phase);
-    let moment = |text: &Option<String>| Moment::parse(text.as_ref()?);
+    let moment = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
     Ledger {
         experiment: status.name.clone(),
         epoch: u32::try_from(status.epoch).unwrap_or(1),

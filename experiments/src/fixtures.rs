@@ -8,9 +8,10 @@ use gondola_wire::counts::ArmCounts;
 use gondola_wire::evidence::{ArmEvidence, Evidence, FORMAT, Look, RouterEvidence};
 use gondola_wire::ledger::Ledger;
 use gondola_wire::memory::Memory;
-use gondola_wire::moment::Moment;
 use gondola_wire::operations::Operations;
 use gondola_wire::resolution::VariantBundles;
+use gondola_wire::time::since;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::operations::observe;
@@ -21,7 +22,7 @@ use crate::step::{Routing, Step, Surroundings, step};
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// 2026-11-02, a Monday.
-pub(crate) const START: Moment = Moment(1_793_577_600_000);
+pub(crate) const START: Timestamp = Timestamp::constant(1_793_577_600, 0);
 
 /// DLRM against a forest, with a guardrail, as a spec.
 pub(crate) fn spec() -> Value {
@@ -103,7 +104,7 @@ pub(crate) fn evidence(epoch: u32, days: u32, arms: [Daily; 2]) -> Evidence {
         experiment: "dlrm-vs-rf".to_owned(),
         epoch,
         started_at: START,
-        look_milliseconds: DAY.as_millis() as u64,
+        look: DAY,
         analysed_at: START + DAY * days,
         arms: ["rf", "dlrm"].into_iter().zip(&arms).map(arm).collect(),
         metrics: vec!["purchase".to_owned(), "clicks".to_owned()],
@@ -161,7 +162,7 @@ impl World {
     }
 
     /// A step at a moment; the evidence is as old as it says, and routers say what they were told last.
-    pub(crate) fn step(&mut self, now: Moment, evidence: Option<Evidence>) -> Step {
+    pub(crate) fn step(&mut self, now: Timestamp, evidence: Option<Evidence>) -> Step {
         let evidence = evidence.map(|mut evidence| {
             let revision = if self.routers_follow { &self.told } else { "old" };
             evidence.routers = ["a", "b"]
@@ -195,10 +196,10 @@ impl World {
     }
 
     /// Steps each hour up to a moment, with an analysis each hour of as many days as are over.
-    pub(crate) fn run(&mut self, from: Moment, to: Moment, arms: [Daily; 2]) -> Step {
+    pub(crate) fn run(&mut self, from: Timestamp, to: Timestamp, arms: [Daily; 2]) -> Step {
         let mut now = from;
         loop {
-            let days = (now.since(START).as_secs() / 86_400) as u32;
+            let days = (since(START, now).as_secs() / 86_400) as u32;
             let epoch = self.ledger.as_ref().map_or(1, |ledger| ledger.epoch);
             let mut seen = evidence(epoch, days, arms);
             seen.analysed_at = now;
@@ -206,7 +207,7 @@ impl World {
             if now >= to {
                 return step;
             }
-            now = now + HOUR;
+            now += HOUR;
         }
     }
 }

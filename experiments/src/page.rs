@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use gondola_pages::{Document, Layout};
 use gondola_wire::evidence::Evidence;
-use gondola_wire::moment::Moment;
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::report::sentence;
@@ -40,7 +40,7 @@ pub struct View<'a> {
     /// What that was read from.
     pub evidence: Option<&'a Evidence>,
     /// When the page is made.
-    pub now: Moment,
+    pub now: Timestamp,
     /// Where the sums can be fetched as JSON.
     pub statistics: &'a str,
 }

@@ -6,7 +6,8 @@ use gondola_crds::experiment_status::{
 };
 use gondola_wire::decision::{Reason, Verdict};
 use gondola_wire::evidence::Evidence;
-use gondola_wire::moment::Moment;
+use gondola_wire::time::{after, since};
+use jiff::Timestamp;
 
 use crate::assess::{Assessment, Reading};
 use crate::percent::{share, signed};
@@ -105,7 +106,7 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
     let first = assessment
         .as_ref()
         .and_then(|assessment| assessment.success.first());
-    let text = |moment: Option<Moment>| moment.map(|moment| moment.to_string());
+    let text = |moment: Option<Timestamp>| moment.map(in_seconds);
     let (revision, traffic) = match &step.routing {
         Routing::Experiment(routes) => (
             Some(routes.revision.clone()),
@@ -164,10 +165,10 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
             verdict: decision.verdict.as_str().to_owned(),
             reason: decision.reason.as_str().to_owned(),
             message: decision.message.clone(),
-            time: decision.time.to_string(),
+            time: in_seconds(decision.time),
         }),
         winner: ledger.winner.clone(),
-        last_analysis_time: evidence.map(|evidence| evidence.analysed_at.to_string()),
+        last_analysis_time: evidence.map(|evidence| in_seconds(evidence.analysed_at)),
         results_uri: evidence.and_then(|evidence| evidence.results.clone()),
         history: ledger.history.clone(),
     }
@@ -237,7 +238,7 @@ fn operations(settings: &Settings, evidence: &Evidence) -> Vec<OperationsStatus>
 }
 
 /// When the planned number of users will be reached at the pace so far, at the end of a whole week.
-pub fn expected_decision(settings: &Settings, step: &Step) -> Option<Moment> {
+pub fn expected_decision(settings: &Settings, step: &Step) -> Option<Timestamp> {
     if step.ledger.phase.is_over() {
         return None;
     }
@@ -251,12 +252,12 @@ pub fn expected_decision(settings: &Settings, step: &Step) -> Option<Moment> {
         .filter(|fewest| *fewest > 0)?;
     // What comes in a window's length after the first exposure has come since then.
     let first_window = settings.success.first()?.metric.window + settings.cadence.lateness;
-    let maturing = assessment.at.since(started + first_window);
+    let maturing = since(after(started, first_window), assessment.at);
     let whole = maturing.mul_f64(settings.planned_units as f64 / fewest as f64);
     let needed = crate::settings::whole_weeks(first_window + whole)
         .max(settings.min_duration)
         .min(settings.max_duration);
-    Some(started + needed)
+    Some(after(started, needed))
 }
 
 /// Every condition, in the order of [`CONDITIONS`].
@@ -496,9 +497,14 @@ pub fn sentence(settings: &Settings, step: &Step) -> String {
         .unwrap_or(0);
     let part = (matured as f64 / settings.planned_units as f64).min(1.0) * 100.0;
     let when = expected_decision(settings, step)
-        .map(|moment| format!("; expected {moment}"))
+        .map(|moment| format!("; expected {moment:.0}"))
         .unwrap_or_default();
     format!("No decision yet: {part:.0}% of the planned users{when}.")
+}
+
+/// As Kubernetes writes times: `2026-11-25T08:00:00Z`.
+fn in_seconds(moment: Timestamp) -> String {
+    format!("{moment:.0}")
 }
 
 /// A number as the API keeps it: it has no unsigned integers.

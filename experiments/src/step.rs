@@ -12,9 +12,10 @@ use gondola_wire::decision::{Decision, Verdict};
 use gondola_wire::evidence::Evidence;
 use gondola_wire::ledger::Ledger;
 use gondola_wire::memory::Memory;
-use gondola_wire::moment::Moment;
 use gondola_wire::resolution::VariantBundles;
 use gondola_wire::routes::{ArmRoute, ExperimentRoutes, HoldoutRoutes};
+use gondola_wire::time::{after, since};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::assess::{Assessment, assess};
@@ -33,7 +34,7 @@ const MIN_REQUESTS: u64 = 50;
 #[derive(Clone, Debug)]
 pub struct Surroundings<'a> {
     /// The moment.
-    pub now: Moment,
+    pub now: Timestamp,
     /// The pipeline's namespace.
     pub namespace: &'a str,
     /// The pipeline's name.
@@ -77,7 +78,7 @@ pub struct Step {
     /// Whether the evidence is recent; `None` without any, or where the experiment is over.
     pub fresh: Option<bool>,
     /// When time alone may change something.
-    pub next: Option<Moment>,
+    pub next: Option<Timestamp>,
     /// What it waits for before it starts, or before it is over.
     pub waits_for: Option<WaitsFor>,
 }
@@ -194,7 +195,7 @@ fn start(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
             Phase::Ramping
         };
         // Whole seconds, as the status writes them.
-        ledger.started_at = Some(Moment(around.now.0.div_euclid(1000) * 1000));
+        ledger.started_at = Timestamp::from_second(around.now.as_second()).ok();
     }
 }
 
@@ -231,9 +232,9 @@ fn confirm_stage(
 }
 
 /// Neither too old nor from the future, beyond what clocks differ by.
-fn is_fresh(evidence: &Evidence, settings: &Settings, now: Moment) -> bool {
+fn is_fresh(evidence: &Evidence, settings: &Settings, now: Timestamp) -> bool {
     let at = evidence.analysed_at;
-    now.since(at) <= settings.cadence.patience() && at.since(now) <= CLOCKS_DIFFER
+    since(at, now) <= settings.cadence.patience() && since(now, at) <= CLOCKS_DIFFER
 }
 
 fn standing<'a>(
@@ -245,17 +246,17 @@ fn standing<'a>(
 ) -> Option<Standing<'a>> {
     let started = ledger.started_at?;
     let is_down = |arm: &String| {
-        let since = ledger.unready_since.get(arm);
-        since.is_some_and(|since| around.now.since(*since) >= GRACE)
+        let unready = ledger.unready_since.get(arm);
+        unready.is_some_and(|unready| since(*unready, around.now) >= GRACE)
     };
     let last = ledger.stage == settings.last_stage();
     Some(Standing {
         now: around.now,
-        running: around.now.since(started),
+        running: since(started, around.now),
         settled: ledger
             .stage_since
             .filter(|_| last)
-            .map(|since| around.now.since(since)),
+            .map(|moment| since(moment, around.now)),
         down: (1..settings.arms.len()).find(|arm| is_down(&settings.arms[*arm])),
         assessment,
         fresh,
@@ -287,11 +288,11 @@ fn record(ledger: &mut Ledger, decision: Decision) {
 fn climb(
     ledger: &mut Ledger,
     settings: &Settings,
-    now: Moment,
+    now: Timestamp,
     fresh: Option<bool>,
     evidence: Option<&Evidence>,
 ) {
-    let (Phase::Ramping, Some(since), Some(true)) = (ledger.phase, ledger.stage_since, fresh) else {
+    let (Phase::Ramping, Some(stage_since), Some(true)) = (ledger.phase, ledger.stage_since, fresh) else {
         return;
     };
     let Some(stage) = settings.stages.get(ledger.stage as usize) else {
@@ -301,7 +302,7 @@ fn climb(
         let totals = &evidence.operations.totals;
         totals.len() == settings.arms.len() && totals.iter().all(|arm| arm.requests >= MIN_REQUESTS)
     });
-    if now.since(since) < stage.hold || !seen {
+    if since(stage_since, now) < stage.hold || !seen {
         return;
     }
     ledger.stage += 1;
@@ -380,18 +381,26 @@ fn revision(routes: &ExperimentRoutes) -> String {
 }
 
 /// The next moment at which time alone may change something.
-fn next(ledger: &Ledger, settings: &Settings, now: Moment) -> Option<Moment> {
+fn next(ledger: &Ledger, settings: &Settings, now: Timestamp) -> Option<Timestamp> {
     let hold = settings
         .stages
         .get(ledger.stage as usize)
         .map_or(Duration::ZERO, |stage| stage.hold);
-    let settle = |since| since + hold.max(settings.cadence.settle);
+    let settle = |moment| after(moment, hold.max(settings.cadence.settle));
     let moments = [
-        ledger.stage_since.map(|since| since + hold),
+        ledger.stage_since.map(|moment| after(moment, hold)),
         ledger.stage_since.map(settle),
-        ledger.started_at.map(|started| started + settings.min_duration),
-        ledger.started_at.map(|started| started + settings.max_duration),
-        ledger.unready_since.values().min().map(|since| *since + GRACE),
+        ledger
+            .started_at
+            .map(|started| after(started, settings.min_duration)),
+        ledger
+            .started_at
+            .map(|started| after(started, settings.max_duration)),
+        ledger
+            .unready_since
+            .values()
+            .min()
+            .map(|moment| after(*moment, GRACE)),
     ];
     moments.into_iter().flatten().filter(|moment| *moment > now).min()
 }

@@ -25,8 +25,8 @@ use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::spec::{Device, Variant};
 use gondola_experiments::settings::SettingsError;
-use gondola_wire::moment::Moment;
 use gondola_wire::routes::Routes;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
@@ -96,7 +96,7 @@ impl Kept {
 
 impl Plan {
     /// When time alone may move the experiment.
-    pub fn next_step(&self) -> Option<Moment> {
+    pub fn next_step(&self) -> Option<Timestamp> {
         self.experiment.as_ref()?.as_ref().ok()?.step.next
     }
 }

@@ -1,9 +1,8 @@
 //! A decision about an experiment: what follows, and why.
 
 use gondola_crds::experiment_status::Phase;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-
-use crate::moment::Moment;
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +18,8 @@ pub struct Decision {
     /// Why, for people.
     pub message: String,
     /// When.
-    pub time: Moment,
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub time: Timestamp,
 }
 
 /// What follows from a decision.

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use gondola_crds::experiment_status::{PastEpoch, Phase};
 use gondola_crds::text::Token;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Decision;
-use crate::moment::Moment;
 use crate::resolution::VariantBundles;
 
 /// The key of the ConfigMap that holds it.
@@ -30,17 +30,29 @@ pub struct Ledger {
     /// Where it stands.
     pub phase: Phase,
     /// When it began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Moment>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::millisecond::optional"
+    )]
+    pub started_at: Option<Timestamp>,
     /// Which step of the ramp, from 0.
     #[serde(default)]
     pub stage: u32,
     /// Since when every router lets this step's users in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage_since: Option<Moment>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::millisecond::optional"
+    )]
+    pub stage_since: Option<Timestamp>,
     /// Since when no pod of an arm answers.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub unready_since: BTreeMap<String, Moment>,
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        with = "crate::time::by_name"
+    )]
+    pub unready_since: BTreeMap<String, Timestamp>,
     /// What was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,

@@ -8,11 +8,11 @@
 
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::text::Token;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Decision;
 use crate::ledger::Ledger;
-use crate::moment::Moment;
 
 /// The key, in the ConfigMap of the evidence, that holds what the analyzer found in the store.
 pub const MEMORY_KEY: &str = "memory.json";
@@ -43,8 +43,12 @@ pub struct Ending {
     /// Where it stood.
     pub phase: Phase,
     /// When it had begun.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Moment>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::millisecond::optional"
+    )]
+    pub started_at: Option<Timestamp>,
     /// What was decided.
     pub decision: Decision,
     /// The arm that everybody gets.

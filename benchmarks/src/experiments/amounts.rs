@@ -2,12 +2,13 @@
 //!
 //! Users come evenly over two weeks. Each look's observations are drawn and summed, and the evidence is read as an analyzer's is.
 
+use std::time::Duration;
+
 use gondola_crds::experiment::Experiment;
 use gondola_experiments::assess::{Assessment, assess};
 use gondola_experiments::settings::Settings;
 use gondola_experiments::statistics::{Observation, Sums};
 use gondola_wire::evidence::{ArmEvidence, Evidence, FORMAT, Look};
-use gondola_wire::moment::Moment;
 use gondola_wire::operations::Operations;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -16,8 +17,8 @@ use serde_json::{Value, json};
 use super::{DAY, Lines, START, experiment, simulation::three_errors};
 
 const RUNS: usize = 1000;
-const DAYS: i64 = 14;
-const HOUR: i64 = 3_600_000;
+const DAYS: i32 = 14;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What users do.
 #[derive(Clone, Copy)]
@@ -105,7 +106,7 @@ const SPLITS: [Split; 3] = [
 /// How often one looks.
 struct Looks {
     name: &'static str,
-    every: i64,
+    every: Duration,
     /// Planned users, as a share of those that the smaller arm gets.
     planned: f64,
 }
@@ -113,7 +114,7 @@ struct Looks {
 /// The planned users come, so that the one read is made as well.
 const DAILY: Looks = Looks {
     name: "daily",
-    every: DAY,
+    every: Duration::from_secs(86_400),
     planned: 0.5,
 };
 /// Sequences are narrowest where verdicts begin, which is where chance has the best of them.
@@ -203,9 +204,9 @@ fn of(behaviour: Behaviour, split: &Split, looks: &Looks, method: &str) -> anyho
     Ok(serde_json::from_value(asked)?)
 }
 
-fn evidence(behaviour: Behaviour, split: &Split, look: i64, run: u64) -> Evidence {
+fn evidence(behaviour: Behaviour, split: &Split, look: Duration, run: u64) -> Evidence {
     let mut random = ChaCha8Rng::seed_from_u64(run);
-    let looks = DAYS * DAY / look;
+    let looks = (DAY * DAYS).as_secs() / look.as_secs() as i64;
     let [larger, smaller] = split.weights;
     let arms = [larger, smaller].map(|weight| split.users * u64::from(weight) / u64::from(larger + smaller));
     let looks: Vec<Look> = (0..looks)
@@ -231,9 +232,9 @@ fn evidence(behaviour: Behaviour, split: &Split, look: i64, run: u64) -> Evidenc
         format: FORMAT,
         experiment: "amounts".to_owned(),
         epoch: 1,
-        started_at: Moment(START),
-        look_milliseconds: look as u64,
-        analysed_at: Moment(START + DAYS * DAY),
+        started_at: START,
+        look,
+        analysed_at: START + DAYS * DAY,
         arms: ["rf", "dlrm"].into_iter().zip(arms).map(arm).collect(),
         metrics: vec!["value".to_owned()],
         looks,

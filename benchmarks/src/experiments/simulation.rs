@@ -17,13 +17,13 @@ use gondola_wire::decision::Verdict;
 use gondola_wire::evidence::{Evidence, RouterEvidence};
 use gondola_wire::ledger::Ledger;
 use gondola_wire::memory::Memory;
-use gondola_wire::moment::Moment;
 use gondola_wire::operations::Operations;
+use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::{DAY, Lines, START, experiment};
+use super::{DAY, DAY_MILLISECONDS, Lines, START, experiment};
 
 /// What is simulated.
 struct World {
@@ -46,7 +46,7 @@ struct End {
     decided: bool,
 }
 
-const DAYS: i64 = 14;
+const DAYS: i32 = 14;
 
 /// Runs an experiment with a look and a decision every day.
 fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result<End> {
@@ -58,7 +58,7 @@ fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result
     };
     let recording = Arc::new(Recording::new(String::new(), Err(Silence::Unasked)));
     let enrolment = Enrolment::new(&routes, recording)?;
-    let rules = Rules::new(&settings, 1, Moment(START));
+    let rules = Rules::new(&settings, 1, START);
     let units = units(&enrolment, &rules, world, seed)?;
     let mut end = End {
         verdict: None,
@@ -67,7 +67,7 @@ fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result
     };
     for day in 1..=DAYS + 7 {
         let now = START + day * DAY;
-        let mut tally = Tally::new(&rules, Moment(now));
+        let mut tally = Tally::new(&rules, now);
         for unit in units.values() {
             tally.add(unit);
         }
@@ -93,13 +93,13 @@ fn make_step(
     experiment: &Experiment,
     settings: &Settings,
     ledger: &mut Option<Ledger>,
-    now: i64,
+    now: Timestamp,
     evidence: Option<&Evidence>,
 ) -> anyhow::Result<Routing> {
     let ready: BTreeSet<String> = settings.arms.iter().cloned().collect();
     let memory = Memory::nothing(&settings.name);
     let around = Surroundings {
-        now: Moment(now),
+        now,
         namespace: "shop",
         pipeline: "home",
         ready: &ready,
@@ -130,7 +130,8 @@ fn units(
         let id = format!("member-{number}");
         let assigned = enrolment.enrol(&id, &visit).assigned;
         let treated = assigned.arm == 1;
-        let first = (START + random.random_range(0..DAYS * DAY)) * 1000;
+        let first =
+            START + SignedDuration::from_millis(random.random_range(0..i64::from(DAYS) * DAY_MILLISECONDS));
         let converts = random.random_bool(world.base * if treated { world.ratio } else { 1.0 });
         if !assigned.enrolled() || (treated && random.random_bool(world.lost)) {
             continue;
@@ -146,7 +147,7 @@ fn units(
             unit.happen(Happened {
                 id: number as u64,
                 kind: rules.kind("purchase").unwrap_or_default(),
-                time: first + 1,
+                time: first + SignedDuration::from_micros(1),
                 value: 1.0,
             });
         }

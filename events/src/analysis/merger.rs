@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gondola_wire::evidence::Evidence;
-use gondola_wire::moment::Moment;
+use gondola_wire::time::{before, since};
+use jiff::Timestamp;
 use object_store::ObjectMeta;
 
 use super::rules::Rules;
@@ -14,13 +16,12 @@ use super::state::{Consumed, Counted, Made, StateReader, StateWriter};
 use super::tally::Tally;
 use super::unit::{First, Happened, Shown, Unit};
 use super::{PARTS, part_of};
-use crate::event::Microseconds;
 use crate::place::Kind;
 use crate::table::{TableError, read_exposures, read_outcomes};
 use crate::unit::UnitHash;
 
 /// How far a router's clock may be behind the start of an epoch.
-const BEHIND: Microseconds = 5 * 60 * 1_000_000;
+const BEHIND: Duration = Duration::from_secs(5 * 60);
 /// Damaged files that are named.
 const NAMED: usize = 5;
 
@@ -110,7 +111,7 @@ impl Merger {
     }
 
     /// The evidence, and whether anything was new. What is known now is at `path`.
-    pub(super) fn finish(self, now: Moment, path: &Path) -> Result<(Evidence, bool), AnalysisError> {
+    pub(super) fn finish(self, now: Timestamp, path: &Path) -> Result<(Evidence, bool), AnalysisError> {
         let Self {
             rules,
             state,
@@ -147,7 +148,7 @@ fn rows(rules: &Rules, kind: &Kind, file: Bytes) -> Result<(Vec<(UnitHash, New)>
                 return;
             };
             // A clock that was behind: it would put the unit before all others.
-            if row.time < rules.started - BEHIND {
+            if row.time < before(rules.started, BEHIND) {
                 counted.misdated += 1;
                 return;
             }
@@ -169,7 +170,7 @@ fn rows(rules: &Rules, kind: &Kind, file: Bytes) -> Result<(Vec<(UnitHash, New)>
             };
             if !row.value.is_finite() {
                 counted.unusable += 1;
-            } else if row.received - row.time > rules.lateness {
+            } else if since(row.time, row.received) > rules.lateness {
                 counted.late += 1;
             } else if row.time < rules.earliest() {
                 counted.misdated += 1;
@@ -190,7 +191,7 @@ fn rows(rules: &Rules, kind: &Kind, file: Bytes) -> Result<(Vec<(UnitHash, New)>
 /// Brings new events to what was known, part by part, and writes what is known now.
 fn merge(
     rules: &Rules,
-    now: Moment,
+    now: Timestamp,
     mut state: StateReader,
     spilled: &Spilled,
     made: Made,
@@ -201,7 +202,7 @@ fn merge(
     let mut writer = StateWriter::create(&beside).map_err(AnalysisError::State)?;
     let mut tally = Tally::new(rules, now);
     tally.note(&made.counted);
-    let forgotten = now.0.saturating_mul(1000) - rules.memory;
+    let forgotten = before(now, rules.memory);
     for part in 0..PARTS {
         let mut units: BTreeMap<UnitHash, Unit> = BTreeMap::new();
         while let Some((hash, unit)) = state

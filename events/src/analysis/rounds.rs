@@ -109,7 +109,7 @@ fn add_new(tick: &mut [ArmCounts], arms: &[String], report: &RouterReport, since
 #[cfg(test)]
 mod tests {
     use gondola_experiments::settings::Settings;
-    use gondola_wire::moment::Moment;
+    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn counts_since_the_last_round_are_added_whoever_starts_again() {
         let settings = settings();
-        let rules = Rules::new(&settings, 1, Moment(0));
+        let rules = Rules::new(&settings, 1, Timestamp::UNIX_EPOCH);
         let mut rounds = Rounds::new(&rules, None);
         let operations = &settings.operations;
         rounds.observe(vec![("a".into(), Some(report("1", [100, 90])))], operations);
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_router_that_does_not_answer_or_is_behind_has_no_revision() {
         let settings = settings();
-        let mut rounds = Rounds::new(&Rules::new(&settings, 1, Moment(0)), None);
+        let mut rounds = Rounds::new(&Rules::new(&settings, 1, Timestamp::UNIX_EPOCH), None);
         let mut behind = report("1", [5, 5]);
         behind.epoch = 7;
         rounds.observe(

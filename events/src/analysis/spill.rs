@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::unit::{First, Happened, Shown};
 use super::{PARTS, part_of};
+use crate::table::moment;
 use crate::unit::UnitHash;
 
 /// A new event of a unit.
@@ -67,7 +68,7 @@ impl Spill {
         let mut bytes = [0; BYTES];
         bytes[..16].copy_from_slice(&unit.0);
         bytes[16..24].copy_from_slice(&id.to_le_bytes());
-        bytes[24..32].copy_from_slice(&time.to_le_bytes());
+        bytes[24..32].copy_from_slice(&time.as_microsecond().to_le_bytes());
         bytes[32..40].copy_from_slice(&value.to_le_bytes());
         bytes[40..].copy_from_slice(&[kind, flag]);
         self.events += 1;
@@ -110,7 +111,10 @@ fn parse(bytes: &[u8; BYTES]) -> (UnitHash, New) {
     let eight = |at: usize| -> [u8; 8] { bytes[at..at + 8].try_into().expect("the range has 8 bytes") };
     let mut unit = [0; 16];
     unit.copy_from_slice(&bytes[..16]);
-    let (id, time) = (u64::from_le_bytes(eight(16)), i64::from_le_bytes(eight(24)));
+    let (id, time) = (
+        u64::from_le_bytes(eight(16)),
+        moment(i64::from_le_bytes(eight(24))),
+    );
     let (kind, flag) = (bytes[40], bytes[41]);
     let event = if flag == HAPPENED {
         New::Happened(Happened {

@@ -20,7 +20,7 @@ use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
 use super::unit::{First, Happened, Unit};
-use crate::table::{TableError, guarded_parquet, next_batch, schema};
+use crate::table::{TableError, guarded_parquet, moment, next_batch, schema};
 use crate::unit::UnitHash;
 
 /// Units that are read or written at a time.
@@ -199,7 +199,7 @@ fn units(batch: &RecordBatch) -> Result<Vec<(UnitHash, Unit)>, TableError> {
     let outcomes = column("outcomes", DataType::Binary)?.as_binary::<i32>();
     let unit = |row: usize| {
         let first = First {
-            time: time.value(row),
+            time: moment(time.value(row)),
             id: id.value(row),
             arm: arm.value(row),
         };
@@ -228,7 +228,7 @@ fn outcome(bytes: &[u8]) -> Happened {
     Happened {
         id: u64::from_le_bytes(eight(0)),
         kind: bytes[8],
-        time: i64::from_le_bytes(eight(9)),
+        time: moment(i64::from_le_bytes(eight(9))),
         value: f64::from_le_bytes(eight(17)),
     }
 }
@@ -292,7 +292,7 @@ impl StateWriter {
             for outcome in &unit.outcomes {
                 bytes.extend(outcome.id.to_le_bytes());
                 bytes.push(outcome.kind);
-                bytes.extend(outcome.time.to_le_bytes());
+                bytes.extend(outcome.time.as_microsecond().to_le_bytes());
                 bytes.extend(outcome.value.to_le_bytes());
             }
             outcomes.append_value(&bytes);
@@ -303,7 +303,7 @@ impl StateWriter {
             .map(|(_, unit)| unit.first.map_or(NO_ARM, |first| first.arm));
         let times = rows
             .iter()
-            .map(|(_, unit)| unit.first.map_or(0, |first| first.time));
+            .map(|(_, unit)| unit.first.map_or(0, |first| first.time.as_microsecond()));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(hashes.finish()),
             Arc::new(UInt8Array::from_iter_values(arms)),
@@ -355,7 +355,7 @@ mod tests {
         let path = folder.path().join("state.parquet");
         let unit = |number: u32| Unit {
             first: (!number.is_multiple_of(3)).then_some(First {
-                time: i64::from(number),
+                time: moment(i64::from(number)),
                 id: 5,
                 arm: 1,
             }),
@@ -365,7 +365,7 @@ mod tests {
             outcomes: vec![Happened {
                 id: 9,
                 kind: 2,
-                time: -7,
+                time: moment(-7),
                 value: f64::from(number) / 7.0,
             }],
         };

@@ -1,14 +1,14 @@
 //! All that is known of one unit.
 
 use gondola_crds::experiment::MetricKind;
-use gondola_experiments::statistics::Observation;
+use gondola_wire::sums::Observation;
+use gondola_wire::time::{after, before};
+use jiff::Timestamp;
 
 use super::rules::MetricRule;
-use crate::event::Microseconds;
 
 /// Most outcomes that are kept of one unit: a person has fewer, and a machine must not fill the memory.
-const MOST_OUTCOMES: usize = 10_000;
-const SECOND: Microseconds = 1_000_000;
+const MAX_OUTCOMES: usize = 10_000;
 
 /// One unit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Unit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct First {
     /// When.
-    pub time: Microseconds,
+    pub time: Timestamp,
     /// Its id.
     pub id: u64,
     /// The arm, by its place.
@@ -53,7 +53,7 @@ pub struct Happened {
     /// Its type, by its place in the rules.
     pub kind: u8,
     /// When.
-    pub time: Microseconds,
+    pub time: Timestamp,
     /// How much.
     pub value: f64,
 }
@@ -105,7 +105,7 @@ impl Unit {
                 }
                 Fate::Duplicate
             }
-            Err(_) if self.outcomes.len() >= MOST_OUTCOMES => Fate::Beyond,
+            Err(_) if self.outcomes.len() >= MAX_OUTCOMES => Fate::Beyond,
             Err(place) => {
                 self.outcomes.insert(place, happened);
                 Fate::New
@@ -114,7 +114,7 @@ impl Unit {
     }
 
     /// Forgets outcomes that can't matter any more: of a unit that was not exposed, those before `before`. Gives how many.
-    pub fn forget(&mut self, before: Microseconds) -> u64 {
+    pub fn forget(&mut self, before: Timestamp) -> u64 {
         let known = self.outcomes.len();
         if self.first.is_none() {
             self.outcomes.retain(|outcome| outcome.time >= before);
@@ -128,12 +128,13 @@ impl Unit {
     }
 
     /// What it contributes to a metric, once its window is over.
-    pub fn observe(&self, metric: &MetricRule, first: Microseconds) -> Observation {
+    pub fn observe(&self, metric: &MetricRule, first: Timestamp) -> Observation {
+        let reach = Reach::new(metric, first);
         let value = |kind: u8, when: When| {
             let counted = self
                 .outcomes
                 .iter()
-                .filter(move |outcome| outcome.kind == kind && When::of(outcome, metric, first) == when);
+                .filter(|outcome| outcome.kind == kind && reach.when(outcome) == when);
             value(metric.kind, counted)
         };
         let capped = |value: f64| metric.cap.map_or(value, |cap| value.min(cap));
@@ -147,11 +148,13 @@ impl Unit {
     }
 
     /// How many of its outcomes lie outside of what any metric looks at: before, and after.
-    pub fn left_out(&self, metrics: &[MetricRule], first: Microseconds) -> (u64, u64) {
+    pub fn left_out(&self, metrics: &[MetricRule], first: Timestamp) -> (u64, u64) {
+        let reaches: Vec<Reach> = metrics.iter().map(|metric| Reach::new(metric, first)).collect();
         let (mut before, mut after) = (0, 0);
         for outcome in &self.outcomes {
-            let of_kind = metrics.iter().filter(|metric| metric.counts(outcome.kind));
-            let mut whens = of_kind.map(|metric| When::of(outcome, metric, first)).peekable();
+            let of_all = metrics.iter().zip(&reaches);
+            let of_kind = of_all.filter(|(metric, _)| metric.counts(outcome.kind));
+            let mut whens = of_kind.map(|(_, reach)| reach.when(outcome)).peekable();
             let is_after = whens.peek() == Some(&When::After);
             if whens.any(|when| matches!(when, When::Lookback | When::Window)) {
                 continue;
@@ -179,27 +182,40 @@ enum When {
     After,
 }
 
-impl When {
-    fn of(outcome: &Happened, metric: &MetricRule, first: Microseconds) -> Self {
+/// From when to when a metric looks at the outcomes of a unit.
+struct Reach {
+    /// Where behaviour before counts.
+    lookback: Option<Timestamp>,
+    first: Timestamp,
+    end: Timestamp,
+}
+
+impl Reach {
+    fn new(metric: &MetricRule, first: Timestamp) -> Self {
+        Self {
+            lookback: metric.lookback.map(|lookback| before(first, lookback)),
+            first,
+            end: after(first, metric.window),
+        }
+    }
+
+    fn when(&self, outcome: &Happened) -> When {
         let time = outcome.time;
-        if time >= first.saturating_add(metric.window) {
-            Self::After
-        } else if time >= first || is_in_its_second(time, first) {
-            Self::Window
-        } else if metric
-            .lookback
-            .is_some_and(|lookback| time >= first.saturating_sub(lookback))
-        {
-            Self::Lookback
+        if time >= self.end {
+            When::After
+        } else if time >= self.first || is_in_its_second(time, self.first) {
+            When::Window
+        } else if self.lookback.is_some_and(|lookback| time >= lookback) {
+            When::Lookback
         } else {
-            Self::Before
+            When::Before
         }
     }
 }
 
 /// Whether a time that was told in whole seconds names the second of the first exposure: within a second, cause comes before effect.
-fn is_in_its_second(time: Microseconds, first: Microseconds) -> bool {
-    time % SECOND == 0 && time == first - first.rem_euclid(SECOND)
+fn is_in_its_second(time: Timestamp, first: Timestamp) -> bool {
+    time.subsec_nanosecond() == 0 && time.as_second() == first.as_second()
 }
 
 fn value<'a>(kind: MetricKind, outcomes: impl Iterator<Item = &'a Happened>) -> f64 {

@@ -249,14 +249,16 @@ fn read_fully(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::event::Outcome;
     use crate::unit::{EventId, UnitHash};
 
     fn outcome() -> Event {
         Event::Outcome(Outcome {
-            time: 1,
-            received: 2,
+            time: Timestamp::constant(1, 0),
+            received: Timestamp::constant(2, 0),
             id: EventId([3; 16]),
             unit: UnitHash([4; 16]),
             kind: "purchase".into(),

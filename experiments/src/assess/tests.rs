@@ -41,8 +41,7 @@ fn the_plan_is_read_once_at_the_look_in_which_it_is_fulfilled() {
 #[test]
 fn an_unfinished_look_is_not_the_planned_one() {
     let mut seen = evidence(1, 10, [SAME, SAME]);
-    seen.analysed_at = seen.analysed_at + std::time::Duration::ZERO;
-    seen.analysed_at.0 -= 1;
+    seen.analysed_at -= std::time::Duration::from_millis(1);
     let assessment = assess(&settings(&spec()), &seen);
     assert_eq!(assessment.plan_fulfilled_at, None);
 }

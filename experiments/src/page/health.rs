@@ -2,6 +2,7 @@
 
 use gondola_pages::wide_section;
 use gondola_wire::evidence::{Evidence, Health};
+use gondola_wire::time::since;
 use maud::{Markup, html};
 
 use super::{FORMULAS, View};
@@ -22,8 +23,8 @@ pub(super) fn section(view: &View<'_>, evidence: &Evidence) -> Markup {
     let content = html! {
         table { @for count in counts(evidence) { (count.row()) } }
         p.note {
-            "Analysed up to " (evidence.analysed_at.to_string()) ", "
-            (view.now.since(evidence.analysed_at).as_secs()) " s before this page; "
+            "Analysed up to " (format!("{:.0}", evidence.analysed_at)) ", "
+            (since(evidence.analysed_at, view.now).as_secs()) " s before this page; "
             (grouped(evidence.health.files)) " files. "
             a href=(view.statistics) download { "The sums as JSON" } " (" (FORMULAS) ")."
         }

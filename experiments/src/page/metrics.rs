@@ -47,7 +47,7 @@ fn lift_chart<'a>(settings: &Settings, comparison: &Comparison, title: &'a str) 
         height: 260.0,
         moments: course
             .map(|point| Moment {
-                label: point.at.to_string(),
+                label: format!("{:.0}", point.at),
                 value: point.lift,
                 band: point.interval.map(|interval| (interval.low, interval.high)),
             })
@@ -159,7 +159,7 @@ pub(super) fn sample_ratio(assessment: &Assessment) -> Markup {
             .course
             .iter()
             .map(|(at, p)| Moment {
-                label: at.to_string(),
+                label: format!("{at:.0}"),
                 value: Some(p.max(1e-8).log10()),
                 band: None,
             })

@@ -35,7 +35,7 @@ fn stage_row(view: &View<'_>, place: usize) -> Markup {
             Fill::Current,
             ledger.stage_since.map_or_else(
                 || "on its way to the routers".to_owned(),
-                |since| format!("since {since}"),
+                |since| format!("since {since:.0}"),
             ),
         ),
         Ordering::Greater => (Fill::Pending, String::new()),

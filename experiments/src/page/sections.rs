@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use gondola_crds::experiment_status::Phase;
 use gondola_pages::wide_section;
+use gondola_wire::time::{after, since};
 use maud::{Markup, html};
 
 use super::metrics::{guardrails, lift, min_effect, sample_ratio};
@@ -59,11 +60,11 @@ fn missing(view: &View<'_>) -> Vec<String> {
         items.push("fresh data: nothing is decided on old ones".to_owned());
     }
     if let Some(started) = step.ledger.started_at
-        && now.since(started) < settings.min_duration
+        && since(started, *now) < settings.min_duration
     {
         items.push(format!(
-            "time: no arm wins before {}",
-            started + settings.min_duration
+            "time: no arm wins before {:.0}",
+            after(started, settings.min_duration)
         ));
     }
     if let Some(assessment) = &step.assessment {
@@ -110,7 +111,7 @@ fn planned_read(view: &View<'_>, assessment: &Assessment) -> Option<String> {
         grouped(view.settings.planned_units.saturating_sub(fewest))
     );
     if let Some(moment) = expected_decision(view.settings, view.step) {
-        let _ = write!(item, " (expected {moment})");
+        let _ = write!(item, " (expected {moment:.0})");
     }
     Some(item)
 }

@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use gondola_events::event::{Exposure, Microseconds};
+use gondola_events::event::Exposure;
 use gondola_events::intake::{self, Refusal, ToldOutcome};
 use gondola_events::recorder::Recorder;
 use gondola_events::unit::UnitKey;
@@ -17,6 +17,7 @@ use gondola_experiments::assignment::{Arm, Assigned, Assignment, AssignmentError
 use gondola_wire::counts::ArmCounts;
 use gondola_wire::router_report::{ArmReport, RouterReport};
 use gondola_wire::routes::ExperimentRoutes;
+use jiff::Timestamp;
 
 use gondola_protocol::{Code, Served, ServiceError, Visit};
 use gondola_request::Degradation;
@@ -135,7 +136,7 @@ impl Recording {
                 problem: problem.clone(),
             },
         })?;
-        let now = now();
+        let now = Timestamp::now();
         let mut receipt = Receipt::default();
         for (index, told) in told.into_iter().enumerate() {
             let checked = told.and_then(|told| intake::check(told, &sink.key, now));
@@ -316,7 +317,7 @@ impl Enrolment {
             let unit = sink.key.hash(unit);
             let request = request.unwrap_or_else(|| self.recording.request_id());
             sink.recorder.exposure(Exposure {
-                time: now(),
+                time: Timestamp::now(),
                 id: Exposure::id_of(&self.name, self.epoch, unit, &request),
                 experiment: Arc::clone(&self.name),
                 epoch: self.epoch,
@@ -375,11 +376,6 @@ fn is_ours(code: Code) -> bool {
         Code::Unavailable | Code::Internal | Code::ResourceExhausted | Code::DeadlineExceeded => true,
         Code::InvalidArgument | Code::NotFound | Code::Unimplemented => false,
     }
-}
-
-fn now() -> Microseconds {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use gondola_events::intake::{MOST_OUTCOMES, ToldOutcome};
+use gondola_events::intake::{MAX_OUTCOMES, ToldOutcome};
 use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, ServiceError};
 use gondola_request::{Change, Question, SimilarTo};
 use gondola_wire::router_report::RouterReport;
@@ -174,11 +174,8 @@ impl Front {
         told: Vec<Result<ToldOutcome, String>>,
     ) -> Result<Receipt, ServiceError> {
         let record = async {
-            if told.len() > MOST_OUTCOMES {
-                let problem = format!(
-                    "has {} outcomes; send at most {MOST_OUTCOMES} at once",
-                    told.len()
-                );
+            if told.len() > MAX_OUTCOMES {
+                let problem = format!("has {} outcomes; send at most {MAX_OUTCOMES} at once", told.len());
                 return Err(ServiceError::Argument {
                     argument: "the request",
                     problem,

@@ -107,7 +107,7 @@ fn one_step(
         .filter(|_| weighted.next().is_none())
         .map(|variant| variant.name.as_str());
     let around = Surroundings {
-        now: observed.now.into(),
+        now: observed.now,
         namespace: pipeline.names.namespace(),
         pipeline: names.pipeline(),
         ready: &ready,

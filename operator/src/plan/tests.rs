@@ -677,7 +677,7 @@ fn what_was_decided_outlives_the_operator_its_status_or_its_config_map() {
         arm: Some("dlrm".to_owned()),
         reason: Reason::Better,
         message: "arm dlrm is better".to_owned(),
-        time: cluster.observed.now.into(),
+        time: cluster.observed.now,
     });
     let remembered = experiment::ledger(&checked(&pipeline), planned);
     cluster

@@ -8,7 +8,6 @@ use gondola_experiments::operations::observe;
 use gondola_wire::counts::ArmCounts;
 use gondola_wire::evidence::{ArmEvidence, EVIDENCE_KEY, Evidence, FORMAT, Look, RouterEvidence};
 use gondola_wire::memory::{Ending, MEMORY_KEY, Memory};
-use gondola_wire::moment::Moment;
 use gondola_wire::operations::Operations;
 use gondola_wire::sums::Sums;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -68,7 +67,7 @@ async fn analyze_and_remember(
     memory: &Memory,
 ) -> anyhow::Result<()> {
     let status = status(world).await?;
-    let Some(started) = status.start_time.as_deref().and_then(Moment::parse) else {
+    let Some(started) = status.start_time.as_deref().and_then(|text| text.parse().ok()) else {
         return Ok(());
     };
     let revision = routes(world, NAMESPACE)
@@ -115,8 +114,8 @@ async fn analyze_and_remember(
         experiment: status.name,
         epoch: u32::try_from(status.epoch)?,
         started_at: started,
-        look_milliseconds: 1000,
-        analysed_at: Timestamp::now().into(),
+        look: Duration::from_secs(1),
+        analysed_at: Timestamp::now(),
         arms: vec![arm("forest"), arm("dlrm")],
         metrics: vec!["purchase".into()],
         looks: vec![Look {

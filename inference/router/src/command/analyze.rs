@@ -20,7 +20,6 @@ use gondola_router::watch::{ADMIN_PORT, slice_addresses};
 use gondola_server::program::beside_health_checks;
 use gondola_wire::evidence::{EVIDENCE_KEY, Evidence};
 use gondola_wire::memory::{Ending, MEMORY_KEY, Memory};
-use gondola_wire::moment::Moment;
 use gondola_wire::router_report::{REPORT_PATH, RouterReport};
 use gondola_wire::variables;
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -140,7 +139,7 @@ impl Work {
             .as_ref()
             .is_none_or(|(_, made)| made.elapsed() >= analysis);
         if due {
-            let now = Moment::from(Timestamp::now());
+            let now = Timestamp::now();
             let evidence = epoch.analyzer.analyze(&epoch.rules, now).await?;
             epoch.found = Some((evidence, Instant::now()));
         }
@@ -363,7 +362,7 @@ fn asked_for(pipeline: &RecommenderPipeline) -> anyhow::Result<Option<(Settings,
         .and_then(|status| status.experiment.as_ref());
     let begun = status.and_then(|status| {
         let of_spec = status.name == experiment.name.as_str();
-        let started = Moment::parse(status.start_time.as_ref()?)?;
+        let started = status.start_time.as_ref()?.parse().ok()?;
         let epoch = u32::try_from(status.epoch).ok()?;
         of_spec.then(|| Rules::new(&settings, epoch, started))
     });

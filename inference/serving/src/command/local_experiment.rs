@@ -31,7 +31,6 @@ use gondola_server::experimenter::Experimenter as _;
 use gondola_wire::evidence::Evidence;
 use gondola_wire::ledger::Ledger;
 use gondola_wire::memory::{Ending, Memory};
-use gondola_wire::moment::Moment;
 use jiff::Timestamp;
 
 /// What the experiment shares its users among.
@@ -136,7 +135,7 @@ impl LocalExperiment {
             .is_none_or(|made| made.elapsed() >= self.settings.cadence.analysis)
             && let Some((rules, _)) = &self.rounds
         {
-            let now = Moment::from(Timestamp::now());
+            let now = Timestamp::now();
             self.evidence = Some(self.analyzer.analyze(rules, now).await?);
             self.analysed = Some(Instant::now());
         }
@@ -167,7 +166,7 @@ impl LocalExperiment {
         let names = self.served.backends.iter().map(|backend| backend.name.clone());
         let ready: BTreeSet<String> = names.collect();
         let around = Surroundings {
-            now: Timestamp::now().into(),
+            now: Timestamp::now(),
             namespace: &self.served.namespace,
             pipeline: &self.served.pipeline,
             ready: &ready,
@@ -233,7 +232,7 @@ impl LocalExperiment {
             settings: &self.settings,
             step,
             evidence: self.evidence.as_ref(),
-            now: Timestamp::now().into(),
+            now: Timestamp::now(),
             statistics: "statistics.json",
         });
         self.shown.0.store(Some(Arc::new(Snapshot {
