@@ -70,8 +70,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let manifest = Manifest::read(&arguments.file)?;
     let settings = Settings::of(&manifest.experiment)?;
     let allocation = Allocation::new(&settings.weights)?;
-    let own = format!("{}/{}", manifest.pipeline, settings.name);
-    let salt = manifest.experiment.salt.as_ref().map_or(own, ToString::to_string);
+    let salt = settings.salt_in(&manifest.pipeline);
     let units = units(arguments, &salt)?;
     let store = open(arguments, &manifest)?;
     let kind = Kind::Exposures {

@@ -9,7 +9,7 @@ use gondola_crds::experiment::MetricKind;
 use gondola_experiments::percent::{share, signed};
 use gondola_experiments::report::grouped;
 use gondola_experiments::settings::Settings;
-use gondola_experiments::statistics::planning::{detectable_lift, whole_weeks};
+use gondola_experiments::statistics::planning::{detectable_lift, weeks};
 
 use super::Manifest;
 
@@ -46,12 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<String> {
         .stages
         .iter()
         .map(|stage| match stage.hold {
-            Duration::ZERO => share(f64::from(stage.buckets) / 10_000.0),
-            hold => format!(
-                "{} for {}",
-                share(f64::from(stage.buckets) / 10_000.0),
-                days(hold)
-            ),
+            Duration::ZERO => share(stage.buckets.share()),
+            hold => format!("{} for {}", share(stage.buckets.share()), days(hold)),
         })
         .collect();
     let _ = writeln!(text, "  ramp        {}", ramp.join(", then "));
@@ -74,16 +70,16 @@ fn duration(manifest: &Manifest, settings: &Settings, daily: u64) -> String {
     let whole: u32 = settings.weights.iter().sum();
     let smallest = settings.weights.iter().min().copied().unwrap_or(1);
     let part = f64::from(smallest) / f64::from(whole);
-    let full = f64::from(settings.stages.last().map_or(10_000, |stage| stage.buckets)) / 10_000.0;
+    let full = settings.stages.last().map_or(1.0, |stage| stage.buckets.share());
     // Who comes before the last step is left out, which errs on the long side by a few hours of users.
     let ramp: Duration = settings.stages.iter().map(|stage| stage.hold).sum();
     let a_day = daily as f64 * full * part;
     let coming = Duration::try_from_secs_f64(settings.planned_units as f64 / a_day * 86_400.0)
         .unwrap_or(Duration::MAX);
     let needed = coming.saturating_add(ramp).saturating_add(window);
-    let weeks = whole_weeks(needed.as_secs_f64() / 86_400.0);
+    let whole_weeks = weeks(needed);
     let mut text = format!(
-        "  with {} new users a day: {} until they have come and their window of {} is over: {weeks} whole weeks\n",
+        "  with {} new users a day: {} until they have come and their window of {} is over: {whole_weeks} whole weeks\n",
         grouped(daily),
         days(needed),
         days(window)

@@ -2,29 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::{ExperimentStatus, PastEpoch};
+use gondola_crds::text::Token;
 use gondola_wire::decision::Decision;
 use gondola_wire::ledger::Ledger;
 use gondola_wire::memory::{Ending, Memory};
 use jiff::Timestamp;
 
+use crate::settings::Settings;
+
 /// Earlier epochs that are remembered.
 const MAX_REMEMBERED: usize = 5;
 
 /// The ledger of what the spec asks for now: the one that there was, or a new epoch if the spec began again.
-pub fn current(experiment: &Experiment, before: Option<&Ledger>) -> Ledger {
+pub fn current(settings: &Settings, before: Option<&Ledger>) -> Ledger {
     let fresh = |epoch, history| Ledger {
-        experiment: experiment.name.to_string(),
+        experiment: settings.name.clone(),
         epoch,
-        restart_token: experiment.restart_token.clone(),
+        restart_token: settings.restart_token.clone(),
         history,
         ..Ledger::default()
     };
     match before {
         None => fresh(1, Vec::new()),
-        Some(before) if before.experiment != experiment.name.as_str() => fresh(1, past(before)),
-        Some(before) if before.restart_token != experiment.restart_token => {
+        Some(before) if before.experiment != settings.name => fresh(1, past(before)),
+        Some(before) if before.restart_token != settings.restart_token => {
             fresh(before.epoch + 1, past(before))
         }
         Some(before) => before.clone(),
@@ -84,8 +86,8 @@ fn decision_of(status: &ExperimentStatus) -> Option<Decision> {
     })
 }
 
-/// What a status repeats of a ledger that was lost: enough to go on, and to keep a decision.
-pub fn from_status(status: &ExperimentStatus, experiment: &Experiment) -> Ledger {
+/// What a status repeats of a ledger that was lost: enough to go on, and to keep a decision. The token is the spec's.
+pub fn from_status(status: &ExperimentStatus, restart_token: Option<Token>) -> Ledger {
     let decision = decision_of(status);
     // A decision stands in the status before its phase does.
     let decided = decision.as_ref().and_then(|decision| decision.verdict.phase());
@@ -96,7 +98,7 @@ pub fn from_status(status: &ExperimentStatus, experiment: &Experiment) -> Ledger
     Ledger {
         experiment: status.name.clone(),
         epoch: u32::try_from(status.epoch).unwrap_or(1),
-        restart_token: experiment.restart_token.clone(),
+        restart_token,
         phase,
         started_at: moment(&status.start_time),
         stage: u32::try_from(status.stage).unwrap_or(0),

@@ -187,7 +187,7 @@ impl World {
             suspended: self.suspended,
         };
         let settings = Settings::of(&self.experiment).unwrap();
-        let step = step(&self.experiment, &settings, self.ledger.as_ref(), &around);
+        let step = step(&settings, self.ledger.as_ref(), &around);
         if let Routing::Experiment(routes) = &step.routing {
             self.told.clone_from(&routes.revision);
         }

@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //!
-//! - [`assignment`]: which variant a user gets;
+//! - [`assignment`]: which variant a user gets, by [`buckets`];
 //! - [`settings`]: the experiment as it was asked for, in numbers;
 //! - [`operations`]: what the routers saw of errors and latency;
 //! - [`assess`](mod@assess): what the [evidence](gondola_wire::evidence) says, by [`statistics`];
@@ -20,6 +20,7 @@
 
 pub mod assess;
 pub mod assignment;
+pub mod buckets;
 pub mod decide;
 pub mod epoch;
 pub mod operations;

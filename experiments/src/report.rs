@@ -10,6 +10,7 @@ use gondola_wire::time::{after, since};
 use jiff::Timestamp;
 
 use crate::assess::{Assessment, Reading};
+use crate::buckets::Buckets;
 use crate::percent::{share, signed};
 use crate::settings::Settings;
 use crate::statistics::Interval;
@@ -110,7 +111,7 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
     let (revision, traffic) = match &step.routing {
         Routing::Experiment(routes) => (
             Some(routes.revision.clone()),
-            share(f64::from(routes.traffic_buckets) / 10_000.0),
+            share(Buckets::new(routes.traffic_buckets).share()),
         ),
         Routing::Everybody(_) => (None, "0%".to_owned()),
     };

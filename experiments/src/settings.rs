@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use gondola_crds::experiment::{Design, Experiment, Method, Metric, MetricKind, Promotion};
-use gondola_crds::text::{Length, Percent, Period};
+use gondola_crds::text::{Length, Percent, Period, Token};
 
 use crate::assignment;
-use crate::statistics::planning::{Plan, quantile};
+use crate::buckets::Buckets;
+use crate::percent::share;
+use crate::statistics::planning::{Plan, WEEK, quantile, weeks};
 use crate::statistics::sequence::Sequence;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why an experiment can't be run as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,14 @@ pub enum SettingsError {
 pub struct Settings {
     /// Its name.
     pub name: String,
+    /// Another text starts it again.
+    pub restart_token: Option<Token>,
+    /// What users are split by; where it is none, that follows from the experiment's place: see [`Settings::salt_in`].
+    pub salt: Option<String>,
+    /// The header that holds the unit's id; the request's user where there is none.
+    pub unit_header: Option<String>,
+    /// Who is kept out.
+    pub holdout: Option<HoldoutSettings>,
     /// Names of the arms, the control first.
     pub arms: Vec<String>,
     /// Their weights, in the same order.
@@ -106,11 +115,20 @@ pub struct Settings {
     pub cadence: CadenceSettings,
 }
 
+/// Who is kept out of all experiments that name the same holdout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldoutSettings {
+    /// Its name.
+    pub name: String,
+    /// How many of the users.
+    pub buckets: Buckets,
+}
+
 /// A step of the ramp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StageSettings {
-    /// How many of the 10,000 buckets take part.
-    pub buckets: u16,
+    /// Who takes part.
+    pub buckets: Buckets,
     /// How long at least.
     pub hold: Duration,
 }
@@ -218,6 +236,13 @@ impl Settings {
         let comparisons = (success.len() * (arms.len() - 1)) as f64;
         let settings = Self {
             name: experiment.name.to_string(),
+            restart_token: experiment.restart_token.clone(),
+            salt: experiment.salt.as_ref().map(ToString::to_string),
+            unit_header: experiment.unit.as_ref().map(|unit| unit.header.to_string()),
+            holdout: experiment.holdout.as_ref().map(|holdout| HoldoutSettings {
+                name: holdout.name.to_string(),
+                buckets: Buckets::from(&holdout.percent),
+            }),
             stages: stages(experiment)?,
             operations: operations(experiment),
             method,
@@ -238,6 +263,12 @@ impl Settings {
             guardrails,
         };
         Ok(settings)
+    }
+
+    /// What users are split by, in the pipeline `namespace/name`.
+    pub fn salt_in(&self, pipeline: &str) -> String {
+        let own = || format!("{pipeline}/{}", self.name);
+        self.salt.clone().unwrap_or_else(own)
     }
 
     /// All metrics: success, then guardrails. Evidence has them in this order.
@@ -366,26 +397,28 @@ fn check_names(success: &[SuccessSettings], guardrails: &[GuardrailSettings]) ->
 
 fn stages(experiment: &Experiment) -> Result<Vec<StageSettings>, SettingsError> {
     let traffic = experiment.traffic.clone().unwrap_or_default();
-    let full = traffic.percent.map_or((10_000, "100%".to_owned()), |percent| {
-        (buckets(&percent), percent.to_string())
-    });
-    if full.0 == 0 {
+    let full = traffic
+        .percent
+        .map_or((Buckets::ALL, "100%".to_owned()), |percent| {
+            (Buckets::from(&percent), percent.to_string())
+        });
+    if full.0 == Buckets::NONE {
         return Err(SettingsError::Nobody(full.1));
     }
     let default = || {
-        let stages = [(100, HOUR), (500, DAY), (2000, DAY)];
+        let stages = [(100, HOUR), (500, DAY), (2000, DAY)].map(|(count, hold)| (Buckets::new(count), hold));
         // Steps that are not on the way are left out.
         let on_the_way = stages.into_iter().filter(|(buckets, _)| *buckets < full.0);
-        let named = |(buckets, hold)| {
+        let named = |(buckets, hold): (Buckets, Duration)| {
             let stage = StageSettings { buckets, hold };
-            (stage, format!("{}%", f64::from(buckets) / 100.0))
+            (stage, share(buckets.share()))
         };
         on_the_way.map(named).collect::<Vec<_>>()
     };
     let mut stages = traffic.ramp.map_or_else(default, |ramp| {
         let stage = |stage: gondola_crds::experiment::Stage| {
             let settings = StageSettings {
-                buckets: buckets(&stage.percent),
+                buckets: Buckets::from(&stage.percent),
                 hold: stage.hold.duration(),
             };
             (settings, stage.percent.to_string())
@@ -406,10 +439,6 @@ fn stages(experiment: &Experiment) -> Result<Vec<StageSettings>, SettingsError> 
         }
     }
     Ok(stages.into_iter().map(|(stage, _)| stage).collect())
-}
-
-fn buckets(percent: &Percent) -> u16 {
-    (percent.fraction() * f64::from(assignment::BUCKETS)).round() as u16
 }
 
 fn operations(experiment: &Experiment) -> OperationsSettings {
@@ -493,8 +522,7 @@ pub(crate) fn whole_weeks(duration: Duration) -> Duration {
     if duration < DAY {
         return duration;
     }
-    let weeks = duration.as_secs().div_ceil(WEEK.as_secs());
-    WEEK * u32::try_from(weeks).unwrap_or(u32::MAX)
+    WEEK.saturating_mul(u32::try_from(weeks(duration)).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

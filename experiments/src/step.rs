@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
 use gondola_wire::decision::{Decision, Verdict};
 use gondola_wire::evidence::Evidence;
@@ -19,6 +18,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::assess::{Assessment, assess};
+use crate::buckets::Buckets;
 use crate::decide::{Standing, decide};
 use crate::epoch;
 use crate::settings::Settings;
@@ -93,13 +93,8 @@ pub enum Routing {
 }
 
 /// Makes a step.
-pub fn step(
-    experiment: &Experiment,
-    settings: &Settings,
-    before: Option<&Ledger>,
-    around: &Surroundings<'_>,
-) -> Step {
-    let mut ledger = epoch::current(experiment, before);
+pub fn step(settings: &Settings, before: Option<&Ledger>, around: &Surroundings<'_>) -> Step {
+    let mut ledger = epoch::current(settings, before);
     let memory = around
         .memory
         .filter(|memory| memory.experiment == ledger.experiment);
@@ -120,7 +115,7 @@ pub fn step(
         }
         pin(&mut ledger, settings, around);
         note_readiness(&mut ledger, settings, around);
-        confirm_stage(&mut ledger, experiment, settings, around, evidence);
+        confirm_stage(&mut ledger, settings, around, evidence);
         let standing = standing(
             &ledger,
             settings,
@@ -140,7 +135,7 @@ pub fn step(
     }
     let over = ledger.phase.is_over();
     Step {
-        routing: routing(&ledger, experiment, settings, around),
+        routing: routing(&ledger, settings, around),
         next: (!over).then(|| next(&ledger, settings, around.now)).flatten(),
         fresh: fresh.filter(|_| !over),
         assessment,
@@ -212,7 +207,6 @@ fn note_readiness(ledger: &mut Ledger, settings: &Settings, around: &Surrounding
 /// A step of the ramp counts from the moment at which every router lets its users in.
 fn confirm_stage(
     ledger: &mut Ledger,
-    experiment: &Experiment,
     settings: &Settings,
     around: &Surroundings<'_>,
     evidence: Option<&Evidence>,
@@ -220,7 +214,7 @@ fn confirm_stage(
     if ledger.stage_since.is_some() || ledger.phase == Phase::Pending {
         return;
     }
-    let revision = routes(ledger, experiment, settings, around).revision;
+    let revision = routes(ledger, settings, around).revision;
     let told = evidence.map_or(0, |evidence| {
         let routers = evidence.routers.iter();
         let behind = routers.clone().any(|router| router.revision != revision);
@@ -312,15 +306,10 @@ fn climb(
     }
 }
 
-fn routing(
-    ledger: &Ledger,
-    experiment: &Experiment,
-    settings: &Settings,
-    around: &Surroundings<'_>,
-) -> Routing {
+fn routing(ledger: &Ledger, settings: &Settings, around: &Surroundings<'_>) -> Routing {
     match ledger.phase {
         Phase::Pending | Phase::Ramping | Phase::Running | Phase::Invalid | Phase::Unknown => {
-            Routing::Experiment(routes(ledger, experiment, settings, around))
+            Routing::Experiment(routes(ledger, settings, around))
         }
         Phase::Promoted | Phase::Completed => {
             let winner = ledger.winner.clone();
@@ -333,35 +322,29 @@ fn routing(
 }
 
 /// What routers are told while the experiment runs.
-fn routes(
-    ledger: &Ledger,
-    experiment: &Experiment,
-    settings: &Settings,
-    around: &Surroundings<'_>,
-) -> ExperimentRoutes {
+fn routes(ledger: &Ledger, settings: &Settings, around: &Surroundings<'_>) -> ExperimentRoutes {
     let Surroundings {
         namespace, pipeline, ..
     } = around;
     // A spec that was made shorter than its ledger leaves the last step.
     let stage = (ledger.stage as usize).min(settings.stages.len() - 1);
     let traffic_buckets = if ledger.phase == Phase::Pending {
-        0
+        Buckets::NONE
     } else {
         settings.stages[stage].buckets
     };
-    let own = format!("{namespace}/{pipeline}/{}", settings.name);
     let arms = settings.arms.iter().zip(&settings.weights);
     let mut routes = ExperimentRoutes {
         name: settings.name.clone(),
         epoch: ledger.epoch,
         revision: String::new(),
-        salt: experiment.salt.as_ref().map_or(own, ToString::to_string),
-        unit_header: experiment.unit.as_ref().map(|unit| unit.header.to_string()),
-        holdout: experiment.holdout.as_ref().map(|holdout| HoldoutRoutes {
+        salt: settings.salt_in(&format!("{namespace}/{pipeline}")),
+        unit_header: settings.unit_header.clone(),
+        holdout: settings.holdout.as_ref().map(|holdout| HoldoutRoutes {
             salt: format!("{namespace}/{}", holdout.name),
-            buckets: (holdout.percent.fraction() * 10_000.0).round() as u16,
+            buckets: holdout.buckets.count(),
         }),
-        traffic_buckets,
+        traffic_buckets: traffic_buckets.count(),
         arms: arms
             .map(|(variant, weight)| ArmRoute {
                 variant: variant.clone(),

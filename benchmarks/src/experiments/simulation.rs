@@ -52,7 +52,7 @@ const DAYS: i32 = 14;
 fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result<End> {
     let settings = Settings::of(experiment)?;
     let mut ledger = None;
-    let begun = make_step(experiment, &settings, &mut ledger, START, None)?;
+    let begun = make_step(&settings, &mut ledger, START, None)?;
     let Routing::Experiment(routes) = begun else {
         anyhow::bail!("it does not begin");
     };
@@ -78,7 +78,7 @@ fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result
             revision: routes.revision.clone(),
             ..RouterEvidence::default()
         }];
-        make_step(experiment, &settings, &mut ledger, now, Some(&evidence))?;
+        make_step(&settings, &mut ledger, now, Some(&evidence))?;
         let decided = ledger.as_ref().and_then(|ledger| ledger.decision.as_ref());
         end.verdict = decided.map(|decision| decision.verdict);
         end.decided |= end.verdict.is_some_and(|verdict| verdict != Verdict::Invalid);
@@ -90,7 +90,6 @@ fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result
 }
 
 fn make_step(
-    experiment: &Experiment,
     settings: &Settings,
     ledger: &mut Option<Ledger>,
     now: Timestamp,
@@ -110,7 +109,7 @@ fn make_step(
         served: None,
         suspended: false,
     };
-    let step = step(experiment, settings, ledger.as_ref(), &around);
+    let step = step(settings, ledger.as_ref(), &around);
     *ledger = Some(step.ledger);
     Ok(step.routing)
 }

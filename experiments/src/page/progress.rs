@@ -40,7 +40,7 @@ fn stage_row(view: &View<'_>, place: usize) -> Markup {
         ),
         Ordering::Greater => (Fill::Pending, String::new()),
     };
-    let part = f64::from(view.settings.stages[place].buckets) / 10_000.0;
+    let part = view.settings.stages[place].buckets.share();
     let title = share(part);
     let gauge = Gauge {
         title: &title,

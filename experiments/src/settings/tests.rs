@@ -17,7 +17,7 @@ fn what_is_left_out_is_as_in_production() {
     let stages: Vec<_> = settings
         .stages
         .iter()
-        .map(|stage| (stage.buckets, stage.hold.as_secs() / 3600))
+        .map(|stage| (stage.buckets.count(), stage.hold.as_secs() / 3600))
         .collect();
     assert_eq!(stages, [(100, 1), (500, 24), (2000, 24), (10_000, 0)]);
     assert!((settings.alpha_sequence - 0.01).abs() < 1e-12);

@@ -1,6 +1,11 @@
 //! How many users an experiment takes, how long that is, and what can be found with those that there are.
 
+use std::time::Duration;
+
 use statrs::distribution::{ContinuousCDF, Normal};
+
+/// A week.
+pub const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is known and wanted before an experiment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,9 +77,9 @@ pub fn detectable_lift(
     Some((quantile(1.0 - alpha / 2.0) + quantile(power)) * standard_error / mean)
 }
 
-/// A number of days, rounded up to whole weeks: weekdays and weekends differ.
-pub fn whole_weeks(days: f64) -> u64 {
-    ((days / 7.0).ceil() as u64).max(1)
+/// How many weeks a length of time is, rounded up, and at least one: weekdays and weekends differ.
+pub fn weeks(length: Duration) -> u64 {
+    length.as_secs().div_ceil(WEEK.as_secs()).max(1)
 }
 
 /// The standard normal quantile.

@@ -188,7 +188,7 @@ fn people_are_told_the_end_once_the_store_has_kept_it() {
     assert_eq!((now.phase, traffic(&step)), (Phase::Ramping, 0));
     assert_eq!(now.decision.as_ref().unwrap().verdict, "RolledBack");
     // The status alone is enough to go on from, and to know what is to be kept.
-    let ledger = epoch::from_status(&now, &world.experiment);
+    let ledger = epoch::from_status(&now, world.experiment.restart_token.clone());
     assert_eq!(ledger.phase, Phase::RolledBack);
     world.memory = Some(Memory {
         ending: Ending::of(&ledger),

@@ -57,7 +57,7 @@ pub fn planned(
 ) -> Option<Result<Planned, SettingsError>> {
     let experiment = pipeline.spec.experiment.as_ref()?;
     let served = served(pipeline, observed, variants);
-    Some(Settings::of(experiment).map(|settings| one_step(pipeline, experiment, settings, observed, &served)))
+    Some(Settings::of(experiment).map(|settings| one_step(pipeline, settings, observed, &served)))
 }
 
 /// The ledger of an experiment that goes on by the spec as it is now; none where it is over, or starts again.
@@ -87,7 +87,6 @@ fn served(
 
 fn one_step(
     pipeline: &Pipeline,
-    experiment: &Experiment,
     settings: Settings,
     observed: &Observed,
     served: &BTreeMap<String, VariantBundles>,
@@ -118,12 +117,7 @@ fn one_step(
         served: Some(served),
         suspended: pipeline.spec.suspend,
     };
-    let step = step(
-        experiment,
-        &settings,
-        before(pipeline, observed).as_ref(),
-        &around,
-    );
+    let step = step(&settings, before(pipeline, observed).as_ref(), &around);
     Planned {
         settings,
         step,
@@ -136,7 +130,8 @@ fn before(pipeline: &Pipeline, observed: &Observed) -> Option<Ledger> {
     let names = &pipeline.names;
     observed.ledger(names).or_else(|| {
         let status = pipeline.status.experiment.as_ref()?;
-        Some(epoch::from_status(status, pipeline.spec.experiment.as_ref()?))
+        let experiment = pipeline.spec.experiment.as_ref()?;
+        Some(epoch::from_status(status, experiment.restart_token.clone()))
     })
 }
 

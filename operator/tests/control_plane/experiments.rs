@@ -45,9 +45,10 @@ async fn status(world: &World) -> anyhow::Result<ExperimentStatus> {
 
 /// How the store says that the experiment of a status ended.
 fn kept(status: &ExperimentStatus) -> anyhow::Result<Memory> {
-    let experiment = serde_json::from_value(with_experiment()["spec"]["experiment"].clone())?;
+    let token = &with_experiment()["spec"]["experiment"]["restartToken"];
+    let token = serde_json::from_value(token.clone())?;
     Ok(Memory {
-        ending: Ending::of(&epoch::from_status(status, &experiment)),
+        ending: Ending::of(&epoch::from_status(status, token)),
         ..Memory::nothing("dlrm-vs-forest")
     })
 }

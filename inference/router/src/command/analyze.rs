@@ -345,7 +345,7 @@ fn ending(pipeline: &RecommenderPipeline) -> Option<Ending> {
     let of_spec = status.observed_generation == pipeline.metadata.generation;
     let status = status.experiment.as_ref().filter(|_| of_spec)?;
     let of_name = status.name == experiment.name.as_str();
-    of_name.then(|| Ending::of(&epoch::from_status(status, experiment)))?
+    of_name.then(|| Ending::of(&epoch::from_status(status, experiment.restart_token.clone())))?
 }
 
 /// The experiment that goes on, and what counts in it; `None` before it has begun.

@@ -43,7 +43,6 @@ pub(super) struct Served {
 
 /// The experiment of this machine's pipeline.
 pub(super) struct LocalExperiment {
-    experiment: Experiment,
     settings: Settings,
     served: Served,
     router: Arc<CurrentRouter>,
@@ -72,12 +71,12 @@ struct Snapshot {
 impl LocalExperiment {
     /// Prepares an experiment whose records lie in the folder of `store`.
     pub(super) fn new(
-        experiment: Experiment,
+        experiment: &Experiment,
         served: Served,
         recording: Arc<Recording>,
         store: &EventStoreArguments,
     ) -> anyhow::Result<Self> {
-        let settings = Settings::of(&experiment).context("spec.experiment")?;
+        let settings = Settings::of(experiment).context("spec.experiment")?;
         let base = format!("{}/{}", served.namespace, served.pipeline);
         let folder = store.folder(&base);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
@@ -86,7 +85,6 @@ impl LocalExperiment {
             ledger: read(&folder.join("ledger.json")),
             evidence: read(&folder.join("evidence.json")),
             settings,
-            experiment,
             served,
             router: Arc::default(),
             recording,
@@ -177,7 +175,7 @@ impl LocalExperiment {
             served: None,
             suspended: false,
         };
-        let step = step(&self.experiment, &self.settings, self.ledger.as_ref(), &around);
+        let step = step(&self.settings, self.ledger.as_ref(), &around);
         // What is decided is remembered before anybody acts on it.
         if self.ledger.as_ref() != Some(&step.ledger) {
             write(&self.folder.join("ledger.json"), &step.ledger)?;

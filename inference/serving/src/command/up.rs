@@ -87,8 +87,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             control: pipeline.control.clone(),
             backends,
         };
-        let mut local =
-            LocalExperiment::new(experiment.clone(), served, Arc::clone(recorded), &recording.store)?;
+        let mut local = LocalExperiment::new(experiment, served, Arc::clone(recorded), &recording.store)?;
         let router = local.open()?;
         let listener = tokio::net::TcpListener::bind(&experiment_listen)
             .await
