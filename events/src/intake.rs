@@ -27,7 +27,7 @@ const AGO: Duration = Duration::from_secs(90 * 86_400);
 /// An outcome as a client tells it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ToldOutcome {
+pub struct RawOutcome {
     /// The client's own key: an outcome that is sent again under the same key counts once.
     pub event_id: Option<String>,
     /// Id of the unit, the same as in the requests for recommendations.
@@ -43,13 +43,13 @@ pub struct ToldOutcome {
     /// The request for recommendations that it followed.
     pub request_id: Option<String>,
     /// When it happened, as milliseconds since 1970 or as RFC 3339; now where it is left out.
-    pub event_time: Option<ToldTime>,
+    pub event_time: Option<RawTime>,
 }
 
 /// A moment as a client writes it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
-pub enum ToldTime {
+pub enum RawTime {
     /// Milliseconds since 1970.
     Milliseconds(i64),
     /// RFC 3339, such as `2026-11-25T08:00:00Z`.
@@ -66,7 +66,7 @@ pub struct Refusal {
 }
 
 /// Reads an outcome: an object of JSON.
-pub fn read(json: Value) -> Result<ToldOutcome, String> {
+pub fn read(json: Value) -> Result<RawOutcome, String> {
     // serde would take an array for the fields in order.
     if !json.is_object() {
         return Err("is no JSON object; give {\"unit\": ..., \"type\": ...}".to_owned());
@@ -75,8 +75,8 @@ pub fn read(json: Value) -> Result<ToldOutcome, String> {
 }
 
 /// Checks an outcome that arrives at `now`.
-pub fn check(told: ToldOutcome, key: &UnitKey, now: Timestamp) -> Result<Outcome, String> {
-    let ToldOutcome {
+pub fn check(told: RawOutcome, key: &UnitKey, now: Timestamp) -> Result<Outcome, String> {
+    let RawOutcome {
         event_id,
         unit,
         kind,
@@ -145,11 +145,11 @@ fn check_id(field: &str, id: &str) -> Result<(), String> {
     }
 }
 
-fn check_time(told: Option<ToldTime>, now: Timestamp) -> Result<Timestamp, String> {
+fn check_time(told: Option<RawTime>, now: Timestamp) -> Result<Timestamp, String> {
     let time = match told {
         None => return Ok(now),
-        Some(ToldTime::Milliseconds(milliseconds)) => Timestamp::from_millisecond(milliseconds).ok(),
-        Some(ToldTime::Text(text)) => Some(
+        Some(RawTime::Milliseconds(milliseconds)) => Timestamp::from_millisecond(milliseconds).ok(),
+        Some(RawTime::Text(text)) => Some(
             text.parse()
                 .map_err(|_| format!("eventTime is {text:?}; write for example 2026-11-25T08:00:00Z"))?,
         ),
@@ -244,11 +244,11 @@ mod tests {
             r#"{"unit": "alice", "type": "purchase", "eventTime": "yesterday"}"#,
             "eventTime is \"yesterday\"",
         );
-        let mut nan = ToldOutcome {
+        let mut nan = RawOutcome {
             unit: "alice".into(),
             kind: "purchase".into(),
             value: Some(f64::NAN),
-            ..ToldOutcome::default()
+            ..RawOutcome::default()
         };
         let key = UnitKey::new(b"0123456789abcdef").unwrap();
         assert!(

@@ -1,4 +1,4 @@
-//! Exposures and outcomes: recorded by the routers, kept as Parquet in an object store, and analysed into sums.
+//! Exposures and outcomes: recorded by the routers, kept as Parquet in an object store, and analyzed into sums.
 //!
 //! In reading order, the way of an event:
 //!

@@ -90,7 +90,7 @@ pub fn encode_outcomes(rows: &[Outcome]) -> Result<Bytes, TableError> {
     encode(&batch)
 }
 
-/// What is needed of an exposure to analyse it.
+/// What is needed of an exposure to analyze it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExposureRow<'a> {
     /// When.
@@ -144,7 +144,7 @@ pub fn read_exposures(file: Bytes, mut take: impl FnMut(ExposureRow<'_>)) -> Res
     Ok(())
 }
 
-/// What is needed of an outcome to analyse it.
+/// What is needed of an outcome to analyze it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutcomeRow<'a> {
     /// When it happened.
@@ -280,7 +280,7 @@ fn encode(batch: &RecordBatch) -> Result<Bytes, TableError> {
     let level = ZstdLevel::try_new(1)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
-        // They are drawn by chance: a dictionary of them is longer than they are.
+        // They are drawn at random: a dictionary of them is longer than they are.
         .set_column_dictionary_enabled("id".into(), false)
         .build();
     let mut bytes = Vec::new();

@@ -175,7 +175,7 @@ async fn a_unit_counts_when_its_window_is_over_and_with_what_happened_in_it() {
         .await;
     world
         .outcomes(&[
-            // Before the first exposure: behaviour before.
+            // Before the first exposure: behavior before.
             outcome("alice", "purchase", SignedDuration::ZERO, 5.0),
             outcome("alice", "purchase", 3 * HOUR, 70.0),
             outcome("alice", "purchase", 4 * HOUR, 70.0),
@@ -375,7 +375,7 @@ fn within(random: &mut ChaCha8Rng, first: i64, last: i64) -> SignedDuration {
     SignedDuration::from_micros(random.random_range(first * DAY_MICROSECONDS..last * DAY_MICROSECONDS))
 }
 
-/// So many units with exposures and outcomes, by chance.
+/// So many units with exposures and outcomes, drawn at random.
 fn drawn(units: usize, seed: u64) -> (Vec<Exposure>, Vec<Outcome>) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let (mut exposures, mut outcomes) = (Vec::new(), Vec::new());
@@ -418,7 +418,7 @@ async fn events_that_are_replayed_and_shuffled_come_to_the_same_sums() {
 }
 
 #[tokio::test]
-async fn analyses_that_are_broken_off_and_made_again_come_to_the_same_evidence() {
+async fn analyzes_that_are_broken_off_and_made_again_come_to_the_same_evidence() {
     let (mut exposures, mut outcomes) = drawn(1500, 3);
     exposures.sort_by_key(|row| row.time);
     outcomes.sort_by_key(|row| row.time);

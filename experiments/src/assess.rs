@@ -29,7 +29,7 @@ pub struct Assessment {
     pub success: Vec<Comparison>,
     /// Each guardrail in each treatment arm.
     pub guardrails: Vec<GuardrailComparison>,
-    /// Whether users are shared as planned.
+    /// Whether users are split as planned.
     pub sample_ratio: SampleRatioAssessment,
     /// An arm that has more errors than it may.
     pub alarm: Option<Alarm>,
@@ -106,7 +106,7 @@ pub struct GuardrailComparison {
     pub metric: String,
     /// The arm, by its place.
     pub arm: usize,
-    /// The loss that is put up with.
+    /// The loss that is tolerated.
     pub margin: f64,
     /// The latest numbers.
     pub latest: Option<Reading>,
@@ -116,7 +116,7 @@ pub struct GuardrailComparison {
     pub verdict: GuardrailVerdict,
 }
 
-/// Whether users are shared as planned.
+/// Whether users are split as planned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleRatioAssessment {
     /// Users of each arm.
@@ -135,10 +135,10 @@ pub struct SampleRatioAssessment {
 
 /// Reads the evidence.
 pub fn assess(settings: &Settings, evidence: &Evidence) -> Assessment {
-    let courses: Vec<Course> = (0..evidence.metrics.len())
+    let trajectories: Vec<Trajectory> = (0..evidence.metrics.len())
         .map(|metric| evidence.sums_over_time(metric).collect())
         .collect();
-    let (of_success, of_guardrails) = courses.split_at(settings.success.len().min(courses.len()));
+    let (of_success, of_guardrails) = trajectories.split_at(settings.success.len().min(trajectories.len()));
     let plan_fulfilled = plan_fulfilled(settings, of_success);
     let treatments = 1..settings.arms.len();
     let mut success = Vec::new();
@@ -156,7 +156,7 @@ pub fn assess(settings: &Settings, evidence: &Evidence) -> Assessment {
     }
     let matured = of_success.first().and_then(|course| course.last());
     Assessment {
-        at: evidence.analysed_at,
+        at: evidence.analyzed_at,
         matured: matured.map_or_else(
             || vec![0; settings.arms.len()],
             |(_, sums)| sums.iter().map(|sums| sums.n).collect(),
@@ -170,14 +170,14 @@ pub fn assess(settings: &Settings, evidence: &Evidence) -> Assessment {
 }
 
 /// Sums of each arm for one metric, up to and with each look.
-type Course = Vec<(Point, Vec<Sums>)>;
+type Trajectory = Vec<(Point, Vec<Sums>)>;
 
 /// The first finished look at which every arm has the planned number of users in every success metric. It is read once: what comes
 /// after does not change it.
-fn plan_fulfilled(settings: &Settings, courses: &[Course]) -> Option<usize> {
-    let looks = courses.first()?.len();
+fn plan_fulfilled(settings: &Settings, trajectories: &[Trajectory]) -> Option<usize> {
+    let looks = trajectories.first()?.len();
     (0..looks).find(|look| {
-        courses.iter().all(|course| {
+        trajectories.iter().all(|course| {
             let (point, arms) = &course[*look];
             point.complete && arms.iter().all(|sums| sums.n >= settings.planned_units)
         })
@@ -187,7 +187,7 @@ fn plan_fulfilled(settings: &Settings, courses: &[Course]) -> Option<usize> {
 fn compare(
     settings: &Settings,
     success: &SuccessSettings,
-    course: &Course,
+    course: &Trajectory,
     arm: usize,
     plan_fulfilled: Option<usize>,
 ) -> Comparison {
@@ -214,7 +214,7 @@ fn compare(
         let grounds = Grounds::of(&success.metric, sums, arm);
         let plain = Contrast::new(&control, &treatment, 1.0);
         let interval =
-            lift::interval(&control, &treatment, sequence.reach(plain.n)).filter(|_| grounds.bounds);
+            lift::interval(&control, &treatment, sequence.critical_value(plain.n)).filter(|_| grounds.bounds);
         comparison.course.push(CoursePoint {
             at: point.at,
             n: plain.n,
@@ -277,7 +277,7 @@ fn final_read(control: &Estimate, treatment: &Estimate, min_effect: f64) -> Opti
 
 fn ninety(control: &Estimate, treatment: &Estimate) -> Option<Interval> {
     let plain = welch(control, treatment, 1.0)?;
-    lift::interval(control, treatment, plain.reach(0.1))
+    lift::interval(control, treatment, plain.critical_value(0.1))
 }
 
 fn correct_final_reads(settings: &Settings, success: &mut [Comparison]) {
@@ -296,7 +296,7 @@ fn correct_final_reads(settings: &Settings, success: &mut [Comparison]) {
 fn guard(
     settings: &Settings,
     guardrail: &GuardrailSettings,
-    course: &Course,
+    course: &Trajectory,
     arm: usize,
 ) -> GuardrailComparison {
     // All guardrails must pass, so that none needs a part of alpha of its own.
@@ -319,8 +319,8 @@ fn guard(
         if !grounds.blame {
             continue;
         }
-        let reach = shown.reach(control.n + treatment.n);
-        let interval = lift::interval(&control, &treatment, reach).filter(|_| grounds.bounds);
+        let critical_value = shown.critical_value(control.n + treatment.n);
+        let interval = lift::interval(&control, &treatment, critical_value).filter(|_| grounds.bounds);
         comparison.interval = intersect(comparison.interval, interval);
         let read = guardrail::read(&control, &treatment, guardrail.margin, &one_sided);
         comparison.verdict = match (comparison.verdict, read.verdict) {

@@ -15,9 +15,9 @@ use crate::statistics::Interval;
 use crate::statistics::guardrail::GuardrailVerdict;
 use crate::statistics::sample_ratio::WARN;
 
-/// How an experiment stands at the moment of a decision.
+/// What decisions are made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
+pub struct Situation<'a> {
     /// The moment.
     pub now: Timestamp,
     /// How long the experiment has run.
@@ -28,25 +28,25 @@ pub struct Standing<'a> {
     pub down: Option<usize>,
     /// What the evidence says; `None` without any.
     pub assessment: Option<&'a Assessment>,
-    /// Whether the evidence is of late.
+    /// Whether the evidence is recent.
     pub fresh: bool,
     /// Whether an arm has won already and waits for a person: time alone doesn't take that back.
     pub won: bool,
 }
 
 /// The first decision that is due.
-pub fn decide(settings: &Settings, standing: &Standing<'_>) -> Option<Decision> {
-    let rules: [fn(&Settings, &Standing<'_>) -> Option<Finding>; 5] =
+pub fn decide(settings: &Settings, situation: &Situation<'_>) -> Option<Decision> {
+    let rules: [fn(&Settings, &Situation<'_>) -> Option<Finding>; 5] =
         [operations, sample_ratio, harm, winner, fulfilled];
     rules
         .iter()
-        .find_map(|rule| rule(settings, standing))
+        .find_map(|rule| rule(settings, situation))
         .map(|finding| Decision {
             verdict: finding.verdict,
             arm: finding.arm.map(|arm| settings.arms[arm].clone()),
             reason: finding.reason,
             message: finding.message,
-            time: standing.now,
+            time: situation.now,
         })
 }
 
@@ -59,21 +59,21 @@ struct Finding {
 }
 
 /// Errors, latency and dead pods act at once, whatever else is known.
-fn operations(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
+fn operations(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
     let roll_back = |arm: usize, reason, message| Finding {
         verdict: Verdict::RolledBack,
         arm: Some(arm),
         reason,
         message,
     };
-    if let Some(arm) = standing.down {
+    if let Some(arm) = situation.down {
         let message = format!(
             "no pod of arm {} answers; everybody gets {}",
             settings.arms[arm], settings.arms[0]
         );
         return Some(roll_back(arm, Reason::ArmNotReady, message));
     }
-    let alarm = standing.assessment?.alarm.as_ref()?;
+    let alarm = situation.assessment?.alarm.as_ref()?;
     let arm = &settings.arms[alarm.arm];
     let what = match alarm.kind {
         None => format!(
@@ -98,8 +98,8 @@ fn operations(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
 }
 
 /// Where users are not shared as planned, the data say nothing: neither that an arm wins nor that it does harm.
-fn sample_ratio(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
-    let ratio = &standing.assessment?.sample_ratio;
+fn sample_ratio(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
+    let ratio = &situation.assessment?.sample_ratio;
     ratio.detected.then(|| Finding {
         verdict: Verdict::Invalid,
         arm: None,
@@ -112,14 +112,14 @@ fn sample_ratio(settings: &Settings, standing: &Standing<'_>) -> Option<Finding>
     })
 }
 
-/// Data that are there and of late: nothing is decided on old ones.
-fn fresh<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
-    standing.assessment.filter(|_| standing.fresh)
+/// Recent data: nothing is decided on old ones.
+fn fresh<'a>(situation: &Situation<'a>) -> Option<&'a Assessment> {
+    situation.assessment.filter(|_| situation.fresh)
 }
 
-/// Fresh data of users who seem to be shared as planned: while that is in doubt, outcomes are not compared.
-fn trusted<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
-    fresh(standing).filter(|assessment| !is_doubted(assessment))
+/// Fresh data of users who seem to be split as planned: while that is in doubt, outcomes are not compared.
+fn trusted<'a>(situation: &Situation<'a>) -> Option<&'a Assessment> {
+    fresh(situation).filter(|assessment| !is_doubted(assessment))
 }
 
 /// Whether users may not be shared as planned, by the latest counts: what was in doubt earlier may be clear by now.
@@ -127,8 +127,8 @@ fn is_doubted(assessment: &Assessment) -> bool {
     assessment.sample_ratio.p_now < WARN
 }
 
-fn harm(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
-    let assessment = trusted(standing)?;
+fn harm(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
+    let assessment = trusted(situation)?;
     let guardrail = assessment
         .guardrails
         .iter()
@@ -160,10 +160,10 @@ fn harm(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
     Some(roll_back(worse.arm, Reason::SuccessHarm, why))
 }
 
-fn winner(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
-    let assessment = trusted(standing)?;
-    if standing.running < settings.min_duration
-        || standing
+fn winner(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
+    let assessment = trusted(situation)?;
+    if situation.running < settings.min_duration
+        || situation
             .settled
             .is_none_or(|settled| settled < settings.cadence.settle)
     {
@@ -187,12 +187,12 @@ fn winner(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
     })
 }
 
-fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
-    if standing.won {
+fn fulfilled(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
+    if situation.won {
         return None;
     }
-    let time_over = standing.running >= settings.max_duration;
-    let assessment = match fresh(standing) {
+    let time_over = situation.running >= settings.max_duration;
+    let assessment = match fresh(situation) {
         Some(assessment) => assessment,
         None if time_over => {
             return Some(Finding {
@@ -207,7 +207,7 @@ fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
     // An arm that is better and waits for its guardrails, or for the last step to settle, is given until the end; and so are data in
     // doubt.
     let waiting = is_doubted(assessment) || assessment.success.iter().any(is_better);
-    let planned = assessment.plan_fulfilled_at.is_some() && standing.running >= settings.min_duration;
+    let planned = assessment.plan_fulfilled_at.is_some() && situation.running >= settings.min_duration;
     let reason = match (time_over, planned && !waiting) {
         (true, _) => Reason::TimeOver,
         (false, true) => Reason::PlanFulfilled,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::operations::observe;
 use crate::settings::Settings;
 use crate::statistics::Sums;
-use crate::step::{Routing, Step, Surroundings, step};
+use crate::step::{Inputs, Routing, Step, step};
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -105,7 +105,7 @@ pub(crate) fn evidence(epoch: u32, days: u32, arms: [Daily; 2]) -> Evidence {
         epoch,
         started_at: START,
         look: DAY,
-        analysed_at: START + DAY * days,
+        analyzed_at: START + DAY * days,
         arms: ["rf", "dlrm"].into_iter().zip(&arms).map(arm).collect(),
         metrics: vec!["purchase".to_owned(), "clicks".to_owned()],
         looks: (0..days).map(look).collect(),
@@ -136,7 +136,7 @@ pub(crate) fn busy() -> Operations {
 pub(crate) struct World {
     pub(crate) experiment: Experiment,
     pub(crate) ready: BTreeSet<String>,
-    pub(crate) alone: Option<&'static str>,
+    pub(crate) only_weighted_variant: Option<&'static str>,
     pub(crate) ledger: Option<Ledger>,
     pub(crate) memory: Option<Memory>,
     pub(crate) served: Option<BTreeMap<String, VariantBundles>>,
@@ -151,7 +151,7 @@ impl World {
         Self {
             experiment: experiment(spec),
             ready: ["rf", "dlrm"].map(str::to_owned).into(),
-            alone: None,
+            only_weighted_variant: None,
             ledger: None,
             memory: Some(Memory::nothing("dlrm-vs-rf")),
             served: None,
@@ -174,20 +174,20 @@ impl World {
                 .into();
             evidence
         });
-        let around = Surroundings {
+        let inputs = Inputs {
             now,
             namespace: "shop",
             pipeline: "home",
             ready: &self.ready,
             routers: 2,
-            alone: self.alone,
+            only_weighted_variant: self.only_weighted_variant,
             evidence: evidence.as_ref(),
             memory: self.memory.as_ref(),
             served: self.served.as_ref(),
             suspended: self.suspended,
         };
         let settings = Settings::of(&self.experiment).unwrap();
-        let step = step(&settings, self.ledger.as_ref(), &around);
+        let step = step(&settings, self.ledger.as_ref(), &inputs);
         if let Routing::Experiment(routes) = &step.routing {
             self.told.clone_from(&routes.revision);
         }
@@ -202,7 +202,7 @@ impl World {
             let days = (since(START, now).as_secs() / 86_400) as u32;
             let epoch = self.ledger.as_ref().map_or(1, |ledger| ledger.epoch);
             let mut seen = evidence(epoch, days, arms);
-            seen.analysed_at = now;
+            seen.analyzed_at = now;
             let step = self.step(now, Some(seen));
             if now >= to {
                 return step;

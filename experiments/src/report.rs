@@ -117,7 +117,7 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
     };
     ExperimentStatus {
         name: ledger.experiment.clone(),
-        phase: step.told_phase(settings),
+        phase: step.reported_phase(settings),
         epoch: small(ledger.epoch),
         config_revision: revision,
         traffic_percent: Some(traffic),
@@ -169,7 +169,7 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
             time: in_seconds(decision.time),
         }),
         winner: ledger.winner.clone(),
-        last_analysis_time: evidence.map(|evidence| in_seconds(evidence.analysed_at)),
+        last_analysis_time: evidence.map(|evidence| in_seconds(evidence.analyzed_at)),
         results_uri: evidence.and_then(|evidence| evidence.results.clone()),
         history: ledger.history.clone(),
     }
@@ -352,8 +352,8 @@ fn fresh(step: &Step) -> Condition {
     let kind = ConditionKind::DataFresh;
     match (step.fresh, step.ledger.phase.is_over()) {
         (_, true) => Condition::new(kind, Some(true), "NotNeeded", "the experiment is over"),
-        (None, false) => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
-        (Some(true), false) => Condition::new(kind, Some(true), "Fresh", "events are analysed in time"),
+        (None, false) => Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet"),
+        (Some(true), false) => Condition::new(kind, Some(true), "Fresh", "events are analyzed in time"),
         (Some(false), false) => Condition::new(
             kind,
             Some(false),
@@ -370,7 +370,7 @@ fn sample_ratio(step: &Step) -> Condition {
         .as_ref()
         .map(|assessment| &assessment.sample_ratio);
     match ratio.map(|ratio| ratio.detected) {
-        None => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
+        None => Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet"),
         Some(false) if ratio.is_some_and(|ratio| ratio.p_now < WARN) => Condition::new(
             kind,
             None,
@@ -396,7 +396,7 @@ fn operations_healthy(step: &Step) -> Condition {
         .filter(|decision| matches!(decision.reason, Reason::OperationsHarm | Reason::ArmNotReady));
     match (decision, &step.assessment) {
         (Some(decision), _) => Condition::new(kind, Some(false), decision.reason.as_str(), &decision.message),
-        (None, None) => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
+        (None, None) => Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet"),
         (None, Some(_)) => Condition::new(kind, Some(true), "Quiet", "no arm has more errors than it may"),
     }
 }
@@ -405,7 +405,7 @@ fn guardrails(step: &Step) -> Condition {
     use crate::statistics::guardrail::GuardrailVerdict::{Harm, Undecided};
     let kind = ConditionKind::GuardrailsPass;
     let Some(assessment) = &step.assessment else {
-        return Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet");
+        return Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet");
     };
     let named = |wanted| {
         assessment
@@ -426,7 +426,7 @@ fn guardrails(step: &Step) -> Condition {
 fn significant(step: &Step) -> Condition {
     let kind = ConditionKind::Significant;
     let Some(assessment) = &step.assessment else {
-        return Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet");
+        return Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet");
     };
     let found = assessment
         .success

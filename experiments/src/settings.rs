@@ -56,7 +56,7 @@ pub enum SettingsError {
     /// A test with more chance of a false finding than of a true one.
     #[error("design.alpha is {0}; give less than 0.5, for example 0.05")]
     Alpha(String),
-    /// Earlier behaviour is used for means alone.
+    /// Earlier behavior is used for means alone.
     #[error("metric {0:?} is a Ratio with cuped, which is for conversions, counts and sums; leave cuped out")]
     RatioWithCuped(String),
     /// Two metrics of one name.
@@ -81,7 +81,7 @@ pub struct Settings {
     pub arms: Vec<String>,
     /// Their weights, in the same order.
     pub weights: Vec<u32>,
-    /// Buckets of 10,000 that each of them owns: users are shared by these.
+    /// Buckets of 10,000 that each of them owns: users are split by these.
     pub buckets: Vec<u16>,
     /// Steps of the ramp; the last one is kept.
     pub stages: Vec<StageSettings>,
@@ -192,7 +192,7 @@ pub struct CadenceSettings {
     pub flush: Duration,
     /// How late an event may come.
     pub lateness: Duration,
-    /// How often events are analysed.
+    /// How often events are analyzed.
     pub analysis: Duration,
     /// How long a look is.
     pub look: Duration,
@@ -250,7 +250,11 @@ impl Settings {
             alpha_final,
             alpha,
             power,
-            planned_units: planned_units(experiment, reach(method, alpha_final, alpha, comparisons), power)?,
+            planned_units: planned_units(
+                experiment,
+                critical_value(method, alpha_final, alpha, comparisons),
+                power,
+            )?,
             min_duration: whole_weeks(length(design.min_duration.as_ref(), WEEK)),
             max_duration: length(design.max_duration.as_ref(), 6 * WEEK),
             equivalence_margin: design.equivalence_margin.as_ref().map(Percent::fraction),
@@ -459,14 +463,14 @@ fn operations(experiment: &Experiment) -> OperationsSettings {
 }
 
 /// How far a difference must reach to be found, by what decides at the planned number of users.
-fn reach(method: Method, alpha_final: f64, alpha: f64, comparisons: f64) -> f64 {
+fn critical_value(method: Method, alpha_final: f64, alpha: f64, comparisons: f64) -> f64 {
     match method {
         Method::Hybrid | Method::Fixed => quantile(1.0 - alpha_final / comparisons / 2.0),
-        Method::Sequential => Sequence::reach_when_tuned(alpha / comparisons),
+        Method::Sequential => Sequence::critical_value_when_tuned(alpha / comparisons),
     }
 }
 
-fn planned_units(experiment: &Experiment, reach: f64, power: f64) -> Result<u64, SettingsError> {
+fn planned_units(experiment: &Experiment, critical_value: f64, power: f64) -> Result<u64, SettingsError> {
     let design = &experiment.design;
     if let Some(units) = design.units {
         return Ok(u64::try_from(units).unwrap_or(0));
@@ -487,12 +491,12 @@ fn planned_units(experiment: &Experiment, reach: f64, power: f64) -> Result<u64,
                 "baseline of a conversion must lie between 0 and 1, with minDetectableLift on top",
             ));
         }
-        Plan::conversion(baseline, lift, reach, power)
+        Plan::conversion(baseline, lift, critical_value, power)
     } else {
         let deviation = design.deviation.as_ref().ok_or(SettingsError::Plan(
             "deviation is missing, which planning needs for all but conversions; give it, or units",
         ))?;
-        Plan::mean(baseline, deviation.value(), lift, reach, power)
+        Plan::mean(baseline, deviation.value(), lift, critical_value, power)
     };
     plan.units_per_arm().ok_or(SettingsError::Plan(
         "no number of users can show a lift of nothing; give a larger minDetectableLift and a baseline above 0",

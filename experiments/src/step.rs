@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::assess::{Assessment, assess};
 use crate::buckets::Buckets;
-use crate::decide::{Standing, decide};
+use crate::decide::{Situation, decide};
 use crate::epoch;
 use crate::settings::Settings;
 
@@ -30,9 +30,9 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 /// Requests of each arm below which a ramp waits.
 const MIN_REQUESTS: u64 = 50;
 
-/// What is around an experiment at the moment of a step.
+/// What a step is made from.
 #[derive(Clone, Debug)]
-pub struct Surroundings<'a> {
+pub struct Inputs<'a> {
     /// The moment.
     pub now: Timestamp,
     /// The pipeline's namespace.
@@ -44,7 +44,7 @@ pub struct Surroundings<'a> {
     /// Routers that answer.
     pub routers: usize,
     /// The variant that alone has a weight in the spec, if one has.
-    pub alone: Option<&'a str>,
+    pub only_weighted_variant: Option<&'a str>,
     /// What the analyzer found last.
     pub evidence: Option<&'a Evidence>,
     /// What the experiment's store remembers; none before anybody looked.
@@ -93,9 +93,9 @@ pub enum Routing {
 }
 
 /// Makes a step.
-pub fn step(settings: &Settings, before: Option<&Ledger>, around: &Surroundings<'_>) -> Step {
+pub fn step(settings: &Settings, before: Option<&Ledger>, inputs: &Inputs<'_>) -> Step {
     let mut ledger = epoch::current(settings, before);
-    let memory = around
+    let memory = inputs
         .memory
         .filter(|memory| memory.experiment == ledger.experiment);
     if ledger.phase == Phase::Pending
@@ -103,40 +103,43 @@ pub fn step(settings: &Settings, before: Option<&Ledger>, around: &Surroundings<
     {
         epoch::recall(&mut ledger, memory);
     }
-    let evidence = around
+    let evidence = inputs
         .evidence
         .filter(|evidence| evidence.experiment == ledger.experiment && evidence.epoch == ledger.epoch);
     let assessment = evidence.map(|evidence| assess(settings, evidence));
-    let fresh = evidence.map(|evidence| is_fresh(evidence, settings, around.now));
+    let fresh = evidence.map(|evidence| is_fresh(evidence, settings, inputs.now));
     // What another release decided is not decided again.
     if !ledger.phase.is_over() && ledger.phase != Phase::Unknown {
-        if memory.is_some() && !around.suspended {
-            start(&mut ledger, settings, around);
+        if memory.is_some() && !inputs.suspended {
+            start(&mut ledger, settings, inputs);
         }
-        pin(&mut ledger, settings, around);
-        note_readiness(&mut ledger, settings, around);
-        confirm_stage(&mut ledger, settings, around, evidence);
-        let standing = standing(
+        pin(&mut ledger, settings, inputs);
+        note_readiness(&mut ledger, settings, inputs);
+        confirm_stage(&mut ledger, settings, inputs, evidence);
+        let situation = situation(
             &ledger,
             settings,
-            around,
+            inputs,
             assessment.as_ref(),
             fresh.unwrap_or(false),
         );
-        match standing.and_then(|standing| decide(settings, &standing)) {
-            Some(decision) if around.suspended && !decision.verdict.is_safety() => {}
+        match situation.and_then(|situation| decide(settings, &situation)) {
+            Some(decision) if inputs.suspended && !decision.verdict.is_safety() => {}
             Some(decision) => record(&mut ledger, decision),
-            None if around.suspended => {}
-            None => climb(&mut ledger, settings, around.now, fresh, evidence),
+            None if inputs.suspended => {}
+            None => advance_stage(&mut ledger, settings, inputs.now, fresh, evidence),
         }
     }
-    if ledger.phase == Phase::Promoted && around.alone.is_some() && around.alone == ledger.winner.as_deref() {
+    if ledger.phase == Phase::Promoted
+        && inputs.only_weighted_variant.is_some()
+        && inputs.only_weighted_variant == ledger.winner.as_deref()
+    {
         ledger.phase = Phase::Completed;
     }
     let over = ledger.phase.is_over();
     Step {
-        routing: routing(&ledger, settings, around),
-        next: (!over).then(|| next(&ledger, settings, around.now)).flatten(),
+        routing: routing(&ledger, settings, inputs),
+        next: (!over).then(|| next(&ledger, settings, inputs.now)).flatten(),
         fresh: fresh.filter(|_| !over),
         assessment,
         waits_for: match (ledger.phase, memory) {
@@ -153,7 +156,7 @@ pub fn step(settings: &Settings, before: Option<&Ledger>, around: &Surroundings<
 
 impl Step {
     /// The phase that people are told. They may delete what is over: it is over once the store has kept its end.
-    pub fn told_phase(&self, settings: &Settings) -> Phase {
+    pub fn reported_phase(&self, settings: &Settings) -> Phase {
         match self.waits_for {
             Some(WaitsFor::Record) if self.ledger.stage == settings.last_stage() => Phase::Running,
             Some(WaitsFor::Record) => Phase::Ramping,
@@ -163,9 +166,9 @@ impl Step {
 }
 
 /// Keeps arms at the bundles that they began with. A ledger that was lost takes those that are served now.
-fn pin(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
+fn pin(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
     let (Some(served), true) = (
-        around.served,
+        inputs.served,
         ledger.pinned.is_empty() && ledger.phase != Phase::Pending,
     ) else {
         return;
@@ -177,80 +180,75 @@ fn pin(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
 }
 
 /// It begins when every arm answers: before that, arms would differ in more than the model.
-fn start(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
-    let is_served = |arm: &String| around.served.is_none_or(|served| served.contains_key(arm));
+fn start(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
+    let is_served = |arm: &String| inputs.served.is_none_or(|served| served.contains_key(arm));
     let ready = settings
         .arms
         .iter()
-        .all(|arm| around.ready.contains(arm) && is_served(arm));
-    if ledger.phase == Phase::Pending && ready && around.routers > 0 {
+        .all(|arm| inputs.ready.contains(arm) && is_served(arm));
+    if ledger.phase == Phase::Pending && ready && inputs.routers > 0 {
         ledger.phase = if settings.last_stage() == 0 {
             Phase::Running
         } else {
             Phase::Ramping
         };
         // Whole seconds, as the status writes them.
-        ledger.started_at = Timestamp::from_second(around.now.as_second()).ok();
+        ledger.started_at = Timestamp::from_second(inputs.now.as_second()).ok();
     }
 }
 
-fn note_readiness(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
+fn note_readiness(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
     for arm in &settings.arms {
-        if around.ready.contains(arm) || ledger.phase == Phase::Pending {
+        if inputs.ready.contains(arm) || ledger.phase == Phase::Pending {
             ledger.unready_since.remove(arm);
         } else {
-            ledger.unready_since.entry(arm.clone()).or_insert(around.now);
+            ledger.unready_since.entry(arm.clone()).or_insert(inputs.now);
         }
     }
 }
 
 /// A step of the ramp counts from the moment at which every router lets its users in.
-fn confirm_stage(
-    ledger: &mut Ledger,
-    settings: &Settings,
-    around: &Surroundings<'_>,
-    evidence: Option<&Evidence>,
-) {
+fn confirm_stage(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>, evidence: Option<&Evidence>) {
     if ledger.stage_since.is_some() || ledger.phase == Phase::Pending {
         return;
     }
-    let revision = routes(ledger, settings, around).revision;
+    let revision = routes(ledger, settings, inputs).revision;
     let told = evidence.map_or(0, |evidence| {
         let routers = evidence.routers.iter();
         let behind = routers.clone().any(|router| router.revision != revision);
         if behind { 0 } else { routers.count() }
     });
-    if told > 0 && told >= around.routers {
-        ledger.stage_since = Some(around.now);
+    if told > 0 && told >= inputs.routers {
+        ledger.stage_since = Some(inputs.now);
     }
 }
 
 /// Neither too old nor from the future, beyond what clocks differ by.
 fn is_fresh(evidence: &Evidence, settings: &Settings, now: Timestamp) -> bool {
-    let at = evidence.analysed_at;
+    let at = evidence.analyzed_at;
     since(at, now) <= settings.cadence.patience() && since(now, at) <= CLOCKS_DIFFER
 }
 
-fn standing<'a>(
+fn situation<'a>(
     ledger: &Ledger,
     settings: &Settings,
-    around: &Surroundings<'_>,
+    inputs: &Inputs<'_>,
     assessment: Option<&'a Assessment>,
     fresh: bool,
-) -> Option<Standing<'a>> {
+) -> Option<Situation<'a>> {
     let started = ledger.started_at?;
     let is_down = |arm: &String| {
         let unready = ledger.unready_since.get(arm);
-        unready.is_some_and(|unready| since(*unready, around.now) >= GRACE)
+        unready.is_some_and(|unready| since(*unready, inputs.now) >= GRACE)
     };
     let last = ledger.stage == settings.last_stage();
-    Some(Standing {
-        now: around.now,
-        running: since(started, around.now),
+    Some(Situation {
+        now: inputs.now,
+        running: since(started, inputs.now),
         settled: ledger
             .stage_since
             .filter(|_| last)
-            .map(|moment| since(moment, around.now)),
+            .map(|moment| since(moment, inputs.now)),
         down: (1..settings.arms.len()).find(|arm| is_down(&settings.arms[*arm])),
         assessment,
         fresh,
@@ -279,7 +277,7 @@ fn record(ledger: &mut Ledger, decision: Decision) {
 }
 
 /// The next step of the ramp, once this one has been held, is known to be everywhere, and shows nothing bad.
-fn climb(
+fn advance_stage(
     ledger: &mut Ledger,
     settings: &Settings,
     now: Timestamp,
@@ -306,10 +304,10 @@ fn climb(
     }
 }
 
-fn routing(ledger: &Ledger, settings: &Settings, around: &Surroundings<'_>) -> Routing {
+fn routing(ledger: &Ledger, settings: &Settings, inputs: &Inputs<'_>) -> Routing {
     match ledger.phase {
         Phase::Pending | Phase::Ramping | Phase::Running | Phase::Invalid | Phase::Unknown => {
-            Routing::Experiment(routes(ledger, settings, around))
+            Routing::Experiment(routes(ledger, settings, inputs))
         }
         Phase::Promoted | Phase::Completed => {
             let winner = ledger.winner.clone();
@@ -322,10 +320,10 @@ fn routing(ledger: &Ledger, settings: &Settings, around: &Surroundings<'_>) -> R
 }
 
 /// What routers are told while the experiment runs.
-fn routes(ledger: &Ledger, settings: &Settings, around: &Surroundings<'_>) -> ExperimentRoutes {
-    let Surroundings {
+fn routes(ledger: &Ledger, settings: &Settings, inputs: &Inputs<'_>) -> ExperimentRoutes {
+    let Inputs {
         namespace, pipeline, ..
-    } = around;
+    } = inputs;
     // A spec that was made shorter than its ledger leaves the last step.
     let stage = (ledger.stage as usize).min(settings.stages.len() - 1);
     let traffic_buckets = if ledger.phase == Phase::Pending {

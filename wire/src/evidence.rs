@@ -35,8 +35,11 @@ pub struct Evidence {
     #[serde(rename = "lookMilliseconds", with = "crate::time::milliseconds")]
     pub look: Duration,
     /// Up to when events were taken into account.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
-    pub analysed_at: Timestamp,
+    #[serde(
+        rename = "analysedAt",
+        with = "jiff::fmt::serde::timestamp::millisecond::required"
+    )]
+    pub analyzed_at: Timestamp,
     /// The arms, the control first.
     pub arms: Vec<ArmEvidence>,
     /// Names of the metrics: success, then guardrails, in the spec's order.
@@ -201,7 +204,7 @@ impl Evidence {
             for (count, new) in counts.iter_mut().zip(&look.units) {
                 *count += new;
             }
-            (self.end_of(look.number).min(self.analysed_at), counts.clone())
+            (self.end_of(look.number).min(self.analyzed_at), counts.clone())
         })
     }
 
@@ -214,8 +217,8 @@ impl Evidence {
             }
             let end = self.end_of(look.number);
             let point = Point {
-                at: end.min(self.analysed_at),
-                complete: end <= self.analysed_at,
+                at: end.min(self.analyzed_at),
+                complete: end <= self.analyzed_at,
             };
             (point, sums.clone())
         })

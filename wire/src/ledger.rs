@@ -24,7 +24,7 @@ pub struct Ledger {
     pub experiment: String,
     /// How often it was restarted; 1 at first.
     pub epoch: u32,
-    /// The text that would start it anew if it were another.
+    /// The text that would start it again if it were another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_token: Option<Token>,
     /// Where it stands.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gondola_crds::experiment::Experiment;
-use gondola_events::analysis::unit::{First, Happened, Shown};
+use gondola_events::analysis::unit::{First, KnownExposure, KnownOutcome};
 use gondola_events::analysis::{Rules, Tally, Unit};
 use gondola_events::unit::{UnitHash, UnitKey};
 use gondola_experiments::operations::{alarm, observe};
 use gondola_experiments::settings::Settings;
-use gondola_experiments::step::{Routing, Surroundings, step};
+use gondola_experiments::step::{Inputs, Routing, step};
 use gondola_protocol::Visit;
 use gondola_router::experiment::{Enrolment, Recording, Silence};
 use gondola_wire::counts::ArmCounts;
@@ -97,24 +97,24 @@ fn make_step(
 ) -> anyhow::Result<Routing> {
     let ready: BTreeSet<String> = settings.arms.iter().cloned().collect();
     let memory = Memory::nothing(&settings.name);
-    let around = Surroundings {
+    let inputs = Inputs {
         now,
         namespace: "shop",
         pipeline: "home",
         ready: &ready,
         routers: 1,
-        alone: None,
+        only_weighted_variant: None,
         evidence,
         memory: Some(&memory),
         served: None,
         suspended: false,
     };
-    let step = step(settings, ledger.as_ref(), &around);
+    let step = step(settings, ledger.as_ref(), &inputs);
     *ledger = Some(step.ledger);
     Ok(step.routing)
 }
 
-/// Units that come at any time in two weeks, are shown something once, and convert by chance.
+/// Units that come at any time in two weeks, are shown something once, and convert randomly.
 fn units(
     enrolment: &Enrolment,
     rules: &Rules,
@@ -141,9 +141,9 @@ fn units(
             id: number as u64,
             arm: assigned.arm as u8,
         };
-        unit.show(Shown { at, fallback: false });
+        unit.show(KnownExposure { at, fallback: false });
         if converts {
-            unit.happen(Happened {
+            unit.happen(KnownOutcome {
                 id: number as u64,
                 kind: rules.kind("purchase").unwrap_or_default(),
                 time: first + SignedDuration::from_micros(1),

@@ -29,7 +29,7 @@ const LOOK_THROUGH_EVERY: Duration = Duration::from_secs(3600);
 const MAX_SMALL_STATE: u64 = 32 << 20;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3600);
 
-/// Analyses the events of a pipeline.
+/// Analyzes the events of a pipeline.
 pub struct Analyzer {
     store: Store,
     /// The pipeline's folder in the store: `namespace/pipeline`.

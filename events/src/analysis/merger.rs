@@ -12,9 +12,9 @@ use object_store::ObjectMeta;
 
 use super::rules::Rules;
 use super::spill::{New, Spill, Spilled};
-use super::state::{Consumed, Counted, Made, StateReader, StateWriter};
+use super::state::{Consumed, Counted, Sources, StateReader, StateWriter};
 use super::tally::Tally;
-use super::unit::{First, Happened, Shown, Unit};
+use super::unit::{First, KnownExposure, KnownOutcome, Unit};
 use super::{PARTS, part_of};
 use crate::place::Kind;
 use crate::table::{TableError, read_exposures, read_outcomes};
@@ -123,7 +123,7 @@ impl Merger {
         counted.add(&state.made.counted);
         let anything = consumed != state.made.consumed;
         let spilled = spill.finish().map_err(|source| folder_failed(path, source))?;
-        let made = Made { consumed, counted };
+        let made = Sources { consumed, counted };
         let mut evidence = merge(&rules, now, state, &spilled, made, path)?;
         evidence.health.damaged_files = damaged;
         Ok((evidence, anything))
@@ -157,11 +157,11 @@ fn rows(rules: &Rules, kind: &Kind, file: Bytes) -> Result<(Vec<(UnitHash, New)>
                 id: row.id.short(),
                 arm,
             };
-            let shown = Shown {
+            let shown = KnownExposure {
                 at,
                 fallback: row.fallback,
             };
-            rows.push((row.unit, New::Shown(shown)));
+            rows.push((row.unit, New::KnownExposure(shown)));
         }),
         Kind::Outcomes => read_outcomes(file, |row| {
             let Some(kind) = rules.kind(row.kind) else {
@@ -175,13 +175,13 @@ fn rows(rules: &Rules, kind: &Kind, file: Bytes) -> Result<(Vec<(UnitHash, New)>
             } else if row.time < rules.earliest() {
                 counted.misdated += 1;
             } else {
-                let happened = Happened {
+                let happened = KnownOutcome {
                     id: row.id.short(),
                     kind,
                     time: row.time,
                     value: row.value,
                 };
-                rows.push((row.unit, New::Happened(happened)));
+                rows.push((row.unit, New::KnownOutcome(happened)));
             }
         }),
     }?;
@@ -194,7 +194,7 @@ fn merge(
     now: Timestamp,
     mut state: StateReader,
     spilled: &Spilled,
-    made: Made,
+    made: Sources,
     path: &Path,
 ) -> Result<Evidence, AnalysisError> {
     let folder_failed = |source| folder_failed(path, source);
@@ -215,8 +215,8 @@ fn merge(
             .read(part, |hash, event| {
                 let unit = units.entry(hash).or_default();
                 match event {
-                    New::Shown(shown) => tally.note_exposure(unit.show(shown)),
-                    New::Happened(happened) => tally.note_outcome(unit.happen(happened)),
+                    New::KnownExposure(shown) => tally.note_exposure(unit.show(shown)),
+                    New::KnownOutcome(happened) => tally.note_outcome(unit.happen(happened)),
                 }
             })
             .map_err(folder_failed)?;
@@ -228,7 +228,7 @@ fn merge(
             }
         }
     }
-    let made = Made {
+    let made = Sources {
         counted: tally.counted(),
         ..made
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::unit::{First, Happened, Shown};
+use super::unit::{First, KnownExposure, KnownOutcome};
 use super::{PARTS, part_of};
 use crate::table::moment;
 use crate::unit::UnitHash;
@@ -15,9 +15,9 @@ use crate::unit::UnitHash;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum New {
     /// It was shown something.
-    Shown(Shown),
+    KnownExposure(KnownExposure),
     /// It did something.
-    Happened(Happened),
+    KnownOutcome(KnownOutcome),
 }
 
 /// Bytes of an event: unit, id, time, value, type or arm, and a flag.
@@ -54,11 +54,11 @@ impl Spill {
     /// Adds an event.
     pub fn add(&mut self, unit: UnitHash, event: New) -> io::Result<()> {
         let (id, time, value, kind, flag) = match event {
-            New::Shown(Shown { at, fallback }) => {
+            New::KnownExposure(KnownExposure { at, fallback }) => {
                 let flag = if fallback { SHOWN_INSTEAD } else { SHOWN };
                 (at.id, at.time, 0.0, at.arm, flag)
             }
-            New::Happened(Happened {
+            New::KnownOutcome(KnownOutcome {
                 id,
                 kind,
                 time,
@@ -117,14 +117,14 @@ fn parse(bytes: &[u8; BYTES]) -> (UnitHash, New) {
     );
     let (kind, flag) = (bytes[40], bytes[41]);
     let event = if flag == HAPPENED {
-        New::Happened(Happened {
+        New::KnownOutcome(KnownOutcome {
             id,
             kind,
             time,
             value: f64::from_le_bytes(eight(32)),
         })
     } else {
-        New::Shown(Shown {
+        New::KnownExposure(KnownExposure {
             at: First { time, id, arm: kind },
             fallback: flag == SHOWN_INSTEAD,
         })

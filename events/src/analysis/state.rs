@@ -1,4 +1,4 @@
-//! All units between two analyses: one Parquet file, in the order of their hashes, with the names of the files that it was made from.
+//! All units between two analyzes: one Parquet file, in the order of their hashes, with the names of the files that it was made from.
 //!
 //! It is written beside the old one and takes its place whole, so that an analysis that is broken off has changed nothing.
 
@@ -19,7 +19,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
-use super::unit::{First, Happened, Unit};
+use super::unit::{First, KnownOutcome, Unit};
 use crate::table::{TableError, guarded_parquet, moment, next_batch, schema};
 use crate::unit::UnitHash;
 
@@ -108,7 +108,7 @@ impl Counted {
 
 /// What units were made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
+pub struct Sources {
     /// The files that were read.
     pub consumed: Consumed,
     /// What in them does not count.
@@ -121,7 +121,7 @@ pub struct StateReader {
     ready: std::vec::IntoIter<(UnitHash, Unit)>,
     next: Option<(UnitHash, Unit)>,
     /// What they were made from.
-    pub made: Made,
+    pub made: Sources,
 }
 
 impl StateReader {
@@ -131,7 +131,7 @@ impl StateReader {
             batches: None,
             ready: Vec::new().into_iter(),
             next: None,
-            made: Made::default(),
+            made: Sources::default(),
         }
     }
 
@@ -223,9 +223,9 @@ fn units(batch: &RecordBatch) -> Result<Vec<(UnitHash, Unit)>, TableError> {
     Ok((0..batch.num_rows()).map(unit).collect())
 }
 
-fn outcome(bytes: &[u8]) -> Happened {
+fn outcome(bytes: &[u8]) -> KnownOutcome {
     let eight = |at: usize| -> [u8; 8] { bytes[at..at + 8].try_into().expect("the range has 8 bytes") };
-    Happened {
+    KnownOutcome {
         id: u64::from_le_bytes(eight(0)),
         kind: bytes[8],
         time: moment(i64::from_le_bytes(eight(9))),
@@ -323,7 +323,7 @@ impl StateWriter {
     }
 
     /// Ends the file with what it was made from.
-    pub fn finish(mut self, made: &Made) -> Result<(), TableError> {
+    pub fn finish(mut self, made: &Sources) -> Result<(), TableError> {
         self.write()?;
         let text = serde_json::to_string(made).expect("names and numbers are JSON");
         self.writer
@@ -362,7 +362,7 @@ mod tests {
             crossover: number.is_multiple_of(5),
             fallbacks: number,
             exposures: vec![1, u64::from(number) + 2],
-            outcomes: vec![Happened {
+            outcomes: vec![KnownOutcome {
                 id: 9,
                 kind: 2,
                 time: moment(-7),
@@ -374,7 +374,7 @@ mod tests {
         for number in 0..10_000 {
             writer.add(hash(number), unit(number)).unwrap();
         }
-        let mut made = Made::default();
+        let mut made = Sources::default();
         made.consumed.insert("outcomes/a", 1);
         made.counted.late = 3;
         writer.finish(&made).unwrap();

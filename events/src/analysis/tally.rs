@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::rules::Rules;
 use super::state::Counted;
-use super::unit::{Fate, Unit};
+use super::unit::{Admission, Unit};
 
 /// How far a pod's clock may be ahead.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
@@ -63,19 +63,19 @@ impl<'a> Tally<'a> {
     }
 
     /// Counts what became of an exposure.
-    pub fn note_exposure(&mut self, fate: Fate) {
+    pub fn note_exposure(&mut self, fate: Admission) {
         match fate {
-            Fate::New | Fate::Beyond => {}
-            Fate::Duplicate => self.counted.duplicate_exposures += 1,
+            Admission::New | Admission::Beyond => {}
+            Admission::Duplicate => self.counted.duplicate_exposures += 1,
         }
     }
 
     /// Counts what became of an outcome.
-    pub fn note_outcome(&mut self, fate: Fate) {
+    pub fn note_outcome(&mut self, fate: Admission) {
         match fate {
-            Fate::New => {}
-            Fate::Duplicate => self.counted.duplicate_outcomes += 1,
-            Fate::Beyond => self.counted.beyond += 1,
+            Admission::New => {}
+            Admission::Duplicate => self.counted.duplicate_outcomes += 1,
+            Admission::Beyond => self.counted.beyond += 1,
         }
     }
 
@@ -141,7 +141,7 @@ impl<'a> Tally<'a> {
             epoch: rules.epoch,
             started_at: rules.started,
             look: rules.look,
-            analysed_at: now,
+            analyzed_at: now,
             operations: Operations::new(arms.len()),
             arms,
             metrics: rules.metrics.iter().map(|metric| metric.name.clone()).collect(),

@@ -22,7 +22,7 @@ pub struct Unit {
     /// Ids of its exposures, ascending.
     pub exposures: Vec<u64>,
     /// Its outcomes, by id.
-    pub outcomes: Vec<Happened>,
+    pub outcomes: Vec<KnownOutcome>,
 }
 
 /// The first exposure: of two at one moment, the one with the smaller id.
@@ -38,7 +38,7 @@ pub struct First {
 
 /// An exposure, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct KnownExposure {
     /// When, which one, and in which arm.
     pub at: First,
     /// Whether the control answered instead.
@@ -47,7 +47,7 @@ pub struct Shown {
 
 /// An outcome, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Happened {
+pub struct KnownOutcome {
     /// Which one.
     pub id: u64,
     /// Its type, by its place in the rules.
@@ -58,7 +58,7 @@ pub struct Happened {
     pub value: f64,
 }
 
-impl Happened {
+impl KnownOutcome {
     /// Of two tellings of one outcome, one is kept, whichever came first.
     fn before(&self, other: &Self) -> bool {
         (self.time, self.kind)
@@ -70,7 +70,7 @@ impl Happened {
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Admission {
     /// It is new.
     New,
     /// It was there already.
@@ -81,34 +81,34 @@ pub enum Fate {
 
 impl Unit {
     /// Takes an exposure.
-    pub fn show(&mut self, shown: Shown) -> Fate {
+    pub fn show(&mut self, shown: KnownExposure) -> Admission {
         if let Some(first) = self.first {
             self.crossover |= first.arm != shown.at.arm;
         }
         self.first = Some(self.first.map_or(shown.at, |first| first.min(shown.at)));
         match self.exposures.binary_search(&shown.at.id) {
-            Ok(_) => Fate::Duplicate,
+            Ok(_) => Admission::Duplicate,
             Err(place) => {
                 self.exposures.insert(place, shown.at.id);
                 self.fallbacks += u32::from(shown.fallback);
-                Fate::New
+                Admission::New
             }
         }
     }
 
     /// Takes an outcome.
-    pub fn happen(&mut self, happened: Happened) -> Fate {
+    pub fn happen(&mut self, happened: KnownOutcome) -> Admission {
         match self.outcomes.binary_search_by_key(&happened.id, |known| known.id) {
             Ok(place) => {
                 if happened.before(&self.outcomes[place]) {
                     self.outcomes[place] = happened;
                 }
-                Fate::Duplicate
+                Admission::Duplicate
             }
-            Err(_) if self.outcomes.len() >= MAX_OUTCOMES => Fate::Beyond,
+            Err(_) if self.outcomes.len() >= MAX_OUTCOMES => Admission::Beyond,
             Err(place) => {
                 self.outcomes.insert(place, happened);
-                Fate::New
+                Admission::New
             }
         }
     }
@@ -129,7 +129,7 @@ impl Unit {
 
     /// What it contributes to a metric, once its window is over.
     pub fn observe(&self, metric: &MetricRule, first: Timestamp) -> Observation {
-        let reach = Reach::new(metric, first);
+        let reach = Span::new(metric, first);
         let value = |kind: u8, when: When| {
             let counted = self
                 .outcomes
@@ -149,10 +149,10 @@ impl Unit {
 
     /// How many of its outcomes lie outside of what any metric looks at: before, and after.
     pub fn left_out(&self, metrics: &[MetricRule], first: Timestamp) -> (u64, u64) {
-        let reaches: Vec<Reach> = metrics.iter().map(|metric| Reach::new(metric, first)).collect();
+        let spans: Vec<Span> = metrics.iter().map(|metric| Span::new(metric, first)).collect();
         let (mut before, mut after) = (0, 0);
         for outcome in &self.outcomes {
-            let of_all = metrics.iter().zip(&reaches);
+            let of_all = metrics.iter().zip(&spans);
             let of_kind = of_all.filter(|(metric, _)| metric.counts(outcome.kind));
             let mut whens = of_kind.map(|(_, reach)| reach.when(outcome)).peekable();
             let is_after = whens.peek() == Some(&When::After);
@@ -174,7 +174,7 @@ impl Unit {
 enum When {
     /// Too early to matter.
     Before,
-    /// Before the first exposure, where behaviour before counts.
+    /// Before the first exposure, where behavior before counts.
     Lookback,
     /// After the first exposure, within the window.
     Window,
@@ -183,14 +183,14 @@ enum When {
 }
 
 /// From when to when a metric looks at the outcomes of a unit.
-struct Reach {
-    /// Where behaviour before counts.
+struct Span {
+    /// Where behavior before counts.
     lookback: Option<Timestamp>,
     first: Timestamp,
     end: Timestamp,
 }
 
-impl Reach {
+impl Span {
     fn new(metric: &MetricRule, first: Timestamp) -> Self {
         Self {
             lookback: metric.lookback.map(|lookback| before(first, lookback)),
@@ -199,7 +199,7 @@ impl Reach {
         }
     }
 
-    fn when(&self, outcome: &Happened) -> When {
+    fn when(&self, outcome: &KnownOutcome) -> When {
         let time = outcome.time;
         if time >= self.end {
             When::After
@@ -218,7 +218,7 @@ fn is_in_its_second(time: Timestamp, first: Timestamp) -> bool {
     time.subsec_nanosecond() == 0 && time.as_second() == first.as_second()
 }
 
-fn value<'a>(kind: MetricKind, outcomes: impl Iterator<Item = &'a Happened>) -> f64 {
+fn value<'a>(kind: MetricKind, outcomes: impl Iterator<Item = &'a KnownOutcome>) -> f64 {
     match kind {
         MetricKind::Conversion => f64::from(u8::from(outcomes.count() > 0)),
         MetricKind::Count | MetricKind::Ratio => outcomes.count() as f64,

@@ -57,7 +57,7 @@ fn a_better_arm_gets_everybody_where_that_is_asked_for() {
     // Data that turn later change nothing any more.
     let step = world.step(START + DAY * 20, Some(evidence(1, 20, [SAME, WORSE])));
     assert_eq!(step.routing, Routing::Everybody("dlrm".to_owned()));
-    world.alone = Some("dlrm");
+    world.only_weighted_variant = Some("dlrm");
     let step = world.step(START + DAY * 21, None);
     assert_eq!(step.ledger.phase, Phase::Completed);
 }
@@ -250,7 +250,7 @@ fn evidence_from_the_future_is_not_fresh() {
     let mut world = World::new(&spec());
     world.run(START, START + DAY * 6, [SAME, BETTER]);
     let mut seen = evidence(1, 8, [SAME, BETTER]);
-    seen.analysed_at = START + DAY * 19;
+    seen.analyzed_at = START + DAY * 19;
     let step = world.step(START + DAY * 8, Some(seen));
     assert_eq!((step.fresh, step.ledger.decision), (Some(false), None));
 }

@@ -23,8 +23,8 @@ pub(super) fn section(view: &View<'_>, evidence: &Evidence) -> Markup {
     let content = html! {
         table { @for count in counts(evidence) { (count.row()) } }
         p.note {
-            "Analysed up to " (format!("{:.0}", evidence.analysed_at)) ", "
-            (since(evidence.analysed_at, view.now).as_secs()) " s before this page; "
+            "Analyzed up to " (format!("{:.0}", evidence.analyzed_at)) ", "
+            (since(evidence.analyzed_at, view.now).as_secs()) " s before this page; "
             (grouped(evidence.health.files)) " files. "
             a href=(view.statistics) download { "The sums as JSON" } " (" (FORMULAS) ")."
         }

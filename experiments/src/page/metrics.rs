@@ -182,7 +182,7 @@ pub(super) fn sample_ratio(assessment: &Assessment) -> Markup {
     );
     let content = html! {
         (chart.draw())
-        p.note { "Users are shared " span class=(class) { (word) } (figures) }
+        p.note { "Users are split " span class=(class) { (word) } (figures) }
     };
     section("Sample ratio", &content)
 }

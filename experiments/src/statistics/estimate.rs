@@ -58,7 +58,7 @@ pub struct Contrast {
 
 impl Contrast {
     /// How far the treatment is above `factor` times the control: 1 for plain improvement, else what [`Estimate::factor`] gives for
-    /// an improvement by more than e, or for a loss of a margin that is put up with.
+    /// an improvement by more than e, or for a loss of a margin that is tolerated.
     pub fn new(control: &Estimate, treatment: &Estimate, factor: f64) -> Self {
         Self {
             difference: treatment.mean - factor * control.mean,

@@ -1,4 +1,4 @@
-//! Whether users are shared as planned (sample ratio mismatch). If not, arms differ in who is in them, and nothing else can be
+//! Whether users are split as planned (sample ratio mismatch). If not, arms differ in who is in them, and nothing else can be
 //! trusted.
 //!
 //! The test may be looked at as often as one likes: a Bayes factor of a Dirichlet(K·p₀) mixture against the planned shares
@@ -7,7 +7,7 @@
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use statrs::function::gamma::ln_gamma;
 
-/// How sharply the alternative is centred at the plan: fit for mismatches of one or two percent.
+/// How sharply the alternative is centerd at the plan: fit for mismatches of one or two percent.
 const CONCENTRATION: f64 = 10_000.0;
 /// Below this p, something may be wrong: nothing is concluded from outcomes.
 pub const WARN: f64 = 0.01;

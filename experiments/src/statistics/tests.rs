@@ -71,8 +71,8 @@ fn welch_sequence_lift_and_guardrail_are_those_of_the_worked_case() {
     close_interval(sequence.interval(&contrast), &wanted["ci"], tolerance);
     close(sequence.p(&contrast), &wanted["p"], tolerance);
 
-    let reach = sequence.reach(contrast.n);
-    let interval = lift::interval(&control, &treatment, reach).unwrap();
+    let critical_value = sequence.critical_value(contrast.n);
+    let interval = lift::interval(&control, &treatment, critical_value).unwrap();
     close_interval(interval, &expected["liftFieller"], tolerance);
 
     let margin = input["margin"].as_f64().unwrap();
@@ -136,8 +136,8 @@ fn cuped_is_that_of_the_worked_case() {
     let wanted = &expected["cuped"];
     let theta = cuped::theta(&[&control, &treatment]);
     close(theta, &wanted["theta"], tolerance);
-    let centre = cuped::centre(&[&control, &treatment]);
-    let adjusted = |sums| cuped::adjusted(sums, theta, centre).unwrap();
+    let center = cuped::center(&[&control, &treatment]);
+    let adjusted = |sums| cuped::adjusted(sums, theta, center).unwrap();
     let contrast = Contrast::new(&adjusted(&control), &adjusted(&treatment), 1.0);
     close(contrast.difference, &wanted["diff"], tolerance);
     close(contrast.variance.sqrt(), &wanted["se"], tolerance);
@@ -341,7 +341,7 @@ proptest! {
         let contrast = Contrast::new(&control, &treatment, 1.0);
         prop_assume!(contrast.variance > 0.0);
         let difference = sequence.interval(&contrast);
-        if let Some(lift) = lift::interval(&control, &treatment, sequence.reach(contrast.n)) {
+        if let Some(lift) = lift::interval(&control, &treatment, sequence.critical_value(contrast.n)) {
             let excludes = |interval: Interval| interval.low > 1e-9 || interval.high < -1e-9;
             prop_assert_eq!(excludes(lift), excludes(difference));
         }
@@ -380,6 +380,6 @@ proptest! {
         let (control, treatment) = (Estimate::mean(&control).unwrap(), Estimate::mean(&treatment).unwrap());
         let Some(fixed) = welch::welch(&control, &treatment, 1.0) else { return Ok(()) };
         prop_assume!(control.n > 50 && treatment.n > 50);
-        prop_assert!(Sequence::new(0.05, 50_000.0).reach(control.n + treatment.n) > fixed.reach(0.05));
+        prop_assert!(Sequence::new(0.05, 50_000.0).critical_value(control.n + treatment.n) > fixed.critical_value(0.05));
     }
 }

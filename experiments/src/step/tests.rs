@@ -65,7 +65,7 @@ fn a_step_that_is_made_twice_comes_to_the_same_end() {
     let mut world = World::new(&spec());
     world.run(START, START + HOUR * 30, [SAME, SAME]);
     let mut seen = evidence(1, 1, [SAME, SAME]);
-    seen.analysed_at = START + HOUR * 30;
+    seen.analyzed_at = START + HOUR * 30;
     let first = world.step(START + HOUR * 30, Some(seen.clone()));
     let second = world.step(START + HOUR * 30, Some(seen));
     assert_eq!(first.ledger, second.ledger);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gondola_events::event::Exposure;
-use gondola_events::intake::{self, Refusal, ToldOutcome};
+use gondola_events::intake::{self, RawOutcome, Refusal};
 use gondola_events::recorder::Recorder;
 use gondola_events::unit::UnitKey;
 use gondola_experiments::assignment::{Arm, Assigned, Assignment, AssignmentError, Holdout, Reason};
@@ -129,7 +129,7 @@ impl Recording {
     }
 
     /// Takes outcomes, each for itself.
-    pub fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
+    pub fn record_outcomes(&self, told: Vec<Result<RawOutcome, String>>) -> Result<Receipt, ServiceError> {
         let sink = self.sink.as_ref().map_err(|silence| match silence {
             Silence::Unasked => ServiceError::NoExperiment,
             Silence::Problem(problem) => ServiceError::NotRecording {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use gondola_events::intake::ToldOutcome;
+use gondola_events::intake::RawOutcome;
 use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, ServiceError};
 use gondola_request::Change;
 use gondola_server::experimenter::{Experimenter, Receipt};
@@ -97,7 +97,7 @@ impl Experimenter for CurrentRouter {
         self.now().ok()?.report()
     }
 
-    fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
+    fn record_outcomes(&self, told: Vec<Result<RawOutcome, String>>) -> Result<Receipt, ServiceError> {
         self.now()?.record_outcomes(told)
     }
 }

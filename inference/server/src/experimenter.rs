@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gondola_events::intake::{Refusal, ToldOutcome};
+use gondola_events::intake::{RawOutcome, Refusal};
 use gondola_protocol::ServiceError;
 use gondola_wire::router_report::RouterReport;
 use serde::Serialize;
@@ -19,7 +19,7 @@ pub trait Experimenter: Send + Sync + 'static {
     fn report(&self) -> Option<RouterReport>;
 
     /// Takes what units did; what could not be read says why. Never waits.
-    fn record_outcomes(&self, told: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError>;
+    fn record_outcomes(&self, told: Vec<Result<RawOutcome, String>>) -> Result<Receipt, ServiceError>;
 }
 
 /// What became of outcomes.

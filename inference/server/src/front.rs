@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use gondola_events::intake::{MAX_OUTCOMES, ToldOutcome};
+use gondola_events::intake::{MAX_OUTCOMES, RawOutcome};
 use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, ServiceError};
 use gondola_request::{Change, Question, SimilarTo};
 use gondola_wire::router_report::RouterReport;
@@ -171,7 +171,7 @@ impl Front {
     /// Takes what units did; what could not be read says why.
     pub async fn record_outcomes(
         &self,
-        told: Vec<Result<ToldOutcome, String>>,
+        told: Vec<Result<RawOutcome, String>>,
     ) -> Result<Receipt, ServiceError> {
         let record = async {
             if told.len() > MAX_OUTCOMES {

@@ -9,7 +9,7 @@ use gondola_crds::experiment::Experiment;
 use gondola_crds::spec::Variant;
 use gondola_experiments::epoch;
 use gondola_experiments::settings::{Settings, SettingsError};
-use gondola_experiments::step::{Routing, Step, Surroundings, step};
+use gondola_experiments::step::{Inputs, Routing, Step, step};
 use gondola_wire::evidence::Evidence;
 use gondola_wire::ledger::{LEDGER_KEY, Ledger};
 use gondola_wire::resolution::VariantBundles;
@@ -101,23 +101,23 @@ fn one_step(
     let answering = pipeline.spec.variants.iter().filter(answers);
     let ready: BTreeSet<String> = answering.map(|variant| variant.name.clone()).collect();
     let mut weighted = pipeline.spec.variants.iter().filter(|variant| variant.weight > 0);
-    let alone = weighted
+    let only_weighted_variant = weighted
         .next()
         .filter(|_| weighted.next().is_none())
         .map(|variant| variant.name.as_str());
-    let around = Surroundings {
+    let inputs = Inputs {
         now: observed.now,
         namespace: pipeline.names.namespace(),
         pipeline: names.pipeline(),
         ready: &ready,
         routers: usize::try_from(observed.rollout(names, Component::Router).ready).unwrap_or(0),
-        alone,
+        only_weighted_variant,
         evidence: evidence.as_ref(),
         memory: memory.as_ref(),
         served: Some(served),
         suspended: pipeline.spec.suspend,
     };
-    let step = step(&settings, before(pipeline, observed).as_ref(), &around);
+    let step = step(&settings, before(pipeline, observed).as_ref(), &inputs);
     Planned {
         settings,
         step,

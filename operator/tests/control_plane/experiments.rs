@@ -116,7 +116,7 @@ async fn analyze_and_remember(
         epoch: u32::try_from(status.epoch)?,
         started_at: started,
         look: Duration::from_secs(1),
-        analysed_at: Timestamp::now(),
+        analyzed_at: Timestamp::now(),
         arms: vec![arm("forest"), arm("dlrm")],
         metrics: vec!["purchase".into()],
         looks: vec![Look {

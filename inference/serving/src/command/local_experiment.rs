@@ -22,7 +22,7 @@ use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::page::{View, page};
 use gondola_experiments::report::{self, sentence};
 use gondola_experiments::settings::Settings;
-use gondola_experiments::step::{Routing, Step, Surroundings, step};
+use gondola_experiments::step::{Inputs, Routing, Step, step};
 use gondola_router::experiment::Recording;
 use gondola_router::recording::EventStoreArguments;
 use gondola_router::watch::CurrentRouter;
@@ -163,19 +163,19 @@ impl LocalExperiment {
     fn step(&mut self) -> anyhow::Result<()> {
         let names = self.served.backends.iter().map(|backend| backend.name.clone());
         let ready: BTreeSet<String> = names.collect();
-        let around = Surroundings {
+        let inputs = Inputs {
             now: Timestamp::now(),
             namespace: &self.served.namespace,
             pipeline: &self.served.pipeline,
             ready: &ready,
             routers: 1,
-            alone: None,
+            only_weighted_variant: None,
             evidence: self.evidence.as_ref(),
             memory: Some(&self.memory()),
             served: None,
             suspended: false,
         };
-        let step = step(&self.settings, self.ledger.as_ref(), &around);
+        let step = step(&self.settings, self.ledger.as_ref(), &inputs);
         // What is decided is remembered before anybody acts on it.
         if self.ledger.as_ref() != Some(&step.ledger) {
             write(&self.folder.join("ledger.json"), &step.ledger)?;
