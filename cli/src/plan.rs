@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<String> {
         text,
         "  users       {} in each arm of {}",
         grouped(settings.planned_units),
-        settings.arms.join(", ")
+        settings.arm_names().join(", ")
     );
     let ramp: Vec<String> = settings
         .stages
@@ -67,8 +67,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<String> {
 /// How long it takes with so many new users a day, and what each week could find.
 fn duration(manifest: &Manifest, settings: &Settings, daily: u64) -> String {
     let window = settings.success[0].metric.window + settings.cadence.lateness;
-    let whole: u32 = settings.weights.iter().sum();
-    let smallest = settings.weights.iter().min().copied().unwrap_or(1);
+    let whole: u32 = settings.arms.iter().map(|arm| arm.weight).sum();
+    let smallest = settings.arms.iter().map(|arm| arm.weight).min().unwrap_or(1);
     let part = f64::from(smallest) / f64::from(whole);
     let full = settings.stages.last().map_or(1.0, |stage| stage.buckets.share());
     // Who comes before the last step is left out, which errs on the long side by a few hours of users.

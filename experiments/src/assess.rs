@@ -9,6 +9,7 @@ mod metric;
 use gondola_wire::evidence::{Evidence, Point};
 use jiff::Timestamp;
 
+use crate::arms::{PerArm, Treatment};
 use crate::operations::{Alarm, alarm};
 use crate::settings::{GuardrailSettings, Settings, SuccessSettings};
 use crate::statistics::guardrail::{self, GuardrailVerdict};
@@ -24,7 +25,7 @@ pub struct Assessment {
     /// Up to when.
     pub at: Timestamp,
     /// Users of each arm whose window of the first success metric is over.
-    pub matured: Vec<u64>,
+    pub matured: PerArm<u64>,
     /// Each success metric in each treatment arm.
     pub success: Vec<Comparison>,
     /// Each guardrail in each treatment arm.
@@ -42,8 +43,8 @@ pub struct Assessment {
 pub struct Comparison {
     /// The metric's name.
     pub metric: String,
-    /// The arm, by its place.
-    pub arm: usize,
+    /// The arm.
+    pub arm: Treatment,
     /// The latest numbers.
     pub latest: Option<Reading>,
     /// What is known of the lift at any time: the intersection of all intervals so far. `None` where it is not bounded yet.
@@ -104,8 +105,8 @@ pub struct FinalRead {
 pub struct GuardrailComparison {
     /// The guardrail's name.
     pub metric: String,
-    /// The arm, by its place.
-    pub arm: usize,
+    /// The arm.
+    pub arm: Treatment,
     /// The loss that is tolerated.
     pub margin: f64,
     /// The latest numbers.
@@ -136,31 +137,24 @@ pub struct SampleRatioAssessment {
 /// Reads the evidence.
 pub fn assess(settings: &Settings, evidence: &Evidence) -> Assessment {
     let trajectories: Vec<Trajectory> = (0..evidence.metrics.len())
-        .map(|metric| evidence.sums_over_time(metric).collect())
+        .map(|metric| trajectory(evidence, metric))
         .collect();
     let (of_success, of_guardrails) = trajectories.split_at(settings.success.len().min(trajectories.len()));
     let plan_fulfilled = plan_fulfilled(settings, of_success);
-    let treatments = 1..settings.arms.len();
+    let treatments = || settings.arms.treatments().map(|(arm, _)| arm);
     let mut success = Vec::new();
     for (metric, course) in settings.success.iter().zip(of_success) {
-        success.extend(
-            treatments
-                .clone()
-                .map(|arm| compare(settings, metric, course, arm, plan_fulfilled)),
-        );
+        success.extend(treatments().map(|arm| compare(settings, metric, course, arm, plan_fulfilled)));
     }
     correct_final_reads(settings, &mut success);
     let mut guardrails = Vec::new();
     for (metric, course) in settings.guardrails.iter().zip(of_guardrails) {
-        guardrails.extend(treatments.clone().map(|arm| guard(settings, metric, course, arm)));
+        guardrails.extend(treatments().map(|arm| guard(settings, metric, course, arm)));
     }
     let matured = of_success.first().and_then(|course| course.last());
     Assessment {
         at: evidence.analyzed_at,
-        matured: matured.map_or_else(
-            || vec![0; settings.arms.len()],
-            |(_, sums)| sums.iter().map(|sums| sums.n).collect(),
-        ),
+        matured: matured.map_or_else(|| settings.arms.map(|_| 0), |(_, sums)| sums.map(|sums| sums.n)),
         success,
         guardrails,
         sample_ratio: sample_ratio(settings, evidence),
@@ -170,7 +164,14 @@ pub fn assess(settings: &Settings, evidence: &Evidence) -> Assessment {
 }
 
 /// Sums of each arm for one metric, up to and with each look.
-type Trajectory = Vec<(Point, Vec<Sums>)>;
+type Trajectory = Vec<(Point, PerArm<Sums>)>;
+
+fn trajectory(evidence: &Evidence, metric: usize) -> Trajectory {
+    let looks = evidence.sums_over_time(metric);
+    looks
+        .filter_map(|(point, sums)| Some((point, PerArm::from_list(sums)?)))
+        .collect()
+}
 
 /// The first finished look at which every arm has the planned number of users in every success metric. It is read once: what comes
 /// after does not change it.
@@ -188,7 +189,7 @@ fn compare(
     settings: &Settings,
     success: &SuccessSettings,
     course: &Trajectory,
-    arm: usize,
+    arm: Treatment,
     plan_fulfilled: Option<usize>,
 ) -> Comparison {
     let sequence = sequence(settings);
@@ -297,7 +298,7 @@ fn guard(
     settings: &Settings,
     guardrail: &GuardrailSettings,
     course: &Trajectory,
-    arm: usize,
+    arm: Treatment,
 ) -> GuardrailComparison {
     // All guardrails must pass, so that none needs a part of alpha of its own.
     let one_sided = OneSided::new(settings.alpha, settings.tuned_at());
@@ -337,8 +338,9 @@ fn guard(
 }
 
 fn sample_ratio(settings: &Settings, evidence: &Evidence) -> SampleRatioAssessment {
-    let mut test = SampleRatio::new(&settings.buckets);
-    let mut counts = vec![0; settings.arms.len()];
+    let owned: Vec<u16> = settings.arms.iter().map(|arm| arm.buckets.count()).collect();
+    let mut test = SampleRatio::new(&owned);
+    let mut counts = vec![0; owned.len()];
     let mut course = Vec::with_capacity(evidence.looks.len());
     let mut p = 1.0;
     for (at, by_then) in evidence.units_over_time() {

@@ -7,6 +7,7 @@ use gondola_wire::counts::Kind;
 use gondola_wire::decision::{Decision, Reason, Verdict};
 use jiff::Timestamp;
 
+use crate::arms::Treatment;
 use crate::assess::{Assessment, Comparison};
 
 use crate::percent::{share, signed};
@@ -24,8 +25,8 @@ pub struct Situation<'a> {
     pub running: Duration,
     /// How long all its users have taken part; `None` before the last step.
     pub settled: Option<Duration>,
-    /// A treatment arm of which no pod has answered for too long, by its place.
-    pub down: Option<usize>,
+    /// A treatment arm of which no pod has answered for too long.
+    pub down: Option<Treatment>,
     /// What the evidence says; `None` without any.
     pub assessment: Option<&'a Assessment>,
     /// Whether the evidence is recent.
@@ -43,7 +44,7 @@ pub fn decide(settings: &Settings, situation: &Situation<'_>) -> Option<Decision
         .find_map(|rule| rule(settings, situation))
         .map(|finding| Decision {
             verdict: finding.verdict,
-            arm: finding.arm.map(|arm| settings.arms[arm].clone()),
+            arm: finding.arm.map(|arm| settings.arms[arm].name.clone()),
             reason: finding.reason,
             message: finding.message,
             time: situation.now,
@@ -53,14 +54,14 @@ pub fn decide(settings: &Settings, situation: &Situation<'_>) -> Option<Decision
 /// What a rule found.
 struct Finding {
     verdict: Verdict,
-    arm: Option<usize>,
+    arm: Option<Treatment>,
     reason: Reason,
     message: String,
 }
 
 /// Errors, latency and dead pods act at once, whatever else is known.
 fn operations(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
-    let roll_back = |arm: usize, reason, message| Finding {
+    let roll_back = |arm: Treatment, reason, message| Finding {
         verdict: Verdict::RolledBack,
         arm: Some(arm),
         reason,
@@ -69,12 +70,13 @@ fn operations(settings: &Settings, situation: &Situation<'_>) -> Option<Finding>
     if let Some(arm) = situation.down {
         let message = format!(
             "no pod of arm {} answers; everybody gets {}",
-            settings.arms[arm], settings.arms[0]
+            settings.arms[arm].name,
+            settings.control()
         );
         return Some(roll_back(arm, Reason::ArmNotReady, message));
     }
     let alarm = situation.assessment?.alarm.as_ref()?;
-    let arm = &settings.arms[alarm.arm];
+    let arm = &settings.arms[alarm.arm].name;
     let what = match alarm.kind {
         None => format!(
             "had more than {} errors in two successive ticks",
@@ -93,11 +95,11 @@ fn operations(settings: &Settings, situation: &Situation<'_>) -> Option<Finding>
             }
         ),
     };
-    let message = format!("arm {arm} {what}; everybody gets {}", settings.arms[0]);
+    let message = format!("arm {arm} {what}; everybody gets {}", settings.control());
     Some(roll_back(alarm.arm, Reason::OperationsHarm, message))
 }
 
-/// Where users are not shared as planned, the data say nothing: neither that an arm wins nor that it does harm.
+/// Where users are not split as planned, the data say nothing: neither that an arm wins nor that it does harm.
 fn sample_ratio(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
     let ratio = &situation.assessment?.sample_ratio;
     ratio.detected.then(|| Finding {
@@ -107,7 +109,10 @@ fn sample_ratio(settings: &Settings, situation: &Situation<'_>) -> Option<Findin
         message: format!(
             "users are not split as planned: {:?} of {:?} at weights {:?} (p {:.2e}); find out why events are lost or made before \
              you trust any number",
-            ratio.counts, settings.arms, settings.weights, ratio.p
+            ratio.counts,
+            settings.arm_names(),
+            settings.arms.iter().map(|arm| arm.weight).collect::<Vec<_>>(),
+            ratio.p
         ),
     })
 }
@@ -122,7 +127,7 @@ fn trusted<'a>(situation: &Situation<'a>) -> Option<&'a Assessment> {
     fresh(situation).filter(|assessment| !is_doubted(assessment))
 }
 
-/// Whether users may not be shared as planned, by the latest counts: what was in doubt earlier may be clear by now.
+/// Whether users may not be split as planned, by the latest counts: what was in doubt earlier may be clear by now.
 fn is_doubted(assessment: &Assessment) -> bool {
     assessment.sample_ratio.p_now < WARN
 }
@@ -133,17 +138,17 @@ fn harm(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
         .guardrails
         .iter()
         .find(|guardrail| guardrail.verdict == GuardrailVerdict::Harm);
-    let roll_back = |arm: usize, reason, why: String| Finding {
+    let roll_back = |arm: Treatment, reason, why: String| Finding {
         verdict: Verdict::RolledBack,
         arm: Some(arm),
         reason,
-        message: format!("{why}; everybody gets {}", settings.arms[0]),
+        message: format!("{why}; everybody gets {}", settings.control()),
     };
     if let Some(guardrail) = guardrail {
         let lift = guardrail.latest.and_then(|latest| latest.lift);
         let why = format!(
             "arm {} loses more of {} than the margin of {} ({})",
-            settings.arms[guardrail.arm],
+            settings.arms[guardrail.arm].name,
             guardrail.metric,
             share(guardrail.margin),
             lift.map_or_else(|| "no lift".to_owned(), signed)
@@ -153,7 +158,7 @@ fn harm(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
     let worse = assessment.success.iter().find(|comparison| comparison.worse)?;
     let why = format!(
         "arm {} is worse in {}: {}",
-        settings.arms[worse.arm],
+        settings.arms[worse.arm].name,
         worse.metric,
         in_words(worse)
     );
@@ -174,7 +179,7 @@ fn winner(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
         .iter()
         .filter(|comparison| is_better(comparison) && harmless(assessment, comparison.arm))
         .max_by(|a, b| lift_of(a).total_cmp(&lift_of(b)))?;
-    let arm = &settings.arms[best.arm];
+    let arm = &settings.arms[best.arm].name;
     let verdict = match settings.promotion {
         Promotion::Manual => Verdict::PromotionReady,
         Promotion::Automatic => Verdict::Promoted,
@@ -245,7 +250,7 @@ fn why_nobody_won(settings: &Settings, assessment: &Assessment) -> String {
     let Some(better) = assessment.success.iter().find(|comparison| is_better(comparison)) else {
         return "no arm is better for certain".to_owned();
     };
-    let arm = &settings.arms[better.arm];
+    let arm = &settings.arms[better.arm].name;
     let mut guardrails = assessment.guardrails.iter();
     let undecided = guardrails
         .find(|guardrail| guardrail.arm == better.arm && guardrail.verdict != GuardrailVerdict::NonInferior);
@@ -268,7 +273,7 @@ fn is_better(comparison: &Comparison) -> bool {
 }
 
 /// Whether every guardrail of an arm is known to hold.
-fn harmless(assessment: &Assessment, arm: usize) -> bool {
+fn harmless(assessment: &Assessment, arm: Treatment) -> bool {
     let mut of_arm = assessment
         .guardrails
         .iter()

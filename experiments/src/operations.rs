@@ -6,6 +6,7 @@
 use gondola_wire::counts::{ArmCounts, Kind};
 use gondola_wire::operations::{Operations, Weighed};
 
+use crate::arms::Treatment;
 use crate::settings::OperationsSettings;
 use crate::statistics::operations::{Tick, disperse, dispersion, log_evidence, weigh};
 
@@ -19,15 +20,15 @@ const STREAK: u32 = 2;
 /// An arm that has more bad answers than it may.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alarm {
-    /// The arm, by its place.
-    pub arm: usize,
+    /// The arm.
+    pub arm: Treatment,
     /// Which answers; `None` for the plain bound on errors.
     pub kind: Option<Kind>,
 }
 
 /// Takes what each arm did in one tick.
 pub fn observe(operations: &mut Operations, tick: &[ArmCounts], settings: &OperationsSettings) {
-    let Some(control) = tick.first() else {
+    let Some((control, treatments)) = tick.split_first() else {
         return;
     };
     operations.ticks += 1;
@@ -49,17 +50,15 @@ pub fn observe(operations: &mut Operations, tick: &[ArmCounts], settings: &Opera
         }
     }
     for weighed in &mut operations.weighed {
-        weigh_tick(weighed, control, &tick[1..], settings);
+        weigh_tick(weighed, control, treatments, settings);
     }
 }
 
 /// The first arm that does harm.
 pub fn alarm(operations: &Operations, settings: &OperationsSettings) -> Option<Alarm> {
-    if let Some(arm) = operations.broken.first() {
-        return Some(Alarm {
-            arm: *arm,
-            kind: None,
-        });
+    let broken = operations.broken.first();
+    if let Some(arm) = broken.and_then(|place| Treatment::among_arms(*place)) {
+        return Some(Alarm { arm, kind: None });
     }
     let enough = (1.0 / settings.alpha).ln();
     operations.weighed.iter().find_map(|weighed| {
@@ -68,7 +67,7 @@ pub fn alarm(operations: &Operations, settings: &OperationsSettings) -> Option<A
             .iter()
             .position(|evidence| log_evidence(evidence) >= enough)?;
         Some(Alarm {
-            arm: arm + 1,
+            arm: Treatment::among_treatments(arm),
             kind: Some(weighed.kind),
         })
     })

@@ -9,10 +9,11 @@ use gondola_wire::evidence::Evidence;
 use gondola_wire::time::{after, since};
 use jiff::Timestamp;
 
+use crate::arms::Treatment;
 use crate::assess::{Assessment, Reading};
 use crate::buckets::Buckets;
 use crate::percent::{share, signed};
-use crate::settings::Settings;
+use crate::settings::{ArmSettings, Settings};
 use crate::statistics::Interval;
 use crate::statistics::operations::log_evidence;
 use crate::statistics::sample_ratio::WARN;
@@ -186,11 +187,11 @@ pub fn success_verdict(comparison: &crate::assess::Comparison) -> &'static str {
     }
 }
 
-fn metric_status(settings: &Settings, metric: &str, arm: usize, latest: Option<Reading>) -> MetricStatus {
+fn metric_status(settings: &Settings, metric: &str, arm: Treatment, latest: Option<Reading>) -> MetricStatus {
     let number = |number: f64| format!("{number:.5}");
     MetricStatus {
         name: metric.to_owned(),
-        arm: settings.arms[arm].clone(),
+        arm: settings.arms[arm].name.clone(),
         control: latest
             .map(|latest| number(latest.control.mean))
             .unwrap_or_default(),
@@ -206,19 +207,22 @@ fn metric_status(settings: &Settings, metric: &str, arm: usize, latest: Option<R
 }
 
 fn arms(settings: &Settings, assessment: Option<&Assessment>, evidence: Option<&Evidence>) -> Vec<ArmStatus> {
-    let arm = |(place, name): (usize, &String)| {
-        let seen = evidence.and_then(|evidence| evidence.arms.get(place));
-        let exposures = seen.map_or(0, |seen| seen.exposures);
-        let fallbacks = seen.map_or(0, |seen| seen.fallbacks);
+    let matured = assessment.map_or_else(
+        || settings.arms.map(|_| 0),
+        |assessment| assessment.matured.clone(),
+    );
+    let mut seen = evidence.iter().flat_map(|evidence| &evidence.arms);
+    let arm = |(arm, matured): (&ArmSettings, &u64)| {
+        let seen = seen.next().cloned().unwrap_or_default();
         ArmStatus {
-            name: name.clone(),
-            units: large(seen.map_or(0, |seen| seen.units)),
-            matured: large(assessment.map_or(0, |assessment| assessment.matured[place])),
-            exposures: large(exposures),
-            fallback_rate: share(fallbacks as f64 / exposures.max(1) as f64),
+            name: arm.name.clone(),
+            units: large(seen.units),
+            matured: large(*matured),
+            exposures: large(seen.exposures),
+            fallback_rate: share(seen.fallbacks as f64 / seen.exposures.max(1) as f64),
         }
     };
-    settings.arms.iter().enumerate().map(arm).collect()
+    settings.arms.iter().zip(matured.iter()).map(arm).collect()
 }
 
 fn operations(settings: &Settings, evidence: &Evidence) -> Vec<OperationsStatus> {
@@ -227,10 +231,10 @@ fn operations(settings: &Settings, evidence: &Evidence) -> Vec<OperationsStatus>
         weighed
             .arms
             .iter()
-            .zip(&settings.arms[1..])
-            .map(|(found, arm)| OperationsStatus {
+            .zip(settings.arms.treatments())
+            .map(|(found, (_, arm))| OperationsStatus {
                 name: weighed.kind.as_str().to_owned(),
-                arm: arm.clone(),
+                arm: arm.name.clone(),
                 log_evidence: format!("{:.1}", log_evidence(found)),
                 alarm: log_evidence(found) >= enough,
             })
@@ -288,7 +292,7 @@ fn ready(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> Condi
             return waits("WaitingForStore", message.to_owned());
         }
         Some(WaitsFor::Arms) => {
-            let arms = settings.arms.join(", ");
+            let arms = settings.arm_names().join(", ");
             return waits(
                 "WaitingForArms",
                 format!("waits until a pod of each arm answers: {arms}"),
@@ -489,7 +493,7 @@ pub fn sentence(settings: &Settings, step: &Step) -> String {
         return format!("{verdict}: {}.", decision.message);
     }
     if ledger.phase == Phase::Pending {
-        return format!("Not begun: waits for {}.", settings.arms.join(" and "));
+        return format!("Not begun: waits for {}.", settings.arm_names().join(" and "));
     }
     let matured = step
         .assessment

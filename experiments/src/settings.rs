@@ -5,6 +5,7 @@ use std::time::Duration;
 use gondola_crds::experiment::{Design, Experiment, Method, Metric, MetricKind, Promotion};
 use gondola_crds::text::{Length, Percent, Period, Token};
 
+use crate::arms::PerArm;
 use crate::assignment;
 use crate::buckets::Buckets;
 use crate::percent::share;
@@ -77,12 +78,8 @@ pub struct Settings {
     pub unit_header: Option<String>,
     /// Who is kept out.
     pub holdout: Option<HoldoutSettings>,
-    /// Names of the arms, the control first.
-    pub arms: Vec<String>,
-    /// Their weights, in the same order.
-    pub weights: Vec<u32>,
-    /// Buckets of 10,000 that each of them owns: users are split by these.
-    pub buckets: Vec<u16>,
+    /// The arms.
+    pub arms: PerArm<ArmSettings>,
     /// Steps of the ramp; the last one is kept.
     pub stages: Vec<StageSettings>,
     /// What an arm must improve.
@@ -113,6 +110,17 @@ pub struct Settings {
     pub promotion: Promotion,
     /// How often things are done.
     pub cadence: CadenceSettings,
+}
+
+/// An arm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArmSettings {
+    /// The variant's name.
+    pub name: String,
+    /// Its share of those who take part, relative to the sum of all arms' weights.
+    pub weight: u32,
+    /// What it owns by that: users are split by these, and it has one at least.
+    pub buckets: Buckets,
 }
 
 /// Who is kept out of all experiments that name the same holdout.
@@ -210,8 +218,7 @@ impl CadenceSettings {
 impl Settings {
     /// Reads an experiment.
     pub fn of(experiment: &Experiment) -> Result<Self, SettingsError> {
-        let (arms, weights) = arms(experiment)?;
-        let buckets = owned_buckets(&arms, &weights)?;
+        let arms = arms(experiment)?;
         let success: Vec<SuccessSettings> = experiment.metrics.success.iter().map(success).collect();
         let guardrails: Vec<GuardrailSettings> = experiment
             .metrics
@@ -233,7 +240,7 @@ impl Settings {
             Method::Sequential => (alpha, 0.0),
             Method::Fixed => (0.0, alpha),
         };
-        let comparisons = (success.len() * (arms.len() - 1)) as f64;
+        let comparisons = (success.len() * arms.treatments().count()) as f64;
         let settings = Self {
             name: experiment.name.to_string(),
             restart_token: experiment.restart_token.clone(),
@@ -261,8 +268,6 @@ impl Settings {
             promotion: experiment.promotion.unwrap_or_default(),
             cadence: cadence(experiment),
             arms,
-            buckets,
-            weights,
             success,
             guardrails,
         };
@@ -281,14 +286,19 @@ impl Settings {
         success.chain(self.guardrails.iter().map(|guardrail| &guardrail.metric))
     }
 
-    /// Pairs of success metric and treatment arm: alpha is shared among them (Bonferroni).
+    /// Pairs of success metric and treatment arm: alpha is split among them (Bonferroni).
     pub fn comparisons(&self) -> usize {
-        self.success.len() * self.treatments()
+        self.success.len() * self.arms.treatments().count()
     }
 
-    /// Arms beside the control.
-    pub fn treatments(&self) -> usize {
-        self.arms.len() - 1
+    /// Names of the arms, the control first.
+    pub fn arm_names(&self) -> Vec<&str> {
+        self.arms.iter().map(|arm| arm.name.as_str()).collect()
+    }
+
+    /// The control's name.
+    pub fn control(&self) -> &str {
+        &self.arms.control.name
     }
 
     /// Users of an arm and the control together at which sequences are narrowest.
@@ -306,38 +316,48 @@ impl Settings {
     }
 }
 
-/// Names and weights of the arms, the control first.
-fn arms(experiment: &Experiment) -> Result<(Vec<String>, Vec<u32>), SettingsError> {
+fn arms(experiment: &Experiment) -> Result<PerArm<ArmSettings>, SettingsError> {
     let names = || experiment.arms.iter().map(|arm| arm.variant.clone());
-    let Some(control) = names().position(|name| name == experiment.control) else {
-        return Err(SettingsError::Control {
-            control: experiment.control.clone(),
-            arms: names().collect(),
-        });
+    let no_control = || SettingsError::Control {
+        control: experiment.control.clone(),
+        arms: names().collect(),
     };
-    let mut arms: Vec<_> = experiment
-        .arms
-        .iter()
-        .map(|arm| (arm.variant.clone(), u32::try_from(arm.weight).unwrap_or(0)))
+    let control = names().position(|name| name == experiment.control);
+    let control = control.ok_or_else(no_control)?;
+    let weight = |weight| u32::try_from(weight).unwrap_or(0);
+    let mut arms: Vec<(String, u32)> = names()
+        .zip(experiment.arms.iter().map(|arm| weight(arm.weight)))
         .collect();
     arms[..=control].rotate_right(1);
-    Ok(arms.into_iter().unzip())
+    let weights: Vec<u32> = arms.iter().map(|(_, weight)| *weight).collect();
+    let owned = assignment::sizes(&weights).unwrap_or_else(|_| vec![0; weights.len()]);
+    let settings = |((name, weight), owned): ((String, u32), u16)| {
+        if owned == 0 {
+            return Err(no_bucket(name, weight, &weights));
+        }
+        Ok(ArmSettings {
+            name,
+            weight,
+            buckets: Buckets::new(owned),
+        })
+    };
+    let arms: Vec<ArmSettings> = arms
+        .into_iter()
+        .zip(owned)
+        .map(settings)
+        .collect::<Result<_, _>>()?;
+    PerArm::from_list(arms).ok_or_else(no_control)
 }
 
-/// How many buckets each arm owns, as routers share users.
-fn owned_buckets(arms: &[String], weights: &[u32]) -> Result<Vec<u16>, SettingsError> {
-    let owned = assignment::sizes(weights).unwrap_or_else(|_| vec![0; weights.len()]);
-    let Some(place) = owned.iter().position(|owned| *owned == 0) else {
-        return Ok(owned);
-    };
+fn no_bucket(arm: String, weight: u32, weights: &[u32]) -> SettingsError {
     let sum: u64 = weights.iter().copied().map(u64::from).sum();
-    let others = sum - u64::from(weights[place]);
-    Err(SettingsError::NoBucket {
-        arm: arms[place].clone(),
-        weight: weights[place],
+    let others = sum - u64::from(weight);
+    SettingsError::NoBucket {
+        arm,
+        weight,
         sum,
         least: others.div_ceil(u64::from(assignment::BUCKETS) - 1).max(1),
-    })
+    }
 }
 
 fn alpha(design: &Design) -> Result<f64, SettingsError> {

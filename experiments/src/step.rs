@@ -21,7 +21,7 @@ use crate::assess::{Assessment, assess};
 use crate::buckets::Buckets;
 use crate::decide::{Situation, decide};
 use crate::epoch;
-use crate::settings::Settings;
+use crate::settings::{ArmSettings, Settings};
 
 /// How long an arm may be without a pod that answers.
 const GRACE: Duration = Duration::from_secs(300);
@@ -175,7 +175,7 @@ fn pin(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
     };
     let arms = settings.arms.iter();
     ledger.pinned = arms
-        .filter_map(|arm| Some((arm.clone(), served.get(arm)?.clone())))
+        .filter_map(|arm| Some((arm.name.clone(), served.get(&arm.name)?.clone())))
         .collect();
 }
 
@@ -185,7 +185,7 @@ fn start(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
     let ready = settings
         .arms
         .iter()
-        .all(|arm| inputs.ready.contains(arm) && is_served(arm));
+        .all(|arm| inputs.ready.contains(&arm.name) && is_served(&arm.name));
     if ledger.phase == Phase::Pending && ready && inputs.routers > 0 {
         ledger.phase = if settings.last_stage() == 0 {
             Phase::Running
@@ -198,7 +198,7 @@ fn start(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
 }
 
 fn note_readiness(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
-    for arm in &settings.arms {
+    for ArmSettings { name: arm, .. } in settings.arms.iter() {
         if inputs.ready.contains(arm) || ledger.phase == Phase::Pending {
             ledger.unready_since.remove(arm);
         } else {
@@ -249,7 +249,10 @@ fn situation<'a>(
             .stage_since
             .filter(|_| last)
             .map(|moment| since(moment, inputs.now)),
-        down: (1..settings.arms.len()).find(|arm| is_down(&settings.arms[*arm])),
+        down: settings
+            .arms
+            .treatments()
+            .find_map(|(treatment, arm)| is_down(&arm.name).then_some(treatment)),
         assessment,
         fresh,
         won: ledger
@@ -292,7 +295,7 @@ fn advance_stage(
     };
     let seen = evidence.is_some_and(|evidence| {
         let totals = &evidence.operations.totals;
-        totals.len() == settings.arms.len() && totals.iter().all(|arm| arm.requests >= MIN_REQUESTS)
+        totals.len() == settings.arms.count() && totals.iter().all(|arm| arm.requests >= MIN_REQUESTS)
     });
     if since(stage_since, now) < stage.hold || !seen {
         return;
@@ -311,10 +314,10 @@ fn routing(ledger: &Ledger, settings: &Settings, inputs: &Inputs<'_>) -> Routing
         }
         Phase::Promoted | Phase::Completed => {
             let winner = ledger.winner.clone();
-            Routing::Everybody(winner.unwrap_or_else(|| settings.arms[0].clone()))
+            Routing::Everybody(winner.unwrap_or_else(|| settings.control().to_owned()))
         }
         Phase::RolledBack | Phase::Inconclusive | Phase::Equivalent => {
-            Routing::Everybody(settings.arms[0].clone())
+            Routing::Everybody(settings.control().to_owned())
         }
     }
 }
@@ -331,7 +334,6 @@ fn routes(ledger: &Ledger, settings: &Settings, inputs: &Inputs<'_>) -> Experime
     } else {
         settings.stages[stage].buckets
     };
-    let arms = settings.arms.iter().zip(&settings.weights);
     let mut routes = ExperimentRoutes {
         name: settings.name.clone(),
         epoch: ledger.epoch,
@@ -343,10 +345,12 @@ fn routes(ledger: &Ledger, settings: &Settings, inputs: &Inputs<'_>) -> Experime
             buckets: holdout.buckets.count(),
         }),
         traffic_buckets: traffic_buckets.count(),
-        arms: arms
-            .map(|(variant, weight)| ArmRoute {
-                variant: variant.clone(),
-                weight: *weight,
+        arms: settings
+            .arms
+            .iter()
+            .map(|arm| ArmRoute {
+                variant: arm.name.clone(),
+                weight: arm.weight,
             })
             .collect(),
         slow_milliseconds: settings.operations.slow.as_millis() as u64,

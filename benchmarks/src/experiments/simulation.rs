@@ -95,7 +95,7 @@ fn make_step(
     now: Timestamp,
     evidence: Option<&Evidence>,
 ) -> anyhow::Result<Routing> {
-    let ready: BTreeSet<String> = settings.arms.iter().cloned().collect();
+    let ready: BTreeSet<String> = settings.arms.iter().map(|arm| arm.name.clone()).collect();
     let memory = Memory::nothing(&settings.name);
     let inputs = Inputs {
         now,

@@ -74,7 +74,7 @@ impl Rules {
         Self {
             experiment: settings.name.clone(),
             epoch,
-            arms: settings.arms.clone(),
+            arms: settings.arms.iter().map(|arm| arm.name.clone()).collect(),
             metrics,
             kinds,
             started,

@@ -2,6 +2,7 @@
 
 use gondola_crds::experiment::MetricKind;
 
+use crate::arms::{PerArm, Treatment};
 use crate::settings::MetricSettings;
 use crate::statistics::{Estimate, Sums, cuped};
 
@@ -19,8 +20,12 @@ const MIN_OUTCOMES: u64 = 200;
 const MIN_OUTCOMES_FOR_BOUNDS: u64 = 400;
 
 /// The control's and an arm's; `None` while there are too few users for any number.
-pub(super) fn estimates(metric: &MetricSettings, sums: &[Sums], arm: usize) -> Option<(Estimate, Estimate)> {
-    let (control, treatment) = (sums.first()?, sums.get(arm)?);
+pub(super) fn estimates(
+    metric: &MetricSettings,
+    sums: &PerArm<Sums>,
+    arm: Treatment,
+) -> Option<(Estimate, Estimate)> {
+    let (control, treatment) = (&sums.control, sums.get(arm)?);
     let both: [Option<Estimate>; 2] = match (metric.kind, metric.lookback) {
         (MetricKind::Ratio, _) => [control, treatment].map(Estimate::ratio),
         (_, None) => [control, treatment].map(Estimate::mean),
@@ -47,8 +52,9 @@ pub(super) struct Grounds {
 
 impl Grounds {
     /// The grounds to judge `arm` on, by the sums of all arms.
-    pub(super) fn of(metric: &MetricSettings, sums: &[Sums], arm: usize) -> Self {
-        let (Some(control), Some(treatment)) = (sums.first(), sums.get(arm)) else {
+    pub(super) fn of(metric: &MetricSettings, sums: &PerArm<Sums>, arm: Treatment) -> Self {
+        let control = &sums.control;
+        let Some(treatment) = sums.get(arm) else {
             return Self::default();
         };
         let smaller = control.n.min(treatment.n);

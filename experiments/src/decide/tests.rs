@@ -92,7 +92,7 @@ fn harm_to_a_guardrail_outweighs_success() {
 }
 
 #[test]
-fn nothing_is_believed_where_users_are_not_shared_as_planned() {
+fn nothing_is_believed_where_users_are_not_split_as_planned() {
     let lost = Daily { users: 1800, ..WORSE };
     let mut world = World::new(&spec());
     check(
@@ -109,7 +109,7 @@ fn nothing_is_believed_where_users_are_not_shared_as_planned() {
 }
 
 #[test]
-fn errors_end_an_arm_even_where_users_are_not_shared_as_planned() {
+fn errors_end_an_arm_even_where_users_are_not_split_as_planned() {
     let lost = Daily { users: 1800, ..SAME };
     let mut world = World::new(&spec());
     world.run(START, START + DAY * 9, [SAME, lost]);

@@ -19,7 +19,13 @@ fn an_arm_with_a_tenth_of_errors_ends_within_two_ticks() {
     observe(&mut operations, &[traffic(100, 0), traffic(100, 10)], &settings);
     assert_eq!(alarm(&operations, &settings), None, "one tick may be chance");
     observe(&mut operations, &[traffic(100, 0), traffic(100, 10)], &settings);
-    assert_eq!(alarm(&operations, &settings), Some(Alarm { arm: 1, kind: None }));
+    assert_eq!(
+        alarm(&operations, &settings),
+        Some(Alarm {
+            arm: Treatment::FIRST,
+            kind: None
+        })
+    );
     observe(&mut operations, &[traffic(100, 0), traffic(100, 0)], &settings);
     assert!(alarm(&operations, &settings).is_some(), "it is not forgotten");
 }
@@ -49,7 +55,7 @@ fn slow_answers_are_weighed_against_the_control() {
     assert_eq!(
         alarm(&operations, &settings),
         Some(Alarm {
-            arm: 1,
+            arm: Treatment::FIRST,
             kind: Some(Kind::Slow)
         })
     );

@@ -23,10 +23,11 @@ pub(super) fn min_effect(settings: &Settings, comparison: &Comparison) -> f64 {
 /// A metric's lift over time, in one arm.
 pub(super) fn lift(settings: &Settings, comparison: &Comparison) -> Markup {
     let verdict = success_verdict(comparison);
-    let arm = &settings.arms[comparison.arm];
+    let arm = &settings.arms[comparison.arm].name;
     let title = format!(
         "{} of {arm} against {}: {verdict}",
-        comparison.metric, settings.arms[0]
+        comparison.metric,
+        settings.control()
     );
     let content = html! {
         (lift_chart(settings, comparison, &title).draw())
@@ -126,7 +127,7 @@ fn guardrail_row(settings: &Settings, guardrail: &GuardrailComparison) -> Markup
     html! {
         tr {
             td { (guardrail.metric) }
-            td { (settings.arms[guardrail.arm]) }
+            td { (settings.arms[guardrail.arm].name) }
             td { (relative_difference(guardrail)) }
             td class=(class) { (verdict) }
         }

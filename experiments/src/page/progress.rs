@@ -52,19 +52,19 @@ fn stage_row(view: &View<'_>, place: usize) -> Markup {
 
 /// The evidence against each arm, and what was answered.
 pub(super) fn operations(settings: &Settings, evidence: &Evidence) -> Markup {
-    let totals = evidence.operations.totals.iter().zip(&settings.arms);
+    let totals = evidence.operations.totals.iter().zip(settings.arms.iter());
     let content = html! {
         table {
             tr { th { "Answers" } th { "Arm" } th { "Evidence (full: rolled back)" } th.number { "log" } }
             @for weighed in &evidence.operations.weighed {
-                @for (found, arm) in weighed.arms.iter().zip(&settings.arms[1..]) {
-                    (evidence_row(settings, weighed.kind.as_str(), arm, log_evidence(found)))
+                @for (found, (_, arm)) in weighed.arms.iter().zip(settings.arms.treatments()) {
+                    (evidence_row(settings, weighed.kind.as_str(), &arm.name, log_evidence(found)))
                 }
             }
         }
         @for (total, arm) in totals {
             p.note {
-                (arm) ": " (grouped(total.requests)) " requests, " (grouped(total.errors)) " errors, "
+                (arm.name) ": " (grouped(total.requests)) " requests, " (grouped(total.errors)) " errors, "
                 (grouped(total.slow)) " slow, " (grouped(total.fallbacks)) " fallbacks, "
                 (grouped(total.empty)) " empty"
             }

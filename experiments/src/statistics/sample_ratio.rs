@@ -11,7 +11,7 @@ use statrs::function::gamma::ln_gamma;
 const CONCENTRATION: f64 = 10_000.0;
 /// Below this p, something may be wrong: nothing is concluded from outcomes.
 pub const WARN: f64 = 0.01;
-/// Below this p, users are not shared as planned.
+/// Below this p, users are not split as planned.
 pub const DETECT: f64 = 0.001;
 
 /// A test that is fed with counts, look by look.

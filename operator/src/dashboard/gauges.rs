@@ -87,7 +87,7 @@ impl Gauge {
                         Self::LiftHigh => comparison.interval?.high,
                         _ => comparison.latest?.lift?,
                     };
-                    let arm = settings.arms[comparison.arm].clone();
+                    let arm = settings.arms[comparison.arm].name.clone();
                     Some((vec![("arm", arm), ("metric", comparison.metric.clone())], value))
                 })
                 .collect(),
