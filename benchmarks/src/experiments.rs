@@ -12,6 +12,7 @@ mod simulation;
 use std::fmt::Display;
 
 use gondola_crds::experiment::Experiment;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::machine;
@@ -47,9 +48,10 @@ pub(crate) fn run(exposures: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A start on a Monday, in milliseconds: 2026-11-02.
-const START: i64 = 1_793_577_600_000;
-const DAY: i64 = 86_400_000;
+/// A start on a Monday: 2026-11-02.
+const START: Timestamp = Timestamp::constant(1_793_577_600, 0);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+const DAY_MILLISECONDS: i64 = 86_400_000;
 
 /// An experiment between a control and one arm, all users from the start, with `design`.
 fn experiment(name: &str, design: &Value) -> anyhow::Result<Experiment> {

@@ -69,9 +69,9 @@ impl Findings {
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let manifest = Manifest::read(&arguments.file)?;
     let settings = Settings::of(&manifest.experiment)?;
-    let allocation = Allocation::new(&settings.weights)?;
-    let own = format!("{}/{}", manifest.pipeline, settings.name);
-    let salt = manifest.experiment.salt.as_ref().map_or(own, ToString::to_string);
+    let allocation = Allocation::new(&settings.arms.iter().map(|arm| arm.weight).collect::<Vec<_>>())?;
+    let arms = settings.arm_names();
+    let salt = settings.salt_in(&manifest.pipeline);
     let units = units(arguments, &salt)?;
     let store = open(arguments, &manifest)?;
     let kind = Kind::Exposures {
@@ -85,10 +85,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let bytes = store.objects().get(&file.location).await?.bytes().await?;
         read_exposures(bytes, |row| {
             findings.exposures += 1;
-            let arm = settings
-                .arms
-                .get(allocation.arm(row.arm_bucket.min(9_999)))
-                .map(String::as_str);
+            let arm = arms.get(allocation.arm(row.arm_bucket.min(9_999))).copied();
             if arm != Some(row.arm) {
                 findings.differs(format!(
                     "unit {:?}: bucket {} belongs to {}, logged was {}",

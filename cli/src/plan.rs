@@ -9,7 +9,7 @@ use gondola_crds::experiment::MetricKind;
 use gondola_experiments::percent::{share, signed};
 use gondola_experiments::report::grouped;
 use gondola_experiments::settings::Settings;
-use gondola_experiments::statistics::planning::{detectable_lift, whole_weeks};
+use gondola_experiments::statistics::planning::{detectable_lift, weeks};
 
 use super::Manifest;
 
@@ -40,18 +40,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<String> {
         text,
         "  users       {} in each arm of {}",
         grouped(settings.planned_units),
-        settings.arms.join(", ")
+        settings.arm_names().join(", ")
     );
     let ramp: Vec<String> = settings
         .stages
         .iter()
         .map(|stage| match stage.hold {
-            Duration::ZERO => share(f64::from(stage.buckets) / 10_000.0),
-            hold => format!(
-                "{} for {}",
-                share(f64::from(stage.buckets) / 10_000.0),
-                days(hold)
-            ),
+            Duration::ZERO => share(stage.buckets.share()),
+            hold => format!("{} for {}", share(stage.buckets.share()), days(hold)),
         })
         .collect();
     let _ = writeln!(text, "  ramp        {}", ramp.join(", then "));
@@ -73,19 +69,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<String> {
 /// How long it takes with so many new users a day, and what each week could find.
 fn duration(manifest: &Manifest, settings: &Settings, daily: u64) -> String {
     let window = settings.success[0].metric.window + settings.cadence.lateness;
-    let whole: u32 = settings.weights.iter().sum();
-    let smallest = settings.weights.iter().min().copied().unwrap_or(1);
+    let whole: u32 = settings.arms.iter().map(|arm| arm.weight).sum();
+    let smallest = settings.arms.iter().map(|arm| arm.weight).min().unwrap_or(1);
     let part = f64::from(smallest) / f64::from(whole);
-    let full = f64::from(settings.stages.last().map_or(10_000, |stage| stage.buckets)) / 10_000.0;
+    let full = settings.stages.last().map_or(1.0, |stage| stage.buckets.share());
     // Who comes before the last step is left out, which errs on the long side by a few hours of users.
     let ramp: Duration = settings.stages.iter().map(|stage| stage.hold).sum();
     let a_day = daily as f64 * full * part;
     let coming = Duration::try_from_secs_f64(settings.planned_units as f64 / a_day * 86_400.0)
         .unwrap_or(Duration::MAX);
     let needed = coming.saturating_add(ramp).saturating_add(window);
-    let weeks = whole_weeks(needed.as_secs_f64() / 86_400.0);
+    let whole_weeks = weeks(needed);
     let mut text = format!(
-        "  with {} new users a day: {} until they have come and their window of {} is over: {weeks} whole weeks\n",
+        "  with {} new users a day: {} until they have come and their window of {} is over: {whole_weeks} whole weeks\n",
         grouped(daily),
         days(needed),
         days(window)

@@ -74,7 +74,7 @@ fn logged(folder: &Path, change: impl Fn(usize, &mut Exposure)) {
             let arm_bucket = bucket("arm", SALT, &id);
             let unit = key.hash(&id);
             let mut row = Exposure {
-                time: 1_793_577_600_000_000,
+                time: jiff::Timestamp::constant(1_793_577_600, 0),
                 id: Exposure::id_of("dlrm-vs-forest", 1, unit, "r"),
                 experiment: "dlrm-vs-forest".into(),
                 epoch: 1,

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::unit::{EventId, UnitHash};
-
-/// Microseconds since 1970 (UTC).
-pub type Microseconds = i64;
 
 /// A unit was shown what its arm chose: one answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exposure {
     /// When.
-    pub time: Microseconds,
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub time: Timestamp,
     /// Tells it from others.
     pub id: EventId,
     /// The experiment's name.
@@ -56,9 +55,11 @@ impl Exposure {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// When it happened, as the client says.
-    pub time: Microseconds,
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub time: Timestamp,
     /// When it arrived.
-    pub received: Microseconds,
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub received: Timestamp,
     /// Tells it from others.
     pub id: EventId,
     /// Who.

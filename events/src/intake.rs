@@ -1,30 +1,33 @@
 //! Outcomes as clients send them, checked one by one: a bad one is named, and costs the others nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use gondola_wire::time::{after, since};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::event::{Microseconds, Outcome};
+use crate::event::Outcome;
 use crate::unit::{EventId, UnitKey};
 
 /// Most outcomes of one request.
-pub const MOST_OUTCOMES: usize = 1000;
+pub const MAX_OUTCOMES: usize = 1000;
 /// Longest id, in bytes.
-const LONGEST_ID: usize = 256;
+const MAX_ID_BYTES: usize = 256;
 /// Longest type, in bytes.
-const LONGEST_KIND: usize = 32;
+const MAX_KIND_BYTES: usize = 32;
 /// A value beyond this is a mistake of a unit or of a format.
-const LARGEST_VALUE: f64 = 1e12;
+const MAX_VALUE: f64 = 1e12;
 /// How far a client's clock may be ahead.
-const AHEAD: Microseconds = 5 * 60 * 1_000_000;
+const AHEAD: Duration = Duration::from_secs(5 * 60);
 /// How long ago an outcome may have happened.
-const AGO: Microseconds = 90 * 86_400 * 1_000_000;
+const AGO: Duration = Duration::from_secs(90 * 86_400);
 
 /// An outcome as a client tells it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ToldOutcome {
+pub struct RawOutcome {
     /// The client's own key: an outcome that is sent again under the same key counts once.
     pub event_id: Option<String>,
     /// Id of the unit, the same as in the requests for recommendations.
@@ -40,13 +43,13 @@ pub struct ToldOutcome {
     /// The request for recommendations that it followed.
     pub request_id: Option<String>,
     /// When it happened, as milliseconds since 1970 or as RFC 3339; now where it is left out.
-    pub event_time: Option<ToldTime>,
+    pub event_time: Option<RawTime>,
 }
 
 /// A moment as a client writes it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
-pub enum ToldTime {
+pub enum RawTime {
     /// Milliseconds since 1970.
     Milliseconds(i64),
     /// RFC 3339, such as `2026-11-25T08:00:00Z`.
@@ -63,7 +66,7 @@ pub struct Refusal {
 }
 
 /// Reads an outcome: an object of JSON.
-pub fn read(json: Value) -> Result<ToldOutcome, String> {
+pub fn read(json: Value) -> Result<RawOutcome, String> {
     // serde would take an array for the fields in order.
     if !json.is_object() {
         return Err("is no JSON object; give {\"unit\": ..., \"type\": ...}".to_owned());
@@ -72,8 +75,8 @@ pub fn read(json: Value) -> Result<ToldOutcome, String> {
 }
 
 /// Checks an outcome that arrives at `now`.
-pub fn check(told: ToldOutcome, key: &UnitKey, now: Microseconds) -> Result<Outcome, String> {
-    let ToldOutcome {
+pub fn check(told: RawOutcome, key: &UnitKey, now: Timestamp) -> Result<Outcome, String> {
+    let RawOutcome {
         event_id,
         unit,
         kind,
@@ -93,16 +96,16 @@ pub fn check(told: ToldOutcome, key: &UnitKey, now: Microseconds) -> Result<Outc
         }
     }
     let in_kind = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if kind.is_empty() || kind.len() > LONGEST_KIND || !kind.bytes().all(in_kind) {
+    if kind.is_empty() || kind.len() > MAX_KIND_BYTES || !kind.bytes().all(in_kind) {
         return Err(format!(
-            "type is {kind:?}; give 1 to {LONGEST_KIND} letters, digits, '_', '-' and '.'"
+            "type is {kind:?}; give 1 to {MAX_KIND_BYTES} letters, digits, '_', '-' and '.'"
         ));
     }
     // 0 and -0 are one amount.
     let value = value.unwrap_or(1.0) + 0.0;
-    if !value.is_finite() || value.abs() > LARGEST_VALUE {
+    if !value.is_finite() || value.abs() > MAX_VALUE {
         return Err(format!(
-            "value is {value}; give a number of at most {LARGEST_VALUE:e}"
+            "value is {value}; give a number of at most {MAX_VALUE:e}"
         ));
     }
     let time = check_time(event_time, now)?;
@@ -116,7 +119,7 @@ pub fn check(told: ToldOutcome, key: &UnitKey, now: Microseconds) -> Result<Outc
             kind.as_bytes(),
             item_id.as_deref().unwrap_or_default().as_bytes(),
             request_id.as_deref().unwrap_or_default().as_bytes(),
-            time.to_string().as_bytes(),
+            time.as_microsecond().to_string().as_bytes(),
             &value.to_bits().to_le_bytes(),
         ]),
     };
@@ -135,26 +138,27 @@ pub fn check(told: ToldOutcome, key: &UnitKey, now: Microseconds) -> Result<Outc
 fn check_id(field: &str, id: &str) -> Result<(), String> {
     match id.len() {
         0 => Err(format!("{field} is empty; give one")),
-        bytes if bytes > LONGEST_ID => Err(format!("{field} has {bytes} bytes; give at most {LONGEST_ID}")),
+        bytes if bytes > MAX_ID_BYTES => {
+            Err(format!("{field} has {bytes} bytes; give at most {MAX_ID_BYTES}"))
+        }
         _ => Ok(()),
     }
 }
 
-fn check_time(told: Option<ToldTime>, now: Microseconds) -> Result<Microseconds, String> {
+fn check_time(told: Option<RawTime>, now: Timestamp) -> Result<Timestamp, String> {
     let time = match told {
         None => return Ok(now),
-        Some(ToldTime::Milliseconds(milliseconds)) => milliseconds.checked_mul(1000),
-        Some(ToldTime::Text(text)) => Some(
-            text.parse::<jiff::Timestamp>()
-                .map_err(|_| format!("eventTime is {text:?}; write for example 2026-11-25T08:00:00Z"))?
-                .as_microsecond(),
+        Some(RawTime::Milliseconds(milliseconds)) => Timestamp::from_millisecond(milliseconds).ok(),
+        Some(RawTime::Text(text)) => Some(
+            text.parse()
+                .map_err(|_| format!("eventTime is {text:?}; write for example 2026-11-25T08:00:00Z"))?,
         ),
     };
     let time = time.ok_or("eventTime is no moment; give milliseconds since 1970")?;
-    if time > now + AHEAD {
+    if time > after(now, AHEAD) {
         return Err("eventTime is more than 5 minutes in the future; set the client's clock".to_owned());
     }
-    if time < now - AGO {
+    if since(time, now) > AGO {
         return Err("eventTime is more than 90 days ago; send outcomes when they happen".to_owned());
     }
     Ok(time)
@@ -164,7 +168,7 @@ fn check_time(told: Option<ToldTime>, now: Microseconds) -> Result<Microseconds,
 mod tests {
     use super::*;
 
-    const NOW: Microseconds = 1_793_577_600_000_000;
+    const NOW: Timestamp = Timestamp::constant(1_793_577_600, 0);
 
     fn told(json: &str) -> Result<Outcome, String> {
         let key = UnitKey::new(b"0123456789abcdef").unwrap();
@@ -240,11 +244,11 @@ mod tests {
             r#"{"unit": "alice", "type": "purchase", "eventTime": "yesterday"}"#,
             "eventTime is \"yesterday\"",
         );
-        let mut nan = ToldOutcome {
+        let mut nan = RawOutcome {
             unit: "alice".into(),
             kind: "purchase".into(),
             value: Some(f64::NAN),
-            ..ToldOutcome::default()
+            ..RawOutcome::default()
         };
         let key = UnitKey::new(b"0123456789abcdef").unwrap();
         assert!(

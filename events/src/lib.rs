@@ -1,4 +1,4 @@
-//! Exposures and outcomes: recorded by the routers, kept as Parquet in an object store, and analysed into sums.
+//! Exposures and outcomes: recorded by the routers, kept as Parquet in an object store, and analyzed into sums.
 //!
 //! In reading order, the way of an event:
 //!
@@ -6,7 +6,7 @@
 //! - [`event`](mod@event): an exposure or an outcome; [`intake`]: outcomes as clients send them, checked;
 //! - [`recorder`]: a bounded queue, a journal on disk, and objects in the store, written once;
 //! - [`table`]: their form as Parquet; [`place`]: where they lie;
-//! - [`analysis`]: what all events of an experiment come to: [`gondola_experiments::evidence::Evidence`].
+//! - [`analysis`]: what all events of an experiment come to: [`gondola_wire::evidence::Evidence`].
 //!
 //! Promises: recording never waits and never blocks an answer; what was taken survives a restart of the process; the same
 //! events come to the same sums, in whatever order and however often they arrive.

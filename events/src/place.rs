@@ -4,9 +4,8 @@
 //! experiments of a pipeline, below `<namespace>/<pipeline>`.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
-
-use crate::event::Microseconds;
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,14 +31,15 @@ impl Kind {
     }
 
     /// The folder of one day.
-    pub fn day(&self, time: Microseconds) -> String {
-        format!("{}/dt={}", self.folder(), date(time).strftime("%Y-%m-%d"))
+    pub fn day(&self, day: Date) -> String {
+        format!("{}/dt={day}", self.folder())
     }
 
     /// A file.
-    pub fn file(&self, first: Microseconds, writer: &str, number: u64) -> String {
-        let hour = date(first).strftime("%H");
-        format!("{}/hour={hour}/{writer}-{number:08}.parquet", self.day(first))
+    pub fn file(&self, first: Timestamp, writer: &str, number: u64) -> String {
+        let first = first.to_zoned(TimeZone::UTC);
+        let (day, hour) = (self.day(first.date()), first.hour());
+        format!("{day}/hour={hour:02}/{writer}-{number:08}.parquet")
     }
 }
 
@@ -49,9 +49,9 @@ pub fn writer_of(name: &str) -> Option<(&str, u64)> {
     Some((writer, number.parse().ok()?))
 }
 
-fn date(time: Microseconds) -> jiff::Zoned {
-    let timestamp = Timestamp::from_microsecond(time).unwrap_or_default();
-    timestamp.to_zoned(TimeZone::UTC)
+/// The day of a moment, in UTC.
+pub(crate) fn day_of(moment: Timestamp) -> Date {
+    moment.to_zoned(TimeZone::UTC).date()
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
             experiment: "dlrm-vs-rf".into(),
             epoch: 2,
         };
-        let file = kind.file(1_793_577_600_000_000 + 8 * 3_600_000_000, "router-a-1f", 7);
+        let file = kind.file(Timestamp::constant(1_793_577_600 + 8 * 3600, 0), "router-a-1f", 7);
         assert_eq!(
             file,
             "exposures/dlrm-vs-rf/2/dt=2026-11-02/hour=08/router-a-1f-00000007.parquet"
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(writer_of("_SUCCESS"), None);
         assert!(
             Kind::Outcomes
-                .file(0, "w", 1)
+                .file(Timestamp::UNIX_EPOCH, "w", 1)
                 .starts_with("outcomes/dt=1970-01-01/hour=00/")
         );
     }

@@ -18,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use gondola_artifacts::Store;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{Event, Exposure, Outcome};
@@ -28,7 +29,7 @@ const QUEUE: usize = 1 << 16;
 /// How often events are looked for.
 const LOOK: Duration = Duration::from_millis(5);
 /// A segment of more bytes is closed: four times what it is as Parquet.
-const LARGEST_SEGMENT: u64 = 64 << 20;
+const MAX_SEGMENT_BYTES: u64 = 64 << 20;
 
 /// How events are recorded.
 #[derive(Clone, Debug)]
@@ -37,12 +38,12 @@ pub struct RecorderSettings {
     pub folder: PathBuf,
     /// The pipeline's folder in the store: `namespace/pipeline`.
     pub base: String,
-    /// Who records: the pod's name, and something by chance, so that no two write one name.
+    /// Who records: the pod's name, and something random, so that no two write one name.
     pub writer: String,
     /// How long events are gathered until they are uploaded.
     pub flush: Duration,
     /// Most bytes of segments that wait for the store; beyond that, events are dropped.
-    pub most_waiting: u64,
+    pub max_waiting_bytes: u64,
 }
 
 /// Why nothing can be recorded.
@@ -65,7 +66,7 @@ pub enum RecorderError {
 pub struct Recorder {
     queue: SyncSender<Command>,
     state: Arc<State>,
-    most_waiting: u64,
+    max_waiting_bytes: u64,
     stopped: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
@@ -88,7 +89,7 @@ pub struct State {
     waiting_bytes: AtomicU64,
     /// Frames that a crash cut off.
     torn: AtomicU64,
-    /// Milliseconds since 1970; 0 before the first.
+    /// Milliseconds since 1970; 0 before the first upload.
     last_flush: AtomicI64,
     /// What went wrong last, until it goes well.
     problem: Mutex<Option<String>>,
@@ -115,9 +116,12 @@ impl State {
         self.torn.load(Ordering::Relaxed)
     }
 
-    /// When events were uploaded last, in milliseconds since 1970.
-    pub fn last_flush(&self) -> Option<i64> {
-        Some(self.last_flush.load(Ordering::Relaxed)).filter(|moment| *moment != 0)
+    /// When events were uploaded last.
+    pub fn last_flush(&self) -> Option<Timestamp> {
+        let milliseconds = self.last_flush.load(Ordering::Relaxed);
+        Timestamp::from_millisecond(milliseconds)
+            .ok()
+            .filter(|_| milliseconds != 0)
     }
 
     /// What keeps events from the store now, if anything does.
@@ -178,7 +182,7 @@ impl Recorder {
         Ok(Self {
             queue,
             state,
-            most_waiting: settings.most_waiting,
+            max_waiting_bytes: settings.max_waiting_bytes,
             stopped: Mutex::new(Some(stopped)),
         })
     }
@@ -199,7 +203,7 @@ impl Recorder {
     }
 
     fn record(&self, event: Event) -> bool {
-        if self.state.waiting_bytes.load(Ordering::Relaxed) > self.most_waiting {
+        if self.state.waiting_bytes.load(Ordering::Relaxed) > self.max_waiting_bytes {
             self.state.dropped.fetch_add(1, Ordering::Relaxed);
             return false;
         }
@@ -249,7 +253,7 @@ impl Appending {
                 self.state
                     .set_problem(Some(format!("the journal can't be written: {error}")));
             }
-            if ended || self.journal.is_due(self.flush) || self.journal.bytes() >= LARGEST_SEGMENT {
+            if ended || self.journal.is_due(self.flush) || self.journal.bytes() >= MAX_SEGMENT_BYTES {
                 self.close();
             }
             if ended {
@@ -262,7 +266,7 @@ impl Appending {
     /// Appends what waits; whether nothing more can come.
     fn append_all(&mut self, commands: &Receiver<Command>) -> bool {
         // A segment that is large is closed although more waits.
-        while self.journal.bytes() < LARGEST_SEGMENT {
+        while self.journal.bytes() < MAX_SEGMENT_BYTES {
             match commands.try_recv() {
                 Ok(Command::Record(event)) => self.append(&event),
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return true,

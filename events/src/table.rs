@@ -9,13 +9,14 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, UInt16Type};
 use bytes::Bytes;
 use gondola_artifacts::guard::guarded;
+use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use crate::event::{Exposure, Microseconds, Outcome};
+use crate::event::{Exposure, Outcome};
 use crate::unit::{EventId, UnitHash};
 
 /// Rows that are read at a time.
@@ -89,11 +90,11 @@ pub fn encode_outcomes(rows: &[Outcome]) -> Result<Bytes, TableError> {
     encode(&batch)
 }
 
-/// What is needed of an exposure to analyse it.
+/// What is needed of an exposure to analyze it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExposureRow<'a> {
     /// When.
-    pub time: Microseconds,
+    pub time: Timestamp,
     /// Tells it from others.
     pub id: EventId,
     /// The arm.
@@ -130,7 +131,7 @@ pub fn read_exposures(file: Bytes, mut take: impl FnMut(ExposureRow<'_>)) -> Res
         let fallback = column(&batch, "fallback", &DataType::Boolean)?.as_boolean();
         for row in 0..batch.num_rows() {
             take(ExposureRow {
-                time: time.value(row),
+                time: moment(time.value(row)),
                 id: EventId(bytes_of(id, row)),
                 arm: arm.value(row),
                 arm_bucket: arm_bucket.value(row),
@@ -143,13 +144,13 @@ pub fn read_exposures(file: Bytes, mut take: impl FnMut(ExposureRow<'_>)) -> Res
     Ok(())
 }
 
-/// What is needed of an outcome to analyse it.
+/// What is needed of an outcome to analyze it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutcomeRow<'a> {
     /// When it happened.
-    pub time: Microseconds,
+    pub time: Timestamp,
     /// When it arrived.
-    pub received: Microseconds,
+    pub received: Timestamp,
     /// Tells it from others.
     pub id: EventId,
     /// Who.
@@ -173,8 +174,8 @@ pub fn read_outcomes(file: Bytes, mut take: impl FnMut(OutcomeRow<'_>)) -> Resul
         let value = column(&batch, "value", &DataType::Float64)?.as_primitive::<Float64Type>();
         for row in 0..batch.num_rows() {
             take(OutcomeRow {
-                time: time.value(row),
-                received: received.value(row),
+                time: moment(time.value(row)),
+                received: moment(received.value(row)),
                 id: EventId(bytes_of(id, row)),
                 unit: UnitHash(bytes_of(unit, row)),
                 kind: kind.value(row),
@@ -241,8 +242,18 @@ fn bytes_of(array: &FixedSizeBinaryArray, row: usize) -> [u8; 16] {
         .expect("the column's type says 16 bytes")
 }
 
-fn times(values: impl Iterator<Item = i64>) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values(values))
+/// A moment as columns keep it, in microseconds since 1970; what is beyond all years that there are is at their end.
+pub(crate) fn moment(microseconds: i64) -> Timestamp {
+    Timestamp::from_microsecond(microseconds).unwrap_or(if microseconds < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
+fn times(values: impl Iterator<Item = Timestamp>) -> ArrayRef {
+    let microseconds = values.map(Timestamp::as_microsecond);
+    Arc::new(Int64Array::from_iter_values(microseconds))
 }
 
 fn u32s(values: impl Iterator<Item = u32>) -> ArrayRef {
@@ -269,7 +280,7 @@ fn encode(batch: &RecordBatch) -> Result<Bytes, TableError> {
     let level = ZstdLevel::try_new(1)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
-        // They are drawn by chance: a dictionary of them is longer than they are.
+        // They are drawn at random: a dictionary of them is longer than they are.
         .set_column_dictionary_enabled("id".into(), false)
         .build();
     let mut bytes = Vec::new();

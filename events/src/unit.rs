@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The fewest bytes of a key.
-const SHORTEST_KEY: usize = 16;
+const MIN_KEY: usize = 16;
 /// The file of the key in a mounted Secret.
 pub const KEY_FILE: &str = "unit-key";
 
@@ -25,7 +25,7 @@ pub enum KeyError {
         source: std::io::Error,
     },
     /// It could be guessed.
-    #[error("the key of units in {path} has {bytes} bytes; give at least {SHORTEST_KEY}, drawn by chance")]
+    #[error("the key of units in {path} has {bytes} bytes; give at least {MIN_KEY} random ones")]
     Short {
         /// Where it is.
         path: String,
@@ -66,7 +66,7 @@ impl UnitKey {
     }
 
     fn checked(key: &[u8], path: &str) -> Result<Self, KeyError> {
-        if key.len() < SHORTEST_KEY {
+        if key.len() < MIN_KEY {
             return Err(KeyError::Short {
                 path: path.to_owned(),
                 bytes: key.len(),

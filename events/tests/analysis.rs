@@ -9,13 +9,13 @@ use bytes::Bytes;
 use gondola_artifacts::Store;
 use gondola_crds::experiment::Experiment;
 use gondola_events::analysis::{Analyzer, Rules};
-use gondola_events::event::{Exposure, Microseconds, Outcome};
+use gondola_events::event::{Exposure, Outcome};
 use gondola_events::place::Kind;
 use gondola_events::table::{encode_exposures, encode_outcomes};
 use gondola_events::unit::{EventId, UnitHash, UnitKey};
-use gondola_experiments::evidence::{Evidence, Look};
-use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::Settings;
+use gondola_wire::evidence::{Evidence, Look};
+use jiff::{SignedDuration, Timestamp};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -25,10 +25,11 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-const HOUR: Microseconds = 3_600_000_000;
-const DAY: Microseconds = 24 * HOUR;
+const MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// 2026-11-02.
-const START: Microseconds = 1_793_577_600_000_000;
+const START: Timestamp = Timestamp::constant(1_793_577_600, 0);
 const BASE: &str = "shop/home";
 
 fn settings() -> Settings {
@@ -52,18 +53,18 @@ fn settings() -> Settings {
 }
 
 fn rules() -> Rules {
-    Rules::new(&settings(), 1, Moment(START / 1000))
+    Rules::new(&settings(), 1, START)
 }
 
-fn at(time: Microseconds) -> Moment {
-    Moment((START + time) / 1000)
+fn at(time: SignedDuration) -> Timestamp {
+    START + time
 }
 
 fn unit(name: &str) -> UnitHash {
     UnitKey::new(b"0123456789abcdef").unwrap().hash(name)
 }
 
-fn exposure(name: &str, arm: &str, time: Microseconds, request: &str) -> Exposure {
+fn exposure(name: &str, arm: &str, time: SignedDuration, request: &str) -> Exposure {
     let unit = unit(name);
     Exposure {
         time: START + time,
@@ -82,12 +83,12 @@ fn exposure(name: &str, arm: &str, time: Microseconds, request: &str) -> Exposur
     }
 }
 
-fn outcome(name: &str, kind: &str, time: Microseconds, value: f64) -> Outcome {
+fn outcome(name: &str, kind: &str, time: SignedDuration, value: f64) -> Outcome {
     let unit = unit(name);
     Outcome {
         time: START + time,
         received: START + time,
-        id: EventId::of(&[&unit.0, kind.as_bytes(), &time.to_le_bytes()]),
+        id: EventId::of(&[&unit.0, kind.as_bytes(), &time.as_nanos().to_le_bytes()]),
         unit,
         kind: kind.into(),
         value,
@@ -118,7 +119,7 @@ impl World {
         Analyzer::new(store, BASE.to_owned(), self.folder.path().to_owned())
     }
 
-    async fn put(&mut self, kind: &Kind, first: Microseconds, bytes: Bytes) -> String {
+    async fn put(&mut self, kind: &Kind, first: Timestamp, bytes: Bytes) -> String {
         self.files += 1;
         let place = format!("{BASE}/{}", kind.file(first, "router-1", self.files));
         self.objects
@@ -146,14 +147,14 @@ impl World {
         }
     }
 
-    async fn analyze(&self, now: Microseconds) -> Evidence {
+    async fn analyze(&self, now: SignedDuration) -> Evidence {
         self.analyzer().analyze(&rules(), at(now)).await.unwrap()
     }
 }
 
 /// What of an evidence must not depend on how events came.
 fn sums(mut evidence: Evidence) -> Evidence {
-    evidence.health = gondola_experiments::evidence::Health {
+    evidence.health = gondola_wire::evidence::Health {
         crossover_units: evidence.health.crossover_units,
         exposures: evidence.health.exposures,
         outcomes: evidence.health.outcomes,
@@ -174,26 +175,26 @@ async fn a_unit_counts_when_its_window_is_over_and_with_what_happened_in_it() {
         .await;
     world
         .outcomes(&[
-            // Before the first exposure: behaviour before.
-            outcome("alice", "purchase", 0, 5.0),
+            // Before the first exposure: behavior before.
+            outcome("alice", "purchase", SignedDuration::ZERO, 5.0),
             outcome("alice", "purchase", 3 * HOUR, 70.0),
             outcome("alice", "purchase", 4 * HOUR, 70.0),
             // After the window.
             outcome("alice", "purchase", 26 * HOUR, 9.0),
             outcome("bob", "view", 2 * HOUR, 1.0),
-            outcome("bob", "view", 2 * HOUR + 1, 1.0),
+            outcome("bob", "view", 2 * HOUR + MICROSECOND, 1.0),
             outcome("bob", "click", 2 * HOUR, 1.0),
             outcome("carol", "purchase", 2 * HOUR, 1.0),
             outcome("carol", "other", 2 * HOUR, 1.0),
         ])
         .await;
-    let early = world.analyze(25 * HOUR + 30 * 60 * 1_000_000).await;
+    let early = world.analyze(25 * HOUR + HOUR / 2).await;
     assert_eq!((early.arms[0].units, early.arms[1].units), (1, 1));
     assert!(
         early.looks.iter().all(|look| look.metrics[0][0].n == 0),
         "a window and an hour are not over"
     );
-    let evidence = world.analyze(26 * HOUR + 1).await;
+    let evidence = world.analyze(26 * HOUR + MICROSECOND).await;
     let look = evidence.looks.iter().find(|look| look.number == 1).unwrap();
     let [purchase, revenue, ctr] = &look.metrics[..] else {
         panic!()
@@ -278,14 +279,14 @@ async fn files_of_a_long_outage_are_read_as_well() {
 
 #[tokio::test]
 async fn what_is_told_in_whole_seconds_follows_the_exposure_of_that_second() {
-    const SECOND: Microseconds = 1_000_000;
+    const SECOND: SignedDuration = SignedDuration::from_secs(1);
     let mut world = World::new();
-    let first = HOUR + 700_000;
+    let first = HOUR + 700_000 * MICROSECOND;
     world.exposures(&[exposure("alice", "rf", first, "1")]).await;
     world
         .outcomes(&[
             outcome("alice", "purchase", HOUR, 10.0),
-            outcome("alice", "purchase", HOUR + 200_000, 20.0),
+            outcome("alice", "purchase", HOUR + 200_000 * MICROSECOND, 20.0),
             outcome("alice", "purchase", HOUR - SECOND, 30.0),
         ])
         .await;
@@ -299,11 +300,11 @@ async fn what_is_told_in_whole_seconds_follows_the_exposure_of_that_second() {
 async fn a_cap_bounds_what_a_unit_has_and_not_what_a_ratio_divides_by() {
     let mut settings = settings();
     settings.guardrails[0].metric.cap = Some(3.0);
-    let rules = Rules::new(&settings, 1, Moment(START / 1000));
+    let rules = Rules::new(&settings, 1, START);
     let mut world = World::new();
     world.exposures(&[exposure("alice", "rf", HOUR, "1")]).await;
-    let each = |kind: &'static str, count: i64| {
-        (1..=count).map(move |number| outcome("alice", kind, HOUR + number, 1.0))
+    let each = |kind: &'static str, count: i32| {
+        (1..=count).map(move |number| outcome("alice", kind, HOUR + number * MICROSECOND, 1.0))
     };
     let outcomes: Vec<Outcome> = each("click", 5).chain(each("view", 20)).collect();
     world.outcomes(&outcomes).await;
@@ -368,21 +369,27 @@ async fn a_damaged_file_is_named_and_taken_once_it_is_whole() {
     assert_eq!(evidence.arms[0].units, 1);
 }
 
-/// So many units with exposures and outcomes, by chance.
+/// A length of time between so many days, to the microsecond.
+fn within(random: &mut ChaCha8Rng, first: i64, last: i64) -> SignedDuration {
+    const DAY_MICROSECONDS: i64 = 86_400_000_000;
+    SignedDuration::from_micros(random.random_range(first * DAY_MICROSECONDS..last * DAY_MICROSECONDS))
+}
+
+/// So many units with exposures and outcomes, drawn at random.
 fn drawn(units: usize, seed: u64) -> (Vec<Exposure>, Vec<Outcome>) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let (mut exposures, mut outcomes) = (Vec::new(), Vec::new());
     for number in 0..units {
         let name = format!("unit-{number}");
         let arm = if number % 2 == 0 { "rf" } else { "dlrm" };
-        let first = random.random_range(0..5 * DAY);
+        let first = within(&mut random, 0, 5);
         for request in 0..random.random_range(1..4) {
-            let time = first + random.random_range(0..DAY);
+            let time = first + within(&mut random, 0, 1);
             exposures.push(exposure(&name, arm, time, &format!("{number}-{request}")));
         }
         for _ in 0..random.random_range(0..4) {
             let kind = ["purchase", "click", "view"][random.random_range(0..3)];
-            let time = first + random.random_range(-DAY..2 * DAY);
+            let time = first + within(&mut random, -1, 2);
             outcomes.push(outcome(&name, kind, time, random.random_range(0.0..200.0)));
         }
     }
@@ -411,7 +418,7 @@ async fn events_that_are_replayed_and_shuffled_come_to_the_same_sums() {
 }
 
 #[tokio::test]
-async fn analyses_that_are_broken_off_and_made_anew_come_to_the_same_evidence() {
+async fn analyzes_that_are_broken_off_and_made_again_come_to_the_same_evidence() {
     let (mut exposures, mut outcomes) = drawn(1500, 3);
     exposures.sort_by_key(|row| row.time);
     outcomes.sort_by_key(|row| row.time);
@@ -422,9 +429,9 @@ async fn analyses_that_are_broken_off_and_made_anew_come_to_the_same_evidence() 
 
     let mut pieces = World::new();
     for hour in (0..9 * 24).step_by(6) {
-        let within = |time: Microseconds| {
-            let since = time - START - hour * HOUR;
-            (0..6 * HOUR).contains(&since) || (hour == 0 && since < 0)
+        let within = |time: Timestamp| {
+            let since = time.duration_since(START) - hour * HOUR;
+            (SignedDuration::ZERO..6 * HOUR).contains(&since) || (hour == 0 && since.is_negative())
         };
         let new: Vec<Exposure> = exposures.iter().filter(|row| within(row.time)).cloned().collect();
         let happened: Vec<Outcome> = outcomes.iter().filter(|row| within(row.time)).cloned().collect();

@@ -51,7 +51,7 @@ fn settings(folder: &Path, writer: &str) -> RecorderSettings {
         base: "shop/home".into(),
         writer: writer.into(),
         flush: Duration::from_millis(100),
-        most_waiting: 1 << 30,
+        max_waiting_bytes: 1 << 30,
     }
 }
 

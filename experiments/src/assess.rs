@@ -6,9 +6,11 @@
 
 mod metric;
 
-use crate::evidence::{Evidence, Point};
-use crate::moment::Moment;
-use crate::operations::Alarm;
+use gondola_wire::evidence::{Evidence, Point};
+use jiff::Timestamp;
+
+use crate::arms::{PerArm, Treatment};
+use crate::operations::{Alarm, alarm};
 use crate::settings::{GuardrailSettings, Settings, SuccessSettings};
 use crate::statistics::guardrail::{self, GuardrailVerdict};
 use crate::statistics::sample_ratio::{DETECT, SampleRatio};
@@ -21,19 +23,19 @@ use metric::{Grounds, estimates};
 #[derive(Clone, Debug)]
 pub struct Assessment {
     /// Up to when.
-    pub at: Moment,
+    pub at: Timestamp,
     /// Users of each arm whose window of the first success metric is over.
-    pub matured: Vec<u64>,
+    pub matured: PerArm<u64>,
     /// Each success metric in each treatment arm.
     pub success: Vec<Comparison>,
     /// Each guardrail in each treatment arm.
     pub guardrails: Vec<GuardrailComparison>,
-    /// Whether users are shared as planned.
+    /// Whether users are split as planned.
     pub sample_ratio: SampleRatioAssessment,
     /// An arm that has more errors than it may.
     pub alarm: Option<Alarm>,
     /// When every arm had its planned number of users, if it did.
-    pub plan_fulfilled_at: Option<Moment>,
+    pub plan_fulfilled_at: Option<Timestamp>,
 }
 
 /// A success metric in an arm.
@@ -41,8 +43,8 @@ pub struct Assessment {
 pub struct Comparison {
     /// The metric's name.
     pub metric: String,
-    /// The arm, by its place.
-    pub arm: usize,
+    /// The arm.
+    pub arm: Treatment,
     /// The latest numbers.
     pub latest: Option<Reading>,
     /// What is known of the lift at any time: the intersection of all intervals so far. `None` where it is not bounded yet.
@@ -76,7 +78,7 @@ pub struct Reading {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CoursePoint {
     /// When.
-    pub at: Moment,
+    pub at: Timestamp,
     /// Users of both arms.
     pub n: u64,
     /// The lift by then.
@@ -103,9 +105,9 @@ pub struct FinalRead {
 pub struct GuardrailComparison {
     /// The guardrail's name.
     pub metric: String,
-    /// The arm, by its place.
-    pub arm: usize,
-    /// The loss that is put up with.
+    /// The arm.
+    pub arm: Treatment,
+    /// The loss that is tolerated.
     pub margin: f64,
     /// The latest numbers.
     pub latest: Option<Reading>,
@@ -115,7 +117,7 @@ pub struct GuardrailComparison {
     pub verdict: GuardrailVerdict,
 }
 
-/// Whether users are shared as planned.
+/// Whether users are split as planned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleRatioAssessment {
     /// Users of each arm.
@@ -129,54 +131,54 @@ pub struct SampleRatioAssessment {
     /// Whether they are not.
     pub detected: bool,
     /// The smallest p by each look.
-    pub course: Vec<(Moment, f64)>,
+    pub course: Vec<(Timestamp, f64)>,
 }
 
 /// Reads the evidence.
 pub fn assess(settings: &Settings, evidence: &Evidence) -> Assessment {
-    let courses: Vec<Course> = (0..evidence.metrics.len())
-        .map(|metric| evidence.sums_over_time(metric).collect())
+    let trajectories: Vec<Trajectory> = (0..evidence.metrics.len())
+        .map(|metric| trajectory(evidence, metric))
         .collect();
-    let (of_success, of_guardrails) = courses.split_at(settings.success.len().min(courses.len()));
+    let (of_success, of_guardrails) = trajectories.split_at(settings.success.len().min(trajectories.len()));
     let plan_fulfilled = plan_fulfilled(settings, of_success);
-    let treatments = 1..settings.arms.len();
+    let treatments = || settings.arms.treatments().map(|(arm, _)| arm);
     let mut success = Vec::new();
     for (metric, course) in settings.success.iter().zip(of_success) {
-        success.extend(
-            treatments
-                .clone()
-                .map(|arm| compare(settings, metric, course, arm, plan_fulfilled)),
-        );
+        success.extend(treatments().map(|arm| compare(settings, metric, course, arm, plan_fulfilled)));
     }
     correct_final_reads(settings, &mut success);
     let mut guardrails = Vec::new();
     for (metric, course) in settings.guardrails.iter().zip(of_guardrails) {
-        guardrails.extend(treatments.clone().map(|arm| guard(settings, metric, course, arm)));
+        guardrails.extend(treatments().map(|arm| guard(settings, metric, course, arm)));
     }
     let matured = of_success.first().and_then(|course| course.last());
     Assessment {
-        at: evidence.analysed_at,
-        matured: matured.map_or_else(
-            || vec![0; settings.arms.len()],
-            |(_, sums)| sums.iter().map(|sums| sums.n).collect(),
-        ),
+        at: evidence.analyzed_at,
+        matured: matured.map_or_else(|| settings.arms.map(|_| 0), |(_, sums)| sums.map(|sums| sums.n)),
         success,
         guardrails,
         sample_ratio: sample_ratio(settings, evidence),
-        alarm: evidence.operations.alarm(&settings.operations),
+        alarm: alarm(&evidence.operations, &settings.operations),
         plan_fulfilled_at: plan_fulfilled.map(|look| of_success[0][look].0.at),
     }
 }
 
 /// Sums of each arm for one metric, up to and with each look.
-type Course = Vec<(Point, Vec<Sums>)>;
+type Trajectory = Vec<(Point, PerArm<Sums>)>;
+
+fn trajectory(evidence: &Evidence, metric: usize) -> Trajectory {
+    let looks = evidence.sums_over_time(metric);
+    looks
+        .filter_map(|(point, sums)| Some((point, PerArm::from_list(sums)?)))
+        .collect()
+}
 
 /// The first finished look at which every arm has the planned number of users in every success metric. It is read once: what comes
 /// after does not change it.
-fn plan_fulfilled(settings: &Settings, courses: &[Course]) -> Option<usize> {
-    let looks = courses.first()?.len();
+fn plan_fulfilled(settings: &Settings, trajectories: &[Trajectory]) -> Option<usize> {
+    let looks = trajectories.first()?.len();
     (0..looks).find(|look| {
-        courses.iter().all(|course| {
+        trajectories.iter().all(|course| {
             let (point, arms) = &course[*look];
             point.complete && arms.iter().all(|sums| sums.n >= settings.planned_units)
         })
@@ -186,8 +188,8 @@ fn plan_fulfilled(settings: &Settings, courses: &[Course]) -> Option<usize> {
 fn compare(
     settings: &Settings,
     success: &SuccessSettings,
-    course: &Course,
-    arm: usize,
+    course: &Trajectory,
+    arm: Treatment,
     plan_fulfilled: Option<usize>,
 ) -> Comparison {
     let sequence = sequence(settings);
@@ -213,7 +215,7 @@ fn compare(
         let grounds = Grounds::of(&success.metric, sums, arm);
         let plain = Contrast::new(&control, &treatment, 1.0);
         let interval =
-            lift::interval(&control, &treatment, sequence.reach(plain.n)).filter(|_| grounds.bounds);
+            lift::interval(&control, &treatment, sequence.critical_value(plain.n)).filter(|_| grounds.bounds);
         comparison.course.push(CoursePoint {
             at: point.at,
             n: plain.n,
@@ -276,7 +278,7 @@ fn final_read(control: &Estimate, treatment: &Estimate, min_effect: f64) -> Opti
 
 fn ninety(control: &Estimate, treatment: &Estimate) -> Option<Interval> {
     let plain = welch(control, treatment, 1.0)?;
-    lift::interval(control, treatment, plain.reach(0.1))
+    lift::interval(control, treatment, plain.critical_value(0.1))
 }
 
 fn correct_final_reads(settings: &Settings, success: &mut [Comparison]) {
@@ -295,8 +297,8 @@ fn correct_final_reads(settings: &Settings, success: &mut [Comparison]) {
 fn guard(
     settings: &Settings,
     guardrail: &GuardrailSettings,
-    course: &Course,
-    arm: usize,
+    course: &Trajectory,
+    arm: Treatment,
 ) -> GuardrailComparison {
     // All guardrails must pass, so that none needs a part of alpha of its own.
     let one_sided = OneSided::new(settings.alpha, settings.tuned_at());
@@ -318,8 +320,8 @@ fn guard(
         if !grounds.blame {
             continue;
         }
-        let reach = shown.reach(control.n + treatment.n);
-        let interval = lift::interval(&control, &treatment, reach).filter(|_| grounds.bounds);
+        let critical_value = shown.critical_value(control.n + treatment.n);
+        let interval = lift::interval(&control, &treatment, critical_value).filter(|_| grounds.bounds);
         comparison.interval = intersect(comparison.interval, interval);
         let read = guardrail::read(&control, &treatment, guardrail.margin, &one_sided);
         comparison.verdict = match (comparison.verdict, read.verdict) {
@@ -336,8 +338,9 @@ fn guard(
 }
 
 fn sample_ratio(settings: &Settings, evidence: &Evidence) -> SampleRatioAssessment {
-    let mut test = SampleRatio::new(&settings.buckets);
-    let mut counts = vec![0; settings.arms.len()];
+    let owned: Vec<u16> = settings.arms.iter().map(|arm| arm.buckets.count()).collect();
+    let mut test = SampleRatio::new(&owned);
+    let mut counts = vec![0; owned.len()];
     let mut course = Vec::with_capacity(evidence.looks.len());
     let mut p = 1.0;
     for (at, by_then) in evidence.units_over_time() {

@@ -16,10 +16,10 @@ use sha2::{Digest, Sha256};
 pub const BUCKETS: u16 = 10_000;
 
 /// One less than a byte can tell apart: [`GONE`] is nobody's place.
-const MOST_ARMS: usize = 255;
+const MAX_ARMS: usize = 255;
 /// The place of buckets whose arm is gone.
-const GONE: usize = MOST_ARMS;
-const LONGEST_SALT: usize = 128;
+const GONE: usize = MAX_ARMS;
+const MAX_SALT: usize = 128;
 
 /// Why a configuration gives no assignment.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -31,12 +31,10 @@ pub enum AssignmentError {
         arms: Vec<String>,
     },
     /// More arms than are useful.
-    #[error("there are {0} arms; at most {MOST_ARMS} can share the users")]
+    #[error("there are {0} arms; at most {MAX_ARMS} can share the users")]
     TooManyArms(usize),
     /// The salt would not be told from what follows it.
-    #[error(
-        "the salt {0:?} is not 1 to {LONGEST_SALT} of A-Z, a-z, 0-9, '.', '_', '/' and '-'; use only those"
-    )]
+    #[error("the salt {0:?} is not 1 to {MAX_SALT} of A-Z, a-z, 0-9, '.', '_', '/' and '-'; use only those")]
     Salt(String),
     /// A number of buckets that there isn't.
     #[error("{field} is {buckets}; give 0 to {BUCKETS}")]
@@ -119,7 +117,7 @@ pub enum Reason {
     Assigned,
     /// A tester asked for it: never counted.
     Forced,
-    /// The request names no user: the control, always the same, never by chance.
+    /// The request names no user: the control, always the same, never randomly.
     NoUnit,
     /// Held out of every experiment: the control.
     Holdout,
@@ -254,7 +252,7 @@ pub struct Allocation {
     owners: Vec<u8>,
 }
 
-/// Neighbouring buckets of one arm.
+/// Neighboring buckets of one arm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArmRange {
     /// The place of the arm that owns them.
@@ -408,7 +406,7 @@ fn owned_by(names: &[&String], ranges: &BTreeMap<String, Vec<BucketRange>>) -> V
 
 /// How many buckets each weight is worth: by largest remainder, ties to the earlier arm.
 pub fn sizes(weights: &[u32]) -> Result<Vec<u16>, AssignmentError> {
-    if weights.len() > MOST_ARMS {
+    if weights.len() > MAX_ARMS {
         return Err(AssignmentError::TooManyArms(weights.len()));
     }
     let total: u64 = weights.iter().copied().map(u64::from).sum();
@@ -431,7 +429,7 @@ pub fn sizes(weights: &[u32]) -> Result<Vec<u16>, AssignmentError> {
 
 fn check_salt(salt: &str) -> Result<(), AssignmentError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
-    if salt.is_empty() || salt.len() > LONGEST_SALT || !salt.bytes().all(allowed) {
+    if salt.is_empty() || salt.len() > MAX_SALT || !salt.bytes().all(allowed) {
         return Err(AssignmentError::Salt(salt.to_owned()));
     }
     Ok(())

@@ -3,76 +3,80 @@
 use std::time::Duration;
 
 use gondola_crds::experiment::Promotion;
+use gondola_wire::counts::Kind;
+use gondola_wire::decision::{Decision, Reason, Verdict};
+use jiff::Timestamp;
 
+use crate::arms::Treatment;
 use crate::assess::{Assessment, Comparison};
-use crate::ledger::{Decision, Reason, Verdict};
-use crate::moment::Moment;
+
 use crate::percent::{share, signed};
 use crate::settings::Settings;
 use crate::statistics::Interval;
 use crate::statistics::guardrail::GuardrailVerdict;
 use crate::statistics::sample_ratio::WARN;
 
-/// How an experiment stands at the moment of a decision.
+/// What decisions are made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
+pub struct Situation<'a> {
     /// The moment.
-    pub now: Moment,
+    pub now: Timestamp,
     /// How long the experiment has run.
     pub running: Duration,
     /// How long all its users have taken part; `None` before the last step.
     pub settled: Option<Duration>,
-    /// A treatment arm of which no pod has answered for too long, by its place.
-    pub down: Option<usize>,
+    /// A treatment arm of which no pod has answered for too long.
+    pub down: Option<Treatment>,
     /// What the evidence says; `None` without any.
     pub assessment: Option<&'a Assessment>,
-    /// Whether the evidence is of late.
+    /// Whether the evidence is recent.
     pub fresh: bool,
     /// Whether an arm has won already and waits for a person: time alone doesn't take that back.
     pub won: bool,
 }
 
 /// The first decision that is due.
-pub fn decide(settings: &Settings, standing: &Standing<'_>) -> Option<Decision> {
-    let rules: [fn(&Settings, &Standing<'_>) -> Option<Finding>; 5] =
+pub fn decide(settings: &Settings, situation: &Situation<'_>) -> Option<Decision> {
+    let rules: [fn(&Settings, &Situation<'_>) -> Option<Finding>; 5] =
         [operations, sample_ratio, harm, winner, fulfilled];
     rules
         .iter()
-        .find_map(|rule| rule(settings, standing))
+        .find_map(|rule| rule(settings, situation))
         .map(|finding| Decision {
             verdict: finding.verdict,
-            arm: finding.arm.map(|arm| settings.arms[arm].clone()),
+            arm: finding.arm.map(|arm| settings.arms[arm].name.clone()),
             reason: finding.reason,
             message: finding.message,
-            time: standing.now,
+            time: situation.now,
         })
 }
 
 /// What a rule found.
 struct Finding {
     verdict: Verdict,
-    arm: Option<usize>,
+    arm: Option<Treatment>,
     reason: Reason,
     message: String,
 }
 
 /// Errors, latency and dead pods act at once, whatever else is known.
-fn operations(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
-    let roll_back = |arm: usize, reason, message| Finding {
+fn operations(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
+    let roll_back = |arm: Treatment, reason, message| Finding {
         verdict: Verdict::RolledBack,
         arm: Some(arm),
         reason,
         message,
     };
-    if let Some(arm) = standing.down {
+    if let Some(arm) = situation.down {
         let message = format!(
             "no pod of arm {} answers; everybody gets {}",
-            settings.arms[arm], settings.arms[0]
+            settings.arms[arm].name,
+            settings.control()
         );
         return Some(roll_back(arm, Reason::ArmNotReady, message));
     }
-    let alarm = standing.assessment?.alarm.as_ref()?;
-    let arm = &settings.arms[alarm.arm];
+    let alarm = situation.assessment?.alarm.as_ref()?;
+    let arm = &settings.arms[alarm.arm].name;
     let what = match alarm.kind {
         None => format!(
             "had more than {} errors in two successive ticks",
@@ -86,18 +90,18 @@ fn operations(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
                 word => word,
             },
             match kind {
-                crate::operations::Kind::Slow => settings.operations.latency_ratio,
+                Kind::Slow => settings.operations.latency_ratio,
                 _ => settings.operations.error_ratio,
             }
         ),
     };
-    let message = format!("arm {arm} {what}; everybody gets {}", settings.arms[0]);
+    let message = format!("arm {arm} {what}; everybody gets {}", settings.control());
     Some(roll_back(alarm.arm, Reason::OperationsHarm, message))
 }
 
-/// Where users are not shared as planned, the data say nothing: neither that an arm wins nor that it does harm.
-fn sample_ratio(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
-    let ratio = &standing.assessment?.sample_ratio;
+/// Where users are not split as planned, the data say nothing: neither that an arm wins nor that it does harm.
+fn sample_ratio(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
+    let ratio = &situation.assessment?.sample_ratio;
     ratio.detected.then(|| Finding {
         verdict: Verdict::Invalid,
         arm: None,
@@ -105,43 +109,46 @@ fn sample_ratio(settings: &Settings, standing: &Standing<'_>) -> Option<Finding>
         message: format!(
             "users are not split as planned: {:?} of {:?} at weights {:?} (p {:.2e}); find out why events are lost or made before \
              you trust any number",
-            ratio.counts, settings.arms, settings.weights, ratio.p
+            ratio.counts,
+            settings.arm_names(),
+            settings.arms.iter().map(|arm| arm.weight).collect::<Vec<_>>(),
+            ratio.p
         ),
     })
 }
 
-/// Data that are there and of late: nothing is decided on old ones.
-fn fresh<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
-    standing.assessment.filter(|_| standing.fresh)
+/// Recent data: nothing is decided on old ones.
+fn fresh<'a>(situation: &Situation<'a>) -> Option<&'a Assessment> {
+    situation.assessment.filter(|_| situation.fresh)
 }
 
-/// Fresh data of users who seem to be shared as planned: while that is in doubt, outcomes are not compared.
-fn trusted<'a>(standing: &Standing<'a>) -> Option<&'a Assessment> {
-    fresh(standing).filter(|assessment| !is_doubted(assessment))
+/// Fresh data of users who seem to be split as planned: while that is in doubt, outcomes are not compared.
+fn trusted<'a>(situation: &Situation<'a>) -> Option<&'a Assessment> {
+    fresh(situation).filter(|assessment| !is_doubted(assessment))
 }
 
-/// Whether users may not be shared as planned, by the latest counts: what was in doubt earlier may be clear by now.
+/// Whether users may not be split as planned, by the latest counts: what was in doubt earlier may be clear by now.
 fn is_doubted(assessment: &Assessment) -> bool {
     assessment.sample_ratio.p_now < WARN
 }
 
-fn harm(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
-    let assessment = trusted(standing)?;
+fn harm(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
+    let assessment = trusted(situation)?;
     let guardrail = assessment
         .guardrails
         .iter()
         .find(|guardrail| guardrail.verdict == GuardrailVerdict::Harm);
-    let roll_back = |arm: usize, reason, why: String| Finding {
+    let roll_back = |arm: Treatment, reason, why: String| Finding {
         verdict: Verdict::RolledBack,
         arm: Some(arm),
         reason,
-        message: format!("{why}; everybody gets {}", settings.arms[0]),
+        message: format!("{why}; everybody gets {}", settings.control()),
     };
     if let Some(guardrail) = guardrail {
         let lift = guardrail.latest.and_then(|latest| latest.lift);
         let why = format!(
             "arm {} loses more of {} than the margin of {} ({})",
-            settings.arms[guardrail.arm],
+            settings.arms[guardrail.arm].name,
             guardrail.metric,
             share(guardrail.margin),
             lift.map_or_else(|| "no lift".to_owned(), signed)
@@ -151,17 +158,17 @@ fn harm(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
     let worse = assessment.success.iter().find(|comparison| comparison.worse)?;
     let why = format!(
         "arm {} is worse in {}: {}",
-        settings.arms[worse.arm],
+        settings.arms[worse.arm].name,
         worse.metric,
         in_words(worse)
     );
     Some(roll_back(worse.arm, Reason::SuccessHarm, why))
 }
 
-fn winner(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
-    let assessment = trusted(standing)?;
-    if standing.running < settings.min_duration
-        || standing
+fn winner(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
+    let assessment = trusted(situation)?;
+    if situation.running < settings.min_duration
+        || situation
             .settled
             .is_none_or(|settled| settled < settings.cadence.settle)
     {
@@ -172,7 +179,7 @@ fn winner(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
         .iter()
         .filter(|comparison| is_better(comparison) && harmless(assessment, comparison.arm))
         .max_by(|a, b| lift_of(a).total_cmp(&lift_of(b)))?;
-    let arm = &settings.arms[best.arm];
+    let arm = &settings.arms[best.arm].name;
     let verdict = match settings.promotion {
         Promotion::Manual => Verdict::PromotionReady,
         Promotion::Automatic => Verdict::Promoted,
@@ -185,12 +192,12 @@ fn winner(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
     })
 }
 
-fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
-    if standing.won {
+fn fulfilled(settings: &Settings, situation: &Situation<'_>) -> Option<Finding> {
+    if situation.won {
         return None;
     }
-    let time_over = standing.running >= settings.max_duration;
-    let assessment = match fresh(standing) {
+    let time_over = situation.running >= settings.max_duration;
+    let assessment = match fresh(situation) {
         Some(assessment) => assessment,
         None if time_over => {
             return Some(Finding {
@@ -205,7 +212,7 @@ fn fulfilled(settings: &Settings, standing: &Standing<'_>) -> Option<Finding> {
     // An arm that is better and waits for its guardrails, or for the last step to settle, is given until the end; and so are data in
     // doubt.
     let waiting = is_doubted(assessment) || assessment.success.iter().any(is_better);
-    let planned = assessment.plan_fulfilled_at.is_some() && standing.running >= settings.min_duration;
+    let planned = assessment.plan_fulfilled_at.is_some() && situation.running >= settings.min_duration;
     let reason = match (time_over, planned && !waiting) {
         (true, _) => Reason::TimeOver,
         (false, true) => Reason::PlanFulfilled,
@@ -243,7 +250,7 @@ fn why_nobody_won(settings: &Settings, assessment: &Assessment) -> String {
     let Some(better) = assessment.success.iter().find(|comparison| is_better(comparison)) else {
         return "no arm is better for certain".to_owned();
     };
-    let arm = &settings.arms[better.arm];
+    let arm = &settings.arms[better.arm].name;
     let mut guardrails = assessment.guardrails.iter();
     let undecided = guardrails
         .find(|guardrail| guardrail.arm == better.arm && guardrail.verdict != GuardrailVerdict::NonInferior);
@@ -266,7 +273,7 @@ fn is_better(comparison: &Comparison) -> bool {
 }
 
 /// Whether every guardrail of an arm is known to hold.
-fn harmless(assessment: &Assessment, arm: usize) -> bool {
+fn harmless(assessment: &Assessment, arm: Treatment) -> bool {
     let mut of_arm = assessment
         .guardrails
         .iter()

@@ -4,22 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gondola_crds::experiment::Experiment;
+use gondola_wire::counts::ArmCounts;
+use gondola_wire::evidence::{ArmEvidence, Evidence, FORMAT, Look, RouterEvidence};
+use gondola_wire::ledger::Ledger;
+use gondola_wire::memory::Memory;
+use gondola_wire::operations::Operations;
 use gondola_wire::resolution::VariantBundles;
+use gondola_wire::time::since;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::evidence::{ArmEvidence, Evidence, FORMAT, Look, RouterEvidence};
-use crate::ledger::Ledger;
-use crate::memory::Memory;
-use crate::moment::Moment;
-use crate::operations::{ArmTraffic, Operations};
+use crate::operations::observe;
 use crate::settings::Settings;
 use crate::statistics::Sums;
-use crate::step::{Routing, Step, Surroundings, step};
+use crate::step::{Inputs, Routing, Step, step};
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// 2026-11-02, a Monday.
-pub(crate) const START: Moment = Moment(1_793_577_600_000);
+pub(crate) const START: Timestamp = Timestamp::constant(1_793_577_600, 0);
 
 /// DLRM against a forest, with a guardrail, as a spec.
 pub(crate) fn spec() -> Value {
@@ -101,8 +104,8 @@ pub(crate) fn evidence(epoch: u32, days: u32, arms: [Daily; 2]) -> Evidence {
         experiment: "dlrm-vs-rf".to_owned(),
         epoch,
         started_at: START,
-        look_milliseconds: DAY.as_millis() as u64,
-        analysed_at: START + DAY * days,
+        look: DAY,
+        analyzed_at: START + DAY * days,
         arms: ["rf", "dlrm"].into_iter().zip(&arms).map(arm).collect(),
         metrics: vec!["purchase".to_owned(), "clicks".to_owned()],
         looks: (0..days).map(look).collect(),
@@ -114,13 +117,17 @@ pub(crate) fn evidence(epoch: u32, days: u32, arms: [Daily; 2]) -> Evidence {
 /// Traffic without a fault.
 pub(crate) fn busy() -> Operations {
     let mut operations = Operations::new(2);
-    let traffic = ArmTraffic {
+    let traffic = ArmCounts {
         requests: 10_000,
         errors: 5,
-        ..ArmTraffic::default()
+        ..ArmCounts::default()
     };
     for _ in 0..20 {
-        operations.observe(&[traffic, traffic], &settings(&spec()).operations);
+        observe(
+            &mut operations,
+            &[traffic, traffic],
+            &settings(&spec()).operations,
+        );
     }
     operations
 }
@@ -129,7 +136,7 @@ pub(crate) fn busy() -> Operations {
 pub(crate) struct World {
     pub(crate) experiment: Experiment,
     pub(crate) ready: BTreeSet<String>,
-    pub(crate) alone: Option<&'static str>,
+    pub(crate) only_weighted_variant: Option<&'static str>,
     pub(crate) ledger: Option<Ledger>,
     pub(crate) memory: Option<Memory>,
     pub(crate) served: Option<BTreeMap<String, VariantBundles>>,
@@ -144,7 +151,7 @@ impl World {
         Self {
             experiment: experiment(spec),
             ready: ["rf", "dlrm"].map(str::to_owned).into(),
-            alone: None,
+            only_weighted_variant: None,
             ledger: None,
             memory: Some(Memory::nothing("dlrm-vs-rf")),
             served: None,
@@ -155,7 +162,7 @@ impl World {
     }
 
     /// A step at a moment; the evidence is as old as it says, and routers say what they were told last.
-    pub(crate) fn step(&mut self, now: Moment, evidence: Option<Evidence>) -> Step {
+    pub(crate) fn step(&mut self, now: Timestamp, evidence: Option<Evidence>) -> Step {
         let evidence = evidence.map(|mut evidence| {
             let revision = if self.routers_follow { &self.told } else { "old" };
             evidence.routers = ["a", "b"]
@@ -167,20 +174,20 @@ impl World {
                 .into();
             evidence
         });
-        let around = Surroundings {
+        let inputs = Inputs {
             now,
             namespace: "shop",
             pipeline: "home",
             ready: &self.ready,
             routers: 2,
-            alone: self.alone,
+            only_weighted_variant: self.only_weighted_variant,
             evidence: evidence.as_ref(),
             memory: self.memory.as_ref(),
             served: self.served.as_ref(),
             suspended: self.suspended,
         };
         let settings = Settings::of(&self.experiment).unwrap();
-        let step = step(&self.experiment, &settings, self.ledger.as_ref(), &around);
+        let step = step(&settings, self.ledger.as_ref(), &inputs);
         if let Routing::Experiment(routes) = &step.routing {
             self.told.clone_from(&routes.revision);
         }
@@ -189,18 +196,18 @@ impl World {
     }
 
     /// Steps each hour up to a moment, with an analysis each hour of as many days as are over.
-    pub(crate) fn run(&mut self, from: Moment, to: Moment, arms: [Daily; 2]) -> Step {
+    pub(crate) fn run(&mut self, from: Timestamp, to: Timestamp, arms: [Daily; 2]) -> Step {
         let mut now = from;
         loop {
-            let days = (now.since(START).as_secs() / 86_400) as u32;
+            let days = (since(START, now).as_secs() / 86_400) as u32;
             let epoch = self.ledger.as_ref().map_or(1, |ledger| ledger.epoch);
             let mut seen = evidence(epoch, days, arms);
-            seen.analysed_at = now;
+            seen.analyzed_at = now;
             let step = self.step(now, Some(seen));
             if now >= to {
                 return step;
             }
-            now = now + HOUR;
+            now += HOUR;
         }
     }
 }

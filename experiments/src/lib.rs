@@ -2,12 +2,12 @@
 //!
 //! In reading order:
 //!
-//! - [`assignment`]: which variant a user gets;
-//! - [`settings`]: the experiment as it was asked for, in numbers;
-//! - [`evidence`]: what the analyzer found of the users, as sums; [`operations`]: what the routers saw of errors and latency;
-//! - [`assess`](mod@assess): what the evidence says, by [`statistics`];
+//! - [`assignment`]: which variant a user gets, by [`buckets`];
+//! - [`settings`]: the experiment as it was asked for, in numbers, for each of its [`arms`];
+//! - [`operations`]: what the routers saw of errors and latency;
+//! - [`assess`](mod@assess): what the [evidence](gondola_wire::evidence) says, by [`statistics`];
 //! - [`decide`](mod@decide): the first decision that is due;
-//! - [`step`](mod@step): from one ledger to the next, and what routers are told; [`ledger`]: what is remembered between steps;
+//! - [`step`](mod@step): from one [ledger](gondola_wire::ledger) to the next, and what routers are told; [`epoch`]: where a ledger begins;
 //! - [`report`]: what people see of it: status, conditions, and the verdict in one sentence; [`page`](mod@page): all of it as HTML.
 //!
 //! Promises: no clock is read, nothing random is drawn, and a step that is made twice comes to the same end. A decision follows
@@ -18,13 +18,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod arms;
 pub mod assess;
 pub mod assignment;
+pub mod buckets;
 pub mod decide;
-pub mod evidence;
-pub mod ledger;
-pub mod memory;
-pub mod moment;
+pub mod epoch;
 pub mod operations;
 pub mod page;
 pub mod percent;

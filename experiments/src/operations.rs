@@ -3,208 +3,106 @@
 //! The mixture test of [`crate::statistics::operations`] weighs each kind of bad answer against the control's; a plain bound on the
 //! share of errors acts from the first tick.
 
-use serde::{Deserialize, Serialize};
+use gondola_wire::counts::{ArmCounts, Kind};
+use gondola_wire::operations::{Operations, Weighed};
 
+use crate::arms::Treatment;
 use crate::settings::OperationsSettings;
-use crate::statistics::operations::{Dispersion, Evidence, Tick};
+use crate::statistics::operations::{Tick, disperse, dispersion, log_evidence, weigh};
 
 /// How long a tick is, in seconds.
 pub const TICK_SECONDS: u64 = 30;
 /// Requests of a tick below which a share of errors says nothing.
-const FEWEST_REQUESTS: u64 = 50;
+const MIN_REQUESTS: u64 = 50;
 /// Successive ticks above the bound that end an arm.
 const STREAK: u32 = 2;
-
-/// A kind of bad answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Kind {
-    /// There was none.
-    Errors,
-    /// It took longer than it may.
-    Slow,
-    /// The control gave it instead.
-    Fallbacks,
-    /// It was empty.
-    Empty,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Errors, Self::Slow, Self::Fallbacks, Self::Empty];
-
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Errors => "errors",
-            Self::Slow => "slow",
-            Self::Fallbacks => "fallbacks",
-            Self::Empty => "empty",
-        }
-    }
-}
-
-/// What one arm did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ArmTraffic {
-    /// Answers and errors.
-    pub requests: u64,
-    /// Errors.
-    pub errors: u64,
-    /// Answers that took longer than they may.
-    pub slow: u64,
-    /// Answers that the control gave instead.
-    pub fallbacks: u64,
-    /// Empty answers.
-    pub empty: u64,
-}
-
-impl ArmTraffic {
-    /// Adds more.
-    pub fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.errors += other.errors;
-        self.slow += other.slow;
-        self.fallbacks += other.fallbacks;
-        self.empty += other.empty;
-    }
-
-    fn of(&self, kind: Kind) -> Tick {
-        let bad = match kind {
-            Kind::Errors => self.errors,
-            Kind::Slow => self.slow,
-            Kind::Fallbacks => self.fallbacks,
-            Kind::Empty => self.empty,
-        };
-        Tick {
-            requests: self.requests,
-            bad: bad.min(self.requests),
-        }
-    }
-
-    fn error_rate(&self) -> f64 {
-        self.errors as f64 / self.requests.max(1) as f64
-    }
-}
-
-/// All that ticks so far come to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Operations {
-    /// Ticks so far.
-    pub ticks: u64,
-    /// What each arm did, the control first.
-    pub totals: Vec<ArmTraffic>,
-    /// Successive ticks in which each arm had too many errors.
-    pub streaks: Vec<u32>,
-    /// Arms that had too many errors for long enough, by their place; they stay here.
-    pub broken: Vec<usize>,
-    /// For each kind, the control's dispersion, and the evidence against each treatment arm.
-    pub weighed: Vec<Weighed>,
-}
-
-/// Evidence of one kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Weighed {
-    /// Which.
-    pub kind: Kind,
-    /// How clumped the control's are.
-    pub dispersion: Dispersion,
-    /// Against each treatment arm, in order.
-    pub arms: Vec<Evidence>,
-}
 
 /// An arm that has more bad answers than it may.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alarm {
-    /// The arm, by its place.
-    pub arm: usize,
+    /// The arm.
+    pub arm: Treatment,
     /// Which answers; `None` for the plain bound on errors.
     pub kind: Option<Kind>,
 }
 
-impl Operations {
-    /// Nothing yet, for so many arms.
-    pub fn new(arms: usize) -> Self {
-        let weighed = |kind| Weighed {
-            kind,
-            dispersion: Dispersion::default(),
-            arms: vec![Evidence::default(); arms.saturating_sub(1)],
+/// Takes what each arm did in one tick.
+pub fn observe(operations: &mut Operations, tick: &[ArmCounts], settings: &OperationsSettings) {
+    let Some((control, treatments)) = tick.split_first() else {
+        return;
+    };
+    operations.ticks += 1;
+    for (total, arm) in operations.totals.iter_mut().zip(tick) {
+        total.add(arm);
+    }
+    for (arm, (streak, counts)) in operations.streaks.iter_mut().zip(tick).enumerate().skip(1) {
+        // A tick with few requests neither counts nor forgives.
+        if counts.requests < MIN_REQUESTS {
+            continue;
+        }
+        *streak = if error_rate(counts) > settings.max_error_rate {
+            *streak + 1
+        } else {
+            0
         };
-        Self {
-            totals: vec![ArmTraffic::default(); arms],
-            streaks: vec![0; arms],
-            weighed: Kind::ALL.map(weighed).into(),
-            ..Self::default()
+        if *streak >= STREAK && !operations.broken.contains(&arm) {
+            operations.broken.push(arm);
         }
     }
-
-    /// Takes what each arm did in one tick.
-    pub fn observe(&mut self, tick: &[ArmTraffic], settings: &OperationsSettings) {
-        let Some(control) = tick.first() else {
-            return;
-        };
-        self.ticks += 1;
-        for (total, arm) in self.totals.iter_mut().zip(tick) {
-            total.add(arm);
-        }
-        for (arm, (streak, traffic)) in self.streaks.iter_mut().zip(tick).enumerate().skip(1) {
-            // A tick with few requests neither counts nor forgives.
-            if traffic.requests < FEWEST_REQUESTS {
-                continue;
-            }
-            *streak = if traffic.error_rate() > settings.max_error_rate {
-                *streak + 1
-            } else {
-                0
-            };
-            if *streak >= STREAK && !self.broken.contains(&arm) {
-                self.broken.push(arm);
-            }
-        }
-        for weighed in &mut self.weighed {
-            weighed.observe(control, &tick[1..], settings);
-        }
-    }
-
-    /// The first arm that does harm.
-    pub fn alarm(&self, settings: &OperationsSettings) -> Option<Alarm> {
-        if let Some(arm) = self.broken.first() {
-            return Some(Alarm {
-                arm: *arm,
-                kind: None,
-            });
-        }
-        let enough = (1.0 / settings.alpha).ln();
-        self.weighed.iter().find_map(|weighed| {
-            let arm = weighed
-                .arms
-                .iter()
-                .position(|evidence| evidence.log() >= enough)?;
-            Some(Alarm {
-                arm: arm + 1,
-                kind: Some(weighed.kind),
-            })
-        })
+    for weighed in &mut operations.weighed {
+        weigh_tick(weighed, control, treatments, settings);
     }
 }
 
-impl Weighed {
-    fn observe(&mut self, control: &ArmTraffic, treatments: &[ArmTraffic], settings: &OperationsSettings) {
-        let ratio = match self.kind {
-            Kind::Slow => settings.latency_ratio,
-            Kind::Errors | Kind::Fallbacks | Kind::Empty => settings.error_ratio,
-        };
-        // Of past ticks alone: this one is to be judged.
-        if let Some(dispersion) = self.dispersion.value() {
-            for (evidence, treatment) in self.arms.iter_mut().zip(treatments) {
-                evidence.observe(treatment.of(self.kind), control.of(self.kind), ratio, dispersion);
-            }
-        }
-        self.dispersion.observe(control.of(self.kind));
+/// The first arm that does harm.
+pub fn alarm(operations: &Operations, settings: &OperationsSettings) -> Option<Alarm> {
+    let broken = operations.broken.first();
+    if let Some(arm) = broken.and_then(|place| Treatment::among_arms(*place)) {
+        return Some(Alarm { arm, kind: None });
     }
+    let enough = (1.0 / settings.alpha).ln();
+    operations.weighed.iter().find_map(|weighed| {
+        let arm = weighed
+            .arms
+            .iter()
+            .position(|evidence| log_evidence(evidence) >= enough)?;
+        Some(Alarm {
+            arm: Treatment::among_treatments(arm),
+            kind: Some(weighed.kind),
+        })
+    })
+}
+
+fn weigh_tick(
+    weighed: &mut Weighed,
+    control: &ArmCounts,
+    treatments: &[ArmCounts],
+    settings: &OperationsSettings,
+) {
+    let kind = weighed.kind;
+    let ratio = match kind {
+        Kind::Slow => settings.latency_ratio,
+        Kind::Errors | Kind::Fallbacks | Kind::Empty => settings.error_ratio,
+    };
+    let control = tick_of(control, kind);
+    // Of past ticks only_weighted_variant: this one is to be judged.
+    if let Some(dispersion) = dispersion(&weighed.dispersion) {
+        for (evidence, treatment) in weighed.arms.iter_mut().zip(treatments) {
+            weigh(evidence, tick_of(treatment, kind), control, ratio, dispersion);
+        }
+    }
+    disperse(&mut weighed.dispersion, control);
+}
+
+fn tick_of(counts: &ArmCounts, kind: Kind) -> Tick {
+    Tick {
+        requests: counts.requests,
+        bad: counts.bad(kind),
+    }
+}
+
+fn error_rate(counts: &ArmCounts) -> f64 {
+    counts.errors as f64 / counts.requests.max(1) as f64
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ mod sections;
 use std::time::Duration;
 
 use gondola_pages::{Document, Layout};
+use gondola_wire::evidence::Evidence;
+use jiff::Timestamp;
 use maud::{Markup, html};
 
-use crate::evidence::Evidence;
-use crate::moment::Moment;
 use crate::report::sentence;
 use crate::settings::Settings;
 use crate::step::Step;
@@ -40,7 +40,7 @@ pub struct View<'a> {
     /// What that was read from.
     pub evidence: Option<&'a Evidence>,
     /// When the page is made.
-    pub now: Moment,
+    pub now: Timestamp,
     /// Where the sums can be fetched as JSON.
     pub statistics: &'a str,
 }

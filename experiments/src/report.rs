@@ -4,14 +4,18 @@ use gondola_crds::experiment_status::{
     ArmStatus, DecisionStatus, ExperimentStatus, LiftBasisPoints, MetricStatus, OperationsStatus, Phase,
     SampleRatioStatus,
 };
+use gondola_wire::decision::{Reason, Verdict};
+use gondola_wire::evidence::Evidence;
+use gondola_wire::time::{after, since};
+use jiff::Timestamp;
 
+use crate::arms::Treatment;
 use crate::assess::{Assessment, Reading};
-use crate::evidence::Evidence;
-use crate::ledger::{Reason, Verdict};
-use crate::moment::Moment;
+use crate::buckets::Buckets;
 use crate::percent::{share, signed};
-use crate::settings::Settings;
+use crate::settings::{ArmSettings, Settings};
 use crate::statistics::Interval;
+use crate::statistics::operations::log_evidence;
 use crate::statistics::sample_ratio::WARN;
 use crate::step::{Routing, Step, WaitsFor};
 
@@ -104,17 +108,17 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
     let first = assessment
         .as_ref()
         .and_then(|assessment| assessment.success.first());
-    let text = |moment: Option<Moment>| moment.map(|moment| moment.to_string());
+    let text = |moment: Option<Timestamp>| moment.map(in_seconds);
     let (revision, traffic) = match &step.routing {
         Routing::Experiment(routes) => (
             Some(routes.revision.clone()),
-            share(f64::from(routes.traffic_buckets) / 10_000.0),
+            share(Buckets::new(routes.traffic_buckets).share()),
         ),
         Routing::Everybody(_) => (None, "0%".to_owned()),
     };
     ExperimentStatus {
         name: ledger.experiment.clone(),
-        phase: step.told_phase(settings),
+        phase: step.reported_phase(settings),
         epoch: small(ledger.epoch),
         config_revision: revision,
         traffic_percent: Some(traffic),
@@ -163,10 +167,10 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
             verdict: decision.verdict.as_str().to_owned(),
             reason: decision.reason.as_str().to_owned(),
             message: decision.message.clone(),
-            time: decision.time.to_string(),
+            time: in_seconds(decision.time),
         }),
         winner: ledger.winner.clone(),
-        last_analysis_time: evidence.map(|evidence| evidence.analysed_at.to_string()),
+        last_analysis_time: evidence.map(|evidence| in_seconds(evidence.analyzed_at)),
         results_uri: evidence.and_then(|evidence| evidence.results.clone()),
         history: ledger.history.clone(),
     }
@@ -183,11 +187,11 @@ pub fn success_verdict(comparison: &crate::assess::Comparison) -> &'static str {
     }
 }
 
-fn metric_status(settings: &Settings, metric: &str, arm: usize, latest: Option<Reading>) -> MetricStatus {
+fn metric_status(settings: &Settings, metric: &str, arm: Treatment, latest: Option<Reading>) -> MetricStatus {
     let number = |number: f64| format!("{number:.5}");
     MetricStatus {
         name: metric.to_owned(),
-        arm: settings.arms[arm].clone(),
+        arm: settings.arms[arm].name.clone(),
         control: latest
             .map(|latest| number(latest.control.mean))
             .unwrap_or_default(),
@@ -203,19 +207,22 @@ fn metric_status(settings: &Settings, metric: &str, arm: usize, latest: Option<R
 }
 
 fn arms(settings: &Settings, assessment: Option<&Assessment>, evidence: Option<&Evidence>) -> Vec<ArmStatus> {
-    let arm = |(place, name): (usize, &String)| {
-        let seen = evidence.and_then(|evidence| evidence.arms.get(place));
-        let exposures = seen.map_or(0, |seen| seen.exposures);
-        let fallbacks = seen.map_or(0, |seen| seen.fallbacks);
+    let matured = assessment.map_or_else(
+        || settings.arms.map(|_| 0),
+        |assessment| assessment.matured.clone(),
+    );
+    let mut seen = evidence.iter().flat_map(|evidence| &evidence.arms);
+    let arm = |(arm, matured): (&ArmSettings, &u64)| {
+        let seen = seen.next().cloned().unwrap_or_default();
         ArmStatus {
-            name: name.clone(),
-            units: large(seen.map_or(0, |seen| seen.units)),
-            matured: large(assessment.map_or(0, |assessment| assessment.matured[place])),
-            exposures: large(exposures),
-            fallback_rate: share(fallbacks as f64 / exposures.max(1) as f64),
+            name: arm.name.clone(),
+            units: large(seen.units),
+            matured: large(*matured),
+            exposures: large(seen.exposures),
+            fallback_rate: share(seen.fallbacks as f64 / seen.exposures.max(1) as f64),
         }
     };
-    settings.arms.iter().enumerate().map(arm).collect()
+    settings.arms.iter().zip(matured.iter()).map(arm).collect()
 }
 
 fn operations(settings: &Settings, evidence: &Evidence) -> Vec<OperationsStatus> {
@@ -224,19 +231,19 @@ fn operations(settings: &Settings, evidence: &Evidence) -> Vec<OperationsStatus>
         weighed
             .arms
             .iter()
-            .zip(&settings.arms[1..])
-            .map(|(found, arm)| OperationsStatus {
+            .zip(settings.arms.treatments())
+            .map(|(found, (_, arm))| OperationsStatus {
                 name: weighed.kind.as_str().to_owned(),
-                arm: arm.clone(),
-                log_evidence: format!("{:.1}", found.log()),
-                alarm: found.log() >= enough,
+                arm: arm.name.clone(),
+                log_evidence: format!("{:.1}", log_evidence(found)),
+                alarm: log_evidence(found) >= enough,
             })
     });
     of_kind.collect()
 }
 
 /// When the planned number of users will be reached at the pace so far, at the end of a whole week.
-pub fn expected_decision(settings: &Settings, step: &Step) -> Option<Moment> {
+pub fn expected_decision(settings: &Settings, step: &Step) -> Option<Timestamp> {
     if step.ledger.phase.is_over() {
         return None;
     }
@@ -250,12 +257,12 @@ pub fn expected_decision(settings: &Settings, step: &Step) -> Option<Moment> {
         .filter(|fewest| *fewest > 0)?;
     // What comes in a window's length after the first exposure has come since then.
     let first_window = settings.success.first()?.metric.window + settings.cadence.lateness;
-    let maturing = assessment.at.since(started + first_window);
+    let maturing = since(after(started, first_window), assessment.at);
     let whole = maturing.mul_f64(settings.planned_units as f64 / fewest as f64);
     let needed = crate::settings::whole_weeks(first_window + whole)
         .max(settings.min_duration)
         .min(settings.max_duration);
-    Some(started + needed)
+    Some(after(started, needed))
 }
 
 /// Every condition, in the order of [`CONDITIONS`].
@@ -285,7 +292,7 @@ fn ready(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> Condi
             return waits("WaitingForStore", message.to_owned());
         }
         Some(WaitsFor::Arms) => {
-            let arms = settings.arms.join(", ");
+            let arms = settings.arm_names().join(", ");
             return waits(
                 "WaitingForArms",
                 format!("waits until a pod of each arm answers: {arms}"),
@@ -349,8 +356,8 @@ fn fresh(step: &Step) -> Condition {
     let kind = ConditionKind::DataFresh;
     match (step.fresh, step.ledger.phase.is_over()) {
         (_, true) => Condition::new(kind, Some(true), "NotNeeded", "the experiment is over"),
-        (None, false) => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
-        (Some(true), false) => Condition::new(kind, Some(true), "Fresh", "events are analysed in time"),
+        (None, false) => Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet"),
+        (Some(true), false) => Condition::new(kind, Some(true), "Fresh", "events are analyzed in time"),
         (Some(false), false) => Condition::new(
             kind,
             Some(false),
@@ -367,7 +374,7 @@ fn sample_ratio(step: &Step) -> Condition {
         .as_ref()
         .map(|assessment| &assessment.sample_ratio);
     match ratio.map(|ratio| ratio.detected) {
-        None => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
+        None => Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet"),
         Some(false) if ratio.is_some_and(|ratio| ratio.p_now < WARN) => Condition::new(
             kind,
             None,
@@ -393,7 +400,7 @@ fn operations_healthy(step: &Step) -> Condition {
         .filter(|decision| matches!(decision.reason, Reason::OperationsHarm | Reason::ArmNotReady));
     match (decision, &step.assessment) {
         (Some(decision), _) => Condition::new(kind, Some(false), decision.reason.as_str(), &decision.message),
-        (None, None) => Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet"),
+        (None, None) => Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet"),
         (None, Some(_)) => Condition::new(kind, Some(true), "Quiet", "no arm has more errors than it may"),
     }
 }
@@ -402,7 +409,7 @@ fn guardrails(step: &Step) -> Condition {
     use crate::statistics::guardrail::GuardrailVerdict::{Harm, Undecided};
     let kind = ConditionKind::GuardrailsPass;
     let Some(assessment) = &step.assessment else {
-        return Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet");
+        return Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet");
     };
     let named = |wanted| {
         assessment
@@ -423,7 +430,7 @@ fn guardrails(step: &Step) -> Condition {
 fn significant(step: &Step) -> Condition {
     let kind = ConditionKind::Significant;
     let Some(assessment) = &step.assessment else {
-        return Condition::new(kind, None, "NoAnalysis", "nothing has been analysed yet");
+        return Condition::new(kind, None, "NoAnalysis", "nothing has been analyzed yet");
     };
     let found = assessment
         .success
@@ -486,7 +493,7 @@ pub fn sentence(settings: &Settings, step: &Step) -> String {
         return format!("{verdict}: {}.", decision.message);
     }
     if ledger.phase == Phase::Pending {
-        return format!("Not begun: waits for {}.", settings.arms.join(" and "));
+        return format!("Not begun: waits for {}.", settings.arm_names().join(" and "));
     }
     let matured = step
         .assessment
@@ -495,9 +502,14 @@ pub fn sentence(settings: &Settings, step: &Step) -> String {
         .unwrap_or(0);
     let part = (matured as f64 / settings.planned_units as f64).min(1.0) * 100.0;
     let when = expected_decision(settings, step)
-        .map(|moment| format!("; expected {moment}"))
+        .map(|moment| format!("; expected {moment:.0}"))
         .unwrap_or_default();
     format!("No decision yet: {part:.0}% of the planned users{when}.")
+}
+
+/// As Kubernetes writes times: `2026-11-25T08:00:00Z`.
+fn in_seconds(moment: Timestamp) -> String {
+    format!("{moment:.0}")
 }
 
 /// A number as the API keeps it: it has no unsigned integers.

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use gondola_crds::experiment::{Design, Experiment, Method, Metric, MetricKind, Promotion};
-use gondola_crds::text::{Length, Percent, Period};
+use gondola_crds::text::{Length, Percent, Period, Token};
 
+use crate::arms::PerArm;
 use crate::assignment;
-use crate::statistics::planning::{Plan, quantile};
+use crate::buckets::Buckets;
+use crate::percent::share;
+use crate::statistics::planning::{Plan, WEEK, quantile, weeks};
 use crate::statistics::sequence::Sequence;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why an experiment can't be run as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +57,7 @@ pub enum SettingsError {
     /// A test with more chance of a false finding than of a true one.
     #[error("design.alpha is {0}; give less than 0.5, for example 0.05")]
     Alpha(String),
-    /// Earlier behaviour is used for means alone.
+    /// Earlier behavior is used for means alone.
     #[error("metric {0:?} is a Ratio with cuped, which is for conversions, counts and sums; leave cuped out")]
     RatioWithCuped(String),
     /// Two metrics of one name.
@@ -68,12 +70,16 @@ pub enum SettingsError {
 pub struct Settings {
     /// Its name.
     pub name: String,
-    /// Names of the arms, the control first.
-    pub arms: Vec<String>,
-    /// Their weights, in the same order.
-    pub weights: Vec<u32>,
-    /// Buckets of 10,000 that each of them owns: users are shared by these.
-    pub buckets: Vec<u16>,
+    /// Another text starts it again.
+    pub restart_token: Option<Token>,
+    /// What users are split by; where it is none, that follows from the experiment's place: see [`Settings::salt_in`].
+    pub salt: Option<String>,
+    /// The header that holds the unit's id; the request's user where there is none.
+    pub unit_header: Option<String>,
+    /// Who is kept out.
+    pub holdout: Option<HoldoutSettings>,
+    /// The arms.
+    pub arms: PerArm<ArmSettings>,
     /// Steps of the ramp; the last one is kept.
     pub stages: Vec<StageSettings>,
     /// What an arm must improve.
@@ -106,11 +112,31 @@ pub struct Settings {
     pub cadence: CadenceSettings,
 }
 
+/// An arm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArmSettings {
+    /// The variant's name.
+    pub name: String,
+    /// Its share of those who take part, relative to the sum of all arms' weights.
+    pub weight: u32,
+    /// What it owns by that: users are split by these, and it has one at least.
+    pub buckets: Buckets,
+}
+
+/// Who is kept out of all experiments that name the same holdout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldoutSettings {
+    /// Its name.
+    pub name: String,
+    /// How many of the users.
+    pub buckets: Buckets,
+}
+
 /// A step of the ramp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StageSettings {
-    /// How many of the 10,000 buckets take part.
-    pub buckets: u16,
+    /// Who takes part.
+    pub buckets: Buckets,
     /// How long at least.
     pub hold: Duration,
 }
@@ -174,7 +200,7 @@ pub struct CadenceSettings {
     pub flush: Duration,
     /// How late an event may come.
     pub lateness: Duration,
-    /// How often events are analysed.
+    /// How often events are analyzed.
     pub analysis: Duration,
     /// How long a look is.
     pub look: Duration,
@@ -192,8 +218,7 @@ impl CadenceSettings {
 impl Settings {
     /// Reads an experiment.
     pub fn of(experiment: &Experiment) -> Result<Self, SettingsError> {
-        let (arms, weights) = arms(experiment)?;
-        let buckets = owned_buckets(&arms, &weights)?;
+        let arms = arms(experiment)?;
         let success: Vec<SuccessSettings> = experiment.metrics.success.iter().map(success).collect();
         let guardrails: Vec<GuardrailSettings> = experiment
             .metrics
@@ -215,9 +240,16 @@ impl Settings {
             Method::Sequential => (alpha, 0.0),
             Method::Fixed => (0.0, alpha),
         };
-        let comparisons = (success.len() * (arms.len() - 1)) as f64;
+        let comparisons = (success.len() * arms.treatments().count()) as f64;
         let settings = Self {
             name: experiment.name.to_string(),
+            restart_token: experiment.restart_token.clone(),
+            salt: experiment.salt.as_ref().map(ToString::to_string),
+            unit_header: experiment.unit.as_ref().map(|unit| unit.header.to_string()),
+            holdout: experiment.holdout.as_ref().map(|holdout| HoldoutSettings {
+                name: holdout.name.to_string(),
+                buckets: Buckets::from(&holdout.percent),
+            }),
             stages: stages(experiment)?,
             operations: operations(experiment),
             method,
@@ -225,19 +257,27 @@ impl Settings {
             alpha_final,
             alpha,
             power,
-            planned_units: planned_units(experiment, reach(method, alpha_final, alpha, comparisons), power)?,
+            planned_units: planned_units(
+                experiment,
+                critical_value(method, alpha_final, alpha, comparisons),
+                power,
+            )?,
             min_duration: whole_weeks(length(design.min_duration.as_ref(), WEEK)),
             max_duration: length(design.max_duration.as_ref(), 6 * WEEK),
             equivalence_margin: design.equivalence_margin.as_ref().map(Percent::fraction),
             promotion: experiment.promotion.unwrap_or_default(),
             cadence: cadence(experiment),
             arms,
-            buckets,
-            weights,
             success,
             guardrails,
         };
         Ok(settings)
+    }
+
+    /// What users are split by, in the pipeline `namespace/name`.
+    pub fn salt_in(&self, pipeline: &str) -> String {
+        let own = || format!("{pipeline}/{}", self.name);
+        self.salt.clone().unwrap_or_else(own)
     }
 
     /// All metrics: success, then guardrails. Evidence has them in this order.
@@ -246,14 +286,19 @@ impl Settings {
         success.chain(self.guardrails.iter().map(|guardrail| &guardrail.metric))
     }
 
-    /// Pairs of success metric and treatment arm: alpha is shared among them (Bonferroni).
+    /// Pairs of success metric and treatment arm: alpha is split among them (Bonferroni).
     pub fn comparisons(&self) -> usize {
-        self.success.len() * self.treatments()
+        self.success.len() * self.arms.treatments().count()
     }
 
-    /// Arms beside the control.
-    pub fn treatments(&self) -> usize {
-        self.arms.len() - 1
+    /// Names of the arms, the control first.
+    pub fn arm_names(&self) -> Vec<&str> {
+        self.arms.iter().map(|arm| arm.name.as_str()).collect()
+    }
+
+    /// The control's name.
+    pub fn control(&self) -> &str {
+        &self.arms.control.name
     }
 
     /// Users of an arm and the control together at which sequences are narrowest.
@@ -271,38 +316,48 @@ impl Settings {
     }
 }
 
-/// Names and weights of the arms, the control first.
-fn arms(experiment: &Experiment) -> Result<(Vec<String>, Vec<u32>), SettingsError> {
+fn arms(experiment: &Experiment) -> Result<PerArm<ArmSettings>, SettingsError> {
     let names = || experiment.arms.iter().map(|arm| arm.variant.clone());
-    let Some(control) = names().position(|name| name == experiment.control) else {
-        return Err(SettingsError::Control {
-            control: experiment.control.clone(),
-            arms: names().collect(),
-        });
+    let no_control = || SettingsError::Control {
+        control: experiment.control.clone(),
+        arms: names().collect(),
     };
-    let mut arms: Vec<_> = experiment
-        .arms
-        .iter()
-        .map(|arm| (arm.variant.clone(), u32::try_from(arm.weight).unwrap_or(0)))
+    let control = names().position(|name| name == experiment.control);
+    let control = control.ok_or_else(no_control)?;
+    let weight = |weight| u32::try_from(weight).unwrap_or(0);
+    let mut arms: Vec<(String, u32)> = names()
+        .zip(experiment.arms.iter().map(|arm| weight(arm.weight)))
         .collect();
     arms[..=control].rotate_right(1);
-    Ok(arms.into_iter().unzip())
+    let weights: Vec<u32> = arms.iter().map(|(_, weight)| *weight).collect();
+    let owned = assignment::sizes(&weights).unwrap_or_else(|_| vec![0; weights.len()]);
+    let settings = |((name, weight), owned): ((String, u32), u16)| {
+        if owned == 0 {
+            return Err(no_bucket(name, weight, &weights));
+        }
+        Ok(ArmSettings {
+            name,
+            weight,
+            buckets: Buckets::new(owned),
+        })
+    };
+    let arms: Vec<ArmSettings> = arms
+        .into_iter()
+        .zip(owned)
+        .map(settings)
+        .collect::<Result<_, _>>()?;
+    PerArm::from_list(arms).ok_or_else(no_control)
 }
 
-/// How many buckets each arm owns, as routers share users.
-fn owned_buckets(arms: &[String], weights: &[u32]) -> Result<Vec<u16>, SettingsError> {
-    let owned = assignment::sizes(weights).unwrap_or_else(|_| vec![0; weights.len()]);
-    let Some(place) = owned.iter().position(|owned| *owned == 0) else {
-        return Ok(owned);
-    };
+fn no_bucket(arm: String, weight: u32, weights: &[u32]) -> SettingsError {
     let sum: u64 = weights.iter().copied().map(u64::from).sum();
-    let others = sum - u64::from(weights[place]);
-    Err(SettingsError::NoBucket {
-        arm: arms[place].clone(),
-        weight: weights[place],
+    let others = sum - u64::from(weight);
+    SettingsError::NoBucket {
+        arm,
+        weight,
         sum,
         least: others.div_ceil(u64::from(assignment::BUCKETS) - 1).max(1),
-    })
+    }
 }
 
 fn alpha(design: &Design) -> Result<f64, SettingsError> {
@@ -366,26 +421,28 @@ fn check_names(success: &[SuccessSettings], guardrails: &[GuardrailSettings]) ->
 
 fn stages(experiment: &Experiment) -> Result<Vec<StageSettings>, SettingsError> {
     let traffic = experiment.traffic.clone().unwrap_or_default();
-    let full = traffic.percent.map_or((10_000, "100%".to_owned()), |percent| {
-        (buckets(&percent), percent.to_string())
-    });
-    if full.0 == 0 {
+    let full = traffic
+        .percent
+        .map_or((Buckets::ALL, "100%".to_owned()), |percent| {
+            (Buckets::from(&percent), percent.to_string())
+        });
+    if full.0 == Buckets::NONE {
         return Err(SettingsError::Nobody(full.1));
     }
     let default = || {
-        let stages = [(100, HOUR), (500, DAY), (2000, DAY)];
+        let stages = [(100, HOUR), (500, DAY), (2000, DAY)].map(|(count, hold)| (Buckets::new(count), hold));
         // Steps that are not on the way are left out.
         let on_the_way = stages.into_iter().filter(|(buckets, _)| *buckets < full.0);
-        let named = |(buckets, hold)| {
+        let named = |(buckets, hold): (Buckets, Duration)| {
             let stage = StageSettings { buckets, hold };
-            (stage, format!("{}%", f64::from(buckets) / 100.0))
+            (stage, share(buckets.share()))
         };
         on_the_way.map(named).collect::<Vec<_>>()
     };
     let mut stages = traffic.ramp.map_or_else(default, |ramp| {
         let stage = |stage: gondola_crds::experiment::Stage| {
             let settings = StageSettings {
-                buckets: buckets(&stage.percent),
+                buckets: Buckets::from(&stage.percent),
                 hold: stage.hold.duration(),
             };
             (settings, stage.percent.to_string())
@@ -408,10 +465,6 @@ fn stages(experiment: &Experiment) -> Result<Vec<StageSettings>, SettingsError> 
     Ok(stages.into_iter().map(|(stage, _)| stage).collect())
 }
 
-fn buckets(percent: &Percent) -> u16 {
-    (percent.fraction() * f64::from(assignment::BUCKETS)).round() as u16
-}
-
 fn operations(experiment: &Experiment) -> OperationsSettings {
     let operations = experiment.operations.clone().unwrap_or_default();
     let latency = operations.latency.as_ref();
@@ -430,14 +483,14 @@ fn operations(experiment: &Experiment) -> OperationsSettings {
 }
 
 /// How far a difference must reach to be found, by what decides at the planned number of users.
-fn reach(method: Method, alpha_final: f64, alpha: f64, comparisons: f64) -> f64 {
+fn critical_value(method: Method, alpha_final: f64, alpha: f64, comparisons: f64) -> f64 {
     match method {
         Method::Hybrid | Method::Fixed => quantile(1.0 - alpha_final / comparisons / 2.0),
-        Method::Sequential => Sequence::reach_when_tuned(alpha / comparisons),
+        Method::Sequential => Sequence::critical_value_when_tuned(alpha / comparisons),
     }
 }
 
-fn planned_units(experiment: &Experiment, reach: f64, power: f64) -> Result<u64, SettingsError> {
+fn planned_units(experiment: &Experiment, critical_value: f64, power: f64) -> Result<u64, SettingsError> {
     let design = &experiment.design;
     if let Some(units) = design.units {
         return Ok(u64::try_from(units).unwrap_or(0));
@@ -458,12 +511,12 @@ fn planned_units(experiment: &Experiment, reach: f64, power: f64) -> Result<u64,
                 "baseline of a conversion must lie between 0 and 1, with minDetectableLift on top",
             ));
         }
-        Plan::conversion(baseline, lift, reach, power)
+        Plan::conversion(baseline, lift, critical_value, power)
     } else {
         let deviation = design.deviation.as_ref().ok_or(SettingsError::Plan(
             "deviation is missing, which planning needs for all but conversions; give it, or units",
         ))?;
-        Plan::mean(baseline, deviation.value(), lift, reach, power)
+        Plan::mean(baseline, deviation.value(), lift, critical_value, power)
     };
     plan.units_per_arm().ok_or(SettingsError::Plan(
         "no number of users can show a lift of nothing; give a larger minDetectableLift and a baseline above 0",
@@ -493,8 +546,7 @@ pub(crate) fn whole_weeks(duration: Duration) -> Duration {
     if duration < DAY {
         return duration;
     }
-    let weeks = duration.as_secs().div_ceil(WEEK.as_secs());
-    WEEK * u32::try_from(weeks).unwrap_or(u32::MAX)
+    WEEK.saturating_mul(u32::try_from(weeks(duration)).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! An arm's users become [`Sums`], sums become an [`Estimate`] (a mean or a ratio with the variance of that), and two estimates
 //! become an answer: once by [`welch`], at any time by a [`sequence`], as a relative [`lift`], or one-sided against a margin
-//! ([`guardrail`]). [`cuped`] makes estimates sharper by what users did before. [`sample_ratio`] asks whether users are shared as
+//! ([`guardrail`]). [`cuped`] makes estimates sharper by what users did before. [`sample_ratio`] asks whether users are split as
 //! planned, [`operations`] whether an arm has more errors than allowed, and [`planning`] how many users it takes.
 //!
 //! Notation in formulas: c the control, t the treatment, s² a variance with n−1, N = n_c + n_t, v = s²_t/n_t + s²_c/n_c,
@@ -16,11 +16,12 @@ pub mod operations;
 pub mod planning;
 pub mod sample_ratio;
 pub mod sequence;
-pub mod sums;
 pub mod welch;
 
 pub use estimate::{Contrast, Estimate};
-pub use sums::{Observation, Sums};
+
+/// What all of it starts from, in the form in which it travels.
+pub use gondola_wire::sums::{Observation, Sums};
 
 /// From where to where.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,11 +39,11 @@ impl Interval {
         high: f64::INFINITY,
     };
 
-    /// What is within `width` of `centre`.
-    pub fn around(centre: f64, width: f64) -> Self {
+    /// What is within `width` of `center`.
+    pub fn around(center: f64, width: f64) -> Self {
         Self {
-            low: centre - width,
-            high: centre + width,
+            low: center - width,
+            high: center + width,
         }
     }
 

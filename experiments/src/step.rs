@@ -6,32 +6,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
+use gondola_wire::decision::{Decision, Verdict};
+use gondola_wire::evidence::Evidence;
+use gondola_wire::ledger::Ledger;
+use gondola_wire::memory::Memory;
 use gondola_wire::resolution::VariantBundles;
 use gondola_wire::routes::{ArmRoute, ExperimentRoutes, HoldoutRoutes};
+use gondola_wire::time::{after, since};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::assess::{Assessment, assess};
-use crate::decide::{Standing, decide};
-use crate::evidence::Evidence;
-use crate::ledger::{Decision, Ledger, Verdict};
-use crate::memory::Memory;
-use crate::moment::Moment;
-use crate::settings::Settings;
+use crate::buckets::Buckets;
+use crate::decide::{Situation, decide};
+use crate::epoch;
+use crate::settings::{ArmSettings, Settings};
 
 /// How long an arm may be without a pod that answers.
 const GRACE: Duration = Duration::from_secs(300);
 /// How far the analyzer's clock may be ahead.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 /// Requests of each arm below which a ramp waits.
-const FEWEST_REQUESTS: u64 = 50;
+const MIN_REQUESTS: u64 = 50;
 
-/// What is around an experiment at the moment of a step.
+/// What a step is made from.
 #[derive(Clone, Debug)]
-pub struct Surroundings<'a> {
+pub struct Inputs<'a> {
     /// The moment.
-    pub now: Moment,
+    pub now: Timestamp,
     /// The pipeline's namespace.
     pub namespace: &'a str,
     /// The pipeline's name.
@@ -41,7 +44,7 @@ pub struct Surroundings<'a> {
     /// Routers that answer.
     pub routers: usize,
     /// The variant that alone has a weight in the spec, if one has.
-    pub alone: Option<&'a str>,
+    pub only_weighted_variant: Option<&'a str>,
     /// What the analyzer found last.
     pub evidence: Option<&'a Evidence>,
     /// What the experiment's store remembers; none before anybody looked.
@@ -75,7 +78,7 @@ pub struct Step {
     /// Whether the evidence is recent; `None` without any, or where the experiment is over.
     pub fresh: Option<bool>,
     /// When time alone may change something.
-    pub next: Option<Moment>,
+    pub next: Option<Timestamp>,
     /// What it waits for before it starts, or before it is over.
     pub waits_for: Option<WaitsFor>,
 }
@@ -90,55 +93,53 @@ pub enum Routing {
 }
 
 /// Makes a step.
-pub fn step(
-    experiment: &Experiment,
-    settings: &Settings,
-    before: Option<&Ledger>,
-    around: &Surroundings<'_>,
-) -> Step {
-    let mut ledger = Ledger::of(experiment, before);
-    let memory = around
+pub fn step(settings: &Settings, before: Option<&Ledger>, inputs: &Inputs<'_>) -> Step {
+    let mut ledger = epoch::current(settings, before);
+    let memory = inputs
         .memory
         .filter(|memory| memory.experiment == ledger.experiment);
     if ledger.phase == Phase::Pending
         && let Some(memory) = memory
     {
-        ledger.recall(memory);
+        epoch::recall(&mut ledger, memory);
     }
-    let evidence = around
+    let evidence = inputs
         .evidence
         .filter(|evidence| evidence.experiment == ledger.experiment && evidence.epoch == ledger.epoch);
     let assessment = evidence.map(|evidence| assess(settings, evidence));
-    let fresh = evidence.map(|evidence| is_fresh(evidence, settings, around.now));
+    let fresh = evidence.map(|evidence| is_fresh(evidence, settings, inputs.now));
     // What another release decided is not decided again.
     if !ledger.phase.is_over() && ledger.phase != Phase::Unknown {
-        if memory.is_some() && !around.suspended {
-            start(&mut ledger, settings, around);
+        if memory.is_some() && !inputs.suspended {
+            start(&mut ledger, settings, inputs);
         }
-        pin(&mut ledger, settings, around);
-        note_readiness(&mut ledger, settings, around);
-        confirm_stage(&mut ledger, experiment, settings, around, evidence);
-        let standing = standing(
+        pin(&mut ledger, settings, inputs);
+        note_readiness(&mut ledger, settings, inputs);
+        confirm_stage(&mut ledger, settings, inputs, evidence);
+        let situation = situation(
             &ledger,
             settings,
-            around,
+            inputs,
             assessment.as_ref(),
             fresh.unwrap_or(false),
         );
-        match standing.and_then(|standing| decide(settings, &standing)) {
-            Some(decision) if around.suspended && !decision.verdict.is_safety() => {}
+        match situation.and_then(|situation| decide(settings, &situation)) {
+            Some(decision) if inputs.suspended && !decision.verdict.is_safety() => {}
             Some(decision) => record(&mut ledger, decision),
-            None if around.suspended => {}
-            None => climb(&mut ledger, settings, around.now, fresh, evidence),
+            None if inputs.suspended => {}
+            None => advance_stage(&mut ledger, settings, inputs.now, fresh, evidence),
         }
     }
-    if ledger.phase == Phase::Promoted && around.alone.is_some() && around.alone == ledger.winner.as_deref() {
+    if ledger.phase == Phase::Promoted
+        && inputs.only_weighted_variant.is_some()
+        && inputs.only_weighted_variant == ledger.winner.as_deref()
+    {
         ledger.phase = Phase::Completed;
     }
     let over = ledger.phase.is_over();
     Step {
-        routing: routing(&ledger, experiment, settings, around),
-        next: (!over).then(|| next(&ledger, settings, around.now)).flatten(),
+        routing: routing(&ledger, settings, inputs),
+        next: (!over).then(|| next(&ledger, settings, inputs.now)).flatten(),
         fresh: fresh.filter(|_| !over),
         assessment,
         waits_for: match (ledger.phase, memory) {
@@ -155,7 +156,7 @@ pub fn step(
 
 impl Step {
     /// The phase that people are told. They may delete what is over: it is over once the store has kept its end.
-    pub fn told_phase(&self, settings: &Settings) -> Phase {
+    pub fn reported_phase(&self, settings: &Settings) -> Phase {
         match self.waits_for {
             Some(WaitsFor::Record) if self.ledger.stage == settings.last_stage() => Phase::Running,
             Some(WaitsFor::Record) => Phase::Ramping,
@@ -165,96 +166,93 @@ impl Step {
 }
 
 /// Keeps arms at the bundles that they began with. A ledger that was lost takes those that are served now.
-fn pin(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
+fn pin(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
     let (Some(served), true) = (
-        around.served,
+        inputs.served,
         ledger.pinned.is_empty() && ledger.phase != Phase::Pending,
     ) else {
         return;
     };
     let arms = settings.arms.iter();
     ledger.pinned = arms
-        .filter_map(|arm| Some((arm.clone(), served.get(arm)?.clone())))
+        .filter_map(|arm| Some((arm.name.clone(), served.get(&arm.name)?.clone())))
         .collect();
 }
 
 /// It begins when every arm answers: before that, arms would differ in more than the model.
-fn start(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
-    let is_served = |arm: &String| around.served.is_none_or(|served| served.contains_key(arm));
+fn start(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
+    let is_served = |arm: &String| inputs.served.is_none_or(|served| served.contains_key(arm));
     let ready = settings
         .arms
         .iter()
-        .all(|arm| around.ready.contains(arm) && is_served(arm));
-    if ledger.phase == Phase::Pending && ready && around.routers > 0 {
+        .all(|arm| inputs.ready.contains(&arm.name) && is_served(&arm.name));
+    if ledger.phase == Phase::Pending && ready && inputs.routers > 0 {
         ledger.phase = if settings.last_stage() == 0 {
             Phase::Running
         } else {
             Phase::Ramping
         };
         // Whole seconds, as the status writes them.
-        ledger.started_at = Some(Moment(around.now.0.div_euclid(1000) * 1000));
+        ledger.started_at = Timestamp::from_second(inputs.now.as_second()).ok();
     }
 }
 
-fn note_readiness(ledger: &mut Ledger, settings: &Settings, around: &Surroundings<'_>) {
-    for arm in &settings.arms {
-        if around.ready.contains(arm) || ledger.phase == Phase::Pending {
+fn note_readiness(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>) {
+    for ArmSettings { name: arm, .. } in settings.arms.iter() {
+        if inputs.ready.contains(arm) || ledger.phase == Phase::Pending {
             ledger.unready_since.remove(arm);
         } else {
-            ledger.unready_since.entry(arm.clone()).or_insert(around.now);
+            ledger.unready_since.entry(arm.clone()).or_insert(inputs.now);
         }
     }
 }
 
 /// A step of the ramp counts from the moment at which every router lets its users in.
-fn confirm_stage(
-    ledger: &mut Ledger,
-    experiment: &Experiment,
-    settings: &Settings,
-    around: &Surroundings<'_>,
-    evidence: Option<&Evidence>,
-) {
+fn confirm_stage(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>, evidence: Option<&Evidence>) {
     if ledger.stage_since.is_some() || ledger.phase == Phase::Pending {
         return;
     }
-    let revision = routes(ledger, experiment, settings, around).revision;
+    let revision = routes(ledger, settings, inputs).revision;
     let told = evidence.map_or(0, |evidence| {
         let routers = evidence.routers.iter();
         let behind = routers.clone().any(|router| router.revision != revision);
         if behind { 0 } else { routers.count() }
     });
-    if told > 0 && told >= around.routers {
-        ledger.stage_since = Some(around.now);
+    if told > 0 && told >= inputs.routers {
+        ledger.stage_since = Some(inputs.now);
     }
 }
 
 /// Neither too old nor from the future, beyond what clocks differ by.
-fn is_fresh(evidence: &Evidence, settings: &Settings, now: Moment) -> bool {
-    let at = evidence.analysed_at;
-    now.since(at) <= settings.cadence.patience() && at.since(now) <= CLOCKS_DIFFER
+fn is_fresh(evidence: &Evidence, settings: &Settings, now: Timestamp) -> bool {
+    let at = evidence.analyzed_at;
+    since(at, now) <= settings.cadence.patience() && since(now, at) <= CLOCKS_DIFFER
 }
 
-fn standing<'a>(
+fn situation<'a>(
     ledger: &Ledger,
     settings: &Settings,
-    around: &Surroundings<'_>,
+    inputs: &Inputs<'_>,
     assessment: Option<&'a Assessment>,
     fresh: bool,
-) -> Option<Standing<'a>> {
+) -> Option<Situation<'a>> {
     let started = ledger.started_at?;
     let is_down = |arm: &String| {
-        let since = ledger.unready_since.get(arm);
-        since.is_some_and(|since| around.now.since(*since) >= GRACE)
+        let unready = ledger.unready_since.get(arm);
+        unready.is_some_and(|unready| since(*unready, inputs.now) >= GRACE)
     };
     let last = ledger.stage == settings.last_stage();
-    Some(Standing {
-        now: around.now,
-        running: around.now.since(started),
+    Some(Situation {
+        now: inputs.now,
+        running: since(started, inputs.now),
         settled: ledger
             .stage_since
             .filter(|_| last)
-            .map(|since| around.now.since(since)),
-        down: (1..settings.arms.len()).find(|arm| is_down(&settings.arms[*arm])),
+            .map(|moment| since(moment, inputs.now)),
+        down: settings
+            .arms
+            .treatments()
+            .find_map(|(treatment, arm)| is_down(&arm.name).then_some(treatment)),
         assessment,
         fresh,
         won: ledger
@@ -282,14 +280,14 @@ fn record(ledger: &mut Ledger, decision: Decision) {
 }
 
 /// The next step of the ramp, once this one has been held, is known to be everywhere, and shows nothing bad.
-fn climb(
+fn advance_stage(
     ledger: &mut Ledger,
     settings: &Settings,
-    now: Moment,
+    now: Timestamp,
     fresh: Option<bool>,
     evidence: Option<&Evidence>,
 ) {
-    let (Phase::Ramping, Some(since), Some(true)) = (ledger.phase, ledger.stage_since, fresh) else {
+    let (Phase::Ramping, Some(stage_since), Some(true)) = (ledger.phase, ledger.stage_since, fresh) else {
         return;
     };
     let Some(stage) = settings.stages.get(ledger.stage as usize) else {
@@ -297,9 +295,9 @@ fn climb(
     };
     let seen = evidence.is_some_and(|evidence| {
         let totals = &evidence.operations.totals;
-        totals.len() == settings.arms.len() && totals.iter().all(|arm| arm.requests >= FEWEST_REQUESTS)
+        totals.len() == settings.arms.count() && totals.iter().all(|arm| arm.requests >= MIN_REQUESTS)
     });
-    if now.since(since) < stage.hold || !seen {
+    if since(stage_since, now) < stage.hold || !seen {
         return;
     }
     ledger.stage += 1;
@@ -309,60 +307,50 @@ fn climb(
     }
 }
 
-fn routing(
-    ledger: &Ledger,
-    experiment: &Experiment,
-    settings: &Settings,
-    around: &Surroundings<'_>,
-) -> Routing {
+fn routing(ledger: &Ledger, settings: &Settings, inputs: &Inputs<'_>) -> Routing {
     match ledger.phase {
         Phase::Pending | Phase::Ramping | Phase::Running | Phase::Invalid | Phase::Unknown => {
-            Routing::Experiment(routes(ledger, experiment, settings, around))
+            Routing::Experiment(routes(ledger, settings, inputs))
         }
         Phase::Promoted | Phase::Completed => {
             let winner = ledger.winner.clone();
-            Routing::Everybody(winner.unwrap_or_else(|| settings.arms[0].clone()))
+            Routing::Everybody(winner.unwrap_or_else(|| settings.control().to_owned()))
         }
         Phase::RolledBack | Phase::Inconclusive | Phase::Equivalent => {
-            Routing::Everybody(settings.arms[0].clone())
+            Routing::Everybody(settings.control().to_owned())
         }
     }
 }
 
 /// What routers are told while the experiment runs.
-fn routes(
-    ledger: &Ledger,
-    experiment: &Experiment,
-    settings: &Settings,
-    around: &Surroundings<'_>,
-) -> ExperimentRoutes {
-    let Surroundings {
+fn routes(ledger: &Ledger, settings: &Settings, inputs: &Inputs<'_>) -> ExperimentRoutes {
+    let Inputs {
         namespace, pipeline, ..
-    } = around;
+    } = inputs;
     // A spec that was made shorter than its ledger leaves the last step.
     let stage = (ledger.stage as usize).min(settings.stages.len() - 1);
     let traffic_buckets = if ledger.phase == Phase::Pending {
-        0
+        Buckets::NONE
     } else {
         settings.stages[stage].buckets
     };
-    let own = format!("{namespace}/{pipeline}/{}", settings.name);
-    let arms = settings.arms.iter().zip(&settings.weights);
     let mut routes = ExperimentRoutes {
         name: settings.name.clone(),
         epoch: ledger.epoch,
         revision: String::new(),
-        salt: experiment.salt.as_ref().map_or(own, ToString::to_string),
-        unit_header: experiment.unit.as_ref().map(|unit| unit.header.to_string()),
-        holdout: experiment.holdout.as_ref().map(|holdout| HoldoutRoutes {
+        salt: settings.salt_in(&format!("{namespace}/{pipeline}")),
+        unit_header: settings.unit_header.clone(),
+        holdout: settings.holdout.as_ref().map(|holdout| HoldoutRoutes {
             salt: format!("{namespace}/{}", holdout.name),
-            buckets: (holdout.percent.fraction() * 10_000.0).round() as u16,
+            buckets: holdout.buckets.count(),
         }),
-        traffic_buckets,
-        arms: arms
-            .map(|(variant, weight)| ArmRoute {
-                variant: variant.clone(),
-                weight: *weight,
+        traffic_buckets: traffic_buckets.count(),
+        arms: settings
+            .arms
+            .iter()
+            .map(|arm| ArmRoute {
+                variant: arm.name.clone(),
+                weight: arm.weight,
             })
             .collect(),
         slow_milliseconds: settings.operations.slow.as_millis() as u64,
@@ -378,18 +366,26 @@ fn revision(routes: &ExperimentRoutes) -> String {
 }
 
 /// The next moment at which time alone may change something.
-fn next(ledger: &Ledger, settings: &Settings, now: Moment) -> Option<Moment> {
+fn next(ledger: &Ledger, settings: &Settings, now: Timestamp) -> Option<Timestamp> {
     let hold = settings
         .stages
         .get(ledger.stage as usize)
         .map_or(Duration::ZERO, |stage| stage.hold);
-    let settle = |since| since + hold.max(settings.cadence.settle);
+    let settle = |moment| after(moment, hold.max(settings.cadence.settle));
     let moments = [
-        ledger.stage_since.map(|since| since + hold),
+        ledger.stage_since.map(|moment| after(moment, hold)),
         ledger.stage_since.map(settle),
-        ledger.started_at.map(|started| started + settings.min_duration),
-        ledger.started_at.map(|started| started + settings.max_duration),
-        ledger.unready_since.values().min().map(|since| *since + GRACE),
+        ledger
+            .started_at
+            .map(|started| after(started, settings.min_duration)),
+        ledger
+            .started_at
+            .map(|started| after(started, settings.max_duration)),
+        ledger
+            .unready_since
+            .values()
+            .min()
+            .map(|moment| after(*moment, GRACE)),
     ];
     moments.into_iter().flatten().filter(|moment| *moment > now).min()
 }

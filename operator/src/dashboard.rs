@@ -171,7 +171,7 @@ async fn show(
         settings: &shown.planned.settings,
         step: &shown.planned.step,
         evidence: shown.planned.evidence.as_ref(),
-        now: shown.now.into(),
+        now: shown.now,
         statistics: &format!("/experiments/{namespace}/{name}/statistics.json"),
     });
     Ok(Html(page).into_response())

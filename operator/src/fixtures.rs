@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gondola_crds::RecommenderPipeline;
-use gondola_experiments::memory::{MEMORY_KEY, Memory};
+use gondola_wire::memory::{MEMORY_KEY, Memory};
 use gondola_wire::resolution::{
     REPORT_KEY, Refusal, RefusalReason, Resolution, ResolvedBundle, VariantBundles, VariantResolution,
 };

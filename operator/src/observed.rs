@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gondola_causes::with_causes;
-use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
-use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
-use gondola_experiments::memory::{MEMORY_KEY, Memory};
+use gondola_wire::evidence::{EVIDENCE_KEY, Evidence};
+use gondola_wire::ledger::{LEDGER_KEY, Ledger};
+use gondola_wire::memory::{MEMORY_KEY, Memory};
 use gondola_wire::resolution::{REPORT_KEY, Resolution, VariantBundles};
 use gondola_wire::routes::{ROUTES_KEY, Routes};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};

@@ -24,9 +24,9 @@ use std::collections::BTreeSet;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::spec::{Device, Variant};
-use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::SettingsError;
 use gondola_wire::routes::Routes;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 
@@ -96,7 +96,7 @@ impl Kept {
 
 impl Plan {
     /// When the experiment may move by the passage of time alone.
-    pub fn next_step(&self) -> Option<Moment> {
+    pub fn next_step(&self) -> Option<Timestamp> {
         self.experiment.as_ref()?.as_ref().ok()?.step.next
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_causes::with_causes;
+use gondola_wire::time::since;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
@@ -148,7 +149,7 @@ fn next_look(
     // Only an experiment moves with time; everything else is a change that a watch sees, except events of pods.
     let experiment = plan
         .next_step()
-        .map(|moment| moment.since(observed.now.into()).max(CATCH_UP));
+        .map(|moment| since(observed.now, moment).max(CATCH_UP));
     let pods = observed.waits_for_pods().then_some(LOOK_AGAIN);
     Ok(match experiment.into_iter().chain(pods).min() {
         Some(wait) => Action::requeue(wait),

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where a router tells it.
+use crate::counts::ArmCounts;
+
+/// Where a router reports it.
 pub const REPORT_PATH: &str = "/v1/experiment";
 
 /// What a router says of an experiment.
@@ -15,7 +17,7 @@ pub struct RouterReport {
     pub experiment: String,
     /// Its epoch.
     pub epoch: u32,
-    /// The revision of what the router was told.
+    /// The revision of the routes that the router answers by.
     pub revision: String,
     /// What each arm did since the start, the control first. Only units that take part count.
     pub arms: Vec<ArmReport>,
@@ -34,16 +36,9 @@ pub struct RouterReport {
 pub struct ArmReport {
     /// The variant's name.
     pub name: String,
-    /// Answers and errors.
-    pub requests: u64,
-    /// Errors.
-    pub errors: u64,
-    /// Answers that took longer than they may, and clients that did not wait so long.
-    pub slow: u64,
-    /// Answers in which something stood in for the arm: the control, or an order that its models did not make.
-    pub fallbacks: u64,
-    /// Empty answers.
-    pub empty: u64,
+    /// Its answers.
+    #[serde(flatten)]
+    pub counts: ArmCounts,
     /// Answers that were not recorded.
     pub dropped: u64,
 }

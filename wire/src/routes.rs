@@ -89,7 +89,7 @@ pub struct Route {
     pub buckets: Vec<BucketRange>,
 }
 
-/// Neighbouring buckets of the 10,000.
+/// Neighboring buckets of the 10,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketRange {
     /// The first bucket.

@@ -5,6 +5,8 @@
 
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::{RecommenderPipeline, from_yaml};
+use gondola_wire::ledger::Ledger;
+use gondola_wire::memory::Memory;
 use gondola_wire::resolution::{Resolution, VariantResolution};
 use gondola_wire::router_report::RouterReport;
 use gondola_wire::routes::Routes;
@@ -38,6 +40,8 @@ fn what_this_release_writes_is_read_whole() {
     check_same::<Resolution>("resolution.json");
     check_same::<RouterReport>("router-report.json");
     check_same::<ServeOrder>("order.json");
+    check_same::<Ledger>("ledger.json");
+    check_same::<Memory>("memory.json");
 }
 
 #[test]
@@ -73,5 +77,13 @@ fn what_pods_of_the_next_release_report_is_read() {
         VariantResolution::Resolved(_)
     ));
     let report: RouterReport = read("next", "router-report.json");
-    assert_eq!(report.arms[0].requests, 7);
+    assert_eq!(report.arms[0].counts.requests, 7);
+}
+
+#[test]
+fn what_the_next_release_remembers_is_read() {
+    let ledger: Ledger = read("next", "ledger.json");
+    assert_eq!((ledger.phase, ledger.epoch), (Phase::Unknown, 2));
+    let memory: Memory = read("next", "memory.json");
+    assert!(memory.ending.is_some());
 }

@@ -2,13 +2,14 @@
 //!
 //! Users come evenly over two weeks. Each look's observations are drawn and summed, and the evidence is read as an analyzer's is.
 
+use std::time::Duration;
+
 use gondola_crds::experiment::Experiment;
 use gondola_experiments::assess::{Assessment, assess};
-use gondola_experiments::evidence::{ArmEvidence, Evidence, FORMAT, Look};
-use gondola_experiments::moment::Moment;
-use gondola_experiments::operations::Operations;
 use gondola_experiments::settings::Settings;
 use gondola_experiments::statistics::{Observation, Sums};
+use gondola_wire::evidence::{ArmEvidence, Evidence, FORMAT, Look};
+use gondola_wire::operations::Operations;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -16,12 +17,12 @@ use serde_json::{Value, json};
 use super::{DAY, Lines, START, experiment, simulation::three_errors};
 
 const RUNS: usize = 1000;
-const DAYS: i64 = 14;
-const HOUR: i64 = 3_600_000;
+const DAYS: i32 = 14;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What users do.
 #[derive(Clone, Copy)]
-enum Behaviour {
+enum Behavior {
     /// 3 % buy, for lognormal(3, 1.5).
     Revenue,
     /// 20 % see items, some very many, and click one in ten of them, each with a taste of their own.
@@ -30,7 +31,7 @@ enum Behaviour {
     Refunds,
 }
 
-impl Behaviour {
+impl Behavior {
     fn name(self) -> &'static str {
         match self {
             Self::Revenue => "revenue",
@@ -80,7 +81,7 @@ fn normal(random: &mut ChaCha8Rng) -> f64 {
     radius * (std::f64::consts::TAU * random.random::<f64>()).cos()
 }
 
-/// How users are shared, and how many of both arms come.
+/// How users are split, and how many of both arms come.
 struct Split {
     weights: [u32; 2],
     users: u64,
@@ -105,7 +106,7 @@ const SPLITS: [Split; 3] = [
 /// How often one looks.
 struct Looks {
     name: &'static str,
-    every: i64,
+    every: Duration,
     /// Planned users, as a share of those that the smaller arm gets.
     planned: f64,
 }
@@ -113,7 +114,7 @@ struct Looks {
 /// The planned users come, so that the one read is made as well.
 const DAILY: Looks = Looks {
     name: "daily",
-    every: DAY,
+    every: Duration::from_secs(86_400),
     planned: 0.5,
 };
 /// Sequences are narrowest where verdicts begin, which is where chance has the best of them.
@@ -143,10 +144,10 @@ impl Found {
 }
 
 pub(super) fn check(lines: &mut Lines) -> anyhow::Result<()> {
-    for behaviour in [Behaviour::Revenue, Behaviour::Clicks, Behaviour::Refunds] {
+    for behavior in [Behavior::Revenue, Behavior::Clicks, Behavior::Refunds] {
         for split in &SPLITS {
             for looks in [DAILY, HOURLY] {
-                compare_the_same(lines, behaviour, split, &looks)?;
+                compare_the_same(lines, behavior, split, &looks)?;
             }
         }
     }
@@ -155,15 +156,15 @@ pub(super) fn check(lines: &mut Lines) -> anyhow::Result<()> {
 
 fn compare_the_same(
     lines: &mut Lines,
-    behaviour: Behaviour,
+    behavior: Behavior,
     split: &Split,
     looks: &Looks,
 ) -> anyhow::Result<()> {
-    let hybrid = Settings::of(&of(behaviour, split, looks, "Hybrid")?)?;
-    let sequential = Settings::of(&of(behaviour, split, looks, "Sequential")?)?;
+    let hybrid = Settings::of(&of(behavior, split, looks, "Hybrid")?)?;
+    let sequential = Settings::of(&of(behavior, split, looks, "Sequential")?)?;
     let (mut by_hybrid, mut by_sequence) = (Found::default(), Found::default());
     for run in 0..RUNS {
-        let seen = evidence(behaviour, split, looks.every, run as u64);
+        let seen = evidence(behavior, split, looks.every, run as u64);
         by_hybrid.note(&assess(&hybrid, &seen));
         by_sequence.note(&assess(&sequential, &seen));
     }
@@ -176,7 +177,7 @@ fn compare_the_same(
             verdicts <= most && missed <= most_missed,
             &format!(
                 "A/A on {}, {:?}, {}, {:?}",
-                behaviour.name(),
+                behavior.name(),
                 split.weights,
                 looks.name,
                 settings.method
@@ -193,19 +194,19 @@ fn compare_the_same(
     Ok(())
 }
 
-fn of(behaviour: Behaviour, split: &Split, looks: &Looks, method: &str) -> anyhow::Result<Experiment> {
+fn of(behavior: Behavior, split: &Split, looks: &Looks, method: &str) -> anyhow::Result<Experiment> {
     let [larger, smaller] = split.weights;
     let users = split.users * u64::from(smaller) / u64::from(larger + smaller);
     let units = (users as f64 * looks.planned) as u64;
     let mut asked = serde_json::to_value(experiment("amounts", &json!({"units": units, "method": method}))?)?;
-    asked["metrics"]["success"] = json!([behaviour.metric()]);
+    asked["metrics"]["success"] = json!([behavior.metric()]);
     asked["arms"] = json!([{"variant": "rf", "weight": larger}, {"variant": "dlrm", "weight": smaller}]);
     Ok(serde_json::from_value(asked)?)
 }
 
-fn evidence(behaviour: Behaviour, split: &Split, look: i64, run: u64) -> Evidence {
+fn evidence(behavior: Behavior, split: &Split, look: Duration, run: u64) -> Evidence {
     let mut random = ChaCha8Rng::seed_from_u64(run);
-    let looks = DAYS * DAY / look;
+    let looks = (DAY * DAYS).as_secs() / look.as_secs() as i64;
     let [larger, smaller] = split.weights;
     let arms = [larger, smaller].map(|weight| split.users * u64::from(weight) / u64::from(larger + smaller));
     let looks: Vec<Look> = (0..looks)
@@ -217,7 +218,7 @@ fn evidence(behaviour: Behaviour, split: &Split, look: i64, run: u64) -> Evidenc
             Look {
                 number: number as u32,
                 units: units.into(),
-                metrics: vec![units.map(|users| drawn(behaviour, users, &mut random)).into()],
+                metrics: vec![units.map(|users| drawn(behavior, users, &mut random)).into()],
             }
         })
         .collect();
@@ -231,9 +232,9 @@ fn evidence(behaviour: Behaviour, split: &Split, look: i64, run: u64) -> Evidenc
         format: FORMAT,
         experiment: "amounts".to_owned(),
         epoch: 1,
-        started_at: Moment(START),
-        look_milliseconds: look as u64,
-        analysed_at: Moment(START + DAYS * DAY),
+        started_at: START,
+        look,
+        analyzed_at: START + DAYS * DAY,
         arms: ["rf", "dlrm"].into_iter().zip(arms).map(arm).collect(),
         metrics: vec!["value".to_owned()],
         looks,
@@ -243,9 +244,9 @@ fn evidence(behaviour: Behaviour, split: &Split, look: i64, run: u64) -> Evidenc
 }
 
 /// What so many users come to. Those who do nothing are passed over at once: by geometric numbers, of which each next one is active.
-fn drawn(behaviour: Behaviour, users: u64, random: &mut ChaCha8Rng) -> Sums {
+fn drawn(behavior: Behavior, users: u64, random: &mut ChaCha8Rng) -> Sums {
     let mut sums = Sums::default();
-    let passed_over = (1.0 - behaviour.active()).ln();
+    let passed_over = (1.0 - behavior.active()).ln();
     let mut seen = 0;
     loop {
         let idle = ((1.0 - random.random::<f64>()).ln() / passed_over).floor() as u64;
@@ -258,7 +259,7 @@ fn drawn(behaviour: Behaviour, users: u64, random: &mut ChaCha8Rng) -> Sums {
         if seen == users {
             return sums;
         }
-        sums.add(behaviour.draw(random));
+        sums.add(behavior.draw(random));
         seen += 1;
     }
 }

@@ -7,12 +7,12 @@ use gondola_events::analysis::{Analyzer, Rules};
 use gondola_events::place::Kind;
 use gondola_events::table::encode_exposures;
 use gondola_events::unit::UnitKey;
-use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::Settings;
+use jiff::SignedDuration;
 use object_store::ObjectStoreExt as _;
 use serde_json::json;
 
-use super::{DAY, Lines, START, experiment, replay};
+use super::{DAY, DAY_MILLISECONDS, Lines, START, experiment, replay};
 use crate::machine;
 
 /// Rows of a file: what a router writes in a minute at 5,000 requests a second.
@@ -32,14 +32,14 @@ async fn analyze(lines: &mut Lines, exposures: u64) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let store = Store::open(&format!("file://{}/store", folder.path().display()))?;
     let settings = Settings::of(&experiment("replay", &json!({"units": 1000}))?)?;
-    let rules = Rules::new(&settings, 1, Moment(START));
+    let rules = Rules::new(&settings, 1, START);
     let bytes = write(&store, exposures).await?;
     let mut analyzer = Analyzer::new(store, "shop/home".into(), folder.path().join("work"));
     let started = Instant::now();
-    let evidence = analyzer.analyze(&rules, Moment(START + 9 * DAY)).await?;
+    let evidence = analyzer.analyze(&rules, START + 9 * DAY).await?;
     let took = started.elapsed();
     let again = Instant::now();
-    analyzer.analyze(&rules, Moment(START + 9 * DAY)).await?;
+    analyzer.analyze(&rules, START + 9 * DAY).await?;
     let peak = machine::memory_mb("VmHWM");
     let counted: u64 = evidence.arms.iter().map(|arm| arm.exposures).sum();
     lines.line(
@@ -70,7 +70,8 @@ async fn write(store: &Store, exposures: u64) -> anyhow::Result<u64> {
             .map(|number| {
                 // Each unit comes again in other files.
                 let unit = number % units;
-                let time = (START + number as i64 * 5 * DAY / exposures as i64) * 1000;
+                let time = START
+                    + SignedDuration::from_millis(number as i64 * 5 * DAY_MILLISECONDS / exposures as i64);
                 replay::exposure(
                     key.hash(&format!("member-{unit}")),
                     unit,

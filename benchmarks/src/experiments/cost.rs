@@ -41,7 +41,7 @@ fn measure(folder: &std::path::Path) -> anyhow::Result<(Times, u64)> {
         base: "shop/home".into(),
         writer: "bench".into(),
         flush: Duration::from_secs(60),
-        most_waiting: 1 << 30,
+        max_waiting_bytes: 1 << 30,
     };
     let store = Store::open(&format!("file://{}/store", folder.display()))?;
     let sink = Sink {

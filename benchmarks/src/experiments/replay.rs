@@ -8,9 +8,9 @@ use gondola_events::event::{Exposure, Outcome};
 use gondola_events::place::Kind;
 use gondola_events::table::{encode_exposures, encode_outcomes};
 use gondola_events::unit::{EventId, UnitKey};
-use gondola_experiments::evidence::Evidence;
-use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::Settings;
+use gondola_wire::evidence::Evidence;
+use jiff::{SignedDuration, Timestamp};
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use rand::seq::SliceRandom as _;
@@ -18,7 +18,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::{DAY, Lines, START, experiment};
+use super::{DAY, DAY_MILLISECONDS, Lines, START, experiment};
 
 const UNITS: u64 = 20_000;
 
@@ -27,7 +27,7 @@ pub(super) fn check(lines: &mut Lines) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let settings = Settings::of(&experiment("replay", &json!({"units": 1000}))?)?;
-    let rules = Rules::new(&settings, 1, Moment(START));
+    let rules = Rules::new(&settings, 1, START);
     let (exposures, outcomes) = events()?;
     let once = runtime.block_on(analyzed(&rules, &exposures, &outcomes))?;
     let mut random = ChaCha8Rng::seed_from_u64(2);
@@ -56,22 +56,22 @@ fn events() -> anyhow::Result<(Vec<Exposure>, Vec<Outcome>)> {
     let (mut exposures, mut outcomes) = (Vec::new(), Vec::new());
     for number in 0..UNITS {
         let unit = key.hash(&format!("member-{number}"));
-        let first = (START + random.random_range(0..5 * DAY)) * 1000;
+        let first = START + SignedDuration::from_millis(random.random_range(0..5 * DAY_MILLISECONDS));
         for request in 0..random.random_range(1..4) {
             let request = format!("{number}-{request}");
             exposures.push(exposure(
                 unit,
                 number,
-                first + random.random_range(0..1_000_000),
+                first + SignedDuration::from_micros(random.random_range(0..1_000_000)),
                 &request,
             ));
         }
         for _ in 0..random.random_range(0..3) {
-            let time = first + random.random_range(0..2 * DAY) * 1000;
+            let time = first + SignedDuration::from_millis(random.random_range(0..2 * DAY_MILLISECONDS));
             outcomes.push(Outcome {
                 time,
                 received: time,
-                id: EventId::of(&[&unit.0, &time.to_le_bytes()]),
+                id: EventId::of(&[&unit.0, &time.as_microsecond().to_le_bytes()]),
                 unit,
                 kind: "purchase".into(),
                 value: random.random_range(0.0..90.0),
@@ -87,7 +87,7 @@ fn events() -> anyhow::Result<(Vec<Exposure>, Vec<Outcome>)> {
 pub(super) fn exposure(
     unit: gondola_events::unit::UnitHash,
     number: u64,
-    time: i64,
+    time: Timestamp,
     request: &str,
 ) -> Exposure {
     Exposure {
@@ -114,7 +114,7 @@ async fn analyzed(rules: &Rules, exposures: &[Exposure], outcomes: &[Outcome]) -
         experiment: "replay".into(),
         epoch: 1,
     };
-    let put = async |kind: &Kind, first: i64, number: usize, bytes: bytes::Bytes| {
+    let put = async |kind: &Kind, first: Timestamp, number: usize, bytes: bytes::Bytes| {
         let place = format!("shop/home/{}", kind.file(first, "router", number as u64));
         store.objects().put(&store.path(&place), bytes.into()).await
     };
@@ -125,5 +125,5 @@ async fn analyzed(rules: &Rules, exposures: &[Exposure], outcomes: &[Outcome]) -
         put(&Kind::Outcomes, rows[0].time, number, encode_outcomes(rows)?).await?;
     }
     let mut analyzer = Analyzer::new(store, "shop/home".into(), folder.path().to_owned());
-    Ok(analyzer.analyze(rules, Moment(START + 9 * DAY)).await?)
+    Ok(analyzer.analyze(rules, START + 9 * DAY).await?)
 }

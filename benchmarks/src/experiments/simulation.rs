@@ -4,23 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gondola_crds::experiment::Experiment;
-use gondola_events::analysis::unit::{First, Happened, Shown};
+use gondola_events::analysis::unit::{First, KnownExposure, KnownOutcome};
 use gondola_events::analysis::{Rules, Tally, Unit};
 use gondola_events::unit::{UnitHash, UnitKey};
-use gondola_experiments::evidence::{Evidence, RouterEvidence};
-use gondola_experiments::ledger::{Ledger, Verdict};
-use gondola_experiments::memory::Memory;
-use gondola_experiments::moment::Moment;
-use gondola_experiments::operations::{ArmTraffic, Operations};
+use gondola_experiments::operations::{alarm, observe};
 use gondola_experiments::settings::Settings;
-use gondola_experiments::step::{Routing, Surroundings, step};
+use gondola_experiments::step::{Inputs, Routing, step};
 use gondola_protocol::Visit;
 use gondola_router::experiment::{Enrolment, Recording, Silence};
+use gondola_wire::counts::ArmCounts;
+use gondola_wire::decision::Verdict;
+use gondola_wire::evidence::{Evidence, RouterEvidence};
+use gondola_wire::ledger::Ledger;
+use gondola_wire::memory::Memory;
+use gondola_wire::operations::Operations;
+use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::{DAY, Lines, START, experiment};
+use super::{DAY, DAY_MILLISECONDS, Lines, START, experiment};
 
 /// What is simulated.
 struct World {
@@ -43,19 +46,19 @@ struct End {
     decided: bool,
 }
 
-const DAYS: i64 = 14;
+const DAYS: i32 = 14;
 
 /// Runs an experiment with a look and a decision every day.
 fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result<End> {
     let settings = Settings::of(experiment)?;
     let mut ledger = None;
-    let begun = make_step(experiment, &settings, &mut ledger, START, None)?;
+    let begun = make_step(&settings, &mut ledger, START, None)?;
     let Routing::Experiment(routes) = begun else {
         anyhow::bail!("it does not begin");
     };
     let recording = Arc::new(Recording::new(String::new(), Err(Silence::Unasked)));
     let enrolment = Enrolment::new(&routes, recording)?;
-    let rules = Rules::new(&settings, 1, Moment(START));
+    let rules = Rules::new(&settings, 1, START);
     let units = units(&enrolment, &rules, world, seed)?;
     let mut end = End {
         verdict: None,
@@ -64,7 +67,7 @@ fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result
     };
     for day in 1..=DAYS + 7 {
         let now = START + day * DAY;
-        let mut tally = Tally::new(&rules, Moment(now));
+        let mut tally = Tally::new(&rules, now);
         for unit in units.values() {
             tally.add(unit);
         }
@@ -75,7 +78,7 @@ fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result
             revision: routes.revision.clone(),
             ..RouterEvidence::default()
         }];
-        make_step(experiment, &settings, &mut ledger, now, Some(&evidence))?;
+        make_step(&settings, &mut ledger, now, Some(&evidence))?;
         let decided = ledger.as_ref().and_then(|ledger| ledger.decision.as_ref());
         end.verdict = decided.map(|decision| decision.verdict);
         end.decided |= end.verdict.is_some_and(|verdict| verdict != Verdict::Invalid);
@@ -87,32 +90,31 @@ fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result
 }
 
 fn make_step(
-    experiment: &Experiment,
     settings: &Settings,
     ledger: &mut Option<Ledger>,
-    now: i64,
+    now: Timestamp,
     evidence: Option<&Evidence>,
 ) -> anyhow::Result<Routing> {
-    let ready: BTreeSet<String> = settings.arms.iter().cloned().collect();
+    let ready: BTreeSet<String> = settings.arms.iter().map(|arm| arm.name.clone()).collect();
     let memory = Memory::nothing(&settings.name);
-    let around = Surroundings {
-        now: Moment(now),
+    let inputs = Inputs {
+        now,
         namespace: "shop",
         pipeline: "home",
         ready: &ready,
         routers: 1,
-        alone: None,
+        only_weighted_variant: None,
         evidence,
         memory: Some(&memory),
         served: None,
         suspended: false,
     };
-    let step = step(experiment, settings, ledger.as_ref(), &around);
+    let step = step(settings, ledger.as_ref(), &inputs);
     *ledger = Some(step.ledger);
     Ok(step.routing)
 }
 
-/// Units that come at any time in two weeks, are shown something once, and convert by chance.
+/// Units that come at any time in two weeks, are shown something once, and convert randomly.
 fn units(
     enrolment: &Enrolment,
     rules: &Rules,
@@ -127,7 +129,8 @@ fn units(
         let id = format!("member-{number}");
         let assigned = enrolment.enrol(&id, &visit).assigned;
         let treated = assigned.arm == 1;
-        let first = (START + random.random_range(0..DAYS * DAY)) * 1000;
+        let first =
+            START + SignedDuration::from_millis(random.random_range(0..i64::from(DAYS) * DAY_MILLISECONDS));
         let converts = random.random_bool(world.base * if treated { world.ratio } else { 1.0 });
         if !assigned.enrolled() || (treated && random.random_bool(world.lost)) {
             continue;
@@ -138,12 +141,12 @@ fn units(
             id: number as u64,
             arm: assigned.arm as u8,
         };
-        unit.show(Shown { at, fallback: false });
+        unit.show(KnownExposure { at, fallback: false });
         if converts {
-            unit.happen(Happened {
+            unit.happen(KnownOutcome {
                 id: number as u64,
                 kind: rules.kind("purchase").unwrap_or_default(),
-                time: first + 1,
+                time: first + SignedDuration::from_micros(1),
                 value: 1.0,
             });
         }
@@ -282,15 +285,15 @@ pub(super) fn errors(lines: &mut Lines) -> anyhow::Result<()> {
         for _ in 0..200 {
             let mut operations = Operations::new(2);
             for _ in 0..2 {
-                let mut arm = |rate: f64| ArmTraffic {
+                let mut arm = |rate: f64| ArmCounts {
                     requests,
                     errors: (0..requests).filter(|_| random.random_bool(rate)).count() as u64,
-                    ..ArmTraffic::default()
+                    ..ArmCounts::default()
                 };
                 let tick = [arm(0.001), arm(0.1)];
-                operations.observe(&tick, &settings.operations);
+                observe(&mut operations, &tick, &settings.operations);
             }
-            within_two += usize::from(operations.alarm(&settings.operations).is_some());
+            within_two += usize::from(alarm(&operations, &settings.operations).is_some());
         }
         let share = within_two as f64 / 2.0;
         lines.line(

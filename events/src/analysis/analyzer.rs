@@ -2,41 +2,42 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use gondola_artifacts::Store;
-use gondola_experiments::evidence::Evidence;
-use gondola_experiments::moment::Moment;
+use gondola_wire::evidence::Evidence;
+use gondola_wire::time::{before, since};
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan as _};
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 
 use super::merger::{AnalysisError, Merger, NewFile};
 use super::rules::Rules;
 use super::state::{Consumed, StateReader};
-use crate::event::Microseconds;
-use crate::place::{Kind, writer_of};
+use crate::place::{Kind, day_of, writer_of};
 
-/// Longest file that is read, in bytes: routers write a quarter of it at most.
-const LARGEST_FILE: u64 = 256 << 20;
+/// The largest file that is read, in bytes: routers write a quarter of it at most.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 /// Files that are fetched ahead.
 const AHEAD: usize = 2;
 /// How long ago files are looked for at every analysis that came late, such as those of a router that had stopped.
-const LOOK_BACK: Microseconds = 3 * DAY;
+const LOOK_BACK: Duration = Duration::from_secs(3 * 86_400);
 /// How often all days are looked through: a store or a router may have been away for longer.
-const LOOK_THROUGH_MILLISECONDS: i64 = 3_600_000;
-const DAY: Microseconds = 86_400 * 1_000_000;
-/// A state of more bytes goes to the store once an hour only.
-const SMALL_STATE: u64 = 32 << 20;
-const HOUR_MILLISECONDS: i64 = 3_600_000;
+const LOOK_THROUGH_EVERY: Duration = Duration::from_secs(3600);
+/// A state of more bytes goes to the store every hour only.
+const MAX_SMALL_STATE: u64 = 32 << 20;
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(3600);
 
-/// Analyses the events of a pipeline.
+/// Analyzes the events of a pipeline.
 pub struct Analyzer {
     store: Store,
     /// The pipeline's folder in the store: `namespace/pipeline`.
     base: String,
     folder: PathBuf,
-    last_checkpoint: Option<Moment>,
+    last_checkpoint: Option<Timestamp>,
     /// When all days were looked through last.
-    last_look_through: Option<Moment>,
+    last_look_through: Option<Timestamp>,
 }
 
 impl Analyzer {
@@ -62,7 +63,7 @@ impl Analyzer {
     /// # Errors
     ///
     /// Where the store or the folder fails. A file that is damaged is named in the evidence, and tried again the next time.
-    pub async fn analyze(&mut self, rules: &Rules, now: Moment) -> Result<Evidence, AnalysisError> {
+    pub async fn analyze(&mut self, rules: &Rules, now: Timestamp) -> Result<Evidence, AnalysisError> {
         let state = self.state(rules).await?;
         let through = self.looks_through(now);
         let new = self.new_files(rules, &state.made.consumed, now, through).await?;
@@ -71,7 +72,7 @@ impl Analyzer {
         let objects = self.store.objects();
         let mut files = futures::stream::iter(new)
             .map(|file| async move {
-                let bytes = if file.object.size > LARGEST_FILE {
+                let bytes = if file.object.size > MAX_FILE_BYTES {
                     None
                 } else {
                     let found = objects.get(&file.object.location).await?;
@@ -140,21 +141,21 @@ impl Analyzer {
         match opened.map_err(|source| self.folder_failed(source))? {
             Ok(state) => Ok(state),
             Err(error) => {
-                tracing::warn!(%error, "what was known can't be read; everything is analysed anew");
+                tracing::warn!(%error, "what was known can't be read; everything is analyzed again");
                 Ok(StateReader::empty())
             }
         }
     }
 
-    /// Keeps the state in the store, so that another pod need not begin anew. A failure costs time only.
-    async fn checkpoint(&mut self, rules: &Rules, now: Moment) {
+    /// Keeps the state in the store, so that another pod need not begin again. A failure costs time only.
+    async fn checkpoint(&mut self, rules: &Rules, now: Timestamp) {
         let path = self.state_file(rules);
         let metadata = tokio::fs::metadata(&path).await;
         let size = metadata.map_or(0, |metadata| metadata.len());
         let lately = self
             .last_checkpoint
-            .is_some_and(|last| now.0 - last.0 < HOUR_MILLISECONDS);
-        if lately && size > SMALL_STATE {
+            .is_some_and(|last| since(last, now) < CHECKPOINT_EVERY);
+        if lately && size > MAX_SMALL_STATE {
             return;
         }
         let place = self.checkpoint_path(rules);
@@ -170,9 +171,9 @@ impl Analyzer {
     }
 
     /// Whether it is time to look through all days: at first, and then every hour.
-    fn looks_through(&self, now: Moment) -> bool {
+    fn looks_through(&self, now: Timestamp) -> bool {
         self.last_look_through
-            .is_none_or(|last| now.0 - last.0 >= LOOK_THROUGH_MILLISECONDS)
+            .is_none_or(|last| since(last, now) >= LOOK_THROUGH_EVERY)
     }
 
     /// Files that were not read yet, in the order of their places.
@@ -180,36 +181,33 @@ impl Analyzer {
         &self,
         rules: &Rules,
         consumed: &Consumed,
-        now: Moment,
+        now: Timestamp,
         through: bool,
     ) -> Result<Vec<NewFile>, AnalysisError> {
         let exposures = Kind::Exposures {
             experiment: rules.experiment.clone(),
             epoch: rules.epoch,
         };
-        let now = now.0.saturating_mul(1000);
         let mut new = Vec::new();
         for (kind, earliest) in [(exposures, rules.started), (Kind::Outcomes, rules.earliest())] {
             let from = if through {
                 earliest
             } else {
-                earliest.max(now - LOOK_BACK)
+                earliest.max(before(now, LOOK_BACK))
             };
-            let mut day = from - from.rem_euclid(DAY) - DAY;
-            while day <= now + DAY {
+            // Clocks of writers and of this process differ: the days before and after count as well.
+            let (first, last) = (
+                day_of(from).saturating_sub(1.day()),
+                day_of(now).saturating_add(1.day()),
+            );
+            for day in first.series(1.day()).take_while(|day| *day <= last) {
                 new.extend(self.list(&kind, day, consumed).await?);
-                day += DAY;
             }
         }
         Ok(new)
     }
 
-    async fn list(
-        &self,
-        kind: &Kind,
-        day: Microseconds,
-        consumed: &Consumed,
-    ) -> Result<Vec<NewFile>, AnalysisError> {
+    async fn list(&self, kind: &Kind, day: Date, consumed: &Consumed) -> Result<Vec<NewFile>, AnalysisError> {
         let folder = self.store.path(&format!("{}/{}", self.base, kind.day(day)));
         let listed: Vec<ObjectMeta> = self
             .store

@@ -2,25 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
-use gondola_experiments::evidence::Evidence;
-use gondola_experiments::moment::Moment;
+use gondola_wire::evidence::Evidence;
+use gondola_wire::time::{before, since};
+use jiff::Timestamp;
 use object_store::ObjectMeta;
 
 use super::rules::Rules;
 use super::spill::{New, Spill, Spilled};
-use super::state::{Consumed, Counted, Made, StateReader, StateWriter};
+use super::state::{Consumed, Counted, Sources, StateReader, StateWriter};
 use super::tally::Tally;
-use super::unit::{First, Happened, Shown, Unit};
+use super::unit::{First, KnownExposure, KnownOutcome, Unit};
 use super::{PARTS, part_of};
-use crate::event::Microseconds;
 use crate::place::Kind;
 use crate::table::{TableError, read_exposures, read_outcomes};
 use crate::unit::UnitHash;
 
 /// How far a router's clock may be behind the start of an epoch.
-const BEHIND: Microseconds = 5 * 60 * 1_000_000;
+const BEHIND: Duration = Duration::from_secs(5 * 60);
 /// Damaged files that are named.
 const NAMED: usize = 5;
 
@@ -110,7 +111,7 @@ impl Merger {
     }
 
     /// The evidence, and whether anything was new. What is known now is at `path`.
-    pub(super) fn finish(self, now: Moment, path: &Path) -> Result<(Evidence, bool), AnalysisError> {
+    pub(super) fn finish(self, now: Timestamp, path: &Path) -> Result<(Evidence, bool), AnalysisError> {
         let Self {
             rules,
             state,
@@ -122,7 +123,7 @@ impl Merger {
         counted.add(&state.made.counted);
         let anything = consumed != state.made.consumed;
         let spilled = spill.finish().map_err(|source| folder_failed(path, source))?;
-        let made = Made { consumed, counted };
+        let made = Sources { consumed, counted };
         let mut evidence = merge(&rules, now, state, &spilled, made, path)?;
         evidence.health.damaged_files = damaged;
         Ok((evidence, anything))
@@ -147,7 +148,7 @@ fn rows(rules: &Rules, kind: &Kind, file: Bytes) -> Result<(Vec<(UnitHash, New)>
                 return;
             };
             // A clock that was behind: it would put the unit before all others.
-            if row.time < rules.started - BEHIND {
+            if row.time < before(rules.started, BEHIND) {
                 counted.misdated += 1;
                 return;
             }
@@ -156,11 +157,11 @@ fn rows(rules: &Rules, kind: &Kind, file: Bytes) -> Result<(Vec<(UnitHash, New)>
                 id: row.id.short(),
                 arm,
             };
-            let shown = Shown {
+            let shown = KnownExposure {
                 at,
                 fallback: row.fallback,
             };
-            rows.push((row.unit, New::Shown(shown)));
+            rows.push((row.unit, New::KnownExposure(shown)));
         }),
         Kind::Outcomes => read_outcomes(file, |row| {
             let Some(kind) = rules.kind(row.kind) else {
@@ -169,18 +170,18 @@ fn rows(rules: &Rules, kind: &Kind, file: Bytes) -> Result<(Vec<(UnitHash, New)>
             };
             if !row.value.is_finite() {
                 counted.unusable += 1;
-            } else if row.received - row.time > rules.lateness {
+            } else if since(row.time, row.received) > rules.lateness {
                 counted.late += 1;
             } else if row.time < rules.earliest() {
                 counted.misdated += 1;
             } else {
-                let happened = Happened {
+                let happened = KnownOutcome {
                     id: row.id.short(),
                     kind,
                     time: row.time,
                     value: row.value,
                 };
-                rows.push((row.unit, New::Happened(happened)));
+                rows.push((row.unit, New::KnownOutcome(happened)));
             }
         }),
     }?;
@@ -190,10 +191,10 @@ fn rows(rules: &Rules, kind: &Kind, file: Bytes) -> Result<(Vec<(UnitHash, New)>
 /// Brings new events to what was known, part by part, and writes what is known now.
 fn merge(
     rules: &Rules,
-    now: Moment,
+    now: Timestamp,
     mut state: StateReader,
     spilled: &Spilled,
-    made: Made,
+    made: Sources,
     path: &Path,
 ) -> Result<Evidence, AnalysisError> {
     let folder_failed = |source| folder_failed(path, source);
@@ -201,7 +202,7 @@ fn merge(
     let mut writer = StateWriter::create(&beside).map_err(AnalysisError::State)?;
     let mut tally = Tally::new(rules, now);
     tally.note(&made.counted);
-    let forgotten = now.0.saturating_mul(1000) - rules.memory;
+    let forgotten = before(now, rules.memory);
     for part in 0..PARTS {
         let mut units: BTreeMap<UnitHash, Unit> = BTreeMap::new();
         while let Some((hash, unit)) = state
@@ -214,8 +215,8 @@ fn merge(
             .read(part, |hash, event| {
                 let unit = units.entry(hash).or_default();
                 match event {
-                    New::Shown(shown) => tally.note_exposure(unit.show(shown)),
-                    New::Happened(happened) => tally.note_outcome(unit.happen(happened)),
+                    New::KnownExposure(shown) => tally.note_exposure(unit.show(shown)),
+                    New::KnownOutcome(happened) => tally.note_outcome(unit.happen(happened)),
                 }
             })
             .map_err(folder_failed)?;
@@ -227,7 +228,7 @@ fn merge(
             }
         }
     }
-    let made = Made {
+    let made = Sources {
         counted: tally.counted(),
         ..made
     };

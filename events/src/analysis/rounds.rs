@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use gondola_experiments::evidence::{Evidence, RouterEvidence};
-use gondola_experiments::operations::{ArmTraffic, Operations};
+use gondola_experiments::operations::observe;
 use gondola_experiments::settings::OperationsSettings;
+use gondola_wire::counts::ArmCounts;
+use gondola_wire::evidence::{Evidence, RouterEvidence};
+use gondola_wire::operations::Operations;
 use gondola_wire::router_report::{ArmReport, RouterReport};
 
 use super::rules::Rules;
@@ -47,7 +49,7 @@ impl Rounds {
 
     /// Takes what each router says in this round; one that doesn't answer is named without a revision.
     pub fn observe(&mut self, said: Vec<(String, Option<RouterReport>)>, settings: &OperationsSettings) {
-        let mut tick = vec![ArmTraffic::default(); self.arms.len()];
+        let mut tick = vec![ArmCounts::default(); self.arms.len()];
         self.routers.clear();
         for (name, report) in said {
             let of_this_epoch =
@@ -73,7 +75,7 @@ impl Rounds {
             self.before.insert(name, report);
         }
         self.resumed = false;
-        self.operations.observe(&tick, settings);
+        observe(&mut self.operations, &tick, settings);
     }
 
     /// Puts what is known of operations and routers into an analysis.
@@ -96,24 +98,18 @@ fn arm_of(report: &RouterReport, arm: &str) -> ArmReport {
 }
 
 /// Adds what an arm did since the report before.
-fn add_new(tick: &mut [ArmTraffic], arms: &[String], report: &RouterReport, since: Option<&RouterReport>) {
+fn add_new(tick: &mut [ArmCounts], arms: &[String], report: &RouterReport, since: Option<&RouterReport>) {
     for (sum, arm) in tick.iter_mut().zip(arms) {
-        let now = arm_of(report, arm);
-        let before = since.map(|since| arm_of(since, arm)).unwrap_or_default();
-        sum.add(&ArmTraffic {
-            requests: now.requests.saturating_sub(before.requests),
-            errors: now.errors.saturating_sub(before.errors),
-            slow: now.slow.saturating_sub(before.slow),
-            fallbacks: now.fallbacks.saturating_sub(before.fallbacks),
-            empty: now.empty.saturating_sub(before.empty),
-        });
+        let now = arm_of(report, arm).counts;
+        let before = since.map(|since| arm_of(since, arm).counts).unwrap_or_default();
+        sum.add(&now.since(&before));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use gondola_experiments::moment::Moment;
     use gondola_experiments::settings::Settings;
+    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -131,10 +127,12 @@ mod tests {
     fn report(incarnation: &str, requests: [u64; 2]) -> RouterReport {
         let arm = |(name, requests): (&str, u64)| ArmReport {
             name: name.to_owned(),
-            requests,
-            errors: requests / 10,
+            counts: ArmCounts {
+                requests,
+                errors: requests / 10,
+                ..ArmCounts::default()
+            },
             dropped: 1,
-            ..ArmReport::default()
         };
         RouterReport {
             incarnation: incarnation.to_owned(),
@@ -151,9 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn counts_since_the_last_round_are_added_whoever_starts_anew() {
+    fn counts_since_the_last_round_are_added_whoever_starts_again() {
         let settings = settings();
-        let rules = Rules::new(&settings, 1, Moment(0));
+        let rules = Rules::new(&settings, 1, Timestamp::UNIX_EPOCH);
         let mut rounds = Rounds::new(&rules, None);
         let operations = &settings.operations;
         rounds.observe(vec![("a".into(), Some(report("1", [100, 90])))], operations);
@@ -185,7 +183,7 @@ mod tests {
     #[test]
     fn a_router_that_does_not_answer_or_is_behind_has_no_revision() {
         let settings = settings();
-        let mut rounds = Rounds::new(&Rules::new(&settings, 1, Moment(0)), None);
+        let mut rounds = Rounds::new(&Rules::new(&settings, 1, Timestamp::UNIX_EPOCH), None);
         let mut behind = report("1", [5, 5]);
         behind.epoch = 7;
         rounds.observe(

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use gondola_crds::experiment::MetricKind;
-use gondola_experiments::moment::Moment;
 use gondola_experiments::settings::{MetricSettings, Settings};
+use gondola_wire::time::{before, since};
+use jiff::Timestamp;
 
-use crate::event::Microseconds;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// What counts.
 #[derive(Clone, Debug)]
@@ -22,13 +23,13 @@ pub struct Rules {
     /// Types of outcomes that count; an outcome remembers its place here.
     pub kinds: Vec<String>,
     /// When the epoch began.
-    pub started: Microseconds,
+    pub started: Timestamp,
     /// How late an event may come.
-    pub lateness: Microseconds,
+    pub lateness: Duration,
     /// How long a look covers.
-    pub look: Microseconds,
+    pub look: Duration,
     /// How long an outcome of a unit that was not exposed yet may matter.
-    pub memory: Microseconds,
+    pub memory: Duration,
 }
 
 /// What counts for a metric.
@@ -43,9 +44,9 @@ pub struct MetricRule {
     /// Of a ratio, the type that makes m.
     pub below: Option<u8>,
     /// How long after the first exposure.
-    pub window: Microseconds,
+    pub window: Duration,
     /// How long before it.
-    pub lookback: Option<Microseconds>,
+    pub lookback: Option<Duration>,
     /// The most that y may be.
     pub cap: Option<f64>,
 }
@@ -59,7 +60,7 @@ impl MetricRule {
 
 impl Rules {
     /// The rules of an epoch that began at `started`.
-    pub fn new(settings: &Settings, epoch: u32, started: Moment) -> Self {
+    pub fn new(settings: &Settings, epoch: u32, started: Timestamp) -> Self {
         let mut kinds: Vec<String> = settings
             .metrics()
             .flat_map(|metric| std::iter::once(&metric.outcome).chain(&metric.below))
@@ -68,19 +69,19 @@ impl Rules {
         kinds.sort_unstable();
         kinds.dedup();
         let metrics: Vec<MetricRule> = settings.metrics().map(|metric| rule(metric, &kinds)).collect();
-        let lateness = microseconds(settings.cadence.lateness);
+        let lateness = settings.cadence.lateness;
         let lookback = metrics.iter().filter_map(|metric| metric.lookback).max();
         Self {
             experiment: settings.name.clone(),
             epoch,
-            arms: settings.arms.clone(),
+            arms: settings.arms.iter().map(|arm| arm.name.clone()).collect(),
             metrics,
             kinds,
-            started: started.0.saturating_mul(1000),
+            started,
             lateness,
-            look: microseconds(settings.cadence.look).max(1),
+            look: settings.cadence.look.max(Duration::from_millis(1)),
             // An exposure may reach the store after its outcomes; a day on top costs little.
-            memory: lookback.unwrap_or(0).max(lateness) + microseconds(Duration::from_secs(86_400)),
+            memory: lookback.unwrap_or_default().max(lateness) + DAY,
         }
     }
 
@@ -101,15 +102,15 @@ impl Rules {
     }
 
     /// Which look a moment falls into; the first one for all that is before.
-    pub fn look_of(&self, time: Microseconds) -> u32 {
-        let since = time.saturating_sub(self.started).max(0);
-        u32::try_from(since / self.look).unwrap_or(u32::MAX)
+    pub fn look_of(&self, time: Timestamp) -> u32 {
+        let looks = since(self.started, time).as_micros() / self.look.as_micros();
+        u32::try_from(looks).unwrap_or(u32::MAX)
     }
 
     /// The earliest moment from which outcomes matter.
-    pub fn earliest(&self) -> Microseconds {
+    pub fn earliest(&self) -> Timestamp {
         let lookback = self.metrics.iter().filter_map(|metric| metric.lookback).max();
-        self.started.saturating_sub(lookback.unwrap_or(0))
+        before(self.started, lookback.unwrap_or_default())
     }
 }
 
@@ -121,12 +122,8 @@ fn rule(metric: &MetricSettings, kinds: &[String]) -> MetricRule {
         kind: metric.kind,
         outcome: place(&metric.outcome),
         below: metric.below.as_ref().map(place),
-        window: microseconds(metric.window),
-        lookback: metric.lookback.map(microseconds),
+        window: metric.window,
+        lookback: metric.lookback,
         cap: metric.cap,
     }
-}
-
-fn microseconds(duration: Duration) -> Microseconds {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
 }

@@ -6,17 +6,18 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::unit::{First, Happened, Shown};
+use super::unit::{First, KnownExposure, KnownOutcome};
 use super::{PARTS, part_of};
+use crate::table::moment;
 use crate::unit::UnitHash;
 
 /// A new event of a unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum New {
     /// It was shown something.
-    Shown(Shown),
+    KnownExposure(KnownExposure),
     /// It did something.
-    Happened(Happened),
+    KnownOutcome(KnownOutcome),
 }
 
 /// Bytes of an event: unit, id, time, value, type or arm, and a flag.
@@ -53,11 +54,11 @@ impl Spill {
     /// Adds an event.
     pub fn add(&mut self, unit: UnitHash, event: New) -> io::Result<()> {
         let (id, time, value, kind, flag) = match event {
-            New::Shown(Shown { at, fallback }) => {
+            New::KnownExposure(KnownExposure { at, fallback }) => {
                 let flag = if fallback { SHOWN_INSTEAD } else { SHOWN };
                 (at.id, at.time, 0.0, at.arm, flag)
             }
-            New::Happened(Happened {
+            New::KnownOutcome(KnownOutcome {
                 id,
                 kind,
                 time,
@@ -67,7 +68,7 @@ impl Spill {
         let mut bytes = [0; BYTES];
         bytes[..16].copy_from_slice(&unit.0);
         bytes[16..24].copy_from_slice(&id.to_le_bytes());
-        bytes[24..32].copy_from_slice(&time.to_le_bytes());
+        bytes[24..32].copy_from_slice(&time.as_microsecond().to_le_bytes());
         bytes[32..40].copy_from_slice(&value.to_le_bytes());
         bytes[40..].copy_from_slice(&[kind, flag]);
         self.events += 1;
@@ -110,17 +111,20 @@ fn parse(bytes: &[u8; BYTES]) -> (UnitHash, New) {
     let eight = |at: usize| -> [u8; 8] { bytes[at..at + 8].try_into().expect("the range has 8 bytes") };
     let mut unit = [0; 16];
     unit.copy_from_slice(&bytes[..16]);
-    let (id, time) = (u64::from_le_bytes(eight(16)), i64::from_le_bytes(eight(24)));
+    let (id, time) = (
+        u64::from_le_bytes(eight(16)),
+        moment(i64::from_le_bytes(eight(24))),
+    );
     let (kind, flag) = (bytes[40], bytes[41]);
     let event = if flag == HAPPENED {
-        New::Happened(Happened {
+        New::KnownOutcome(KnownOutcome {
             id,
             kind,
             time,
             value: f64::from_le_bytes(eight(32)),
         })
     } else {
-        New::Shown(Shown {
+        New::KnownExposure(KnownExposure {
             at: First { time, id, arm: kind },
             fallback: flag == SHOWN_INSTEAD,
         })

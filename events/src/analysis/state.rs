@@ -1,4 +1,4 @@
-//! All units between two analyses: one Parquet file, in the order of their hashes, with the names of the files that it was made from.
+//! All units between two analyzes: one Parquet file, in the order of their hashes, with the names of the files that it was made from.
 //!
 //! It is written beside the old one and takes its place whole, so that an analysis that is broken off has changed nothing.
 
@@ -19,8 +19,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
-use super::unit::{First, Happened, Unit};
-use crate::table::{TableError, guarded_parquet, next_batch, schema};
+use super::unit::{First, KnownOutcome, Unit};
+use crate::table::{TableError, guarded_parquet, moment, next_batch, schema};
 use crate::unit::UnitHash;
 
 /// Units that are read or written at a time.
@@ -108,7 +108,7 @@ impl Counted {
 
 /// What units were made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
+pub struct Sources {
     /// The files that were read.
     pub consumed: Consumed,
     /// What in them does not count.
@@ -121,7 +121,7 @@ pub struct StateReader {
     ready: std::vec::IntoIter<(UnitHash, Unit)>,
     next: Option<(UnitHash, Unit)>,
     /// What they were made from.
-    pub made: Made,
+    pub made: Sources,
 }
 
 impl StateReader {
@@ -131,7 +131,7 @@ impl StateReader {
             batches: None,
             ready: Vec::new().into_iter(),
             next: None,
-            made: Made::default(),
+            made: Sources::default(),
         }
     }
 
@@ -199,7 +199,7 @@ fn units(batch: &RecordBatch) -> Result<Vec<(UnitHash, Unit)>, TableError> {
     let outcomes = column("outcomes", DataType::Binary)?.as_binary::<i32>();
     let unit = |row: usize| {
         let first = First {
-            time: time.value(row),
+            time: moment(time.value(row)),
             id: id.value(row),
             arm: arm.value(row),
         };
@@ -223,12 +223,12 @@ fn units(batch: &RecordBatch) -> Result<Vec<(UnitHash, Unit)>, TableError> {
     Ok((0..batch.num_rows()).map(unit).collect())
 }
 
-fn outcome(bytes: &[u8]) -> Happened {
+fn outcome(bytes: &[u8]) -> KnownOutcome {
     let eight = |at: usize| -> [u8; 8] { bytes[at..at + 8].try_into().expect("the range has 8 bytes") };
-    Happened {
+    KnownOutcome {
         id: u64::from_le_bytes(eight(0)),
         kind: bytes[8],
-        time: i64::from_le_bytes(eight(9)),
+        time: moment(i64::from_le_bytes(eight(9))),
         value: f64::from_le_bytes(eight(17)),
     }
 }
@@ -292,7 +292,7 @@ impl StateWriter {
             for outcome in &unit.outcomes {
                 bytes.extend(outcome.id.to_le_bytes());
                 bytes.push(outcome.kind);
-                bytes.extend(outcome.time.to_le_bytes());
+                bytes.extend(outcome.time.as_microsecond().to_le_bytes());
                 bytes.extend(outcome.value.to_le_bytes());
             }
             outcomes.append_value(&bytes);
@@ -303,7 +303,7 @@ impl StateWriter {
             .map(|(_, unit)| unit.first.map_or(NO_ARM, |first| first.arm));
         let times = rows
             .iter()
-            .map(|(_, unit)| unit.first.map_or(0, |first| first.time));
+            .map(|(_, unit)| unit.first.map_or(0, |first| first.time.as_microsecond()));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(hashes.finish()),
             Arc::new(UInt8Array::from_iter_values(arms)),
@@ -323,7 +323,7 @@ impl StateWriter {
     }
 
     /// Ends the file with what it was made from.
-    pub fn finish(mut self, made: &Made) -> Result<(), TableError> {
+    pub fn finish(mut self, made: &Sources) -> Result<(), TableError> {
         self.write()?;
         let text = serde_json::to_string(made).expect("names and numbers are JSON");
         self.writer
@@ -355,17 +355,17 @@ mod tests {
         let path = folder.path().join("state.parquet");
         let unit = |number: u32| Unit {
             first: (!number.is_multiple_of(3)).then_some(First {
-                time: i64::from(number),
+                time: moment(i64::from(number)),
                 id: 5,
                 arm: 1,
             }),
             crossover: number.is_multiple_of(5),
             fallbacks: number,
             exposures: vec![1, u64::from(number) + 2],
-            outcomes: vec![Happened {
+            outcomes: vec![KnownOutcome {
                 id: 9,
                 kind: 2,
-                time: -7,
+                time: moment(-7),
                 value: f64::from(number) / 7.0,
             }],
         };
@@ -374,7 +374,7 @@ mod tests {
         for number in 0..10_000 {
             writer.add(hash(number), unit(number)).unwrap();
         }
-        let mut made = Made::default();
+        let mut made = Sources::default();
         made.consumed.insert("outcomes/a", 1);
         made.counted.late = 3;
         writer.finish(&made).unwrap();

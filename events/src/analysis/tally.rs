@@ -1,25 +1,26 @@
 //! From units to evidence.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use gondola_experiments::evidence::{ArmEvidence, Evidence, FORMAT, Health, Look};
-use gondola_experiments::moment::Moment;
-use gondola_experiments::operations::Operations;
-use gondola_experiments::statistics::Sums;
+use gondola_wire::evidence::{ArmEvidence, Evidence, FORMAT, Health, Look};
+use gondola_wire::operations::Operations;
+use gondola_wire::sums::Sums;
+use gondola_wire::time::after;
+use jiff::Timestamp;
 
 use super::rules::Rules;
 use super::state::Counted;
-use super::unit::{Fate, Unit};
-use crate::event::Microseconds;
+use super::unit::{Admission, Unit};
 
 /// How far a pod's clock may be ahead.
-const AHEAD: Microseconds = 5 * 60 * 1_000_000;
+const AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// What units come to, unit by unit, in the order of their hashes.
 #[derive(Debug)]
 pub struct Tally<'a> {
     rules: &'a Rules,
-    now: Microseconds,
+    now: Timestamp,
     arms: Vec<ArmEvidence>,
     looks: BTreeMap<u32, Look>,
     health: Health,
@@ -28,14 +29,14 @@ pub struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     /// Nothing yet, for an analysis at `now`.
-    pub fn new(rules: &'a Rules, now: Moment) -> Self {
+    pub fn new(rules: &'a Rules, now: Timestamp) -> Self {
         let arm = |name: &String| ArmEvidence {
             name: name.clone(),
             ..ArmEvidence::default()
         };
         Self {
             rules,
-            now: now.0.saturating_mul(1000),
+            now,
             arms: rules.arms.iter().map(arm).collect(),
             looks: BTreeMap::new(),
             health: Health {
@@ -62,19 +63,19 @@ impl<'a> Tally<'a> {
     }
 
     /// Counts what became of an exposure.
-    pub fn note_exposure(&mut self, fate: Fate) {
+    pub fn note_exposure(&mut self, fate: Admission) {
         match fate {
-            Fate::New | Fate::Beyond => {}
-            Fate::Duplicate => self.counted.duplicate_exposures += 1,
+            Admission::New | Admission::Beyond => {}
+            Admission::Duplicate => self.counted.duplicate_exposures += 1,
         }
     }
 
     /// Counts what became of an outcome.
-    pub fn note_outcome(&mut self, fate: Fate) {
+    pub fn note_outcome(&mut self, fate: Admission) {
         match fate {
-            Fate::New => {}
-            Fate::Duplicate => self.counted.duplicate_outcomes += 1,
-            Fate::Beyond => self.counted.beyond += 1,
+            Admission::New => {}
+            Admission::Duplicate => self.counted.duplicate_outcomes += 1,
+            Admission::Beyond => self.counted.beyond += 1,
         }
     }
 
@@ -85,22 +86,21 @@ impl<'a> Tally<'a> {
             return;
         };
         // A clock that was ahead: its units would never be old enough.
-        if first.time > self.now + AHEAD {
+        if first.time > after(self.now, AHEAD) {
             self.health.misdated += 1 + unit.outcomes.len() as u64;
             return;
         }
         self.health.exposures += unit.exposures.len() as u64;
         self.health.outcomes += unit.outcomes.len() as u64;
-        let newest = Moment(first.time / 1000);
-        self.health.newest_exposure = self.health.newest_exposure.max(Some(newest));
+        self.health.newest_exposure = self.health.newest_exposure.max(Some(first.time));
         if unit.crossover {
             self.health.crossover_units += 1;
             self.health.outcomes_of_crossover_units += unit.outcomes.len() as u64;
             return;
         }
-        let (before, after) = unit.left_out(&self.rules.metrics, first.time);
-        self.health.outcomes_before_exposure += before;
-        self.health.outcomes_after_window += after;
+        let (too_early, too_late) = unit.left_out(&self.rules.metrics, first.time);
+        self.health.outcomes_before_exposure += too_early;
+        self.health.outcomes_after_window += too_late;
         let place = usize::from(first.arm);
         let arm = &mut self.arms[place];
         arm.units += 1;
@@ -108,10 +108,7 @@ impl<'a> Tally<'a> {
         arm.fallbacks += u64::from(unit.fallbacks);
         self.look(self.rules.look_of(first.time)).units[place] += 1;
         for (number, metric) in self.rules.metrics.iter().enumerate() {
-            let mature = first
-                .time
-                .saturating_add(metric.window)
-                .saturating_add(self.rules.lateness);
+            let mature = after(after(first.time, metric.window), self.rules.lateness);
             if mature <= self.now {
                 let observation = unit.observe(metric, first.time);
                 self.look(self.rules.look_of(mature)).metrics[number][place].add(observation);
@@ -142,9 +139,9 @@ impl<'a> Tally<'a> {
             format: FORMAT,
             experiment: rules.experiment.clone(),
             epoch: rules.epoch,
-            started_at: Moment(rules.started / 1000),
-            look_milliseconds: (rules.look / 1000).max(1) as u64,
-            analysed_at: Moment(now / 1000),
+            started_at: rules.started,
+            look: rules.look,
+            analyzed_at: now,
             operations: Operations::new(arms.len()),
             arms,
             metrics: rules.metrics.iter().map(|metric| metric.name.clone()).collect(),

@@ -1,14 +1,14 @@
 //! All that is known of one unit.
 
 use gondola_crds::experiment::MetricKind;
-use gondola_experiments::statistics::Observation;
+use gondola_wire::sums::Observation;
+use gondola_wire::time::{after, before};
+use jiff::Timestamp;
 
 use super::rules::MetricRule;
-use crate::event::Microseconds;
 
 /// Most outcomes that are kept of one unit: a person has fewer, and a machine must not fill the memory.
-const MOST_OUTCOMES: usize = 10_000;
-const SECOND: Microseconds = 1_000_000;
+const MAX_OUTCOMES: usize = 10_000;
 
 /// One unit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,14 +22,14 @@ pub struct Unit {
     /// Ids of its exposures, ascending.
     pub exposures: Vec<u64>,
     /// Its outcomes, by id.
-    pub outcomes: Vec<Happened>,
+    pub outcomes: Vec<KnownOutcome>,
 }
 
 /// The first exposure: of two at one moment, the one with the smaller id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct First {
     /// When.
-    pub time: Microseconds,
+    pub time: Timestamp,
     /// Its id.
     pub id: u64,
     /// The arm, by its place.
@@ -38,7 +38,7 @@ pub struct First {
 
 /// An exposure, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct KnownExposure {
     /// When, which one, and in which arm.
     pub at: First,
     /// Whether the control answered instead.
@@ -47,18 +47,18 @@ pub struct Shown {
 
 /// An outcome, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Happened {
+pub struct KnownOutcome {
     /// Which one.
     pub id: u64,
     /// Its type, by its place in the rules.
     pub kind: u8,
     /// When.
-    pub time: Microseconds,
+    pub time: Timestamp,
     /// How much.
     pub value: f64,
 }
 
-impl Happened {
+impl KnownOutcome {
     /// Of two tellings of one outcome, one is kept, whichever came first.
     fn before(&self, other: &Self) -> bool {
         (self.time, self.kind)
@@ -70,7 +70,7 @@ impl Happened {
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Admission {
     /// It is new.
     New,
     /// It was there already.
@@ -81,40 +81,40 @@ pub enum Fate {
 
 impl Unit {
     /// Takes an exposure.
-    pub fn show(&mut self, shown: Shown) -> Fate {
+    pub fn show(&mut self, shown: KnownExposure) -> Admission {
         if let Some(first) = self.first {
             self.crossover |= first.arm != shown.at.arm;
         }
         self.first = Some(self.first.map_or(shown.at, |first| first.min(shown.at)));
         match self.exposures.binary_search(&shown.at.id) {
-            Ok(_) => Fate::Duplicate,
+            Ok(_) => Admission::Duplicate,
             Err(place) => {
                 self.exposures.insert(place, shown.at.id);
                 self.fallbacks += u32::from(shown.fallback);
-                Fate::New
+                Admission::New
             }
         }
     }
 
     /// Takes an outcome.
-    pub fn happen(&mut self, happened: Happened) -> Fate {
+    pub fn happen(&mut self, happened: KnownOutcome) -> Admission {
         match self.outcomes.binary_search_by_key(&happened.id, |known| known.id) {
             Ok(place) => {
                 if happened.before(&self.outcomes[place]) {
                     self.outcomes[place] = happened;
                 }
-                Fate::Duplicate
+                Admission::Duplicate
             }
-            Err(_) if self.outcomes.len() >= MOST_OUTCOMES => Fate::Beyond,
+            Err(_) if self.outcomes.len() >= MAX_OUTCOMES => Admission::Beyond,
             Err(place) => {
                 self.outcomes.insert(place, happened);
-                Fate::New
+                Admission::New
             }
         }
     }
 
     /// Forgets outcomes that can't matter any more: of a unit that was not exposed, those before `before`. Gives how many.
-    pub fn forget(&mut self, before: Microseconds) -> u64 {
+    pub fn forget(&mut self, before: Timestamp) -> u64 {
         let known = self.outcomes.len();
         if self.first.is_none() {
             self.outcomes.retain(|outcome| outcome.time >= before);
@@ -128,12 +128,13 @@ impl Unit {
     }
 
     /// What it contributes to a metric, once its window is over.
-    pub fn observe(&self, metric: &MetricRule, first: Microseconds) -> Observation {
+    pub fn observe(&self, metric: &MetricRule, first: Timestamp) -> Observation {
+        let reach = Span::new(metric, first);
         let value = |kind: u8, when: When| {
             let counted = self
                 .outcomes
                 .iter()
-                .filter(move |outcome| outcome.kind == kind && When::of(outcome, metric, first) == when);
+                .filter(|outcome| outcome.kind == kind && reach.when(outcome) == when);
             value(metric.kind, counted)
         };
         let capped = |value: f64| metric.cap.map_or(value, |cap| value.min(cap));
@@ -147,11 +148,13 @@ impl Unit {
     }
 
     /// How many of its outcomes lie outside of what any metric looks at: before, and after.
-    pub fn left_out(&self, metrics: &[MetricRule], first: Microseconds) -> (u64, u64) {
+    pub fn left_out(&self, metrics: &[MetricRule], first: Timestamp) -> (u64, u64) {
+        let spans: Vec<Span> = metrics.iter().map(|metric| Span::new(metric, first)).collect();
         let (mut before, mut after) = (0, 0);
         for outcome in &self.outcomes {
-            let of_kind = metrics.iter().filter(|metric| metric.counts(outcome.kind));
-            let mut whens = of_kind.map(|metric| When::of(outcome, metric, first)).peekable();
+            let of_all = metrics.iter().zip(&spans);
+            let of_kind = of_all.filter(|(metric, _)| metric.counts(outcome.kind));
+            let mut whens = of_kind.map(|(_, reach)| reach.when(outcome)).peekable();
             let is_after = whens.peek() == Some(&When::After);
             if whens.any(|when| matches!(when, When::Lookback | When::Window)) {
                 continue;
@@ -171,7 +174,7 @@ impl Unit {
 enum When {
     /// Too early to matter.
     Before,
-    /// Before the first exposure, where behaviour before counts.
+    /// Before the first exposure, where behavior before counts.
     Lookback,
     /// After the first exposure, within the window.
     Window,
@@ -179,30 +182,43 @@ enum When {
     After,
 }
 
-impl When {
-    fn of(outcome: &Happened, metric: &MetricRule, first: Microseconds) -> Self {
+/// From when to when a metric looks at the outcomes of a unit.
+struct Span {
+    /// Where behavior before counts.
+    lookback: Option<Timestamp>,
+    first: Timestamp,
+    end: Timestamp,
+}
+
+impl Span {
+    fn new(metric: &MetricRule, first: Timestamp) -> Self {
+        Self {
+            lookback: metric.lookback.map(|lookback| before(first, lookback)),
+            first,
+            end: after(first, metric.window),
+        }
+    }
+
+    fn when(&self, outcome: &KnownOutcome) -> When {
         let time = outcome.time;
-        if time >= first.saturating_add(metric.window) {
-            Self::After
-        } else if time >= first || is_in_its_second(time, first) {
-            Self::Window
-        } else if metric
-            .lookback
-            .is_some_and(|lookback| time >= first.saturating_sub(lookback))
-        {
-            Self::Lookback
+        if time >= self.end {
+            When::After
+        } else if time >= self.first || is_in_its_second(time, self.first) {
+            When::Window
+        } else if self.lookback.is_some_and(|lookback| time >= lookback) {
+            When::Lookback
         } else {
-            Self::Before
+            When::Before
         }
     }
 }
 
 /// Whether a time that was told in whole seconds names the second of the first exposure: within a second, cause comes before effect.
-fn is_in_its_second(time: Microseconds, first: Microseconds) -> bool {
-    time % SECOND == 0 && time == first - first.rem_euclid(SECOND)
+fn is_in_its_second(time: Timestamp, first: Timestamp) -> bool {
+    time.subsec_nanosecond() == 0 && time.as_second() == first.as_second()
 }
 
-fn value<'a>(kind: MetricKind, outcomes: impl Iterator<Item = &'a Happened>) -> f64 {
+fn value<'a>(kind: MetricKind, outcomes: impl Iterator<Item = &'a KnownOutcome>) -> f64 {
     match kind {
         MetricKind::Conversion => f64::from(u8::from(outcomes.count() > 0)),
         MetricKind::Count | MetricKind::Ratio => outcomes.count() as f64,

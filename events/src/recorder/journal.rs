@@ -16,7 +16,7 @@ const SUFFIX: &str = ".events";
 /// How much may be lost when a machine stops, not only a process.
 const SYNC: Duration = Duration::from_secs(1);
 /// Longest frame: no event comes near it.
-const LONGEST_FRAME: u32 = 1 << 20;
+const MAX_FRAME: u32 = 1 << 20;
 /// Length and checksum before each event, in bytes.
 const HEAD: usize = 8;
 /// Bytes that wait for the disk: several of the longest events, which have a few ids of 256 bytes. What fits goes in whole, so that a
@@ -219,7 +219,7 @@ pub fn read(path: &Path) -> io::Result<Content> {
         }
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
         let checksum = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
-        if length > LONGEST_FRAME {
+        if length > MAX_FRAME {
             break;
         }
         payload.resize(length as usize, 0);
@@ -249,14 +249,16 @@ fn read_fully(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::event::Outcome;
     use crate::unit::{EventId, UnitHash};
 
     fn outcome() -> Event {
         Event::Outcome(Outcome {
-            time: 1,
-            received: 2,
+            time: Timestamp::constant(1, 0),
+            received: Timestamp::constant(2, 0),
             id: EventId([3; 16]),
             unit: UnitHash([4; 16]),
             kind: "purchase".into(),

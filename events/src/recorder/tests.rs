@@ -25,8 +25,8 @@ mod samples;
 
 fn outcome(number: u64) -> Outcome {
     Outcome {
-        time: 1_793_577_600_000_000,
-        received: 1_793_577_600_000_000,
+        time: Timestamp::constant(1_793_577_600, 0),
+        received: Timestamp::constant(1_793_577_600, 0),
         id: EventId::of(&[&number.to_be_bytes()]),
         unit: UnitHash(u128::from(number).to_be_bytes()),
         kind: "purchase".into(),
@@ -42,7 +42,7 @@ fn settings(folder: &std::path::Path) -> RecorderSettings {
         base: "shop/home".to_owned(),
         writer: "router-a".to_owned(),
         flush: Duration::from_millis(50),
-        most_waiting: 1 << 30,
+        max_waiting_bytes: 1 << 30,
     }
 }
 
@@ -254,7 +254,7 @@ async fn what_there_is_no_room_for_is_dropped_at_once_and_counted() {
     let (folder, moody) = (tempfile::tempdir().unwrap(), Arc::new(Moody::default()));
     moody.refuses.store(true, Ordering::Relaxed);
     let settings = RecorderSettings {
-        most_waiting: 1000,
+        max_waiting_bytes: 1000,
         ..settings(folder.path())
     };
     let recorder = Recorder::start(settings, store_of(&moody)).unwrap();

@@ -19,7 +19,7 @@ use crate::table::{TableError, encode_exposures, encode_outcomes};
 
 /// After a failure it is tried again this soon, then later and later.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Uploads segments as they come, until no more can come.
 pub(super) async fn run(
@@ -53,7 +53,7 @@ pub(super) async fn run(
                 }
             }
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
+            wait = (wait * 2).min(MAX_WAIT);
         }
         state.set_problem(None);
         state.waiting.fetch_sub(segment.events, Ordering::Relaxed);
@@ -64,7 +64,7 @@ pub(super) async fn run(
     }
 }
 
-/// Uploads a segment and removes it. Made again after a crash, it writes the same objects, which are there already.
+/// Uploads a segment and removes it. Sources again after a crash, it writes the same objects, which are there already.
 async fn upload(store: &Store, base: &str, segment: &Segment, state: &State) -> Result<(), String> {
     let made_of = segment.clone();
     // It takes long enough to be felt by requests on the same threads.

@@ -3,7 +3,7 @@ use super::*;
 pub(crate) fn exposure(number: u64) -> Exposure {
     let unit = UnitHash((u128::from(number) << 64 | 7).to_be_bytes());
     Exposure {
-        time: 1_793_577_600_000_000 + number as i64,
+        time: moment(1_793_577_600_000_000 + number as i64),
         id: Exposure::id_of("dlrm-vs-rf", 1, unit, &number.to_string()),
         experiment: "dlrm-vs-rf".into(),
         epoch: 1,
@@ -21,8 +21,8 @@ pub(crate) fn exposure(number: u64) -> Exposure {
 
 fn outcome(number: u64) -> Outcome {
     Outcome {
-        time: number as i64,
-        received: number as i64 + 5,
+        time: moment(number as i64),
+        received: moment(number as i64 + 5),
         id: EventId::of(&[&number.to_be_bytes()]),
         unit: exposure(number).unit,
         kind: "purchase".into(),

@@ -5,7 +5,7 @@ use super::{EventId, Exposure, UnitHash};
 /// One of many exposures that differ in unit and id alone.
 pub(super) fn exposure(number: u64) -> Exposure {
     Exposure {
-        time: 1_793_577_600_000_000,
+        time: jiff::Timestamp::constant(1_793_577_600, 0),
         id: EventId::of(&[&number.to_be_bytes()]),
         experiment: "dlrm-vs-rf".into(),
         epoch: 1,

@@ -2,32 +2,37 @@
 
 use gondola_crds::experiment::MetricKind;
 
+use crate::arms::{PerArm, Treatment};
 use crate::settings::MetricSettings;
 use crate::statistics::{Estimate, Sums, cuped};
 
 /// Users of an arm below which nothing is said.
-const FEWEST_UNITS: u64 = 100;
+const MIN_UNITS: u64 = 100;
 /// Users of both arms below which nothing is said.
-const FEWEST_UNITS_OF_BOTH: u64 = 1000;
+const MIN_UNITS_OF_BOTH: u64 = 1000;
 /// Conversions of an arm, and users without one, below which nothing is said.
-const FEWEST_CONVERSIONS: u64 = 25;
+const MIN_CONVERSIONS: u64 = 25;
 /// Users of an arm with any outcome at all, below which nothing is said of counts, sums and ratios: a few large ones would decide.
 /// `make experiments-check` has what comes of fewer: with 100, purchases of a few percent of users at 90/10 or 99/1 are called
 /// harm more often than promised.
-const FEWEST_OUTCOMES: u64 = 200;
+const MIN_OUTCOMES: u64 = 200;
 /// The same, below which their bounds are not told.
-const FEWEST_OUTCOMES_FOR_BOUNDS: u64 = 400;
+const MIN_OUTCOMES_FOR_BOUNDS: u64 = 400;
 
 /// The control's and an arm's; `None` while there are too few users for any number.
-pub(super) fn estimates(metric: &MetricSettings, sums: &[Sums], arm: usize) -> Option<(Estimate, Estimate)> {
-    let (control, treatment) = (sums.first()?, sums.get(arm)?);
+pub(super) fn estimates(
+    metric: &MetricSettings,
+    sums: &PerArm<Sums>,
+    arm: Treatment,
+) -> Option<(Estimate, Estimate)> {
+    let (control, treatment) = (&sums.control, sums.get(arm)?);
     let both: [Option<Estimate>; 2] = match (metric.kind, metric.lookback) {
         (MetricKind::Ratio, _) => [control, treatment].map(Estimate::ratio),
         (_, None) => [control, treatment].map(Estimate::mean),
         (_, Some(_)) => {
             let arms: Vec<&Sums> = sums.iter().collect();
-            let (theta, centre) = (cuped::theta(&arms), cuped::centre(&arms));
-            [control, treatment].map(|sums| cuped::adjusted(sums, theta, centre))
+            let (theta, center) = (cuped::theta(&arms), cuped::center(&arms));
+            [control, treatment].map(|sums| cuped::adjusted(sums, theta, center))
         }
     };
     Some((both[0]?, both[1]?))
@@ -47,12 +52,13 @@ pub(super) struct Grounds {
 
 impl Grounds {
     /// The grounds to judge `arm` on, by the sums of all arms.
-    pub(super) fn of(metric: &MetricSettings, sums: &[Sums], arm: usize) -> Self {
-        let (Some(control), Some(treatment)) = (sums.first(), sums.get(arm)) else {
+    pub(super) fn of(metric: &MetricSettings, sums: &PerArm<Sums>, arm: Treatment) -> Self {
+        let control = &sums.control;
+        let Some(treatment) = sums.get(arm) else {
             return Self::default();
         };
         let smaller = control.n.min(treatment.n);
-        if smaller < FEWEST_UNITS || control.n + treatment.n < FEWEST_UNITS_OF_BOTH {
+        if smaller < MIN_UNITS || control.n + treatment.n < MIN_UNITS_OF_BOTH {
             return Self::default();
         }
         let both = [control, treatment];
@@ -61,10 +67,10 @@ impl Grounds {
             // Users without one are as telling as users with one.
             MetricKind::Conversion => {
                 let without = Counts::of(both, |sums| sums.n.saturating_sub(sums.nonzero));
-                (vec![outcomes, without], FEWEST_CONVERSIONS, FEWEST_CONVERSIONS)
+                (vec![outcomes, without], MIN_CONVERSIONS, MIN_CONVERSIONS)
             }
             MetricKind::Count | MetricKind::Sum | MetricKind::Ratio => {
-                (vec![outcomes], FEWEST_OUTCOMES, FEWEST_OUTCOMES_FOR_BOUNDS)
+                (vec![outcomes], MIN_OUTCOMES, MIN_OUTCOMES_FOR_BOUNDS)
             }
         };
         let each_has = |fewest| kinds.iter().all(|counts| counts.each_has(fewest));

@@ -28,7 +28,7 @@ fn the_plan_is_read_once_at_the_look_in_which_it_is_fulfilled() {
     let read = at_ten.success[0].final_read.unwrap();
     assert_eq!(
         at_ten.plan_fulfilled_at,
-        Some(evidence(1, 10, [SAME, SAME]).analysed_at)
+        Some(evidence(1, 10, [SAME, SAME]).analyzed_at)
     );
     let later = assess(&settings, &evidence(1, 20, [SAME, better]));
     assert_eq!(
@@ -41,8 +41,7 @@ fn the_plan_is_read_once_at_the_look_in_which_it_is_fulfilled() {
 #[test]
 fn an_unfinished_look_is_not_the_planned_one() {
     let mut seen = evidence(1, 10, [SAME, SAME]);
-    seen.analysed_at = seen.analysed_at + std::time::Duration::ZERO;
-    seen.analysed_at.0 -= 1;
+    seen.analyzed_at -= std::time::Duration::from_millis(1);
     let assessment = assess(&settings(&spec()), &seen);
     assert_eq!(assessment.plan_fulfilled_at, None);
 }

@@ -1,9 +1,11 @@
 use gondola_crds::experiment_status::Phase;
+use gondola_wire::counts::ArmCounts;
+use gondola_wire::decision::{Reason, Verdict};
+use gondola_wire::operations::Operations;
 use serde_json::json;
 
 use crate::fixtures::{DAY, Daily, START, World, evidence, spec};
-use crate::ledger::{Reason, Verdict};
-use crate::operations::{ArmTraffic, Operations};
+use crate::operations::observe;
 use crate::step::Routing;
 
 const SAME: Daily = Daily {
@@ -55,7 +57,7 @@ fn a_better_arm_gets_everybody_where_that_is_asked_for() {
     // Data that turn later change nothing any more.
     let step = world.step(START + DAY * 20, Some(evidence(1, 20, [SAME, WORSE])));
     assert_eq!(step.routing, Routing::Everybody("dlrm".to_owned()));
-    world.alone = Some("dlrm");
+    world.only_weighted_variant = Some("dlrm");
     let step = world.step(START + DAY * 21, None);
     assert_eq!(step.ledger.phase, Phase::Completed);
 }
@@ -90,7 +92,7 @@ fn harm_to_a_guardrail_outweighs_success() {
 }
 
 #[test]
-fn nothing_is_believed_where_users_are_not_shared_as_planned() {
+fn nothing_is_believed_where_users_are_not_split_as_planned() {
     let lost = Daily { users: 1800, ..WORSE };
     let mut world = World::new(&spec());
     check(
@@ -107,24 +109,24 @@ fn nothing_is_believed_where_users_are_not_shared_as_planned() {
 }
 
 #[test]
-fn errors_end_an_arm_even_where_users_are_not_shared_as_planned() {
+fn errors_end_an_arm_even_where_users_are_not_split_as_planned() {
     let lost = Daily { users: 1800, ..SAME };
     let mut world = World::new(&spec());
     world.run(START, START + DAY * 9, [SAME, lost]);
     let mut seen = evidence(1, 9, [SAME, lost]);
-    let bad = ArmTraffic {
+    let bad = ArmCounts {
         requests: 100,
         errors: 20,
-        ..ArmTraffic::default()
+        ..ArmCounts::default()
     };
-    let good = ArmTraffic {
+    let good = ArmCounts {
         requests: 100,
-        ..ArmTraffic::default()
+        ..ArmCounts::default()
     };
     seen.operations = Operations::new(2);
     let settings = crate::fixtures::settings(&spec()).operations;
     for _ in 0..2 {
-        seen.operations.observe(&[good, bad], &settings);
+        observe(&mut seen.operations, &[good, bad], &settings);
     }
     let step = world.step(START + DAY * 9, Some(seen));
     assert_eq!(step.ledger.decision.unwrap().reason, Reason::OperationsHarm);
@@ -248,7 +250,7 @@ fn evidence_from_the_future_is_not_fresh() {
     let mut world = World::new(&spec());
     world.run(START, START + DAY * 6, [SAME, BETTER]);
     let mut seen = evidence(1, 8, [SAME, BETTER]);
-    seen.analysed_at = START + DAY * 19;
+    seen.analyzed_at = START + DAY * 19;
     let step = world.step(START + DAY * 8, Some(seen));
     assert_eq!((step.fresh, step.ledger.decision), (Some(false), None));
 }

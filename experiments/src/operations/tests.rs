@@ -4,11 +4,11 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::fixtures::{settings, spec};
 
-fn traffic(requests: u64, errors: u64) -> ArmTraffic {
-    ArmTraffic {
+fn traffic(requests: u64, errors: u64) -> ArmCounts {
+    ArmCounts {
         requests,
         errors,
-        ..ArmTraffic::default()
+        ..ArmCounts::default()
     }
 }
 
@@ -16,12 +16,18 @@ fn traffic(requests: u64, errors: u64) -> ArmTraffic {
 fn an_arm_with_a_tenth_of_errors_ends_within_two_ticks() {
     let settings = settings(&spec()).operations;
     let mut operations = Operations::new(2);
-    operations.observe(&[traffic(100, 0), traffic(100, 10)], &settings);
-    assert_eq!(operations.alarm(&settings), None, "one tick may be chance");
-    operations.observe(&[traffic(100, 0), traffic(100, 10)], &settings);
-    assert_eq!(operations.alarm(&settings), Some(Alarm { arm: 1, kind: None }));
-    operations.observe(&[traffic(100, 0), traffic(100, 0)], &settings);
-    assert!(operations.alarm(&settings).is_some(), "it is not forgotten");
+    observe(&mut operations, &[traffic(100, 0), traffic(100, 10)], &settings);
+    assert_eq!(alarm(&operations, &settings), None, "one tick may be chance");
+    observe(&mut operations, &[traffic(100, 0), traffic(100, 10)], &settings);
+    assert_eq!(
+        alarm(&operations, &settings),
+        Some(Alarm {
+            arm: Treatment::FIRST,
+            kind: None
+        })
+    );
+    observe(&mut operations, &[traffic(100, 0), traffic(100, 0)], &settings);
+    assert!(alarm(&operations, &settings).is_some(), "it is not forgotten");
 }
 
 #[test]
@@ -29,7 +35,7 @@ fn a_few_requests_say_nothing() {
     let settings = settings(&spec()).operations;
     let mut operations = Operations::new(2);
     for _ in 0..50 {
-        operations.observe(&[traffic(49, 0), traffic(49, 40)], &settings);
+        observe(&mut operations, &[traffic(49, 0), traffic(49, 40)], &settings);
     }
     assert!(operations.broken.is_empty());
 }
@@ -38,18 +44,18 @@ fn a_few_requests_say_nothing() {
 fn slow_answers_are_weighed_against_the_control() {
     let settings = settings(&spec()).operations;
     let mut operations = Operations::new(2);
-    let slow = |slow| ArmTraffic {
+    let slow = |slow| ArmCounts {
         requests: 1000,
         slow,
-        ..ArmTraffic::default()
+        ..ArmCounts::default()
     };
     for tick in 1..=40 {
-        operations.observe(&[slow(10 + tick % 3), slow(40)], &settings);
+        observe(&mut operations, &[slow(10 + tick % 3), slow(40)], &settings);
     }
     assert_eq!(
-        operations.alarm(&settings),
+        alarm(&operations, &settings),
         Some(Alarm {
-            arm: 1,
+            arm: Treatment::FIRST,
             kind: Some(Kind::Slow)
         })
     );
@@ -73,9 +79,9 @@ fn equal_arms_rarely_alarm_even_where_errors_come_in_clumps() {
                     traffic(2000, clumps as u64 * clump as u64)
                 };
                 let tick = [arm(), arm()];
-                operations.observe(&tick, &settings);
+                observe(&mut operations, &tick, &settings);
             }
-            alarms += usize::from(operations.alarm(&settings).is_some());
+            alarms += usize::from(alarm(&operations, &settings).is_some());
         }
         // 1 % and three standard errors of 400 runs are 2.5 %; clumps cost a little more.
         assert!(alarms <= 14, "{alarms} of {runs} at clumps of {clump}");

@@ -1,10 +1,11 @@
 //! How complete the data are: what was read, and what was left out and why.
 
 use gondola_pages::wide_section;
+use gondola_wire::evidence::{Evidence, Health};
+use gondola_wire::time::since;
 use maud::{Markup, html};
 
 use super::{FORMULAS, View};
-use crate::evidence::{Evidence, Health};
 use crate::report::grouped;
 
 /// The share of users seen in two arms above which something assigns them wrongly.
@@ -22,8 +23,8 @@ pub(super) fn section(view: &View<'_>, evidence: &Evidence) -> Markup {
     let content = html! {
         table { @for count in counts(evidence) { (count.row()) } }
         p.note {
-            "Analysed up to " (evidence.analysed_at.to_string()) ", "
-            (view.now.since(evidence.analysed_at).as_secs()) " s before this page; "
+            "Analyzed up to " (format!("{:.0}", evidence.analyzed_at)) ", "
+            (since(evidence.analyzed_at, view.now).as_secs()) " s before this page; "
             (grouped(evidence.health.files)) " files. "
             a href=(view.statistics) download { "The sums as JSON" } " (" (FORMULAS) ")."
         }

@@ -23,10 +23,11 @@ pub(super) fn min_effect(settings: &Settings, comparison: &Comparison) -> f64 {
 /// A metric's lift over time, in one arm.
 pub(super) fn lift(settings: &Settings, comparison: &Comparison) -> Markup {
     let verdict = success_verdict(comparison);
-    let arm = &settings.arms[comparison.arm];
+    let arm = &settings.arms[comparison.arm].name;
     let title = format!(
         "{} of {arm} against {}: {verdict}",
-        comparison.metric, settings.arms[0]
+        comparison.metric,
+        settings.control()
     );
     let content = html! {
         (lift_chart(settings, comparison, &title).draw())
@@ -47,7 +48,7 @@ fn lift_chart<'a>(settings: &Settings, comparison: &Comparison, title: &'a str) 
         height: 260.0,
         moments: course
             .map(|point| Moment {
-                label: point.at.to_string(),
+                label: format!("{:.0}", point.at),
                 value: point.lift,
                 band: point.interval.map(|interval| (interval.low, interval.high)),
             })
@@ -126,7 +127,7 @@ fn guardrail_row(settings: &Settings, guardrail: &GuardrailComparison) -> Markup
     html! {
         tr {
             td { (guardrail.metric) }
-            td { (settings.arms[guardrail.arm]) }
+            td { (settings.arms[guardrail.arm].name) }
             td { (relative_difference(guardrail)) }
             td class=(class) { (verdict) }
         }
@@ -159,7 +160,7 @@ pub(super) fn sample_ratio(assessment: &Assessment) -> Markup {
             .course
             .iter()
             .map(|(at, p)| Moment {
-                label: at.to_string(),
+                label: format!("{at:.0}"),
                 value: Some(p.max(1e-8).log10()),
                 band: None,
             })
@@ -182,7 +183,7 @@ pub(super) fn sample_ratio(assessment: &Assessment) -> Markup {
     );
     let content = html! {
         (chart.draw())
-        p.note { "Users are shared " span class=(class) { (word) } (figures) }
+        p.note { "Users are split " span class=(class) { (word) } (figures) }
     };
     section("Sample ratio", &content)
 }

@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 
 use gondola_pages::chart::{Fill, Gauge};
 use gondola_pages::wide_section;
+use gondola_wire::evidence::Evidence;
 use maud::{Markup, html};
 
 use super::View;
-use crate::evidence::Evidence;
 use crate::percent::share;
 use crate::report::grouped;
 use crate::settings::Settings;
+use crate::statistics::operations::log_evidence;
 
 /// The stages, and the epochs before this one.
 pub(super) fn ramp(view: &View<'_>) -> Markup {
@@ -34,12 +35,12 @@ fn stage_row(view: &View<'_>, place: usize) -> Markup {
             Fill::Current,
             ledger.stage_since.map_or_else(
                 || "on its way to the routers".to_owned(),
-                |since| format!("since {since}"),
+                |since| format!("since {since:.0}"),
             ),
         ),
         Ordering::Greater => (Fill::Pending, String::new()),
     };
-    let part = f64::from(view.settings.stages[place].buckets) / 10_000.0;
+    let part = view.settings.stages[place].buckets.share();
     let title = share(part);
     let gauge = Gauge {
         title: &title,
@@ -51,19 +52,19 @@ fn stage_row(view: &View<'_>, place: usize) -> Markup {
 
 /// The evidence against each arm, and what was answered.
 pub(super) fn operations(settings: &Settings, evidence: &Evidence) -> Markup {
-    let totals = evidence.operations.totals.iter().zip(&settings.arms);
+    let totals = evidence.operations.totals.iter().zip(settings.arms.iter());
     let content = html! {
         table {
             tr { th { "Answers" } th { "Arm" } th { "Evidence (full: rolled back)" } th.number { "log" } }
             @for weighed in &evidence.operations.weighed {
-                @for (found, arm) in weighed.arms.iter().zip(&settings.arms[1..]) {
-                    (evidence_row(settings, weighed.kind.as_str(), arm, found.log()))
+                @for (found, (_, arm)) in weighed.arms.iter().zip(settings.arms.treatments()) {
+                    (evidence_row(settings, weighed.kind.as_str(), &arm.name, log_evidence(found)))
                 }
             }
         }
         @for (total, arm) in totals {
             p.note {
-                (arm) ": " (grouped(total.requests)) " requests, " (grouped(total.errors)) " errors, "
+                (arm.name) ": " (grouped(total.requests)) " requests, " (grouped(total.errors)) " errors, "
                 (grouped(total.slow)) " slow, " (grouped(total.fallbacks)) " fallbacks, "
                 (grouped(total.empty)) " empty"
             }

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use gondola_crds::experiment_status::Phase;
 use gondola_pages::wide_section;
+use gondola_wire::time::{after, since};
 use maud::{Markup, html};
 
 use super::metrics::{guardrails, lift, min_effect, sample_ratio};
 use super::progress::{operations, ramp};
 use super::{View, health};
+use crate::arms::Treatment;
 use crate::assess::Assessment;
 use crate::percent::{share, signed};
 use crate::report::{expected_decision, grouped, success_verdict};
@@ -59,11 +61,11 @@ fn missing(view: &View<'_>) -> Vec<String> {
         items.push("fresh data: nothing is decided on old ones".to_owned());
     }
     if let Some(started) = step.ledger.started_at
-        && now.since(started) < settings.min_duration
+        && since(started, *now) < settings.min_duration
     {
         items.push(format!(
-            "time: no arm wins before {}",
-            started + settings.min_duration
+            "time: no arm wins before {:.0}",
+            after(started, settings.min_duration)
         ));
     }
     if let Some(assessment) = &step.assessment {
@@ -82,7 +84,7 @@ fn undecided(view: &View<'_>, assessment: &Assessment) -> Vec<String> {
         format!(
             "a lift of {} in {} whose interval lies above {} (any time), or below 0 (rolled back)",
             comparison.metric,
-            settings.arms[comparison.arm],
+            settings.arms[comparison.arm].name,
             signed(min_effect(settings, comparison))
         )
     });
@@ -91,7 +93,7 @@ fn undecided(view: &View<'_>, assessment: &Assessment) -> Vec<String> {
     let guardrails = guardrails.map(|guardrail| {
         format!(
             "certainty that {} loses less than {} of {}",
-            settings.arms[guardrail.arm],
+            settings.arms[guardrail.arm].name,
             share(guardrail.margin),
             guardrail.metric
         )
@@ -110,7 +112,7 @@ fn planned_read(view: &View<'_>, assessment: &Assessment) -> Option<String> {
         grouped(view.settings.planned_units.saturating_sub(fewest))
     );
     if let Some(moment) = expected_decision(view.settings, view.step) {
-        let _ = write!(item, " (expected {moment})");
+        let _ = write!(item, " (expected {moment:.0})");
     }
     Some(item)
 }
@@ -127,8 +129,8 @@ fn arms(view: &View<'_>, assessment: &Assessment) -> Markup {
                 th.number { "Fallbacks" }
                 th { "Means" }
             }
-            @for (place, name) in settings.arms.iter().enumerate() {
-                (arm_row(view, assessment, place, name))
+            @for (place, (arm, matured)) in settings.arms.iter().zip(assessment.matured.iter()).enumerate() {
+                (arm_row(view, assessment, place, &arm.name, *matured))
             }
         }
         p.note { (grouped(settings.planned_units)) " users are planned for each arm." }
@@ -136,27 +138,27 @@ fn arms(view: &View<'_>, assessment: &Assessment) -> Markup {
     wide_section("Arms", &table)
 }
 
-fn arm_row(view: &View<'_>, assessment: &Assessment, place: usize, name: &str) -> Markup {
+fn arm_row(view: &View<'_>, assessment: &Assessment, place: usize, name: &str, matured: u64) -> Markup {
     let seen = view.evidence.and_then(|evidence| evidence.arms.get(place));
     let seen = seen.cloned().unwrap_or_default();
     html! {
         tr {
             td { (name) }
             td.number { (grouped(seen.units)) }
-            td.number { (grouped(assessment.matured[place])) }
+            td.number { (grouped(matured)) }
             td.number { (grouped(seen.exposures)) }
             td.number { (share(seen.fallbacks as f64 / seen.exposures.max(1) as f64)) }
-            td { (means(assessment, place)) }
+            td { (means(assessment, Treatment::among_arms(place))) }
         }
     }
 }
 
-fn means(assessment: &Assessment, place: usize) -> String {
+fn means(assessment: &Assessment, arm: Option<Treatment>) -> String {
     let of_arm = assessment.success.iter().filter_map(|comparison| {
         let latest = comparison.latest?;
-        let mean = match place {
-            0 if comparison.arm == 1 => latest.control.mean,
-            _ if place == comparison.arm => latest.treatment.mean,
+        let mean = match arm {
+            None if comparison.arm == Treatment::FIRST => latest.control.mean,
+            Some(arm) if arm == comparison.arm => latest.treatment.mean,
             _ => return None,
         };
         Some(format!("{} {mean:.5}", comparison.metric))

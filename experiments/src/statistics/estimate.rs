@@ -19,7 +19,7 @@ impl Estimate {
         (sums.n >= 2).then(|| Self {
             n: sums.n,
             mean: sums.mean_y,
-            variance: sums.covariance(sums.yy) / sums.n as f64,
+            variance: covariance(sums, sums.yy) / sums.n as f64,
         })
     }
 
@@ -30,7 +30,7 @@ impl Estimate {
             return None;
         }
         let ratio = sums.mean_y / sums.mean_m;
-        let spread = sums.covariance(sums.yy - 2.0 * ratio * sums.ym + ratio * ratio * sums.mm);
+        let spread = covariance(sums, sums.yy - 2.0 * ratio * sums.ym + ratio * ratio * sums.mm);
         Some(Self {
             n: sums.n,
             mean: ratio,
@@ -58,7 +58,7 @@ pub struct Contrast {
 
 impl Contrast {
     /// How far the treatment is above `factor` times the control: 1 for plain improvement, else what [`Estimate::factor`] gives for
-    /// an improvement by more than e, or for a loss of a margin that is put up with.
+    /// an improvement by more than e, or for a loss of a margin that is tolerated.
     pub fn new(control: &Estimate, treatment: &Estimate, factor: f64) -> Self {
         Self {
             difference: treatment.mean - factor * control.mean,
@@ -66,4 +66,12 @@ impl Contrast {
             n: control.n + treatment.n,
         }
     }
+}
+
+/// A variance or covariance with n−1, of the squares or products of distances; 0 below two users.
+pub(super) fn covariance(sums: &Sums, products: f64) -> f64 {
+    if sums.n < 2 {
+        return 0.0;
+    }
+    products / (sums.n - 1) as f64
 }

@@ -10,10 +10,10 @@ pub fn lift(control: &Estimate, treatment: &Estimate) -> Option<f64> {
     (control.mean != 0.0).then(|| (treatment.mean - control.mean) / control.mean.abs())
 }
 
-/// The interval of the lift that reaches `reach` standard errors: the roots r of
+/// The interval of the lift that reaches `critical_value` standard errors: the roots r of
 /// (m_c² − C²v_c) r² − 2 m_t m_c r + (m_t² − C²v_t) = 0, less 1; of a negative mean, 1 less them. `None` where it is not bounded.
-pub fn interval(control: &Estimate, treatment: &Estimate, reach: f64) -> Option<Interval> {
-    let squared = reach * reach;
+pub fn interval(control: &Estimate, treatment: &Estimate, critical_value: f64) -> Option<Interval> {
+    let squared = critical_value * critical_value;
     let a = control.mean * control.mean - squared * control.variance;
     let b = treatment.mean * control.mean;
     let c = treatment.mean * treatment.mean - squared * treatment.variance;

@@ -1,6 +1,11 @@
 //! How many users an experiment takes, how long that is, and what can be found with those that there are.
 
+use std::time::Duration;
+
 use statrs::distribution::{ContinuousCDF, Normal};
+
+/// A week.
+pub const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is known and wanted before an experiment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,41 +19,41 @@ pub struct Plan {
     /// The smallest difference that matters, in the outcome's unit.
     pub difference: f64,
     /// How many standard errors a difference must exceed to be found: see [`quantile`] for a test at one moment, and
-    /// [`super::sequence::Sequence::reach_when_tuned`] for one at any time.
-    pub reach: f64,
+    /// [`super::sequence::Sequence::critical_value_when_tuned`] for one at any time.
+    pub critical_value: f64,
     /// The chance of finding that difference.
     pub power: f64,
 }
 
 impl Plan {
     /// A conversion with the rate `baseline` and the relative improvement `lift`.
-    pub fn conversion(baseline: f64, lift: f64, reach: f64, power: f64) -> Self {
+    pub fn conversion(baseline: f64, lift: f64, critical_value: f64, power: f64) -> Self {
         let treated = (baseline * (1.0 + lift)).min(1.0);
         Self {
             baseline,
             control_variance: baseline * (1.0 - baseline),
             treatment_variance: treated * (1.0 - treated),
             difference: baseline * lift,
-            reach,
+            critical_value,
             power,
         }
     }
 
     /// A mean with a standard deviation between users.
-    pub fn mean(baseline: f64, deviation: f64, lift: f64, reach: f64, power: f64) -> Self {
+    pub fn mean(baseline: f64, deviation: f64, lift: f64, critical_value: f64, power: f64) -> Self {
         Self {
             baseline,
             control_variance: deviation * deviation,
             treatment_variance: deviation * deviation,
             difference: baseline * lift,
-            reach,
+            critical_value,
             power,
         }
     }
 
     /// Users of each arm: ⌈(reach + z_power)² (s²_c + s²_t) / δ²⌉; `None` where that is no number.
     pub fn units_per_arm(&self) -> Option<u64> {
-        let z = self.reach + quantile(self.power);
+        let z = self.critical_value + quantile(self.power);
         let units =
             z * z * (self.control_variance + self.treatment_variance) / (self.difference * self.difference);
         (units.is_finite() && units < 1e15).then(|| (units.ceil() as u64).max(2))
@@ -72,9 +77,9 @@ pub fn detectable_lift(
     Some((quantile(1.0 - alpha / 2.0) + quantile(power)) * standard_error / mean)
 }
 
-/// A number of days, rounded up to whole weeks: weekdays and weekends differ.
-pub fn whole_weeks(days: f64) -> u64 {
-    ((days / 7.0).ceil() as u64).max(1)
+/// How many weeks a length of time is, rounded up, and at least one: weekdays and weekends differ.
+pub fn weeks(length: Duration) -> u64 {
+    length.as_secs().div_ceil(WEEK.as_secs()).max(1)
 }
 
 /// The standard normal quantile.

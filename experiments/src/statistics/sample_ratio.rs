@@ -1,4 +1,4 @@
-//! Whether users are shared as planned (sample ratio mismatch). If not, arms differ in who is in them, and nothing else can be
+//! Whether users are split as planned (sample ratio mismatch). If not, arms differ in who is in them, and nothing else can be
 //! trusted.
 //!
 //! The test may be looked at as often as one likes: a Bayes factor of a Dirichlet(K·p₀) mixture against the planned shares
@@ -7,11 +7,11 @@
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use statrs::function::gamma::ln_gamma;
 
-/// How sharply the alternative is centred at the plan: fit for mismatches of one or two percent.
+/// How sharply the alternative is centerd at the plan: fit for mismatches of one or two percent.
 const CONCENTRATION: f64 = 10_000.0;
 /// Below this p, something may be wrong: nothing is concluded from outcomes.
 pub const WARN: f64 = 0.01;
-/// Below this p, users are not shared as planned.
+/// Below this p, users are not split as planned.
 pub const DETECT: f64 = 0.001;
 
 /// A test that is fed with counts, look by look.

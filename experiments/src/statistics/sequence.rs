@@ -29,22 +29,22 @@ impl Sequence {
     }
 
     /// How many standard errors the interval reaches to each side at `n` users.
-    pub fn reach(&self, n: u64) -> f64 {
+    pub fn critical_value(&self, n: u64) -> f64 {
         let (spent, k) = self.spent(n);
         (2.0 * k * (k.sqrt() / self.alpha).ln() / spent).sqrt()
     }
 
     /// The same at the number of users that a sequence of this level is tuned to, whatever that is.
-    pub fn reach_when_tuned(alpha: f64) -> f64 {
+    pub fn critical_value_when_tuned(alpha: f64) -> f64 {
         let tuned_at = 1 << 20;
-        Self::new(alpha, f64::from(tuned_at)).reach(tuned_at as u64)
+        Self::new(alpha, f64::from(tuned_at)).critical_value(tuned_at as u64)
     }
 
     /// The interval of the difference.
     pub fn interval(&self, contrast: &Contrast) -> Interval {
         Interval::around(
             contrast.difference,
-            self.reach(contrast.n) * contrast.variance.sqrt(),
+            self.critical_value(contrast.n) * contrast.variance.sqrt(),
         )
     }
 
@@ -85,7 +85,7 @@ impl OneSided {
     pub fn width(&self, contrast: &Contrast) -> f64 {
         let spent = contrast.n as f64 * self.rho2;
         let k = spent + 1.0;
-        let reach = 2.0 * k * (1.0 + k.sqrt() / (2.0 * self.alpha)).ln() / spent;
-        contrast.variance.sqrt() * reach.sqrt()
+        let squared = 2.0 * k * (1.0 + k.sqrt() / (2.0 * self.alpha)).ln() / spent;
+        contrast.variance.sqrt() * squared.sqrt()
     }
 }

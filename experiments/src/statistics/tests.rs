@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::operations::{Dispersion, Evidence, Tick};
+use gondola_wire::operations::{Dispersion, HarmEvidence};
+
+use super::operations::{Tick, disperse, dispersion, log_evidence, weigh};
 use super::planning::{self, Plan};
 use super::sample_ratio::SampleRatio;
 use super::sequence::{OneSided, Sequence};
@@ -69,8 +71,8 @@ fn welch_sequence_lift_and_guardrail_are_those_of_the_worked_case() {
     close_interval(sequence.interval(&contrast), &wanted["ci"], tolerance);
     close(sequence.p(&contrast), &wanted["p"], tolerance);
 
-    let reach = sequence.reach(contrast.n);
-    let interval = lift::interval(&control, &treatment, reach).unwrap();
+    let critical_value = sequence.critical_value(contrast.n);
+    let interval = lift::interval(&control, &treatment, critical_value).unwrap();
     close_interval(interval, &expected["liftFieller"], tolerance);
 
     let margin = input["margin"].as_f64().unwrap();
@@ -134,8 +136,8 @@ fn cuped_is_that_of_the_worked_case() {
     let wanted = &expected["cuped"];
     let theta = cuped::theta(&[&control, &treatment]);
     close(theta, &wanted["theta"], tolerance);
-    let centre = cuped::centre(&[&control, &treatment]);
-    let adjusted = |sums| cuped::adjusted(sums, theta, centre).unwrap();
+    let center = cuped::center(&[&control, &treatment]);
+    let adjusted = |sums| cuped::adjusted(sums, theta, center).unwrap();
     let contrast = Contrast::new(&adjusted(&control), &adjusted(&treatment), 1.0);
     close(contrast.difference, &wanted["diff"], tolerance);
     close(contrast.variance.sqrt(), &wanted["se"], tolerance);
@@ -172,7 +174,7 @@ fn the_sample_ratio_is_tested_as_in_the_worked_case() {
 #[test]
 fn evidence_of_errors_grows_as_in_the_worked_case() {
     let (input, expected, tolerance) = case("ops-eprocess");
-    let mut evidence = Evidence::default();
+    let mut evidence = HarmEvidence::default();
     let alarm = (1.0 / input["alpha"].as_f64().unwrap()).ln();
     let mut first_alarm = None;
     for (position, tick) in input["ticks"].as_array().unwrap().iter().enumerate() {
@@ -181,9 +183,15 @@ fn evidence_of_errors_grows_as_in_the_worked_case() {
             requests: number(requests),
             bad: number(bad),
         };
-        evidence.observe(arm(0, 1), arm(2, 3), input["ratioMargin"].as_f64().unwrap(), 1.0);
-        close(evidence.log(), &expected["logE"][position], tolerance);
-        if evidence.log() >= alarm {
+        weigh(
+            &mut evidence,
+            arm(0, 1),
+            arm(2, 3),
+            input["ratioMargin"].as_f64().unwrap(),
+            1.0,
+        );
+        close(log_evidence(&evidence), &expected["logE"][position], tolerance);
+        if log_evidence(&evidence) >= alarm {
             first_alarm.get_or_insert(position);
         }
     }
@@ -199,20 +207,26 @@ fn clumps_of_errors_are_seen_as_dispersion() {
     let mut clumped = Dispersion::default();
     for tick in 0..40 {
         let requests = 1000;
-        steady.observe(Tick {
-            requests,
-            bad: 9 + tick % 3,
-        });
-        clumped.observe(Tick {
-            requests,
-            bad: if tick % 10 == 0 { 100 } else { 0 },
-        });
+        disperse(
+            &mut steady,
+            Tick {
+                requests,
+                bad: 9 + tick % 3,
+            },
+        );
+        disperse(
+            &mut clumped,
+            Tick {
+                requests,
+                bad: if tick % 10 == 0 { 100 } else { 0 },
+            },
+        );
     }
-    assert_eq!(steady.value(), Some(1.0));
-    assert!(clumped.value().unwrap() > 50.0);
+    assert_eq!(dispersion(&steady), Some(1.0));
+    assert!(dispersion(&clumped).unwrap() > 50.0);
     let mut young = Dispersion::default();
-    young.observe(Tick { requests: 10, bad: 1 });
-    assert_eq!(young.value(), None, "one tick says nothing");
+    disperse(&mut young, Tick { requests: 10, bad: 1 });
+    assert_eq!(dispersion(&young), None, "one tick says nothing");
 }
 
 #[test]
@@ -327,7 +341,7 @@ proptest! {
         let contrast = Contrast::new(&control, &treatment, 1.0);
         prop_assume!(contrast.variance > 0.0);
         let difference = sequence.interval(&contrast);
-        if let Some(lift) = lift::interval(&control, &treatment, sequence.reach(contrast.n)) {
+        if let Some(lift) = lift::interval(&control, &treatment, sequence.critical_value(contrast.n)) {
             let excludes = |interval: Interval| interval.low > 1e-9 || interval.high < -1e-9;
             prop_assert_eq!(excludes(lift), excludes(difference));
         }
@@ -366,6 +380,6 @@ proptest! {
         let (control, treatment) = (Estimate::mean(&control).unwrap(), Estimate::mean(&treatment).unwrap());
         let Some(fixed) = welch::welch(&control, &treatment, 1.0) else { return Ok(()) };
         prop_assume!(control.n > 50 && treatment.n > 50);
-        prop_assert!(Sequence::new(0.05, 50_000.0).reach(control.n + treatment.n) > fixed.reach(0.05));
+        prop_assert!(Sequence::new(0.05, 50_000.0).critical_value(control.n + treatment.n) > fixed.critical_value(0.05));
     }
 }

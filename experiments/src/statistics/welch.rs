@@ -44,13 +44,13 @@ pub fn welch(control: &Estimate, treatment: &Estimate, factor: f64) -> Option<We
 
 impl Welch {
     /// How many standard errors the two-sided interval at `alpha` reaches to each side.
-    pub fn reach(&self, alpha: f64) -> f64 {
+    pub fn critical_value(&self, alpha: f64) -> f64 {
         student(self.degrees).map_or(f64::INFINITY, |student| student.inverse_cdf(1.0 - alpha / 2.0))
     }
 
     /// The two-sided interval of the difference.
     pub fn interval(&self, alpha: f64) -> Interval {
-        Interval::around(self.difference, self.reach(alpha) * self.standard_error)
+        Interval::around(self.difference, self.critical_value(alpha) * self.standard_error)
     }
 }
 

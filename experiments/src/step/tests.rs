@@ -1,8 +1,8 @@
+use gondola_wire::memory::Ending;
 use serde_json::json;
 
 use super::*;
 use crate::fixtures::{DAY, Daily, HOUR, START, World, evidence, spec};
-use crate::memory::Ending;
 use crate::report;
 
 const SAME: Daily = Daily {
@@ -65,7 +65,7 @@ fn a_step_that_is_made_twice_comes_to_the_same_end() {
     let mut world = World::new(&spec());
     world.run(START, START + HOUR * 30, [SAME, SAME]);
     let mut seen = evidence(1, 1, [SAME, SAME]);
-    seen.analysed_at = START + HOUR * 30;
+    seen.analyzed_at = START + HOUR * 30;
     let first = world.step(START + HOUR * 30, Some(seen.clone()));
     let second = world.step(START + HOUR * 30, Some(seen));
     assert_eq!(first.ledger, second.ledger);
@@ -188,7 +188,7 @@ fn people_are_told_the_end_once_the_store_has_kept_it() {
     assert_eq!((now.phase, traffic(&step)), (Phase::Ramping, 0));
     assert_eq!(now.decision.as_ref().unwrap().verdict, "RolledBack");
     // The status alone is enough to go on from, and to know what is to be kept.
-    let ledger = Ledger::from_status(&now, &world.experiment);
+    let ledger = epoch::from_status(&now, world.experiment.restart_token.clone());
     assert_eq!(ledger.phase, Phase::RolledBack);
     world.memory = Some(Memory {
         ending: Ending::of(&ledger),

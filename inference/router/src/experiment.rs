@@ -7,15 +7,17 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use gondola_events::event::{Exposure, Microseconds};
-use gondola_events::intake::{self, Refusal, ToldOutcome};
+use gondola_events::event::Exposure;
+use gondola_events::intake::{self, RawOutcome, Refusal};
 use gondola_events::recorder::Recorder;
 use gondola_events::unit::UnitKey;
 use gondola_experiments::assignment::{Arm, Assigned, Assignment, AssignmentError, Holdout, Reason};
+use gondola_wire::counts::ArmCounts;
 use gondola_wire::router_report::{ArmReport, RouterReport};
 use gondola_wire::routes::ExperimentRoutes;
+use jiff::Timestamp;
 
 use gondola_protocol::{Code, Served, ServiceError, Visit};
 use gondola_request::Degradation;
@@ -51,17 +53,46 @@ pub enum Silence {
 
 /// What each arm did, the control first.
 struct Counts {
-    arms: Vec<ArmCounts>,
+    arms: Vec<Counters>,
 }
 
+/// [`ArmCounts`] that requests add to at the same time.
 #[derive(Default)]
-struct ArmCounts {
+struct Counters {
     requests: AtomicU64,
     errors: AtomicU64,
     slow: AtomicU64,
     fallbacks: AtomicU64,
     empty: AtomicU64,
     dropped: AtomicU64,
+}
+
+impl Counters {
+    fn add(&self, counts: &ArmCounts) {
+        let ArmCounts {
+            requests,
+            errors,
+            slow,
+            fallbacks,
+            empty,
+        } = *counts;
+        self.requests.fetch_add(requests, Ordering::Relaxed);
+        self.errors.fetch_add(errors, Ordering::Relaxed);
+        self.slow.fetch_add(slow, Ordering::Relaxed);
+        self.fallbacks.fetch_add(fallbacks, Ordering::Relaxed);
+        self.empty.fetch_add(empty, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> ArmCounts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ArmCounts {
+            requests: count(&self.requests),
+            errors: count(&self.errors),
+            slow: count(&self.slow),
+            fallbacks: count(&self.fallbacks),
+            empty: count(&self.empty),
+        }
+    }
 }
 
 impl Recording {
@@ -81,7 +112,7 @@ impl Recording {
         let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (routes.name.clone(), routes.epoch);
         let new = || {
-            let arms = routes.arms.iter().map(|_| ArmCounts::default());
+            let arms = routes.arms.iter().map(|_| Counters::default());
             Arc::new(Counts { arms: arms.collect() })
         };
         let counts = all.entry(key).or_insert_with(new);
@@ -100,7 +131,7 @@ impl Recording {
     /// Takes outcomes, each for itself.
     pub fn record_outcomes(
         &self,
-        reported: Vec<Result<ToldOutcome, String>>,
+        reported: Vec<Result<RawOutcome, String>>,
     ) -> Result<Receipt, ServiceError> {
         let sink = self.sink.as_ref().map_err(|silence| match silence {
             Silence::Unasked => ServiceError::NoExperiment,
@@ -108,7 +139,7 @@ impl Recording {
                 problem: problem.clone(),
             },
         })?;
-        let now = now();
+        let now = Timestamp::now();
         let mut receipt = Receipt::default();
         for (index, reported) in reported.into_iter().enumerate() {
             let checked = reported.and_then(|reported| intake::check(reported, &sink.key, now));
@@ -174,9 +205,11 @@ impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let late = self.started.elapsed() > self.enrolment.slow;
         if !self.noted && late && self.assigned.enrolled() {
-            let counts = &self.enrolment.counts.arms[self.assigned.arm];
-            counts.requests.fetch_add(1, Ordering::Relaxed);
-            counts.slow.fetch_add(1, Ordering::Relaxed);
+            self.enrolment.counts.arms[self.assigned.arm].add(&ArmCounts {
+                requests: 1,
+                slow: 1,
+                ..ArmCounts::default()
+            });
         }
     }
 }
@@ -266,25 +299,28 @@ impl Enrolment {
             Ok(served) => served,
             Err(error) => {
                 if is_ours(error.code()) {
-                    counts.requests.fetch_add(1, Ordering::Relaxed);
-                    counts.errors.fetch_add(1, Ordering::Relaxed);
+                    counts.add(&ArmCounts {
+                        requests: 1,
+                        errors: 1,
+                        ..ArmCounts::default()
+                    });
                 }
                 return;
             }
         };
         let fallback = served.answer.degraded.iter().copied().any(is_fallback);
-        counts.requests.fetch_add(1, Ordering::Relaxed);
-        counts
-            .slow
-            .fetch_add(u64::from(took > self.slow), Ordering::Relaxed);
-        counts.fallbacks.fetch_add(u64::from(fallback), Ordering::Relaxed);
-        let empty = served.answer.items.is_empty();
-        counts.empty.fetch_add(u64::from(empty), Ordering::Relaxed);
+        counts.add(&ArmCounts {
+            requests: 1,
+            errors: 0,
+            slow: u64::from(took > self.slow),
+            fallbacks: u64::from(fallback),
+            empty: u64::from(served.answer.items.is_empty()),
+        });
         let recorded = self.recording.sink.as_ref().is_ok_and(|sink| {
             let unit = sink.key.hash(unit);
             let request = request.unwrap_or_else(|| self.recording.request_id());
             sink.recorder.exposure(Exposure {
-                time: now(),
+                time: Timestamp::now(),
                 id: Exposure::id_of(&self.name, self.epoch, unit, &request),
                 experiment: Arc::clone(&self.name),
                 epoch: self.epoch,
@@ -306,17 +342,10 @@ impl Enrolment {
 
     /// How it goes.
     pub fn report(&self) -> RouterReport {
-        let arm = |(name, counts): (&Arc<str>, &ArmCounts)| {
-            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            ArmReport {
-                name: name.to_string(),
-                requests: count(&counts.requests),
-                errors: count(&counts.errors),
-                slow: count(&counts.slow),
-                fallbacks: count(&counts.fallbacks),
-                empty: count(&counts.empty),
-                dropped: count(&counts.dropped),
-            }
+        let arm = |(name, counters): (&Arc<str>, &Counters)| ArmReport {
+            name: name.to_string(),
+            counts: counters.read(),
+            dropped: counters.dropped.load(Ordering::Relaxed),
         };
         RouterReport {
             incarnation: self.recording.incarnation.clone(),
@@ -350,11 +379,6 @@ fn is_ours(code: Code) -> bool {
         Code::Unavailable | Code::Internal | Code::ResourceExhausted | Code::DeadlineExceeded => true,
         Code::InvalidArgument | Code::NotFound | Code::Unimplemented => false,
     }
-}
-
-fn now() -> Microseconds {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl RecordingArguments {
             base: base.to_owned(),
             writer: format!("{host}-{incarnation}"),
             flush: self.events_flush.duration(),
-            most_waiting: MAX_WAITING,
+            max_waiting_bytes: MAX_WAITING,
         };
         let recorder = Recorder::start(settings, store)?;
         Ok(Sink { recorder, key })

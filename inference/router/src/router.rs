@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use gondola_events::intake::ToldOutcome;
+use gondola_events::intake::RawOutcome;
 use gondola_experiments::assignment::{Allocation, ArmRange, Assignment, AssignmentError, Reason, allocate};
 use gondola_wire::router_report::RouterReport;
 use gondola_wire::routes::{BucketRange, ExperimentRoutes};
@@ -372,7 +372,7 @@ impl Experimenter for Router {
         self.experiment.as_ref().map(|(enrolment, _)| enrolment.report())
     }
 
-    fn record_outcomes(&self, reported: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
+    fn record_outcomes(&self, reported: Vec<Result<RawOutcome, String>>) -> Result<Receipt, ServiceError> {
         match &self.recording {
             Some(recording) => match recording.record_outcomes(reported) {
                 // This program was started before there was an experiment, and another takes its place.

@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use gondola_causes::with_causes;
-use gondola_events::intake::ToldOutcome;
+use gondola_events::intake::RawOutcome;
 use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, ServiceError};
 use gondola_request::Change;
 use gondola_server::experimenter::{Experimenter, Receipt};
@@ -98,7 +98,7 @@ impl Experimenter for CurrentRouter {
         self.now().ok()?.report()
     }
 
-    fn record_outcomes(&self, reported: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError> {
+    fn record_outcomes(&self, reported: Vec<Result<RawOutcome, String>>) -> Result<Receipt, ServiceError> {
         self.now()?.record_outcomes(reported)
     }
 }

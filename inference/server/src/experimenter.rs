@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gondola_events::intake::{Refusal, ToldOutcome};
+use gondola_events::intake::{RawOutcome, Refusal};
 use gondola_protocol::ServiceError;
 use gondola_wire::router_report::RouterReport;
 use serde::Serialize;
@@ -20,7 +20,7 @@ pub trait Experimenter: Send + Sync + 'static {
     fn report(&self) -> Option<RouterReport>;
 
     /// Takes what units did; what could not be read says why. Never waits.
-    fn record_outcomes(&self, reported: Vec<Result<ToldOutcome, String>>) -> Result<Receipt, ServiceError>;
+    fn record_outcomes(&self, reported: Vec<Result<RawOutcome, String>>) -> Result<Receipt, ServiceError>;
 }
 
 /// What became of outcomes.

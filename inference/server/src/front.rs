@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use gondola_events::intake::{MOST_OUTCOMES, ToldOutcome};
+use gondola_events::intake::{MAX_OUTCOMES, RawOutcome};
 use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, ServiceError};
 use gondola_request::{Change, Question, SimilarTo};
 use gondola_wire::router_report::RouterReport;
@@ -171,12 +171,12 @@ impl Front {
     /// Takes what units did; what could not be read says why.
     pub async fn record_outcomes(
         &self,
-        reported: Vec<Result<ToldOutcome, String>>,
+        reported: Vec<Result<RawOutcome, String>>,
     ) -> Result<Receipt, ServiceError> {
         let record = async {
-            if reported.len() > MOST_OUTCOMES {
+            if reported.len() > MAX_OUTCOMES {
                 let problem = format!(
-                    "has {} outcomes; send at most {MOST_OUTCOMES} at once",
+                    "has {} outcomes; send at most {MAX_OUTCOMES} at once",
                     reported.len()
                 );
                 return Err(ServiceError::Argument {

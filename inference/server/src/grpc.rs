@@ -8,7 +8,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use gondola_causes::with_causes;
-use gondola_events::intake::{Refusal, ToldOutcome, ToldTime};
+use gondola_events::intake::{RawOutcome, RawTime, Refusal};
 use gondola_protocol::conversion::{AnswerParts, row, user_update};
 use gondola_protocol::proto::recommender_server::{Recommender, RecommenderServer};
 use gondola_protocol::proto::{
@@ -162,15 +162,15 @@ impl Recommender for Service {
     }
 }
 
-fn reported(outcome: Outcome) -> ToldOutcome {
-    ToldOutcome {
+fn reported(outcome: Outcome) -> RawOutcome {
+    RawOutcome {
         event_id: outcome.event_id,
         unit: outcome.unit,
         kind: outcome.r#type,
         value: outcome.value,
         item_id: outcome.item,
         request_id: outcome.request_id,
-        event_time: outcome.event_time.map(ToldTime::Milliseconds),
+        event_time: outcome.event_time.map(RawTime::Milliseconds),
     }
 }
 

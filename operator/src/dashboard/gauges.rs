@@ -1,6 +1,6 @@
 //! Gauges of experiments for Prometheus, computed when they are scraped.
 
-use gondola_experiments::assignment::BUCKETS;
+use gondola_experiments::buckets::Buckets;
 use gondola_experiments::step::Routing;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -70,10 +70,10 @@ impl Gauge {
         match self {
             Self::Traffic => {
                 let buckets = match &step.routing {
-                    Routing::Experiment(routes) => routes.traffic_buckets,
-                    Routing::Everybody(_) => 0,
+                    Routing::Experiment(routes) => Buckets::new(routes.traffic_buckets),
+                    Routing::Everybody(_) => Buckets::NONE,
                 };
-                vec![(Labels::new(), f64::from(buckets) / f64::from(BUCKETS))]
+                vec![(Labels::new(), buckets.share())]
             }
             Self::Units => {
                 let arms = evidence.iter().flat_map(|evidence| &evidence.arms);
@@ -87,7 +87,7 @@ impl Gauge {
                         Self::LiftHigh => comparison.interval?.high,
                         _ => comparison.latest?.lift?,
                     };
-                    let arm = settings.arms[comparison.arm].clone();
+                    let arm = settings.arms[comparison.arm].name.clone();
                     Some((vec![("arm", arm), ("metric", comparison.metric.clone())], value))
                 })
                 .collect(),

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gondola_crds::experiment::Experiment;
 use gondola_crds::spec::Variant;
-use gondola_experiments::evidence::Evidence;
-use gondola_experiments::ledger::{LEDGER_KEY, Ledger};
+use gondola_experiments::epoch;
 use gondola_experiments::settings::{Settings, SettingsError};
-use gondola_experiments::step::{Routing, Step, Surroundings, step};
+use gondola_experiments::step::{Inputs, Routing, Step, step};
+use gondola_wire::evidence::Evidence;
+use gondola_wire::ledger::{LEDGER_KEY, Ledger};
 use gondola_wire::resolution::VariantBundles;
 use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -56,7 +57,7 @@ pub fn planned(
 ) -> Option<Result<Planned, SettingsError>> {
     let experiment = pipeline.spec.experiment.as_ref()?;
     let served = served(pipeline, observed, variants);
-    Some(Settings::of(experiment).map(|settings| one_step(pipeline, experiment, settings, observed, &served)))
+    Some(Settings::of(experiment).map(|settings| one_step(pipeline, settings, observed, &served)))
 }
 
 /// The ledger of the experiment that the current spec continues; none if it is over, or restarts.
@@ -86,7 +87,6 @@ fn served(
 
 fn one_step(
     pipeline: &Pipeline,
-    experiment: &Experiment,
     settings: Settings,
     observed: &Observed,
     served: &BTreeMap<String, VariantBundles>,
@@ -101,28 +101,23 @@ fn one_step(
     let answering = pipeline.spec.variants.iter().filter(answers);
     let ready: BTreeSet<String> = answering.map(|variant| variant.name.clone()).collect();
     let mut weighted = pipeline.spec.variants.iter().filter(|variant| variant.weight > 0);
-    let alone = weighted
+    let only_weighted_variant = weighted
         .next()
         .filter(|_| weighted.next().is_none())
         .map(|variant| variant.name.as_str());
-    let around = Surroundings {
-        now: observed.now.into(),
+    let inputs = Inputs {
+        now: observed.now,
         namespace: pipeline.names.namespace(),
         pipeline: names.pipeline(),
         ready: &ready,
         routers: usize::try_from(observed.rollout(names, Component::Router).ready).unwrap_or(0),
-        alone,
+        only_weighted_variant,
         evidence: evidence.as_ref(),
         memory: memory.as_ref(),
         served: Some(served),
         suspended: pipeline.spec.suspend,
     };
-    let step = step(
-        experiment,
-        &settings,
-        before(pipeline, observed).as_ref(),
-        &around,
-    );
+    let step = step(&settings, before(pipeline, observed).as_ref(), &inputs);
     Planned {
         settings,
         step,
@@ -135,7 +130,8 @@ fn before(pipeline: &Pipeline, observed: &Observed) -> Option<Ledger> {
     let names = &pipeline.names;
     observed.ledger(names).or_else(|| {
         let status = pipeline.status.experiment.as_ref()?;
-        Some(Ledger::from_status(status, pipeline.spec.experiment.as_ref()?))
+        let experiment = pipeline.spec.experiment.as_ref()?;
+        Some(epoch::from_status(status, experiment.restart_token.clone()))
     })
 }
 

@@ -1,7 +1,7 @@
 //! Which bundles a variant's pods serve, and why.
 
 use gondola_crds::spec::Variant;
-use gondola_experiments::ledger::Ledger;
+use gondola_wire::ledger::Ledger;
 use gondola_wire::resolution::{Refusal, Resolution, VariantBundles, VariantResolution};
 
 use crate::observed::Observed;

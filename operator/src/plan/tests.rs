@@ -1,6 +1,6 @@
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::spec::PodOverrides;
-use gondola_experiments::ledger::{Decision, Reason, Verdict};
+use gondola_wire::decision::{Decision, Reason, Verdict};
 use gondola_wire::resolution::VariantResolution;
 use gondola_wire::serve_order::{ORDER_FILE, ServeOrder};
 use gondola_wire::variables;
@@ -677,7 +677,7 @@ fn what_was_decided_outlives_the_operator_its_status_or_its_config_map() {
         arm: Some("dlrm".to_owned()),
         reason: Reason::Better,
         message: "arm dlrm is better".to_owned(),
-        time: cluster.observed.now.into(),
+        time: cluster.observed.now,
     });
     let remembered = experiment::ledger(&checked(&pipeline), planned);
     cluster

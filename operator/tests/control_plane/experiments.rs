@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use gondola_crds::experiment_status::{ExperimentStatus, Phase};
-use gondola_experiments::evidence::{ArmEvidence, EVIDENCE_KEY, Evidence, FORMAT, Look, RouterEvidence};
-use gondola_experiments::ledger::Ledger;
-use gondola_experiments::memory::{Ending, MEMORY_KEY, Memory};
-use gondola_experiments::moment::Moment;
-use gondola_experiments::operations::{ArmTraffic, Operations};
-use gondola_experiments::statistics::Sums;
+use gondola_experiments::epoch;
+use gondola_experiments::operations::observe;
+use gondola_wire::counts::ArmCounts;
+use gondola_wire::evidence::{ArmEvidence, EVIDENCE_KEY, Evidence, FORMAT, Look, RouterEvidence};
+use gondola_wire::memory::{Ending, MEMORY_KEY, Memory};
+use gondola_wire::operations::Operations;
+use gondola_wire::sums::Sums;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
@@ -44,9 +45,10 @@ async fn status(world: &World) -> anyhow::Result<ExperimentStatus> {
 
 /// How the store says that the experiment of a status ended.
 fn kept(status: &ExperimentStatus) -> anyhow::Result<Memory> {
-    let experiment = serde_json::from_value(with_experiment()["spec"]["experiment"].clone())?;
+    let token = &with_experiment()["spec"]["experiment"]["restartToken"];
+    let token = serde_json::from_value(token.clone())?;
     Ok(Memory {
-        ending: Ending::of(&Ledger::from_status(status, &experiment)),
+        ending: Ending::of(&epoch::from_status(status, token)),
         ..Memory::nothing("dlrm-vs-forest")
     })
 }
@@ -66,7 +68,7 @@ async fn analyze_and_remember(
     memory: &Memory,
 ) -> anyhow::Result<()> {
     let status = status(world).await?;
-    let Some(started) = status.start_time.as_deref().and_then(Moment::parse) else {
+    let Some(started) = status.start_time.as_deref().and_then(|text| text.parse().ok()) else {
         return Ok(());
     };
     let revision = routes(world, NAMESPACE)
@@ -78,13 +80,17 @@ async fn analyze_and_remember(
     let settings = gondola_experiments::settings::Settings::of(&serde_json::from_value(
         with_experiment()["spec"]["experiment"].clone(),
     )?)?;
-    let traffic = |errors| ArmTraffic {
+    let traffic = |errors| ArmCounts {
         requests: 500,
         errors,
-        ..ArmTraffic::default()
+        ..ArmCounts::default()
     };
     for _ in 0..2 {
-        operations.observe(&[traffic(0), traffic(errors)], &settings.operations);
+        observe(
+            &mut operations,
+            &[traffic(0), traffic(errors)],
+            &settings.operations,
+        );
     }
     let sums = |buyers: u64| Sums {
         n: users,
@@ -109,8 +115,8 @@ async fn analyze_and_remember(
         experiment: status.name,
         epoch: u32::try_from(status.epoch)?,
         started_at: started,
-        look_milliseconds: 1000,
-        analysed_at: Timestamp::now().into(),
+        look: Duration::from_secs(1),
+        analyzed_at: Timestamp::now(),
         arms: vec![arm("forest"), arm("dlrm")],
         metrics: vec!["purchase".into()],
         looks: vec![Look {

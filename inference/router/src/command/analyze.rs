@@ -13,15 +13,14 @@ use gondola_artifacts::Store;
 use gondola_causes::with_causes;
 use gondola_crds::RecommenderPipeline;
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
-use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
-use gondola_experiments::ledger::Ledger;
-use gondola_experiments::memory::{Ending, MEMORY_KEY, Memory};
-use gondola_experiments::moment::Moment;
+use gondola_experiments::epoch;
 use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::settings::Settings;
 use gondola_router::recording::EventStoreArguments;
 use gondola_router::watch::{ADMIN_PORT, slice_addresses};
 use gondola_server::program::beside_health_checks;
+use gondola_wire::evidence::{EVIDENCE_KEY, Evidence};
+use gondola_wire::memory::{Ending, MEMORY_KEY, Memory};
 use gondola_wire::router_report::{REPORT_PATH, RouterReport};
 use gondola_wire::variables;
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -141,7 +140,7 @@ impl Work {
             .as_ref()
             .is_none_or(|(_, made)| made.elapsed() >= analysis);
         if due {
-            let now = Moment::from(Timestamp::now());
+            let now = Timestamp::now();
             let evidence = epoch.analyzer.analyze(&epoch.rules, now).await?;
             epoch.found = Some((evidence, Instant::now()));
         }
@@ -357,7 +356,7 @@ fn ending(pipeline: &RecommenderPipeline) -> Option<Ending> {
     let of_spec = status.observed_generation == pipeline.metadata.generation;
     let status = status.experiment.as_ref().filter(|_| of_spec)?;
     let of_name = status.name == experiment.name.as_str();
-    of_name.then(|| Ending::of(&Ledger::from_status(status, experiment)))?
+    of_name.then(|| Ending::of(&epoch::from_status(status, experiment.restart_token.clone())))?
 }
 
 /// The running experiment, and what counts in it; `None` before it has begun.
@@ -374,7 +373,7 @@ fn asked_for(pipeline: &RecommenderPipeline) -> anyhow::Result<Option<(Settings,
         .and_then(|status| status.experiment.as_ref());
     let begun = status.and_then(|status| {
         let of_spec = status.name == experiment.name.as_str();
-        let started = Moment::parse(status.start_time.as_ref()?)?;
+        let started = status.start_time.as_ref()?.parse().ok()?;
         let epoch = u32::try_from(status.epoch).ok()?;
         of_spec.then(|| Rules::new(&settings, epoch, started))
     });

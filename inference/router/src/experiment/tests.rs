@@ -64,7 +64,7 @@ fn counts_go_on_when_more_take_part_and_begin_anew_with_an_epoch() {
         let ticket = enrolment.enrol("alice", &Visit::default());
         enrolment.note(ticket, "alice", None, &error);
         let report = enrolment.report();
-        report.arms.iter().map(|arm| arm.errors).sum::<u64>()
+        report.arms.iter().map(|arm| arm.counts.errors).sum::<u64>()
     };
     assert_eq!(note(&routes(9999, &[1, 1])), 1);
     let mut more = routes(10_000, &[1, 1]);
@@ -94,10 +94,10 @@ fn answer(degraded: Vec<Degradation>) -> Result<Served, ServiceError> {
 fn an_order_that_the_arms_models_did_not_make_is_a_fallback() {
     let enrolment = enrolment(10_000, &[1]);
     let fallbacks = |degraded: Vec<Degradation>| {
-        let before = enrolment.report().arms[0].fallbacks;
+        let before = enrolment.report().arms[0].counts.fallbacks;
         let ticket = enrolment.enrol("alice", &Visit::default());
         enrolment.note(ticket, "alice", None, &answer(degraded));
-        enrolment.report().arms[0].fallbacks - before
+        enrolment.report().arms[0].counts.fallbacks - before
     };
     assert_eq!(fallbacks(vec![]), 0);
     assert_eq!(fallbacks(vec![Degradation::UnknownUser]), 0);
@@ -124,7 +124,7 @@ fn a_client_that_did_not_wait_for_a_slow_answer_counts_as_one() {
         let enrolment = Enrolment::new(&routes, Arc::clone(&recording)).unwrap();
         drop(enrolment.enrol("alice", &Visit::default()));
         let report = enrolment.report();
-        (report.arms[0].requests, report.arms[0].slow)
+        (report.arms[0].counts.requests, report.arms[0].counts.slow)
     };
     assert_eq!(gone(0, 10_000), (1, 1));
     assert_eq!(gone(60_000, 10_000), (0, 0), "nothing was slow yet");

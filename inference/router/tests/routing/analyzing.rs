@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use gondola_crds::RecommenderPipeline;
 use gondola_crds::experiment_status::Phase;
-use gondola_experiments::evidence::{EVIDENCE_KEY, Evidence};
-use gondola_experiments::memory::{Ending, MEMORY_KEY, Memory};
 use gondola_test_api_server::ApiServer;
+use gondola_wire::evidence::{EVIDENCE_KEY, Evidence};
+use gondola_wire::memory::{Ending, MEMORY_KEY, Memory};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Patch, PatchParams};

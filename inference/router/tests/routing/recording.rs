@@ -54,7 +54,7 @@ impl Shop {
             base: "shop/grocery".into(),
             writer: "router-a".into(),
             flush: Duration::from_secs(1),
-            most_waiting: 1 << 30,
+            max_waiting_bytes: 1 << 30,
         };
         let sink = Sink {
             recorder: Recorder::start(settings, store).unwrap(),

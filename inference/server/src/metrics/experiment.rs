@@ -15,16 +15,18 @@ type Count = (&'static str, &'static str, fn(&ArmReport) -> u64);
 /// What is counted of each arm.
 const COUNTS: [Count; 6] = [
     ("requests", "Answers and errors of participating units", |arm| {
-        arm.requests
+        arm.counts.requests
     }),
-    ("errors", "Errors", |arm| arm.errors),
-    ("slow", "Answers slower than the configured limit", |arm| arm.slow),
+    ("errors", "Errors", |arm| arm.counts.errors),
+    ("slow", "Answers slower than the configured limit", |arm| {
+        arm.counts.slow
+    }),
     (
         "fallbacks",
         "Answers that came from a fallback instead of the arm",
-        |arm| arm.fallbacks,
+        |arm| arm.counts.fallbacks,
     ),
-    ("empty", "Answers without an item", |arm| arm.empty),
+    ("empty", "Answers without an item", |arm| arm.counts.empty),
     ("dropped", "Exposures that were not recorded", |arm| arm.dropped),
 ];
 

@@ -20,20 +20,19 @@ use gondola_causes::with_causes;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::experiment_status::ExperimentStatus;
 use gondola_events::analysis::{Analyzer, Rounds, Rules};
-use gondola_experiments::evidence::Evidence;
-use gondola_experiments::ledger::Ledger;
-use gondola_experiments::memory::{Ending, Memory};
-use gondola_experiments::moment::Moment;
 use gondola_experiments::operations::TICK_SECONDS;
 use gondola_experiments::page::{View, page};
 use gondola_experiments::report::{self, sentence};
 use gondola_experiments::settings::Settings;
-use gondola_experiments::step::{Routing, Step, Surroundings, step};
+use gondola_experiments::step::{Inputs, Routing, Step, step};
 use gondola_router::experiment::Recording;
 use gondola_router::recording::EventStoreArguments;
 use gondola_router::watch::CurrentRouter;
 use gondola_router::{Backend, Router};
 use gondola_server::experimenter::Experimenter as _;
+use gondola_wire::evidence::Evidence;
+use gondola_wire::ledger::Ledger;
+use gondola_wire::memory::{Ending, Memory};
 use jiff::Timestamp;
 
 /// What the experiment shares its users among.
@@ -46,7 +45,6 @@ pub(super) struct Served {
 
 /// The experiment of this machine's pipeline.
 pub(super) struct LocalExperiment {
-    experiment: Experiment,
     settings: Settings,
     served: Served,
     router: Arc<CurrentRouter>,
@@ -75,12 +73,12 @@ struct Snapshot {
 impl LocalExperiment {
     /// Prepares an experiment whose records are in the folder of `store`.
     pub(super) fn new(
-        experiment: Experiment,
+        experiment: &Experiment,
         served: Served,
         recording: Arc<Recording>,
         store: &EventStoreArguments,
     ) -> anyhow::Result<Self> {
-        let settings = Settings::of(&experiment).context("spec.experiment")?;
+        let settings = Settings::of(experiment).context("spec.experiment")?;
         let base = format!("{}/{}", served.namespace, served.pipeline);
         let folder = store.folder(&base);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
@@ -89,7 +87,6 @@ impl LocalExperiment {
             ledger: read(&folder.join("ledger.json")),
             evidence: read(&folder.join("evidence.json")),
             settings,
-            experiment,
             served,
             router: Arc::default(),
             recording,
@@ -138,7 +135,7 @@ impl LocalExperiment {
             .is_none_or(|made| made.elapsed() >= self.settings.cadence.analysis)
             && let Some((rules, _)) = &self.rounds
         {
-            let now = Moment::from(Timestamp::now());
+            let now = Timestamp::now();
             self.evidence = Some(self.analyzer.analyze(rules, now).await?);
             self.analyzed = Some(Instant::now());
         }
@@ -168,19 +165,19 @@ impl LocalExperiment {
     fn step(&mut self) -> anyhow::Result<()> {
         let names = self.served.backends.iter().map(|backend| backend.name.clone());
         let ready: BTreeSet<String> = names.collect();
-        let around = Surroundings {
-            now: Timestamp::now().into(),
+        let inputs = Inputs {
+            now: Timestamp::now(),
             namespace: &self.served.namespace,
             pipeline: &self.served.pipeline,
             ready: &ready,
             routers: 1,
-            alone: None,
+            only_weighted_variant: None,
             evidence: self.evidence.as_ref(),
             memory: Some(&self.memory()),
             served: None,
             suspended: false,
         };
-        let step = step(&self.experiment, &self.settings, self.ledger.as_ref(), &around);
+        let step = step(&self.settings, self.ledger.as_ref(), &inputs);
         // What is decided is remembered before anybody acts on it.
         if self.ledger.as_ref() != Some(&step.ledger) {
             write(&self.folder.join("ledger.json"), &step.ledger)?;
@@ -235,7 +232,7 @@ impl LocalExperiment {
             settings: &self.settings,
             step,
             evidence: self.evidence.as_ref(),
-            now: Timestamp::now().into(),
+            now: Timestamp::now(),
             statistics: "statistics.json",
         });
         self.shown.0.store(Some(Arc::new(Snapshot {

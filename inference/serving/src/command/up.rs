@@ -90,7 +90,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             control: pipeline.control.clone(),
             backends,
         };
-        let local = LocalExperiment::new(experiment.clone(), served, Arc::clone(recorded), &recording.store)?;
+        let local = LocalExperiment::new(experiment, served, Arc::clone(recorded), &recording.store)?;
         let (router, address) = start(local, &experiment_listen).await?;
         message += &format!("experiment {} at http://{address}/\n", experiment.name);
         Ok((Destination::router(router), message))

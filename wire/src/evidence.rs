@@ -2,15 +2,16 @@
 //!
 //! Sums are kept by look (a day, unless the spec says otherwise): a user adds to `units` in the look of their first exposure, and
 //! to a metric's sums in the look in which their window for it is over. So every course over time, the smallest p so far and the one
-//! read at the planned number of users follow from one object, and a program that starts anew comes to the same end.
+//! read at the planned number of users follow from one object, and a program that starts again comes to the same end.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::moment::Moment;
 use crate::operations::Operations;
-use crate::statistics::Sums;
+use crate::sums::Sums;
+use crate::time::after;
 
 /// The key of the ConfigMap that holds it.
 pub const EVIDENCE_KEY: &str = "evidence.json";
@@ -28,11 +29,17 @@ pub struct Evidence {
     /// Its epoch.
     pub epoch: u32,
     /// When the epoch began: the start of look 0.
-    pub started_at: Moment,
-    /// How long a look covers, in milliseconds.
-    pub look_milliseconds: u64,
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub started_at: Timestamp,
+    /// How long a look covers.
+    #[serde(rename = "lookMilliseconds", with = "crate::time::milliseconds")]
+    pub look: Duration,
     /// Up to when events were taken into account.
-    pub analysed_at: Moment,
+    #[serde(
+        rename = "analysedAt",
+        with = "jiff::fmt::serde::timestamp::millisecond::required"
+    )]
+    pub analyzed_at: Timestamp,
     /// The arms, the control first.
     pub arms: Vec<ArmEvidence>,
     /// Names of the metrics: success, then guardrails, in the spec's order.
@@ -134,8 +141,12 @@ pub struct Health {
     /// Answers that were never recorded, of each arm, because a queue was full.
     pub dropped: Vec<u64>,
     /// When the newest exposure happened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest_exposure: Option<Moment>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::millisecond::optional"
+    )]
+    pub newest_exposure: Option<Timestamp>,
 }
 
 /// Why a text is no evidence that can be used.
@@ -175,25 +186,25 @@ impl Evidence {
         if !self.looks.iter().all(fits) {
             return Err("has looks that don't fit its arms and metrics".to_owned());
         }
-        if !self.looks.is_sorted_by(|a, b| a.number < b.number) || self.look_milliseconds == 0 {
+        if !self.looks.is_sorted_by(|a, b| a.number < b.number) || self.look.is_zero() {
             return Err("has looks out of order".to_owned());
         }
         Ok(())
     }
 
     /// When a look ends.
-    pub fn end_of(&self, look: u32) -> Moment {
-        self.started_at + Duration::from_millis(self.look_milliseconds) * (look + 1)
+    pub fn end_of(&self, look: u32) -> Timestamp {
+        after(self.started_at, self.look.saturating_mul(look.saturating_add(1)))
     }
 
     /// Users of each arm up to and with each look, and the moment at which that was so. The last look may still go on.
-    pub fn units_over_time(&self) -> impl Iterator<Item = (Moment, Vec<u64>)> {
+    pub fn units_over_time(&self) -> impl Iterator<Item = (Timestamp, Vec<u64>)> {
         let mut counts = vec![0; self.arms.len()];
         self.looks.iter().map(move |look| {
             for (count, new) in counts.iter_mut().zip(&look.units) {
                 *count += new;
             }
-            (self.end_of(look.number).min(self.analysed_at), counts.clone())
+            (self.end_of(look.number).min(self.analyzed_at), counts.clone())
         })
     }
 
@@ -206,8 +217,8 @@ impl Evidence {
             }
             let end = self.end_of(look.number);
             let point = Point {
-                at: end.min(self.analysed_at),
-                complete: end <= self.analysed_at,
+                at: end.min(self.analyzed_at),
+                complete: end <= self.analyzed_at,
             };
             (point, sums.clone())
         })
@@ -218,7 +229,7 @@ impl Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
     /// When.
-    pub at: Moment,
+    pub at: Timestamp,
     /// Whether its look is over, so that it never changes.
     pub complete: bool,
 }

@@ -96,12 +96,4 @@ impl Sums {
         self.xx += other.xx + x * x * between;
         self.xy += other.xy + x * y * between;
     }
-
-    /// A variance or covariance with n−1, of the squares or products of distances; 0 below two users.
-    pub(super) fn covariance(&self, products: f64) -> f64 {
-        if self.n < 2 {
-            return 0.0;
-        }
-        products / (self.n - 1) as f64
-    }
 }

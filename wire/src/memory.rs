@@ -1,6 +1,6 @@
 //! What outlives a pipeline's objects: how an experiment ended, kept beside its events.
 //!
-//! The ledger is an object of the pipeline and goes with it. A pipeline that is deleted and made again, replaced by force or restored
+//! The ledger is an object of the pipeline and goes with it. A pipeline that is deleted and created again, replaced by force or restored
 //! from a backup would begin an experiment again that had been rolled back, and send users to an arm that is known to do harm. So the
 //! analyzer writes the end of an experiment into the experiment's store, and an experiment begins only after the analyzer has looked
 //! there. Routers obey a decision at once; people are told that the experiment is over once the store has kept it, so that nobody who
@@ -8,10 +8,11 @@
 
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::text::Token;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Decision, Ledger};
-use crate::moment::Moment;
+use crate::decision::Decision;
+use crate::ledger::Ledger;
 
 /// The key, in the ConfigMap of the evidence, that holds what the analyzer found in the store.
 pub const MEMORY_KEY: &str = "memory.json";
@@ -42,8 +43,12 @@ pub struct Ending {
     /// Where it stood.
     pub phase: Phase,
     /// When it had begun.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Moment>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::millisecond::optional"
+    )]
+    pub started_at: Option<Timestamp>,
     /// What was decided.
     pub decision: Decision,
     /// The arm that everybody gets.
@@ -61,7 +66,7 @@ impl Memory {
     }
 
     /// Whether the end that a ledger came to is remembered.
-    pub(crate) fn keeps(&self, ledger: &Ledger) -> bool {
+    pub fn keeps(&self, ledger: &Ledger) -> bool {
         let end = |ending: &Ending| {
             (
                 ending.epoch,
