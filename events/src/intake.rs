@@ -69,9 +69,9 @@ pub struct Refusal {
 pub fn read(json: Value) -> Result<RawOutcome, String> {
     // serde would take an array for the fields in order.
     if !json.is_object() {
-        return Err("is no JSON object; give {\"unit\": ..., \"type\": ...}".to_owned());
+        return Err("is not a JSON object; give {\"unit\": ..., \"type\": ...}".to_owned());
     }
-    serde_json::from_value(json).map_err(|error| format!("is no outcome: {error}"))
+    serde_json::from_value(json).map_err(|error| format!("is not an outcome: {error}"))
 }
 
 /// Checks an outcome that arrives at `now`.
@@ -154,7 +154,7 @@ fn check_time(told: Option<RawTime>, now: Timestamp) -> Result<Timestamp, String
                 .map_err(|_| format!("eventTime is {text:?}; write for example 2026-11-25T08:00:00Z"))?,
         ),
     };
-    let time = time.ok_or("eventTime is no moment; give milliseconds since 1970")?;
+    let time = time.ok_or("eventTime is not a time; give milliseconds since 1970")?;
     if time > after(now, AHEAD) {
         return Err("eventTime is more than 5 minutes in the future; set the client's clock".to_owned());
     }
@@ -230,7 +230,7 @@ mod tests {
             r#"{"unit": "alice", "type": "purchase", "value": "NaN"}"#,
             "invalid type",
         );
-        refused(r#"["alice", "purchase"]"#, "is no JSON object");
+        refused(r#"["alice", "purchase"]"#, "is not a JSON object");
         refused(r#"{"unit": "alice", "kind": "purchase"}"#, "unknown field `kind`");
         refused(
             r#"{"unit": "alice", "type": "purchase", "eventTime": 1793577901000}"#,

@@ -31,7 +31,7 @@ pub enum AssignmentError {
         arms: Vec<String>,
     },
     /// More arms than are useful.
-    #[error("there are {0} arms; at most {MAX_ARMS} can share the users")]
+    #[error("there are {0} arms; at most {MAX_ARMS} can split the users")]
     TooManyArms(usize),
     /// The salt would not be told from what follows it.
     #[error("the salt {0:?} is not 1 to {MAX_SALT} of A-Z, a-z, 0-9, '.', '_', '/' and '-'; use only those")]
