@@ -119,7 +119,7 @@ pub struct Health {
     pub late: u64,
     /// Outcomes of users whom nobody saw exposed, by now.
     pub outcomes_of_unknown_units: u64,
-    /// Outcomes from before the user's first exposure, and before what any metric looks back to: not counted. One that was told in
+    /// Outcomes from before the user's first exposure, and before what any metric looks back to: not counted. One that was reported in
     /// whole seconds, and in the second of the first exposure, came after it.
     pub outcomes_before_exposure: u64,
     /// Outcomes after the last window of the user: not counted.
@@ -130,7 +130,7 @@ pub struct Health {
     pub misdated: u64,
     /// Outcomes of a type that no metric names: not counted.
     pub outcomes_of_other_types: u64,
-    /// Outcomes whose value is no finite number: not counted.
+    /// Outcomes whose value is not a finite number: not counted.
     pub unusable_values: u64,
     /// Exposures of an arm that the experiment does not have: not counted.
     pub exposures_of_other_arms: u64,
@@ -149,10 +149,10 @@ pub struct Health {
     pub newest_exposure: Option<Timestamp>,
 }
 
-/// Why a text is no evidence that can be used.
+/// Why evidence can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
-    /// It is no such JSON.
+    /// It is not JSON, or not of this shape.
     #[error("the analyzer's report can't be read")]
     Json(#[from] serde_json::Error),
     /// It is of another form, or does not fit itself.

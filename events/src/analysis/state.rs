@@ -82,7 +82,7 @@ pub struct Counted {
     pub other_types: u64,
     /// Exposures of an arm that there isn't.
     pub other_arms: u64,
-    /// Outcomes whose value is no finite number.
+    /// Outcomes whose value is not a finite number.
     pub unusable: u64,
     /// Outcomes beyond the most that are kept of a unit.
     pub beyond: u64,
