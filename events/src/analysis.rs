@@ -5,7 +5,7 @@
 //! in one file, in the order of their hashes ([`state`]); new events are sorted into parts first ([`spill`]). A [`tally`] turns units
 //! into evidence.
 //!
-//! What comes out depends on the set of events and on the moment of the analysis only_weighted_variant: not on order, on repetition, on how
+//! What comes out depends on the set of events and on the moment of the analysis alone: not on order, on repetition, on how
 //! files were cut, nor on when analyzes were made or broken off. Sums are made in the order of hashes, to the last bit.
 
 pub mod analyzer;

@@ -13,7 +13,7 @@ pub struct Exposure {
     /// When.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub time: Timestamp,
-    /// Tells it from others.
+    /// The same however often the event is sent.
     pub id: EventId,
     /// The experiment's name.
     pub experiment: Arc<str>,
@@ -25,13 +25,13 @@ pub struct Exposure {
     pub arm: Arc<str>,
     /// The unit's bucket among arms.
     pub arm_bucket: u16,
-    /// The unit's bucket in the order of letting units in.
+    /// The unit's bucket in the order in which units are enrolled.
     pub traffic_bucket: u16,
     /// Who.
     pub unit: UnitHash,
     /// The request.
     pub request: Arc<str>,
-    /// Whether something stood in for the arm: the control, or an order that its models did not make.
+    /// Whether the answer fell back to something else: the control, or an order that the arm's models did not make.
     pub fallback: bool,
     /// How long the answer took, in microseconds.
     pub latency: u32,
@@ -60,7 +60,7 @@ pub struct Outcome {
     /// When it arrived.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub received: Timestamp,
-    /// Tells it from others.
+    /// The same however often the event is sent.
     pub id: EventId,
     /// Who.
     pub unit: UnitHash,

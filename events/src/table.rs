@@ -95,17 +95,17 @@ pub fn encode_outcomes(rows: &[Outcome]) -> Result<Bytes, TableError> {
 pub struct ExposureRow<'a> {
     /// When.
     pub time: Timestamp,
-    /// Tells it from others.
+    /// The same however often the event is sent.
     pub id: EventId,
     /// The arm.
     pub arm: &'a str,
     /// The unit's bucket among arms.
     pub arm_bucket: u16,
-    /// The unit's bucket in the order of letting units in.
+    /// The unit's bucket in the order in which units are enrolled.
     pub traffic_bucket: u16,
     /// Who.
     pub unit: UnitHash,
-    /// Whether something stood in for the arm.
+    /// Whether the answer fell back to something else than the arm.
     pub fallback: bool,
 }
 
@@ -151,7 +151,7 @@ pub struct OutcomeRow<'a> {
     pub time: Timestamp,
     /// When it arrived.
     pub received: Timestamp,
-    /// Tells it from others.
+    /// The same however often the event is sent.
     pub id: EventId,
     /// Who.
     pub unit: UnitHash,

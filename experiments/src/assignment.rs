@@ -2,7 +2,7 @@
 //!
 //! A hash of the user's id gives a bucket of 10,000, and the allocation says which arm owns the bucket. Every pod, and any
 //! analyst with SHA-256 at hand, comes to the same answer from the same configuration. Two hashes with different purposes
-//! decide who takes part (`traffic`) and which arm they get (`arm`), so that letting more users in moves nobody.
+//! decide who takes part (`traffic`) and which arm they get (`arm`), so that enrolling more users moves nobody.
 //!
 //! Which buckets an arm owns is remembered where weights change while users look on: [`allocate`] goes from the buckets that
 //! arms own to those that they should own, moving the fewest users, and what it gives is written down for the next time.
@@ -97,7 +97,7 @@ pub struct Assigned {
     pub arm: usize,
     /// Why.
     pub reason: Reason,
-    /// Where the user stands in the order of letting users in; `None` without a user id.
+    /// Where the user stands in the order in which users are enrolled; `None` without a user id.
     pub traffic_bucket: Option<u16>,
     /// Which bucket of the allocation the user falls into; `None` without a user id.
     pub arm_bucket: Option<u16>,
@@ -117,11 +117,11 @@ pub enum Reason {
     Assigned,
     /// A tester asked for it: never counted.
     Forced,
-    /// The request names no user: the control, always the same, never randomly.
+    /// The request names no user: the control, always the same, never a random arm.
     NoUnit,
     /// Held out of every experiment: the control.
     Holdout,
-    /// Not let in yet: the control.
+    /// Not enrolled yet: the control.
     NotInTraffic,
 }
 

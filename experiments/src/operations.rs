@@ -85,7 +85,7 @@ fn weigh_tick(
         Kind::Errors | Kind::Fallbacks | Kind::Empty => settings.error_ratio,
     };
     let control = tick_of(control, kind);
-    // Of past ticks only_weighted_variant: this one is to be judged.
+    // Of past ticks alone: this one is to be judged.
     if let Some(dispersion) = dispersion(&weighed.dispersion) {
         for (evidence, treatment) in weighed.arms.iter_mut().zip(treatments) {
             weigh(evidence, tick_of(treatment, kind), control, ratio, dispersion);

@@ -10,7 +10,7 @@ use gondola_wire::time::{after, since};
 use jiff::Timestamp;
 
 use crate::arms::Treatment;
-use crate::assess::{Assessment, Reading};
+use crate::assess::{Assessment, Comparison, GuardrailComparison, Reading};
 use crate::buckets::Buckets;
 use crate::percent::{share, signed};
 use crate::settings::{ArmSettings, Settings};
@@ -138,25 +138,11 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
         interval: first.and_then(|first| first.interval).map(in_brackets),
         arms: arms(settings, assessment.as_ref(), evidence),
         success: assessment
-            .iter()
-            .flat_map(|assessment| &assessment.success)
-            .map(|comparison| MetricStatus {
-                lift_interval: comparison.interval.map(in_brackets).unwrap_or_default(),
-                p_value: Some(probability(comparison.p)),
-                verdict: success_verdict(comparison).to_owned(),
-                ..metric_status(settings, &comparison.metric, comparison.arm, comparison.latest)
-            })
-            .collect(),
+            .as_ref()
+            .map_or_else(Vec::new, |assessment| success_statuses(settings, assessment)),
         guardrails: assessment
-            .iter()
-            .flat_map(|assessment| &assessment.guardrails)
-            .map(|guardrail| MetricStatus {
-                lift_interval: guardrail.interval.map(in_brackets).unwrap_or_default(),
-                margin: Some(share(guardrail.margin)),
-                verdict: format!("{:?}", guardrail.verdict),
-                ..metric_status(settings, &guardrail.metric, guardrail.arm, guardrail.latest)
-            })
-            .collect(),
+            .as_ref()
+            .map_or_else(Vec::new, |assessment| guardrail_statuses(settings, assessment)),
         sample_ratio: assessment.as_ref().map(|assessment| SampleRatioStatus {
             p_value: probability(assessment.sample_ratio.p),
             chi2_p_value: probability(assessment.sample_ratio.chi_square_p),
@@ -176,8 +162,28 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
     }
 }
 
+fn success_statuses(settings: &Settings, assessment: &Assessment) -> Vec<MetricStatus> {
+    let status = |comparison: &Comparison| MetricStatus {
+        lift_interval: comparison.interval.map(in_brackets).unwrap_or_default(),
+        p_value: Some(probability(comparison.p)),
+        verdict: success_verdict(comparison).to_owned(),
+        ..metric_status(settings, &comparison.metric, comparison.arm, comparison.latest)
+    };
+    assessment.success.iter().map(status).collect()
+}
+
+fn guardrail_statuses(settings: &Settings, assessment: &Assessment) -> Vec<MetricStatus> {
+    let status = |guardrail: &GuardrailComparison| MetricStatus {
+        lift_interval: guardrail.interval.map(in_brackets).unwrap_or_default(),
+        margin: Some(share(guardrail.margin)),
+        verdict: format!("{:?}", guardrail.verdict),
+        ..metric_status(settings, &guardrail.metric, guardrail.arm, guardrail.latest)
+    };
+    assessment.guardrails.iter().map(status).collect()
+}
+
 /// In one word, what is known of a success metric.
-pub fn success_verdict(comparison: &crate::assess::Comparison) -> &'static str {
+pub fn success_verdict(comparison: &Comparison) -> &'static str {
     if comparison.worse {
         "Worse"
     } else if comparison.better || comparison.final_read.is_some_and(|read| read.better) {
@@ -522,7 +528,7 @@ fn small(number: u32) -> i32 {
 }
 
 /// A relative difference in hundredths of a percent; none before there is a difference.
-fn basis_points(comparison: &crate::assess::Comparison) -> Option<LiftBasisPoints> {
+fn basis_points(comparison: &Comparison) -> Option<LiftBasisPoints> {
     let points = |lift: f64| (lift * 10_000.0).round() as i64;
     let interval = comparison.interval;
     Some(LiftBasisPoints {

@@ -18,7 +18,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Why an experiment can't be run as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// The control is not an arm.
+    /// The control is not one of the arms.
     #[error("control {control:?} is none of the arms {arms:?}; name one of them")]
     Control {
         /// The control.

@@ -207,7 +207,7 @@ fn note_readiness(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>)
     }
 }
 
-/// A step of the ramp counts from the moment at which every router lets its users in.
+/// A stage of the ramp counts from when every router enrolls its users.
 fn confirm_stage(ledger: &mut Ledger, settings: &Settings, inputs: &Inputs<'_>, evidence: Option<&Evidence>) {
     if ledger.stage_since.is_some() || ledger.phase == Phase::Pending {
         return;

@@ -119,7 +119,7 @@ pub struct Health {
     pub late: u64,
     /// Outcomes of users whom nobody saw exposed, by now.
     pub outcomes_of_unknown_units: u64,
-    /// Outcomes from before the user's first exposure, and before what any metric looks back to: not counted. One that was told in
+    /// Outcomes from before the user's first exposure, and before what any metric looks back to: not counted. One that was reported in
     /// whole seconds, and in the second of the first exposure, came after it.
     pub outcomes_before_exposure: u64,
     /// Outcomes after the last window of the user: not counted.
@@ -149,10 +149,10 @@ pub struct Health {
     pub newest_exposure: Option<Timestamp>,
 }
 
-/// Why a text is not evidence that can be used.
+/// Why evidence can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
-    /// It is not such JSON.
+    /// It is not JSON, or not of this shape.
     #[error("the analyzer's report can't be read")]
     Json(#[from] serde_json::Error),
     /// It is of another form, or does not fit itself.

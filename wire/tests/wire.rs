@@ -5,6 +5,7 @@
 
 use gondola_crds::experiment_status::Phase;
 use gondola_crds::{RecommenderPipeline, from_yaml};
+use gondola_wire::evidence::Evidence;
 use gondola_wire::ledger::Ledger;
 use gondola_wire::memory::Memory;
 use gondola_wire::resolution::{Resolution, VariantResolution};
@@ -40,6 +41,7 @@ fn what_this_release_writes_is_read_whole() {
     check_same::<Resolution>("resolution.json");
     check_same::<RouterReport>("router-report.json");
     check_same::<ServeOrder>("order.json");
+    check_same::<Evidence>("evidence.json");
     check_same::<Ledger>("ledger.json");
     check_same::<Memory>("memory.json");
 }

@@ -59,7 +59,7 @@ pub struct KnownOutcome {
 }
 
 impl KnownOutcome {
-    /// Of two tellings of one outcome, one is kept, whichever came first.
+    /// Of two reports of one outcome, the same one is kept, whichever came first.
     fn before(&self, other: &Self) -> bool {
         (self.time, self.kind)
             .cmp(&(other.time, other.kind))
@@ -213,7 +213,7 @@ impl Span {
     }
 }
 
-/// Whether a time that was told in whole seconds names the second of the first exposure: within a second, cause comes before effect.
+/// Whether a time that was reported in whole seconds names the second of the first exposure: within a second, cause comes before effect.
 fn is_in_its_second(time: Timestamp, first: Timestamp) -> bool {
     time.subsec_nanosecond() == 0 && time.as_second() == first.as_second()
 }

@@ -64,7 +64,7 @@ pub(super) async fn run(
     }
 }
 
-/// Uploads a segment and removes it. Sources again after a crash, it writes the same objects, which are there already.
+/// Uploads a segment and removes it. Repeated after a crash, it writes the same objects, which are there already.
 async fn upload(store: &Store, base: &str, segment: &Segment, state: &State) -> Result<(), String> {
     let made_of = segment.clone();
     // It takes long enough to be felt by requests on the same threads.

@@ -51,7 +51,7 @@ impl Plan {
         }
     }
 
-    /// Users of each arm: ⌈(reach + z_power)² (s²_c + s²_t) / δ²⌉; `None` where that is not a number.
+    /// Users of each arm: ⌈(critical value + z_power)² (s²_c + s²_t) / δ²⌉; `None` where that is not finite.
     pub fn units_per_arm(&self) -> Option<u64> {
         let z = self.critical_value + quantile(self.power);
         let units =
