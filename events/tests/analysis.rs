@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gondola_artifacts::Store;
@@ -504,4 +506,33 @@ fn types_of_all_metrics_are_told_apart() {
         .into();
     assert_eq!(places["other"], None);
     assert_ne!(places["click"], places["view"]);
+}
+
+/// On one thread: were units merged on it, nothing else would happen for most of the time.
+#[tokio::test]
+async fn others_go_on_while_units_are_merged() {
+    let mut world = World::new();
+    let shown: Vec<Exposure> = (0..40_000)
+        .map(|number| exposure(&format!("unit-{number}"), "rf", HOUR, &number.to_string()))
+        .collect();
+    world.exposures(&shown).await;
+    let started = Instant::now();
+    let longest = Cell::new(Duration::ZERO);
+    let others = async {
+        loop {
+            let last = Instant::now();
+            tokio::task::yield_now().await;
+            longest.set(longest.get().max(last.elapsed()));
+        }
+    };
+    tokio::select! {
+        evidence = world.analyze(2 * HOUR) => assert_eq!(evidence.arms[0].units, 40_000),
+        () = others => unreachable!("others go on for ever"),
+    }
+    let longest = longest.get();
+    assert!(
+        longest < started.elapsed() / 2,
+        "nothing else happened for {longest:?} of {:?}",
+        started.elapsed()
+    );
 }
