@@ -1,12 +1,12 @@
 //! From events to sums.
 //!
 //! Each unit's events come together in a [`unit::Unit`], which remembers what it has seen, so that an event counts once however
-//! often it arrives. Units are worked on in 64 parts by the first bits of their hash, a part at a time, and kept between analyzes
+//! often it arrives. Units are worked on in 64 parts by the first bits of their hash, a part at a time, and kept between analyses
 //! in one file, in the order of their hashes ([`state`]); new events are sorted into parts first ([`spill`]). A [`tally`] turns units
 //! into evidence.
 //!
 //! What comes out depends on the set of events and on the moment of the analysis alone: not on order, on repetition, on how
-//! files were cut, nor on when analyzes were made or broken off. Sums are made in the order of hashes, to the last bit.
+//! files were cut, nor on when analyses were made or broken off. Sums are made in the order of hashes, to the last bit.
 
 pub mod analyzer;
 mod merger;

@@ -420,7 +420,7 @@ async fn events_that_are_replayed_and_shuffled_come_to_the_same_sums() {
 }
 
 #[tokio::test]
-async fn analyzes_that_are_broken_off_and_made_again_come_to_the_same_evidence() {
+async fn analyses_that_are_broken_off_and_made_again_come_to_the_same_evidence() {
     let (mut exposures, mut outcomes) = drawn(1500, 3);
     exposures.sort_by_key(|row| row.time);
     outcomes.sort_by_key(|row| row.time);

@@ -1,4 +1,4 @@
-//! All units between two analyzes: one Parquet file, in the order of their hashes, with the names of the files that it was made from.
+//! All units between two analyses: one Parquet file, in the order of their hashes, with the names of the files that it was made from.
 //!
 //! It is written beside the old one and takes its place whole, so that an analysis that is broken off has changed nothing.
 
