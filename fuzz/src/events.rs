@@ -1,6 +1,7 @@
 //! Events: whatever a file or a client says, reading it ends in events that can be meant or in an error.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::event::Outcome;
 use crate::intake::{check, read};
@@ -8,7 +9,7 @@ use crate::table::{encode_outcomes, read_exposures, read_outcomes};
 use crate::unit::UnitKey;
 
 /// 2026-11-02.
-const NOW: i64 = 1_793_577_600_000_000;
+const NOW: Timestamp = Timestamp::constant(1_793_577_600, 0);
 
 /// Reads a file of events as either kind, and a client's outcomes; those that are taken are read as they were written.
 pub fn read_events(bytes: &[u8]) {

@@ -3,11 +3,15 @@
 
 // The sources call what they share with others by the names of their crates.
 extern crate self as gondola_artifacts;
+extern crate self as gondola_wire;
 
 pub mod events;
 #[path = "../../artifacts/src/guard.rs"]
 pub mod guard;
 pub mod tables;
+#[allow(dead_code, reason = "moments are checked here, and not written")]
+#[path = "../../wire/src/time.rs"]
+pub mod time;
 
 #[allow(dead_code, reason = "outcomes and exposures as they are read use a part of it")]
 #[path = "../../events/src/event.rs"]
@@ -33,6 +37,9 @@ mod kind;
 #[allow(dead_code, reason = "manifests are only read here")]
 #[path = "../../artifacts/src/manifest.rs"]
 mod manifest;
+#[allow(dead_code, reason = "manifests use a part of it")]
+#[path = "../../artifacts/src/reference.rs"]
+mod reference;
 
 use std::path::Component;
 
