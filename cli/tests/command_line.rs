@@ -127,7 +127,7 @@ fn an_audit_finds_arms_and_buckets_that_are_not_by_the_rule() {
     logged(right.path(), |_, _| {});
     let found = audit(right.path());
     assert!(found.status.success(), "{}", text(&found));
-    assert!(text(&found).contains("200 of them of units whose ids were given: 0 differ"));
+    assert!(text(&found).contains("200 of them from units whose ids were given: 0 differ"));
     let wrong = tempfile::tempdir().unwrap();
     logged(wrong.path(), |number, row| match number {
         7 => row.arm = if &*row.arm == "dlrm" { "forest" } else { "dlrm" }.into(),

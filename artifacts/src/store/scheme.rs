@@ -120,7 +120,7 @@ pub(super) const BUILT_IN: [&str; 6] = ["file://", "memory://", "s3://", "gs://"
 pub(super) fn is_unknown(error: &object_store::Error) -> bool {
     match error {
         object_store::Error::Generic { store: "URL", source } => {
-            source.to_string().starts_with("Unable to recognize URL")
+            source.to_string().starts_with("Unable to recognise URL")
         }
         _ => false,
     }

@@ -83,7 +83,7 @@ fn what_breaks_a_rule_is_named_with_a_way_out() {
     check(
         "  variants:",
         "  varients: []\n  variants:",
-        "spec.varients: is not a field of this release",
+        "spec.varients: is not a field in this release",
     );
     check(
         "weight: 50",
@@ -184,7 +184,7 @@ fn rules_written_in_cel_are_asked() {
         (
             "name: forest,",
             "name: forest, replicas: 2, resources: {requests: {cpu: '1'}}, autoscaling: {minReplicas: 2, maxReplicas: 4},",
-            "spec.variants[forest]: replicas and autoscaling are both given",
+            "spec.variants[forest]: replicas and autoscaling are both set",
         ),
         ("name: forest,", "name: forest, device: CUDA,", "names no GPU"),
         (

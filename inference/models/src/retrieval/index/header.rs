@@ -502,7 +502,7 @@ impl Reader<'_> {
             }
             offset = next;
         }
-        self.vector_of("neighbours", 4, offset)?;
+        self.vector_of("neighbors", 4, offset)?;
         self.neighbors(&levels, &cumulative)?;
         self.entry_point(&levels)?;
         self.skip("efConstruction", 4)?;
@@ -531,7 +531,7 @@ impl Reader<'_> {
             for level in 0..node_level as usize {
                 for _ in cumulative[level]..cumulative[level + 1] {
                     let at = self.offset;
-                    let neighbor = self.i32("neighbours")?;
+                    let neighbor = self.i32("neighbors")?;
                     let known = neighbor == -1
                         || usize::try_from(neighbor)
                             .ok()
@@ -542,7 +542,7 @@ impl Reader<'_> {
                             "it must be -1 or one of the {} vectors on level {level}",
                             levels.len()
                         );
-                        return Err(self.wrong("neighbours", at, neighbor, expected));
+                        return Err(self.wrong("neighbors", at, neighbor, expected));
                     }
                 }
             }

@@ -1,9 +1,13 @@
 use super::*;
 
+/// Files of tree libraries lie beside their readers.
 fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(path)
+    let of = if path.starts_with("trees/") {
+        "../forest/tests/fixtures"
+    } else {
+        "tests/fixtures"
+    };
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(of).join(path)
 }
 
 /// A folder with these files, each a copy of a fixture.
