@@ -42,7 +42,7 @@ impl Neighbors {
     pub fn read(path: &Path, items: &RawTable) -> Result<Self, TableError> {
         let batch = read_parquet(path)?;
         let of = text_column(&batch, "item_id", path)?;
-        let neighbors = text_column(&batch, "neighbor_id", path)?;
+        let neighbors = text_column(&batch, "neighbour_id", path)?;
         let similarities = number_column(&batch, "similarity", path)?;
         let row = |place: usize| {
             let neighbor = Neighbor {
@@ -82,7 +82,7 @@ pub fn nearest_first(a: &Neighbor, b: &Neighbor) -> Ordering {
         .then_with(|| a.item.cmp(&b.item))
 }
 
-/// Writes the neighbors of items as a Parquet file (item_id, neighbor_id, similarity).
+/// Writes the neighbors of items as a Parquet file (item_id, neighbour_id, similarity).
 pub fn save(neighbors: &Neighbors, items: &RawTable, path: &Path) -> Result<(), TableError> {
     let of_item = |item: u32| neighbors.of(item).iter().map(move |neighbor| (item, neighbor));
     let rows: Vec<(u32, &Neighbor)> = (0..items.len() as u32).flat_map(of_item).collect();
@@ -92,7 +92,7 @@ pub fn save(neighbors: &Neighbors, items: &RawTable, path: &Path) -> Result<(), 
     let similarities = Float32Array::from_iter_values(rows.iter().map(|(_, neighbor)| neighbor.similarity));
     let batch = RecordBatch::try_from_iter([
         ("item_id", Arc::new(ids) as ArrayRef),
-        ("neighbor_id", Arc::new(of) as ArrayRef),
+        ("neighbour_id", Arc::new(of) as ArrayRef),
         ("similarity", Arc::new(similarities) as ArrayRef),
     ])
     .map_err(|source| TableError::Arrow {
