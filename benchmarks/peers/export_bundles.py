@@ -89,7 +89,7 @@ def features(art, path):
         document[entity] = {
             "categorical": [column for column, _ in categorical],
             "numeric": [
-                {"column": column, "operations": [{"normalize": {"mean": mean, "standard_deviation": deviation}}]}
+                {"column": column, "operations": [{"normalise": {"mean": mean, "standard_deviation": deviation}}]}
                 for column, mean, deviation in zip(numeric, art.stats[f"{short}_mean"], art.stats[f"{short}_std"])
             ],
         }

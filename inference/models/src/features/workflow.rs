@@ -73,6 +73,8 @@ pub enum Operation {
     /// `ln(1 + x)`, with negative values taken as 0.
     Log,
     /// `(x - mean) / standard_deviation`.
+    // Bundles are spelled so since the first release.
+    #[serde(rename = "normalise")]
     Normalize {
         /// Mean of the training rows.
         mean: f64,
@@ -423,6 +425,14 @@ mod tests {
             (f64::from(row.numeric[0]) - numeric).abs() < 1e-6,
             "{row:?}, wanted {numeric}"
         );
+    }
+
+    #[test]
+    fn the_steps_of_released_bundles_are_read() {
+        let steps = r#"[{"fill":0.0},{"clip":{"minimum":0.0,"maximum":100.0}},"log",{"normalise":{"mean":1.0,"standard_deviation":2.0}}]"#;
+        let read: Vec<Operation> = serde_json::from_str(steps).unwrap();
+        assert_eq!(read, workflow().user.numeric[0].operations);
+        assert_eq!(serde_json::to_string(&read).unwrap(), steps);
     }
 
     #[test]
