@@ -26,7 +26,7 @@ const BATCH: usize = 8192;
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// It is damaged, or no Parquet.
-    #[error("it is not Parquet file that can be read")]
+    #[error("it is not a Parquet file that can be read")]
     Parquet(#[from] parquet::errors::ParquetError),
     /// It is damaged inside.
     #[error("its rows can't be read")]

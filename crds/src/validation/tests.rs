@@ -119,7 +119,7 @@ fn what_breaks_a_rule_is_named_with_a_way_out() {
     check(
         "name: forest,",
         "name: forest, device: TPU,",
-        "spec.variants[forest].device: \"TPU\" is none of CPU, CUDA",
+        "spec.variants[forest].device: \"TPU\" is not one of CPU, CUDA",
     );
     for bad in ["2-dlrm", "forest-", "RF", "a--b"] {
         check(

@@ -82,7 +82,7 @@ pub enum TableError {
         place: Place,
     },
     /// The Parquet file is damaged.
-    #[error("it is not Parquet file that can be read; if it was cut short, copy it again")]
+    #[error("it is not a Parquet file that can be read; if it was cut short, copy it again")]
     Parquet(#[source] ::parquet::errors::ParquetError),
     /// A part of the Parquet file is damaged.
     #[error("{place} and those after it can't be read; if the file was cut short or damaged, copy it again")]

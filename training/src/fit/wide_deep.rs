@@ -59,7 +59,7 @@ mod tests {
     fn layout() -> Layout {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Layout {
-            user_categorical: names(&["club", "popular_colour", "popular_shape"]),
+            user_categorical: names(&["club", "popular_color", "popular_shape"]),
             item_categorical: names(&["shape", "price_band", "color"]),
             ..Layout::default()
         }

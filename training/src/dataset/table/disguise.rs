@@ -67,11 +67,11 @@ impl Disguise {
                 way_out: "rename it to end in .parquet",
             }),
             (Format::Csv, false) if first.contains(&0) => Some(Self {
-                is: "no text, or text in UTF-16",
+                is: "not text, or text in UTF-16",
                 way_out: "save it as CSV in UTF-8",
             }),
             (Format::Parquet, false) => Some(Self {
-                is: "no Parquet file",
+                is: "not a Parquet file",
                 way_out: "rename it to end in .csv if it is CSV, or convert it",
             }),
             _ => None,

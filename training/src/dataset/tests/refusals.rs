@@ -188,7 +188,7 @@ async fn a_parquet_file_that_was_cut_short_is_named() {
         fs::write(shop.path("tx.parquet"), &whole[..length]).unwrap();
         let message = shop.open().await.err().unwrap();
         assert!(
-            message.starts_with("cannot read tx.parquet: it is not Parquet file that can be read; if it was cut short, copy it again: "),
+            message.starts_with("cannot read tx.parquet: it is not a Parquet file that can be read; if it was cut short, copy it again: "),
             "{message}"
         );
     }
