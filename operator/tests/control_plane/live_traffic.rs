@@ -217,7 +217,7 @@ async fn admission_that_changes_every_deployment_keeps_nothing_from_being_ready(
     let (status, reason, message) = condition(&world, "shop", "Overridden").await?.unwrap();
     assert_eq!((status.as_str(), reason.as_str()), ("True", "ChangedByAdmission"));
     assert!(
-        message.contains("Deployment grocery--resolver is not as it was sent at spec."),
+        message.contains("Deployment grocery--resolver differs from what was applied at spec."),
         "{message}"
     );
     world.wait_until_quiet().await?;
