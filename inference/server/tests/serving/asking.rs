@@ -214,13 +214,13 @@ async fn every_kind_of_error_has_its_status() {
         .unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
 
-    let features = r#"{"features": {"color": "red"}}"#;
+    let features = r#"{"features": {"colour": "red"}}"#;
     let column = put(address, "/v1/items/shoe", features).await;
     assert_eq!(
         (column.status, column.message()),
         (
             400,
-            "there is no item feature \"color\"; there are [\"color\"]".to_owned()
+            "there is no item feature \"colour\"; there are [\"color\"]".to_owned()
         )
     );
     let red = Value {
@@ -249,7 +249,7 @@ async fn bodies_that_are_no_json_or_too_large_are_refused() {
     ] {
         let answer = put(&server.address, "/v1/users/anna", body).await;
         assert_eq!(answer.status, 400, "{body:?}: {answer:?}");
-        assert!(answer.message().contains("the body is no "), "{answer:?}");
+        assert!(answer.message().contains("the body is not "), "{answer:?}");
     }
     // Refused by its declared length alone, so that nothing needs to be sent.
     assert_eq!(
