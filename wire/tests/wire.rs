@@ -66,7 +66,7 @@ fn what_pods_of_this_release_are_told_by_the_next_operator_is_read() {
 fn a_person_is_told_of_a_field_of_the_next_release() {
     let refused = from_yaml(&text("next", "manifest.json")).unwrap_err().to_string();
     assert!(
-        refused.contains("spec.cache: is not a field of this release"),
+        refused.contains("spec.cache: is not a field in this release"),
         "a person is told: {refused}"
     );
 }
