@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_server::front::{Deadlines, Destination, Front};
@@ -8,7 +9,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use gondola_test_stand_in::client::get;
-use gondola_test_stand_in::{Running, one_variant, until, variant};
+use gondola_test_stand_in::{Gate, Running, one_variant, until, variant};
 
 async fn health(address: &str) -> ServingStatus {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
@@ -19,8 +20,8 @@ async fn health(address: &str) -> ServingStatus {
     client.check(request).await.unwrap().into_inner().status()
 }
 
-#[tokio::test]
-async fn what_was_begun_is_finished_after_the_signal() {
+/// A server of one variant, which waits half a minute for its answers; the gate holds them back.
+async fn patient(drain: Drain) -> (Running, Arc<Gate>) {
     let front = Front::new(Deadlines {
         ask: Duration::from_secs(30),
         ..Deadlines::default()
@@ -28,13 +29,16 @@ async fn what_was_begun_is_finished_after_the_signal() {
     let (variant, gate) = variant("dlrm");
     let server = Server::bind("127.0.0.1:0", front).await.unwrap();
     server.opening().open(Destination::variant(variant)).await;
-    let mut server = Running::serve(
-        server,
-        Drain {
-            notice: Duration::from_millis(300),
-            ..Drain::default()
-        },
-    );
+    (Running::serve(server, drain), gate)
+}
+
+#[tokio::test]
+async fn what_was_begun_is_finished_after_the_signal() {
+    let (mut server, gate) = patient(Drain {
+        notice: Duration::from_millis(300),
+        ..Drain::default()
+    })
+    .await;
     let address = server.address.clone();
     assert_eq!(health(&address).await, ServingStatus::Serving);
 
@@ -57,20 +61,11 @@ async fn what_was_begun_is_finished_after_the_signal() {
 
 #[tokio::test]
 async fn requests_that_never_end_do_not_hold_up_the_end() {
-    let front = Front::new(Deadlines {
-        ask: Duration::from_secs(30),
-        ..Deadlines::default()
-    });
-    let (variant, gate) = variant("dlrm");
-    let server = Server::bind("127.0.0.1:0", front).await.unwrap();
-    server.opening().open(Destination::variant(variant)).await;
-    let mut server = Running::serve(
-        server,
-        Drain {
-            notice: Duration::ZERO,
-            patience: Duration::from_millis(50),
-        },
-    );
+    let (mut server, gate) = patient(Drain {
+        notice: Duration::ZERO,
+        patience: Duration::from_millis(50),
+    })
+    .await;
     gate.close();
     // A client that sends half a request and waits.
     let mut half = tokio::net::TcpStream::connect(&server.address).await.unwrap();
