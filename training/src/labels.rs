@@ -6,7 +6,10 @@
 
 use std::collections::HashSet;
 
-use arrow::array::AsArray;
+use arrow::array::{Array as _, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type};
+use arrow::record_batch::RecordBatch;
 use chrono::NaiveDate;
 use gondola_models::features::{Cells, History, RawTable};
 use rand::distr::Distribution;
@@ -15,8 +18,9 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::dataset::numbering::PURCHASES;
 use crate::dataset::{Dataset, DatasetError};
-use crate::features::{POPULARITY, Snapshot};
+use crate::features::{POPULARITY, Snapshot, moment};
 use crate::rows::{Pair, Row, SnapshotRow};
 
 /// Draws for each negative before we say that there are none left: with one pair in two bought, 64 draws all
@@ -106,28 +110,30 @@ pub struct Window {
     pub bought: Vec<BoughtItem>,
 }
 
-/// An item that a user bought.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An item that a user bought, by the numbers of the data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoughtItem {
-    /// The user's id.
-    pub user: String,
-    /// The item's id.
-    pub item: String,
+    /// The user's number.
+    pub user: u32,
+    /// The item's number.
+    pub item: u32,
 }
 
 impl Window {
     /// Reads the distinct pairs bought from `from` to the day before `to`.
     pub async fn read(dataset: &Dataset, from: NaiveDate, to: NaiveDate) -> Result<Self, LabelError> {
-        let what = "what was bought in a window";
         let sql = format!(
-            "SELECT DISTINCT user_id, item_id FROM transactions
-             WHERE at >= TIMESTAMP '{from}' AND at < TIMESTAMP '{to}' ORDER BY user_id, item_id"
+            "SELECT DISTINCT user_number, item_number FROM {PURCHASES}
+             WHERE moment >= {} AND moment < {} ORDER BY user_number, item_number",
+            moment(from),
+            moment(to),
         );
-        let rows = text_pairs(dataset, what, &sql).await?.into_iter();
-        let bought: Vec<BoughtItem> = rows.map(|(user, item)| BoughtItem { user, item }).collect();
+        let bought = bought(dataset, &sql).await?;
         if bought.is_empty() {
-            let sql = "SELECT CAST(MIN(at) AS VARCHAR), CAST(MAX(at) AS VARCHAR) FROM transactions";
-            let (first, last) = text_pairs(dataset, what, sql).await?.pop().unwrap_or_default();
+            let sql = "SELECT CAST(MIN(at) AS VARCHAR), CAST(MAX(at) AS VARCHAR) FROM staged_transactions";
+            let (first, last) = text_pair(dataset, "how far the data reach", sql)
+                .await?
+                .unwrap_or_default();
             return Err(LabelError::EmptyWindow {
                 from,
                 to,
@@ -138,11 +144,36 @@ impl Window {
         Ok(Self { bought })
     }
 
+    /// How many users bought something.
+    pub fn users(&self) -> usize {
+        self.bought.chunk_by(|one, other| one.user == other.user).count()
+    }
+
+    /// What some of the users bought, drawn evenly: all of them where there are no more than `users`.
+    pub fn sample(&self, users: usize, seed: u64) -> Self {
+        let all = self.users();
+        if all <= users {
+            return self.clone();
+        }
+        let mut drawn = vec![false; all];
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        for place in rand::seq::index::sample(&mut rng, all, users) {
+            drawn[place] = true;
+        }
+        let buyers = self.bought.chunk_by(|one, other| one.user == other.user);
+        let drawn = buyers
+            .zip(drawn)
+            .filter_map(|(bought, drawn)| drawn.then_some(bought));
+        Self {
+            bought: drawn.flatten().copied().collect(),
+        }
+    }
+
     /// The pairs whose user and item the snapshot knows.
-    pub fn pairs(&self, snapshot: &Snapshot) -> Vec<Pair<SnapshotRow>> {
+    pub fn pairs(&self, dataset: &Dataset, snapshot: &Snapshot) -> Vec<Pair<SnapshotRow>> {
         let known = |bought: &BoughtItem| {
-            let user = snapshot.users.find(&bought.user)?;
-            let item = snapshot.items.find(&bought.item)?;
+            let user = snapshot.users.find(dataset.users.id(bought.user))?;
+            let item = snapshot.items.find(dataset.items.id(bought.item))?;
             Some(Pair::at(user, item))
         };
         self.bought.iter().filter_map(known).collect()
@@ -226,9 +257,9 @@ pub fn user_weights(history: &History, users: usize, half_life_days: f64) -> Vec
 
 /// The day after the last purchase: what was known then is all that there is.
 pub async fn day_after_last(dataset: &Dataset) -> Result<NaiveDate, DatasetError> {
-    let sql = "SELECT CAST(CAST(MAX(at) AS DATE) AS VARCHAR), '' FROM transactions";
-    let found = text_pairs(dataset, "the day of the last purchase", sql).await?;
-    let last = found.first().and_then(|(day, _)| day.parse::<NaiveDate>().ok());
+    let sql = "SELECT CAST(CAST(MAX(at) AS DATE) AS VARCHAR), '' FROM staged_transactions";
+    let found = text_pair(dataset, "the day of the last purchase", sql).await?;
+    let last = found.and_then(|(day, _)| day.parse::<NaiveDate>().ok());
     Ok(last.unwrap_or_default() + chrono::Days::new(1))
 }
 
@@ -248,24 +279,39 @@ pub async fn check_test_window(dataset: &Dataset) -> Result<(), LabelError> {
     Ok(())
 }
 
-async fn text_pairs(
+async fn bought(dataset: &Dataset, sql: &str) -> Result<Vec<BoughtItem>, DatasetError> {
+    let wrap = DatasetError::query("what was bought in a window");
+    let frame = dataset.sql.sql(sql).await.map_err(&wrap)?;
+    let batches = frame.collect().await.map_err(&wrap)?;
+    let rows = |batch: RecordBatch| {
+        let numbers = |column: usize| batch.column(column).as_primitive::<Int32Type>().clone();
+        let (users, items) = (numbers(0), numbers(1));
+        (0..batch.num_rows()).map(move |row| BoughtItem {
+            user: users.value(row) as u32,
+            item: items.value(row) as u32,
+        })
+    };
+    Ok(batches.into_iter().flat_map(rows).collect())
+}
+
+/// The two texts of a query's only row; `None` where one of them is null.
+async fn text_pair(
     dataset: &Dataset,
     what: &'static str,
     sql: &str,
-) -> Result<Vec<(String, String)>, DatasetError> {
-    let frame = dataset.sql.sql(sql).await.map_err(DatasetError::query(what))?;
-    let batches = frame.collect().await.map_err(DatasetError::query(what))?;
-    let mut pairs = Vec::new();
-    for batch in batches {
-        let text = |column: usize| {
-            let cast = arrow::compute::cast(batch.column(column), &arrow::datatypes::DataType::Utf8);
-            cast.map_err(|error| DatasetError::query(what)(error.into()))
-        };
-        let (first, second) = (text(0)?, text(1)?);
-        let rows = first.as_string::<i32>().iter().zip(second.as_string::<i32>());
-        pairs.extend(rows.filter_map(|(a, b)| Some((a?.to_owned(), b?.to_owned()))));
-    }
-    Ok(pairs)
+) -> Result<Option<(String, String)>, DatasetError> {
+    let wrap = DatasetError::query(what);
+    let frame = dataset.sql.sql(sql).await.map_err(&wrap)?;
+    let batches = frame.collect().await.map_err(&wrap)?;
+    let Some(batch) = batches.first().filter(|batch| batch.num_rows() > 0) else {
+        return Ok(None);
+    };
+    let text = |column: usize| -> Result<Option<String>, DatasetError> {
+        let column = cast(batch.column(column), &DataType::Utf8).map_err(|error| wrap(error.into()))?;
+        let texts = column.as_string::<i32>();
+        Ok(texts.is_valid(0).then(|| texts.value(0).to_owned()))
+    };
+    Ok(text(0)?.zip(text(1)?))
 }
 
 #[cfg(test)]
@@ -273,6 +319,29 @@ mod tests {
     use super::*;
 
     type SnapshotPair = Pair<SnapshotRow>;
+
+    #[test]
+    fn a_sample_has_everything_that_its_users_bought() {
+        let purchase = |place: u32| BoughtItem {
+            user: place / 3,
+            item: place,
+        };
+        let window = Window {
+            bought: (0..300).map(purchase).collect(),
+        };
+        let sample = window.sample(10, 7);
+        assert_eq!(
+            (window.users(), sample.users(), sample.bought.len()),
+            (100, 10, 30)
+        );
+        assert_eq!(
+            sample.bought,
+            window.sample(10, 7).bought,
+            "the same seed, the same users"
+        );
+        assert_ne!(sample.bought, window.sample(10, 8).bought);
+        assert_eq!(window.sample(100, 7).bought, window.bought);
+    }
 
     fn bought() -> Vec<SnapshotPair> {
         (0..50).map(|i| Pair::at(i % 10, i)).collect()

@@ -1,6 +1,7 @@
 //! `gondola-train`: from a shop's transactions to published bundles and a report.
 
 use std::io::IsTerminal as _;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use clap::{ArgMatches, Args as _, FromArgMatches as _, Subcommand};
 use gondola_causes::with_causes;
 use gondola_models::scoring::check::inputs;
 use gondola_training::check;
+use gondola_training::dataset::queries::{QueryMemory, QuerySettings};
 use gondola_training::dataset::training::Scorer;
 use gondola_training::report::Summary;
 use gondola_training::run::{self, Inputs, RunConfig};
@@ -37,6 +39,10 @@ struct InputArgs {
     /// as for --store.
     #[arg(long, env = "GONDOLA_DATA_FOLDER")]
     data: String,
+    /// MiB of memory that queries may take before they spill to disk (below TMPDIR). Default: an eighth of what
+    /// this process may have.
+    #[arg(long, env = "GONDOLA_QUERY_MEMORY_MIB")]
+    query_memory_mib: Option<NonZeroU32>,
 }
 
 #[derive(clap::Args)]
@@ -113,8 +119,16 @@ impl TryFrom<InputArgs> for Inputs {
             Url::from_directory_path(&folder)
                 .map_err(|()| anyhow::anyhow!("--data {} is not a folder", args.data))?
         };
+        let mut queries = QuerySettings::default();
+        if let Some(memory) = args.query_memory_mib {
+            queries.memory = QueryMemory::mebibytes(memory);
+        }
         let dataset = args.config;
-        Ok(Self { dataset, data })
+        Ok(Self {
+            dataset,
+            data,
+            queries,
+        })
     }
 }
 

@@ -21,6 +21,7 @@ use anyhow::Context;
 use tempfile::TempDir;
 use url::Url;
 
+use crate::dataset::queries::QuerySettings;
 use crate::dataset::training::Scorer;
 use crate::dataset::{Dataset, DatasetConfig, ShopFiles};
 use crate::fit::text::TextIndex;
@@ -41,6 +42,8 @@ pub struct Inputs {
     pub dataset: PathBuf,
     /// Where its files are.
     pub data: Url,
+    /// How they are queried.
+    pub queries: QuerySettings,
 }
 
 /// What a run reads and where it writes.
@@ -71,7 +74,7 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
         return Ok(summary);
     }
     let scorers = dataset.training.scorers.clone();
-    let mut run = Run::begin(dataset, files).await?;
+    let mut run = Run::begin(dataset, files, config.inputs.queries).await?;
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, &scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Usual)?;
@@ -94,7 +97,7 @@ pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Resu
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &inputs.data).await?;
     fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut run = Run::begin(dataset, files).await?;
+    let mut run = Run::begin(dataset, files, inputs.queries).await?;
     let prepared = run.prepare().await?;
     let training_set = run.training_set(&prepared).await?;
     let examples = training_set.examples;
@@ -108,7 +111,7 @@ pub async fn evaluate(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> any
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &inputs.data).await?;
     let fingerprint = fingerprint(&dataset, &files, None)?;
-    let mut run = Run::begin(dataset, files).await?;
+    let mut run = Run::begin(dataset, files, inputs.queries).await?;
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Inputs)?;
@@ -127,12 +130,12 @@ struct Run {
 
 impl Run {
     /// Opens the data set.
-    async fn begin(config: DatasetConfig, files: ShopFiles) -> anyhow::Result<Self> {
+    async fn begin(config: DatasetConfig, files: ShopFiles, queries: QuerySettings) -> anyhow::Result<Self> {
         let work = tempfile::tempdir().context("cannot make a folder to work in")?;
         let mut timings = Timings::default();
         let spinner = progress::spinner("the shop's files");
         let read = async || -> anyhow::Result<_> {
-            let dataset = Dataset::read(config, files).await?;
+            let dataset = Dataset::read(config, files, queries).await?;
             spinner.finish();
             labels::check_test_window(&dataset).await?;
             let until = labels::day_after_last(&dataset).await?;

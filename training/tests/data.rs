@@ -7,7 +7,7 @@
     reason = "a test fails by panicking, and its modules are its own"
 )]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,10 @@ use chrono::NaiveDate;
 use gondola_models::features::{Cell, Cells};
 use gondola_training::dataset::{Dataset, DatasetConfig};
 use gondola_training::evaluate::baselines::most_popular;
+use gondola_training::evaluate::end_to_end;
 use gondola_training::evaluate::ranking::RankingMetrics;
 use gondola_training::features::{self, FeatureTables, Snapshot};
-use gondola_training::labels::{self, BoughtItem, Window};
+use gondola_training::labels::{self, Window};
 use tempfile::TempDir;
 use url::Url;
 
@@ -144,10 +145,7 @@ async fn the_most_popular_items_are_as_good_as_another_program_says() {
     let window = Window::read(&dataset, day(CUT_OFF), day("2020-09-23"))
         .await
         .unwrap();
-    let mut bought: HashMap<String, HashSet<String>> = HashMap::new();
-    for BoughtItem { user, item } in window.bought {
-        bought.entry(user).or_default().insert(item);
-    }
+    let bought = end_to_end::bought(&dataset, &window);
     let metrics = RankingMetrics::of(bought.values().map(|bought| (popular.as_slice(), bought)), 12);
     assert_eq!(
         metrics.users as u64,
@@ -363,7 +361,7 @@ async fn the_complete_journey_becomes_features_and_labeled_pairs() {
     );
     let window = Window::read(&dataset, train_start, test_start).await.unwrap();
     assert_eq!(window.bought.len(), 72_932);
-    let bought = window.pairs(&snapshot);
+    let bought = window.pairs(&dataset, &snapshot);
     let labeled = labels::label(&bought, &snapshot, half_life, 1).unwrap();
     assert_eq!(labeled.pairs.len(), 2 * bought.len());
     assert_eq!(labels::label(&bought, &snapshot, half_life, 1).unwrap(), labeled);

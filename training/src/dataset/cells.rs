@@ -355,5 +355,10 @@ impl Spelling {
     }
 }
 
+/// An id that was written as a float, as the whole number that is meant.
+pub(super) fn whole(id: &str) -> &str {
+    number::whole_part(id).unwrap_or(id)
+}
+
 #[cfg(test)]
 mod tests;

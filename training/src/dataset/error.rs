@@ -81,7 +81,7 @@ pub enum DatasetError {
         /// The id.
         id: String,
         /// In how many rows it stands.
-        rows: i64,
+        rows: u32,
     },
     /// Ids that are written in two ways.
     #[error(

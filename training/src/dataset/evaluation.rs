@@ -5,11 +5,23 @@ use serde::{Deserialize, Serialize};
 
 /// How a pipeline is evaluated end to end: as it will be served, so that its lists are those that users would
 /// get.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Evaluation {
     /// How many candidates each source gives the scorers: what the pipeline's `retrieval` will say.
     pub candidates: Candidates,
+    /// How many buyers of the test window lists are made for; where there are more, so many are drawn, and the
+    /// report says so.
+    pub users: usize,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        Self {
+            candidates: Candidates::default(),
+            users: 20_000,
+        }
+    }
 }
 
 /// How many candidates each source gives.

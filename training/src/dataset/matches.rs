@@ -8,6 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::error::DatasetError;
+use super::numbering;
 use super::source::Dataset;
 
 /// Whose ids are compared.
@@ -31,6 +32,21 @@ impl Side {
         match self {
             Self::Users => "user_id",
             Self::Items => "item_id",
+        }
+    }
+
+    pub(super) fn number(self) -> &'static str {
+        match self {
+            Self::Users => "user_number",
+            Self::Items => "item_number",
+        }
+    }
+
+    /// The table of all of them.
+    fn numbered(self) -> &'static str {
+        match self {
+            Self::Users => numbering::USERS,
+            Self::Items => numbering::ITEMS,
         }
     }
 }
@@ -102,18 +118,24 @@ impl Match {
     }
 }
 
-/// Compares the ids of transactions with those of another table.
-pub(super) async fn compare(
-    dataset: &Dataset,
-    side: Side,
-    file: &str,
-    key: &str,
-) -> Result<Match, DatasetError> {
+/// Compares the ids of transactions with those of every other table.
+pub(super) async fn compare_all(dataset: &Dataset) -> Result<Vec<Match>, DatasetError> {
+    let mut matches = Vec::new();
+    for side in [Side::Items, Side::Users] {
+        if let Some(entity) = dataset.entity(side) {
+            matches.push(compare(dataset, side, &entity.file, &entity.key).await?);
+        }
+    }
+    Ok(matches)
+}
+
+async fn compare(dataset: &Dataset, side: Side, file: &str, key: &str) -> Result<Match, DatasetError> {
     let (view, id) = (side.view(), side.id());
     let sql = format!(
-        "SELECT COUNT(*) AS sold, COUNT(known.id) AS known, MIN(CASE WHEN known.id IS NULL THEN sold.id END) AS missing
-         FROM (SELECT DISTINCT {id} AS id FROM transactions) sold
-         LEFT JOIN (SELECT {id} AS id FROM {view}) known ON known.id = sold.id"
+        "SELECT COUNT(*) AS sold, COUNT(CASE WHEN known THEN 1 END) AS known,
+           MIN(CASE WHEN NOT known THEN {id} END) AS missing
+         FROM {table} WHERE sold",
+        table = side.numbered(),
     );
     let ([sold, known], [missing]) = row(dataset, &sql).await?;
     if sold > 0 && known == 0 {
@@ -158,8 +180,9 @@ async fn misspelt(dataset: &Dataset, side: Side) -> Result<Option<Misspelt>, Dat
     let sql = format!(
         "SELECT COUNT(DISTINCT missing.id) AS ids, MIN(missing.id) AS sold,
            FIRST_VALUE(known.id ORDER BY missing.id, known.id) AS known
-         FROM (SELECT DISTINCT {id} AS id FROM transactions WHERE {id} NOT IN (SELECT {id} FROM {view})) missing
+         FROM (SELECT {id} AS id FROM {table} WHERE sold AND NOT known) missing
          JOIN (SELECT {id} AS id FROM {view}) known ON {missing} = {known}",
+        table = side.numbered(),
         missing = plain("missing.id"),
         known = plain("known.id"),
     );

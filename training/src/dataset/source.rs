@@ -4,13 +4,19 @@
 //! categories are text, quantities are doubles, and NaN is null. Everything after works on these views, so it
 //! neither knows nor cares what the shop calls its columns.
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::config::TableParquetOptions;
+use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext, col};
+use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use url::Url;
@@ -19,12 +25,10 @@ use super::cells::Role;
 use super::config::{DatasetConfig, Entity};
 use super::error::DatasetError;
 use super::files::TableFiles;
+use super::ids::{Ids, SeenIds};
 use super::matches::{self, Match, Side};
+use super::queries::QuerySettings;
 use super::staging::{Column, Staged, stage};
-
-/// Memory that queries may take before they spill to disk: half of what the smallest machine has that we
-/// train on.
-const QUERY_MEMORY_BYTES: usize = 4 << 30;
 
 /// The files of a data set, found, and fetched where they were not on this machine.
 pub struct ShopFiles {
@@ -81,8 +85,18 @@ pub struct Dataset {
     pub left_out: Vec<LeftOut>,
     /// Columns of ids that were written as floats and are taken for whole numbers.
     pub whole_floats: Vec<FileColumn>,
+    /// The ids of users, by their numbers.
+    pub users: Ids,
+    /// The ids of items, by their numbers.
+    pub items: Ids,
     /// Where staged files are for as long as they are read.
     folder: TempDir,
+}
+
+/// Something of users and of items each.
+pub(super) struct Entities<T> {
+    pub(super) users: T,
+    pub(super) items: T,
 }
 
 /// Rows of a file that have no id or no time.
@@ -107,26 +121,34 @@ impl Dataset {
     /// Opens the files below `data`, a folder's URL.
     pub async fn open(config: DatasetConfig, data: &Url) -> Result<Self, DatasetError> {
         let files = ShopFiles::find(&config, data).await?;
-        Self::read(config, files).await
+        Self::read(config, files, QuerySettings::default()).await
     }
 
     /// Reads every file once, and checks it.
-    pub async fn read(config: DatasetConfig, files: ShopFiles) -> Result<Self, DatasetError> {
+    pub async fn read(
+        config: DatasetConfig,
+        files: ShopFiles,
+        queries: QuerySettings,
+    ) -> Result<Self, DatasetError> {
         let mut dataset = Self {
             config,
-            sql: session()?,
+            sql: session(queries, files.folder.path())?,
             matches: Vec::new(),
             left_out: Vec::new(),
             whole_floats: Vec::new(),
+            users: Ids::default(),
+            items: Ids::default(),
             folder: files.folder,
         };
-        dataset.view_transactions(&files.transactions).await?;
-        dataset.view_entity(Side::Items, Some(&files.items)).await?;
-        dataset.view_entity(Side::Users, files.users.as_ref()).await?;
+        let sold = dataset.stage_transactions(&files.transactions).await?;
+        let items = dataset.stage_entity(Side::Items, Some(&files.items)).await?;
+        let users = dataset.stage_entity(Side::Users, files.users.as_ref()).await?;
+        dataset.number(&sold, &Entities { users, items }).await?;
+        dataset.matches = matches::compare_all(&dataset).await?;
         Ok(dataset)
     }
 
-    async fn view_transactions(&mut self, table: &TableFiles) -> Result<(), DatasetError> {
+    async fn stage_transactions(&mut self, table: &TableFiles) -> Result<Entities<SeenIds>, DatasetError> {
         let roles = self.config.transactions.clone();
         let column = |source, role, name, required| Column {
             source,
@@ -135,8 +157,8 @@ impl Dataset {
             required,
         };
         let mut columns = vec![
-            column(roles.user.as_str(), Role::Id, "user_id", true),
-            column(&roles.item, Role::Id, "item_id", true),
+            column(roles.user.as_str(), Role::Id, "user_place", true),
+            column(&roles.item, Role::Id, "item_place", true),
             column(&roles.time, Role::Time, "at", true),
         ];
         columns.extend(
@@ -158,26 +180,22 @@ impl Dataset {
                 missing: " with a user, an item and a time",
             });
         }
-        let price = roles.price.map_or("CAST(0 AS DOUBLE)", |_| "price");
-        let store = roles.store.map_or("CAST(NULL AS VARCHAR)", |_| "store");
-        let sql = format!(
-            "CREATE VIEW transactions AS
-             SELECT {user} AS user_id, {item} AS item_id, at, {price} AS price, {store} AS store FROM staged_transactions",
-            user = id(&staged, 0, "user_id"),
-            item = id(&staged, 1, "item_id"),
-        );
-        self.run("the view of transactions", &sql).await
+        let mut ids = staged.ids.into_iter();
+        let mut next = || ids.next().unwrap_or_default();
+        Ok(Entities {
+            users: next(),
+            items: next(),
+        })
     }
 
-    async fn view_entity(&mut self, side: Side, table: Option<&TableFiles>) -> Result<(), DatasetError> {
-        let (view, key) = (side.view(), side.id());
-        let entity = match side {
-            Side::Users => self.config.users.clone(),
-            Side::Items => Some(self.config.items.clone()),
-        };
+    async fn stage_entity(
+        &mut self,
+        side: Side,
+        table: Option<&TableFiles>,
+    ) -> Result<SeenIds, DatasetError> {
+        let entity = self.entity(side).cloned();
         let Some((entity, table)) = entity.zip(table) else {
-            let sql = format!("CREATE VIEW {view} AS SELECT CAST(NULL AS VARCHAR) AS {key} WHERE FALSE");
-            return self.run("an empty view", &sql).await;
+            return Ok(SeenIds::default());
         };
         let known = entity.columns();
         let columns = known.iter().map(|column| Column {
@@ -189,30 +207,26 @@ impl Dataset {
         let id_column = Column {
             source: &entity.key,
             role: Role::Id,
-            name: key,
+            name: "place",
             required: true,
         };
         let columns: Vec<Column<'_>> = [id_column].into_iter().chain(columns).collect();
-        let staged = self.stage(view, table, &columns).await?;
+        let staged = self.stage(side.view(), table, &columns).await?;
         if staged.rows == 0 {
             return Err(DatasetError::NoRows {
                 file: entity.file,
                 missing: " with an id",
             });
         }
-        let known: String = known
-            .iter()
-            .map(|column| format!(", {}", quoted(column)))
-            .collect();
-        let sql = format!(
-            "CREATE VIEW {view} AS SELECT {id} AS {key}{known} FROM staged_{view}",
-            id = id(&staged, 0, key),
-        );
-        self.run("the view of users or items", &sql).await?;
-        self.check_ids(view, key, &entity).await?;
-        let found = matches::compare(self, side, &entity.file, &entity.key).await?;
-        self.matches.push(found);
-        Ok(())
+        Ok(staged.ids.into_iter().next().unwrap_or_default())
+    }
+
+    /// The file of users or of items, where there is one.
+    pub(super) fn entity(&self, side: Side) -> Option<&Entity> {
+        match side {
+            Side::Users => self.config.users.as_ref(),
+            Side::Items => Some(&self.config.items),
+        }
     }
 
     /// Stages a table, and registers it for queries.
@@ -230,8 +244,8 @@ impl Dataset {
                 rows: staged.left_out,
             });
         }
-        let floats = columns.iter().zip(&staged.spellings);
-        let floats = floats.filter(|(_, spelling)| spelling.is_of_floats());
+        let id_columns = columns.iter().filter(|column| column.role == Role::Id);
+        let floats = id_columns.zip(&staged.ids).filter(|(_, ids)| ids.are_floats());
         self.whole_floats.extend(floats.map(|(column, _)| FileColumn {
             file: table.name.clone(),
             column: column.source.to_owned(),
@@ -248,31 +262,56 @@ impl Dataset {
         Ok(staged)
     }
 
-    async fn check_ids(&self, view: &str, id: &str, entity: &Entity) -> Result<(), DatasetError> {
-        let wrap = DatasetError::query("how often each id stands in its file");
-        let sql = format!(
-            "SELECT {id}, COUNT(*) AS times FROM {view} GROUP BY {id} HAVING COUNT(*) > 1 ORDER BY {id} LIMIT 1"
-        );
-        let batches = self
-            .sql
-            .sql(&sql)
-            .await
-            .map_err(&wrap)?
-            .collect()
+    /// Writes the rows of a query to a file that queries read as a table; `order` has the columns that the query
+    /// orders them by, so that what groups by the first of them needs no table of all groups.
+    pub(super) async fn keep(
+        &self,
+        what: &'static str,
+        table: &str,
+        sql: &str,
+        order: &[&str],
+    ) -> Result<(), DatasetError> {
+        let wrap = DatasetError::query(what);
+        let path = self.folder.path().join(format!("{table}.parquet"));
+        let frame = self.sql.sql(sql).await.map_err(&wrap)?;
+        let mut form = TableParquetOptions::default();
+        form.global.compression = Some("snappy".to_owned());
+        let single = DataFrameWriteOptions::new().with_single_file_output(true);
+        frame
+            .write_parquet(&path.to_string_lossy(), single, Some(form))
             .await
             .map_err(&wrap)?;
-        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else {
-            return Ok(());
+        let order = order
+            .iter()
+            .map(|column| col(*column).sort(true, false))
+            .collect();
+        let read = ParquetReadOptions::default().file_sort_order(vec![order]);
+        let registered = self.sql.register_parquet(table, url(&path), read);
+        registered.await.map_err(&wrap)
+    }
+
+    /// Writes batches to a file that queries read as a table.
+    pub(super) async fn keep_batches(
+        &self,
+        table: &str,
+        schema: SchemaRef,
+        batches: impl Iterator<Item = RecordBatch>,
+    ) -> Result<(), DatasetError> {
+        let path = self.folder.path().join(format!("{table}.parquet"));
+        let write = || -> Result<(), ParquetError> {
+            let mut writer = ArrowWriter::try_new(File::create(&path)?, schema, None)?;
+            for batch in batches {
+                writer.write(&batch)?;
+            }
+            writer.close().map(drop)
         };
-        let text = cast(batch.column(0), &DataType::Utf8).map_err(|error| wrap(error.into()))?;
-        let rows = batch.column(1).as_primitive::<Int64Type>().value(0);
-        let (file, key) = (entity.file.clone(), entity.key.clone());
-        Err(DatasetError::Twice {
-            file,
-            key,
-            id: text.as_string::<i32>().value(0).to_owned(),
-            rows,
-        })
+        write().map_err(DatasetError::Staging)?;
+        let registered = self
+            .sql
+            .register_parquet(table, url(&path), ParquetReadOptions::default());
+        registered
+            .await
+            .map_err(DatasetError::query("the ids of users and items"))
     }
 
     /// Runs a statement for its effect.
@@ -283,12 +322,18 @@ impl Dataset {
     }
 }
 
-fn session() -> Result<SessionContext, DatasetError> {
+fn session(queries: QuerySettings, folder: &Path) -> Result<SessionContext, DatasetError> {
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_limit(QUERY_MEMORY_BYTES, 1.0)
+        .with_memory_pool(Arc::new(FairSpillPool::new(queries.memory.bytes())))
+        .with_temp_file_path(folder)
         .build_arc()
         .map_err(DatasetError::query("the limits of memory"))?;
-    Ok(SessionContext::new_with_config_rt(SessionConfig::new(), runtime))
+    let mut config = SessionConfig::new().with_target_partitions(queries.partitions.get());
+    // Purchases lie by user: what is summed by user stays in that order, and is never held as a whole.
+    config.options_mut().optimizer.prefer_existing_sort = true;
+    // Views of text keep the pages alive that they look at, which no limit of memory counts right.
+    config.options_mut().execution.parquet.schema_force_view_types = false;
+    Ok(SessionContext::new_with_config_rt(config, runtime))
 }
 
 fn url(path: &Path) -> String {
@@ -303,15 +348,6 @@ fn role(entity: &Entity, column: &str) -> Role {
         Role::Category
     } else {
         Role::Text
-    }
-}
-
-/// A column of ids, without the zeros of a program that took them for floats.
-fn id(staged: &Staged, column: usize, name: &str) -> String {
-    if staged.spellings[column].is_of_floats() {
-        format!("split_part({name}, '.', 1)")
-    } else {
-        name.to_owned()
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a table of the shop to one Parquet file with our names and types, which queries read.
 //!
 //! Every cell goes through [`cells`](super::cells) once, so that what queries see is checked, and read from
-//! CSV or fetched only once however many cut-offs there are.
+//! CSV or fetched only once however many cut-offs there are. In the place of ids the file has whole numbers.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_null_array};
-use arrow::compute::filter_record_batch;
+use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
@@ -17,9 +17,10 @@ use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
-use super::cells::{Refusal, Role, Spelling, convert};
+use super::cells::{Refusal, Role, convert};
 use super::error::DatasetError;
 use super::files::{Part, TableFiles};
+use super::ids::SeenIds;
 use super::table::{self, Rows};
 
 /// A column that is kept.
@@ -42,8 +43,8 @@ pub(super) struct Staged {
     pub(super) rows: u64,
     /// Rows that were left out, because something required is null there.
     pub(super) left_out: u64,
-    /// How the ids of each column are written.
-    pub(super) spellings: Vec<Spelling>,
+    /// The ids of each column of ids, in whose place the file has their numbers.
+    pub(super) ids: Vec<SeenIds>,
 }
 
 /// Writes the columns of a table to a file.
@@ -52,7 +53,11 @@ pub(super) fn stage(table: &TableFiles, columns: &[Column<'_>], to: &Path) -> Re
     let schema = schema(columns);
     let mut writer = writer(to, &schema).map_err(DatasetError::Staging)?;
     let mut staged = Staged {
-        spellings: vec![Spelling::default(); columns.len()],
+        ids: columns
+            .iter()
+            .filter(|column| column.role == Role::Id)
+            .map(|_| SeenIds::default())
+            .collect(),
         ..Staged::default()
     };
     let sources: Vec<&str> = columns.iter().map(|column| column.source).collect();
@@ -60,13 +65,8 @@ pub(super) fn stage(table: &TableFiles, columns: &[Column<'_>], to: &Path) -> Re
         let rows = table::rows(&part.path, table.format, &sources).map_err(DatasetError::file(part))?;
         for rows in rows {
             let rows = rows.map_err(DatasetError::file(part))?;
-            let arrays = arrays(part, &rows, columns)?;
-            for ((array, column), spelling) in arrays.iter().zip(columns).zip(&mut staged.spellings) {
-                if column.role == Role::Id {
-                    spelling.add(array.as_string());
-                }
-            }
-            let kept = kept(&schema, arrays, columns);
+            let kept = kept(arrays(part, &rows, columns)?, columns, rows.count);
+            let kept = numbered(kept, columns, &schema, &mut staged.ids);
             staged.rows += kept.num_rows() as u64;
             staged.left_out += (rows.count - kept.num_rows()) as u64;
             writer.write(&kept).map_err(DatasetError::Staging)?;
@@ -101,7 +101,8 @@ fn schema(columns: &[Column<'_>]) -> SchemaRef {
 
 fn data_type(role: Role) -> DataType {
     match role {
-        Role::Id | Role::Category | Role::Text => DataType::Utf8,
+        Role::Id => DataType::Int32,
+        Role::Category | Role::Text => DataType::Utf8,
         Role::Quantity => DataType::Float64,
         Role::Time => DataType::Timestamp(TimeUnit::Nanosecond, None),
     }
@@ -123,6 +124,7 @@ fn writer(to: &Path, schema: &SchemaRef) -> Result<ArrowWriter<File>, ParquetErr
 
 fn arrays(part: &Part, rows: &Rows, columns: &[Column<'_>]) -> Result<Vec<ArrayRef>, DatasetError> {
     let array = |(array, column): (&Option<ArrayRef>, &Column<'_>)| match array {
+        None if column.role == Role::Id => Ok(new_null_array(&DataType::Utf8, rows.count)),
         None => Ok(new_null_array(&data_type(column.role), rows.count)),
         Some(array) => convert(array, column.role).map_err(|refusal| refused(part, rows, column, refusal)),
     };
@@ -150,16 +152,36 @@ fn refused(part: &Part, rows: &Rows, column: &Column<'_>, refusal: Refusal) -> D
 }
 
 /// The rows in which nothing required is null.
-fn kept(schema: &SchemaRef, arrays: Vec<ArrayRef>, columns: &[Column<'_>]) -> RecordBatch {
+fn kept(arrays: Vec<ArrayRef>, columns: &[Column<'_>], rows: usize) -> Vec<ArrayRef> {
     let required: Vec<&ArrayRef> = arrays
         .iter()
         .zip(columns)
         .filter_map(|(array, column)| column.required.then_some(array))
         .collect();
-    let rows = arrays.first().map_or(0, |array| array.len());
     let whole: BooleanArray = (0..rows)
         .map(|row| Some(required.iter().all(|array| array.is_valid(row))))
         .collect();
-    let batch = RecordBatch::try_new(schema.clone(), arrays).expect("cells have the types of their roles");
-    filter_record_batch(&batch, &whole).expect("the mask has as many rows as the batch")
+    let kept = |array: &ArrayRef| filter(array, &whole).expect("the mask has as many rows as the batch");
+    arrays.iter().map(kept).collect()
+}
+
+/// The rows with places among the ids that were met in the place of ids.
+fn numbered(
+    arrays: Vec<ArrayRef>,
+    columns: &[Column<'_>],
+    schema: &SchemaRef,
+    ids: &mut [SeenIds],
+) -> RecordBatch {
+    let mut ids = ids.iter_mut();
+    let arrays = arrays
+        .into_iter()
+        .zip(columns)
+        .map(|(array, column)| match column.role {
+            Role::Id => {
+                let ids = ids.next().expect("each column of ids has its own");
+                Arc::new(ids.add(array.as_string())) as ArrayRef
+            }
+            _ => array,
+        });
+    RecordBatch::try_new(schema.clone(), arrays.collect()).expect("cells have the types of their roles")
 }

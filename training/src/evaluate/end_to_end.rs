@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::progress::Progress;
 use gondola_models::features::UserId;
 use gondola_models::pipeline::{RecommendRequest, RequestError, Stage, Variant};
-use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::baselines;
 use super::latency::Latency;
 use super::ranking::{RankingIntervals, RankingMetrics, UserMetrics};
+use crate::dataset::Dataset;
 use crate::features::Snapshot;
 use crate::labels::{BoughtItem, Window};
 
@@ -44,10 +45,11 @@ pub struct VariantQuality {
 pub type Bought = BTreeMap<String, HashSet<String>>;
 
 /// What each buyer of the window bought.
-pub fn bought(window: &Window) -> Bought {
+pub fn bought(dataset: &Dataset, window: &Window) -> Bought {
     let mut bought = Bought::new();
     for BoughtItem { user, item } in &window.bought {
-        bought.entry(user.clone()).or_default().insert(item.clone());
+        let (user, item) = (dataset.users.id(*user), dataset.items.id(*item));
+        bought.entry(user.to_owned()).or_default().insert(item.to_owned());
     }
     bought
 }
@@ -86,11 +88,11 @@ pub fn baselines(snapshot: &Snapshot, bought: &Bought) -> Vec<Quality> {
 }
 
 /// Asks a variant for every buyer; `seed` is that of the intervals.
-pub fn variant(
+pub(crate) fn variant(
     variant: &Variant,
     bought: &Bought,
     seed: u64,
-    bar: &ProgressBar,
+    bar: &Progress,
 ) -> Result<VariantQuality, RequestError> {
     bar.set_length(bought.len() as u64);
     let mut lists = Vec::with_capacity(bought.len());

@@ -4,11 +4,11 @@
 
 use std::ops::Range;
 
+use crate::progress::Progress;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap};
 use gondola_models::scoring::Family;
 use gondola_models::scoring::neural::{Batch, Network, binary_cross_entropy};
-use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -74,7 +74,7 @@ struct Training<'a, N> {
     weights: VarMap,
     optimizer: AdamW,
     rng: ChaCha8Rng,
-    bar: ProgressBar,
+    bar: Progress,
 }
 
 impl<'a, N: Network> Training<'a, N> {

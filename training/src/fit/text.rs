@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::progress::Progress;
 use gondola_models::features::RawTable;
 use gondola_models::pipeline::items::text;
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::similarity::TextConfig;
 use gondola_models::similarity::device::Device;
 use gondola_models::similarity::encoder::{self, TextEncoder};
-use indicatif::ProgressBar;
 
 use super::item_index::{IndexSettings, ItemIndex, ItemVectors};
 use super::{FitError, write_json};
@@ -45,7 +45,7 @@ pub(crate) struct TextIndex {
     encoder: PathBuf,
 }
 
-pub(crate) fn fit(task: TextTask<'_>, bar: &ProgressBar) -> Result<TextIndex, FitError> {
+pub(crate) fn fit(task: TextTask<'_>, bar: &Progress) -> Result<TextIndex, FitError> {
     let encoder = encoder::load(task.encoder, Device::Cpu)?;
     let items = task.items;
     let texts: Vec<String> = (0..items.len())
@@ -99,7 +99,7 @@ fn different<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 fn embed<'a>(
     encoder: &dyn TextEncoder,
     texts: &[&'a str],
-    bar: &ProgressBar,
+    bar: &Progress,
 ) -> Result<HashMap<&'a str, Vec<f32>>, FitError> {
     bar.set_length(texts.len() as u64);
     let mut vectors = HashMap::with_capacity(texts.len());

@@ -8,13 +8,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::progress::Progress;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap, loss};
 use gondola_models::features::{Cardinalities, EncodedTable};
 use gondola_models::retrieval::TwoTowerConfig;
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::tower::{Tower, TowerConfig, embedding_width};
-use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -63,7 +63,7 @@ pub(crate) fn search(settings: &TwoTower) -> SearchParameters {
 }
 
 /// Trains both towers on purchases.
-pub(crate) fn train(task: TowerTask<'_>, bar: &ProgressBar) -> Result<Towers, FitError> {
+pub(crate) fn train(task: TowerTask<'_>, bar: &Progress) -> Result<Towers, FitError> {
     let TowerTask {
         settings,
         purchases,
@@ -199,15 +199,18 @@ impl Towers {
 /// purchase's own.
 fn corrections(items: &[SnapshotRow], log_shares: &HashMap<SnapshotRow, f32>) -> candle_core::Result<Tensor> {
     let count = items.len();
-    let mut corrections = Vec::with_capacity(count * count);
+    let of_each: Vec<f32> = items
+        .iter()
+        .map(|item| -log_shares.get(item).copied().unwrap_or(0.0))
+        .collect();
+    let mut corrections = of_each.repeat(count);
     for (row, own) in items.iter().enumerate() {
-        corrections.extend(items.iter().enumerate().map(|(column, item)| {
+        let row_of = &mut corrections[row * count..][..count];
+        for (column, item) in items.iter().enumerate() {
             if item == own && row != column {
-                NEVER
-            } else {
-                -log_shares.get(item).copied().unwrap_or(0.0)
+                row_of[column] = NEVER;
             }
-        }));
+        }
     }
     Tensor::from_vec(corrections, (count, count), &Device::Cpu)
 }

@@ -18,10 +18,12 @@ use crate::report::Fact;
 /// known.
 pub(super) fn all(dataset: &Dataset, prepared: &Prepared, models: &Models) -> Vec<Fact> {
     let windows = [&prepared.train, &prepared.test].map(of_sample);
+    let judged = of_buyers(prepared.test.window.users(), dataset.config.evaluation.users);
     let index = of_index("as evaluated", &models.index);
     of_data(dataset)
         .into_iter()
         .chain(windows)
+        .chain([judged])
         .chain([index])
         .chain(models.earlier_windows.iter().cloned())
         .collect()
@@ -52,6 +54,16 @@ pub(super) fn of_sample(sample: &Sample) -> Fact {
         format!("{name}: users, items, labeled pairs"),
         format!("{users}, {items}, {pairs}"),
     )
+}
+
+/// For how many buyers lists are made.
+fn of_buyers(all: usize, limit: usize) -> Fact {
+    let judged = if all > limit {
+        format!("{limit} of {all}, drawn evenly")
+    } else {
+        format!("all {all}")
+    };
+    Fact::new("buyers of the test window that lists are made for", judged)
 }
 
 fn of_index(which: &str, index: &ItemIndex) -> Fact {

@@ -12,7 +12,7 @@ use super::Run;
 use super::bundles::{BundleFolders, BundleSet};
 use super::models::{FittedScorer, Models};
 use super::prepare::Prepared;
-use crate::dataset::DatasetConfig;
+use crate::dataset::Dataset;
 use crate::dataset::training::Scorer;
 use crate::evaluate::pairs::{self, Judge};
 use crate::evaluate::permutation;
@@ -21,6 +21,7 @@ use crate::evaluate::{InputValue, PairIntervals, PairMetrics, ScorerQuality};
 use crate::evaluate::{Quality, VariantQuality, end_to_end};
 use crate::fit::examples::encoded_pairs;
 use crate::fit::two_tower;
+use crate::labels::Window;
 use crate::progress;
 use crate::publish::{FEATURES, TWO_TOWER};
 
@@ -62,18 +63,22 @@ impl Run {
             text: None,
         };
         let bench = Bench {
-            config: &self.dataset.config,
+            dataset: &self.dataset,
             prepared,
             folders: set.write()?,
         };
-        let bought = end_to_end::bought(&prepared.test.window);
+        let window = prepared.test.window.sample(
+            self.dataset.config.evaluation.users,
+            self.dataset.config.training.seed,
+        );
+        let bought = end_to_end::bought(&self.dataset, &window);
         let timings = &mut self.timings;
         Ok(Judged {
             scorers: timings.time("scores of labeled pairs", || bench.scorers(models, depth))?,
             variants: timings.time("lists for every buyer", || {
                 bench.variants(&models.names(), &bought)
             })?,
-            retrieval: timings.time("retrieval beside its baselines", || bench.retrieval())?,
+            retrieval: timings.time("retrieval beside its baselines", || bench.retrieval(&window))?,
             baselines: end_to_end::baselines(&prepared.test.known.snapshot, &bought),
         })
     }
@@ -81,7 +86,7 @@ impl Run {
 
 /// What is judged, and on what.
 struct Bench<'a> {
-    config: &'a DatasetConfig,
+    dataset: &'a Dataset,
     prepared: &'a Prepared,
     folders: BundleFolders,
 }
@@ -112,7 +117,7 @@ impl Bench<'_> {
             encoded,
             ..
         } = self.prepared;
-        let (labeled, seed) = (&test.labeled, self.config.training.seed);
+        let (labeled, seed) = (&test.labeled, self.dataset.config.training.seed);
         let FittedScorer { fitted, seconds } = scorer;
         let name = fitted.scorer.bundle();
         let layout = workflow.layout();
@@ -145,10 +150,10 @@ impl Bench<'_> {
 
     /// How much of what was bought is among the candidates, by the two towers and by what needs no deep
     /// model.
-    fn retrieval(&self) -> anyhow::Result<Vec<RetrievalQuality>> {
+    fn retrieval(&self, window: &Window) -> anyhow::Result<Vec<RetrievalQuality>> {
         let test = &self.prepared.test;
         let snapshot = &test.known.snapshot;
-        let search = two_tower::search(&self.config.training.two_tower);
+        let search = two_tower::search(&self.dataset.config.training.two_tower);
         let towers = Retrieval::load(&self.folders.bundle(TWO_TOWER), &snapshot.items, &search)?;
         let neighbors = self.folders.bundle(FEATURES).join(NEIGHBOURS);
         Ok(retrieval::evaluate(
@@ -156,7 +161,7 @@ impl Bench<'_> {
             &self.prepared.encoded,
             &Neighbors::read(&neighbors, &snapshot.items)?,
             snapshot,
-            &test.window.pairs(snapshot),
+            &window.pairs(self.dataset, snapshot),
         )?)
     }
 
@@ -166,7 +171,7 @@ impl Bench<'_> {
         scorers: &[Scorer],
         bought: &end_to_end::Bought,
     ) -> anyhow::Result<Vec<VariantQuality>> {
-        let seed = self.config.training.seed;
+        let seed = self.dataset.config.training.seed;
         let mut qualities = Vec::new();
         for scorer in scorers {
             let variant = Variant::load(&self.folders.variant(*scorer), &self.variant_settings(*scorer))?;
@@ -180,8 +185,8 @@ impl Bench<'_> {
     fn variant_settings(&self, scorer: Scorer) -> VariantSettings {
         VariantSettings {
             name: scorer.bundle().to_owned(),
-            quotas: self.config.evaluation.candidates.into(),
-            search: two_tower::search(&self.config.training.two_tower),
+            quotas: self.dataset.config.evaluation.candidates.into(),
+            search: two_tower::search(&self.dataset.config.training.two_tower),
             similarity_search: SearchParameters::default(),
             device: Device::Cpu,
             already_bought: AlreadyBought::Keep,

@@ -96,7 +96,7 @@ impl Run {
                 settings: &dataset.config.training.two_tower,
                 cardinalities: &workflow.cardinalities(),
                 encoded: &Encoded::of(workflow, &before),
-                purchases: &purchases.pairs(&before),
+                purchases: &purchases.pairs(dataset, &before),
                 seed: dataset.config.training.seed,
             };
             let towers = two_tower::train(task, &bar)?;

@@ -94,7 +94,7 @@ impl Run {
             let window = Window::read(dataset, as_of, as_of + days).await?;
             let half_life = dataset.config.features.half_life_days;
             let snapshot = &known.snapshot;
-            let labeled = labels::label(&window.pairs(snapshot), snapshot, half_life, seed)?;
+            let labeled = labels::label(&window.pairs(dataset, snapshot), snapshot, half_life, seed)?;
             spinner.finish();
             Ok(Sample {
                 name: name.to_owned(),

@@ -33,12 +33,56 @@ impl<T> Groups<T> {
         }
     }
 
+    /// No values yet, of `count` groups.
+    pub(super) fn empty(count: usize) -> GroupsInOrder<T> {
+        GroupsInOrder {
+            count,
+            starts: vec![0],
+            values: Vec::new(),
+        }
+    }
+
     /// The values of a group; none for one that is not there.
     pub fn of(&self, group: usize) -> &[T] {
         match (self.starts.get(group), self.starts.get(group + 1)) {
             (Some(start), Some(end)) => &self.values[*start as usize..*end as usize],
             _ => &[],
         }
+    }
+}
+
+/// Groups whose values come in order, so that none is held twice while they are read.
+#[derive(Debug)]
+pub(super) struct GroupsInOrder<T> {
+    count: usize,
+    /// Where the groups until the current one begin.
+    starts: Vec<u32>,
+    values: Vec<T>,
+}
+
+impl<T> GroupsInOrder<T> {
+    /// Adds a value to a group; false if the group is past the last, or before that of the value before.
+    #[must_use]
+    pub(super) fn push(&mut self, group: u32, value: T) -> bool {
+        let group = group as usize;
+        if group >= self.count || group + 1 < self.starts.len() {
+            return false;
+        }
+        self.begin(group);
+        self.values.push(value);
+        true
+    }
+
+    /// The groups with what was added.
+    pub(super) fn finish(mut self) -> Groups<T> {
+        self.begin(self.count);
+        let Self { starts, values, .. } = self;
+        Groups { starts, values }
+    }
+
+    fn begin(&mut self, group: usize) {
+        let here = self.values.len() as u32;
+        self.starts.resize(group + 1, here);
     }
 }
 
@@ -54,5 +98,18 @@ mod tests {
         assert_eq!(groups.of(2), ['b', 'c']);
         assert!(groups.of(3).is_empty());
         assert!(Groups::<char>::default().of(0).is_empty());
+    }
+
+    #[test]
+    fn values_that_come_in_order_are_grouped_as_they_come() {
+        let mut groups = Groups::empty(4);
+        for (group, value) in [(0, 'a'), (2, 'b'), (2, 'c')] {
+            assert!(groups.push(group, value));
+        }
+        assert!(!groups.push(1, 'd'), "after group 2");
+        assert!(!groups.push(4, 'd'), "past the last group");
+        let groups = groups.finish();
+        let all: Vec<&[char]> = (0..5).map(|group| groups.of(group)).collect();
+        assert_eq!(all, [&['a'][..], &[], &['b', 'c'], &[], &[]]);
     }
 }

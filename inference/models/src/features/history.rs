@@ -2,9 +2,16 @@
 
 use std::path::Path;
 
-use super::groups::Groups;
-use super::table::{RawTable, TableError, number_column, read_parquet, text_column};
+use arrow::array::Float64Array;
+use arrow::record_batch::RecordBatch;
 
+use super::groups::Groups;
+use super::table::{RawTable, TableError, TableFile, number_column, read_parquet, row_column, text_column};
+
+/// The column of the user's row.
+const USER_ROW: &str = "user_row";
+/// The column of the item's row.
+const ITEM_ROW: &str = "item_row";
 /// The column that counts old purchases less.
 const RECENT: &str = "recent_purchases";
 
@@ -26,33 +33,56 @@ pub struct Purchase {
 pub struct History(Groups<Purchase>);
 
 impl History {
-    /// Reads `history.parquet` (user_id, item_id, purchases, days_since_last, recent_purchases); rows of users or items that
-    /// the tables do not have are left out. A file without recent_purchases counts every purchase as a recent one.
+    /// Reads `history.parquet`: `user_row` and `item_row` (rows of the two tables, from 0, users in order), `purchases`,
+    /// `days_since_last` and `recent_purchases`. Files of releases before 0.2 have ids, `user_id` and `item_id`, of which
+    /// those that the tables lack are left out.
     pub fn read(path: &Path, users: &RawTable, items: &RawTable) -> Result<Self, TableError> {
+        let file = TableFile::open(path)?;
+        if file.has(USER_ROW) {
+            Self::read_rows(file, path, users.len(), items.len())
+        } else {
+            Self::read_ids(path, users, items)
+        }
+    }
+
+    fn read_rows(file: TableFile, path: &Path, users: usize, items: usize) -> Result<Self, TableError> {
+        let mut groups = Groups::empty(users);
+        let mut row = 0;
+        for batch in file.batches()? {
+            let batch = batch?;
+            let user_rows = row_column(&batch, USER_ROW, path)?;
+            let item_rows = row_column(&batch, ITEM_ROW, path)?;
+            let values = Values::of(&batch, path)?;
+            for place in 0..batch.num_rows() {
+                let (user, item) = (user_rows.value(place), item_rows.value(place));
+                if item as usize >= items || !groups.push(user, values.purchase(place, item)) {
+                    let path = path.to_owned();
+                    return Err(TableError::Rows {
+                        path,
+                        row,
+                        user,
+                        item,
+                    });
+                }
+                row += 1;
+            }
+        }
+        Ok(Self(groups.finish()))
+    }
+
+    fn read_ids(path: &Path, users: &RawTable, items: &RawTable) -> Result<Self, TableError> {
         let batch = read_parquet(path)?;
         let user_ids = text_column(&batch, "user_id", path)?;
         let item_ids = text_column(&batch, "item_id", path)?;
-        let purchases = number_column(&batch, "purchases", path)?;
-        let days = number_column(&batch, "days_since_last", path)?;
-        let recent = match batch.column_by_name(RECENT) {
-            Some(_) => number_column(&batch, RECENT, path)?,
-            None => purchases.clone(),
+        let values = Values::of(&batch, path)?;
+        let known = |row: usize| {
+            let (user, item) = (users.find(user_ids.value(row))?, items.find(item_ids.value(row))?);
+            Some((user as u32, values.purchase(row, item as u32)))
         };
-        let mut rows = Vec::with_capacity(batch.num_rows());
-        for row in 0..batch.num_rows() {
-            let (Some(user), Some(item)) = (users.find(user_ids.value(row)), items.find(item_ids.value(row)))
-            else {
-                continue;
-            };
-            let purchase = Purchase {
-                item: item as u32,
-                purchases: purchases.value(row) as f32,
-                days_since_last: days.value(row) as f32,
-                recent_purchases: recent.value(row) as f32,
-            };
-            rows.push((user as u32, purchase));
-        }
-        Ok(Self::new(users.len(), rows))
+        Ok(Self::new(
+            users.len(),
+            (0..batch.num_rows()).filter_map(known).collect(),
+        ))
     }
 
     /// Takes (user row, purchase) in any order.
@@ -64,6 +94,39 @@ impl History {
     /// What the user in this row bought, ordered by item row; nothing for a row that is not there.
     pub fn of(&self, user: usize) -> &[Purchase] {
         self.0.of(user)
+    }
+}
+
+/// The columns of a batch that say how often and when.
+struct Values {
+    purchases: Float64Array,
+    days: Float64Array,
+    recent: Float64Array,
+}
+
+impl Values {
+    /// A file without recent_purchases counts every purchase as a recent one.
+    fn of(batch: &RecordBatch, path: &Path) -> Result<Self, TableError> {
+        let purchases = number_column(batch, "purchases", path)?;
+        let recent = match batch.column_by_name(RECENT) {
+            Some(_) => number_column(batch, RECENT, path)?,
+            None => purchases.clone(),
+        };
+        let days = number_column(batch, "days_since_last", path)?;
+        Ok(Self {
+            purchases,
+            days,
+            recent,
+        })
+    }
+
+    fn purchase(&self, row: usize, item: u32) -> Purchase {
+        Purchase {
+            item,
+            purchases: self.purchases.value(row) as f32,
+            days_since_last: self.days.value(row) as f32,
+            recent_purchases: self.recent.value(row) as f32,
+        }
     }
 }
 

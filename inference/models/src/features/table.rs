@@ -5,15 +5,21 @@ use std::fs::File;
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray};
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Float64Builder, LargeStringArray,
+    LargeStringBuilder, StringArray, StringDictionaryBuilder, UInt32Array,
+};
+use arrow::compute::{CastOptions, cast, cast_with_options, concat_batches};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Schema, UInt32Type};
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashTable;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use gondola_forest::misplaced::Misplaced;
 use gondola_request::{RawRow, Value};
+
+/// Rows that are read at a time.
+const BATCH: usize = 8192;
 
 /// Why a table of a bundle could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +68,21 @@ pub enum TableError {
         column: String,
         /// The columns that are there.
         found: Vec<String>,
+    },
+    /// Rows that the tables of users and items do not have, or that are out of order.
+    #[error(
+        "{path}: row {row} is of user {user} and item {item}, which the tables of the bundle lack or which is out of order; publish \
+         the bundle's files as one training run wrote them"
+    )]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// Which row, counted from 0.
+        row: usize,
+        /// The user's row.
+        user: u32,
+        /// The item's row.
+        item: u32,
     },
     /// An id is null or is in two rows.
     #[error("{path}: the {key} of row {row} is {problem}; every row needs its own")]
@@ -124,17 +145,17 @@ impl Cells for RawRow {
 
 #[derive(Debug)]
 enum Column {
-    Text(StringArray),
+    Text(DictionaryArray<Int32Type>),
     Number(Float64Array),
 }
 
 /// The rows of one entity, found by id.
 ///
-/// Text stays in Arrow's layout (one buffer a column), and the index holds row numbers only, so that a million users
-/// cost little more than their file.
+/// A text that many rows have is kept once, and the index holds row numbers only, so that a million users cost little
+/// more than their file.
 #[derive(Debug)]
 pub struct RawTable {
-    ids: StringArray,
+    ids: LargeStringArray,
     rows: HashTable<u32>,
     hasher: hashbrown::DefaultHashBuilder,
     names: Vec<String>,
@@ -145,56 +166,19 @@ pub struct RawTable {
 impl RawTable {
     /// Reads a Parquet file whose column `key` holds the ids.
     pub fn read(path: &Path, key: &str) -> Result<Self, TableError> {
-        let batch = read_parquet(path)?;
-        Self::from_batch(&batch, key, path)
+        let file = TableFile::open(path)?;
+        let mut table = TableBuilder::new(file.reader.schema(), key, path)?;
+        for batch in file.batches()? {
+            table.add(&batch?)?;
+        }
+        table.finish()
     }
 
     /// Takes a record batch; `path` is only named in errors.
     pub fn from_batch(batch: &RecordBatch, key: &str, path: &Path) -> Result<Self, TableError> {
-        let ids = text_column(batch, key, path)?;
-        let hasher = hashbrown::DefaultHashBuilder::default();
-        let rows = index(&ids, &hasher).map_err(|(row, problem)| TableError::Id {
-            path: path.to_owned(),
-            key: key.to_owned(),
-            row,
-            problem,
-        })?;
-        let mut table = Self {
-            ids,
-            rows,
-            hasher,
-            names: Vec::new(),
-            columns: Vec::new(),
-            positions: HashMap::new(),
-        };
-        for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
-            if field.name() != key {
-                table.add_column(field.name(), array, path)?;
-            }
-        }
-        Ok(table)
-    }
-
-    fn add_column(&mut self, name: &str, array: &ArrayRef, path: &Path) -> Result<(), TableError> {
-        let wrap = |source| TableError::Arrow {
-            path: path.to_owned(),
-            source,
-        };
-        let column = match array.data_type() {
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
-                Column::Text(cast(array, &DataType::Utf8).map_err(wrap)?.as_string().clone())
-            }
-            _ => Column::Number(
-                cast(array, &DataType::Float64)
-                    .map_err(wrap)?
-                    .as_primitive()
-                    .clone(),
-            ),
-        };
-        self.positions.insert(name.to_owned(), self.columns.len());
-        self.names.push(name.to_owned());
-        self.columns.push(column);
-        Ok(())
+        let mut table = TableBuilder::new(&batch.schema(), key, path)?;
+        table.add(batch)?;
+        table.finish()
     }
 
     /// Number of rows.
@@ -238,7 +222,10 @@ impl RawTable {
 
     fn value(&self, position: usize, row: usize) -> Cell<'_> {
         match &self.columns[position] {
-            Column::Text(values) if values.is_valid(row) => Cell::Text(values.value(row)),
+            Column::Text(values) if values.is_valid(row) => {
+                let text = values.keys().value(row) as usize;
+                Cell::Text(values.values().as_string::<i32>().value(text))
+            }
             Column::Number(values) if values.is_valid(row) => Cell::Number(values.value(row)),
             _ => Cell::Null,
         }
@@ -261,32 +248,138 @@ impl Cells for TableRow<'_> {
     }
 }
 
+/// A table that is read batch by batch, so that nothing is in memory twice.
+struct TableBuilder<'a> {
+    key: &'a str,
+    path: &'a Path,
+    ids: LargeStringBuilder,
+    columns: Vec<(String, ColumnBuilder)>,
+}
+
+enum ColumnBuilder {
+    Text(StringDictionaryBuilder<Int32Type>),
+    Number(Float64Builder),
+}
+
+impl<'a> TableBuilder<'a> {
+    fn new(schema: &Schema, key: &'a str, path: &'a Path) -> Result<Self, TableError> {
+        if schema.column_with_name(key).is_none() {
+            return Err(no_column(schema, key, path));
+        }
+        let columns = schema.fields().iter().filter(|field| field.name() != key);
+        let columns = columns.map(|field| (field.name().clone(), ColumnBuilder::of(field.data_type())));
+        Ok(Self {
+            key,
+            path,
+            ids: LargeStringBuilder::new(),
+            columns: columns.collect(),
+        })
+    }
+
+    fn add(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
+        let ids = text_column(batch, self.key, self.path)?;
+        self.ids.extend(ids.iter());
+        for (name, column) in &mut self.columns {
+            match column {
+                ColumnBuilder::Text(values) => values.extend(text_column(batch, name, self.path)?.iter()),
+                ColumnBuilder::Number(values) => values.extend(number_column(batch, name, self.path)?.iter()),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<RawTable, TableError> {
+        let ids = self.ids.finish();
+        let hasher = hashbrown::DefaultHashBuilder::default();
+        let rows = index(&ids, &hasher).map_err(|(row, problem)| TableError::Id {
+            path: self.path.to_owned(),
+            key: self.key.to_owned(),
+            row,
+            problem,
+        })?;
+        let (names, columns): (Vec<String>, Vec<ColumnBuilder>) = self.columns.into_iter().unzip();
+        Ok(RawTable {
+            ids,
+            rows,
+            hasher,
+            positions: names.iter().cloned().zip(0..).collect(),
+            names,
+            columns: columns.into_iter().map(ColumnBuilder::finish).collect(),
+        })
+    }
+}
+
+impl ColumnBuilder {
+    fn of(kind: &DataType) -> Self {
+        match kind {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
+                Self::Text(StringDictionaryBuilder::new())
+            }
+            _ => Self::Number(Float64Builder::new()),
+        }
+    }
+
+    fn finish(self) -> Column {
+        match self {
+            Self::Text(mut values) => Column::Text(values.finish()),
+            Self::Number(mut values) => Column::Number(values.finish()),
+        }
+    }
+}
+
+/// A Parquet file of a bundle, opened.
+pub(crate) struct TableFile {
+    path: PathBuf,
+    reader: ParquetRecordBatchReaderBuilder<File>,
+}
+
+impl TableFile {
+    pub(crate) fn open(path: &Path) -> Result<Self, TableError> {
+        let path = path.to_owned();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(source) => return Err(TableError::File { path, source }),
+        };
+        if let Some(found) = Misplaced::of_file(&path) {
+            return Err(TableError::Misplaced { path, found });
+        }
+        match ParquetRecordBatchReaderBuilder::try_new(file) {
+            Ok(reader) => Ok(Self { path, reader }),
+            Err(source) => Err(TableError::Parquet { path, source }),
+        }
+    }
+
+    /// Whether it has a column.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.reader.schema().column_with_name(column).is_some()
+    }
+
+    /// Its rows, some thousand at a time.
+    pub(crate) fn batches(self) -> Result<impl Iterator<Item = Result<RecordBatch, TableError>>, TableError> {
+        let Self { path, reader } = self;
+        let batches = reader.with_batch_size(BATCH).build();
+        let batches = batches.map_err(|source| TableError::Parquet {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(batches.map(move |batch| {
+            batch.map_err(|source| TableError::Arrow {
+                path: path.clone(),
+                source,
+            })
+        }))
+    }
+}
+
 /// All of a Parquet file as one batch.
 pub fn read_parquet(path: &Path) -> Result<RecordBatch, TableError> {
-    let parquet = |source| TableError::Parquet {
+    let file = TableFile::open(path)?;
+    let schema = file.reader.schema().clone();
+    let batches: Vec<_> = file.batches()?.collect::<Result<_, _>>()?;
+    concat_batches(&schema, &batches).map_err(|source| TableError::Arrow {
         path: path.to_owned(),
         source,
-    };
-    let arrow = |source| TableError::Arrow {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(|source| TableError::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    if let Some(found) = Misplaced::of_file(path) {
-        let path = path.to_owned();
-        return Err(TableError::Misplaced { path, found });
-    }
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
-    let schema = reader.schema().clone();
-    let batches: Vec<_> = reader
-        .build()
-        .map_err(parquet)?
-        .collect::<Result<_, _>>()
-        .map_err(arrow)?;
-    concat_batches(&schema, &batches).map_err(arrow)
+    })
 }
 
 /// A column as text.
@@ -313,20 +406,34 @@ pub(crate) fn number_column(
     Ok(numbers.as_primitive::<Float64Type>().clone())
 }
 
-fn find_column<'a>(batch: &'a RecordBatch, column: &str, path: &Path) -> Result<&'a ArrayRef, TableError> {
-    batch.column_by_name(column).ok_or_else(|| TableError::NoColumn {
+/// A column of rows of another table.
+pub(crate) fn row_column(batch: &RecordBatch, column: &str, path: &Path) -> Result<UInt32Array, TableError> {
+    let array = find_column(batch, column, path)?;
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    let rows = cast_with_options(array, &DataType::UInt32, &strict).map_err(|source| TableError::Arrow {
         path: path.to_owned(),
-        column: column.to_owned(),
-        found: batch
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
-            .collect(),
-    })
+        source,
+    })?;
+    Ok(rows.as_primitive::<UInt32Type>().clone())
 }
 
-fn index(ids: &StringArray, hasher: &impl BuildHasher) -> Result<HashTable<u32>, (usize, String)> {
+fn find_column<'a>(batch: &'a RecordBatch, column: &str, path: &Path) -> Result<&'a ArrayRef, TableError> {
+    let found = batch.column_by_name(column);
+    found.ok_or_else(|| no_column(&batch.schema(), column, path))
+}
+
+fn no_column(schema: &Schema, column: &str, path: &Path) -> TableError {
+    TableError::NoColumn {
+        path: path.to_owned(),
+        column: column.to_owned(),
+        found: schema.fields().iter().map(|field| field.name().clone()).collect(),
+    }
+}
+
+fn index(ids: &LargeStringArray, hasher: &impl BuildHasher) -> Result<HashTable<u32>, (usize, String)> {
     let mut rows = HashTable::with_capacity(ids.len());
     for row in 0..ids.len() {
         if ids.is_null(row) {

@@ -26,6 +26,8 @@ const HALF_LIFE: RangeInclusive<f64> = 1e-3..=1e6;
 const TREES: RangeInclusive<f64> = 1.0..=100_000.0;
 /// Leaves of a tree: as many as LightGBM takes.
 const LEAVES: RangeInclusive<f64> = 2.0..=131_072.0;
+/// Users who are asked for.
+const USERS: RangeInclusive<f64> = 1.0..=1e9;
 /// Candidates of a source.
 const CANDIDATES: RangeInclusive<f64> = 0.0..=100_000.0;
 
@@ -67,6 +69,7 @@ fn of_data(config: &DatasetConfig) -> impl Iterator<Item = Number> + use<> {
     let (windows, features, training) = (&config.windows, &config.features, &config.training);
     numbers([
         ("windows.target_days", f64::from(windows.target_days), DAYS),
+        ("evaluation.users", config.evaluation.users as f64, USERS),
         ("windows.training", windows.training.into(), 1.0..=1000.0),
         (
             "windows.retrieval_days",

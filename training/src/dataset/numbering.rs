@@ -1,0 +1,223 @@
+//! Users, items and categories as whole numbers, and purchases by these numbers alone.
+//!
+//! Every cut-off date joins, groups and orders all purchases, and does so much faster by numbers of four bytes
+//! than by ids of 64 letters. Numbers follow the order of the texts that they stand for: what is ordered by
+//! number is ordered by text. Purchases lie by user, then by time, so that sums by user need neither a sort nor
+//! a table of all users in memory. Prices are decimals, whose sums are the same in every order.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+
+use super::config::Entity;
+use super::error::DatasetError;
+use super::ids::{Ids, Repeated, SeenIds};
+use super::matches::Side;
+use super::source::{Dataset, Entities, quoted};
+
+/// Users (`user_number, user_id, sold, known` and the shop's columns), ordered by number; `sold` says whether there
+/// is a purchase, and `known` whether the shop's own file has them.
+pub(crate) const USERS: &str = "numbered_users";
+/// Items, in the same way, and the numbers of their values, named by [`value`].
+pub(crate) const ITEMS: &str = "numbered_items";
+/// Stores: `store_number, store`.
+pub(crate) const STORES: &str = "numbered_stores";
+/// Purchases: `user_number, item_number, day, moment, price, store_number` and the numbers of the item's values,
+/// ordered by user, time and item. Days and microseconds (`moment`) count from 1970.
+pub(crate) const PURCHASES: &str = "numbered_purchases";
+
+/// What rows of [`PURCHASES`] are ordered by.
+const ORDER: [&str; 3] = ["user_number", "moment", "item_number"];
+
+/// Ids written at a time.
+const ROWS: usize = 65_536;
+
+/// The table of an item column's values: `value_number, value`.
+pub(crate) fn values(attribute: usize) -> String {
+    format!("numbered_values_{attribute}")
+}
+
+/// The column of the number of an item's value, of the attribute at this place of `features.user_attributes`.
+pub(crate) fn value(attribute: usize) -> String {
+    format!("value_{attribute}")
+}
+
+impl Dataset {
+    /// Gives numbers to everything that was staged, and writes the tables.
+    pub(super) async fn number(
+        &mut self,
+        sold: &Entities<SeenIds>,
+        known: &Entities<SeenIds>,
+    ) -> Result<(), DatasetError> {
+        self.users = self.number_ids(Side::Users, &sold.users, &known.users).await?;
+        self.items = self.number_ids(Side::Items, &sold.items, &known.items).await?;
+        let attributes = self.config.features.user_attributes.clone();
+        for (place, attribute) in attributes.iter().enumerate() {
+            let sql = numbers(&quoted(attribute), "value", &staged(Side::Items));
+            self.keep("the values of an item column", &values(place), &sql, &[])
+                .await?;
+        }
+        self.number_entities(Side::Users, USERS, &[]).await?;
+        self.number_entities(Side::Items, ITEMS, &attributes).await?;
+        let transactions = self.transactions_sql();
+        self.run("the view of transactions", &transactions).await?;
+        let stores = numbers("store", "store", "transactions");
+        self.keep("the stores", STORES, &stores, &[]).await?;
+        let purchases = purchases_sql(attributes.len());
+        self.keep("the purchases by user", PURCHASES, &purchases, &ORDER)
+            .await
+    }
+
+    /// Writes the ids of one side, and the number of each place among the ids of transactions.
+    async fn number_ids(&self, side: Side, sold: &SeenIds, known: &SeenIds) -> Result<Ids, DatasetError> {
+        let (ids, numbers) = Ids::of(sold, known).map_err(|repeated| self.twice(side, repeated))?;
+        let column = |name: &str, kind| Field::new(name, kind, true);
+        let schema = Arc::new(Schema::new(vec![
+            column(side.number(), DataType::Int32),
+            column(side.id(), DataType::Utf8),
+            column("sold", DataType::Boolean),
+            column("place", DataType::Int32),
+        ]));
+        let rows = (0..ids.len()).step_by(ROWS).map(|start| {
+            let rows = start..(start + ROWS).min(ids.len());
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(Int32Array::from_iter_values(rows.clone().map(|row| row as i32))),
+                Arc::new(StringArray::from_iter_values(
+                    rows.clone().map(|row| ids.id(row as u32)),
+                )),
+                Arc::new(BooleanArray::from(ids.sold[rows.clone()].to_vec())),
+                Arc::new(Int32Array::from(ids.known[rows].to_vec())),
+            ];
+            RecordBatch::try_new(schema.clone(), columns).expect("the columns are of the schema's types")
+        });
+        self.keep_batches(&ids_of(side), schema.clone(), rows).await?;
+        self.keep_places(side, numbers).await?;
+        Ok(ids)
+    }
+
+    async fn keep_places(&self, side: Side, numbers: Vec<i32>) -> Result<(), DatasetError> {
+        let column = |name: &str| Field::new(name, DataType::Int32, false);
+        let schema = Arc::new(Schema::new(vec![column("place"), column(side.number())]));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int32Array::from_iter_values(0..numbers.len() as i32)),
+            Arc::new(Int32Array::from(numbers)),
+        ];
+        let places =
+            RecordBatch::try_new(schema.clone(), columns).expect("the columns are of the schema's types");
+        self.keep_batches(&places_of(side), schema, [places].into_iter())
+            .await
+    }
+
+    fn twice(&self, side: Side, Repeated { id, rows }: Repeated) -> DatasetError {
+        let (file, key) = match self.entity(side) {
+            Some(Entity { file, key, .. }) => (file.clone(), key.clone()),
+            None => (side.view().to_owned(), side.id().to_owned()),
+        };
+        DatasetError::Twice { file, key, id, rows }
+    }
+
+    /// Writes everything that is known of users or items, and makes the view of the shop's file.
+    async fn number_entities(
+        &self,
+        side: Side,
+        table: &str,
+        attributes: &[String],
+    ) -> Result<(), DatasetError> {
+        let (view, id, number) = (side.view(), side.id(), side.number());
+        let columns = self.entity(side).map(Entity::columns).unwrap_or_default();
+        let known: String = columns
+            .iter()
+            .map(|column| format!(", known.{}", quoted(column)))
+            .collect();
+        let own: String = columns
+            .iter()
+            .map(|column| format!(", {}", quoted(column)))
+            .collect();
+        let file = match self.entity(side) {
+            Some(_) => format!(" LEFT JOIN {} AS known ON known.place = ids.place", staged(side)),
+            None => String::new(),
+        };
+        let places = attributes.iter().enumerate();
+        let codes = places.clone().map(|(place, _)| {
+            let table = values(place);
+            format!(", {table}.value_number AS {}", value(place))
+        });
+        let joins = places.map(|(place, attribute)| {
+            let (table, attribute) = (values(place), quoted(attribute));
+            format!(" LEFT JOIN {table} ON {table}.value = known.{attribute}")
+        });
+        let sql = format!(
+            "SELECT ids.{number}, ids.{id}, ids.sold, ids.place IS NOT NULL AS known{known}{codes}
+             FROM {ids} AS ids{file}{joins}
+             ORDER BY ids.{number}",
+            ids = ids_of(side),
+            codes = codes.collect::<String>(),
+            joins = joins.collect::<String>(),
+        );
+        self.keep("the numbers of users and items", table, &sql, &[number])
+            .await?;
+        let sql = format!("CREATE VIEW {view} AS SELECT {id}{own} FROM {table} WHERE known");
+        self.run("the view of users or items", &sql).await
+    }
+
+    fn transactions_sql(&self) -> String {
+        let roles = &self.config.transactions;
+        let price = roles
+            .price
+            .as_ref()
+            .map_or("CAST(0 AS DOUBLE)", |_| "staged.price");
+        let store = roles
+            .store
+            .as_ref()
+            .map_or("CAST(NULL AS VARCHAR)", |_| "staged.store");
+        format!(
+            "CREATE VIEW transactions AS
+             SELECT users.user_number, items.item_number, staged.at, {price} AS price, {store} AS store
+             FROM staged_transactions AS staged
+             JOIN {users} AS users ON users.place = staged.user_place
+             JOIN {items} AS items ON items.place = staged.item_place",
+            users = places_of(Side::Users),
+            items = places_of(Side::Items),
+        )
+    }
+}
+
+fn staged(side: Side) -> String {
+    format!("staged_{}", side.view())
+}
+
+/// The table of all ids of a side: their numbers, whether they were sold, and their places in the shop's file.
+fn ids_of(side: Side) -> String {
+    format!("ids_of_{}", side.view())
+}
+
+/// The table of the ids of transactions, by their places there.
+fn places_of(side: Side) -> String {
+    format!("places_of_{}", side.view())
+}
+
+/// The different values of a column, numbered in their order.
+fn numbers(column: &str, name: &str, table: &str) -> String {
+    format!(
+        "SELECT {name}, CAST(ROW_NUMBER() OVER (ORDER BY {name}) - 1 AS INTEGER) AS {name}_number
+         FROM (SELECT DISTINCT {column} AS {name} FROM {table} WHERE {column} IS NOT NULL) AS different"
+    )
+}
+
+fn purchases_sql(attributes: usize) -> String {
+    let codes: String = (0..attributes)
+        .map(|place| format!(", {ITEMS}.{}", value(place)))
+        .collect();
+    format!(
+        "SELECT transactions.user_number, transactions.item_number, CAST(CAST(transactions.at AS DATE) AS INTEGER) AS day,
+           CAST(CAST(transactions.at AS TIMESTAMP(6)) AS BIGINT) AS moment,
+           CAST(transactions.price AS DECIMAL(38, 16)) AS price, {STORES}.store_number{codes}
+         FROM transactions
+         JOIN {ITEMS} ON {ITEMS}.item_number = transactions.item_number
+         LEFT JOIN {STORES} ON {STORES}.store = transactions.store
+         ORDER BY {order}",
+        order = ORDER.join(", ")
+    )
+}
