@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use gondola_wire::routes::BucketRange;
 use sha2::{Digest, Sha256};
+use strum::IntoStaticStr;
 
 /// Number of buckets that users fall into.
 pub const BUCKETS: u16 = 10_000;
@@ -111,7 +112,7 @@ impl Assigned {
 }
 
 /// Why a user got an arm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
 pub enum Reason {
     /// By their bucket.
     Assigned,
@@ -128,13 +129,7 @@ pub enum Reason {
 impl Reason {
     /// The name used in answers and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Assigned => "Assigned",
-            Self::Forced => "Forced",
-            Self::NoUnit => "NoUnit",
-            Self::Holdout => "Holdout",
-            Self::NotInTraffic => "NotInTraffic",
-        }
+        self.into()
     }
 }
 

@@ -8,6 +8,7 @@ use gondola_wire::decision::{Reason, Verdict};
 use gondola_wire::evidence::Evidence;
 use gondola_wire::time::{after, since};
 use jiff::Timestamp;
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::arms::Treatment;
 use crate::assess::{Assessment, Comparison, GuardrailComparison, Reading};
@@ -47,7 +48,7 @@ impl Condition {
 }
 
 /// Types of an experiment's conditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
 pub enum ConditionKind {
     /// Everything that it needs is there.
     ExperimentReady,
@@ -71,33 +72,13 @@ pub enum ConditionKind {
 
 impl ConditionKind {
     /// The word of the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ExperimentReady => "ExperimentReady",
-            Self::RampProgressing => "RampProgressing",
-            Self::DataFresh => "DataFresh",
-            Self::SampleRatioMismatch => "SampleRatioMismatch",
-            Self::OperationsHealthy => "OperationsHealthy",
-            Self::GuardrailsPass => "GuardrailsPass",
-            Self::Significant => "Significant",
-            Self::PromotionReady => "PromotionReady",
-            Self::SpecDrift => "SpecDrift",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// Types of all conditions of an experiment, as the API calls them.
-pub const CONDITIONS: [&str; 9] = [
-    ConditionKind::ExperimentReady.as_str(),
-    ConditionKind::RampProgressing.as_str(),
-    ConditionKind::DataFresh.as_str(),
-    ConditionKind::SampleRatioMismatch.as_str(),
-    ConditionKind::OperationsHealthy.as_str(),
-    ConditionKind::GuardrailsPass.as_str(),
-    ConditionKind::Significant.as_str(),
-    ConditionKind::PromotionReady.as_str(),
-    ConditionKind::SpecDrift.as_str(),
-];
+pub const CONDITIONS: &[&str] = ConditionKind::VARIANTS;
 
 /// The status after a step.
 pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> ExperimentStatus {
