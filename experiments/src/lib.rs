@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //!
-//! - [`assignment`]: which variant a user gets, by [`buckets`];
+//! - [`assignment`]: which variant a user gets, by [buckets](gondola_wire::buckets);
 //! - [`settings`]: the experiment as it was asked for, in numbers, for each of its [`arms`];
 //! - [`operations`]: what the routers saw of errors and latency;
 //! - [`assess`](mod@assess): what the [evidence](gondola_wire::evidence) says, by [`statistics`];
@@ -21,7 +21,6 @@
 pub mod arms;
 pub mod assess;
 pub mod assignment;
-pub mod buckets;
 pub mod decide;
 pub mod epoch;
 pub mod operations;

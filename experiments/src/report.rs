@@ -12,7 +12,6 @@ use strum::{IntoStaticStr, VariantNames};
 
 use crate::arms::Treatment;
 use crate::assess::{Assessment, Comparison, GuardrailComparison, Reading};
-use crate::buckets::Buckets;
 use crate::percent::{share, signed};
 use crate::settings::{ArmSettings, Settings};
 use crate::statistics::Interval;
@@ -93,7 +92,7 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
     let (revision, traffic) = match &step.routing {
         Routing::Experiment(routes) => (
             Some(routes.revision.clone()),
-            share(Buckets::new(routes.traffic_buckets).share()),
+            share(routes.traffic_buckets.share()),
         ),
         Routing::Everybody(_) => (None, "0%".to_owned()),
     };
