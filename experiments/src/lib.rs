@@ -3,7 +3,7 @@
 //! In reading order:
 //!
 //! - [`assignment`]: which variant a user gets, by [buckets](gondola_wire::buckets);
-//! - [`settings`]: the experiment as it was asked for, in numbers, for each of its [`arms`];
+//! - [`settings`]: the experiment as it was asked for, in numbers, for each of its [arms](gondola_wire::arms);
 //! - [`operations`]: what the routers saw of errors and latency;
 //! - [`assess`](mod@assess): what the [evidence](gondola_wire::evidence) says, by [`statistics`];
 //! - [`decide`](mod@decide): the first decision that is due;
@@ -18,7 +18,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod arms;
 pub mod assess;
 pub mod assignment;
 pub mod decide;

@@ -4,13 +4,13 @@ use gondola_crds::experiment_status::{
     ArmStatus, DecisionStatus, ExperimentStatus, LiftBasisPoints, MetricStatus, OperationsStatus, Phase,
     SampleRatioStatus,
 };
+use gondola_wire::arms::Treatment;
 use gondola_wire::decision::{Reason, Verdict};
 use gondola_wire::evidence::Evidence;
 use gondola_wire::time::{after, since};
 use jiff::Timestamp;
 use strum::{IntoStaticStr, VariantNames};
 
-use crate::arms::Treatment;
 use crate::assess::{Assessment, Comparison, GuardrailComparison, Reading};
 use crate::percent::{share, signed};
 use crate::settings::{ArmSettings, Settings};
@@ -197,7 +197,7 @@ fn arms(settings: &Settings, assessment: Option<&Assessment>, evidence: Option<&
         || settings.arms.map(|_| 0),
         |assessment| assessment.matured.clone(),
     );
-    let mut seen = evidence.iter().flat_map(|evidence| &evidence.arms);
+    let mut seen = evidence.iter().flat_map(|evidence| evidence.arms.iter());
     let arm = |(arm, matured): (&ArmSettings, &u64)| {
         let seen = seen.next().cloned().unwrap_or_default();
         ArmStatus {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use gondola_crds::experiment::{Design, Experiment, Method, Metric, MetricKind, Promotion};
 use gondola_crds::text::{Length, Percent, Period, Token};
+use gondola_wire::arms::PerArm;
 use gondola_wire::buckets::{BUCKETS, Buckets};
 
-use crate::arms::PerArm;
 use crate::assignment;
 use crate::percent::share;
 use crate::statistics::planning::{Plan, WEEK, quantile, weeks};

@@ -295,7 +295,7 @@ fn advance_stage(
     };
     let seen = evidence.is_some_and(|evidence| {
         let totals = &evidence.operations.totals;
-        totals.len() == settings.arms.count() && totals.iter().all(|arm| arm.requests >= MIN_REQUESTS)
+        totals.count() == settings.arms.count() && totals.iter().all(|arm| arm.requests >= MIN_REQUESTS)
     });
     if since(stage_since, now) < stage.hold || !seen {
         return;

@@ -76,7 +76,7 @@ impl Gauge {
                 vec![(Labels::new(), buckets.share())]
             }
             Self::Units => {
-                let arms = evidence.iter().flat_map(|evidence| &evidence.arms);
+                let arms = evidence.iter().flat_map(|evidence| evidence.arms.iter());
                 arms.map(|arm| (vec![("arm", arm.name.clone())], arm.units as f64))
                     .collect()
             }
