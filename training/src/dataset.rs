@@ -1,6 +1,6 @@
 //! A data set: what a shop's files mean.
 //!
-//! [`config`] is the file that says so, checked, [`training`] its part about models and [`evaluation`] the
+//! [`config`] is the file that says so, checked as it is read, [`training`] its part about models and [`evaluation`] the
 //! one about their judgement, [`names`] what features are called. [`files`] finds the files, [`table`] reads
 //! them, [`cells`] says what their values mean, and [`source`] opens them with DataFusion as the views
 //! `transactions`, `users` and `items`, whatever they are called in the shop; [`matches`](mod@matches) says whether their
@@ -15,6 +15,7 @@ pub mod files;
 pub mod format;
 pub mod matches;
 pub mod names;
+mod reading;
 pub mod source;
 mod staging;
 pub mod table;
