@@ -174,7 +174,7 @@ fn losses_that_are_the_same_are_neither_better_nor_worse() {
 }
 
 #[test]
-fn users_are_held_against_the_buckets_that_routers_share_them_by() {
+fn users_are_compared_with_the_buckets_that_routers_share_them_by() {
     let mut spec = spec();
     spec["arms"] =
         serde_json::json!([{"variant": "rf", "weight": 1_000_000}, {"variant": "dlrm", "weight": 160}]);
