@@ -495,7 +495,7 @@ fn planned_units(experiment: &Experiment, critical_value: f64, power: f64) -> Re
     if let Some(units) = design.units {
         return Ok(u64::try_from(units).unwrap_or(0));
     }
-    let missing = SettingsError::Plan("a plan is missing; give minDetectableLift and baseline, or units");
+    let missing = SettingsError::Plan("a plan is missing; set minDetectableLift and baseline, or units");
     let (Some(lift), Some(baseline)) = (&design.min_detectable_lift, &design.baseline) else {
         return Err(missing);
     };
