@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_is_refused() {
+    fn what_is_not_a_digest_is_refused() {
         for text in [
             "",
             "sha256:",

@@ -579,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_store_is_refused_with_what_would_be() {
+    fn what_is_not_a_store_is_refused_with_what_would_be() {
         refuses(
             "/srv/store",
             "\"/srv/store\" is not a valid URL of a store; write for example file:///var/lib/gondola/store",

@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_is_told_once() {
+    fn every_cause_is_printed_once() {
         let telling = Failure::Telling(Box::new(Failure::Root));
         assert_eq!(with_causes(&telling), "no store: no network");
         let outer = Failure::Outer(Box::new(telling));

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// What is true of an experiment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -101,7 +102,9 @@ pub struct LiftBasisPoints {
 }
 
 /// Where an experiment stands. A phase that a newer operator wrote reads as `Unknown`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr,
+)]
 pub enum Phase {
     /// Its pods are not ready yet.
     #[default]
@@ -130,18 +133,7 @@ pub enum Phase {
 impl Phase {
     /// The word.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Ramping => "Ramping",
-            Self::Running => "Running",
-            Self::Promoted => "Promoted",
-            Self::RolledBack => "RolledBack",
-            Self::Inconclusive => "Inconclusive",
-            Self::Equivalent => "Equivalent",
-            Self::Invalid => "Invalid",
-            Self::Completed => "Completed",
-            Self::Unknown => "Unknown",
-        }
+        self.into()
     }
 
     /// Whether nothing more is decided.

@@ -280,7 +280,7 @@ async fn files_of_a_long_outage_are_read_as_well() {
 }
 
 #[tokio::test]
-async fn what_is_told_in_whole_seconds_follows_the_exposure_of_that_second() {
+async fn what_is_reported_in_whole_seconds_follows_the_exposure_of_that_second() {
     const SECOND: SignedDuration = SignedDuration::from_secs(1);
     let mut world = World::new();
     let first = HOUR + 700_000 * MICROSECOND;

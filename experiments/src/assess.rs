@@ -6,10 +6,10 @@
 
 mod metric;
 
+use gondola_wire::arms::{PerArm, Treatment};
 use gondola_wire::evidence::{Evidence, Point};
 use jiff::Timestamp;
 
-use crate::arms::{PerArm, Treatment};
 use crate::operations::{Alarm, alarm};
 use crate::settings::{GuardrailSettings, Settings, SuccessSettings};
 use crate::statistics::guardrail::{self, GuardrailVerdict};
@@ -167,10 +167,7 @@ pub fn assess(settings: &Settings, evidence: &Evidence) -> Assessment {
 type Trajectory = Vec<(Point, PerArm<Sums>)>;
 
 fn trajectory(evidence: &Evidence, metric: usize) -> Trajectory {
-    let looks = evidence.sums_over_time(metric);
-    looks
-        .filter_map(|(point, sums)| Some((point, PerArm::from_list(sums)?)))
-        .collect()
+    evidence.sums_over_time(metric).collect()
 }
 
 /// The first finished look at which every arm has the planned number of users in every success metric. It is read once: what comes
@@ -344,6 +341,7 @@ fn sample_ratio(settings: &Settings, evidence: &Evidence) -> SampleRatioAssessme
     let mut course = Vec::with_capacity(evidence.looks.len());
     let mut p = 1.0;
     for (at, by_then) in evidence.units_over_time() {
+        let by_then: Vec<u64> = by_then.iter().copied().collect();
         p = test.look(&by_then);
         course.push((at, p));
         counts = by_then;

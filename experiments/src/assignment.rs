@@ -9,11 +9,10 @@
 
 use std::collections::BTreeMap;
 
+use gondola_wire::buckets::{BUCKETS, Buckets};
 use gondola_wire::routes::BucketRange;
 use sha2::{Digest, Sha256};
-
-/// Number of buckets that users fall into.
-pub const BUCKETS: u16 = 10_000;
+use strum::IntoStaticStr;
 
 /// One less than a byte can tell apart: [`GONE`] is nobody's place.
 const MAX_ARMS: usize = 255;
@@ -36,14 +35,6 @@ pub enum AssignmentError {
     /// The salt would not be told from what follows it.
     #[error("the salt {0:?} is not 1 to {MAX_SALT} of A-Z, a-z, 0-9, '.', '_', '/' and '-'; use only those")]
     Salt(String),
-    /// A number of buckets that there isn't.
-    #[error("{field} is {buckets}; give 0 to {BUCKETS}")]
-    Buckets {
-        /// Which setting.
-        field: &'static str,
-        /// Its value.
-        buckets: u16,
-    },
     /// A range that can't be.
     #[error("buckets {start} to {end} of arm {arm} are no range within 0 to {BUCKETS}")]
     Range {
@@ -76,15 +67,15 @@ pub struct Arm {
 pub struct Holdout {
     /// Salt of the holdout, shared by the experiments that it holds users out of.
     pub salt: String,
-    /// How many of the 10,000 buckets are held out.
-    pub buckets: u16,
+    /// How many are held out.
+    pub buckets: Buckets,
 }
 
 /// Who takes part, and which arm they get.
 #[derive(Clone, Debug)]
 pub struct Assignment {
     salt: String,
-    traffic_buckets: u16,
+    traffic_buckets: Buckets,
     holdout: Option<Holdout>,
     arms: Vec<String>,
     allocation: Allocation,
@@ -111,7 +102,7 @@ impl Assigned {
 }
 
 /// Why a user got an arm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
 pub enum Reason {
     /// By their bucket.
     Assigned,
@@ -128,13 +119,7 @@ pub enum Reason {
 impl Reason {
     /// The name used in answers and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Assigned => "Assigned",
-            Self::Forced => "Forced",
-            Self::NoUnit => "NoUnit",
-            Self::Holdout => "Holdout",
-            Self::NotInTraffic => "NotInTraffic",
-        }
+        self.into()
     }
 }
 
@@ -156,7 +141,7 @@ impl Assignment {
         check_salt(salt)?;
         Ok(Self {
             salt: salt.to_owned(),
-            traffic_buckets: BUCKETS,
+            traffic_buckets: Buckets::ALL,
             holdout: None,
             arms,
             allocation,
@@ -164,16 +149,16 @@ impl Assignment {
     }
 
     /// Lets in only the users of the first `buckets`.
-    pub fn with_traffic(mut self, buckets: u16) -> Result<Self, AssignmentError> {
-        check_buckets("traffic buckets", buckets)?;
-        self.traffic_buckets = buckets;
-        Ok(self)
+    pub fn with_traffic(self, traffic_buckets: Buckets) -> Self {
+        Self {
+            traffic_buckets,
+            ..self
+        }
     }
 
     /// Holds users out.
     pub fn with_holdout(mut self, holdout: Holdout) -> Result<Self, AssignmentError> {
         check_salt(&holdout.salt)?;
-        check_buckets("holdout buckets", holdout.buckets)?;
         self.holdout = Some(holdout);
         Ok(self)
     }
@@ -211,10 +196,10 @@ impl Assignment {
         }
         let traffic_bucket = bucket("traffic", &self.salt, unit);
         let arm_bucket = bucket("arm", &self.salt, unit);
-        let held_out = |holdout: &Holdout| bucket("holdout", &holdout.salt, unit) < holdout.buckets;
+        let held_out = |holdout: &Holdout| bucket("holdout", &holdout.salt, unit) < holdout.buckets.count();
         let reason = if self.holdout.as_ref().is_some_and(held_out) {
             Reason::Holdout
-        } else if traffic_bucket >= self.traffic_buckets {
+        } else if traffic_bucket >= self.traffic_buckets.count() {
             Reason::NotInTraffic
         } else {
             Reason::Assigned
@@ -433,14 +418,6 @@ fn check_salt(salt: &str) -> Result<(), AssignmentError> {
         return Err(AssignmentError::Salt(salt.to_owned()));
     }
     Ok(())
-}
-
-fn check_buckets(field: &'static str, buckets: u16) -> Result<(), AssignmentError> {
-    if buckets > BUCKETS {
-        Err(AssignmentError::Buckets { field, buckets })
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

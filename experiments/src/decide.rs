@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use gondola_crds::experiment::Promotion;
+use gondola_wire::arms::Treatment;
 use gondola_wire::counts::Kind;
 use gondola_wire::decision::{Decision, Reason, Verdict};
 use jiff::Timestamp;
 
-use crate::arms::Treatment;
 use crate::assess::{Assessment, Comparison};
 
 use crate::percent::{share, signed};

@@ -87,13 +87,13 @@ impl Daily {
 pub(crate) fn evidence(epoch: u32, days: u32, arms: [Daily; 2]) -> Evidence {
     let look = |number| Look {
         number,
-        units: arms.iter().map(|arm| arm.users).collect(),
+        units: arms.map(|arm| arm.users).into(),
         metrics: vec![
-            arms.iter().map(|arm| arm.conversions()).collect(),
-            arms.iter().map(|arm| arm.counts()).collect(),
+            arms.map(|arm| arm.conversions()).into(),
+            arms.map(|arm| arm.counts()).into(),
         ],
     };
-    let arm = |(name, daily): (&str, &Daily)| ArmEvidence {
+    let arm = |name: &str, daily: Daily| ArmEvidence {
         name: name.to_owned(),
         units: daily.users * u64::from(days),
         exposures: daily.users * u64::from(days) * 3,
@@ -106,7 +106,7 @@ pub(crate) fn evidence(epoch: u32, days: u32, arms: [Daily; 2]) -> Evidence {
         started_at: START,
         look: DAY,
         analyzed_at: START + DAY * days,
-        arms: ["rf", "dlrm"].into_iter().zip(&arms).map(arm).collect(),
+        arms: [arm("rf", arms[0]), arm("dlrm", arms[1])].into(),
         metrics: vec!["purchase".to_owned(), "clicks".to_owned()],
         looks: (0..days).map(look).collect(),
         operations: busy(),
@@ -116,18 +116,15 @@ pub(crate) fn evidence(epoch: u32, days: u32, arms: [Daily; 2]) -> Evidence {
 
 /// Traffic without a fault.
 pub(crate) fn busy() -> Operations {
-    let mut operations = Operations::new(2);
+    let settings = settings(&spec());
+    let mut operations = Operations::new(&settings.arms);
     let traffic = ArmCounts {
         requests: 10_000,
         errors: 5,
         ..ArmCounts::default()
     };
     for _ in 0..20 {
-        observe(
-            &mut operations,
-            &[traffic, traffic],
-            &settings(&spec()).operations,
-        );
+        observe(&mut operations, &[traffic, traffic].into(), &settings.operations);
     }
     operations
 }

@@ -2,8 +2,8 @@
 //!
 //! In reading order:
 //!
-//! - [`assignment`]: which variant a user gets, by [`buckets`];
-//! - [`settings`]: the experiment as it was asked for, in numbers, for each of its [`arms`];
+//! - [`assignment`]: which variant a user gets, by [buckets](gondola_wire::buckets);
+//! - [`settings`]: the experiment as it was asked for, in numbers, for each of its [arms](gondola_wire::arms);
 //! - [`operations`]: what the routers saw of errors and latency;
 //! - [`assess`](mod@assess): what the [evidence](gondola_wire::evidence) says, by [`statistics`];
 //! - [`decide`](mod@decide): the first decision that is due;
@@ -18,10 +18,8 @@
 
 #![forbid(unsafe_code)]
 
-pub mod arms;
 pub mod assess;
 pub mod assignment;
-pub mod buckets;
 pub mod decide;
 pub mod epoch;
 pub mod operations;

@@ -3,10 +3,10 @@
 //! The mixture test of [`crate::statistics::operations`] weighs each kind of bad answer against the control's; a plain bound on the
 //! share of errors acts from the first tick.
 
+use gondola_wire::arms::{PerArm, Treatment};
 use gondola_wire::counts::{ArmCounts, Kind};
 use gondola_wire::operations::{Operations, Weighed};
 
-use crate::arms::Treatment;
 use crate::settings::OperationsSettings;
 use crate::statistics::operations::{Tick, disperse, dispersion, log_evidence, weigh};
 
@@ -27,15 +27,12 @@ pub struct Alarm {
 }
 
 /// Takes what each arm did in one tick.
-pub fn observe(operations: &mut Operations, tick: &[ArmCounts], settings: &OperationsSettings) {
-    let Some((control, treatments)) = tick.split_first() else {
-        return;
-    };
+pub fn observe(operations: &mut Operations, tick: &PerArm<ArmCounts>, settings: &OperationsSettings) {
     operations.ticks += 1;
-    for (total, arm) in operations.totals.iter_mut().zip(tick) {
+    for (total, arm) in operations.totals.iter_mut().zip(tick.iter()) {
         total.add(arm);
     }
-    for (arm, (streak, counts)) in operations.streaks.iter_mut().zip(tick).enumerate().skip(1) {
+    for (arm, (streak, counts)) in operations.streaks.iter_mut().zip(tick.iter()).enumerate().skip(1) {
         // A tick with few requests neither counts nor forgives.
         if counts.requests < MIN_REQUESTS {
             continue;
@@ -50,7 +47,7 @@ pub fn observe(operations: &mut Operations, tick: &[ArmCounts], settings: &Opera
         }
     }
     for weighed in &mut operations.weighed {
-        weigh_tick(weighed, control, treatments, settings);
+        weigh_tick(weighed, tick, settings);
     }
 }
 
@@ -73,21 +70,16 @@ pub fn alarm(operations: &Operations, settings: &OperationsSettings) -> Option<A
     })
 }
 
-fn weigh_tick(
-    weighed: &mut Weighed,
-    control: &ArmCounts,
-    treatments: &[ArmCounts],
-    settings: &OperationsSettings,
-) {
+fn weigh_tick(weighed: &mut Weighed, tick: &PerArm<ArmCounts>, settings: &OperationsSettings) {
     let kind = weighed.kind;
     let ratio = match kind {
         Kind::Slow => settings.latency_ratio,
         Kind::Errors | Kind::Fallbacks | Kind::Empty => settings.error_ratio,
     };
-    let control = tick_of(control, kind);
+    let control = tick_of(&tick.control, kind);
     // Of past ticks alone: this one is to be judged.
     if let Some(dispersion) = dispersion(&weighed.dispersion) {
-        for (evidence, treatment) in weighed.arms.iter_mut().zip(treatments) {
+        for (evidence, (_, treatment)) in weighed.arms.iter_mut().zip(tick.treatments()) {
             weigh(evidence, tick_of(treatment, kind), control, ratio, dispersion);
         }
     }

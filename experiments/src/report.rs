@@ -4,14 +4,14 @@ use gondola_crds::experiment_status::{
     ArmStatus, DecisionStatus, ExperimentStatus, LiftBasisPoints, MetricStatus, OperationsStatus, Phase,
     SampleRatioStatus,
 };
+use gondola_wire::arms::Treatment;
 use gondola_wire::decision::{Reason, Verdict};
 use gondola_wire::evidence::Evidence;
 use gondola_wire::time::{after, since};
 use jiff::Timestamp;
+use strum::{IntoStaticStr, VariantNames};
 
-use crate::arms::Treatment;
 use crate::assess::{Assessment, Comparison, GuardrailComparison, Reading};
-use crate::buckets::Buckets;
 use crate::percent::{share, signed};
 use crate::settings::{ArmSettings, Settings};
 use crate::statistics::Interval;
@@ -47,7 +47,7 @@ impl Condition {
 }
 
 /// Types of an experiment's conditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
 pub enum ConditionKind {
     /// Everything that it needs is there.
     ExperimentReady,
@@ -71,33 +71,13 @@ pub enum ConditionKind {
 
 impl ConditionKind {
     /// The word of the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ExperimentReady => "ExperimentReady",
-            Self::RampProgressing => "RampProgressing",
-            Self::DataFresh => "DataFresh",
-            Self::SampleRatioMismatch => "SampleRatioMismatch",
-            Self::OperationsHealthy => "OperationsHealthy",
-            Self::GuardrailsPass => "GuardrailsPass",
-            Self::Significant => "Significant",
-            Self::PromotionReady => "PromotionReady",
-            Self::SpecDrift => "SpecDrift",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// Types of all conditions of an experiment, as the API calls them.
-pub const CONDITIONS: [&str; 9] = [
-    ConditionKind::ExperimentReady.as_str(),
-    ConditionKind::RampProgressing.as_str(),
-    ConditionKind::DataFresh.as_str(),
-    ConditionKind::SampleRatioMismatch.as_str(),
-    ConditionKind::OperationsHealthy.as_str(),
-    ConditionKind::GuardrailsPass.as_str(),
-    ConditionKind::Significant.as_str(),
-    ConditionKind::PromotionReady.as_str(),
-    ConditionKind::SpecDrift.as_str(),
-];
+pub const CONDITIONS: &[&str] = ConditionKind::VARIANTS;
 
 /// The status after a step.
 pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> ExperimentStatus {
@@ -112,7 +92,7 @@ pub fn status(settings: &Settings, step: &Step, evidence: Option<&Evidence>) -> 
     let (revision, traffic) = match &step.routing {
         Routing::Experiment(routes) => (
             Some(routes.revision.clone()),
-            share(Buckets::new(routes.traffic_buckets).share()),
+            share(routes.traffic_buckets.share()),
         ),
         Routing::Everybody(_) => (None, "0%".to_owned()),
     };
@@ -217,7 +197,7 @@ fn arms(settings: &Settings, assessment: Option<&Assessment>, evidence: Option<&
         || settings.arms.map(|_| 0),
         |assessment| assessment.matured.clone(),
     );
-    let mut seen = evidence.iter().flat_map(|evidence| &evidence.arms);
+    let mut seen = evidence.iter().flat_map(|evidence| evidence.arms.iter());
     let arm = |(arm, matured): (&ArmSettings, &u64)| {
         let seen = seen.next().cloned().unwrap_or_default();
         ArmStatus {

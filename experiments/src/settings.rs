@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use gondola_crds::experiment::{Design, Experiment, Method, Metric, MetricKind, Promotion};
 use gondola_crds::text::{Length, Percent, Period, Token};
+use gondola_wire::arms::PerArm;
+use gondola_wire::buckets::{BUCKETS, Buckets};
 
-use crate::arms::PerArm;
 use crate::assignment;
-use crate::buckets::Buckets;
 use crate::percent::share;
 use crate::statistics::planning::{Plan, WEEK, quantile, weeks};
 use crate::statistics::sequence::Sequence;
@@ -356,7 +356,7 @@ fn no_bucket(arm: String, weight: u32, weights: &[u32]) -> SettingsError {
         arm,
         weight,
         sum,
-        least: others.div_ceil(u64::from(assignment::BUCKETS) - 1).max(1),
+        least: others.div_ceil(u64::from(BUCKETS) - 1).max(1),
     }
 }
 
@@ -495,7 +495,7 @@ fn planned_units(experiment: &Experiment, critical_value: f64, power: f64) -> Re
     if let Some(units) = design.units {
         return Ok(u64::try_from(units).unwrap_or(0));
     }
-    let missing = SettingsError::Plan("a plan is missing; give minDetectableLift and baseline, or units");
+    let missing = SettingsError::Plan("a plan is missing; set minDetectableLift and baseline, or units");
     let (Some(lift), Some(baseline)) = (&design.min_detectable_lift, &design.baseline) else {
         return Err(missing);
     };

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gondola_crds::experiment_status::Phase;
+use gondola_wire::buckets::Buckets;
 use gondola_wire::decision::{Decision, Verdict};
 use gondola_wire::evidence::Evidence;
 use gondola_wire::ledger::Ledger;
@@ -18,7 +19,6 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::assess::{Assessment, assess};
-use crate::buckets::Buckets;
 use crate::decide::{Situation, decide};
 use crate::epoch;
 use crate::settings::{ArmSettings, Settings};
@@ -295,7 +295,7 @@ fn advance_stage(
     };
     let seen = evidence.is_some_and(|evidence| {
         let totals = &evidence.operations.totals;
-        totals.len() == settings.arms.count() && totals.iter().all(|arm| arm.requests >= MIN_REQUESTS)
+        totals.count() == settings.arms.count() && totals.iter().all(|arm| arm.requests >= MIN_REQUESTS)
     });
     if since(stage_since, now) < stage.hold || !seen {
         return;
@@ -342,9 +342,9 @@ fn routes(ledger: &Ledger, settings: &Settings, inputs: &Inputs<'_>) -> Experime
         unit_header: settings.unit_header.clone(),
         holdout: settings.holdout.as_ref().map(|holdout| HoldoutRoutes {
             salt: format!("{namespace}/{}", holdout.name),
-            buckets: holdout.buckets.count(),
+            buckets: holdout.buckets,
         }),
-        traffic_buckets: traffic_buckets.count(),
+        traffic_buckets,
         arms: settings
             .arms
             .iter()

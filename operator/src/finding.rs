@@ -1,7 +1,9 @@
 //! Findings: what is true of a pipeline, and what that means for whoever looks at it.
 
+use strum::IntoStaticStr;
+
 /// Whether something is true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 pub enum Truth {
     /// It is true.
     True,
@@ -14,11 +16,7 @@ pub enum Truth {
 impl Truth {
     /// The status as the API writes it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
+        self.into()
     }
 }
 

@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_held_against_what_the_installer_allows() {
+    fn an_endpoint_is_checked_against_what_the_installer_allows() {
         let restricted = stores(&["s3://models/"]);
         check_endpoint(
             "http://mine:9000",
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn images_and_variables_are_held_against_what_the_installer_allows() {
+    fn images_and_variables_are_checked_against_what_the_installer_allows() {
         let image = |spec: &mut RecommenderPipelineSpec| {
             spec.pods = Some(PodOverrides {
                 image: Some("evil/program:1".into()),

@@ -77,60 +77,31 @@ impl fmt::Display for Report {
 mod tests {
     use std::fs;
 
-    use gondola_models::features::workflow::{NumericColumn, Operation};
-    use gondola_models::features::{EntityWorkflow, Schema};
-
     use super::*;
 
-    const INPUTS: &str = r#"["user.age", "item.price", "pair.purchases"]"#;
+    const FEATURES: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../inference/models/tests/fixtures/three-inputs/features"
+    );
+    const SCORER: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../inference/models/tests/fixtures/three-inputs/scorer"
+    );
 
-    /// A features bundle of three numeric inputs.
-    fn features(folder: &Path) {
-        let numeric = |column: &str| NumericColumn {
-            column: column.to_owned(),
-            operations: vec![Operation::Fill(0.0)],
-        };
-        let entity = |column: &str| EntityWorkflow {
-            numeric: vec![numeric(column)],
-            ..EntityWorkflow::default()
-        };
-        let workflow = Workflow {
-            user: entity("age"),
-            item: entity("price"),
-            pair: vec![numeric("purchases")],
-        };
-        workflow.save(folder).unwrap();
-        Schema::new("2026-01-01", "price").save(folder).unwrap();
-    }
-
-    /// A scorer bundle with a LightGBM tree over `features` inputs: a price up to 0 gets 0.25, above it 0.75.
-    fn scorer(folder: &Path, inputs: &str, features: usize) {
-        let json = format!(r#"{{"family": "forest", "inputs": {inputs}}}"#);
-        fs::write(folder.join("scorer.json"), json).unwrap();
-        let tree = format!(
-            "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nmax_feature_idx={}\n\nTree=0\nnum_leaves=2\nnum_cat=0\n\
-             split_feature=1\nthreshold=0\ndecision_type=0\nleft_child=-1\nright_child=-2\nleaf_value=0.25 0.75\n\n\
-             end of trees\n",
-            features - 1
-        );
-        fs::write(folder.join("model.txt"), tree).unwrap();
-    }
-
-    /// Checks such a scorer, and compares it with a file of that name and content.
-    async fn checked(inputs: &str, count: usize, expected: Option<(&str, &str)>) -> Result<Report, String> {
-        let (of_features, of_scorer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        features(of_features.path());
-        scorer(of_scorer.path(), inputs, count);
-        let file = expected.map(|(name, content)| {
-            let file = of_scorer.path().join(name);
-            fs::write(&file, content).unwrap();
-            file
-        });
-        let expected = file.as_deref().map(|file| Expected {
+    async fn compared(file: &Path) -> Result<Report, BeliefError> {
+        let expected = Expected {
             file,
             tolerance: 1e-5,
-        });
-        let report = check(of_scorer.path(), of_features.path(), expected).await;
+        };
+        check(Path::new(SCORER), Path::new(FEATURES), Some(expected)).await
+    }
+
+    /// Compares the scorer with a file `rows.csv` of that content.
+    async fn compared_with_csv(content: &str) -> Result<Report, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rows.csv");
+        fs::write(&file, content).unwrap();
+        let report = compared(&file).await;
         report.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
 
@@ -140,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn scores_are_compared_with_those_of_the_library() {
-        let report = checked(INPUTS, 3, Some(("rows.csv", EXPECTED))).await.unwrap();
+        let report = compared_with_csv(EXPECTED).await.unwrap();
         let text = report.to_string();
         let end = "2 rows get the scores that were expected, within 0.0e0\n";
         assert!(text.ends_with(end), "{text}");
@@ -150,9 +121,6 @@ mod tests {
     async fn rows_of_a_parquet_file_are_compared_too() {
         use arrow::array::{Float32Array, Int64Array, RecordBatch};
         use std::sync::Arc;
-        let (of_features, of_scorer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        features(of_features.path());
-        scorer(of_scorer.path(), INPUTS, 3);
         let batch = RecordBatch::try_from_iter([
             ("user.age", Arc::new(Int64Array::from(vec![30, 40])) as _),
             ("item.price", Arc::new(Float32Array::from(vec![-1.0, 2.5])) as _),
@@ -163,25 +131,20 @@ mod tests {
             ("prediction", Arc::new(Float32Array::from(vec![0.25, 0.75])) as _),
         ])
         .unwrap();
-        let path = of_scorer.path().join("rows.parquet");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
         let file = fs::File::create(&path).unwrap();
         let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        let expected = Expected {
-            file: &path,
-            tolerance: 1e-5,
-        };
-        let report = check(of_scorer.path(), of_features.path(), Some(expected))
-            .await
-            .unwrap();
+        let report = compared(&path).await.unwrap();
         assert_eq!(report.agreement.map(|agreement| agreement.rows), Some(2));
     }
 
     #[tokio::test]
     async fn other_scores_than_the_library_s_are_refused_with_the_row_that_differs_most() {
         let other = EXPECTED.replace("0.75,", "0.5,");
-        let message = checked(INPUTS, 3, Some(("rows.csv", &other))).await.unwrap_err();
+        let message = compared_with_csv(&other).await.unwrap_err();
         assert!(message.starts_with("1 of 2 rows of"), "{message}");
         assert!(
             message.contains("row 1 the most: 0.75, but prediction is 0.5; compare what the score is of"),
@@ -210,7 +173,7 @@ mod tests {
             ),
             ("item.price,user.age,pair.purchases,prediction\n", "has no rows"),
         ] {
-            let message = checked(INPUTS, 3, Some(("rows.csv", content))).await.unwrap_err();
+            let message = compared_with_csv(content).await.unwrap_err();
             assert!(
                 message.contains(part) && message.contains("rows.csv"),
                 "{message}"

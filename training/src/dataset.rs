@@ -1,10 +1,11 @@
 //! A data set: what a shop's files mean.
 //!
-//! [`config`] is the file that says so, checked, [`training`] its part about models and [`evaluation`] the
+//! [`config`] is the file that says so, checked as it is read, [`training`] its part about models and [`evaluation`] the
 //! one about their judgement, [`names`] what features are called. [`files`] finds the files, [`table`] reads
 //! them, [`cells`] says what their values mean, and [`source`] opens them with DataFusion as the views
-//! `transactions`, `users` and `items`, whatever they are called in the shop; [`matches`](mod@matches) says whether their
-//! ids are the same.
+//! `transactions`, `users` and `items`, whatever they are called in the shop. [`ids`] and [`numbering`] put whole numbers in
+//! the place of ids, in which everything after reckons, [`queries`] says with how much memory; [`matches`](mod@matches) says
+//! whether the ids of the files are the same.
 
 mod bounds;
 pub mod cells;
@@ -18,6 +19,7 @@ pub mod matches;
 pub mod names;
 pub mod numbering;
 pub mod queries;
+mod reading;
 pub mod source;
 mod staging;
 pub mod table;

@@ -194,7 +194,7 @@ async fn nothing_of_the_cut_off_day_or_later_leaks_into_features() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_no_number_is_null_and_an_item_beside_the_catalog_is_kept() {
+async fn a_value_that_is_not_a_number_is_null_and_an_item_outside_the_catalog_is_kept() {
     let shop = shop();
     change(shop.path(), "transactions_train.csv", |text| {
         let user = text.lines().nth(1).unwrap().split(',').nth(1).unwrap();

@@ -1,10 +1,12 @@
 //! What an arm's answers come to: the counters that routers report and the analyzer sums up.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// A kind of bad answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
 pub enum Kind {
     /// There was none.
     Errors,
@@ -22,12 +24,7 @@ impl Kind {
 
     /// The word.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Errors => "errors",
-            Self::Slow => "slow",
-            Self::Fallbacks => "fallbacks",
-            Self::Empty => "empty",
-        }
+        self.into()
     }
 }
 

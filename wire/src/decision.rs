@@ -3,6 +3,7 @@
 use gondola_crds::experiment_status::Phase;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub struct Decision {
 }
 
 /// What follows from a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 pub enum Verdict {
     /// Everybody gets the control.
     RolledBack,
@@ -42,14 +43,7 @@ pub enum Verdict {
 impl Verdict {
     /// The word.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RolledBack => "RolledBack",
-            Self::Invalid => "Invalid",
-            Self::PromotionReady => "PromotionReady",
-            Self::Promoted => "Promoted",
-            Self::Inconclusive => "Inconclusive",
-            Self::Equivalent => "Equivalent",
-        }
+        self.into()
     }
 
     /// Whether it protects users, so that it holds while all else is suspended.
@@ -74,7 +68,7 @@ impl Verdict {
 }
 
 /// Why, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 pub enum Reason {
     /// An arm has more errors, slow answers, fallbacks or empty answers than it may.
     OperationsHarm,
@@ -97,15 +91,6 @@ pub enum Reason {
 impl Reason {
     /// The word.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OperationsHarm => "OperationsHarm",
-            Self::ArmNotReady => "ArmNotReady",
-            Self::SampleRatioMismatch => "SampleRatioMismatch",
-            Self::GuardrailHarm => "GuardrailHarm",
-            Self::SuccessHarm => "SuccessHarm",
-            Self::Better => "Better",
-            Self::PlanFulfilled => "PlanFulfilled",
-            Self::TimeOver => "TimeOver",
-        }
+        self.into()
     }
 }

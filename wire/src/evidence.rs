@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::arms::PerArm;
 use crate::operations::Operations;
 use crate::sums::Sums;
 use crate::time::after;
@@ -40,8 +41,8 @@ pub struct Evidence {
         with = "jiff::fmt::serde::timestamp::millisecond::required"
     )]
     pub analyzed_at: Timestamp,
-    /// The arms, the control first.
-    pub arms: Vec<ArmEvidence>,
+    /// The arms.
+    pub arms: PerArm<ArmEvidence>,
     /// Names of the metrics: success, then guardrails, in the spec's order.
     pub metrics: Vec<String>,
     /// Sums by look, ascending; looks without users are left out.
@@ -78,9 +79,9 @@ pub struct Look {
     /// Which stretch since the start, from 0.
     pub number: u32,
     /// Users of each arm whose first exposure falls into it.
-    pub units: Vec<u64>,
+    pub units: PerArm<u64>,
     /// For each metric, each arm's users whose window ended in it.
-    pub metrics: Vec<Vec<Sums>>,
+    pub metrics: Vec<PerArm<Sums>>,
 }
 
 /// What a router said of itself.
@@ -177,11 +178,11 @@ impl Evidence {
         if self.format != FORMAT {
             return Err(format!("has format {}, not {FORMAT}", self.format));
         }
-        let (arms, metrics) = (self.arms.len(), self.metrics.len());
+        let (arms, metrics) = (self.arms.count(), self.metrics.len());
         let fits = |look: &Look| {
-            look.units.len() == arms
+            look.units.count() == arms
                 && look.metrics.len() == metrics
-                && look.metrics.iter().all(|sums| sums.len() == arms)
+                && look.metrics.iter().all(|sums| sums.count() == arms)
         };
         if !self.looks.iter().all(fits) {
             return Err("has looks that don't fit its arms and metrics".to_owned());
@@ -198,10 +199,10 @@ impl Evidence {
     }
 
     /// Users of each arm up to and with each look, and the moment at which that was so. The last look may still go on.
-    pub fn units_over_time(&self) -> impl Iterator<Item = (Timestamp, Vec<u64>)> {
-        let mut counts = vec![0; self.arms.len()];
+    pub fn units_over_time(&self) -> impl Iterator<Item = (Timestamp, PerArm<u64>)> {
+        let mut counts = self.arms.map(|_| 0);
         self.looks.iter().map(move |look| {
-            for (count, new) in counts.iter_mut().zip(&look.units) {
+            for (count, new) in counts.iter_mut().zip(look.units.iter()) {
                 *count += new;
             }
             (self.end_of(look.number).min(self.analyzed_at), counts.clone())
@@ -209,10 +210,10 @@ impl Evidence {
     }
 
     /// The sums of each arm for one metric, up to and with each look.
-    pub fn sums_over_time(&self, metric: usize) -> impl Iterator<Item = (Point, Vec<Sums>)> {
-        let mut sums = vec![Sums::default(); self.arms.len()];
+    pub fn sums_over_time(&self, metric: usize) -> impl Iterator<Item = (Point, PerArm<Sums>)> {
+        let mut sums = self.arms.map(|_| Sums::default());
         self.looks.iter().map(move |look| {
-            for (sum, new) in sums.iter_mut().zip(&look.metrics[metric]) {
+            for (sum, new) in sums.iter_mut().zip(look.metrics[metric].iter()) {
                 sum.merge(new);
             }
             let end = self.end_of(look.number);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arms::PerArm;
 use crate::counts::{ArmCounts, Kind};
 
 /// All that ticks so far come to.
@@ -10,10 +11,10 @@ use crate::counts::{ArmCounts, Kind};
 pub struct Operations {
     /// Ticks so far.
     pub ticks: u64,
-    /// What each arm did, the control first.
-    pub totals: Vec<ArmCounts>,
+    /// What each arm did.
+    pub totals: PerArm<ArmCounts>,
     /// Successive ticks in which each arm had too many errors.
-    pub streaks: Vec<u32>,
+    pub streaks: PerArm<u32>,
     /// Arms that had too many errors for long enough, by their place; they stay here.
     pub broken: Vec<usize>,
     /// For each kind, the control's dispersion, and the evidence against each treatment arm.
@@ -53,16 +54,16 @@ pub struct Dispersion {
 }
 
 impl Operations {
-    /// Nothing yet, for so many arms.
-    pub fn new(arms: usize) -> Self {
+    /// Nothing yet, for these arms.
+    pub fn new<T>(arms: &PerArm<T>) -> Self {
         let weighed = |kind| Weighed {
             kind,
             dispersion: Dispersion::default(),
-            arms: vec![HarmEvidence::default(); arms.saturating_sub(1)],
+            arms: arms.treatments().map(|_| HarmEvidence::default()).collect(),
         };
         Self {
-            totals: vec![ArmCounts::default(); arms],
-            streaks: vec![0; arms],
+            totals: arms.map(|_| ArmCounts::default()),
+            streaks: arms.map(|_| 0),
             weighed: Kind::ALL.map(weighed).into(),
             ..Self::default()
         }

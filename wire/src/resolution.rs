@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// The key of the ConfigMap that holds the report.
 pub const REPORT_KEY: &str = "report.json";
@@ -106,7 +107,7 @@ pub struct Refusal {
 }
 
 /// Why bundles can't be served, in one word. Each is a reason of the condition `ArtifactsResolved`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 pub enum RefusalReason {
     /// The URL names no store that this program can open.
     InvalidStore,
@@ -125,13 +126,6 @@ pub enum RefusalReason {
 impl RefusalReason {
     /// The word.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidStore => "InvalidStore",
-            Self::AccessDenied => "AccessDenied",
-            Self::StoreUnavailable => "StoreUnavailable",
-            Self::BundleNotFound => "BundleNotFound",
-            Self::BundleInvalid => "BundleInvalid",
-            Self::ContractMismatch => "ContractMismatch",
-        }
+        self.into()
     }
 }

@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::buckets::Buckets;
+
 /// The key of the ConfigMap that holds the routes.
 pub const ROUTES_KEY: &str = "routes.json";
 
@@ -46,7 +48,7 @@ pub struct ExperimentRoutes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holdout: Option<HoldoutRoutes>,
     /// How many of the 10,000 buckets take part.
-    pub traffic_buckets: u16,
+    pub traffic_buckets: Buckets,
     /// The arms, the control first.
     pub arms: Vec<ArmRoute>,
     /// An answer that takes longer is slow.
@@ -60,7 +62,7 @@ pub struct HoldoutRoutes {
     /// What users are held out by.
     pub salt: String,
     /// How many of the 10,000 buckets are held out.
-    pub buckets: u16,
+    pub buckets: Buckets,
 }
 
 /// One arm of an experiment.

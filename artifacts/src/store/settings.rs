@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_no_header_is_refused_by_name_and_not_shown() {
+    fn what_cannot_be_a_header_is_refused_by_name_and_not_shown() {
         for (url, name, value, sign) in [
             (
                 "s3://b",

@@ -222,12 +222,13 @@ fn evidence(behavior: Behavior, split: &Split, look: Duration, run: u64) -> Evid
             }
         })
         .collect();
-    let arm = |(name, units): (&str, u64)| ArmEvidence {
+    let arm = |name: &str, units| ArmEvidence {
         name: name.to_owned(),
         units,
         exposures: units,
         fallbacks: 0,
     };
+    let arms = [arm("rf", arms[0]), arm("dlrm", arms[1])].into();
     Evidence {
         format: FORMAT,
         experiment: "amounts".to_owned(),
@@ -235,10 +236,10 @@ fn evidence(behavior: Behavior, split: &Split, look: Duration, run: u64) -> Evid
         started_at: START,
         look,
         analyzed_at: START + DAYS * DAY,
-        arms: ["rf", "dlrm"].into_iter().zip(arms).map(arm).collect(),
         metrics: vec!["value".to_owned()],
         looks,
-        operations: Operations::new(2),
+        operations: Operations::new(&arms),
+        arms,
         ..Evidence::default()
     }
 }

@@ -1,6 +1,7 @@
 //! Who gets what: evenly, by hashes that know nothing of each other.
 
-use gondola_experiments::assignment::{Allocation, Arm, Assignment, BUCKETS};
+use gondola_experiments::assignment::{Allocation, Arm, Assignment};
+use gondola_wire::buckets::{BUCKETS, Buckets};
 
 use super::Lines;
 
@@ -43,8 +44,8 @@ pub(super) fn check(lines: &mut Lines) -> anyhow::Result<()> {
         "arms are even",
         format!("chi-square {even:.2} of {rows:?}, below 10.8"),
     );
-    let few = first.clone().with_traffic(500)?;
-    let many = first.with_traffic(5000)?;
+    let few = first.clone().with_traffic(Buckets::new(500));
+    let many = first.with_traffic(Buckets::new(5000));
     let moved = (0..UNITS)
         .map(|unit| format!("member-{unit}"))
         .filter(|id| few.assign(id).enrolled() && few.assign(id) != many.assign(id))

@@ -9,6 +9,7 @@ use gondola_events::unit::UnitKey;
 use gondola_protocol::{Served, Visit};
 use gondola_request::{Answer, Recommendation};
 use gondola_router::experiment::{Enrolment, Recording, Sink};
+use gondola_wire::buckets::Buckets;
 use gondola_wire::routes::{ArmRoute, ExperimentRoutes};
 
 use super::Lines;
@@ -60,7 +61,7 @@ fn measure(folder: &std::path::Path) -> anyhow::Result<(Times, u64)> {
         salt: "shop/home/dlrm-vs-rf".into(),
         unit_header: None,
         holdout: None,
-        traffic_buckets: 10_000,
+        traffic_buckets: Buckets::ALL,
         arms: vec![arm("rf"), arm("dlrm")],
         slow_milliseconds: 300,
     };

@@ -72,7 +72,7 @@ fn simulate(experiment: &Experiment, world: &World, seed: u64) -> anyhow::Result
             tally.add(unit);
         }
         let mut evidence = tally.finish();
-        evidence.operations = Operations::new(2);
+        evidence.operations = Operations::new(&settings.arms);
         evidence.routers = vec![RouterEvidence {
             name: "router".to_owned(),
             revision: routes.revision.clone(),
@@ -283,14 +283,14 @@ pub(super) fn errors(lines: &mut Lines) -> anyhow::Result<()> {
     for (requests, least) in [(50, 70.0), (1000, 100.0)] {
         let mut within_two = 0;
         for _ in 0..200 {
-            let mut operations = Operations::new(2);
+            let mut operations = Operations::new(&settings.arms);
             for _ in 0..2 {
                 let mut arm = |rate: f64| ArmCounts {
                     requests,
                     errors: (0..requests).filter(|_| random.random_bool(rate)).count() as u64,
                     ..ArmCounts::default()
                 };
-                let tick = [arm(0.001), arm(0.1)];
+                let tick = [arm(0.001), arm(0.1)].into();
                 observe(&mut operations, &tick, &settings.operations);
             }
             within_two += usize::from(alarm(&operations, &settings.operations).is_some());

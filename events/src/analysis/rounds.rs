@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use gondola_experiments::operations::observe;
 use gondola_experiments::settings::OperationsSettings;
+use gondola_wire::arms::PerArm;
 use gondola_wire::counts::ArmCounts;
 use gondola_wire::evidence::{Evidence, RouterEvidence};
 use gondola_wire::operations::Operations;
@@ -15,7 +16,7 @@ use super::rules::Rules;
 pub struct Rounds {
     experiment: String,
     epoch: u32,
-    arms: Vec<String>,
+    arms: PerArm<String>,
     operations: Operations,
     /// The last report of each router, by its name.
     before: HashMap<String, RouterReport>,
@@ -30,7 +31,7 @@ impl Rounds {
         let of_this_epoch = |evidence: &&Evidence| {
             evidence.experiment == rules.experiment
                 && evidence.epoch == rules.epoch
-                && evidence.operations.totals.len() == rules.arms.len()
+                && evidence.operations.totals.count() == rules.arms.count()
         };
         let found = found.filter(of_this_epoch);
         Self {
@@ -38,7 +39,7 @@ impl Rounds {
             epoch: rules.epoch,
             arms: rules.arms.clone(),
             operations: found.map_or_else(
-                || Operations::new(rules.arms.len()),
+                || Operations::new(&rules.arms),
                 |evidence| evidence.operations.clone(),
             ),
             before: HashMap::new(),
@@ -49,7 +50,7 @@ impl Rounds {
 
     /// Takes what each router says in this round; one that doesn't answer is named without a revision.
     pub fn observe(&mut self, said: Vec<(String, Option<RouterReport>)>, settings: &OperationsSettings) {
-        let mut tick = vec![ArmCounts::default(); self.arms.len()];
+        let mut tick = self.arms.map(|_| ArmCounts::default());
         self.routers.clear();
         for (name, report) in said {
             let of_this_epoch =
@@ -82,7 +83,7 @@ impl Rounds {
     pub fn complete(&self, evidence: &mut Evidence) {
         evidence.operations = self.operations.clone();
         evidence.routers.clone_from(&self.routers);
-        let mut dropped = vec![0; self.arms.len()];
+        let mut dropped = vec![0; self.arms.count()];
         for router in &self.routers {
             for (sum, count) in dropped.iter_mut().zip(&router.dropped) {
                 *sum += count;
@@ -98,8 +99,13 @@ fn arm_of(report: &RouterReport, arm: &str) -> ArmReport {
 }
 
 /// Adds what an arm did since the report before.
-fn add_new(tick: &mut [ArmCounts], arms: &[String], report: &RouterReport, since: Option<&RouterReport>) {
-    for (sum, arm) in tick.iter_mut().zip(arms) {
+fn add_new(
+    tick: &mut PerArm<ArmCounts>,
+    arms: &PerArm<String>,
+    report: &RouterReport,
+    since: Option<&RouterReport>,
+) {
+    for (sum, arm) in tick.iter_mut().zip(arms.iter()) {
         let now = arm_of(report, arm).counts;
         let before = since.map(|since| arm_of(since, arm).counts).unwrap_or_default();
         sum.add(&now.since(&before));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gondola_crds::experiment::MetricKind;
 use gondola_experiments::settings::{MetricSettings, Settings};
+use gondola_wire::arms::PerArm;
 use gondola_wire::time::{before, since};
 use jiff::Timestamp;
 
@@ -16,8 +17,8 @@ pub struct Rules {
     pub experiment: String,
     /// Its epoch.
     pub epoch: u32,
-    /// Names of the arms, the control first.
-    pub arms: Vec<String>,
+    /// Names of the arms.
+    pub arms: PerArm<String>,
     /// The metrics, in the order of the evidence.
     pub metrics: Vec<MetricRule>,
     /// Types of outcomes that count; an outcome remembers its place here.
@@ -74,7 +75,7 @@ impl Rules {
         Self {
             experiment: settings.name.clone(),
             epoch,
-            arms: settings.arms.iter().map(|arm| arm.name.clone()).collect(),
+            arms: settings.arms.map(|arm| arm.name.clone()),
             metrics,
             kinds,
             started,

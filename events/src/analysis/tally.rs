@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gondola_wire::arms::PerArm;
 use gondola_wire::evidence::{ArmEvidence, Evidence, FORMAT, Health, Look};
 use gondola_wire::operations::Operations;
 use gondola_wire::sums::Sums;
@@ -21,7 +22,7 @@ const AHEAD: Duration = Duration::from_secs(5 * 60);
 pub struct Tally<'a> {
     rules: &'a Rules,
     now: Timestamp,
-    arms: Vec<ArmEvidence>,
+    arms: PerArm<ArmEvidence>,
     looks: BTreeMap<u32, Look>,
     health: Health,
     counted: Counted,
@@ -37,10 +38,10 @@ impl<'a> Tally<'a> {
         Self {
             rules,
             now,
-            arms: rules.arms.iter().map(arm).collect(),
+            arms: rules.arms.map(arm),
             looks: BTreeMap::new(),
             health: Health {
-                dropped: vec![0; rules.arms.len()],
+                dropped: vec![0; rules.arms.count()],
                 ..Health::default()
             },
             counted: Counted::default(),
@@ -117,11 +118,11 @@ impl<'a> Tally<'a> {
     }
 
     fn look(&mut self, number: u32) -> &mut Look {
-        let (arms, metrics) = (self.rules.arms.len(), self.rules.metrics.len());
+        let Rules { arms, metrics, .. } = self.rules;
         self.looks.entry(number).or_insert_with(|| Look {
             number,
-            units: vec![0; arms],
-            metrics: vec![vec![Sums::default(); arms]; metrics],
+            units: arms.map(|_| 0),
+            metrics: vec![arms.map(|_| Sums::default()); metrics.len()],
         })
     }
 
@@ -142,7 +143,7 @@ impl<'a> Tally<'a> {
             started_at: rules.started,
             look: rules.look,
             analyzed_at: now,
-            operations: Operations::new(arms.len()),
+            operations: Operations::new(&arms),
             arms,
             metrics: rules.metrics.iter().map(|metric| metric.name.clone()).collect(),
             looks: looks.into_values().collect(),

@@ -88,7 +88,7 @@ fn outcomes_are_read_as_they_were_written() {
 }
 
 #[test]
-fn what_is_no_such_table_is_refused() {
+fn what_is_not_such_a_table_is_refused() {
     let outcomes = encode_outcomes(&[outcome(1)]).unwrap();
     let error = read_exposures(outcomes.clone(), |_| panic!("there are none")).unwrap_err();
     assert!(error.to_string().contains("no column arm"), "{error}");

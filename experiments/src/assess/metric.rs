@@ -1,8 +1,8 @@
 //! Estimates of one metric from the sums of all arms.
 
 use gondola_crds::experiment::MetricKind;
+use gondola_wire::arms::{PerArm, Treatment};
 
-use crate::arms::{PerArm, Treatment};
 use crate::settings::MetricSettings;
 use crate::statistics::{Estimate, Sums, cuped};
 

@@ -114,7 +114,7 @@ fn arm(n: u64, nonzero: u64, each: f64) -> Sums {
 fn of_one_metric(spec: &serde_json::Value, arms: [Sums; 2]) -> Assessment {
     let mut seen = evidence(1, 1, [SAME, SAME]);
     seen.metrics = vec!["value".to_owned()];
-    seen.looks[0].units = arms.iter().map(|arm| arm.n).collect();
+    seen.looks[0].units = arms.map(|arm| arm.n).into();
     seen.looks[0].metrics = vec![arms.into()];
     assess(&settings(spec), &seen)
 }
@@ -174,12 +174,12 @@ fn losses_that_are_the_same_are_neither_better_nor_worse() {
 }
 
 #[test]
-fn users_are_held_against_the_buckets_that_routers_share_them_by() {
+fn users_are_compared_with_the_buckets_that_routers_share_them_by() {
     let mut spec = spec();
     spec["arms"] =
         serde_json::json!([{"variant": "rf", "weight": 1_000_000}, {"variant": "dlrm", "weight": 160}]);
     let mut seen = evidence(1, 1, [SAME, SAME]);
-    seen.looks[0].units = vec![9_998_000, 2000];
+    seen.looks[0].units = [9_998_000, 2000].into();
     let ratio = assess(&settings(&spec), &seen).sample_ratio;
     assert!(!ratio.detected && ratio.p > 0.5, "{}", ratio.p);
 }
@@ -187,8 +187,8 @@ fn users_are_held_against_the_buckets_that_routers_share_them_by() {
 #[test]
 fn a_doubt_about_shares_goes_with_the_next_users() {
     let mut seen = evidence(1, 2, [SAME, SAME]);
-    seen.looks[0].units = vec![50_600, 49_400];
-    seen.looks[1].units = vec![500_000, 500_000];
+    seen.looks[0].units = [50_600, 49_400].into();
+    seen.looks[1].units = [500_000, 500_000].into();
     let ratio = assess(&settings(&spec()), &seen).sample_ratio;
     assert!(DETECT < ratio.p && ratio.p < 0.01, "{}", ratio.p);
     assert!(ratio.p_now > 0.01, "{}", ratio.p_now);

@@ -123,10 +123,10 @@ fn errors_end_an_arm_even_where_users_are_not_split_as_planned() {
         requests: 100,
         ..ArmCounts::default()
     };
-    seen.operations = Operations::new(2);
-    let settings = crate::fixtures::settings(&spec()).operations;
+    let settings = crate::fixtures::settings(&spec());
+    seen.operations = Operations::new(&settings.arms);
     for _ in 0..2 {
-        observe(&mut seen.operations, &[good, bad], &settings);
+        observe(&mut seen.operations, &[good, bad].into(), &settings.operations);
     }
     let step = world.step(START + DAY * 9, Some(seen));
     assert_eq!(step.ledger.decision.unwrap().reason, Reason::OperationsHarm);

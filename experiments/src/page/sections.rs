@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use gondola_crds::experiment_status::Phase;
 use gondola_pages::wide_section;
+use gondola_wire::arms::Treatment;
 use gondola_wire::time::{after, since};
 use maud::{Markup, html};
 
 use super::metrics::{guardrails, lift, min_effect, sample_ratio};
 use super::progress::{operations, ramp};
 use super::{View, health};
-use crate::arms::Treatment;
 use crate::assess::Assessment;
 use crate::percent::{share, signed};
 use crate::report::{expected_decision, grouped, success_verdict};
@@ -139,7 +139,7 @@ fn arms(view: &View<'_>, assessment: &Assessment) -> Markup {
 }
 
 fn arm_row(view: &View<'_>, assessment: &Assessment, place: usize, name: &str, matured: u64) -> Markup {
-    let seen = view.evidence.and_then(|evidence| evidence.arms.get(place));
+    let seen = view.evidence.and_then(|evidence| evidence.arms.iter().nth(place));
     let seen = seen.cloned().unwrap_or_default();
     html! {
         tr {

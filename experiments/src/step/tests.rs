@@ -13,7 +13,7 @@ const SAME: Daily = Daily {
 
 fn traffic(step: &Step) -> u16 {
     match &step.routing {
-        Routing::Experiment(routes) => routes.traffic_buckets,
+        Routing::Experiment(routes) => routes.traffic_buckets.count(),
         Routing::Everybody(_) => 0,
     }
 }

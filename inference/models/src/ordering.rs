@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_that_are_no_probabilities_are_drawn_by_their_differences() {
+    fn scores_that_are_not_probabilities_are_drawn_by_their_differences() {
         // exp(0), exp(1) and exp(2) over their sum.
         let softmax = [0.0900, 0.2447, 0.6652];
         check_drawn([-3.0, -2.0, -1.0], 1.0, softmax);

@@ -96,7 +96,7 @@ pub struct ItemIndex {
 }
 
 thread_local! {
-    static NEIGHBOURS: RefCell<Vec<(i64, f32)>> = const { RefCell::new(Vec::new()) };
+    static NEIGHBORS: RefCell<Vec<(i64, f32)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// An item found by its vector.
@@ -151,7 +151,7 @@ impl ItemIndex {
 
     /// The `k` nearest items, the nearest first.
     pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<Found>, IndexError> {
-        NEIGHBOURS.with_borrow_mut(|neighbors| {
+        NEIGHBORS.with_borrow_mut(|neighbors| {
             self.index.search(query, k, neighbors)?;
             let found = |(position, similarity): &(i64, f32)| {
                 // An index with its own ids may name positions that are not there.

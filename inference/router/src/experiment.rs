@@ -225,7 +225,7 @@ impl Enrolment {
                 weight: arm.weight,
             })
             .collect();
-        let mut assignment = Assignment::new(&routes.salt, &arms)?.with_traffic(routes.traffic_buckets)?;
+        let mut assignment = Assignment::new(&routes.salt, &arms)?.with_traffic(routes.traffic_buckets);
         if let Some(holdout) = &routes.holdout {
             assignment = assignment.with_holdout(Holdout {
                 salt: holdout.salt.clone(),

@@ -281,7 +281,7 @@ fn reason(resolution: &Resolution, variant: &str) -> Option<RefusalReason> {
 }
 
 #[tokio::test]
-async fn each_variant_is_judged_alone_and_taken_up_when_it_is_mended() {
+async fn each_variant_is_judged_alone_and_taken_up_when_it_is_fixed() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", folder.path().display());
     let store = Store::open(&url).unwrap();
@@ -311,7 +311,7 @@ async fn each_variant_is_judged_alone_and_taken_up_when_it_is_mended() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_opened_or_asked_is_told_from_one_that_lacks_something() {
+async fn a_store_that_cannot_be_opened_or_asked_is_distinguished_from_one_that_lacks_something() {
     let found = resolve(&two_variants("ftp://models"), 1, &Access::default(), PATIENCE).await;
     assert_eq!(reason(&found, "dlrm"), Some(RefusalReason::InvalidStore));
     let access = Access {

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_are_no_utf8_are_told_from_those_that_are() {
+    fn bytes_that_are_not_utf8_are_distinguished_from_those_that_are() {
         for query in [
             "",
             "user=anna&k=3",

@@ -92,21 +92,12 @@ fn check_processor() -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use gondola_wire::variables;
+    use gondola_test_stand_in::check_variables;
 
     use super::*;
 
     #[test]
     fn every_variable_is_on_the_list_that_the_operator_writes_from() {
-        fn check(command: &clap::Command) {
-            for argument in command.get_arguments() {
-                if let Some(variable) = argument.get_env() {
-                    let name = variable.to_str().unwrap();
-                    assert!(variables::ALL.contains(&name), "{name}");
-                }
-            }
-            command.get_subcommands().for_each(check);
-        }
-        check(&Arguments::command());
+        check_variables(&Arguments::command());
     }
 }

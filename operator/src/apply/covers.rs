@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_of_the_server_are_no_difference() {
+    fn defaults_of_the_server_are_not_a_difference() {
         check(json!({"a": 1, "b": "default"}), json!({"a": 1}), true);
         check(json!({"a": 1}), json!({"a": 2}), false);
         check(

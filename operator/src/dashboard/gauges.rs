@@ -1,7 +1,7 @@
 //! Gauges of experiments for Prometheus, computed when they are scraped.
 
-use gondola_experiments::buckets::Buckets;
 use gondola_experiments::step::Routing;
+use gondola_wire::buckets::Buckets;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -70,13 +70,13 @@ impl Gauge {
         match self {
             Self::Traffic => {
                 let buckets = match &step.routing {
-                    Routing::Experiment(routes) => Buckets::new(routes.traffic_buckets),
+                    Routing::Experiment(routes) => routes.traffic_buckets,
                     Routing::Everybody(_) => Buckets::NONE,
                 };
                 vec![(Labels::new(), buckets.share())]
             }
             Self::Units => {
-                let arms = evidence.iter().flat_map(|evidence| &evidence.arms);
+                let arms = evidence.iter().flat_map(|evidence| evidence.arms.iter());
                 arms.map(|arm| (vec![("arm", arm.name.clone())], arm.units as f64))
                     .collect()
             }

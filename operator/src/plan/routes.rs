@@ -13,6 +13,7 @@ use gondola_crds::experiment_status::Phase;
 use gondola_crds::spec::Variant;
 use gondola_experiments::assignment::allocate;
 use gondola_experiments::step::Routing;
+use gondola_wire::buckets::Buckets;
 use gondola_wire::routes::{BucketRange, ExperimentRoutes, Route, Routes};
 
 use super::experiment::{Planned, everybody};
@@ -22,7 +23,7 @@ use crate::observed::Observed;
 use crate::pipeline::Pipeline;
 
 /// Which buckets a variant owns, by its name.
-type Buckets = BTreeMap<String, Vec<BucketRange>>;
+type Ownership = BTreeMap<String, Vec<BucketRange>>;
 
 /// The routes, and the variants that are about to leave them.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +130,7 @@ impl Now<'_> {
                 // One that nobody takes part in yet waits until its arms get users.
                 experiment: self
                     .experiment
-                    .filter(|routes| !held || routes.traffic_buckets > 0)
+                    .filter(|routes| !held || routes.traffic_buckets > Buckets::NONE)
                     .cloned(),
                 variants,
             },
@@ -220,7 +221,7 @@ impl Now<'_> {
 }
 
 /// The buckets that variants own: from the routes, or else from the status.
-fn remembered(pipeline: &Pipeline, before: &Routes) -> Buckets {
+fn remembered(pipeline: &Pipeline, before: &Routes) -> Ownership {
     if !before.variants.is_empty() {
         let owned = before.variants.iter();
         return owned
@@ -234,7 +235,7 @@ fn remembered(pipeline: &Pipeline, before: &Routes) -> Buckets {
 }
 
 /// Gives every variant its buckets by its weight. Where nobody has a weight, the first gets all.
-fn own_buckets(variants: &mut [Route], before: &Buckets) {
+fn own_buckets(variants: &mut [Route], before: &Ownership) {
     if variants.iter().all(|route| route.weight == 0)
         && let Some(first) = variants.first_mut()
     {

@@ -644,7 +644,7 @@ fn nobody_takes_part_before_the_arms_answer() {
             .routes
             .experiment
             .as_ref()
-            .map(|experiment| experiment.traffic_buckets)
+            .map(|experiment| experiment.traffic_buckets.count())
     };
     let mut cluster = Cluster::empty();
     let plan = cluster

@@ -241,7 +241,7 @@ fn an_image_that_crashes_is_shown_with_its_last_words() {
 }
 
 #[test]
-fn a_pod_that_is_being_made_is_no_problem() {
+fn a_pod_that_is_being_created_is_not_a_problem() {
     let mut pipeline = pipeline();
     let mut cluster = Cluster::empty();
     cluster.report(&pipeline, resolved);
@@ -385,7 +385,7 @@ fn suspended_with_something_to_do_is_not_ready() {
 }
 
 #[test]
-fn a_route_that_a_gateway_refuses_is_told_in_its_words() {
+fn a_route_that_a_gateway_refuses_is_reported_in_its_words() {
     let mut pipeline = changed(
         "  variants:",
         "  gateway: {parentRefs: [{name: public}]}\n  variants:",

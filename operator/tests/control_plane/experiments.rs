@@ -76,10 +76,10 @@ async fn analyze_and_remember(
         .experiment
         .map(|experiment| experiment.revision)
         .unwrap_or_default();
-    let mut operations = Operations::new(2);
     let settings = gondola_experiments::settings::Settings::of(&serde_json::from_value(
         with_experiment()["spec"]["experiment"].clone(),
     )?)?;
+    let mut operations = Operations::new(&settings.arms);
     let traffic = |errors| ArmCounts {
         requests: 500,
         errors,
@@ -88,7 +88,7 @@ async fn analyze_and_remember(
     for _ in 0..2 {
         observe(
             &mut operations,
-            &[traffic(0), traffic(errors)],
+            &[traffic(0), traffic(errors)].into(),
             &settings.operations,
         );
     }
@@ -117,11 +117,11 @@ async fn analyze_and_remember(
         started_at: started,
         look: Duration::from_secs(1),
         analyzed_at: Timestamp::now(),
-        arms: vec![arm("forest"), arm("dlrm")],
+        arms: [arm("forest"), arm("dlrm")].into(),
         metrics: vec!["purchase".into()],
         looks: vec![Look {
             number: 0,
-            units: vec![users, users],
+            units: [users, users].into(),
             metrics: vec![buyers.map(sums).into()],
         }],
         operations,

@@ -1,8 +1,10 @@
-//! What answers in tests where a variant would: a stand-in without models, servers in front of it, and a client.
+//! What answers in tests where a variant would: a stand-in without models, servers in front of it, and a client; and the check of
+//! variables that tests of programs share.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod client;
+mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +26,8 @@ use gondola_server::{Drain, ServeError, Server};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
+
+pub use variables::check_variables;
 
 /// Number of items that a request can get.
 pub const MAX_ITEMS: usize = 10;

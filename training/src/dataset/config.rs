@@ -1,13 +1,11 @@
 //! The configuration of a data set: files, the roles of their columns, windows of time, and what is trained.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
-use super::bounds;
 use super::evaluation::Evaluation;
 use super::training::Training;
 
@@ -273,20 +271,6 @@ fn default_index_days() -> u32 {
 }
 
 impl DatasetConfig {
-    /// Reads a configuration and checks what can be checked without the data.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let yaml = fs::read_to_string(path).map_err(|source| ConfigError::File {
-            path: path.to_owned(),
-            source,
-        })?;
-        let config: Self = serde_saphyr::from_str(&yaml).map_err(|source| ConfigError::Yaml {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
-        bounds::check(&config)?;
-        Ok(config)
-    }
-
     /// What it says of the data, wherever they are.
     pub fn without_files(&self) -> Self {
         let mut config = self.clone();
@@ -310,19 +294,6 @@ impl DatasetConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_evaluation_without_candidates_is_refused_by_name() {
-        let example = include_str!("../../../examples/complete-journey/dataset.yaml");
-        let none = example.replace(
-            "two_tower: 200, bought_before: 100",
-            "two_tower: 0, bought_before: 0",
-        );
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), none).unwrap();
-        let message = DatasetConfig::read(file.path()).unwrap_err().to_string();
-        assert!(message.contains("evaluation.candidates is 0"), "{message}");
-    }
 
     #[test]
     fn training_windows_stand_one_before_the_other_and_the_last_ends_where_the_test_begins() {

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_object_store_that_can_not_be_opened_is_told_once() {
+    async fn an_object_store_that_cannot_be_opened_is_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let url = Url::parse("ftp://host/shop").unwrap();
         let error = TableFiles::find(&url, "tx.csv", folder.path()).await.unwrap_err();

@@ -15,6 +15,27 @@ use crate::evaluate::pairs::Judge;
 #[test]
 fn the_least_that_a_configuration_can_say_makes_a_model_or_an_error() {
     let (layout, cardinalities, examples) = shop();
+    let training = least();
+    let task = Task {
+        training: &training,
+        layout: &layout,
+        cardinalities: &cardinalities,
+        examples: &examples,
+    };
+    for name in Scorer::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        match scorer(name, task) {
+            Ok(fitted) => {
+                fitted.save(folder.path()).unwrap();
+                drop(Judge::load(folder.path(), &layout, &examples.encoded).unwrap());
+            }
+            Err(error) => assert!(!error.to_string().is_empty(), "{name}"),
+        }
+    }
+}
+
+/// The least that each setting can say.
+fn least() -> Training {
     let descent = Descent {
         epochs: 1,
         patience: 0,
@@ -67,22 +88,7 @@ fn the_least_that_a_configuration_can_say_makes_a_model_or_an_error() {
         learning_rate: 1e-9,
         input_share: 1e-4,
     };
-    let task = Task {
-        training: &training,
-        layout: &layout,
-        cardinalities: &cardinalities,
-        examples: &examples,
-    };
-    for name in Scorer::ALL {
-        let folder = tempfile::tempdir().unwrap();
-        match scorer(name, task) {
-            Ok(fitted) => {
-                fitted.save(folder.path()).unwrap();
-                drop(Judge::load(folder.path(), &layout, &examples.encoded).unwrap());
-            }
-            Err(error) => assert!(!error.to_string().is_empty(), "{name}"),
-        }
-    }
+    training
 }
 
 /// A model's description at its extremes is one that loads or an error: whoever writes one by hand is told

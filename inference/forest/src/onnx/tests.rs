@@ -509,7 +509,7 @@ fn the_class_that_a_probability_is_for_is_told_and_must_be_the_greater_number() 
 }
 
 #[test]
-fn lists_of_the_newer_operator_are_held_against_each_other() {
+fn lists_of_the_newer_operator_are_checked_against_each_other() {
     for (changes, message) in [
         (
             vec![ints("tree_roots", &[0, 0])],

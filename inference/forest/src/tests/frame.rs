@@ -60,7 +60,7 @@ fn categories_below_zero_are_never_met() {
 }
 
 #[test]
-fn categories_that_are_no_indexes_are_refused() {
+fn categories_that_are_not_indexes_are_refused() {
     check_refused(
         CATEGORIES,
         "pandas_categorical:[[\"a\", \"b\", \"c\", \"d\", \"e\"], [1, 4, 70]]",
@@ -109,7 +109,7 @@ fn a_code_beyond_the_categories_is_refused() {
 }
 
 #[test]
-fn categories_that_are_no_lists_are_refused() {
+fn categories_that_are_not_lists_are_refused() {
     let broken = MODEL.replace(CATEGORIES, "pandas_categorical:[[2, 3");
     let message = load(&broken).unwrap_err().to_string();
     assert!(

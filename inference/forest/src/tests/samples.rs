@@ -132,7 +132,7 @@ fn check_refused(format: Format, bytes: &[u8], inputs: usize, message: &str) {
 }
 
 #[test]
-fn samples_that_are_no_single_score_are_refused_by_name() {
+fn samples_that_are_not_a_single_score_are_refused_by_name() {
     check_refused(
         Format::Json,
         include_bytes!(fixture!("xgboost_multi_parallel.json")),
@@ -216,7 +216,7 @@ fn a_file_with_the_name_of_another_format_is_refused_as_what_it_is() {
 }
 
 #[test]
-fn a_file_that_is_no_model_at_all_is_refused_as_what_it_is() {
+fn a_file_that_is_not_a_model_at_all_is_refused_as_what_it_is() {
     for format in Format::ALL {
         check_refused(
             format,

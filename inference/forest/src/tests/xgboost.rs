@@ -200,7 +200,7 @@ fn damaged_trees_are_refused_with_tree_node_and_value() {
 }
 
 #[test]
-fn category_sets_are_held_against_their_lists() {
+fn category_sets_are_checked_against_their_lists() {
     for (key, value, message) in [
         (
             "categories",

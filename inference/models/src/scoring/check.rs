@@ -250,62 +250,34 @@ impl fmt::Display for Report {
 mod tests {
     use std::fs;
 
-    use crate::features::EntityWorkflow;
-    use crate::features::workflow::{NumericColumn, Operation};
-
     use super::*;
 
+    const FEATURES: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/three-inputs/features"
+    );
+    const SCORER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/three-inputs/scorer");
     const INPUTS: &str = r#"["user.age", "item.price", "pair.purchases"]"#;
 
-    /// A features bundle of three numeric inputs.
-    fn features(folder: &Path) {
-        let numeric = |column: &str| NumericColumn {
-            column: column.to_owned(),
-            operations: vec![Operation::Fill(0.0)],
-        };
-        let entity = |column: &str| EntityWorkflow {
-            numeric: vec![numeric(column)],
-            ..EntityWorkflow::default()
-        };
-        let workflow = Workflow {
-            user: entity("age"),
-            item: entity("price"),
-            pair: vec![numeric("purchases")],
-        };
-        workflow.save(folder).unwrap();
-        Schema::new("2026-01-01", "price").save(folder).unwrap();
-    }
-
-    /// A scorer bundle with a LightGBM tree over `features` inputs: a price up to 0 gets 0.25, above it 0.75.
-    fn scorer(folder: &Path, inputs: &str, features: usize) {
-        let json = format!(r#"{{"family": "forest", "inputs": {inputs}}}"#);
-        fs::write(folder.join("scorer.json"), json).unwrap();
-        let tree = format!(
-            "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nmax_feature_idx={}\n\nTree=0\nnum_leaves=2\nnum_cat=0\n\
-             split_feature=1\nthreshold=0\ndecision_type=0\nleft_child=-1\nright_child=-2\nleaf_value=0.25 0.75\n\n\
-             end of trees\n",
-            features - 1
-        );
-        fs::write(folder.join("model.txt"), tree).unwrap();
-    }
-
+    /// The scorer of the fixture, but with other inputs in its configuration and in its tree.
     #[track_caller]
     fn check_refused(inputs: &str, count: usize, part: &str) {
-        let (of_features, of_scorer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        features(of_features.path());
-        scorer(of_scorer.path(), inputs, count);
-        let error = check(of_scorer.path(), of_features.path()).unwrap_err();
+        let scorer = tempfile::tempdir().unwrap();
+        let json = format!(r#"{{"family": "forest", "inputs": {inputs}}}"#);
+        fs::write(scorer.path().join("scorer.json"), json).unwrap();
+        let tree = fs::read_to_string(Path::new(SCORER).join("model.txt")).unwrap();
+        let last = format!("max_feature_idx={}", count - 1);
+        let tree = tree.replace("max_feature_idx=2", &last);
+        fs::write(scorer.path().join("model.txt"), tree).unwrap();
+        let error = check(scorer.path(), Path::new(FEATURES)).unwrap_err();
         let message = format!("{:#}", anyhow::Error::from(error));
         assert!(message.contains(part), "{message}");
     }
 
     #[test]
     fn a_scorer_that_fits_scores_made_up_rows() {
-        let (of_features, of_scorer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        features(of_features.path());
-        scorer(of_scorer.path(), INPUTS, 3);
-        let report = check(of_scorer.path(), of_features.path()).unwrap();
-        assert_eq!(report.inputs, inputs(of_features.path()).unwrap());
+        let report = check(Path::new(SCORER), Path::new(FEATURES)).unwrap();
+        assert_eq!(report.inputs, inputs(Path::new(FEATURES)).unwrap());
         assert_eq!(report.inputs.0[1].name, "item.price");
         let text = report.to_string();
         let end = "the scorer fits: 64 made-up rows got scores from 0.25 to 0.75\n";

@@ -1,3 +1,4 @@
+use gondola_wire::buckets::Buckets;
 use gondola_wire::routes::ArmRoute;
 use proptest::prelude::*;
 
@@ -16,7 +17,7 @@ fn routes(traffic_buckets: u16, weights: &[u32]) -> ExperimentRoutes {
         salt: "shop/home/which".into(),
         unit_header: None,
         holdout: None,
-        traffic_buckets,
+        traffic_buckets: Buckets::new(traffic_buckets),
         arms: weights.iter().enumerate().map(arm).collect(),
         slow_milliseconds: 300,
     }

@@ -115,13 +115,16 @@ async fn reported(client: &Client, likes: impl Fn(&Evidence) -> bool) -> anyhow:
 
 fn counted(evidence: &Evidence) -> u64 {
     let looks = evidence.looks.iter();
-    looks.flat_map(|look| &look.metrics[0]).map(|sums| sums.n).sum()
+    looks
+        .flat_map(|look| look.metrics[0].iter())
+        .map(|sums| sums.n)
+        .sum()
 }
 
 fn conversions(evidence: &Evidence) -> u64 {
     let looks = evidence.looks.iter();
     looks
-        .flat_map(|look| &look.metrics[0])
+        .flat_map(|look| look.metrics[0].iter())
         .map(|sums| sums.nonzero)
         .sum()
 }

@@ -14,6 +14,7 @@ use gondola_router::experiment::{Recording, Silence, Sink};
 use gondola_router::remote::RemoteVariant;
 use gondola_router::{Backend, Router};
 use gondola_server::front::{Deadlines, Destination, Front};
+use gondola_wire::buckets::Buckets;
 use gondola_wire::routes::{ArmRoute, ExperimentRoutes, HoldoutRoutes};
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ pub fn routes(traffic_buckets: u16) -> ExperimentRoutes {
         salt: "demo/shop/dlrm-vs-forest".into(),
         unit_header: None,
         holdout: None,
-        traffic_buckets,
+        traffic_buckets: Buckets::new(traffic_buckets),
         arms: vec![arm("forest"), arm("dlrm")],
         slow_milliseconds: 10_000,
     }
@@ -145,7 +146,7 @@ async fn who_takes_part_is_recorded_and_nobody_else() {
     let mut routes = routes(5000);
     routes.holdout = Some(HoldoutRoutes {
         salt: "demo/q4".into(),
-        buckets: 2000,
+        buckets: Buckets::new(2000),
     });
     let shop = Shop::with_both(&routes).await;
     let mut expected = Vec::new();

@@ -148,7 +148,7 @@ async fn what_a_client_did_wrong_is_asked_of_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_control_that_is_none_of_the_variants_leaves_its_place_to_the_first() {
+async fn a_control_that_is_not_one_of_the_variants_leaves_its_place_to_the_first() {
     let server = router("gone", vec![local("dlrm", 0), local("forest", 1)]).await;
     let described = get(&server.address, "/v1/pipeline").await.json();
     assert_eq!(described["control"], "dlrm");

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn pings_of_http2_are_no_slow_head() {
+    fn pings_of_http2_are_not_a_slow_head() {
         let activity = Arc::new(Activity::new());
         a_moment_later();
         activity.read(b"PRI * HTTP/2.0\r\n");

@@ -237,7 +237,7 @@ async fn every_kind_of_error_has_its_status() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_json_or_too_large_are_refused() {
+async fn bodies_that_are_not_json_or_too_large_are_refused() {
     let (server, _) = one_variant().await;
     for body in [
         "",
@@ -304,7 +304,7 @@ async fn a_clients_own_deadline_is_kept() {
 }
 
 #[tokio::test]
-async fn what_is_loaded_is_told_alike() {
+async fn what_is_loaded_is_described_alike() {
     let (server, _) = one_variant().await;
     let http = get(&server.address, "/v1/pipeline").await.json();
     assert_eq!(http["variants"][0]["bundles"]["scorer"]["digest"], "sha256:dlrm");
@@ -351,7 +351,7 @@ async fn a_server_is_alive_before_it_is_ready() {
 }
 
 #[tokio::test]
-async fn ids_that_are_no_utf8_are_refused_and_never_taken_for_one_another() {
+async fn ids_that_are_not_utf8_are_refused_and_never_taken_for_one_another() {
     let (server, _) = one_variant().await;
     for path in [
         "/v1/recommend?user=%E9",

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_told_by_how_it_begins() {
+    fn a_file_is_recognized_by_how_it_begins() {
         check(b"id,name\n", Format::Csv, None);
         check(b"PAR1\x15\x04", Format::Parquet, None);
         check(

@@ -129,7 +129,7 @@ async fn ids_of_which_none_matches_are_an_error_for_items_and_for_users() {
 }
 
 #[tokio::test]
-async fn ids_of_which_few_match_are_told_with_one_that_does_not() {
+async fn ids_of_which_few_match_are_reported_with_one_that_does_not() {
     let few = SALES.replace(",1001,", ",2001,").replace(",1002,", ",2002,");
     let dataset = Shop::new().with("tx.csv", few).open().await.unwrap();
     let told: Vec<(String, String)> = dataset
@@ -160,7 +160,7 @@ async fn ids_of_which_few_match_are_told_with_one_that_does_not() {
 }
 
 #[tokio::test]
-async fn ids_that_seem_to_be_written_in_two_ways_are_told_however_few_they_are() {
+async fn ids_that_seem_to_be_written_in_two_ways_are_reported_however_few_they_are() {
     let more = "2024-01-04,1000,NEW,1,1\n2024-01-04,1000,500107,1,1\n2024-01-04,u7.0,0500107,1,1\n";
     let shop = Shop::new()
         .with("tx.csv", format!("{SALES}{more}"))

@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 
 #[tokio::test]
-async fn a_cell_that_can_not_be_meant_is_told_with_file_row_column_value_and_way_out() {
+async fn a_cell_that_makes_no_sense_is_reported_with_file_row_column_value_and_way_out() {
     let comma =
         "is not a number; write a point before the decimals and nothing between the thousands, as in 1234.5";
     let no_number = "is not a number; write it as 1234.5, and leave the cell empty where nothing is known";
@@ -170,7 +170,7 @@ async fn a_byte_order_mark_an_unnamed_column_and_windows_lines_do_no_harm() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_do_no_harm_in_columns_that_nobody_asks_for() {
+async fn bytes_that_are_not_text_do_no_harm_in_columns_that_nobody_asks_for() {
     let shop = Shop::new().with(
         "items.csv",
         b"aid,kind,weight,note\n0500100,a,1,caf\xe9\n".as_slice(),

@@ -124,7 +124,7 @@ fn a_file_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn files_that_are_no_index_at_all_are_refused_as_what_they_are() {
+fn files_that_are_not_an_index_at_all_are_refused_as_what_they_are() {
     check_refused(
         b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
         "is a pointer of git-lfs, not the file that it points to; fetch the file with `git lfs pull`",

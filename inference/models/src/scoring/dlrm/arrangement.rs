@@ -11,6 +11,7 @@
 //! user's columns, then the item's.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::scoring::neural::embeddings::Side;
 
@@ -48,8 +49,9 @@ impl Interaction {
 }
 
 /// Whose names and order weights have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Arrangement {
     /// This project's.
     #[default]
@@ -126,10 +128,6 @@ impl Arrangement {
 
     /// What a configuration calls it.
     pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Gondola => "gondola",
-            Self::Reference => "reference",
-            Self::Torchrec => "torchrec",
-        }
+        self.into()
     }
 }

@@ -97,7 +97,7 @@ fn layouts_of_kserve_and_triton_are_read_as_they_are() {
 }
 
 #[test]
-fn what_is_no_model_is_refused_by_what_it_is() {
+fn what_is_not_a_model_is_refused_by_what_it_is() {
     let empty = tempfile::tempdir().unwrap();
     refused(empty.path(), "there is no model in");
     let write = |name: &str, bytes: &[u8]| fs::write(empty.path().join(name), bytes).unwrap();

@@ -136,7 +136,7 @@ fn what_is_searched_by_us_is_tuned_and_read_as_before_and_refuses_what_it_did() 
 }
 
 #[test]
-fn other_kinds_and_values_that_are_no_numbers_stay_with_faiss() {
+fn other_kinds_and_values_that_are_not_numbers_stay_with_faiss() {
     let good = vectors(1000);
     let handle = |vectors: &[f32], factory: &str, metric: Metric| {
         let mut handle = Handle::from_factory(factory, DIMENSION, metric.to_faiss()).unwrap();
