@@ -19,7 +19,7 @@ LISTEN ?= 127.0.0.1:8080
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 # LightGBM asks for CMake 3.28; Debian 12 has 3.25.
 export CMAKE ?= $(TOOLS)/bin/cmake
-# The real data and the real sentence encoder, for the demo and for the tests that want them.
+# The data and the sentence encoder, for the demo and for the tests that want them.
 export GONDOLA_DATA ?= $(CACHE)/data
 export GONDOLA_ENCODER ?= $(CACHE)/encoders/all-minilm-l6-v2
 export GONDOLA_API_SERVER_BIN ?= $(TOOLS)/api-server
@@ -107,7 +107,7 @@ $(CUDA): | $(TOOLS)/bin/python
 	scripts/cuda-toolkit.sh $(TOOLS)/bin/python $@
 
 .PHONY: demo
-demo: build ## Train on real purchases, publish, and serve recommendations until Ctrl-C
+demo: build ## Train on a year of a grocery's purchases, publish, and serve recommendations until Ctrl-C
 	@scripts/demo.sh serve $(DEMO) $(LISTEN)
 
 .PHONY: demo-check

@@ -307,7 +307,7 @@ fn close(found: Cell<'_>, wanted: f64) {
     );
 }
 
-/// On real data: the numbers of another program, and the same labeled pairs from the same seed.
+/// On data of a real size: the numbers of another program, and the same labeled pairs from the same seed.
 #[tokio::test]
 async fn the_complete_journey_becomes_features_and_labeled_pairs() {
     let Some(data) = std::env::var_os("GONDOLA_DATA").map(|data| Path::new(&data).join("complete-journey"))
