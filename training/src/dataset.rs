@@ -2,10 +2,10 @@
 //!
 //! [`config`] is the file that says so, checked as it is read, [`training`] its part about models and [`evaluation`] the
 //! one about their judgement, [`names`] what features are called. [`files`] finds the files, [`table`] reads
-//! them, [`cells`] says what their values mean, and [`source`] opens them with DataFusion as the views
-//! `transactions`, `users` and `items`, whatever they are called in the shop. [`ids`] and [`numbering`] put whole numbers in
-//! the place of ids, in which everything after reckons, [`queries`] says with how much memory; [`matches`](mod@matches) says
-//! whether the ids of the files are the same.
+//! them, [`cells`] says what their values mean, and and `shop` reads them once. [`ids`] and [`numbering`] put whole
+//! numbers in the place of ids, in which everything after reckons; [`matches`](mod@matches) says whether the ids of the files are
+//! the same, [`remarks`] what people should know. What is left as tables of a folder, [`source`] opens for queries, with as much
+//! memory as [`queries`] says.
 
 mod bounds;
 pub mod cells;
@@ -20,14 +20,20 @@ pub mod names;
 pub mod numbering;
 pub mod queries;
 mod reading;
+pub mod remarks;
+mod shop;
+pub mod side;
 pub mod source;
+pub mod sql;
 mod staging;
 pub mod table;
+mod tables;
 pub mod training;
 
 pub use config::{ConfigError, DatasetConfig};
 pub use error::DatasetError;
-pub use source::{Dataset, ShopFiles};
+pub use shop::ShopFiles;
+pub use source::Dataset;
 
 #[cfg(test)]
 mod tests;

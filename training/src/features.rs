@@ -40,8 +40,18 @@ pub struct FeatureTables {
     pub items: PathBuf,
     /// One row a pair of user and item that was bought.
     pub history: PathBuf,
-    /// Items that were sold but are not in the catalog; they are kept, and nothing is known of them.
-    pub not_in_catalog: u64,
+}
+
+impl FeatureTables {
+    /// Where [`compute`] puts them in a folder.
+    pub fn in_folder(folder: &Path, as_of: NaiveDate) -> Self {
+        Self {
+            as_of,
+            users: folder.join("users.parquet"),
+            items: folder.join("items.parquet"),
+            history: folder.join("history.parquet"),
+        }
+    }
 }
 
 /// Computes the tables as of a cut-off date and writes them as Parquet into a folder.
@@ -53,13 +63,7 @@ pub async fn compute(
     let config = &dataset.config;
     let view = purchases_sql(as_of, config.features.user_attributes.len());
     dataset.run("the purchases before the cut-off", &view).await?;
-    let tables = FeatureTables {
-        as_of,
-        users: folder.join("users.parquet"),
-        items: folder.join("items.parquet"),
-        history: folder.join("history.parquet"),
-        not_in_catalog: not_in_catalog(dataset).await?,
-    };
+    let tables = FeatureTables::in_folder(folder, as_of);
     for (what, sql, path) in [
         ("the features of users", users::sql(config), &tables.users),
         ("the features of items", items::sql(config), &tables.items),
@@ -73,18 +77,6 @@ pub async fn compute(
 /// The beginning of a day, as purchases count time.
 pub(crate) fn moment(day: NaiveDate) -> i64 {
     day.signed_duration_since(NaiveDate::default()).num_days() * DAY
-}
-
-async fn not_in_catalog(dataset: &Dataset) -> Result<u64, DatasetError> {
-    let wrap = DatasetError::query("which items are not in the catalog");
-    let sql = format!(
-        "SELECT items.item_id FROM {items} AS items
-         JOIN (SELECT DISTINCT item_number FROM purchases) AS bought ON bought.item_number = items.item_number
-         WHERE NOT items.known",
-        items = numbering::ITEMS
-    );
-    let sold = dataset.sql.sql(&sql).await.map_err(&wrap)?;
-    Ok(sold.count().await.map_err(&wrap)? as u64)
 }
 
 fn purchases_sql(as_of: NaiveDate, attributes: usize) -> String {

@@ -25,8 +25,10 @@ pub(crate) mod two_tower;
 mod weights;
 mod wide_deep;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use candle_core::{Device, Tensor, safetensors};
 use candle_nn::VarMap;
 use gondola_models::features::{Cardinalities, Layout};
 use gondola_models::retrieval::index::IndexError;
@@ -38,10 +40,17 @@ use crate::evaluate::InputValue;
 use crate::features::POPULARITY;
 use examples::Examples;
 
+/// The file of a network's tensors.
+const NETWORK: &str = "model.safetensors";
+/// The file of a model of trees.
+const TREES: &str = "model.txt";
+/// The file that says which model a scorer is.
+const DESCRIPTION: &str = "scorer.json";
+
 /// Why a model could not be fitted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FitError {
-    #[error("cannot write {path}")]
+    #[error("cannot read or write {path}")]
     File {
         path: PathBuf,
         #[source]
@@ -127,7 +136,7 @@ pub(crate) struct Model {
 /// What a model learned, in the form of its library.
 enum Weights {
     /// The tensors of a network.
-    Network(VarMap),
+    Network(HashMap<String, Tensor>),
     /// Trees, as LightGBM's text.
     Trees(String),
 }
@@ -173,16 +182,48 @@ impl Fitted {
     /// Writes `scorer.json` and the model into a bundle's folder.
     pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
         match &self.weights {
-            Weights::Network(weights) => weights
-                .save(folder.join("model.safetensors"))
+            Weights::Network(weights) => safetensors::save(weights, folder.join(NETWORK))
                 .map_err(FitError::network(self.scorer.title()))?,
             Weights::Trees(text) => {
-                let path = folder.join("model.txt");
+                let path = folder.join(TREES);
                 std::fs::write(&path, text).map_err(FitError::file(&path))?;
             }
         }
-        write_json(&folder.join("scorer.json"), &self.description)
+        write_json(&folder.join(DESCRIPTION), &self.description)
     }
+
+    /// Reads what [`save`](Self::save) left in a folder.
+    pub(crate) fn load(
+        scorer: Scorer,
+        rounds: usize,
+        gains: Vec<InputValue>,
+        folder: &Path,
+    ) -> Result<Self, FitError> {
+        let trees = folder.join(TREES);
+        let weights = if trees.exists() {
+            Weights::Trees(std::fs::read_to_string(&trees).map_err(FitError::file(&trees))?)
+        } else {
+            let network = safetensors::load(folder.join(NETWORK), &Device::Cpu);
+            Weights::Network(network.map_err(FitError::network(scorer.title()))?)
+        };
+        Ok(Self {
+            scorer,
+            rounds,
+            gains,
+            description: read_json(&folder.join(DESCRIPTION))?,
+            weights,
+        })
+    }
+}
+
+/// The tensors of a network.
+fn tensors(weights: &VarMap) -> HashMap<String, Tensor> {
+    let variables = weights.data().lock();
+    let variables = variables.expect("no thread panicked with the weights in hand");
+    let tensors = variables
+        .iter()
+        .map(|(name, variable)| (name.clone(), variable.as_tensor().clone()));
+    tensors.collect()
 }
 
 /// What of the sampling of negatives is left in the scores, for serving to undo; nothing for the power 0.
@@ -197,6 +238,12 @@ fn sampling_to_undo(exponent: f32) -> Option<SampledBy> {
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), FitError> {
     let json = serde_json::to_vec_pretty(value).expect("configurations are always JSON");
     std::fs::write(path, json).map_err(FitError::file(path))
+}
+
+/// Reads a JSON file that [`write_json`] wrote.
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, FitError> {
+    let json = std::fs::read(path).map_err(FitError::file(path))?;
+    serde_json::from_slice(&json).map_err(|error| FitError::file(path)(error.into()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! `Run` remembers.
 
 mod bundles;
+mod checkpoints;
 mod facts;
 mod fingerprint;
 mod judge;
@@ -18,7 +19,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use tempfile::TempDir;
 use url::Url;
 
 use crate::dataset::queries::QuerySettings;
@@ -30,10 +30,14 @@ use crate::report::Summary;
 use crate::timings::Timings;
 use crate::{labels, progress};
 use bundles::BundleSet;
+use checkpoints::{Checkpoints, Stage};
 use fingerprint::fingerprint;
 use judge::{Depth, Judged};
 use models::{FittedScorer, Latest, Models};
 use prepare::Prepared;
+
+/// The folder of a run's stages, below its report: it is there while a run goes on, and after one that was killed.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// What every command reads.
 #[derive(Clone, Debug)]
@@ -65,7 +69,8 @@ pub struct RunConfig {
 pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
     let dataset = DatasetConfig::read(&config.inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &config.inputs.data).await?;
-    let fingerprint = fingerprint(&dataset, &files, Some(&config.encoder))?;
+    let data = fingerprint::of_data(&files)?;
+    let fingerprint = fingerprint(&dataset, &data, Some(&config.encoder))?;
     if config.reuse
         && let Some(summary) = Summary::read(&config.report)
         && summary.fingerprint == fingerprint
@@ -74,7 +79,8 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
         return Ok(summary);
     }
     let scorers = dataset.training.scorers.clone();
-    let mut run = Run::begin(dataset, files, config.inputs.queries).await?;
+    let checkpoints = Checkpoints::open(&config.report.join(CHECKPOINTS), data)?;
+    let mut run = Run::begin(dataset, files, config.inputs.queries, checkpoints).await?;
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, &scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Usual)?;
@@ -83,11 +89,12 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
     let bundles = run
         .publish(&config.store, &prepared, &models, &latest, &text)
         .await?;
-    let mut summary = run.summary(fingerprint, &prepared, &models, judged);
+    let (mut summary, checkpoints) = run.summary(fingerprint, &prepared, &models, judged);
     summary.facts.extend(facts::of_text(&text));
     summary.facts.extend(facts::of_latest(&latest));
     summary.bundles = bundles;
     summary.write(&config.report)?;
+    checkpoints.remove()?;
     Ok(summary)
 }
 
@@ -97,7 +104,7 @@ pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Resu
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &inputs.data).await?;
     fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut run = Run::begin(dataset, files, inputs.queries).await?;
+    let mut run = Run::begin(dataset, files, inputs.queries, Checkpoints::temporary()?).await?;
     let prepared = run.prepare().await?;
     let training_set = run.training_set(&prepared).await?;
     let examples = training_set.examples;
@@ -110,32 +117,46 @@ pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Resu
 pub async fn evaluate(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> anyhow::Result<Summary> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &inputs.data).await?;
-    let fingerprint = fingerprint(&dataset, &files, None)?;
-    let mut run = Run::begin(dataset, files, inputs.queries).await?;
+    let data = fingerprint::of_data(&files)?;
+    let fingerprint = fingerprint(&dataset, &data, None)?;
+    let checkpoints = Checkpoints::open(&report.join(CHECKPOINTS), data)?;
+    let mut run = Run::begin(dataset, files, inputs.queries, checkpoints).await?;
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Inputs)?;
-    let summary = run.summary(fingerprint, &prepared, &models, judged);
+    let (summary, checkpoints) = run.summary(fingerprint, &prepared, &models, judged);
     summary.write(report)?;
+    checkpoints.remove()?;
     Ok(summary)
 }
 
-/// A run in progress: the data set that it reads, a folder for tables, and what its steps took.
+/// A run in progress: the data set that it reads, its stages, and what its steps took.
 struct Run {
     dataset: Dataset,
     notices: Vec<String>,
-    work: TempDir,
+    checkpoints: Checkpoints,
     timings: Timings,
 }
 
 impl Run {
     /// Opens the data set.
-    async fn begin(config: DatasetConfig, files: ShopFiles, queries: QuerySettings) -> anyhow::Result<Self> {
-        let work = tempfile::tempdir().context("cannot make a folder to work in")?;
+    async fn begin(
+        config: DatasetConfig,
+        files: ShopFiles,
+        queries: QuerySettings,
+        checkpoints: Checkpoints,
+    ) -> anyhow::Result<Self> {
         let mut timings = Timings::default();
         let spinner = progress::spinner("the shop's files");
         let read = async || -> anyhow::Result<_> {
-            let dataset = Dataset::read(config, files, queries).await?;
+            let folder = match checkpoints.stage("shop", &config.without_models())? {
+                Stage::Done(folder) => folder,
+                Stage::Open(stage) => {
+                    Dataset::stage(config.clone(), &files, queries, stage.folder()).await?;
+                    stage.keep()?
+                }
+            };
+            let dataset = Dataset::open_staged(config, queries, &folder).await?;
             spinner.finish();
             labels::check_test_window(&dataset).await?;
             let until = labels::day_after_last(&dataset).await?;
@@ -145,7 +166,7 @@ impl Run {
         Ok(Self {
             notices: facts::notices(&dataset, until, facts::today()),
             dataset,
-            work,
+            checkpoints,
             timings,
         })
     }
@@ -177,9 +198,15 @@ impl Run {
     }
 
     /// What the run made and how good it is; what the steps took until now.
-    fn summary(self, fingerprint: String, prepared: &Prepared, models: &Models, judged: Judged) -> Summary {
+    fn summary(
+        self,
+        fingerprint: String,
+        prepared: &Prepared,
+        models: &Models,
+        judged: Judged,
+    ) -> (Summary, Checkpoints) {
         let config = &self.dataset.config;
-        Summary {
+        let summary = Summary {
             fingerprint,
             dataset: config.name.clone(),
             windows: facts::windows(config.windows),
@@ -193,6 +220,7 @@ impl Run {
             steps: self.timings.into_steps(),
             peak_memory_bytes: machine::peak_memory_bytes(),
             machine: machine::machine(),
-        }
+        };
+        (summary, self.checkpoints)
     }
 }

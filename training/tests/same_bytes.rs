@@ -76,7 +76,7 @@ async fn digests(shop: &Path, queries: QuerySettings) -> BTreeMap<String, String
     let files = ShopFiles::find(&config, &Url::from_directory_path(shop).unwrap())
         .await
         .unwrap();
-    let dataset = Dataset::read(config, files, queries).await.unwrap();
+    let dataset = Dataset::read(config, &files, queries).await.unwrap();
     let out = tempfile::tempdir().unwrap();
     let tables = features::compute(&dataset, as_of, out.path()).await.unwrap();
     let digest = |path: &Path| {

@@ -7,6 +7,7 @@ use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Evaluation;
+use super::side::Side;
 use super::training::Training;
 
 /// Why a configuration can't be used.
@@ -271,6 +272,14 @@ fn default_index_days() -> u32 {
 }
 
 impl DatasetConfig {
+    /// The file of users or of items, where there is one.
+    pub fn entity(&self, side: Side) -> Option<&Entity> {
+        match side {
+            Side::Users => self.users.as_ref(),
+            Side::Items => Some(&self.items),
+        }
+    }
+
     /// What it says of the data, wherever they are.
     pub fn without_files(&self) -> Self {
         let mut config = self.clone();
@@ -278,6 +287,15 @@ impl DatasetConfig {
         let files = [&mut config.transactions.file, &mut config.items.file];
         files.into_iter().chain(users).for_each(String::clear);
         config
+    }
+
+    /// What it says of the data and of features, and nothing of models and their judgement.
+    pub fn without_models(&self) -> Self {
+        Self {
+            training: Training::default(),
+            evaluation: Evaluation::default(),
+            ..self.clone()
+        }
     }
 
     /// The threshold of a column, given as `user.x` or `item.x`.

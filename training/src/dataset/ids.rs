@@ -1,11 +1,17 @@
 //! Ids as whole numbers: each id of a column once, and then the ids of users or of items together, in order.
 
+use std::fs::File;
 use std::hash::BuildHasher;
 
-use arrow::array::{Array as _, Int32Array, StringArray};
+use arrow::array::{Array as _, AsArray, Int32Array, StringArray};
 use hashbrown::{DefaultHashBuilder, HashTable};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 
 use super::cells::{Spelling, whole};
+use super::error::DatasetError;
+use super::side::Side;
+use super::tables::Tables;
 
 /// Texts, one after the other in one place: a million of them cost little more than their letters.
 #[derive(Debug, Default)]
@@ -87,9 +93,40 @@ impl SeenIds {
     }
 }
 
-/// All ids of users or of items, in the order of their texts: an id's number is its place in that order.
+/// All ids of users or of items: an id's number is its place in the order of their texts.
 #[derive(Debug, Default)]
-pub struct Ids {
+pub struct Ids(Texts);
+
+/// The table of them: their numbers, their texts, whether they were sold, and their places in the shop's own file.
+pub(super) fn table(side: Side) -> String {
+    format!("ids_of_{}", side.view())
+}
+
+impl Ids {
+    /// Reads them back.
+    pub(super) fn read(tables: &Tables, side: Side) -> Result<Self, DatasetError> {
+        let read = || -> Result<Texts, ParquetError> {
+            let file = File::open(tables.path(&table(side)))?;
+            let mut texts = Texts::default();
+            for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
+                let batch = batch?;
+                let ids = batch.column_by_name(side.id()).map(|ids| ids.as_string::<i32>());
+                ids.into_iter().flatten().flatten().for_each(|id| texts.push(id));
+            }
+            Ok(texts)
+        };
+        read().map(Self).map_err(DatasetError::Staging)
+    }
+
+    /// The id of a number. Panics past the last, as a slice does.
+    pub fn id(&self, number: u32) -> &str {
+        self.0.get(number as usize)
+    }
+}
+
+/// All ids, and where they were met.
+#[derive(Debug, Default)]
+pub(super) struct NumberedIds {
     texts: Texts,
     /// Whether somebody bought, or it was sold.
     pub(super) sold: Vec<bool>,
@@ -103,12 +140,10 @@ pub(super) struct Repeated {
     pub(super) rows: u32,
 }
 
-/// Ids, and the number of each place among those of the transactions.
-pub(super) type Numbered = (Ids, Vec<i32>);
-
-impl Ids {
-    /// Puts the ids of transactions and those of the shop's file together; the file may have each only once.
-    pub(super) fn of(sold: &SeenIds, known: &SeenIds) -> Result<Numbered, Repeated> {
+impl NumberedIds {
+    /// Puts the ids of transactions and those of the shop's file together; the file may have each only once. Gives
+    /// the number of each id of transactions as well, by its place there.
+    pub(super) fn of(sold: &SeenIds, known: &SeenIds) -> Result<(Self, Vec<i32>), Repeated> {
         let mut order: Vec<(&str, Source)> = Vec::with_capacity(sold.len() + known.len());
         order.extend((0..sold.len()).map(|place| (sold.id(place), Source::Sold(place))));
         order.extend((0..known.len()).map(|place| (known.id(place), Source::Known(place))));
@@ -145,18 +180,13 @@ impl Ids {
     }
 
     /// The id of a number. Panics past the last, as a slice does.
-    pub fn id(&self, number: u32) -> &str {
+    pub(super) fn id(&self, number: u32) -> &str {
         self.texts.get(number as usize)
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.texts.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -182,7 +212,8 @@ mod tests {
         let mut sold = SeenIds::default();
         let places = sold.add(&StringArray::from_iter_values(["c", "a", "c"]));
         assert_eq!(places.values(), &[0, 1, 0]);
-        let (ids, numbers) = Ids::of(&sold, &seen(&["b", "a"])).unwrap_or_else(|same| panic!("{}", same.id));
+        let (ids, numbers) =
+            NumberedIds::of(&sold, &seen(&["b", "a"])).unwrap_or_else(|same| panic!("{}", same.id));
         assert_eq!([0, 1, 2].map(|number| ids.id(number)), ["a", "b", "c"]);
         assert_eq!(numbers, [2, 0], "c and a");
         assert_eq!(ids.sold, [true, false, true]);
@@ -191,13 +222,16 @@ mod tests {
 
     #[test]
     fn floats_are_the_whole_numbers_that_the_other_file_has() {
-        let (ids, numbers) = Ids::of(&seen(&["1025.0", "7"]), &seen(&["1025"])).unwrap_or_else(|_| panic!());
+        let (ids, numbers) =
+            NumberedIds::of(&seen(&["1025.0", "7"]), &seen(&["1025"])).unwrap_or_else(|_| panic!());
         assert_eq!((ids.len(), ids.id(0), numbers), (2, "1025", vec![0, 1]));
     }
 
     #[test]
     fn an_id_that_a_file_has_twice_is_named_with_its_rows() {
-        let twice = Ids::of(&seen(&["a"]), &seen(&["b", "a", "b"])).err().unwrap();
+        let twice = NumberedIds::of(&seen(&["a"]), &seen(&["b", "a", "b"]))
+            .err()
+            .unwrap();
         assert_eq!((twice.id.as_str(), twice.rows), ("b", 2));
     }
 }

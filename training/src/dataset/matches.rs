@@ -6,53 +6,16 @@
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use datafusion::prelude::SessionContext;
+use serde::{Deserialize, Serialize};
 
+use super::config::{DatasetConfig, Entity};
 use super::error::DatasetError;
 use super::numbering;
-use super::source::Dataset;
-
-/// Whose ids are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Who buys.
-    Users,
-    /// What is bought.
-    Items,
-}
-
-impl Side {
-    pub(super) fn view(self) -> &'static str {
-        match self {
-            Self::Users => "users",
-            Self::Items => "items",
-        }
-    }
-
-    pub(super) fn id(self) -> &'static str {
-        match self {
-            Self::Users => "user_id",
-            Self::Items => "item_id",
-        }
-    }
-
-    pub(super) fn number(self) -> &'static str {
-        match self {
-            Self::Users => "user_number",
-            Self::Items => "item_number",
-        }
-    }
-
-    /// The table of all of them.
-    fn numbered(self) -> &'static str {
-        match self {
-            Self::Users => numbering::USERS,
-            Self::Items => numbering::ITEMS,
-        }
-    }
-}
+use super::side::Side;
 
 /// How many of the ids in transactions another table has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Match {
     /// Whose.
     pub side: Side,
@@ -69,7 +32,7 @@ pub struct Match {
 }
 
 /// Ids that the other table would have if zeros at the beginning, capitals, spaces and `.0` played no part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Misspelt {
     /// How many.
     pub ids: u64,
@@ -118,52 +81,68 @@ impl Match {
     }
 }
 
+/// The table of all users or of all items.
+fn numbered(side: Side) -> &'static str {
+    match side {
+        Side::Users => numbering::USERS,
+        Side::Items => numbering::ITEMS,
+    }
+}
+
 /// Compares the ids of transactions with those of every other table.
-pub(super) async fn compare_all(dataset: &Dataset) -> Result<Vec<Match>, DatasetError> {
+pub(super) async fn compare_all(
+    config: &DatasetConfig,
+    sql: &SessionContext,
+) -> Result<Vec<Match>, DatasetError> {
     let mut matches = Vec::new();
     for side in [Side::Items, Side::Users] {
-        if let Some(entity) = dataset.entity(side) {
-            matches.push(compare(dataset, side, &entity.file, &entity.key).await?);
+        if let Some(entity) = config.entity(side) {
+            matches.push(compare(config, sql, side, entity).await?);
         }
     }
     Ok(matches)
 }
 
-async fn compare(dataset: &Dataset, side: Side, file: &str, key: &str) -> Result<Match, DatasetError> {
+async fn compare(
+    config: &DatasetConfig,
+    engine: &SessionContext,
+    side: Side,
+    entity: &Entity,
+) -> Result<Match, DatasetError> {
     let (view, id) = (side.view(), side.id());
     let sql = format!(
         "SELECT COUNT(*) AS sold, COUNT(CASE WHEN known THEN 1 END) AS known,
            MIN(CASE WHEN NOT known THEN {id} END) AS missing
          FROM {table} WHERE sold",
-        table = side.numbered(),
+        table = numbered(side),
     );
-    let ([sold, known], [missing]) = row(dataset, &sql).await?;
+    let ([sold, known], [missing]) = row(engine, &sql).await?;
     if sold > 0 && known == 0 {
-        let transactions = &dataset.config.transactions;
+        let transactions = &config.transactions;
         let column = match side {
             Side::Users => &transactions.user,
             Side::Items => &transactions.item,
         };
         let sql = format!("SELECT MIN({id}) AS first FROM {view}");
-        let ([], [example]) = row(dataset, &sql).await?;
+        let ([], [example]) = row(engine, &sql).await?;
         return Err(DatasetError::NoMatch {
             sold,
             what: view,
             transactions: transactions.file.clone(),
             column: column.clone(),
             missing: missing.unwrap_or_default(),
-            file: file.to_owned(),
-            key: key.to_owned(),
+            file: entity.file.clone(),
+            key: entity.key.clone(),
             example: example.unwrap_or_default(),
         });
     }
     let misspelt = match missing {
-        Some(_) => misspelt(dataset, side).await?,
+        Some(_) => misspelt(engine, side).await?,
         None => None,
     };
     Ok(Match {
         side,
-        file: file.to_owned(),
+        file: entity.file.clone(),
         sold,
         known,
         missing,
@@ -171,7 +150,7 @@ async fn compare(dataset: &Dataset, side: Side, file: &str, key: &str) -> Result
     })
 }
 
-async fn misspelt(dataset: &Dataset, side: Side) -> Result<Option<Misspelt>, DatasetError> {
+async fn misspelt(engine: &SessionContext, side: Side) -> Result<Option<Misspelt>, DatasetError> {
     let (view, id) = (side.view(), side.id());
     let plain = |id: &str| {
         let whole = format!("CASE WHEN ends_with({id}, '.0') THEN split_part({id}, '.0', 1) ELSE {id} END");
@@ -182,21 +161,21 @@ async fn misspelt(dataset: &Dataset, side: Side) -> Result<Option<Misspelt>, Dat
            FIRST_VALUE(known.id ORDER BY missing.id, known.id) AS known
          FROM (SELECT {id} AS id FROM {table} WHERE sold AND NOT known) missing
          JOIN (SELECT {id} AS id FROM {view}) known ON {missing} = {known}",
-        table = side.numbered(),
+        table = numbered(side),
         missing = plain("missing.id"),
         known = plain("known.id"),
     );
-    let ([ids], [sold, known]) = row(dataset, &sql).await?;
+    let ([ids], [sold, known]) = row(engine, &sql).await?;
     Ok(sold.zip(known).map(|(sold, known)| Misspelt { ids, sold, known }))
 }
 
 /// The row of an aggregate: counts, and texts after them.
 async fn row<const COUNTS: usize, const TEXTS: usize>(
-    dataset: &Dataset,
+    engine: &SessionContext,
     sql: &str,
 ) -> Result<([u64; COUNTS], [Option<String>; TEXTS]), DatasetError> {
     let wrap = DatasetError::query("how many ids match");
-    let frame = dataset.sql.sql(sql).await.map_err(&wrap)?;
+    let frame = engine.sql(sql).await.map_err(&wrap)?;
     let batches = frame.collect().await.map_err(&wrap)?;
     let batch = batches.iter().find(|batch| batch.num_rows() == 1);
     let batch = batch.expect("an aggregate without groups has one row");

@@ -11,11 +11,12 @@ use arrow::array::{ArrayRef, BooleanArray, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 
-use super::config::Entity;
+use super::config::{DatasetConfig, Entity};
 use super::error::DatasetError;
-use super::ids::{Ids, Repeated, SeenIds};
-use super::matches::Side;
-use super::source::{Dataset, Entities, quoted};
+use super::ids::{self, NumberedIds, Repeated, SeenIds};
+use super::side::{Entities, Side};
+use super::sql::quoted;
+use super::tables::Tables;
 
 /// Users (`user_number, user_id, sold, known` and the shop's columns), ordered by number; `sold` says whether there
 /// is a purchase, and `known` whether the shop's own file has them.
@@ -44,35 +45,54 @@ pub(crate) fn value(attribute: usize) -> String {
     format!("value_{attribute}")
 }
 
-impl Dataset {
-    /// Gives numbers to everything that was staged, and writes the tables.
-    pub(super) async fn number(
-        &mut self,
-        sold: &Entities<SeenIds>,
-        known: &Entities<SeenIds>,
-    ) -> Result<(), DatasetError> {
-        self.users = self.number_ids(Side::Users, &sold.users, &known.users).await?;
-        self.items = self.number_ids(Side::Items, &sold.items, &known.items).await?;
+/// Gives numbers to everything that was staged, and writes the tables: `sold` are the ids of transactions, `known`
+/// those of the shop's other files.
+pub(super) async fn number(
+    tables: &mut Tables,
+    config: &DatasetConfig,
+    sold: &Entities<SeenIds>,
+    known: &Entities<SeenIds>,
+) -> Result<(), DatasetError> {
+    let mut numbering = Numbering { tables, config };
+    numbering
+        .number_ids(Side::Users, &sold.users, &known.users)
+        .await?;
+    numbering
+        .number_ids(Side::Items, &sold.items, &known.items)
+        .await?;
+    numbering.number_rows().await
+}
+
+/// Numbers being given.
+struct Numbering<'a> {
+    tables: &'a mut Tables,
+    config: &'a DatasetConfig,
+}
+
+impl Numbering<'_> {
+    async fn number_rows(&mut self) -> Result<(), DatasetError> {
         let attributes = self.config.features.user_attributes.clone();
         for (place, attribute) in attributes.iter().enumerate() {
             let sql = numbers(&quoted(attribute), "value", &staged(Side::Items));
-            self.keep("the values of an item column", &values(place), &sql, &[])
+            self.tables
+                .keep("the values of an item column", &values(place), &sql, &[])
                 .await?;
         }
         self.number_entities(Side::Users, USERS, &[]).await?;
         self.number_entities(Side::Items, ITEMS, &attributes).await?;
         let transactions = self.transactions_sql();
-        self.run("the view of transactions", &transactions).await?;
+        self.tables.view("the view of transactions", transactions).await?;
         let stores = numbers("store", "store", "transactions");
-        self.keep("the stores", STORES, &stores, &[]).await?;
+        self.tables.keep("the stores", STORES, &stores, &[]).await?;
         let purchases = purchases_sql(attributes.len());
-        self.keep("the purchases by user", PURCHASES, &purchases, &ORDER)
+        self.tables
+            .keep("the purchases by user", PURCHASES, &purchases, &ORDER)
             .await
     }
 
     /// Writes the ids of one side, and the number of each place among the ids of transactions.
-    async fn number_ids(&self, side: Side, sold: &SeenIds, known: &SeenIds) -> Result<Ids, DatasetError> {
-        let (ids, numbers) = Ids::of(sold, known).map_err(|repeated| self.twice(side, repeated))?;
+    async fn number_ids(&mut self, side: Side, sold: &SeenIds, known: &SeenIds) -> Result<(), DatasetError> {
+        let (ids, numbers) = NumberedIds::of(sold, known).map_err(|repeated| self.twice(side, repeated))?;
         let column = |name: &str, kind| Field::new(name, kind, true);
         let schema = Arc::new(Schema::new(vec![
             column(side.number(), DataType::Int32),
@@ -92,12 +112,13 @@ impl Dataset {
             ];
             RecordBatch::try_new(schema.clone(), columns).expect("the columns are of the schema's types")
         });
-        self.keep_batches(&ids_of(side), schema.clone(), rows).await?;
-        self.keep_places(side, numbers).await?;
-        Ok(ids)
+        self.tables
+            .keep_batches(&ids::table(side), schema.clone(), rows)
+            .await?;
+        self.keep_places(side, numbers).await
     }
 
-    async fn keep_places(&self, side: Side, numbers: Vec<i32>) -> Result<(), DatasetError> {
+    async fn keep_places(&mut self, side: Side, numbers: Vec<i32>) -> Result<(), DatasetError> {
         let column = |name: &str| Field::new(name, DataType::Int32, false);
         let schema = Arc::new(Schema::new(vec![column("place"), column(side.number())]));
         let columns: Vec<ArrayRef> = vec![
@@ -106,12 +127,13 @@ impl Dataset {
         ];
         let places =
             RecordBatch::try_new(schema.clone(), columns).expect("the columns are of the schema's types");
-        self.keep_batches(&places_of(side), schema, [places].into_iter())
+        self.tables
+            .keep_batches(&places_of(side), schema, [places].into_iter())
             .await
     }
 
     fn twice(&self, side: Side, Repeated { id, rows }: Repeated) -> DatasetError {
-        let (file, key) = match self.entity(side) {
+        let (file, key) = match self.config.entity(side) {
             Some(Entity { file, key, .. }) => (file.clone(), key.clone()),
             None => (side.view().to_owned(), side.id().to_owned()),
         };
@@ -120,13 +142,13 @@ impl Dataset {
 
     /// Writes everything that is known of users or items, and makes the view of the shop's file.
     async fn number_entities(
-        &self,
+        &mut self,
         side: Side,
         table: &str,
         attributes: &[String],
     ) -> Result<(), DatasetError> {
         let (view, id, number) = (side.view(), side.id(), side.number());
-        let columns = self.entity(side).map(Entity::columns).unwrap_or_default();
+        let columns = self.config.entity(side).map(Entity::columns).unwrap_or_default();
         let known: String = columns
             .iter()
             .map(|column| format!(", known.{}", quoted(column)))
@@ -135,7 +157,7 @@ impl Dataset {
             .iter()
             .map(|column| format!(", {}", quoted(column)))
             .collect();
-        let file = match self.entity(side) {
+        let file = match self.config.entity(side) {
             Some(_) => format!(" LEFT JOIN {} AS known ON known.place = ids.place", staged(side)),
             None => String::new(),
         };
@@ -152,14 +174,15 @@ impl Dataset {
             "SELECT ids.{number}, ids.{id}, ids.sold, ids.place IS NOT NULL AS known{known}{codes}
              FROM {ids} AS ids{file}{joins}
              ORDER BY ids.{number}",
-            ids = ids_of(side),
+            ids = ids::table(side),
             codes = codes.collect::<String>(),
             joins = joins.collect::<String>(),
         );
-        self.keep("the numbers of users and items", table, &sql, &[number])
+        self.tables
+            .keep("the numbers of users and items", table, &sql, &[number])
             .await?;
         let sql = format!("CREATE VIEW {view} AS SELECT {id}{own} FROM {table} WHERE known");
-        self.run("the view of users or items", &sql).await
+        self.tables.view("the view of users or items", sql).await
     }
 
     fn transactions_sql(&self) -> String {
@@ -186,11 +209,6 @@ impl Dataset {
 
 fn staged(side: Side) -> String {
     format!("staged_{}", side.view())
-}
-
-/// The table of all ids of a side: their numbers, whether they were sold, and their places in the shop's file.
-fn ids_of(side: Side) -> String {
-    format!("ids_of_{}", side.view())
 }
 
 /// The table of the ids of transactions, by their places there.

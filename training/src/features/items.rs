@@ -6,7 +6,7 @@ use super::{POPULARITY, REPEAT_RATE, weight, weighted_count};
 use crate::dataset::config::DatasetConfig;
 use crate::dataset::names::sold_within;
 use crate::dataset::numbering::ITEMS;
-use crate::dataset::source::quoted;
+use crate::dataset::sql::quoted;
 
 /// The [`REPEAT_RATE`] of an item without buyers: what few buyers are drawn to.
 pub const USUAL_REPEAT_RATE: f64 = 0.1;

@@ -4,7 +4,7 @@
 use crate::dataset::config::{DatasetConfig, Entity};
 use crate::dataset::names;
 use crate::dataset::numbering::{STORES, USERS, value, values};
-use crate::dataset::source::quoted;
+use crate::dataset::sql::quoted;
 
 /// One more than the greatest number of a value: a count and a value's number fit into one whole number side by
 /// side, so that the greatest of them is the most frequent value without any sort.

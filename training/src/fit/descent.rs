@@ -14,7 +14,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::examples::Examples;
-use super::{FitError, Model, Task, Weights, weights};
+use super::{FitError, Model, Task, Weights, tensors, weights};
 use crate::dataset::training::{Descent, Scorer};
 use crate::labels::LabeledPairs;
 use crate::progress;
@@ -33,7 +33,7 @@ impl Trained {
     pub(super) fn model(self, family: Family) -> Model {
         Model {
             family,
-            weights: Weights::Network(self.weights),
+            weights: Weights::Network(tensors(&self.weights)),
             rounds: self.epochs,
             gains: Vec::new(),
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::progress::Progress;
+use candle_core::{Tensor, safetensors};
 use gondola_models::features::RawTable;
 use gondola_models::pipeline::items::text;
 use gondola_models::retrieval::index::SearchParameters;
@@ -15,9 +15,17 @@ use gondola_models::similarity::encoder::{self, TextEncoder};
 use super::item_index::{IndexSettings, ItemIndex, ItemVectors};
 use super::{FitError, write_json};
 use crate::dataset::training::TwoTower;
+use crate::progress::Progress;
 
 /// Texts encoded at a time.
 const ENCODED_AT_A_TIME: usize = 64;
+
+/// The file that vectors are kept in until the run is over, and their name in it.
+const FILE: &str = "texts.safetensors";
+const VECTORS: &str = "vectors";
+
+/// What errors call them.
+const MODEL: &str = "the vectors of texts";
 
 /// Texts that weigh the index against exact search, about.
 const RECALL_QUERIES: usize = 200;
@@ -45,28 +53,76 @@ pub(crate) struct TextIndex {
     encoder: PathBuf,
 }
 
-pub(crate) fn fit(task: TextTask<'_>, bar: &Progress) -> Result<TextIndex, FitError> {
-    let encoder = encoder::load(task.encoder, Device::Cpu)?;
-    let items = task.items;
-    let texts: Vec<String> = (0..items.len())
-        .map(|row| text(&items.row(row), task.columns))
-        .collect();
-    let rows: Vec<usize> = (0..items.len()).filter(|row| !texts[*row].is_empty()).collect();
-    let different = different(rows.iter().map(|row| texts[*row].as_str()));
-    if different.is_empty() {
-        let way_out = "name columns that have texts in items.text";
-        return Err(FitError::Nothing {
-            what: "item with a text",
-            way_out,
-        });
+/// The vectors of all different texts, in the order of [`different`]: `[texts, dimension]`, row-major.
+pub(crate) struct TextVectors {
+    vectors: Vec<f32>,
+    dimension: usize,
+}
+
+impl TextVectors {
+    /// Embeds every different text once.
+    pub(crate) fn embed(task: TextTask<'_>, bar: &Progress) -> Result<Self, FitError> {
+        let encoder = encoder::load(task.encoder, Device::Cpu)?;
+        let texts = task.texts();
+        Ok(Self {
+            vectors: embed(encoder.as_ref(), &different(&texts)?, bar)?,
+            dimension: encoder.dimension(),
+        })
     }
-    let vectors = embed(encoder.as_ref(), &different, bar)?;
+
+    /// Leaves them in a folder, to be loaded again.
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
+        let save = || -> candle_core::Result<()> {
+            let shape = (self.vectors.len() / self.dimension, self.dimension);
+            let vectors = Tensor::from_slice(&self.vectors, shape, &candle_core::Device::Cpu)?;
+            vectors.save_safetensors(VECTORS, folder.join(FILE))
+        };
+        save().map_err(FitError::network(MODEL))
+    }
+
+    /// What an earlier run left in a folder.
+    pub(crate) fn load(folder: &Path) -> Result<Self, FitError> {
+        let load = || -> candle_core::Result<Self> {
+            let mut tensors = safetensors::load(folder.join(FILE), &candle_core::Device::Cpu)?;
+            let vectors = tensors.remove(VECTORS);
+            let vectors =
+                vectors.ok_or_else(|| candle_core::Error::Msg(format!("{FILE} has no {VECTORS}")))?;
+            Ok(Self {
+                dimension: vectors.dim(1)?,
+                vectors: vectors.flatten_all()?.to_vec1()?,
+            })
+        };
+        load().map_err(FitError::network(MODEL))
+    }
+}
+
+impl TextTask<'_> {
+    /// The text of each item, empty where it has none.
+    fn texts(&self) -> Vec<String> {
+        let items = self.items;
+        (0..items.len())
+            .map(|row| text(&items.row(row), self.columns))
+            .collect()
+    }
+}
+
+/// Puts the vectors of texts into an index of items.
+pub(crate) fn fit(task: TextTask<'_>, embedded: TextVectors) -> Result<TextIndex, FitError> {
+    let (items, texts) = (task.items, task.texts());
+    let rows: Vec<usize> = (0..items.len()).filter(|row| !texts[*row].is_empty()).collect();
+    let different = different(&texts)?;
+    let TextVectors { vectors, dimension } = embedded;
+    let vectors: HashMap<&str, &[f32]> = different
+        .iter()
+        .copied()
+        .zip(vectors.chunks_exact(dimension))
+        .collect();
     let step = 1 + different.len() / RECALL_QUERIES;
     let vectors = ItemVectors {
         ids: rows.iter().map(|row| items.id(*row).into()).collect(),
         vectors: gather(&vectors, rows.iter().map(|row| texts[*row].as_str())),
         queries: gather(&vectors, different.iter().copied().step_by(step)),
-        dimension: encoder.dimension(),
+        dimension,
     };
     let settings = IndexSettings {
         factory: &task.settings.text_index,
@@ -78,7 +134,7 @@ pub(crate) fn fit(task: TextTask<'_>, bar: &Progress) -> Result<TextIndex, FitEr
     Ok(TextIndex {
         texts: different.len(),
         index: ItemIndex::build(vectors, &settings)?,
-        dimension: encoder.dimension(),
+        dimension,
         config: TextConfig {
             text_columns: task.columns.to_vec(),
         },
@@ -86,34 +142,35 @@ pub(crate) fn fit(task: TextTask<'_>, bar: &Progress) -> Result<TextIndex, FitEr
     })
 }
 
-/// Each text once; those of a length together, which make batches without padding.
-fn different<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut different: Vec<&str> = texts.collect();
+/// Each text once, those of a length together, which make batches without padding; at least one.
+fn different(texts: &[String]) -> Result<Vec<&str>, FitError> {
+    let texts = texts.iter().map(String::as_str);
+    let mut different: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
     different.sort_unstable();
     different.dedup();
     different.sort_by_key(|text| text.len());
-    different
+    if different.is_empty() {
+        return Err(FitError::Nothing {
+            what: "item with a text",
+            way_out: "name columns that have texts in items.text",
+        });
+    }
+    Ok(different)
 }
 
-/// The vector of each text.
-fn embed<'a>(
-    encoder: &dyn TextEncoder,
-    texts: &[&'a str],
-    bar: &Progress,
-) -> Result<HashMap<&'a str, Vec<f32>>, FitError> {
+/// The vectors of texts, row-major.
+fn embed(encoder: &dyn TextEncoder, texts: &[&str], bar: &Progress) -> Result<Vec<f32>, FitError> {
     bar.set_length(texts.len() as u64);
-    let mut vectors = HashMap::with_capacity(texts.len());
+    let mut vectors = Vec::with_capacity(texts.len() * encoder.dimension());
     for chunk in texts.chunks(ENCODED_AT_A_TIME) {
-        let encoded = encoder.encode(chunk)?;
-        let encoded = encoded.chunks_exact(encoder.dimension()).map(<[f32]>::to_vec);
-        vectors.extend(chunk.iter().copied().zip(encoded));
+        vectors.extend(encoder.encode(chunk)?);
         bar.inc(chunk.len() as u64);
     }
     Ok(vectors)
 }
 
-fn gather<'a>(vectors: &HashMap<&str, Vec<f32>>, texts: impl Iterator<Item = &'a str>) -> Vec<f32> {
-    texts.flat_map(|text| &vectors[text]).copied().collect()
+fn gather<'a>(vectors: &HashMap<&str, &[f32]>, texts: impl Iterator<Item = &'a str>) -> Vec<f32> {
+    texts.flat_map(|text| vectors[text]).copied().collect()
 }
 
 impl TextIndex {

@@ -20,7 +20,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::encoded::{Encoded, EncodedRows};
-use super::{FitError, weights, write_json};
+use super::{FitError, read_json, weights, write_json};
 use crate::dataset::training::TwoTower;
 use crate::rows::{Pair, Row, SnapshotRow};
 
@@ -180,6 +180,27 @@ impl Towers {
         rows: &[SnapshotRow],
     ) -> Result<Vec<f32>, FitError> {
         embed(&self.query, users, rows).map_err(FitError::network("the query tower"))
+    }
+
+    /// Reads what [`save`](Self::save) left in a folder.
+    pub(crate) fn load(folder: &Path) -> Result<Self, FitError> {
+        let config: TwoTowerConfig = read_json(&folder.join("tower.json"))?;
+        let load = || -> candle_core::Result<Self> {
+            let (mut query_weights, mut item_weights) = (VarMap::new(), VarMap::new());
+            let builder = |weights: &VarMap| VarBuilder::from_varmap(weights, DType::F32, &Device::Cpu);
+            let query = Tower::new(&config.query, builder(&query_weights))?;
+            let item = Tower::new(&config.item, builder(&item_weights))?;
+            query_weights.load(folder.join("query_tower.safetensors"))?;
+            item_weights.load(folder.join("item_tower.safetensors"))?;
+            Ok(Self {
+                config: config.clone(),
+                query,
+                item,
+                query_weights,
+                item_weights,
+            })
+        };
+        load().map_err(FitError::network(MODEL))
     }
 
     /// Writes `query_tower.safetensors`, `item_tower.safetensors` and `tower.json` into a bundle's folder.

@@ -9,7 +9,7 @@ use super::prepare::{Prepared, Sample};
 use crate::dataset::Dataset;
 use crate::dataset::config::Windows;
 use crate::dataset::matches::Match;
-use crate::dataset::source::{FileColumn, LeftOut};
+use crate::dataset::remarks::{FileColumn, LeftOut};
 use crate::fit::item_index::ItemIndex;
 use crate::fit::text::TextIndex;
 use crate::report::Fact;
@@ -30,16 +30,20 @@ pub(super) fn all(dataset: &Dataset, prepared: &Prepared, models: &Models) -> Ve
 }
 
 fn of_data(dataset: &Dataset) -> Vec<Fact> {
-    let matches = dataset.matches.iter();
+    let matches = dataset.remarks.matches.iter();
     let matches = matches.map(|found| Fact::new(found.title(), found.counts()));
-    let left_out = dataset.left_out.iter().map(|LeftOut { file, rows }| {
+    let left_out = dataset.remarks.left_out.iter().map(|LeftOut { file, rows }| {
         let what = format!("rows of {file} that are left out, without an id or a time");
         Fact::new(what, rows.to_string())
     });
-    let whole_floats = dataset.whole_floats.iter().map(|FileColumn { file, column }| {
-        let what = format!("ids in column {column} of {file}");
-        Fact::new(what, "were written as floats, taken for whole numbers")
-    });
+    let whole_floats = dataset
+        .remarks
+        .whole_floats
+        .iter()
+        .map(|FileColumn { file, column }| {
+            let what = format!("ids in column {column} of {file}");
+            Fact::new(what, "were written as floats, taken for whole numbers")
+        });
     matches.chain(left_out).chain(whole_floats).collect()
 }
 
@@ -111,7 +115,7 @@ pub(super) fn windows(windows: Windows) -> String {
 
 /// What people should look at before they trust the rest; `until` is the day after the last purchase.
 pub(super) fn notices(dataset: &Dataset, until: NaiveDate, today: NaiveDate) -> Vec<String> {
-    let few_matches = dataset.matches.iter().filter_map(Match::notice);
+    let few_matches = dataset.remarks.matches.iter().filter_map(Match::notice);
     few_matches.chain(yet_to_come(until, today)).collect()
 }
 

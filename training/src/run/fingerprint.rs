@@ -17,17 +17,31 @@ const ENCODER_ENDINGS: [&str; 3] = ["json", "safetensors", "txt"];
 /// version. Their paths play no part.
 pub(super) fn fingerprint(
     dataset: &DatasetConfig,
-    files: &ShopFiles,
+    data: &str,
     encoder: Option<&Path>,
 ) -> anyhow::Result<String> {
     let mut digest = Sha256::new();
     digest.update(serde_json::to_vec(&dataset.without_files()).expect("configurations are always JSON"));
-    files.hash_into(&mut digest)?;
+    digest.update(data);
     if let Some(encoder) = encoder {
-        hash_encoder(encoder, &mut digest)
-            .with_context(|| format!("cannot read the encoder in {}", encoder.display()))?;
+        digest.update(of_encoder(encoder)?);
     }
+    Ok(hex::encode(digest.finalize()))
+}
+
+/// Names what the data hold, and this version.
+pub(super) fn of_data(files: &ShopFiles) -> anyhow::Result<String> {
+    let mut digest = Sha256::new();
+    files.hash_into(&mut digest)?;
     digest.update(env!("CARGO_PKG_VERSION"));
+    Ok(hex::encode(digest.finalize()))
+}
+
+/// Names what the files of an encoder hold.
+pub(super) fn of_encoder(folder: &Path) -> anyhow::Result<String> {
+    let mut digest = Sha256::new();
+    hash_encoder(folder, &mut digest)
+        .with_context(|| format!("cannot read the encoder in {}", folder.display()))?;
     Ok(hex::encode(digest.finalize()))
 }
 
@@ -99,7 +113,8 @@ windows: {test_start: 2024-05-20}
             let files = ShopFiles::find(&config, &Url::from_directory_path(folder).unwrap())
                 .await
                 .unwrap();
-            fingerprint(&config, &files, Some(&folder.join("encoder"))).unwrap()
+            let data = of_data(&files).unwrap();
+            fingerprint(&config, &data, Some(&folder.join("encoder"))).unwrap()
         }
     }
 

@@ -1,18 +1,24 @@
 //! Towers, indexes and scorers, each as a value.
 
+use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
+use anyhow::Context;
 use gondola_models::features::{Cells, RawTable, Workflow};
+use serde::{Deserialize, Serialize};
 
+use super::checkpoints::Stage;
 use super::prepare::{Known, Prepared};
-use super::{Run, facts};
+use super::{Run, facts, fingerprint};
 use crate::dataset::DatasetConfig;
 use crate::dataset::training::Scorer;
+use crate::evaluate::InputValue;
 use crate::features::Snapshot;
 use crate::fit::encoded::Encoded;
 use crate::fit::examples::Examples;
 use crate::fit::item_index::{IndexSettings, ItemIndex, ItemVectors};
-use crate::fit::text::{TextIndex, TextTask};
+use crate::fit::text::{TextIndex, TextTask, TextVectors};
 use crate::fit::two_tower::{self, TowerTask, Towers};
 use crate::fit::{self, FitError, Fitted, Task};
 use crate::labels::{self, Window};
@@ -54,6 +60,45 @@ pub(super) struct Latest {
     pub(super) index: ItemIndex,
 }
 
+impl FittedScorer {
+    /// Leaves it in a folder, to be loaded again.
+    fn save(&self, folder: &Path) -> anyhow::Result<()> {
+        self.fitted.save(folder)?;
+        let kept = KeptScorer {
+            rounds: self.fitted.rounds,
+            gains: self.fitted.gains.clone(),
+            seconds: self.seconds,
+        };
+        let path = folder.join(KEPT);
+        fs::write(&path, serde_json::to_vec(&kept)?)
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// What an earlier run left in a folder.
+    fn load(scorer: Scorer, folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join(KEPT);
+        let kept = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let KeptScorer {
+            rounds,
+            gains,
+            seconds,
+        } = serde_json::from_slice(&kept)?;
+        let fitted = Fitted::load(scorer, rounds, gains, folder)?;
+        Ok(Self { fitted, seconds })
+    }
+}
+
+/// The file beside a scorer's own with what these don't say.
+const KEPT: &str = "fit.json";
+
+/// How a scorer was fitted.
+#[derive(Serialize, Deserialize)]
+struct KeptScorer {
+    rounds: usize,
+    gains: Vec<InputValue>,
+    seconds: f64,
+}
+
 impl Models {
     /// Which scorers there are, in order.
     pub(super) fn names(&self) -> Vec<Scorer> {
@@ -84,10 +129,20 @@ impl Run {
 
     /// Trains the towers on the purchases before the training window.
     async fn fit_towers(&mut self, workflow: &Workflow) -> anyhow::Result<Towers> {
-        let (dataset, work) = (&self.dataset, self.work.path());
+        let (dataset, checkpoints) = (&self.dataset, &self.checkpoints);
         let fit = async || -> anyhow::Result<Towers> {
+            let config = &dataset.config;
+            let settings = (
+                config.without_models(),
+                &config.training.two_tower,
+                config.training.seed,
+            );
+            let stage = match checkpoints.stage("two-tower", &settings)? {
+                Stage::Done(folder) => return Ok(Towers::load(&folder)?),
+                Stage::Open(stage) => stage,
+            };
             let windows = dataset.config.windows;
-            let before = Known::on(windows.retrieval_start(), dataset, work)
+            let before = Known::on(windows.retrieval_start(), dataset, checkpoints)
                 .await?
                 .snapshot;
             let purchases = Window::read(dataset, windows.retrieval_start(), windows.train_start()).await?;
@@ -101,6 +156,8 @@ impl Run {
             };
             let towers = two_tower::train(task, &bar)?;
             bar.finish();
+            towers.save(stage.folder())?;
+            stage.keep()?;
             Ok(towers)
         };
         self.timings.time_async("two towers", fit).await
@@ -151,42 +208,67 @@ impl Run {
         scorer: Scorer,
         workflow: &Workflow,
         examples: &Examples,
-    ) -> Result<FittedScorer, FitError> {
+    ) -> anyhow::Result<FittedScorer> {
         let task = Task {
             training: &self.dataset.config.training,
             layout: &workflow.layout(),
             cardinalities: &workflow.cardinalities(),
             examples,
         };
-        let fitted = self.timings.time(scorer.title(), || fit::scorer(scorer, task))?;
-        let seconds = self.timings.last_seconds();
-        Ok(FittedScorer { fitted, seconds })
+        let config = &self.dataset.config;
+        let settings = (config.without_models(), &config.training);
+        let checkpoints = &self.checkpoints;
+        let fit = || -> anyhow::Result<FittedScorer> {
+            match checkpoints.stage(scorer.bundle(), &settings)? {
+                Stage::Done(folder) => FittedScorer::load(scorer, &folder),
+                Stage::Open(stage) => {
+                    let started = Instant::now();
+                    let fitted = fit::scorer(scorer, task)?;
+                    let seconds = started.elapsed().as_secs_f64();
+                    let fitted = FittedScorer { fitted, seconds };
+                    fitted.save(stage.folder())?;
+                    stage.keep()?;
+                    Ok(fitted)
+                }
+            }
+        };
+        self.timings.time(scorer.title(), fit)
     }
 
     /// The texts of a snapshot's items.
-    pub(super) fn text_index(&mut self, snapshot: &Snapshot, encoder: &Path) -> Result<TextIndex, FitError> {
-        let config = &self.dataset.config;
+    pub(super) fn text_index(&mut self, snapshot: &Snapshot, encoder: &Path) -> anyhow::Result<TextIndex> {
+        let (config, checkpoints) = (&self.dataset.config, &self.checkpoints);
         self.timings.time("text embeddings", || {
             let bar = progress::bar("text embeddings");
+            let settings = (config.without_models(), fingerprint::of_encoder(encoder)?);
+            let stage = checkpoints.stage("texts", &settings)?;
             let task = TextTask {
                 settings: &config.training.two_tower,
                 items: &snapshot.items,
                 columns: &config.items.text,
                 encoder,
             };
-            let text = fit::text::fit(task, &bar)?;
+            let vectors = match stage {
+                Stage::Done(folder) => TextVectors::load(&folder)?,
+                Stage::Open(stage) => {
+                    let vectors = TextVectors::embed(task, &bar)?;
+                    vectors.save(stage.folder())?;
+                    stage.keep()?;
+                    vectors
+                }
+            };
             bar.finish();
-            Ok(text)
+            Ok(fit::text::fit(task, vectors)?)
         })
     }
 
     /// What is published knows everything until the data's last day: the models stay as they were judged,
     /// features and index are recreated.
     pub(super) async fn latest(&mut self, workflow: &Workflow, towers: &Towers) -> anyhow::Result<Latest> {
-        let (dataset, work) = (&self.dataset, self.work.path());
+        let (dataset, checkpoints) = (&self.dataset, &self.checkpoints);
         let features = async || -> anyhow::Result<Known> {
             let as_of = labels::day_after_last(dataset).await?;
-            Known::on(as_of, dataset, work).await
+            Known::on(as_of, dataset, checkpoints).await
         };
         let known = self
             .timings

@@ -1,13 +1,10 @@
 //! What everything that is fitted and judged stands on: features, labels and the workflow.
 
-use std::path::Path;
-
-use anyhow::Context;
 use chrono::NaiveDate;
 use gondola_models::features::{PairFeatures, Workflow};
-use tempfile::TempDir;
 
 use super::Run;
+use super::checkpoints::{Checkpoints, Stage};
 use crate::dataset::{Dataset, DatasetConfig};
 use crate::features::{self, FeatureTables, Snapshot};
 use crate::fit::encoded::{Encoded, EncodedRows};
@@ -22,8 +19,6 @@ pub(super) struct Known {
     pub(super) snapshot: Snapshot,
     /// The same as the tables that a bundle of features carries.
     pub(super) tables: FeatureTables,
-    /// Where the tables are; they go with it.
-    _folder: TempDir,
 }
 
 /// What is known at one cut-off, and what was bought in the window after it.
@@ -50,14 +45,25 @@ pub(super) struct Prepared {
 }
 
 impl Known {
-    /// Computes what is known on a day, in a folder of its own below `work`.
-    pub(super) async fn on(as_of: NaiveDate, dataset: &Dataset, work: &Path) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir_in(work).context("cannot make a folder for tables")?;
-        let tables = features::compute(dataset, as_of, folder.path()).await?;
+    /// Computes what is known on a day, unless an earlier run did.
+    pub(super) async fn on(
+        as_of: NaiveDate,
+        dataset: &Dataset,
+        checkpoints: &Checkpoints,
+    ) -> anyhow::Result<Self> {
+        let config = &dataset.config;
+        let settings = (config.without_models(), as_of.to_string());
+        let folder = match checkpoints.stage(&format!("features-{as_of}"), &settings)? {
+            Stage::Done(folder) => folder,
+            Stage::Open(stage) => {
+                features::compute(dataset, as_of, stage.folder()).await?;
+                stage.keep()?
+            }
+        };
+        let tables = FeatureTables::in_folder(&folder, as_of);
         Ok(Self {
             snapshot: Snapshot::read(&tables)?,
             tables,
-            _folder: folder,
         })
     }
 }
@@ -84,12 +90,12 @@ impl Run {
 
     /// Features as of a date, and labeled pairs of the window after it.
     pub(super) async fn sample(&mut self, name: &str, as_of: NaiveDate, seed: u64) -> anyhow::Result<Sample> {
-        let (dataset, work) = (&self.dataset, self.work.path());
+        let (dataset, checkpoints) = (&self.dataset, &self.checkpoints);
         let step = format!("features and labels, {name}");
         let sample = async || -> anyhow::Result<Sample> {
             let spinner = progress::spinner("features and labels");
             spinner.set_message(format!("as of {as_of}"));
-            let known = Known::on(as_of, dataset, work).await?;
+            let known = Known::on(as_of, dataset, checkpoints).await?;
             let days = chrono::Days::new(dataset.config.windows.target_days.into());
             let window = Window::read(dataset, as_of, as_of + days).await?;
             let half_life = dataset.config.features.half_life_days;

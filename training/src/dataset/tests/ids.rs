@@ -1,7 +1,7 @@
 //! Ids: what they are, and whether those of one file are those of another.
 
 use super::*;
-use crate::dataset::source::FileColumn;
+use crate::dataset::remarks::FileColumn;
 
 #[tokio::test]
 async fn ids_that_a_program_took_for_floats_are_the_whole_numbers_that_they_were() {
@@ -24,7 +24,7 @@ async fn ids_that_a_program_took_for_floats_are_the_whole_numbers_that_they_were
             .await,
         ["1000,a", "1001,b", "1002,c"]
     );
-    let whole_floats = shop.open().await.unwrap().whole_floats;
+    let whole_floats = shop.open().await.unwrap().remarks.whole_floats;
     let (file, column) = ("tx.csv".to_owned(), "cid".to_owned());
     assert_eq!(whole_floats, [FileColumn { file, column }]);
 }
@@ -133,6 +133,7 @@ async fn ids_of_which_few_match_are_reported_with_one_that_does_not() {
     let few = SALES.replace(",1001,", ",2001,").replace(",1002,", ",2002,");
     let dataset = Shop::new().with("tx.csv", few).open().await.unwrap();
     let told: Vec<(String, String)> = dataset
+        .remarks
         .matches
         .iter()
         .map(|found| (found.title(), found.counts()))
@@ -151,9 +152,9 @@ async fn ids_of_which_few_match_are_reported_with_one_that_does_not() {
             ),
         ]
     );
-    assert_eq!(dataset.matches[0].notice(), None);
+    assert_eq!(dataset.remarks.matches[0].notice(), None);
     assert_eq!(
-        dataset.matches[1].notice().unwrap(),
+        dataset.remarks.matches[1].notice().unwrap(),
         "users.csv has only 1 of the 3 users who bought something; it lacks \"2001\", for example. If that is not meant, write ids \
          alike in all files: nothing else is known of the others now"
     );
@@ -166,7 +167,7 @@ async fn ids_that_seem_to_be_written_in_two_ways_are_reported_however_few_they_a
         .with("tx.csv", format!("{SALES}{more}"))
         .with("users.csv", format!("{USERS}U7,LEFT,1\n"));
     let dataset = shop.open().await.unwrap();
-    let notices: Vec<String> = dataset.matches.iter().filter_map(Match::notice).collect();
+    let notices: Vec<String> = dataset.remarks.matches.iter().filter_map(Match::notice).collect();
     let alike = "If they are the same, write them alike in all files: nothing else is known of them now";
     let differ = "has ids that differ in zeros at the beginning, capitals, spaces or .0 alone";
     assert_eq!(

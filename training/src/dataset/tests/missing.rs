@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::dataset::source::LeftOut;
+use crate::dataset::remarks::LeftOut;
 
 #[tokio::test]
 async fn nan_in_parquet_is_null_however_few_other_values_there_are() {
@@ -92,7 +92,7 @@ async fn nan_is_null_in_csv_and_rows_without_id_or_time_are_counted() {
         ["1000,LEFT,", "1001,,", "1002,,20.5"]
     );
     assert_eq!(shop.rows("SELECT COUNT(*) FROM transactions").await, ["3"]);
-    let left_out = shop.open().await.unwrap().left_out;
+    let left_out = shop.open().await.unwrap().remarks.left_out;
     let file = "tx.csv".to_owned();
     assert_eq!(left_out, [LeftOut { file, rows: 3 }]);
 }
