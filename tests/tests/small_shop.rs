@@ -9,8 +9,11 @@
 #[path = "small_shop/own_model.rs"]
 mod own_model;
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, DirEntry};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use gondola_artifacts::{Cache, Reference, Store, resolve_together};
 use gondola_models::features::{ItemId, RawRow, UserId, Value};
@@ -23,6 +26,7 @@ use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
 use gondola_models::similarity::device::Device;
 use gondola_training::dataset::DatasetConfig;
+use gondola_training::dataset::queries::QuerySettings;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::run::{self, Inputs, RunConfig};
 use tempfile::TempDir;
@@ -52,18 +56,23 @@ fn write_config(folder: &Path) -> PathBuf {
     path
 }
 
-async fn train(folder: &Path) -> RunConfig {
-    let config = RunConfig {
+fn run_config(folder: &Path) -> RunConfig {
+    RunConfig {
         inputs: Inputs {
             dataset: write_config(folder),
             data: Url::from_directory_path(project("training/tests/fixtures/hm").canonicalize().unwrap())
                 .unwrap(),
+            queries: QuerySettings::default(),
         },
         encoder: project("inference/models/tests/fixtures/clip"),
         store: format!("file://{}", folder.join("store").display()),
         report: folder.join("report"),
         reuse: true,
-    };
+    }
+}
+
+async fn train(folder: &Path) -> RunConfig {
+    let config = run_config(folder);
     let summary = run::run(&config).await.unwrap();
     assert_eq!(summary.bundles.len(), 3 + Scorer::ALL.len());
     assert_eq!(summary.variants.len(), Scorer::ALL.len());
@@ -341,4 +350,48 @@ async fn a_second_run_reuses_the_first(config: &RunConfig) {
     let started = std::time::Instant::now();
     run::run(config).await.unwrap();
     assert!(started.elapsed().as_secs() < 5, "nothing is trained again");
+}
+
+/// The stages of a run that stopped, and when each was made.
+fn stages(config: &RunConfig) -> BTreeMap<String, SystemTime> {
+    let stage = |entry: io::Result<DirEntry>| {
+        let entry = entry.unwrap();
+        let made = entry.metadata().unwrap().modified().unwrap();
+        (entry.file_name().into_string().unwrap(), made)
+    };
+    let stages = fs::read_dir(config.report.join("checkpoints")).unwrap();
+    stages.map(stage).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_stopped_goes_on_and_makes_what_it_would_have_made() {
+    let whole = tempfile::tempdir().unwrap();
+    let wanted = run::run(&run_config(whole.path())).await.unwrap().bundles;
+
+    let stopped = tempfile::tempdir().unwrap();
+    let config = run_config(stopped.path());
+    // In the place of the store's folder lies a file: everything is made, and nothing can be published.
+    fs::write(stopped.path().join("store"), "").unwrap();
+    run::run(&config).await.unwrap_err();
+    let left = stages(&config);
+    for stage in [
+        "shop",
+        "features-2020-09-03",
+        "two-tower",
+        "dlrm",
+        "forest",
+        "texts",
+    ] {
+        assert!(
+            left.keys().any(|name| name.starts_with(stage)),
+            "{stage} is not in {left:?}"
+        );
+    }
+    run::run(&config).await.unwrap_err();
+    assert_eq!(stages(&config), left, "a stage was made again");
+
+    fs::remove_file(stopped.path().join("store")).unwrap();
+    let found = run::run(&config).await.unwrap().bundles;
+    assert_eq!(found, wanted);
+    assert!(!config.report.join("checkpoints").exists(), "the run is over");
 }

@@ -19,6 +19,9 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type, T
 /// Doubles hold every whole number to this one, and not the next.
 const LAST_WHOLE: f64 = 9_007_199_254_740_992.0;
 
+/// Ten thousand million such prices are a decimal of 22 digits before the point, as sums are.
+const LARGEST_PRICE: f64 = 1e12;
+
 /// Characters of a value that messages show.
 const SHOWN: usize = 80;
 
@@ -33,6 +36,8 @@ pub enum Role {
     Text,
     /// Quantities.
     Quantity,
+    /// Amounts of money, which are summed.
+    Price,
     /// Dates or times.
     Time,
 }
@@ -44,6 +49,7 @@ impl fmt::Display for Role {
             Self::Category => "categories",
             Self::Text => "texts",
             Self::Quantity => "quantities",
+            Self::Price => "prices",
             Self::Time => "times",
         })
     }
@@ -79,6 +85,9 @@ pub enum Problem {
     /// A number that models can't hold.
     #[error("is beyond 3.4e38, which no model can hold; write what is meant, or leave the cell empty")]
     TooLarge,
+    /// A price that no sum can hold.
+    #[error("is beyond a million million, and no price; write what was paid, or leave the cell empty")]
+    LargePrice,
     /// Not a time.
     #[error("is not a time; write it as 2024-01-31 or 2024-01-31T18:30:00")]
     NoTime,
@@ -116,6 +125,7 @@ pub fn convert(column: &ArrayRef, role: Role) -> Result<ArrayRef, Refusal> {
         Role::Id => Arc::new(ids(column)?),
         Role::Category | Role::Text => Arc::new(texts(column)?),
         Role::Quantity => Arc::new(quantities(column)?),
+        Role::Price => Arc::new(prices(column)?),
         Role::Time => Arc::new(times(column)?),
     })
 }
@@ -293,6 +303,21 @@ fn texts(column: &ArrayRef) -> Result<StringArray, Refusal> {
         }
     };
     Ok(texts.into_iter().collect())
+}
+
+fn prices(column: &ArrayRef) -> Result<Float64Array, Refusal> {
+    let prices = quantities(column)?;
+    match prices
+        .iter()
+        .position(|price| price.is_some_and(|price| price.abs() > LARGEST_PRICE))
+    {
+        Some(row) => Err(Refusal::Cell {
+            row,
+            value: shown(column, row),
+            problem: Problem::LargePrice,
+        }),
+        None => Ok(prices),
+    }
 }
 
 fn quantities(column: &ArrayRef) -> Result<Float64Array, Refusal> {

@@ -109,7 +109,7 @@ impl Shop {
             roles
                 .price
                 .iter()
-                .map(|price| column(price, Role::Quantity, "price", false)),
+                .map(|price| column(price, Role::Price, "price", false)),
         );
         columns.extend(
             roles

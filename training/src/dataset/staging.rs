@@ -103,7 +103,7 @@ fn data_type(role: Role) -> DataType {
     match role {
         Role::Id => DataType::Int32,
         Role::Category | Role::Text => DataType::Utf8,
-        Role::Quantity => DataType::Float64,
+        Role::Quantity | Role::Price => DataType::Float64,
         Role::Time => DataType::Timestamp(TimeUnit::Nanosecond, None),
     }
 }

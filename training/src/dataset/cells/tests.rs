@@ -144,6 +144,12 @@ fn ids_of_texts_stay_as_they_are() {
 }
 
 #[test]
+fn a_price_that_no_sum_can_hold_is_refused() {
+    convert(&text(&["1000000000000", "-3.5", ""]), Role::Price).unwrap();
+    refused(text(&["1e13"]), Role::Price, Problem::LargePrice);
+}
+
+#[test]
 fn quantities_are_finite_numbers_that_models_can_hold() {
     becomes_numbers(
         text(&["22.36", " 1e3", "-.5", "+5"]),
