@@ -7,15 +7,13 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use gondola_models::pipeline::{
-    Answer, Degradation, RecommendRequest, Recommendation, RequestError, Variant,
-};
+use gondola_models::pipeline::{Answer, Degradation, Recommendation, RequestError, Variant};
 use gondola_request::UserId;
 
 use super::audience::Member;
 
 /// Users that a thread takes at a time.
-const CHUNK: usize = 64;
+const CHUNK: usize = 128;
 
 /// What one user is recommended.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,15 +31,9 @@ pub struct List {
 /// Why there are no lists.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// The variant refuses the request.
-    #[error("there is no list for user {user}")]
-    Refused {
-        /// The user.
-        user: UserId,
-        /// What the variant says.
-        #[source]
-        source: RequestError,
-    },
+    /// The variant refuses such requests.
+    #[error(transparent)]
+    Refused(#[from] RequestError),
     /// A stage failed. A request would be answered with what is left; a batch is better not written.
     #[error(
         "the {} of user {user} failed, and a batch has no lists without it; the log says why", reason.as_str()
@@ -70,8 +62,7 @@ pub fn lists(
             let Some(chunk) = chunks.get(number) else {
                 return Ok(made);
             };
-            let lists = chunk.iter().map(|member| list(variant, *member, k));
-            made.push((number, lists.collect::<Result<Vec<List>, ListError>>()?));
+            made.push((number, chunk_lists(variant, chunk, k)?));
         }
     };
     let made: Result<Vec<_>, ListError> = thread::scope(|scope| {
@@ -88,17 +79,18 @@ pub fn lists(
     Ok(made.into_iter().flat_map(|(_, lists)| lists).collect())
 }
 
-fn list(variant: &Variant, member: Member, k: usize) -> Result<List, ListError> {
-    let user = UserId::from(variant.users().table().id(member.row));
-    let request = RecommendRequest {
-        user: user.clone(),
-        k: Some(k),
-    };
-    let answer = variant.recommend(&request);
-    let Answer { items, degraded, .. } = answer.map_err(|source| ListError::Refused {
-        user: user.clone(),
-        source,
-    })?;
+fn chunk_lists(variant: &Variant, members: &[Member], k: usize) -> Result<Vec<List>, ListError> {
+    let table = variant.users().table();
+    let users: Vec<UserId> = members.iter().map(|member| table.id(member.row).into()).collect();
+    let answers = variant.recommend_all(&users, Some(k))?;
+    let answered = members.iter().zip(users).zip(answers);
+    answered
+        .map(|((member, user), answer)| list(member.bucket, user, answer))
+        .collect()
+}
+
+fn list(bucket: u16, user: UserId, answer: Answer) -> Result<List, ListError> {
+    let Answer { items, degraded, .. } = answer;
     let failed = |reason: &&Degradation| matches!(reason, Degradation::Retrieval | Degradation::Scoring);
     if let Some(reason) = degraded.iter().find(failed) {
         return Err(ListError::Failed {
@@ -107,7 +99,7 @@ fn list(variant: &Variant, member: Member, k: usize) -> Result<List, ListError> 
         });
     }
     Ok(List {
-        bucket: member.bucket,
+        bucket,
         user,
         items,
         degraded,

@@ -173,6 +173,8 @@ async fn prepare(
     let order = wanted.order.clone();
     let models = loading::load_models(&arguments.bundles, &pipeline.store, &pipeline.name, &[wanted]).await?;
     let Models { described, variant } = models.into_iter().next().context("nothing was loaded")?;
+    // Refuses a number of items that no list can have, before anything is written.
+    variant.popular(Some(k))?;
     let name = format!("{}/{}", pipeline.namespace, pipeline.name);
     let users = variant.users().table();
     let audience = match &arguments.users {
