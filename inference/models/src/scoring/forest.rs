@@ -267,4 +267,43 @@ mod tests {
             }
         ));
     }
+
+    #[test]
+    fn users_together_have_the_scores_that_each_has_alone() {
+        let forest = random_forest();
+        let user = |age| EncodedRow {
+            categorical: vec![],
+            numeric: vec![age, -1.2, 0.8],
+        };
+        // Where one walk ends and the next begins, the third user is in the middle.
+        let users = [(user(0.3), 700), (user(-0.9), 0), (user(1.1), 400)];
+        let mut items = EncodedTable::new(3, 1);
+        for i in 0..1100_u32 {
+            items.push(&EncodedRow {
+                categorical: vec![i % 41, i % 307, i % 9],
+                numeric: vec![i as f32 / 700.0 - 0.7],
+            });
+        }
+        let mut blocks = vec![0.0; items.rows() * forest.block_width()];
+        forest.prepare(&items, &mut blocks);
+        let blocks: Vec<&[f32]> = blocks.chunks_exact(forest.block_width()).collect();
+        let pairs: Vec<f32> = (0..1100).map(|i| (i % 7) as f32 - 3.0).collect();
+        let candidates = CandidateBatch {
+            blocks: &blocks,
+            pairs: &pairs,
+            pair_width: 1,
+        };
+
+        let counted: Vec<(&EncodedRow, usize)> = users.iter().map(|(user, count)| (user, *count)).collect();
+        let (mut together, mut alone, mut first) = (Vec::new(), Vec::new(), 0);
+        forest.score_users(&counted, &candidates, &mut together).unwrap();
+        for (user, count) in counted {
+            let mut scores = Vec::new();
+            let own = candidates.part(first..first + count);
+            forest.score(user, &own, &mut scores).unwrap();
+            alone.append(&mut scores);
+            first += count;
+        }
+        assert_eq!(together, alone);
+    }
 }

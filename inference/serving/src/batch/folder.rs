@@ -18,6 +18,15 @@ pub struct Folder {
     store: Store,
 }
 
+/// How far a batch has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// These shards are not there yet.
+    Missing(Vec<Shard>),
+    /// All of them are, and the manifest is written.
+    Finished(Manifest),
+}
+
 /// Why a batch can't be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -26,7 +35,7 @@ pub enum FolderError {
     Store(#[from] StoreError),
     /// Another number of shards was begun.
     #[error(
-        "{folder} has a batch that was begun with {there} shards, and this one has {here}; go on with --shard 0/{there} to {}/{there}, or \
+        "{folder} has a batch whose number of shards is {there}, and --shard says {here}; go on with --shard 0/{there} to {}/{there}, or \
          choose another --out", there - 1
     )]
     Shards {
@@ -154,13 +163,13 @@ impl Folder {
         Ok(file)
     }
 
-    /// Writes which files a shard has, and the manifest if it was the last one; gives that, or the shards that are missing.
+    /// Writes which files a shard has, and the manifest if it was the last one.
     pub async fn finish_shard(
         &self,
         plan: Plan,
         shard: Shard,
         files: Vec<File>,
-    ) -> Result<Result<Manifest, Vec<Shard>>, FolderError> {
+    ) -> Result<Progress, FolderError> {
         let written = json(&Written { files });
         self.put(&shard.place(), written, PutMode::Overwrite).await?;
         let (mut files, mut missing) = (Vec::new(), Vec::new());
@@ -171,11 +180,11 @@ impl Folder {
             }
         }
         if !missing.is_empty() {
-            return Ok(Err(missing));
+            return Ok(Progress::Missing(missing));
         }
         let manifest = Manifest { plan, files };
         self.put(MANIFEST, json(&manifest), PutMode::Overwrite).await?;
-        Ok(Ok(manifest))
+        Ok(Progress::Finished(manifest))
     }
 
     /// A file's bytes, if they are those that were written.

@@ -11,9 +11,9 @@ use gondola_artifacts::Kind;
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::Variant;
 use gondola_serving::batch::audience::Audience;
-use gondola_serving::batch::folder::Folder;
+use gondola_serving::batch::folder::{Folder, Progress};
 use gondola_serving::batch::lists::lists;
-use gondola_serving::batch::plan::{File, Plan, Users};
+use gondola_serving::batch::plan::{File, Manifest, Plan, Users};
 use gondola_serving::batch::shard::{Part, Shard};
 use gondola_serving::batch::{submission, table};
 use gondola_serving::compute::ComputeSettings;
@@ -91,27 +91,25 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         (started.elapsed() - loaded_in).as_secs_f64(),
         loaded_in.as_secs_f64()
     );
-    let finished = folder.finish_shard(job.plan.clone(), job.shard, files).await?;
-    let manifest = match finished {
-        Ok(manifest) => manifest,
-        Err(missing) => {
-            let missing: Vec<String> = missing.iter().map(Shard::to_string).collect();
+    match folder.finish_shard(job.plan.clone(), job.shard, files).await? {
+        Progress::Finished(manifest) => finished(&folder, &manifest, arguments.submission.as_deref()).await,
+        Progress::Missing(shards) => {
+            let shards: Vec<String> = shards.iter().map(Shard::to_string).collect();
             println!(
                 "shard {} is done; still missing: {}",
                 job.shard,
-                missing.join(", ")
+                shards.join(", ")
             );
-            return Ok(());
+            Ok(())
         }
-    };
-    println!(
-        "{}: {} users in {} files",
-        folder.url(),
-        manifest.plan.users.count,
-        manifest.files.len()
-    );
-    if let Some(path) = &arguments.submission {
-        submission::write(&folder, &manifest, path).await?;
+    }
+}
+
+async fn finished(folder: &Folder, manifest: &Manifest, submission: Option<&Path>) -> anyhow::Result<()> {
+    let (users, files) = (manifest.plan.users.count, manifest.files.len());
+    println!("{}: {users} users in {files} files", folder.url());
+    if let Some(path) = submission {
+        submission::write(folder, manifest, path).await?;
         println!("submission in {}", path.display());
     }
     Ok(())
@@ -134,6 +132,7 @@ fn variant(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<VariantPla
     };
     let mut found = found.clone();
     found.bundles.retain(|bundle| bundle.kind != Kind::Similarity);
+    (found.order.similarity_search, found.order.device) = (None, None);
     Ok(found)
 }
 
