@@ -172,7 +172,7 @@ fn articles() -> String {
     let patterns = fs::read_to_string(project("training/tests/fixtures/hm/articles.csv")).unwrap();
     let (head, patterns) = patterns.split_once('\n').unwrap();
     // Not those whose descriptions go on in the next line.
-    let whole = |line: &&str| line.starts_with('0') && line.matches('"').count() % 2 == 0;
+    let whole = |line: &&str| line.starts_with('0') && line.matches('"').count().is_multiple_of(2);
     let patterns: Vec<&str> = patterns.lines().filter(whole).collect();
     let mut text = format!("{head}\n");
     for number in 0..ITEMS {

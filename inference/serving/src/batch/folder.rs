@@ -24,7 +24,7 @@ pub enum Progress {
     /// These shards are not there yet.
     Missing(Vec<Shard>),
     /// All of them are, and the manifest is written.
-    Finished(Manifest),
+    Finished(Box<Manifest>),
 }
 
 /// Why a batch can't be written or read.
@@ -184,7 +184,7 @@ impl Folder {
         }
         let manifest = Manifest { plan, files };
         self.put(MANIFEST, json(&manifest), PutMode::Overwrite).await?;
-        Ok(Progress::Finished(manifest))
+        Ok(Progress::Finished(Box::new(manifest)))
     }
 
     /// A file's bytes, if they are those that were written.
