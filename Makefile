@@ -234,6 +234,10 @@ bench-operator: setup api-server ## Measure what a thousand pipelines cost the o
 bench-peers: build $(PEERS)/artifacts/meta.json ## The same requests and scorers with Python's libraries and with Gondola, on the same artifacts
 	scripts/bench-peers.sh $(PEERS)
 
+.PHONY: bench-batch
+bench-batch: build $(PEERS)/artifacts/meta.json ## The lists of 1.4 million customers, and what Python's libraries take for them (6 GB of data, some 20 minutes)
+	scripts/bench-batch.sh $(CACHE)/bench $(PEERS)
+
 $(PEERS)/.venv: benchmarks/peers/requirements.txt | packages
 	python3 -m venv $(PEERS)/venv
 	$(PEERS)/venv/bin/python -m pip install --quiet -r $<

@@ -2,11 +2,13 @@
 //!
 //! - `gondola inputs`: what a model must read, in order;
 //! - `gondola publish`: a folder becomes a bundle, checked against the features that it will serve with;
+//! - `gondola batch`: the recommendations of all users, as Parquet;
 //! - `gondola experiment plan`: how many users it takes and how long, before it begins;
 //! - `gondola experiment status`: where it is in a cluster;
 //! - `gondola experiment audit`: whether the logged arms are those that the rule gives.
 
 mod audit;
+mod batch;
 mod bundles;
 mod inputs;
 mod plan;
@@ -32,6 +34,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Writes the recommendations of all users, or of a list of them, as Parquet.
+    Batch(batch::Arguments),
     /// A/B experiments.
     #[command(subcommand)]
     Experiment(ExperimentCommand),
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Batch(arguments) => match batch::run(&arguments)? {},
         Command::Experiment(command) => run_experiment(command),
         Command::Inputs(arguments) => {
             let inputs = tokio::runtime::Runtime::new()?.block_on(inputs::run(&arguments))?;

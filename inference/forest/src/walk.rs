@@ -13,6 +13,8 @@
 //! values in the same order, so their sums are equal bit for bit. Forests for which zero is missing, and rows with NaN
 //! in forests for which NaN is missing, take the portable code with the tests for that.
 
+use std::ops::Range;
+
 mod nodes;
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -56,13 +58,14 @@ impl Matrix {
         &mut self.values[row * self.columns..][..self.columns]
     }
 
-    /// Copies the first `width` values of the first row into every other row.
-    pub fn repeat_start(&mut self, width: usize) {
-        if self.rows == 0 || width == 0 {
+    /// Copies the first `width` values of the first of `rows` into the others.
+    pub fn repeat_start(&mut self, rows: Range<usize>, width: usize) {
+        if rows.is_empty() || width == 0 {
             return;
         }
-        let (first, others) = self.values.split_at_mut(self.columns);
-        for row in others.chunks_exact_mut(self.columns).take(self.rows - 1) {
+        let values = &mut self.values[rows.start * self.columns..rows.end * self.columns];
+        let (first, others) = values.split_at_mut(self.columns);
+        for row in others.chunks_exact_mut(self.columns) {
             row[..width].copy_from_slice(&first[..width]);
         }
     }

@@ -13,6 +13,7 @@ pub mod neural;
 pub mod wide_deep;
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -43,9 +44,31 @@ pub trait Scorer: Send + Sync {
         candidates: &CandidateBatch<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), ScoreError>;
+
+    /// Scores the candidates of several users: exactly as [`Scorer::score`] does one user after the other. `users` have their
+    /// rows and the number of their candidates, which follow each other in `candidates`. Scores that are not finite are no
+    /// error here, since they are one user's alone.
+    fn score_users(
+        &self,
+        users: &[(&EncodedRow, usize)],
+        candidates: &CandidateBatch<'_>,
+        scores: &mut Vec<f32>,
+    ) -> Result<(), ScoreError> {
+        scores.clear();
+        let (mut own, mut first) = (Vec::new(), 0);
+        for (user, count) in users {
+            let candidates = candidates.part(first..first + count);
+            match self.score(user, &candidates, &mut own) {
+                Ok(()) | Err(ScoreError::NotANumber { .. }) => scores.append(&mut own),
+                Err(error) => return Err(error),
+            }
+            first += count;
+        }
+        Ok(())
+    }
 }
 
-/// The candidates of one request.
+/// The candidates of one request, or of several, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct CandidateBatch<'a> {
     /// What [`Scorer::prepare`] made of each candidate.
@@ -54,6 +77,17 @@ pub struct CandidateBatch<'a> {
     pub pairs: &'a [f32],
     /// Number of pair features.
     pub pair_width: usize,
+}
+
+impl CandidateBatch<'_> {
+    /// Some of the candidates.
+    pub fn part(&self, part: Range<usize>) -> Self {
+        Self {
+            blocks: &self.blocks[part.clone()],
+            pairs: &self.pairs[part.start * self.pair_width..part.end * self.pair_width],
+            pair_width: self.pair_width,
+        }
+    }
 }
 
 /// Why candidates could not be scored.
@@ -105,7 +139,7 @@ fn check_user(user: &EncodedRow, categorical: usize, numeric: usize) -> Result<(
 }
 
 /// Refuses scores that are no finite numbers: what every scorer does last.
-fn check_numbers(scores: &[f32]) -> Result<(), ScoreError> {
+pub(crate) fn check_numbers(scores: &[f32]) -> Result<(), ScoreError> {
     match scores.iter().position(|score| !score.is_finite()) {
         Some(position) => Err(ScoreError::NotANumber {
             position,

@@ -1,5 +1,6 @@
-//! What can be typed: `up`, `serve`, `fetch`.
+//! What can be typed: `up`, `serve`, `fetch`, `batch`.
 
+mod batch;
 mod bundles;
 mod contracts;
 mod fetch;
@@ -35,6 +36,8 @@ enum Command {
     Serve(serving::Arguments),
     /// Fetches and checks a pipeline's bundles without serving them.
     Fetch(fetch::Arguments),
+    /// Writes the recommendations of all users, or of a list of them, as Parquet.
+    Batch(batch::Arguments),
     /// Loads and searches an index file: what a server does in a child process before it trusts the file.
     #[command(hide = true)]
     TryIndex { path: PathBuf },
@@ -65,6 +68,7 @@ fn start(log: &LogArguments, command: Command) -> anyhow::Result<()> {
             Command::Up(arguments) => up::run(arguments).await,
             Command::Serve(arguments) => serving::run(arguments).await,
             Command::Fetch(arguments) => fetch::run(arguments).await,
+            Command::Batch(arguments) => batch::run(arguments).await,
             Command::TryIndex { .. } => unreachable!("handled before any runtime starts"),
         }
     });

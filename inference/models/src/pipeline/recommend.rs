@@ -10,7 +10,7 @@ use crate::ordering::{self, Order, Scored};
 use crate::retrieval::index::IndexError;
 use crate::retrieval::{Found, inner_product, sources};
 use crate::scoring::{CandidateBatch, ScoreError};
-use gondola_request::{Answer, Degradation, RecommendRequest};
+use gondola_request::{Answer, Degradation, RecommendRequest, UserId};
 use gondola_request::{Stage, StageClock};
 
 /// Candidates that may be recommended, and those that may not.
@@ -28,22 +28,36 @@ thread_local! {
     static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
+/// A request between retrieval and scoring.
+pub(super) struct Asked<'a> {
+    pub(super) user: User<'a>,
+    /// The rows of the candidates that may be recommended.
+    pub(super) kept: Vec<u32>,
+    degraded: Vec<Degradation>,
+    clock: StageClock,
+}
+
 impl Variant {
     /// Answers one request. A stage that fails leaves the best answer that the stages before it allow, and the answer
     /// says so.
     pub fn recommend(&self, request: &RecommendRequest) -> Result<Answer, RequestError> {
         let k = self.count(request.k)?;
         let items = self.items.view();
+        let mut asked = self.ask(&request.user, &items);
+        let score = || self.score(&asked.user, &asked.kept, &items);
+        let scored = asked.clock.time(Stage::Scoring, score);
+        Ok(self.answer(asked, scored, k, &items))
+    }
+
+    /// The stages before scoring.
+    pub(super) fn ask(&self, user: &UserId, items: &ItemsView<'_>) -> Asked<'_> {
         let mut degraded = Vec::new();
         let mut clock = StageClock::start();
-
-        let user = clock.time(Stage::Features, || {
-            self.users.find(&request.user, &self.workflow.user)
-        });
+        let user = clock.time(Stage::Features, || self.users.find(user, &self.workflow.user));
         if !user.known {
             degraded.push(Degradation::UnknownUser);
         }
-        let found = clock.time(Stage::Retrieval, || self.candidates(&user, &items));
+        let found = clock.time(Stage::Retrieval, || self.candidates(&user, items));
         let candidates = found.unwrap_or_else(|error| {
             tracing::error!(%error, variant = self.name(), "retrieval failed; falling back to popular items");
             degraded.push(Degradation::Retrieval);
@@ -55,23 +69,44 @@ impl Variant {
                 .collect()
         });
         let filtered = clock.time(Stage::Filter, || self.filter(&user, candidates));
-        let scored = clock.time(Stage::Scoring, || self.score(&user, &filtered.kept, &items));
+        Asked {
+            user,
+            kept: filtered.kept,
+            degraded,
+            clock,
+        }
+    }
+
+    /// The answer, once the candidates have scores.
+    pub(super) fn answer(
+        &self,
+        asked: Asked<'_>,
+        scored: Result<Vec<Scored>, ScoreError>,
+        k: usize,
+        items: &ItemsView<'_>,
+    ) -> Answer {
+        let Asked {
+            kept,
+            mut degraded,
+            mut clock,
+            ..
+        } = asked;
         let mut order = self.settings.order;
         let scored = scored.unwrap_or_else(|error| {
             tracing::error!(%error, variant = self.name(), "scoring failed; falling back to the order of retrieval");
             degraded.push(Degradation::Scoring);
             order = Order::BestFirst;
-            filtered.kept.iter().map(|item| Scored { item: *item, score: 0.0 }).collect()
+            kept.iter().map(|item| Scored { item: *item, score: 0.0 }).collect()
         });
         let scored = self.without_damaged(scored, &mut degraded);
         let top = clock.time(Stage::Ordering, || {
-            named(&self.order(scored, order, k, &items), &items)
+            named(&self.order(scored, order, k, items), items)
         });
-        Ok(Answer {
+        Answer {
             items: top,
             degraded,
             timing: clock.finish(),
-        })
+        }
     }
 
     fn candidates(&self, user: &User<'_>, items: &ItemsView<'_>) -> Result<Vec<u32>, IndexError> {
@@ -161,15 +196,20 @@ impl Variant {
                     Err(ScoreError::NotANumber { .. }) if scores.iter().any(|score| score.is_finite()) => {}
                     outcome => outcome?,
                 }
-                let scored = candidates.iter().zip(scores.iter());
-                Ok(scored
-                    .map(|(item, score)| Scored {
-                        item: *item,
-                        score: self.rank(*score, *item, items),
-                    })
-                    .collect())
+                Ok(self.ranked(candidates, scores, items))
             })
         })
+    }
+
+    /// Candidates with what each is ranked by.
+    pub(super) fn ranked(&self, candidates: &[u32], scores: &[f32], items: &ItemsView<'_>) -> Vec<Scored> {
+        let scored = candidates.iter().zip(scores);
+        scored
+            .map(|(item, score)| Scored {
+                item: *item,
+                score: self.rank(*score, *item, items),
+            })
+            .collect()
     }
 }
 

@@ -92,8 +92,44 @@ impl Scorer for ForestScorer {
         candidates: &CandidateBatch<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), ScoreError> {
+        self.score_users(&[(user, candidates.blocks.len())], candidates, scores)?;
+        check_numbers(scores)
+    }
+
+    /// More rows a walk: the trees are larger than a core's cache, and come into it once for all of them.
+    fn score_users(
+        &self,
+        users: &[(&EncodedRow, usize)],
+        candidates: &CandidateBatch<'_>,
+        scores: &mut Vec<f32>,
+    ) -> Result<(), ScoreError> {
+        self.check_shapes(users, candidates)?;
+        scores.clear();
+        let fill = |part: Range<usize>, matrix: &mut Matrix| {
+            self.fill_items(&candidates.blocks[part.clone()], matrix);
+            self.fill_pairs(
+                &candidates.pairs[part.start * self.widths.pair..],
+                matrix,
+                part.len(),
+            );
+            self.fill_users(users, part, matrix);
+        };
+        self.forest
+            .walk(candidates.blocks.len(), fill, |score| scores.push(score as f32));
+        Ok(())
+    }
+}
+
+impl ForestScorer {
+    fn check_shapes(
+        &self,
+        users: &[(&EncodedRow, usize)],
+        candidates: &CandidateBatch<'_>,
+    ) -> Result<(), ScoreError> {
         let widths = &self.widths;
-        check_user(user, widths.user_categorical, widths.user_numeric)?;
+        for (user, _) in users {
+            check_user(user, widths.user_categorical, widths.user_numeric)?;
+        }
         assert_eq!(
             candidates.pair_width, widths.pair,
             "pair features of another workflow"
@@ -103,20 +139,9 @@ impl Scorer for ForestScorer {
             candidates.blocks.len() * widths.pair,
             "pair features of each candidate"
         );
-
-        scores.clear();
-        let fill = |part: Range<usize>, matrix: &mut Matrix| {
-            self.fill_items(&candidates.blocks[part.clone()], matrix);
-            self.fill_pairs(&candidates.pairs[part.start * widths.pair..], matrix, part.len());
-            self.fill_user(user, matrix, part.len());
-        };
-        self.forest
-            .walk(candidates.blocks.len(), fill, |score| scores.push(score as f32));
-        check_numbers(scores)
+        Ok(())
     }
-}
 
-impl ForestScorer {
     /// Hands one entity's values, as the walk reads them, to `put` with their place. `first` is the entity's first input.
     fn fill(&self, first: usize, categorical: &[u32], numeric: &[f32], mut put: impl FnMut(usize, u32)) {
         let reader = self.forest.columns();
@@ -149,14 +174,23 @@ impl ForestScorer {
         }
     }
 
-    /// Puts the user's part into the first row, then copies it into the others.
-    fn fill_user(&self, user: &EncodedRow, matrix: &mut Matrix, rows: usize) {
-        if rows == 0 {
-            return;
+    /// Puts the users' parts into the rows of their candidates, as far as these are in `part`.
+    fn fill_users(&self, users: &[(&EncodedRow, usize)], part: Range<usize>, matrix: &mut Matrix) {
+        let mut first = 0;
+        for (user, count) in users {
+            let own = first.max(part.start)..(first + count).min(part.end);
+            first += count;
+            if !own.is_empty() {
+                self.fill_user(user, own.start - part.start..own.end - part.start, matrix);
+            }
         }
-        let first = matrix.row_mut(0);
+    }
+
+    /// Puts the user's part into the first of some rows, then copies it into the others.
+    fn fill_user(&self, user: &EncodedRow, rows: Range<usize>, matrix: &mut Matrix) {
+        let first = matrix.row_mut(rows.start);
         self.fill(0, &user.categorical, &user.numeric, |at, bits| first[at] = bits);
-        matrix.repeat_start(self.widths.user());
+        matrix.repeat_start(rows, self.widths.user());
     }
 }
 
@@ -232,5 +266,44 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn users_together_have_the_scores_that_each_has_alone() {
+        let forest = random_forest();
+        let user = |age| EncodedRow {
+            categorical: vec![],
+            numeric: vec![age, -1.2, 0.8],
+        };
+        // Where one walk ends and the next begins, the third user is in the middle.
+        let users = [(user(0.3), 700), (user(-0.9), 0), (user(1.1), 400)];
+        let mut items = EncodedTable::new(3, 1);
+        for i in 0..1100_u32 {
+            items.push(&EncodedRow {
+                categorical: vec![i % 41, i % 307, i % 9],
+                numeric: vec![i as f32 / 700.0 - 0.7],
+            });
+        }
+        let mut blocks = vec![0.0; items.rows() * forest.block_width()];
+        forest.prepare(&items, &mut blocks);
+        let blocks: Vec<&[f32]> = blocks.chunks_exact(forest.block_width()).collect();
+        let pairs: Vec<f32> = (0..1100).map(|i| (i % 7) as f32 - 3.0).collect();
+        let candidates = CandidateBatch {
+            blocks: &blocks,
+            pairs: &pairs,
+            pair_width: 1,
+        };
+
+        let counted: Vec<(&EncodedRow, usize)> = users.iter().map(|(user, count)| (user, *count)).collect();
+        let (mut together, mut alone, mut first) = (Vec::new(), Vec::new(), 0);
+        forest.score_users(&counted, &candidates, &mut together).unwrap();
+        for (user, count) in counted {
+            let mut scores = Vec::new();
+            let own = candidates.part(first..first + count);
+            forest.score(user, &own, &mut scores).unwrap();
+            alone.append(&mut scores);
+            first += count;
+        }
+        assert_eq!(together, alone);
     }
 }

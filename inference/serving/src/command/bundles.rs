@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use futures::future::try_join_all;
 use gondola_artifacts::{
-    BundleFolder, Cache, Contract, Digest, Kind, Reference, Resolved, Store, check_kind, resolve,
+    Access, BundleFolder, Cache, Contract, Digest, Kind, Reference, Resolved, Store, check_kind, resolve,
     resolve_together,
 };
 use gondola_models::pipeline::VariantFolders;
@@ -30,8 +30,13 @@ pub(super) struct BundleArguments {
 }
 
 impl BundleArguments {
+    /// How stores are opened.
+    pub(super) fn access(&self) -> Access {
+        self.access.access()
+    }
+
     pub(super) fn open_store(&self, url: &str) -> anyhow::Result<Store> {
-        Ok(Store::open_with(url, &self.access.access())?)
+        Ok(Store::open_with(url, &self.access())?)
     }
 
     pub(super) fn open_cache(&self) -> anyhow::Result<Cache> {

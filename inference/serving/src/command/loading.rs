@@ -28,6 +28,12 @@ pub(super) struct Loaded {
     pub(super) recommender: Arc<LocalVariant<Variant>>,
 }
 
+/// A variant's models, and the bundles that they were made of.
+pub(super) struct Models {
+    pub(super) described: BTreeMap<String, BundleDescription>,
+    pub(super) variant: Variant,
+}
+
 /// Fetches, tries and loads variants of the pipeline called `pipeline`, from the store at the URL `store`.
 pub(super) async fn load(
     arguments: &BundleArguments,
@@ -36,6 +42,30 @@ pub(super) async fn load(
     plans: &[VariantPlan],
     compute: &Arc<Compute>,
 ) -> anyhow::Result<Vec<Loaded>> {
+    let models = load_models(arguments, store, pipeline, plans).await?;
+    let loaded = plans
+        .iter()
+        .zip(models)
+        .map(|(plan, Models { described, variant })| {
+            let compute = Arc::clone(compute);
+            let local = LocalVariant::new(pipeline, variant, plan.weight, described.clone(), compute);
+            Loaded {
+                name: plan.settings.name.clone(),
+                weight: plan.weight,
+                bundles: described,
+                recommender: Arc::new(local),
+            }
+        });
+    Ok(loaded.collect())
+}
+
+/// Fetches, tries and loads the models of variants of the pipeline called `pipeline`, from the store at the URL `store`.
+pub(super) async fn load_models(
+    arguments: &BundleArguments,
+    store: &str,
+    pipeline: &str,
+    plans: &[VariantPlan],
+) -> anyhow::Result<Vec<Models>> {
     let started = Instant::now();
     let store = arguments.open_store(store)?;
     let cache = arguments.open_cache()?;
@@ -56,22 +86,14 @@ pub(super) async fn load(
         contracts::check(&bundles.contracts, &Content::of(variant))?;
     }
     tracing::info!(pipeline, ?fetched_in, total = ?started.elapsed(), "loaded and warm");
-    let loaded = plans
-        .iter()
-        .zip(fetched)
+    let models = fetched
+        .into_iter()
         .zip(variants)
-        .map(|((plan, fetched), variant)| {
-            let bundles = fetched.described;
-            let compute = Arc::clone(compute);
-            let local = LocalVariant::new(pipeline, variant, plan.weight, bundles.clone(), compute);
-            Loaded {
-                name: plan.settings.name.clone(),
-                weight: plan.weight,
-                bundles,
-                recommender: Arc::new(local),
-            }
+        .map(|(bundles, variant)| Models {
+            described: bundles.described,
+            variant,
         });
-    Ok(loaded.collect())
+    Ok(models.collect())
 }
 
 async fn load_one(folders: VariantFolders, settings: VariantSettings) -> anyhow::Result<Variant> {

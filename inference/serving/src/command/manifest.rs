@@ -34,6 +34,8 @@ pub(super) struct Pipeline {
 pub(super) struct VariantPlan {
     pub(super) weight: u32,
     pub(super) settings: VariantSettings,
+    /// What the settings were made of.
+    pub(super) order: VariantOrder,
     /// What it serves.
     pub(super) bundles: Vec<WantedBundle>,
 }
@@ -57,9 +59,11 @@ impl Pipeline {
                 digest: None,
             };
             let references = resolver::references(&spec, variant)?;
+            let order = VariantOrder::of(&spec, variant);
             Ok(VariantPlan {
                 weight: variant.weight.try_into().unwrap_or_default(),
-                settings: settings(&VariantOrder::of(&spec, variant)),
+                settings: settings(&order),
+                order,
                 bundles: references.into_iter().map(wanted).collect(),
             })
         };
@@ -112,6 +116,7 @@ impl Ordered {
                 // Who gets how many users is the router's to know.
                 weight: 1,
                 settings: settings(&order.variant),
+                order: order.variant,
                 bundles,
             },
         })
