@@ -217,24 +217,27 @@ impl Job<'_> {
     /// `R` rows from `row` with `N` panels from `panel`.
     #[inline(always)]
     fn tile<I: InstructionSet, const R: usize, const N: usize>(&mut self, set: I, row: usize, panel: usize) {
-        let inputs = self.matrix.inputs;
+        let (inputs, first) = (self.matrix.inputs, panel * LANES);
+        let widths: [usize; N] = std::array::from_fn(|n| self.columns(panel + n).len());
         let mut sums = [[set.splat(0.0); N]; R];
         for (r, sums) in sums.iter_mut().enumerate() {
-            let start = match self.start {
-                Start::Row(values) => values,
-                Start::Output => &self.out.values[(row + r) * self.out.stride..],
-            };
             for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = set.load_first(&start[self.columns(panel + n)]);
+                let column = first + n * LANES;
+                let start = match self.start {
+                    Start::Row(values) => (values, column),
+                    Start::Output => (&*self.out.values, (row + r) * self.out.stride + column),
+                };
+                // SAFETY: `check` found a start of all outputs, and every row of the output inside its buffer.
+                *sum = set.load_first(unsafe { start.0.get_unchecked(start.1..start.1 + widths[n]) });
             }
         }
-        let x: [&[f32]; R] = std::array::from_fn(|r| &self.x.values[(row + r) * self.x.stride..][..inputs]);
+        let x = RowTile::<R>::of(self.x, row, inputs);
         let weights: [&[[f32; LANES]]; N] =
             std::array::from_fn(|n| &self.matrix.panels[(panel + n) * inputs..][..inputs]);
         for input in 0..inputs {
             let columns: [I::Lanes; N] = std::array::from_fn(|n| set.load(&weights[n][input]));
-            for (x, sums) in x.iter().zip(&mut sums) {
-                let value = set.splat(x[input]);
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let value = set.splat(x.value(r, input));
                 for (column, sum) in columns.iter().zip(sums) {
                     *sum = set.multiply_add(value, *column, *sum);
                 }
@@ -246,10 +249,42 @@ impl Job<'_> {
                     Activation::None => sum,
                     Activation::Relu => set.relu(sum),
                 };
-                let columns = self.columns(panel + n);
-                set.store_first(sum, &mut self.out.values[(row + r) * self.out.stride..][columns]);
+                let at = (row + r) * self.out.stride + first + n * LANES;
+                // SAFETY: `check` found every row of the output inside its buffer.
+                set.store_first(sum, unsafe {
+                    self.out.values.get_unchecked_mut(at..at + widths[n])
+                });
             }
         }
+    }
+}
+
+/// `R` rows of a buffer. One pointer for all of them: with a slice for each, the pointers of twelve rows would not fit
+/// into registers, and be read again for every input.
+struct RowTile<'a, const R: usize> {
+    values: &'a [f32],
+    stride: usize,
+    width: usize,
+}
+
+impl<'a, const R: usize> RowTile<'a, R> {
+    /// The first `width` values of the rows from `row`.
+    #[inline(always)]
+    fn of(rows: Rows<'a>, row: usize, width: usize) -> Self {
+        let values = &rows.values[row * rows.stride..][..(R - 1) * rows.stride + width];
+        Self {
+            values,
+            stride: rows.stride,
+            width,
+        }
+    }
+
+    /// A value of a row.
+    #[inline(always)]
+    fn value(&self, r: usize, position: usize) -> f32 {
+        assert!(r < R && position < self.width, "a value outside its row");
+        // SAFETY: `of` took values up to the end of the last row, and no row before it ends later.
+        unsafe { *self.values.get_unchecked(r * self.stride + position) }
     }
 }
 

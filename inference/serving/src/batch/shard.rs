@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use gondola_experiments::assignment::BUCKETS;
+use gondola_wire::buckets::BUCKETS;
 
 /// Number of parts; also the highest number of shards.
 pub const PARTS: u16 = 100;
