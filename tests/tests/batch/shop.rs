@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use gondola_training::dataset::DatasetConfig;
+use gondola_training::dataset::queries::QuerySettings;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::run::{self, Inputs, RunConfig};
 use rand::{RngExt as _, SeedableRng as _};
@@ -36,6 +37,7 @@ impl Shop {
             inputs: Inputs {
                 dataset: write_config(folder),
                 data: Url::from_directory_path(&data).unwrap(),
+                queries: QuerySettings::default(),
             },
             encoder: project("inference/models/tests/fixtures/clip"),
             store: shop.store(),

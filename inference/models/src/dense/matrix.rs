@@ -234,6 +234,10 @@ impl Job<'_> {
         let x = RowTile::<R>::of(self.x, row, inputs);
         let weights: [&[[f32; LANES]]; N] =
             std::array::from_fn(|n| &self.matrix.panels[(panel + n) * inputs..][..inputs]);
+        #[expect(
+            clippy::needless_range_loop,
+            reason = "an input's weights are in every panel, and its values in every row"
+        )]
         for input in 0..inputs {
             let columns: [I::Lanes; N] = std::array::from_fn(|n| set.load(&weights[n][input]));
             for (r, sums) in sums.iter_mut().enumerate() {
