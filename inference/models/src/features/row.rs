@@ -31,6 +31,33 @@ impl EncodedTable {
         }
     }
 
+    /// So many rows of zeros, to be filled column by column.
+    pub(super) fn of_zeros(rows: usize, categorical_width: usize, numeric_width: usize) -> Self {
+        Self {
+            rows,
+            categorical_width,
+            numeric_width,
+            categorical: vec![0; rows * categorical_width],
+            numeric: vec![0.0; rows * numeric_width],
+        }
+    }
+
+    /// Fills a categorical column.
+    pub(super) fn set_categorical(&mut self, column: usize, values: &[u32]) {
+        let places = self
+            .categorical
+            .iter_mut()
+            .skip(column)
+            .step_by(self.categorical_width);
+        places.zip(values).for_each(|(place, value)| *place = *value);
+    }
+
+    /// Fills a numeric column.
+    pub(super) fn set_numeric(&mut self, column: usize, values: &[f32]) {
+        let places = self.numeric.iter_mut().skip(column).step_by(self.numeric_width);
+        places.zip(values).for_each(|(place, value)| *place = *value);
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows

@@ -220,6 +220,33 @@ impl RawTable {
         (0..self.len()).map(move |row| position.map_or(Cell::Null, |position| self.value(position, row)))
     }
 
+    /// What `map` makes of a column's values, in row order; of a text that many rows have it is made once.
+    pub(super) fn map_column<T: Copy>(&self, column: &str, map: impl Fn(Cell<'_>) -> T) -> Vec<T> {
+        match self
+            .positions
+            .get(column)
+            .map(|position| &self.columns[*position])
+        {
+            None => vec![map(Cell::Null); self.len()],
+            Some(Column::Number(values)) => {
+                let values = values.iter();
+                values
+                    .map(|value| map(value.map_or(Cell::Null, Cell::Number)))
+                    .collect()
+            }
+            Some(Column::Text(values)) => {
+                let null = map(Cell::Null);
+                let texts = values.values().as_string::<i32>().iter();
+                let of_each: Vec<T> = texts
+                    .map(|text| map(text.map_or(Cell::Null, Cell::Text)))
+                    .collect();
+                let keys = values.keys().iter();
+                keys.map(|key| key.map_or(null, |key| of_each[key as usize]))
+                    .collect()
+            }
+        }
+    }
+
     fn value(&self, position: usize, row: usize) -> Cell<'_> {
         match &self.columns[position] {
             Column::Text(values) if values.is_valid(row) => {

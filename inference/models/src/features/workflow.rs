@@ -184,13 +184,17 @@ impl EntityWorkflow {
             .map(|(column, _)| column)
     }
 
-    /// Encodes a whole table, in row order.
+    /// Encodes a whole table, in row order: each row as [`encode`](Self::encode) does, but a text that many rows have is
+    /// looked up once.
     pub fn encode_table(&self, table: &RawTable) -> EncodedTable {
-        let mut encoded = EncodedTable::new(self.categorical.len(), self.numeric.len());
-        let mut row = EncodedRow::default();
-        for position in 0..table.len() {
-            self.encode_into(&table.row(position), &mut row);
-            encoded.push(&row);
+        let mut encoded = EncodedTable::of_zeros(table.len(), self.categorical.len(), self.numeric.len());
+        for (place, CategoricalColumn { column, vocabulary }) in self.categorical.iter().enumerate() {
+            let indexes = table.map_column(column, |cell| vocabulary.index(cell));
+            encoded.set_categorical(place, &indexes);
+        }
+        for (place, numeric) in self.numeric.iter().enumerate() {
+            let values = table.map_column(&numeric.column, |cell| numeric.encode(cell.as_number()));
+            encoded.set_numeric(place, &values);
         }
         encoded
     }
@@ -385,9 +389,14 @@ fn vocabulary_path(folder: &Path, entity: &str, column: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+    use arrow::record_batch::RecordBatch;
+    use gondola_request::{RawRow, Value};
+
     use super::super::table::Cell;
     use super::*;
-    use gondola_request::{RawRow, Value};
 
     fn workflow() -> Workflow {
         let ages = Vocabulary::fit([Cell::Text("25-34"), Cell::Text("35-44")].into_iter(), 1);
@@ -425,6 +434,32 @@ mod tests {
             (f64::from(row.numeric[0]) - numeric).abs() < 1e-6,
             "{row:?}, wanted {numeric}"
         );
+    }
+
+    #[test]
+    fn a_table_is_encoded_as_its_rows_are() {
+        let ages = StringArray::from(vec![Some("25-34"), None, Some("99"), Some("25-34")]);
+        let amounts = StringArray::from(vec![Some("7.5"), Some("much"), None, Some("1e9")]);
+        let batch = RecordBatch::try_from_iter([
+            (
+                "user_id",
+                Arc::new(StringArray::from(vec!["a", "b", "c", "d"])) as ArrayRef,
+            ),
+            ("age", Arc::new(ages)),
+            ("monetary", Arc::new(amounts)),
+        ])
+        .unwrap();
+        let table = RawTable::from_batch(&batch, "user_id", Path::new("users.parquet")).unwrap();
+        let mut user = workflow().user;
+        user.categorical.push(CategoricalColumn {
+            column: "nowhere".into(),
+            vocabulary: Vocabulary::fit([Cell::Text("x")].into_iter(), 1),
+        });
+        let encoded = user.encode_table(&table);
+        assert_eq!(encoded.rows(), 4);
+        for row in 0..table.len() {
+            assert_eq!(encoded.row(row), user.encode(&table.row(row)), "row {row}");
+        }
     }
 
     #[test]
