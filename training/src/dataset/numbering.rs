@@ -25,6 +25,8 @@ pub(crate) const USERS: &str = "numbered_users";
 pub(crate) const ITEMS: &str = "numbered_items";
 /// Stores: `store_number, store`.
 pub(crate) const STORES: &str = "numbered_stores";
+/// Transactions as the shop has them, with numbers in the place of ids: `user_number, item_number, at, price, store`.
+const TRANSACTIONS: &str = "numbered_transactions";
 /// Purchases: `user_number, item_number, day, moment, price, store_number` and the numbers of the item's values,
 /// ordered by user, time and item. Days and microseconds (`moment`) count from 1970.
 pub(crate) const PURCHASES: &str = "numbered_purchases";
@@ -81,8 +83,12 @@ impl Numbering<'_> {
         self.number_entities(Side::Users, USERS, &[]).await?;
         self.number_entities(Side::Items, ITEMS, &attributes).await?;
         let transactions = self.transactions_sql();
-        self.tables.view("the view of transactions", transactions).await?;
-        let stores = numbers("store", "store", "transactions");
+        self.tables
+            .view("the transactions by number", transactions)
+            .await?;
+        let with_ids = with_ids_sql();
+        self.tables.view("the view of transactions", with_ids).await?;
+        let stores = numbers("store", "store", TRANSACTIONS);
         self.tables.keep("the stores", STORES, &stores, &[]).await?;
         let purchases = purchases_sql(attributes.len());
         self.tables
@@ -196,7 +202,7 @@ impl Numbering<'_> {
             .as_ref()
             .map_or("CAST(NULL AS VARCHAR)", |_| "staged.store");
         format!(
-            "CREATE VIEW transactions AS
+            "CREATE VIEW {TRANSACTIONS} AS
              SELECT users.user_number, items.item_number, staged.at, {price} AS price, {store} AS store
              FROM staged_transactions AS staged
              JOIN {users} AS users ON users.place = staged.user_place
@@ -224,6 +230,17 @@ fn numbers(column: &str, name: &str, table: &str) -> String {
     )
 }
 
+/// The shop's transactions with our names, ids and all, for people and tests who look at them.
+fn with_ids_sql() -> String {
+    format!(
+        "CREATE VIEW transactions AS
+         SELECT users.user_id, items.item_id, numbered.at, numbered.price, numbered.store
+         FROM {TRANSACTIONS} AS numbered
+         JOIN {USERS} AS users ON users.user_number = numbered.user_number
+         JOIN {ITEMS} AS items ON items.item_number = numbered.item_number"
+    )
+}
+
 fn purchases_sql(attributes: usize) -> String {
     let codes: String = (0..attributes)
         .map(|place| format!(", {ITEMS}.{}", value(place)))
@@ -232,7 +249,7 @@ fn purchases_sql(attributes: usize) -> String {
         "SELECT transactions.user_number, transactions.item_number, CAST(CAST(transactions.at AS DATE) AS INTEGER) AS day,
            CAST(CAST(transactions.at AS TIMESTAMP(6)) AS BIGINT) AS moment,
            CAST(transactions.price AS DECIMAL(38, 16)) AS price, {STORES}.store_number{codes}
-         FROM transactions
+         FROM {TRANSACTIONS} AS transactions
          JOIN {ITEMS} ON {ITEMS}.item_number = transactions.item_number
          LEFT JOIN {STORES} ON {STORES}.store = transactions.store
          ORDER BY {order}",
