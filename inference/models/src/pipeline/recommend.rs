@@ -9,7 +9,7 @@ use crate::features::vocabulary::{NULL, UNKNOWN};
 use crate::ordering::{self, Order, Scored};
 use crate::retrieval::index::IndexError;
 use crate::retrieval::{Found, inner_product, sources};
-use crate::scoring::{CandidateBatch, ScoreError};
+use crate::scoring::{CandidateBatch, ScoreError, check_numbers};
 use gondola_request::{Answer, Degradation, RecommendRequest, UserId};
 use gondola_request::{Stage, StageClock};
 
@@ -193,7 +193,7 @@ impl Variant {
             };
             SCORES.with_borrow_mut(|scores| {
                 match self.scorer.scorer.score(&user.row, &batch, scores) {
-                    Err(ScoreError::NotANumber { .. }) if scores.iter().any(|score| score.is_finite()) => {}
+                    Err(ScoreError::NotANumber { .. }) => check_any_number(scores)?,
                     outcome => outcome?,
                 }
                 Ok(self.ranked(candidates, scores, items))
@@ -211,6 +211,14 @@ impl Variant {
             })
             .collect()
     }
+}
+
+/// Refuses scores of which none is a number: where some are, the others are their candidates' alone.
+pub(super) fn check_any_number(scores: &[f32]) -> Result<(), ScoreError> {
+    if scores.iter().any(|score| score.is_finite()) {
+        return Ok(());
+    }
+    check_numbers(scores)
 }
 
 /// Joins what an index found with items that were put since it was built, the nearest first. An item that was put stands

@@ -1,11 +1,11 @@
 //! The personalized pipeline for many users at once: the same stages and the same answers, with one scoring for several users.
 
 use super::items::ItemsView;
-use super::recommend::Asked;
+use super::recommend::{Asked, check_any_number};
 use super::variant::{RequestError, Variant};
 use crate::features::EncodedRow;
 use crate::ordering::Scored;
-use crate::scoring::{CandidateBatch, ScoreError, check_numbers};
+use crate::scoring::{CandidateBatch, ScoreError};
 use gondola_request::{Answer, UserId};
 
 /// Users whose candidates are scored together: enough that a forest comes into a core's cache seldom, and few enough that what is
@@ -51,9 +51,7 @@ impl Variant {
         let own = |asked: &Asked<'_>| {
             let (scores, others) = rest.split_at(asked.kept.len());
             rest = others;
-            if !scores.iter().any(|score| score.is_finite()) {
-                check_numbers(scores)?;
-            }
+            check_any_number(scores)?;
             Ok(self.ranked(&asked.kept, scores, items))
         };
         asked.iter().map(own).collect()
