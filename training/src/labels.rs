@@ -19,6 +19,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::dataset::numbering::PURCHASES;
+use crate::dataset::sql::staged;
 use crate::dataset::{Dataset, DatasetError};
 use crate::features::{POPULARITY, Snapshot, moment};
 use crate::rows::{Pair, Row, SnapshotRow};
@@ -130,8 +131,10 @@ impl Window {
         );
         let bought = bought(dataset, &sql).await?;
         if bought.is_empty() {
-            let sql = "SELECT CAST(MIN(at) AS VARCHAR), CAST(MAX(at) AS VARCHAR) FROM staged_transactions";
-            let (first, last) = text_pair(dataset, "how far the data reach", sql)
+            let transactions = staged("transactions");
+            let sql =
+                format!("SELECT CAST(MIN(at) AS VARCHAR), CAST(MAX(at) AS VARCHAR) FROM {transactions}");
+            let (first, last) = text_pair(dataset, "how far the data reach", &sql)
                 .await?
                 .unwrap_or_default();
             return Err(LabelError::EmptyWindow {
@@ -257,8 +260,9 @@ pub fn user_weights(history: &History, users: usize, half_life_days: f64) -> Vec
 
 /// The day after the last purchase: what was known then is all that there is.
 pub async fn day_after_last(dataset: &Dataset) -> Result<NaiveDate, DatasetError> {
-    let sql = "SELECT CAST(CAST(MAX(at) AS DATE) AS VARCHAR), '' FROM staged_transactions";
-    let found = text_pair(dataset, "the day of the last purchase", sql).await?;
+    let transactions = staged("transactions");
+    let sql = format!("SELECT CAST(CAST(MAX(at) AS DATE) AS VARCHAR), '' FROM {transactions}");
+    let found = text_pair(dataset, "the day of the last purchase", &sql).await?;
     let last = found.and_then(|(day, _)| day.parse::<NaiveDate>().ok());
     Ok(last.unwrap_or_default() + chrono::Days::new(1))
 }

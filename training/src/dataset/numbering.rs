@@ -15,7 +15,7 @@ use super::config::{DatasetConfig, Entity};
 use super::error::DatasetError;
 use super::ids::{self, NumberedIds, Repeated, SeenIds};
 use super::side::{Entities, Side};
-use super::sql::quoted;
+use super::sql::{quoted, staged};
 use super::tables::Tables;
 
 /// Users (`user_number, user_id, sold, known` and the shop's columns), ordered by number; `sold` says whether there
@@ -75,7 +75,7 @@ impl Numbering<'_> {
     async fn number_rows(&mut self) -> Result<(), DatasetError> {
         let attributes = self.config.features.user_attributes.clone();
         for (place, attribute) in attributes.iter().enumerate() {
-            let sql = numbers(&quoted(attribute), "value", &staged(Side::Items));
+            let sql = numbers(&quoted(attribute), "value", &staged(Side::Items.view()));
             self.tables
                 .keep("the values of an item column", &values(place), &sql, &[])
                 .await?;
@@ -164,7 +164,10 @@ impl Numbering<'_> {
             .map(|column| format!(", {}", quoted(column)))
             .collect();
         let file = match self.config.entity(side) {
-            Some(_) => format!(" LEFT JOIN {} AS known ON known.place = ids.place", staged(side)),
+            Some(_) => format!(
+                " LEFT JOIN {} AS known ON known.place = ids.place",
+                staged(side.view())
+            ),
             None => String::new(),
         };
         let places = attributes.iter().enumerate();
@@ -204,17 +207,14 @@ impl Numbering<'_> {
         format!(
             "CREATE VIEW {TRANSACTIONS} AS
              SELECT users.user_number, items.item_number, staged.at, {price} AS price, {store} AS store
-             FROM staged_transactions AS staged
+             FROM {staged} AS staged
              JOIN {users} AS users ON users.place = staged.user_place
              JOIN {items} AS items ON items.place = staged.item_place",
+            staged = staged("transactions"),
             users = places_of(Side::Users),
             items = places_of(Side::Items),
         )
     }
-}
-
-fn staged(side: Side) -> String {
-    format!("staged_{}", side.view())
 }
 
 /// The table of the ids of transactions, by their places there.

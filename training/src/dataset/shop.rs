@@ -16,6 +16,7 @@ use super::numbering;
 use super::queries::QuerySettings;
 use super::remarks::{FileColumn, LeftOut, Remarks};
 use super::side::{Entities, Side};
+use super::sql::staged;
 use super::staging::{Column, Staged, stage};
 use super::tables::Tables;
 
@@ -172,8 +173,8 @@ impl Shop {
         table: &TableFiles,
         columns: &[Column<'_>],
     ) -> Result<Staged, DatasetError> {
-        let path = self.tables.path(&format!("staged_{name}"));
-        let staged = stage(table, columns, &path)?;
+        let name = staged(name);
+        let staged = stage(table, columns, &self.tables.path(&name))?;
         if staged.left_out > 0 {
             self.remarks.left_out.push(LeftOut {
                 file: table.name.clone(),
@@ -188,7 +189,7 @@ impl Shop {
                 file: table.name.clone(),
                 column: column.source.to_owned(),
             }));
-        self.tables.register(format!("staged_{name}"), Vec::new()).await?;
+        self.tables.register(name, Vec::new()).await?;
         Ok(staged)
     }
 }

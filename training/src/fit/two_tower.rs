@@ -27,6 +27,13 @@ use crate::rows::{Pair, Row, SnapshotRow};
 /// What errors call them.
 const MODEL: &str = "the two towers";
 
+/// The file of the query tower's weights.
+const QUERY: &str = "query_tower.safetensors";
+/// The file of the item tower's weights.
+const ITEM: &str = "item_tower.safetensors";
+/// The file of both towers' shapes.
+const CONFIG: &str = "tower.json";
+
 /// What makes a logit vanish in a softmax.
 const NEVER: f32 = -1e9;
 
@@ -122,12 +129,18 @@ impl Towers {
             query: tower(&cardinalities.user, encoded.users.table()),
             item: tower(&cardinalities.item, encoded.items.table()),
         };
+        let towers = Self::untrained(config)?;
+        weights::seed(&towers.query_weights, seed)?;
+        weights::seed(&towers.item_weights, seed.wrapping_add(1))?;
+        Ok(towers)
+    }
+
+    /// Towers of a configuration, whose weights are to be set.
+    fn untrained(config: TwoTowerConfig) -> candle_core::Result<Self> {
         let (query_weights, item_weights) = (VarMap::new(), VarMap::new());
         let builder = |weights| VarBuilder::from_varmap(weights, DType::F32, &Device::Cpu);
         let query = Tower::new(&config.query, builder(&query_weights))?;
         let item = Tower::new(&config.item, builder(&item_weights))?;
-        weights::seed(&query_weights, seed)?;
-        weights::seed(&item_weights, seed.wrapping_add(1))?;
         Ok(Self {
             config,
             query,
@@ -184,21 +197,12 @@ impl Towers {
 
     /// Reads what [`save`](Self::save) left in a folder.
     pub(crate) fn load(folder: &Path) -> Result<Self, FitError> {
-        let config: TwoTowerConfig = read_json(&folder.join("tower.json"))?;
+        let config: TwoTowerConfig = read_json(&folder.join(CONFIG))?;
         let load = || -> candle_core::Result<Self> {
-            let (mut query_weights, mut item_weights) = (VarMap::new(), VarMap::new());
-            let builder = |weights: &VarMap| VarBuilder::from_varmap(weights, DType::F32, &Device::Cpu);
-            let query = Tower::new(&config.query, builder(&query_weights))?;
-            let item = Tower::new(&config.item, builder(&item_weights))?;
-            query_weights.load(folder.join("query_tower.safetensors"))?;
-            item_weights.load(folder.join("item_tower.safetensors"))?;
-            Ok(Self {
-                config: config.clone(),
-                query,
-                item,
-                query_weights,
-                item_weights,
-            })
+            let mut towers = Self::untrained(config)?;
+            towers.query_weights.load(folder.join(QUERY))?;
+            towers.item_weights.load(folder.join(ITEM))?;
+            Ok(towers)
         };
         load().map_err(FitError::network(MODEL))
     }
@@ -206,13 +210,9 @@ impl Towers {
     /// Writes `query_tower.safetensors`, `item_tower.safetensors` and `tower.json` into a bundle's folder.
     pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
         let failed = FitError::network(MODEL);
-        self.query_weights
-            .save(folder.join("query_tower.safetensors"))
-            .map_err(&failed)?;
-        self.item_weights
-            .save(folder.join("item_tower.safetensors"))
-            .map_err(&failed)?;
-        write_json(&folder.join("tower.json"), &self.config)
+        self.query_weights.save(folder.join(QUERY)).map_err(&failed)?;
+        self.item_weights.save(folder.join(ITEM)).map_err(&failed)?;
+        write_json(&folder.join(CONFIG), &self.config)
     }
 }
 
