@@ -1,20 +1,33 @@
-//! The custom resource definition: the generated schema without what Kubernetes itself describes.
+//! The custom resource definitions: the generated schema without what Kubernetes itself describes.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt as _;
+use kube::CustomResourceExt;
 use serde_json::Value;
 
+use crate::job::RecommendationJob;
 use crate::spec::RecommenderPipeline;
+use crate::training::RecommenderTraining;
 
 /// Kinds of Kubernetes that the schema holds whole. Their own reference describes them; here their texts would be a third of the
 /// definition's size, of which an annotation of `kubectl apply` holds 256 KiB.
 const FOREIGN: [&str; 4] = ["affinity", "tolerations", "egress", "from"];
 
-/// The custom resource definition, as it is installed.
+/// The definition of pipelines, as it is installed.
 pub fn definition() -> CustomResourceDefinition {
-    let generated =
-        serde_json::to_value(RecommenderPipeline::crd()).expect("a definition can be written as JSON");
-    let mut definition = generated;
+    definition_of::<RecommenderPipeline>()
+}
+
+/// The definitions of all kinds, as they are installed.
+pub fn definitions() -> [CustomResourceDefinition; 3] {
+    [
+        definition(),
+        definition_of::<RecommendationJob>(),
+        definition_of::<RecommenderTraining>(),
+    ]
+}
+
+fn definition_of<K: CustomResourceExt>() -> CustomResourceDefinition {
+    let mut definition = serde_json::to_value(K::crd()).expect("a definition can be written as JSON");
     strip_foreign_texts(&mut definition);
     serde_json::from_value(definition).expect("texts alone were taken out of it")
 }

@@ -1,44 +1,55 @@
-//! The Kubernetes API of Gondola: the types of [`RecommenderPipeline`] and the YAML generated from them.
-//! - [`spec`]: what a platform team requests;
+//! The Kubernetes API of Gondola: the types of its three kinds and the YAML generated from them.
+//! - [`spec`]: what a platform team requests of a [`RecommenderPipeline`];
 //! - [`experiment`]: the part of it that is an A/B experiment;
 //! - [`status`]: what the operator found;
+//! - [`job`]: everybody's lists ahead of time, a [`RecommendationJob`]; [`training`]: a [`RecommenderTraining`]; [`runs`]: what these two have
+//!   in common;
 //! - [`reference`](mod@reference): the page about all fields;
 //! - [`text`]: names, references, numbers and lengths of time, each of a form of its own; [`store`]: what stores have in common;
 //! - [`validation`]: manifests, checked by the schema without an API server.
 //!
-//! The committed `recommenderpipelines.yaml` is generated (`make generate`), and a test compares it with these types.
+//! The committed YAML is generated (`make generate`), and a test compares it with these types.
 //! This crate knows no Kubernetes client.
 
 mod definition;
 pub mod experiment;
 pub mod experiment_status;
+pub mod job;
 pub mod reference;
+pub mod runs;
 mod schema;
 pub mod spec;
 pub mod status;
 pub mod store;
 pub mod text;
+pub mod training;
 pub mod validation;
 
-pub use definition::definition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+
+pub use definition::{definition, definitions};
+pub use job::{RecommendationJob, RecommendationJobSpec};
 pub use spec::{RecommenderPipeline, RecommenderPipelineSpec};
 pub use status::RecommenderPipelineStatus;
+pub use training::{RecommenderTraining, RecommenderTrainingSpec};
 pub use validation::{ManifestError, Violation, from_yaml};
 
-/// The custom resource definition as YAML, with a first line that says where it comes from.
-pub fn crd_yaml() -> String {
-    let yaml = serde_saphyr::to_string(&definition()).expect("a generated definition is always YAML");
+/// A custom resource definition as YAML, with a first line that says where it comes from.
+fn yaml(definition: &CustomResourceDefinition) -> String {
+    let yaml = serde_saphyr::to_string(definition).expect("a generated definition is always YAML");
     format!("# Generated from the Rust types in crds/src by `make generate`; do not edit.\n{yaml}")
 }
 
 /// Every committed file that is generated from the types, with its place in the repository.
-pub fn generated() -> [(&'static str, String); 3] {
-    [
-        ("crds/recommenderpipelines.yaml", crd_yaml()),
-        // Helm installs what is in its own folder.
-        ("charts/gondola/crds/recommenderpipelines.yaml", crd_yaml()),
-        ("docs/reference.md", reference::markdown()),
-    ]
+pub fn generated() -> Vec<(String, String)> {
+    let definitions = definitions();
+    // Helm installs what is in its own folder.
+    let places = definitions.iter().flat_map(|definition| {
+        let (file, text) = (&definition.spec.names.plural, yaml(definition));
+        ["crds", "charts/gondola/crds"].map(|folder| (format!("{folder}/{file}.yaml"), text.clone()))
+    });
+    let reference = ("docs/reference.md".to_owned(), reference::markdown());
+    places.chain([reference]).collect()
 }
 
 #[cfg(test)]
@@ -47,7 +58,7 @@ mod tests {
     fn committed_files_are_what_the_types_give() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for (file, text) in super::generated() {
-            let committed = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+            let committed = std::fs::read_to_string(root.join(&file)).unwrap_or_default();
             assert!(
                 committed == text,
                 "{file} is not what the types give now; run `make generate` and commit it"

@@ -1,24 +1,40 @@
 //! The reference of the API as a page made from the schema: every field with its type, its bounds and what it is for.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value};
+
+use crate::definitions;
 
 const HEAD: &str = "\
 <!-- Generated from the Rust types in crds/src by `make generate`; do not edit. -->
-# RecommenderPipeline
+# The Kubernetes API
 
-`apiVersion: gondola.dev/v1alpha1`, namespaced, short name `recpipe`. A field in **bold** must be given. The same texts
-come from `kubectl explain recommenderpipeline.spec`.
+Three kinds, all of `apiVersion: gondola.dev/v1alpha1` and namespaced. A field in **bold** must be given.
 
 ";
 
 /// The page, as Markdown.
 pub fn markdown() -> String {
-    let crd = <crate::RecommenderPipeline as kube::CustomResourceExt>::crd();
-    let crd = serde_json::to_value(crd).expect("a generated definition is always JSON");
-    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
     let mut page = HEAD.to_owned();
+    for definition in definitions() {
+        page += &chapter(&definition);
+    }
+    page
+}
+
+fn chapter(definition: &CustomResourceDefinition) -> String {
+    let names = &definition.spec.names;
+    let (kind, short) = (&names.kind, names.short_names.iter().flatten());
+    let short: Vec<String> = short.map(|name| format!("`{name}`")).collect();
+    let mut page = format!(
+        "## {kind}\n\nShort name {}. The same texts come from `kubectl explain {}.spec`.\n\n",
+        short.join(", "),
+        kind.to_lowercase()
+    );
+    let definition = serde_json::to_value(definition).expect("a generated definition is always JSON");
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
     for part in ["spec", "status"] {
-        page += &format!("## {part}\n\n| field | type | what it is for |\n|---|---|---|\n");
+        page += &format!("### {kind} {part}\n\n| field | type | what it is for |\n|---|---|---|\n");
         rows(&schema[part], part, &mut page);
         page += &rules(&schema[part]);
         page.push('\n');
