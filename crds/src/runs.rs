@@ -40,7 +40,7 @@ pub struct Runs {
     pub active_deadline_seconds: Option<i64>,
     /// Seconds after which the Job of a run that ended is deleted. Default: never; a schedule keeps as many as its history limits say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 31_536_000))]
+    #[schemars(range(min = 60, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,
     /// How many Jobs of a schedule that succeeded are kept; default: 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]

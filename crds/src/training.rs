@@ -51,7 +51,10 @@ pub struct RecommenderTrainingSpec {
     pub artifacts: Artifacts,
     /// The channel that points to a run's bundles; default: `candidate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"), length(min = 1, max = 63))]
+    #[schemars(
+        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"),
+        length(min = 1, max = 63)
+    )]
     pub channel: Option<String>,
     /// When another channel takes a run's bundles. Default: never, which leaves it to people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,7 +87,10 @@ pub struct Input {
 #[serde(rename_all = "camelCase")]
 pub struct Promotion {
     /// The channel, for example `stable`.
-    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"), length(min = 1, max = 63))]
+    #[schemars(
+        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"),
+        length(min = 1, max = 63)
+    )]
     pub channel: String,
     /// What has to be better, of lists of 12 items.
     pub metric: Metric,

@@ -6,7 +6,7 @@
 //! checked to be the newest.
 
 pub mod admission;
-mod applier;
+pub(crate) mod applier;
 pub mod covers;
 pub mod failure;
 pub mod status;
@@ -32,7 +32,7 @@ pub const SCALE_MANAGER: &str = "gondola-operator-scale";
 /// The field manager of statuses.
 pub const STATUS_MANAGER: &str = "gondola-operator-status";
 /// The annotation with the hash of what was sent last.
-const APPLIED: &str = "gondola.dev/applied";
+pub(crate) const APPLIED: &str = "gondola.dev/applied";
 
 /// The results of applying a plan.
 #[derive(Debug, Default)]

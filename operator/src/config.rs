@@ -22,6 +22,9 @@ pub struct Arguments {
     /// Image of variants on GPUs. Default: the image of the other variants.
     #[arg(long, env = "GONDOLA_INFERENCE_CUDA_IMAGE")]
     inference_cuda_image: Option<String>,
+    /// Image of trainings, unless one names its own.
+    #[arg(long, env = "GONDOLA_TRAINING_IMAGE", default_value = "gondola-train")]
+    training_image: String,
     /// The one namespace to watch. Default: all namespaces.
     #[arg(long, env = "GONDOLA_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
@@ -116,6 +119,7 @@ impl From<Arguments> for Config {
             router_image,
             inference_image,
             inference_cuda_image,
+            training_image,
             watch_namespace,
             relist_seconds,
             allowed_stores,
@@ -137,6 +141,7 @@ impl From<Arguments> for Config {
                 router: router_image,
                 inference_cuda: given(inference_cuda_image).unwrap_or_else(|| inference_image.clone()),
                 inference: inference_image,
+                training: training_image,
             },
             watches: Watches {
                 scope: given(watch_namespace).map_or(Scope::Cluster, Scope::Namespace),

@@ -1,12 +1,12 @@
 //! Kubernetes Events: what changed, once, for `kubectl describe`.
 
 use gondola_causes::with_causes;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use crate::finding::{Finding, Severity};
-use crate::pipeline::Pipeline;
 
 /// Publishes Kubernetes Events.
 #[derive(Clone)]
@@ -22,9 +22,9 @@ impl Events {
         Self(Recorder::new(client, reporter))
     }
 
-    /// Publishes an event. A failure is logged, and is no reason to stop.
-    pub async fn tell(&self, pipeline: &Pipeline, event: &Event) {
-        if let Err(error) = self.0.publish(event, &pipeline.reference()).await {
+    /// Publishes an event about an object. A failure is logged, and is no reason to stop.
+    pub async fn tell(&self, about: &ObjectReference, event: &Event) {
+        if let Err(error) = self.0.publish(event, about).await {
             tracing::warn!(
                 error = with_causes(&error),
                 reason = event.reason,

@@ -81,6 +81,7 @@ pub(crate) fn installation() -> Installation {
             router: "gondola-router:test".into(),
             inference: "gondola-inference:test".into(),
             inference_cuda: "gondola-inference-cuda:test".into(),
+            training: "gondola-train:test".into(),
         },
         pod_user: Some(65_532),
         ..Installation::default()

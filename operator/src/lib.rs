@@ -14,6 +14,8 @@
 //! Around it: [`controller`] turns changes into passes, [`backoff`] spaces retries, [`lease`] elects the one operator that acts, [`fence`]
 //! blocks the writes of the others, [`health`] and [`metrics`] report on the process.
 //!
+//! Lists for everybody and training are programs that end: [`runs`] has passes of their own for them.
+//!
 //! Promises: a pass decides from present state alone, so that a crash after any write is repaired by the next pass; nothing is written
 //! twice; a failure of one pipeline does not delay others.
 //!
@@ -48,10 +50,12 @@ pub mod policy;
 pub mod reasons;
 pub mod reconcile;
 pub mod report;
+pub mod runs;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::client::ClientBuilder;
 use kube::{Api, Client};
@@ -195,6 +199,7 @@ fn reconcile_all(
         pod_user: config.pod_user,
     };
     let events = Events::new(client.clone(), config.identity.clone());
+    let (of_runs, told) = (installation.clone(), events.clone());
     let Probes {
         pulse,
         metrics,
@@ -214,7 +219,10 @@ fn reconcile_all(
         }
     };
     Ok(async move {
-        let stop = async move { stopping.notified().await };
-        controller::run(&watches, client, &pulse, context, stop).await;
+        let stop = async move { stopping.notified().await }.shared();
+        tokio::join!(
+            controller::run(&watches, client.clone(), &pulse, context, stop.clone()),
+            runs::controller::run(&watches.scope, client, of_runs, told, stop),
+        );
     })
 }

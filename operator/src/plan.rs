@@ -121,10 +121,13 @@ pub struct Images {
     pub inference: String,
     /// Of variants on GPUs.
     pub inference_cuda: String,
+    /// Of trainings.
+    pub training: String,
 }
 
 impl Images {
-    fn of(&self, variant: &Variant) -> Program<'_> {
+    /// What runs a variant's models.
+    pub fn of(&self, variant: &Variant) -> Program<'_> {
         Program::Inference(match variant.device {
             Some(Device::Cuda) => &self.inference_cuda,
             Some(Device::Cpu) | None => &self.inference,

@@ -141,32 +141,49 @@ pub fn objection(spec: &RecommenderPipelineSpec, observed: &Observed, policy: &P
         url: &experiment.store.url,
         endpoint: experiment.store.endpoint.as_deref(),
     });
-    let places = [Some(bundles), events];
-    let mut places = places.iter().flatten();
+    let places: Vec<Place<'_>> = [Some(bundles), events].into_iter().flatten().collect();
     let of_variants = spec.variants.iter().map(|variant| {
         let field = format!("spec.variants[{}].pods", variant.name);
         (field, variant.pods.as_ref())
     });
-    let mut pods = std::iter::once(("spec.pods".to_owned(), spec.pods.as_ref())).chain(of_variants);
-    account(&spec.artifacts, observed)
-        .or_else(|| places.find_map(|place| store(place, policy).or_else(|| endpoint(place, policy))))
-        .or_else(|| {
-            pods.find_map(|(field, pods)| {
-                image(&field, pods?, policy).or_else(|| environment(&field, pods?, policy))
-            })
-        })
+    let pods: Vec<_> = std::iter::once(("spec.pods".to_owned(), spec.pods.as_ref()))
+        .chain(of_variants)
+        .collect();
+    account(&spec.artifacts, observed.account_allowed).or_else(|| objection_to(&places, &pods, policy))
 }
 
-/// A store that the spec names.
-struct Place<'a> {
-    field: &'static str,
-    url: &'a str,
-    endpoint: Option<&'a str>,
+/// The first objection to stores that a spec names, and to what it says of pods, by the field that says it.
+pub fn objection_to(
+    places: &[Place<'_>],
+    pods: &[(String, Option<&PodOverrides>)],
+    policy: &Policy,
+) -> Option<Objection> {
+    let of_place = |place: &Place<'_>| store(place, policy).or_else(|| endpoint(place, policy));
+    let of_pods = |(field, pods): &(String, Option<&PodOverrides>)| {
+        let pods = (*pods)?;
+        image(field, pods, policy).or_else(|| environment(field, pods, policy))
+    };
+    places
+        .iter()
+        .find_map(of_place)
+        .or_else(|| pods.iter().find_map(of_pods))
 }
 
-fn account(artifacts: &Artifacts, observed: &Observed) -> Option<Objection> {
+/// A store that a spec names.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The field of the spec.
+    pub field: &'static str,
+    /// Its URL.
+    pub url: &'a str,
+    /// Its endpoint.
+    pub endpoint: Option<&'a str>,
+}
+
+/// The objection to a service account that the spec names and whose owner doesn't allow its use.
+pub fn account(artifacts: &Artifacts, allowed: bool) -> Option<Objection> {
     let name = artifacts.service_account_name.clone()?;
-    (!observed.account_allowed).then_some(Objection::ServiceAccount { name })
+    (!allowed).then_some(Objection::ServiceAccount { name })
 }
 
 fn store(place: &Place<'_>, policy: &Policy) -> Option<Objection> {

@@ -64,3 +64,21 @@ pub const LAST_GOOD: &str = "LastGoodBundles";
 pub const AS_SPECIFIED: &str = "AsSpecified";
 /// `spec.experiment` can't be run as it is written.
 pub const INVALID_EXPERIMENT: &str = "InvalidExperiment";
+/// A Job or a CronJob is there as the spec says.
+pub const AS_REQUESTED: &str = "AsRequested";
+/// The pipeline that the spec names is not there.
+pub const PIPELINE_NOT_FOUND: &str = "PipelineNotFound";
+/// The pipeline has no variant of that name.
+pub const VARIANT_NOT_FOUND: &str = "VariantNotFound";
+/// The pipeline serves nothing yet.
+pub const PIPELINE_NOT_READY: &str = "PipelineNotReady";
+/// Requests alone say which variant a user gets.
+pub const OWN_VARIANT_UNKNOWN: &str = "OwnVariantUnknown";
+/// Nothing has run yet.
+pub const NOT_RUN_YET: &str = "NotRunYet";
+/// A run goes on.
+pub const RUNNING: &str = "Running";
+/// The newest run gave what it should.
+pub const RUN_COMPLETE: &str = "RunComplete";
+/// The newest run failed.
+pub const RUN_FAILED: &str = "RunFailed";

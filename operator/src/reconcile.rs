@@ -131,7 +131,7 @@ async fn report_invalid(invalid: &InvalidObject, context: &Context) -> Result<Ac
 
 async fn tell_changes(pipeline: &Pipeline, findings: &[(&'static str, Finding)], context: &Context) {
     for event in events::between(&pipeline.status.conditions, findings) {
-        context.events.tell(pipeline, &event).await;
+        context.events.tell(&pipeline.reference(), &event).await;
     }
 }
 

@@ -27,12 +27,16 @@ variables! {
     CONNECTION_AGE_SECONDS = "GONDOLA_CONNECTION_AGE_SECONDS";
     /// Folder of the credentials of the bundles' store: a file for each setting.
     CREDENTIALS = "GONDOLA_CREDENTIALS";
+    /// Folder or URL of a data set's files.
+    DATA = "GONDOLA_DATA_FOLDER";
     /// Milliseconds that a question may take which brings no deadline of its own.
     DEADLINE_MS = "GONDOLA_DEADLINE_MS";
     /// Seconds from the signal to stop until new connections are refused.
     DRAIN_NOTICE_SECONDS = "GONDOLA_DRAIN_NOTICE_SECONDS";
     /// Seconds that requests have to end after that.
     DRAIN_SECONDS = "GONDOLA_DRAIN_SECONDS";
+    /// Folder or URL of a sentence encoder's files.
+    ENCODER = "GONDOLA_ENCODER";
     /// Folder of the credentials of the store of events.
     EVENTS_CREDENTIALS = "GONDOLA_EVENTS_CREDENTIALS";
     /// Where an S3-compatible store of events answers.
@@ -57,8 +61,16 @@ variables! {
     LOG_FORMAT = "GONDOLA_LOG_FORMAT";
     /// Number of connections that may be open at once on a port.
     MAX_CONNECTIONS = "GONDOLA_MAX_CONNECTIONS";
+    /// The namespace of the pipeline.
+    NAMESPACE = "GONDOLA_NAMESPACE";
     /// What a variant's pod serves: the file of its order.
     ORDER = "GONDOLA_ORDER";
+    /// Where lists are written: a folder or the URL of one.
+    OUT = "GONDOLA_OUT";
+    /// Folder of the credentials of that store.
+    OUT_CREDENTIALS = "GONDOLA_OUT_CREDENTIALS";
+    /// Where that store answers, if it is S3-compatible.
+    OUT_ENDPOINT = "GONDOLA_OUT_ENDPOINT";
     /// The pipeline's name.
     PIPELINE = "GONDOLA_PIPELINE";
     /// Number of requests that may wait for a compute thread.

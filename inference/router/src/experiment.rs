@@ -214,31 +214,34 @@ impl Drop for Ticket<'_> {
     }
 }
 
+/// Who takes part in an experiment, and which arm they get.
+pub(crate) fn split(routes: &ExperimentRoutes) -> Result<Assignment, AssignmentError> {
+    let arms = routes.arms.iter().map(|arm| Arm {
+        name: arm.variant.clone(),
+        weight: arm.weight,
+    });
+    let assignment = Assignment::new(&routes.salt, &arms.collect::<Vec<_>>())?;
+    let assignment = assignment.with_traffic(routes.traffic_buckets);
+    match &routes.holdout {
+        None => Ok(assignment),
+        Some(holdout) => assignment.with_holdout(Holdout {
+            salt: holdout.salt.clone(),
+            buckets: holdout.buckets,
+        }),
+    }
+}
+
 impl Enrolment {
     /// An experiment as the routes describe it.
     pub fn new(routes: &ExperimentRoutes, recording: Arc<Recording>) -> Result<Self, AssignmentError> {
-        let arms: Vec<Arm> = routes
-            .arms
-            .iter()
-            .map(|arm| Arm {
-                name: arm.variant.clone(),
-                weight: arm.weight,
-            })
-            .collect();
-        let mut assignment = Assignment::new(&routes.salt, &arms)?.with_traffic(routes.traffic_buckets);
-        if let Some(holdout) = &routes.holdout {
-            assignment = assignment.with_holdout(Holdout {
-                salt: holdout.salt.clone(),
-                buckets: holdout.buckets,
-            })?;
-        }
+        let assignment = split(routes)?;
         Ok(Self {
             name: routes.name.as_str().into(),
             epoch: routes.epoch,
             revision: routes.revision.as_str().into(),
             unit_header: routes.unit_header.as_deref().map(Arc::from),
             slow: Duration::from_millis(routes.slow_milliseconds),
-            arms: arms.iter().map(|arm| arm.name.as_str().into()).collect(),
+            arms: assignment.arms().iter().map(|arm| arm.as_str().into()).collect(),
             assignment,
             counts: recording.counts(routes),
             recording,

@@ -5,6 +5,7 @@
 //!   and the API server say;
 //! - [`experiment`]: who takes part in an A/B test, and what is recorded of it; [`recording`]: where that goes, as a program's
 //!   options;
+//! - [`own_variant`]: the same for whoever is no router;
 //! - [`resolver`]: what a pipeline's references lead to.
 //!
 //! The program `gondola-router` has a command for each: `route`, `resolve`, and `analyze`, which turns what was recorded into
@@ -16,6 +17,7 @@ pub mod access;
 pub mod experiment;
 mod hedge;
 pub mod last_resort;
+pub mod own_variant;
 mod peer;
 pub mod recording;
 pub mod remote;

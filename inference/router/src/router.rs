@@ -97,9 +97,13 @@ impl Router {
         if let Some(position) = order.iter().position(|name| name == control) {
             backends[..=position].rotate_right(1);
         }
-        let names = backends.iter().map(|backend| backend.name.clone()).collect();
+        let shares = backends.iter().map(|backend| Share {
+            name: &backend.name,
+            weight: backend.weight,
+            buckets: &backend.buckets,
+        });
         let salt = format!("{namespace}/{pipeline}");
-        let assignment = Assignment::with_allocation(&salt, names, allocation(&backends)?)?;
+        let assignment = split_by_weight(&salt, control, shares.collect())?;
         Ok(Self {
             pipeline: pipeline.to_owned(),
             assignment,
@@ -384,9 +388,33 @@ impl Experimenter for Router {
     }
 }
 
+/// A variant's share of the users.
+#[derive(Clone, Copy)]
+pub(crate) struct Share<'a> {
+    /// The variant's name.
+    pub(crate) name: &'a str,
+    /// Its share, relative to the sum of all weights.
+    pub(crate) weight: u32,
+    /// The buckets that are remembered to be its own.
+    pub(crate) buckets: &'a [BucketRange],
+}
+
+/// Splits users by weight. The control comes first; where it is none of the variants, the first of them does.
+pub(crate) fn split_by_weight(
+    salt: &str,
+    control: &str,
+    mut shares: Vec<Share<'_>>,
+) -> Result<Assignment, AssignmentError> {
+    if let Some(position) = shares.iter().position(|share| share.name == control) {
+        shares[..=position].rotate_right(1);
+    }
+    let names = shares.iter().map(|share| share.name.to_owned()).collect();
+    Assignment::with_allocation(salt, names, allocation(&shares)?)
+}
+
 /// Who owns which buckets: as it is remembered, so that a change of weights moves the fewest users, or afresh by weights.
-fn allocation(backends: &[Backend]) -> Result<Allocation, AssignmentError> {
-    let remembered = by_place(backends, |backend| &backend.buckets);
+fn allocation(shares: &[Share<'_>]) -> Result<Allocation, AssignmentError> {
+    let remembered = by_place(shares, |share| share.buckets);
     if !remembered.is_empty() {
         match Allocation::from_ranges(&remembered) {
             Ok(allocation) => return Ok(allocation),
@@ -396,24 +424,22 @@ fn allocation(backends: &[Backend]) -> Result<Allocation, AssignmentError> {
         }
     }
     // Whoever owns the buckets: there is no variant to call.
-    if backends.is_empty() {
+    if shares.is_empty() {
         return Allocation::new(&[1]);
     }
-    let weights = backends
-        .iter()
-        .map(|backend| (backend.name.clone(), backend.weight));
+    let weights = shares.iter().map(|share| (share.name.to_owned(), share.weight));
     let fresh = allocate(&BTreeMap::new(), &weights.collect())?;
-    Allocation::from_ranges(&by_place(backends, |backend| &fresh[&backend.name]))
+    Allocation::from_ranges(&by_place(shares, |share| &fresh[share.name]))
 }
 
-/// The buckets of every backend, with its place.
+/// The buckets of every variant, with its place.
 fn by_place<'a>(
-    backends: &'a [Backend],
-    buckets: impl Fn(&'a Backend) -> &'a Vec<BucketRange>,
+    shares: &'a [Share<'a>],
+    buckets: impl Fn(&'a Share<'a>) -> &'a [BucketRange],
 ) -> Vec<ArmRange> {
     let mut ranges = Vec::new();
-    for (place, backend) in backends.iter().enumerate() {
-        ranges.extend(buckets(backend).iter().map(|range| ArmRange::of(place, range)));
+    for (place, share) in shares.iter().enumerate() {
+        ranges.extend(buckets(share).iter().map(|range| ArmRange::of(place, range)));
     }
     ranges
 }

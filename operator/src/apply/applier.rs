@@ -295,7 +295,7 @@ pub(super) fn is_scaled(live: &Deployment, scale: &Scale) -> bool {
 }
 
 /// Adds the hash of an object to it, so that a field that was taken out of it is noticed.
-pub(super) fn with_hash(mut object: Value) -> Value {
+pub(crate) fn with_hash(mut object: Value) -> Value {
     let hash = short_hash(&object.to_string());
     object["metadata"]["annotations"][APPLIED] = Value::String(hash);
     object

@@ -75,7 +75,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub(super) fn new(kind: String, name: String, error: kube::Error) -> Self {
+    pub(crate) fn new(kind: String, name: String, error: kube::Error) -> Self {
         let kube::Error::Api(status) = &error else {
             return Self::Unavailable {
                 kind,

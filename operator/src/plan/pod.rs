@@ -179,6 +179,8 @@ pub enum Program<'a> {
     Inference(&'a str),
     /// The router, the resolver and the analyzer.
     Router(&'a str),
+    /// What trains models. A training may name another image for it.
+    Training(&'a str),
 }
 
 impl Program<'_> {
@@ -186,12 +188,13 @@ impl Program<'_> {
         match self {
             Self::Inference(_) => "gondola-inference",
             Self::Router(_) => "gondola-router",
+            Self::Training(_) => "gondola-train",
         }
     }
 
     fn image(self, overrides: &PodOverrides) -> String {
         let (own, named) = match self {
-            Self::Inference(image) => (image, overrides.image.as_deref()),
+            Self::Inference(image) | Self::Training(image) => (image, overrides.image.as_deref()),
             Self::Router(image) => (image, None),
         };
         named.unwrap_or(own).to_owned()

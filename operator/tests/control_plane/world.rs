@@ -108,6 +108,7 @@ impl World {
                 router: "gondola-router:test".into(),
                 inference: "gondola-inference:test".into(),
                 inference_cuda: "gondola-inference-cuda:test".into(),
+                training: "gondola-train:test".into(),
             },
             watches: Watches {
                 scope: Scope::Cluster,

@@ -107,11 +107,22 @@ impl Audience {
             let by_bucket = a.bucket.cmp(&b.bucket);
             by_bucket.then_with(|| users.id(a.row).cmp(users.id(b.row)))
         });
+        Self::of_members(members, users)
+    }
+
+    /// `members` are ordered.
+    fn of_members(members: Vec<Member>, users: &RawTable) -> Self {
         let ids: Vec<&str> = members.iter().map(|member| users.id(member.row)).collect();
         Self {
             digest: Digest::of(ids.join("\n").as_bytes()),
             members,
         }
+    }
+
+    /// Those of them whose ids `belongs` says yes to; `users` is the table that they are from.
+    pub fn only(mut self, users: &RawTable, belongs: impl Fn(&str) -> bool) -> Self {
+        self.members.retain(|member| belongs(users.id(member.row)));
+        Self::of_members(self.members, users)
     }
 
     /// Number of users.

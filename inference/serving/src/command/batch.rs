@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use gondola_artifacts::Kind;
+use gondola_artifacts::Access;
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::Variant;
+use gondola_router::own_variant::OwnVariant;
 use gondola_serving::batch::audience::Audience;
 use gondola_serving::batch::folder::{Folder, Progress};
 use gondola_serving::batch::lists::lists;
@@ -17,33 +18,35 @@ use gondola_serving::batch::plan::{File, Manifest, Plan, Users};
 use gondola_serving::batch::shard::{Part, Shard};
 use gondola_serving::batch::{submission, table};
 use gondola_serving::compute::ComputeSettings;
+use gondola_wire::routes::Routes;
 use gondola_wire::variables;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use url::Url;
 
+mod source;
+
 use super::bundles::BundleArguments;
 use super::loading::{self, Models};
-use super::manifest::{Pipeline, VariantPlan};
+use super::manifest::VariantPlan;
+use source::{Source, Wanted};
 
 /// Arguments of `batch`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The manifest of the pipeline, as YAML.
-    #[arg(long, env = variables::FILE)]
-    file: PathBuf,
-    /// The variant whose lists are written; default: the control.
-    #[arg(long)]
-    variant: Option<String>,
-    /// The folder to write into, or the URL of one in an object store, for example `s3://shop/lists/2026-11-29`.
-    #[arg(long)]
-    out: String,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    out: Out,
     /// Number of items in a list; default: the number that a request gets which names none.
     #[arg(long)]
     k: Option<usize>,
     /// A file with one user id per line; default: all users of the features bundle.
     #[arg(long)]
     users: Option<PathBuf>,
+    /// The routes of the pipeline, as routers read them: only users whom they send to this variant get a list.
+    #[arg(long, env = variables::ROUTES)]
+    routes: Option<PathBuf>,
     /// Which part of the work to do, as NUMBER/SHARDS, numbered from 0. The last shard to finish writes the manifest.
     #[arg(long, default_value = "0/1")]
     shard: Shard,
@@ -55,6 +58,32 @@ pub(super) struct Arguments {
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
     bundles: BundleArguments,
+}
+
+/// Where lists are written.
+#[derive(Debug, Args)]
+struct Out {
+    /// The folder to write into, or the URL of one in an object store, for example `s3://shop/lists/2026-11-29`.
+    #[arg(long, env = variables::OUT)]
+    out: String,
+    /// Folder of the credentials of that store, with a file for each setting; default: those of the bundles' store.
+    #[arg(long, env = variables::OUT_CREDENTIALS)]
+    out_credentials: Option<PathBuf>,
+    /// Endpoint of that store, if it is S3-compatible; default: that of the bundles' store.
+    #[arg(long, env = variables::OUT_ENDPOINT)]
+    out_endpoint: Option<String>,
+}
+
+impl Out {
+    /// The folder, reached like the bundles' store where nothing else is said.
+    fn open(&self, bundles: Access) -> anyhow::Result<Folder> {
+        let access = Access {
+            credentials: self.out_credentials.clone().or(bundles.credentials),
+            endpoint: self.out_endpoint.clone().or(bundles.endpoint),
+            ..Access::default()
+        };
+        Ok(Folder::open(&url(&self.out)?, &access)?)
+    }
 }
 
 /// Everything that a shard's lists are made of.
@@ -76,12 +105,11 @@ struct Encoded {
 /// Writes a shard's lists.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
-    let pipeline = Pipeline::written(&arguments.file, arguments.bundles.store.clone())?;
-    let wanted = variant(&pipeline, arguments.variant.as_deref())?;
-    let k = arguments.k.unwrap_or(wanted.settings.limit);
-    check(&wanted, k, arguments.submission.as_deref())?;
-    let folder = Folder::open(&url(&arguments.out)?, &arguments.bundles.access())?;
-    let job = Arc::new(prepare(&arguments, &pipeline, wanted, k).await?);
+    let wanted = arguments.source.read(arguments.bundles.store.clone())?;
+    let k = arguments.k.unwrap_or(wanted.variant.settings.limit);
+    check(&wanted.variant, k, arguments.submission.as_deref())?;
+    let folder = arguments.out.open(arguments.bundles.access())?;
+    let job = Arc::new(prepare(&arguments, wanted, k).await?);
     folder.begin(&job.plan).await?;
     let loaded_in = started.elapsed();
     let files = write(&job, &folder).await?;
@@ -115,27 +143,6 @@ async fn finished(folder: &Folder, manifest: &Manifest, submission: Option<&Path
     Ok(())
 }
 
-/// The variant that is asked for, without what a list does not need.
-fn variant(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<VariantPlan> {
-    let name = name.unwrap_or(&pipeline.control);
-    let mut variants = pipeline.variants.iter();
-    let Some(found) = variants.find(|variant| variant.settings.name == name) else {
-        let known: Vec<&str> = pipeline
-            .variants
-            .iter()
-            .map(|variant| &*variant.settings.name)
-            .collect();
-        bail!(
-            "--variant {name} is not in the manifest, which has {}",
-            known.join(", ")
-        );
-    };
-    let mut found = found.clone();
-    found.bundles.retain(|bundle| bundle.kind != Kind::Similarity);
-    (found.order.similarity_search, found.order.device) = (None, None);
-    Ok(found)
-}
-
 fn check(variant: &VariantPlan, k: usize, submission: Option<&Path>) -> anyhow::Result<()> {
     let name = &variant.settings.name;
     if let Order::Sampled { temperature } = variant.settings.order {
@@ -163,23 +170,28 @@ fn url(out: &str) -> anyhow::Result<String> {
     Ok(url.into())
 }
 
-async fn prepare(
-    arguments: &Arguments,
-    pipeline: &Pipeline,
-    wanted: VariantPlan,
-    k: usize,
-) -> anyhow::Result<Job> {
+async fn prepare(arguments: &Arguments, wanted: Wanted, k: usize) -> anyhow::Result<Job> {
+    let Wanted {
+        namespace,
+        pipeline,
+        store,
+        variant: wanted,
+    } = wanted;
     let order = wanted.order.clone();
-    let models = loading::load_models(&arguments.bundles, &pipeline.store, &pipeline.name, &[wanted]).await?;
+    let models = loading::load_models(&arguments.bundles, &store, &pipeline, &[wanted]).await?;
     let Models { described, variant } = models.into_iter().next().context("nothing was loaded")?;
     // Refuses a number of items that no list can have, before anything is written.
     variant.popular(Some(k))?;
-    let name = format!("{}/{}", pipeline.namespace, pipeline.name);
+    let name = format!("{namespace}/{pipeline}");
     let users = variant.users().table();
-    let audience = match &arguments.users {
+    let mut audience = match &arguments.users {
         None => Audience::everybody(users, &name),
         Some(path) => Audience::listed(path, users, &name)?,
     };
+    if let Some(path) = &arguments.routes {
+        let own = own_variant(path)?;
+        audience = audience.only(users, |user| own.of(user) == order.name);
+    }
     let digests = described.into_iter().map(|(role, bundle)| (role, bundle.digest));
     let plan = Plan {
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -200,6 +212,14 @@ async fn prepare(
         shard: arguments.shard,
         threads: arguments.threads.unwrap_or(ComputeSettings::default().threads),
     })
+}
+
+/// Who gets which variant, as the routes in a file say.
+fn own_variant(path: &Path) -> anyhow::Result<OwnVariant> {
+    let wrong = || format!("cannot use the routes in {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(wrong)?;
+    let routes: Routes = serde_json::from_str(&text).with_context(wrong)?;
+    OwnVariant::new(&routes).with_context(wrong)
 }
 
 /// Makes one part after the other, and writes each while the next is made. A part without users has no file.

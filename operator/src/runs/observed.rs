@@ -1,0 +1,94 @@
+//! What there is of an object's runs.
+
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ListParams};
+use kube::{Client, Resource, ResourceExt};
+
+use super::names::{RUN, RUNS_OF, RunNames};
+use crate::kinds::Kind;
+
+/// What there is of an object's runs.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// When it was looked at.
+    pub now: Timestamp,
+    /// Its Jobs, those of its schedules among them.
+    pub jobs: Vec<Job>,
+    /// Its schedules.
+    pub schedules: Vec<CronJob>,
+    /// What its pods read.
+    pub configs: Vec<ConfigMap>,
+    /// Its pods.
+    pub pods: Vec<Pod>,
+}
+
+impl Observed {
+    /// Asks the API server.
+    pub async fn look(client: &Client, names: &RunNames) -> Result<Self, kube::Error> {
+        let schedules: Vec<CronJob> = list(client, names).await?;
+        let schedules: Vec<CronJob> = schedules
+            .into_iter()
+            .filter(|object| owns(&names.uid, object))
+            .collect();
+        let jobs: Vec<Job> = list(client, names).await?;
+        let ours = |job: &Job| {
+            owns(&names.uid, job)
+                || schedules
+                    .iter()
+                    .any(|schedule| schedule.uid().is_some_and(|uid| owns(&uid, job)))
+        };
+        let configs: Vec<ConfigMap> = list(client, names).await?;
+        Ok(Self {
+            now: Timestamp::now(),
+            jobs: jobs.into_iter().filter(ours).collect(),
+            configs: configs
+                .into_iter()
+                .filter(|object| owns(&names.uid, object))
+                .collect(),
+            pods: list(client, names).await?,
+            schedules,
+        })
+    }
+
+    /// The Jobs of a run.
+    pub fn jobs_of(&self, run: &str) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(move |job| run_of(job) == run)
+    }
+
+    /// The run that began last.
+    pub fn newest_run(&self) -> Option<String> {
+        let newest = self
+            .jobs
+            .iter()
+            .max_by_key(|job| (created(*job), job.name_any()))?;
+        Some(run_of(newest))
+    }
+}
+
+/// The run of a Job: as its label says, or, for one of a schedule, what the names of all Jobs of the same minute end with.
+pub fn run_of(job: &Job) -> String {
+    let name = job.name_any();
+    let minute = || name.rsplit('-').next().unwrap_or_default().to_owned();
+    job.labels().get(RUN).cloned().unwrap_or_else(minute)
+}
+
+/// When an object was made.
+pub fn created<K: Resource>(object: &K) -> Option<Timestamp> {
+    object.meta().creation_timestamp.as_ref().map(|time| time.0)
+}
+
+/// Whether the object with this uid owns another.
+pub fn owns<K: Resource>(uid: &str, object: &K) -> bool {
+    let owners = object.meta().owner_references.iter().flatten();
+    owners
+        .into_iter()
+        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+async fn list<K: Kind>(client: &Client, names: &RunNames) -> Result<Vec<K>, kube::Error> {
+    let api: Api<K> = Api::namespaced(client.clone(), &names.namespace);
+    let ours = ListParams::default().labels(&format!("{RUNS_OF}={}", names.runs_of()));
+    Ok(api.list(&ours).await?.items)
+}

@@ -1,0 +1,249 @@
+//! Training: the pods of a `RecommenderTraining`.
+
+use gondola_crds::RecommenderTraining;
+use gondola_crds::runs::{Runs, RunsStatus};
+use gondola_crds::spec::PodOverrides;
+use gondola_crds::store::VolumeClaim;
+use gondola_crds::training::Promotion;
+use gondola_wire::variables;
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, Container, PersistentVolumeClaimVolumeSource, PodSpec, ResourceRequirements,
+    Volume,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::Client;
+use serde_json::Value;
+
+use super::job::JOB_VARIABLE;
+use super::kind::{Part, RunKind, Work, allows_use};
+use super::names::RunNames;
+use crate::finding::Finding;
+use crate::plan::Installation;
+use crate::plan::pod::{self, Access, Program, StoreUse};
+use crate::policy::{self, Objection};
+
+/// Where the data set's configuration is mounted.
+const CONFIG_FOLDER: &str = "/etc/gondola/dataset";
+/// Where a run has its report, its stages and its temporary files.
+const WORKSPACE_FOLDER: &str = "/var/lib/gondola";
+/// Where the kubelet reads what a pod has to say at its end.
+const LAST_WORDS: &str = "/dev/termination-log";
+/// The account of pods whose spec names none: every namespace has it.
+const DEFAULT_ACCOUNT: &str = "default";
+/// What a run may write to a pod's own disk, in bytes.
+const OWN_DISK: u64 = 64 << 30;
+
+/// What a training depends on beside its spec.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Account {
+    /// Whether the service account that the spec names may be used.
+    pub allowed: bool,
+}
+
+impl RunKind for RecommenderTraining {
+    type Inputs = Account;
+
+    fn runs(&self) -> &Runs {
+        &self.spec.runs
+    }
+
+    fn status(&self) -> Option<&RunsStatus> {
+        self.status.as_ref()
+    }
+
+    fn spec(&self) -> Value {
+        serde_json::to_value(&self.spec).expect("a spec that was read from JSON can be written as JSON")
+    }
+
+    fn output(&self) -> Option<&str> {
+        Some(&self.spec.artifacts.url)
+    }
+
+    async fn look(&self, client: &Client, namespace: &str) -> Result<Account, kube::Error> {
+        let account = self.spec.artifacts.service_account_name.as_deref();
+        let allowed = allows_use(client, namespace, account).await?;
+        Ok(Account { allowed })
+    }
+
+    fn parts(
+        &self,
+        names: &RunNames,
+        account: &Account,
+        installation: &Installation,
+    ) -> Result<Vec<Part>, Finding> {
+        if let Some(objection) = objection(self, *account, installation) {
+            return Err(Finding::stuck(objection.reason(), objection.to_string()));
+        }
+        let overrides = self.spec.runs.pods.clone().unwrap_or_default();
+        Ok(vec![Part {
+            own: String::new(),
+            files: Default::default(),
+            pod: pod_spec(self, names, &overrides, installation),
+            overrides,
+            work: Work::Whole,
+        }])
+    }
+}
+
+fn objection(
+    training: &RecommenderTraining,
+    account: Account,
+    installation: &Installation,
+) -> Option<Objection> {
+    let spec = &training.spec;
+    let place = |field, url| policy::Place {
+        field,
+        url,
+        endpoint: None,
+    };
+    let places = [
+        policy::Place {
+            endpoint: spec.artifacts.endpoint.as_deref(),
+            ..place("spec.artifacts", &spec.artifacts.url)
+        },
+        place("spec.data", &spec.data.url),
+        place("spec.encoder", &spec.encoder.url),
+    ];
+    let pods = [("spec.pods".to_owned(), spec.runs.pods.as_ref())];
+    policy::account(&spec.artifacts, account.allowed)
+        .or_else(|| policy::objection_to(&places, &pods, &installation.policy))
+}
+
+fn pod_spec(
+    training: &RecommenderTraining,
+    names: &RunNames,
+    overrides: &PodOverrides,
+    installation: &Installation,
+) -> PodSpec {
+    let spec = &training.spec;
+    let account = spec.artifacts.service_account_name.clone();
+    let selector = LabelSelector {
+        match_labels: Some(names.labels()),
+        ..LabelSelector::default()
+    };
+    let account = account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
+    let mut pod = pod::spec(account, selector, overrides, installation);
+    pod.containers = vec![container(training, overrides, installation)];
+    let config = Volume {
+        name: "dataset".to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: spec.config.name.clone(),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    pod::mount(&mut pod, config, CONFIG_FOLDER, Access::Read);
+    let workspace = match &spec.workspace {
+        None => pod::scratch("workspace", OWN_DISK),
+        Some(workspace) => claimed("workspace", &workspace.volume_claim),
+    };
+    pod::mount(&mut pod, workspace, WORKSPACE_FOLDER, Access::Write);
+    let artifacts = &spec.artifacts;
+    let uses = [
+        (
+            "",
+            &artifacts.url,
+            artifacts.volume_claim.as_ref(),
+            variables::STORE,
+            Access::Write,
+        ),
+        (
+            "data-",
+            &spec.data.url,
+            spec.data.volume_claim.as_ref(),
+            variables::DATA,
+            Access::Read,
+        ),
+        (
+            "encoder-",
+            &spec.encoder.url,
+            spec.encoder.volume_claim.as_ref(),
+            variables::ENCODER,
+            Access::Read,
+        ),
+    ];
+    for (name, url, claim, url_variable, access) in uses {
+        let of_store = name.is_empty();
+        let credentials = artifacts.credentials.as_ref().filter(|_| of_store);
+        StoreUse {
+            name,
+            url,
+            // All three are reached in the same way.
+            endpoint: artifacts.endpoint.as_deref().filter(|_| of_store),
+            credentials: credentials.map(|credentials| &credentials.secret_ref),
+            claim,
+            credentials_folder: pod::CREDENTIALS_FOLDER,
+            credentials_variable: variables::CREDENTIALS,
+            endpoint_variable: variables::STORE_ENDPOINT,
+            url_variable,
+            access,
+        }
+        .grant(&mut pod);
+    }
+    pod
+}
+
+fn container(
+    training: &RecommenderTraining,
+    overrides: &PodOverrides,
+    installation: &Installation,
+) -> Container {
+    let spec = &training.spec;
+    let config = format!("{CONFIG_FOLDER}/{}", spec.config.key);
+    // A pod that comes after one that was killed finds the stages of its own run, whatever other runs left.
+    let report = format!("{WORKSPACE_FOLDER}/$({JOB_VARIABLE})");
+    let arguments = [
+        "run",
+        "--config",
+        &config,
+        "--report",
+        &report,
+        "--last-words",
+        LAST_WORDS,
+    ];
+    let program = Program::Training(&installation.images.training);
+    let mut container = pod::container("train", program, &arguments, overrides);
+    container.resources = Some(spec.runs.resources.clone().unwrap_or_else(training_resources));
+    let arguments = container.args.get_or_insert_default();
+    let channel = spec.channel.clone().unwrap_or_else(|| "candidate".to_owned());
+    arguments.extend(["--channel".to_owned(), channel]);
+    arguments.extend(spec.promotion.iter().flat_map(promotion));
+    pod::set(&mut container, "TMPDIR", WORKSPACE_FOLDER);
+    container
+}
+
+/// When another channel takes what a run publishes, as arguments.
+fn promotion(promotion: &Promotion) -> Vec<String> {
+    let lift = promotion.min_lift.as_ref().map_or("0%", |lift| lift.as_str());
+    let pairs = [
+        ("--promote-to", promotion.channel.as_str()),
+        ("--if-better", promotion.metric.as_str()),
+        ("--min-lift", lift),
+    ];
+    pairs
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value.to_owned()])
+        .collect()
+}
+
+/// What a training requests where its spec says nothing: a run takes the memory of its data, which only its owner knows.
+fn training_resources() -> ResourceRequirements {
+    let quantities = [("cpu", "1"), ("memory", "2Gi")];
+    let quantity = |(name, amount): (&str, &str)| (name.to_owned(), Quantity(amount.to_owned()));
+    ResourceRequirements {
+        requests: Some(quantities.into_iter().map(quantity).collect()),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn claimed(name: &str, claim: &VolumeClaim) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.name.clone(),
+            read_only: None,
+        }),
+        ..Volume::default()
+    }
+}
