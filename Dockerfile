@@ -3,6 +3,7 @@
 #     docker build --target operator       --tag gondola-operator       .
 #     docker build --target router         --tag gondola-router         .
 #     docker build --target inference      --tag gondola-inference      .
+#     docker build --target train          --tag gondola-train          .
 #     docker build --target inference-cuda --tag gondola-inference-cuda .
 #
 # What a root file system holds is decided by scripts/root-filesystem.sh alone, which tests use without Docker as well.
@@ -17,7 +18,8 @@ RUN --mount=type=cache,target=/var/cache/gondola \
     make build && \
     scripts/root-filesystem.sh operator /out/operator && \
     scripts/root-filesystem.sh router /out/router && \
-    scripts/root-filesystem.sh inference /out/inference
+    scripts/root-filesystem.sh inference /out/inference && \
+    scripts/root-filesystem.sh train /out/train
 
 # Built on what the others were built from: CUDA's kernels and what they touch come on top.
 FROM build AS build-cuda
@@ -37,6 +39,12 @@ FROM scratch AS router
 COPY --from=build /out/router/ /
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/gondola-router"]
+
+# What trains models, from a shop's files to bundles in a store.
+FROM scratch AS train
+COPY --from=build /out/train/ /
+USER 65532:65532
+ENTRYPOINT ["/usr/bin/gondola-train"]
 
 # The driver comes from the node, by NVIDIA's container runtime, which reads this variable.
 FROM scratch AS inference-cuda

@@ -59,6 +59,9 @@ pub struct RecommenderTrainingSpec {
     /// When another channel takes a run's bundles. Default: never, which leaves it to people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion: Option<Promotion>,
+    /// Which days test the models; default: `Latest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_window: Option<TestWindow>,
     /// A volume for the report, and for the stages of a run, from which a pod that comes after one that was killed goes on. Default: the
     /// pod's own disk, which ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,6 +69,15 @@ pub struct RecommenderTrainingSpec {
     /// When pods run, and what stays of them.
     #[serde(flatten)]
     pub runs: Runs,
+}
+
+/// Which days test the models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TestWindow {
+    /// The last window that the data fill: for data that grow.
+    Latest,
+    /// The one that the configuration names, `windows.test_start`.
+    AsConfigured,
 }
 
 /// Files that a run reads.

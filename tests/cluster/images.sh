@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$folder" "$work/pause/usr/bin"
 
-for image in operator router inference; do
+for image in operator router inference train; do
     "$here/../../scripts/root-filesystem.sh" "$image" "$work/$image"
     "$here/image.sh" "$work/$image" "localhost/gondola-$image:test" "/usr/bin/gondola-$image" "$folder/gondola-$image.tar"
 done

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use gondola_artifacts::Access;
 use gondola_artifacts::{Cache, Reference, Store, resolve_together};
 use gondola_models::features::{ItemId, RawRow, UserId, Value};
 use gondola_models::ordering::Order;
@@ -28,6 +29,7 @@ use gondola_models::similarity::device::Device;
 use gondola_training::dataset::DatasetConfig;
 use gondola_training::dataset::queries::QuerySettings;
 use gondola_training::dataset::training::Scorer;
+use gondola_training::publish::CHANNEL;
 use gondola_training::report::Summary;
 use gondola_training::run::{self, Inputs, RunConfig};
 use tempfile::TempDir;
@@ -63,11 +65,18 @@ fn run_config(folder: &Path) -> RunConfig {
             dataset: write_config(folder),
             data: Url::from_directory_path(project("training/tests/fixtures/hm").canonicalize().unwrap())
                 .unwrap(),
+            access: Access::default(),
+            test_latest: false,
             queries: QuerySettings::default(),
         },
-        encoder: project("inference/models/tests/fixtures/clip"),
+        encoder: project("inference/models/tests/fixtures/clip")
+            .display()
+            .to_string(),
         store: format!("file://{}", folder.join("store").display()),
         report: folder.join("report"),
+        channel: CHANNEL.to_owned(),
+        promotion: None,
+        last_words: None,
         reuse: true,
     }
 }

@@ -19,6 +19,7 @@ pub mod dataset;
 mod documents;
 pub mod evaluate;
 pub mod features;
+mod fetched;
 mod fit;
 pub mod labels;
 mod progress;

@@ -7,13 +7,16 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args as _, FromArgMatches as _, Subcommand};
+use gondola_artifacts::Access;
 use gondola_causes::with_causes;
 use gondola_models::scoring::check::inputs;
 use gondola_training::check;
 use gondola_training::dataset::queries::{QueryMemory, QuerySettings};
 use gondola_training::dataset::training::Scorer;
+use gondola_training::evaluate::ranking::ListMetric;
+use gondola_training::publish::CHANNEL;
 use gondola_training::report::Summary;
-use gondola_training::run::{self, Inputs, RunConfig};
+use gondola_training::run::{self, Inputs, PromotionRule, RunConfig};
 use url::Url;
 
 #[derive(Subcommand)]
@@ -43,25 +46,84 @@ struct InputArgs {
     /// this process may have.
     #[arg(long, env = "GONDOLA_QUERY_MEMORY_MIB")]
     query_memory_mib: Option<NonZeroU32>,
+    /// Tests on the last window that the data fill, whatever windows.test_start says: for data that grow.
+    #[arg(long, env = "GONDOLA_TEST_LATEST")]
+    test_latest: bool,
+    /// Folder of the credentials of object stores, with a file for each setting. Default: read from the environment.
+    #[arg(long, env = "GONDOLA_CREDENTIALS")]
+    credentials: Option<PathBuf>,
+    /// Endpoint of an S3-compatible store, for example http://minio:9000.
+    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
+    store_endpoint: Option<String>,
 }
 
 #[derive(clap::Args)]
 struct RunArgs {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Folder of the sentence encoder: config.json, model.safetensors, tokenizer.json, and what modules.json
-    /// names.
+    /// Folder or URL of the sentence encoder: config.json, model.safetensors, tokenizer.json, and what
+    /// modules.json names.
     #[arg(long, env = "GONDOLA_ENCODER")]
-    encoder: PathBuf,
+    encoder: String,
     /// URL of the store that bundles are published into, for example file:///models.
     #[arg(long, env = "GONDOLA_STORE")]
     store: String,
+    /// The channel that points to the bundles.
+    #[arg(long, default_value = CHANNEL)]
+    channel: String,
+    #[command(flatten)]
+    promotion: PromotionArgs,
+    /// A file for a line that says what the run came to.
+    #[arg(long)]
+    last_words: Option<PathBuf>,
     /// Folder of the report: index.html and summary.json.
     #[arg(long, env = "GONDOLA_REPORT")]
     report: PathBuf,
     /// Does nothing if an earlier run with the same inputs left its bundles and its report.
     #[arg(long, env = "GONDOLA_REUSE")]
     reuse: bool,
+}
+
+#[derive(clap::Args)]
+struct PromotionArgs {
+    /// Another channel, which takes the bundles if their lists are better than those of the bundles that it points
+    /// to, for the same buyers of the test window and by more than chance.
+    #[arg(long, requires = "if_better")]
+    promote_to: Option<String>,
+    /// What has to be better, of lists of 12 items.
+    #[arg(long, requires = "promote_to")]
+    if_better: Option<ListMetric>,
+    /// What the lower end of the 95 % interval of the relative difference has to be above, for example 0.5%.
+    #[arg(long, requires = "promote_to", default_value = "0%", value_parser = share)]
+    min_lift: f64,
+}
+
+impl PromotionArgs {
+    fn rule(self, published: &str) -> anyhow::Result<Option<PromotionRule>> {
+        let (Some(channel), Some(metric)) = (self.promote_to, self.if_better) else {
+            return Ok(None);
+        };
+        anyhow::ensure!(
+            channel != published,
+            "--promote-to {channel} is the channel that every run publishes to; set --channel to another, for example candidate"
+        );
+        Ok(Some(PromotionRule {
+            channel,
+            metric,
+            min_lift: self.min_lift,
+        }))
+    }
+}
+
+/// A percentage as a share.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text
+        .strip_suffix('%')
+        .and_then(|number| number.parse::<f64>().ok());
+    match number {
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("is not a percentage from 0% to 100%; write for example 0.5%".to_owned()),
+    }
 }
 
 #[derive(clap::Args)]
@@ -123,10 +185,15 @@ impl TryFrom<InputArgs> for Inputs {
         if let Some(memory) = args.query_memory_mib {
             queries.memory = QueryMemory::mebibytes(memory);
         }
-        let dataset = args.config;
         Ok(Self {
-            dataset,
+            dataset: args.config,
             data,
+            access: Access {
+                credentials: args.credentials,
+                endpoint: args.store_endpoint,
+                ..Access::default()
+            },
+            test_latest: args.test_latest,
             queries,
         })
     }
@@ -140,6 +207,9 @@ impl TryFrom<RunArgs> for RunConfig {
             inputs,
             encoder,
             store,
+            channel,
+            promotion,
+            last_words,
             report,
             reuse,
         } = args;
@@ -147,6 +217,9 @@ impl TryFrom<RunArgs> for RunConfig {
             inputs: inputs.try_into()?,
             encoder,
             store,
+            promotion: promotion.rule(&channel)?,
+            channel,
+            last_words,
             report,
             reuse,
         })

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::training::Scorer;
 
-/// The channel that a run publishes to.
+/// The channel that a run publishes to unless it is told another.
 pub const CHANNEL: &str = "stable";
 
 /// The bundle of features and workflow.
@@ -37,38 +37,41 @@ pub struct PublishedBundle {
     pub digest: Digest,
 }
 
-/// Publishes the folders below `bundles`, one of each description's name, and moves the channels.
+/// Publishes the folders below `bundles`, one of each description's name, and moves `channel` to them.
 pub async fn all(
-    store: &str,
+    store: &Store,
+    channel: &str,
     bundles: &Path,
     descriptions: &[BundleDescription],
 ) -> anyhow::Result<Vec<PublishedBundle>> {
-    let store = Store::open(store)?;
     let mut published = Vec::with_capacity(descriptions.len());
     for description in descriptions {
-        let done = publish(&store, &bundles.join(&description.name), description).await?;
+        let done = publish(store, &bundles.join(&description.name), description).await?;
         published.push(PublishedBundle {
             name: description.name.clone(),
             version: done.version,
             digest: done.digest,
         });
     }
-    for bundle in &published {
-        set_channel(&store, &bundle.name, CHANNEL, &bundle.version).await?;
-    }
+    move_channel(store, channel, &published).await?;
     Ok(published)
 }
 
-/// Whether the store still has these bundles and its channels point to them.
-pub async fn all_there(store: &str, bundles: &[PublishedBundle]) -> bool {
-    let Ok(store) = Store::open(store) else {
-        return false;
-    };
+/// Points a channel of each bundle to what was published.
+pub async fn move_channel(store: &Store, channel: &str, published: &[PublishedBundle]) -> anyhow::Result<()> {
+    for bundle in published {
+        set_channel(store, &bundle.name, channel, &bundle.version).await?;
+    }
+    Ok(())
+}
+
+/// Whether the store still has these bundles and `channel` points to them.
+pub async fn all_there(store: &Store, channel: &str, bundles: &[PublishedBundle]) -> bool {
     for bundle in bundles {
-        let Ok(reference) = Reference::channel(&bundle.name, CHANNEL) else {
+        let Ok(reference) = Reference::channel(&bundle.name, channel) else {
             return false;
         };
-        match resolve(&store, &reference).await {
+        match resolve(store, &reference).await {
             Ok(resolved) if resolved.digest == bundle.digest => {}
             _ => return false,
         }

@@ -14,19 +14,22 @@ mod judge;
 mod machine;
 mod models;
 mod prepare;
+mod promotion;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use gondola_artifacts::{Access, Store};
 use url::Url;
 
 use crate::dataset::queries::QuerySettings;
 use crate::dataset::training::Scorer;
 use crate::dataset::{Dataset, DatasetConfig, ShopFiles};
+use crate::fetched::FetchedFolder;
 use crate::fit::text::TextIndex;
 use crate::publish::{self, PublishedBundle};
-use crate::report::Summary;
+use crate::report::{Fact, Summary};
 use crate::timings::Timings;
 use crate::{labels, progress};
 use bundles::BundleSet;
@@ -35,6 +38,7 @@ use fingerprint::fingerprint;
 use judge::{Depth, Judged};
 use models::{FittedScorer, Latest, Models};
 use prepare::Prepared;
+pub use promotion::PromotionRule;
 
 /// The folder of a run's stages, below its report: it is there while a run goes on, and after one that was killed.
 const CHECKPOINTS: &str = "checkpoints";
@@ -46,6 +50,10 @@ pub struct Inputs {
     pub dataset: PathBuf,
     /// Where its files are.
     pub data: Url,
+    /// How an object store that they are in is reached.
+    pub access: Access,
+    /// Whether the test window is the last that the data fill, whatever `windows.test_start` says: for data that grow.
+    pub test_latest: bool,
     /// How they are queried.
     pub queries: QuerySettings,
 }
@@ -55,10 +63,16 @@ pub struct Inputs {
 pub struct RunConfig {
     /// The data set.
     pub inputs: Inputs,
-    /// The folder of the sentence encoder.
-    pub encoder: PathBuf,
-    /// The store that bundles are published into.
+    /// Folder or URL of the sentence encoder.
+    pub encoder: String,
+    /// The store that bundles are published into; reached as the data are.
     pub store: String,
+    /// The channel that points to them.
+    pub channel: String,
+    /// When another channel takes them; never without.
+    pub promotion: Option<PromotionRule>,
+    /// A file for a line that says what a run came to.
+    pub last_words: Option<PathBuf>,
     /// The folder of the report.
     pub report: PathBuf,
     /// Whether an earlier run with the same inputs is good enough.
@@ -67,31 +81,48 @@ pub struct RunConfig {
 
 /// Runs everything; gives the summary, which an earlier run may have left.
 pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
-    let dataset = DatasetConfig::read(&config.inputs.dataset)?;
-    let files = ShopFiles::find(&dataset, &config.inputs.data).await?;
-    let data = fingerprint::of_data(&files)?;
-    let fingerprint = fingerprint(&dataset, &data, Some(&config.encoder))?;
+    let inputs = &config.inputs;
+    let dataset = DatasetConfig::read(&inputs.dataset)?;
+    let store = Store::open_with(&config.store, &inputs.access)?;
+    let files = ShopFiles::find_with(&dataset, &inputs.data, &inputs.access).await?;
+    let encoder = FetchedFolder::at(&config.encoder, &inputs.access).await?;
+    let data = fingerprint::of_data(&files, inputs.test_latest)?;
+    let fingerprint = fingerprint(&dataset, &data, Some(encoder.path()))?;
     if config.reuse
         && let Some(summary) = Summary::read(&config.report)
         && summary.fingerprint == fingerprint
-        && publish::all_there(&config.store, &summary.bundles).await
+        && publish::all_there(&store, &config.channel, &summary.bundles).await
     {
         return Ok(summary);
     }
     let scorers = dataset.training.scorers.clone();
     let checkpoints = Checkpoints::open(&config.report.join(CHECKPOINTS), data)?;
-    let mut run = Run::begin(dataset, files, config.inputs.queries, checkpoints).await?;
+    let mut run = Run::begin(dataset, files, inputs, checkpoints).await?;
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, &scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Usual)?;
-    let text = run.text_index(&prepared.test.known.snapshot, &config.encoder)?;
+    let text = run.text_index(&prepared.test.known.snapshot, encoder.path())?;
     let latest = run.latest(&prepared.workflow, &models.towers).await?;
-    let bundles = run
-        .publish(&config.store, &prepared, &models, &latest, &text)
-        .await?;
+    let set = Published {
+        prepared: &prepared,
+        models: &models,
+        latest: &latest,
+        text: &text,
+    };
+    let bundles = run.publish(&store, &config.channel, set).await?;
+    let verdict = match &config.promotion {
+        None => None,
+        Some(rule) => Some(run.promote(rule, &store, &prepared, &models, &bundles).await?),
+    };
+    if let Some(file) = &config.last_words {
+        promotion::leave_last_words(file, &bundles, verdict.as_ref())?;
+    }
     let (mut summary, checkpoints) = run.summary(fingerprint, &prepared, &models, judged);
     summary.facts.extend(facts::of_text(&text));
     summary.facts.extend(facts::of_latest(&latest));
+    summary
+        .facts
+        .extend(verdict.map(|verdict| Fact::new("promotion", verdict.why)));
     summary.bundles = bundles;
     summary.write(&config.report)?;
     checkpoints.remove()?;
@@ -102,9 +133,9 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
 /// trained: passes over the pairs, or trees.
 pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Result<usize> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
-    let files = ShopFiles::find(&dataset, &inputs.data).await?;
+    let files = ShopFiles::find_with(&dataset, &inputs.data, &inputs.access).await?;
     fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut run = Run::begin(dataset, files, inputs.queries, Checkpoints::temporary()?).await?;
+    let mut run = Run::begin(dataset, files, inputs, Checkpoints::temporary()?).await?;
     let prepared = run.prepare().await?;
     let training_set = run.training_set(&prepared).await?;
     let examples = training_set.examples;
@@ -116,11 +147,11 @@ pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Resu
 /// Fits scorers, compares them on the test window, and writes the report; publishes nothing.
 pub async fn evaluate(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> anyhow::Result<Summary> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
-    let files = ShopFiles::find(&dataset, &inputs.data).await?;
-    let data = fingerprint::of_data(&files)?;
+    let files = ShopFiles::find_with(&dataset, &inputs.data, &inputs.access).await?;
+    let data = fingerprint::of_data(&files, inputs.test_latest)?;
     let fingerprint = fingerprint(&dataset, &data, None)?;
     let checkpoints = Checkpoints::open(&report.join(CHECKPOINTS), data)?;
-    let mut run = Run::begin(dataset, files, inputs.queries, checkpoints).await?;
+    let mut run = Run::begin(dataset, files, inputs, checkpoints).await?;
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Inputs)?;
@@ -138,14 +169,23 @@ struct Run {
     timings: Timings,
 }
 
+/// What a run publishes.
+struct Published<'a> {
+    prepared: &'a Prepared,
+    models: &'a Models,
+    latest: &'a Latest,
+    text: &'a TextIndex,
+}
+
 impl Run {
     /// Opens the data set.
     async fn begin(
         config: DatasetConfig,
         files: ShopFiles,
-        queries: QuerySettings,
+        inputs: &Inputs,
         checkpoints: Checkpoints,
     ) -> anyhow::Result<Self> {
+        let queries = inputs.queries;
         let mut timings = Timings::default();
         let spinner = progress::spinner("the shop's files");
         let read = async || -> anyhow::Result<_> {
@@ -156,10 +196,13 @@ impl Run {
                     stage.keep()?
                 }
             };
-            let dataset = Dataset::open_staged(config, queries, &folder).await?;
+            let mut dataset = Dataset::open_staged(config, queries, &folder).await?;
             spinner.finish();
-            labels::check_test_window(&dataset).await?;
             let until = labels::day_after_last(&dataset).await?;
+            if inputs.test_latest {
+                dataset.config = dataset.config.tested_until(until)?;
+            }
+            labels::check_test_window(&dataset).await?;
             Ok((dataset, until))
         };
         let (dataset, until) = timings.time_async("the shop's files", read).await?;
@@ -174,12 +217,16 @@ impl Run {
     /// Publishes the models as they were judged, with features and index as of the data's last day.
     async fn publish(
         &mut self,
-        store: &str,
-        prepared: &Prepared,
-        models: &Models,
-        latest: &Latest,
-        text: &TextIndex,
+        store: &Store,
+        channel: &str,
+        published: Published<'_>,
     ) -> anyhow::Result<Vec<PublishedBundle>> {
+        let Published {
+            prepared,
+            models,
+            latest,
+            text,
+        } = published;
         let set = BundleSet {
             workflow: &prepared.workflow,
             known: &latest.known,
@@ -192,7 +239,7 @@ impl Run {
         let publish = async || -> anyhow::Result<_> {
             let descriptions =
                 publish::descriptions(&models.names(), &prepared.workflow, dimension, text.dimension)?;
-            publish::all(store, set.write()?.path(), &descriptions).await
+            publish::all(store, channel, set.write()?.path(), &descriptions).await
         };
         self.timings.time_async("publishing", publish).await
     }

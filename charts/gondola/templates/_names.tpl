@@ -51,10 +51,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{/* What the operator may do where pipelines are. It grants routers and resolvers nothing that it has not itself. */}}
 {{- define "gondola.rules" -}}
 - apiGroups: [gondola.dev]
-  resources: [recommenderpipelines]
+  resources: [recommenderpipelines, recommendationjobs, recommendertrainings]
   verbs: [get, list, watch]
 - apiGroups: [gondola.dev]
-  resources: [recommenderpipelines/status]
+  resources: [recommenderpipelines/status, recommendationjobs/status, recommendertrainings/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [configmaps, services, serviceaccounts]
@@ -73,6 +73,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [list, watch]
+# Runs of lists and of trainings.
+- apiGroups: [batch]
+  resources: [jobs, cronjobs]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]

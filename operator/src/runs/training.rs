@@ -4,7 +4,7 @@ use gondola_crds::RecommenderTraining;
 use gondola_crds::runs::{Runs, RunsStatus};
 use gondola_crds::spec::PodOverrides;
 use gondola_crds::store::VolumeClaim;
-use gondola_crds::training::Promotion;
+use gondola_crds::training::{Promotion, TestWindow};
 use gondola_wire::variables;
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, PersistentVolumeClaimVolumeSource, PodSpec, ResourceRequirements,
@@ -209,6 +209,9 @@ fn container(
     let channel = spec.channel.clone().unwrap_or_else(|| "candidate".to_owned());
     arguments.extend(["--channel".to_owned(), channel]);
     arguments.extend(spec.promotion.iter().flat_map(promotion));
+    if spec.test_window != Some(TestWindow::AsConfigured) {
+        arguments.push("--test-latest".to_owned());
+    }
     pod::set(&mut container, "TMPDIR", WORKSPACE_FOLDER);
     container
 }

@@ -13,6 +13,7 @@ mod leaders;
 mod live_traffic;
 mod pairs;
 mod rights;
+mod runs;
 mod scale;
 mod staleness;
 mod steady;

@@ -69,7 +69,9 @@ impl World {
         let Some(server) = ApiServer::start().await? else {
             return Ok(None);
         };
-        server.install(gondola_crds::definition()).await?;
+        for definition in gondola_crds::definitions() {
+            server.install(definition).await?;
+        }
         let client = server.client()?;
         let bundles: Bundles = Arc::new(Mutex::new(Some("v1".to_owned())));
         let stand_ins = tokio::spawn(stand_in(client.clone(), Arc::clone(&bundles)));

@@ -48,7 +48,7 @@ const fn kind(
 }
 
 /// What a client of the proxy finds beside the kinds that a test installs.
-pub const KINDS: [Kind; 17] = [
+pub const KINDS: [Kind; 19] = [
     kind("", "v1", "ConfigMap", "configmaps", Subresources::None),
     kind("", "v1", "Event", "events", Subresources::None),
     kind("", "v1", "Pod", "pods", Subresources::Status),
@@ -76,6 +76,8 @@ pub const KINDS: [Kind; 17] = [
         "horizontalpodautoscalers",
         Subresources::Status,
     ),
+    kind("batch", "v1", "CronJob", "cronjobs", Subresources::Status),
+    kind("batch", "v1", "Job", "jobs", Subresources::Status),
     kind("coordination.k8s.io", "v1", "Lease", "leases", Subresources::None),
     kind(
         "discovery.k8s.io",

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use gondola_artifacts::Access;
 use gondola_training::dataset::DatasetConfig;
 use gondola_training::dataset::queries::QuerySettings;
 use gondola_training::dataset::training::Scorer;
+use gondola_training::publish::CHANNEL;
 use gondola_training::run::{self, Inputs, RunConfig};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -37,11 +39,18 @@ impl Shop {
             inputs: Inputs {
                 dataset: write_config(folder),
                 data: Url::from_directory_path(&data).unwrap(),
+                access: Access::default(),
+                test_latest: false,
                 queries: QuerySettings::default(),
             },
-            encoder: project("inference/models/tests/fixtures/clip"),
+            encoder: project("inference/models/tests/fixtures/clip")
+                .display()
+                .to_string(),
             store: shop.store(),
             report: folder.join("report"),
+            channel: CHANNEL.to_owned(),
+            promotion: None,
+            last_words: None,
             reuse: false,
         };
         run::run(&config).await.unwrap();

@@ -298,6 +298,14 @@ impl DatasetConfig {
         }
     }
 
+    /// The same with the last test window that data before `until` fill.
+    pub fn tested_until(&self, until: NaiveDate) -> Result<Self, ConfigError> {
+        let mut config = self.clone();
+        config.windows.test_start = until - Days::new(self.windows.target_days.into());
+        super::bounds::check(&config)?;
+        Ok(config)
+    }
+
     /// The threshold of a column, given as `user.x` or `item.x`.
     pub fn frequency_threshold(&self, column: &str) -> u64 {
         let thresholds = &self.features.frequency_thresholds;

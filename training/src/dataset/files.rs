@@ -9,7 +9,7 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt as _;
-use gondola_artifacts::{Store, StoreError};
+use gondola_artifacts::{Access, Store, StoreError};
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path as ObjectPath};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -97,14 +97,14 @@ pub struct TableFiles {
 
 impl TableFiles {
     /// Finds the files of the table `file` below `data`; those of an object store are fetched into `folder`.
-    pub async fn find(data: &Url, file: &str, folder: &Path) -> Result<Self, FileError> {
+    pub async fn find(data: &Url, file: &str, access: &Access, folder: &Path) -> Result<Self, FileError> {
         let format = Format::of(file).ok_or_else(|| FileError::Format {
             file: file.to_owned(),
         })?;
         let parts = if data.scheme() == "file" {
             local(data, file, format)?
         } else {
-            let store = Store::open(data.as_str()).map_err(FileError::Store)?;
+            let store = Store::open_with(data.as_str(), access).map_err(FileError::Store)?;
             fetched(&store, file, format, folder).await?
         };
         Ok(Self {
@@ -329,7 +329,9 @@ mod tests {
     async fn an_object_store_that_cannot_be_opened_is_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let url = Url::parse("ftp://host/shop").unwrap();
-        let error = TableFiles::find(&url, "tx.csv", folder.path()).await.unwrap_err();
+        let error = TableFiles::find(&url, "tx.csv", &Access::default(), folder.path())
+            .await
+            .unwrap_err();
         assert_eq!(
             gondola_causes::with_causes(&error),
             "cannot read the data: this program has no store for ftp://host/shop; it was built with file://, memory://, s3://, gs://, \

@@ -1,5 +1,6 @@
 //! A shop's files, read once: every cell is checked, ids become numbers, and everything is left as tables in a folder.
 
+use gondola_artifacts::Access;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -32,11 +33,20 @@ pub struct ShopFiles {
 impl ShopFiles {
     /// Finds the files below `data`, a folder's URL.
     pub async fn find(config: &DatasetConfig, data: &Url) -> Result<Self, DatasetError> {
+        Self::find_with(config, data, &Access::default()).await
+    }
+
+    /// The same where `access` says how an object store is reached.
+    pub async fn find_with(
+        config: &DatasetConfig,
+        data: &Url,
+        access: &Access,
+    ) -> Result<Self, DatasetError> {
         let folder = tempfile::tempdir().map_err(DatasetError::Folder)?;
         let find = async |file: &str, table: &str| -> Result<TableFiles, DatasetError> {
             let fetched = folder.path().join(table);
             std::fs::create_dir(&fetched).map_err(DatasetError::Folder)?;
-            Ok(TableFiles::find(data, file, &fetched).await?)
+            Ok(TableFiles::find(data, file, access, &fetched).await?)
         };
         let users = match &config.users {
             Some(users) => Some(find(&users.file, "users").await?),

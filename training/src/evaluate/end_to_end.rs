@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::progress::Progress;
 use gondola_models::features::UserId;
-use gondola_models::pipeline::{RecommendRequest, RequestError, Stage, Variant};
+use gondola_models::pipeline::{Answer, RecommendRequest, RequestError, Stage, Variant};
 use serde::{Deserialize, Serialize};
 
 use super::baselines;
@@ -87,6 +87,27 @@ pub fn baselines(snapshot: &Snapshot, bought: &Bought) -> Vec<Quality> {
     ]
 }
 
+/// The list that a variant gives each buyer, in the order of their ids.
+pub(crate) fn lists(
+    variant: &Variant,
+    bought: &Bought,
+    bar: &Progress,
+) -> Result<Vec<Vec<String>>, RequestError> {
+    bar.set_length(bought.len() as u64);
+    let list = |user: &String| {
+        let user = UserId::from(user.as_str());
+        let answer = variant.recommend(&RecommendRequest { user, k: Some(K) })?;
+        bar.inc(1);
+        Ok(ids(&answer))
+    };
+    bought.keys().map(list).collect()
+}
+
+fn ids(answer: &Answer) -> Vec<String> {
+    let items = answer.items.iter();
+    items.map(|item| item.item.as_str().to_owned()).collect()
+}
+
 /// Asks a variant for every buyer; `seed` is that of the intervals.
 pub(crate) fn variant(
     variant: &Variant,
@@ -111,13 +132,7 @@ pub(crate) fn variant(
             total += microseconds;
         }
         totals.push(total);
-        lists.push(
-            answer
-                .items
-                .iter()
-                .map(|item| item.item.as_str().to_owned())
-                .collect::<Vec<_>>(),
-        );
+        lists.push(ids(&answer));
         bar.inc(1);
     }
     let users = UserMetrics::of_each(lists.iter().map(Vec::as_slice).zip(bought.values()), K);

@@ -62,6 +62,28 @@ impl RankingIntervals {
     }
 }
 
+/// One of the metrics of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ListMetric {
+    /// Discounted gain of the hits, as a share of the best that there could be.
+    Ndcg,
+    /// Mean average precision.
+    Map,
+    /// Share of what was bought that is in the list.
+    Recall,
+}
+
+impl ListMetric {
+    /// What reports call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Ndcg => "nDCG",
+            Self::Map => "MAP",
+            Self::Recall => "recall",
+        }
+    }
+}
+
 /// Recall, average precision and discounted gain of one user's list.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UserMetrics([f64; 3]);
@@ -74,6 +96,16 @@ impl UserMetrics {
     ) -> Vec<Self> {
         let buyers = users.filter(|(_, bought)| !bought.is_empty());
         buyers.map(|(list, bought)| Self::of(list, bought, k)).collect()
+    }
+
+    /// One of them.
+    pub fn get(&self, metric: ListMetric) -> f64 {
+        let [recall, map, ndcg] = self.0;
+        match metric {
+            ListMetric::Ndcg => ndcg,
+            ListMetric::Map => map,
+            ListMetric::Recall => recall,
+        }
     }
 
     fn of<T: Eq + Hash>(list: &[T], bought: &HashSet<T>, k: usize) -> Self {

@@ -174,26 +174,31 @@ impl Bench<'_> {
         let seed = self.dataset.config.training.seed;
         let mut qualities = Vec::new();
         for scorer in scorers {
-            let variant = Variant::load(&self.folders.variant(*scorer), &self.variant_settings(*scorer))?;
+            let variant = Variant::load(
+                &self.folders.variant(*scorer),
+                &variant_settings(self.dataset, *scorer),
+            )?;
             let bar = progress::bar("lists for every buyer");
             qualities.push(end_to_end::variant(&variant, bought, seed, &bar)?);
             bar.finish();
         }
         Ok(qualities)
     }
+}
 
-    fn variant_settings(&self, scorer: Scorer) -> VariantSettings {
-        VariantSettings {
-            name: scorer.bundle().to_owned(),
-            quotas: self.dataset.config.evaluation.candidates.into(),
-            search: two_tower::search(&self.dataset.config.training.two_tower),
-            similarity_search: SearchParameters::default(),
-            device: Device::Cpu,
-            already_bought: AlreadyBought::Keep,
-            blocked_items: Vec::new(),
-            limit: end_to_end::K,
-            order: Order::BestFirst,
-            diversity: None,
-        }
+/// How a scorer's pipeline answers while it is judged.
+pub(super) fn variant_settings(dataset: &Dataset, scorer: Scorer) -> VariantSettings {
+    let config = &dataset.config;
+    VariantSettings {
+        name: scorer.bundle().to_owned(),
+        quotas: config.evaluation.candidates.into(),
+        search: two_tower::search(&config.training.two_tower),
+        similarity_search: SearchParameters::default(),
+        device: Device::Cpu,
+        already_bought: AlreadyBought::Keep,
+        blocked_items: Vec::new(),
+        limit: end_to_end::K,
+        order: Order::BestFirst,
+        diversity: None,
     }
 }

@@ -280,7 +280,8 @@ impl Run {
     }
 }
 
-fn index(
+/// An index of the items of a snapshot that were sold recently, by their tower.
+pub(super) fn index(
     config: &DatasetConfig,
     towers: &Towers,
     encoded: &Encoded<SnapshotRow>,
