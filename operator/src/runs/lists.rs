@@ -10,7 +10,7 @@ use gondola_crds::runs::{Runs, RunsStatus};
 use gondola_crds::spec::{PodOverrides, Variant};
 use gondola_crds::store::Place;
 use gondola_crds::{RecommendationJob, RecommenderPipeline};
-use gondola_wire::routes::{ROUTES_KEY, Routes};
+use gondola_wire::routes::{ROUTES_KEY, Route, Routes};
 use gondola_wire::serve_order::{ORDER_FILE, ServeOrder};
 use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -236,7 +236,8 @@ impl Lists<'_> {
                 ),
             ));
         }
-        let variants = routes.variants.iter().filter_map(|route| {
+        let with_users = routes.variants.iter().filter(|route| gets_users(routes, route));
+        let variants = with_users.filter_map(|route| {
             let mut variants = self.pipeline.spec.variants.iter();
             variants.find(|variant| variant.name == route.name)
         });
@@ -354,6 +355,14 @@ impl Lists<'_> {
         pod::reads_store(&mut pod, &self.pipeline.spec.artifacts);
         writes(&mut pod, &spec.output);
         pod
+    }
+}
+
+/// Whether routers send users to a variant: the arms of an experiment, the control among them, or who has a share.
+fn gets_users(routes: &Routes, route: &Route) -> bool {
+    match &routes.experiment {
+        Some(experiment) => experiment.arms.iter().any(|arm| arm.variant == route.name),
+        None => route.weight > 0 || !route.buckets.is_empty(),
     }
 }
 
