@@ -66,8 +66,9 @@ mod tests {
         }
     }
 
-    /// Every pipeline among the examples, with its file.
-    fn examples() -> Vec<(std::path::PathBuf, String)> {
+    /// Every object of a kind among the examples, with its file.
+    fn examples(kind: &str) -> Vec<(std::path::PathBuf, String)> {
+        let kind = format!("\nkind: {kind}\n");
         let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
         let folders = ["complete-journey", "gallery", "gallery/gitops"].map(|folder| examples.join(folder));
         let files = folders
@@ -88,13 +89,13 @@ mod tests {
                 .map(move |document| (file.clone(), document))
         });
         documents
-            .filter(|(_, text)| text.contains("kind: RecommenderPipeline"))
+            .filter(|(_, text)| format!("\n{text}").contains(&kind))
             .collect()
     }
 
     #[test]
     fn every_example_keeps_every_rule() {
-        let examples = examples();
+        let examples = examples("RecommenderPipeline");
         assert!(
             examples.len() >= 10,
             "only {} examples were found",
@@ -104,6 +105,34 @@ mod tests {
             let pipeline =
                 super::from_yaml(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             kube::core::cel::validate_cel(&pipeline)
+                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+        each_keeps_every_rule::<super::RecommendationJob>();
+        each_keeps_every_rule::<super::RecommenderTraining>();
+    }
+
+    fn each_keeps_every_rule<K>()
+    where
+        K: kube::core::object::HasSpec
+            + kube::Resource<DynamicType = ()>
+            + kube::CustomResourceExt
+            + serde::Serialize
+            + serde::de::DeserializeOwned,
+    {
+        let examples = examples(&K::kind(&()));
+        assert!(!examples.is_empty(), "there is no {}", K::kind(&()));
+        for (file, text) in examples {
+            let object: K =
+                serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            let written: serde_json::Value = serde_saphyr::from_str(&text).expect("it is YAML");
+            let read = serde_json::to_value(&object).expect("it can be written as JSON");
+            assert_eq!(
+                read["spec"],
+                written["spec"],
+                "{} has a field that nobody knows",
+                file.display()
+            );
+            kube::core::cel::validate_cel(&object)
                 .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
     }

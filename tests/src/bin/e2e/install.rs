@@ -112,6 +112,7 @@ async fn helm(arguments: &Arguments, verb: &str, release: &str, further: &[&str]
         image("operator"),
         image("router"),
         image("inference"),
+        "image.training.repository=localhost/gondola-train,image.training.tag=test".into(),
         "resources.requests.cpu=10m".into(),
     ]
     .join(",");

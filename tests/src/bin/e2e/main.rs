@@ -8,6 +8,7 @@
 mod api;
 mod install;
 mod kubectl;
+mod lists;
 mod load;
 mod manifest;
 mod node;

@@ -7,6 +7,7 @@ mod leaders;
 mod pods;
 mod refusals;
 mod rollouts;
+mod runs;
 mod scaling;
 mod setup;
 mod variants;
@@ -204,6 +205,16 @@ fn steps() -> Vec<Step<Shop>> {
         Step::new("suspend, and go on", |shop| Box::pin(scaling::suspend(shop))),
         Step::new("admission that changes every Deployment", |shop| {
             Box::pin(admission::mutated(shop))
+        }),
+        // Programs that end.
+        Step::new("everybody's lists by one variant, a pod killed", |shop| {
+            Box::pin(runs::lists_of_a_variant(shop))
+        }),
+        Step::new("everybody's lists by their own variants", |shop| {
+            Box::pin(runs::own_variants(shop))
+        }),
+        Step::new("a training whose pod is killed", |shop| {
+            Box::pin(runs::training(shop))
         }),
         // Experiments.
         Step::new("an experiment, to automatic promotion", |shop| {

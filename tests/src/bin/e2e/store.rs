@@ -30,6 +30,7 @@ enum Change<'a> {
 pub(crate) struct Bundles {
     trained: Store,
     store: Store,
+    access: Access,
     cache: Cache,
     /// The versions of what was trained.
     versions: BTreeMap<&'static str, String>,
@@ -57,6 +58,7 @@ impl Bundles {
         let mut bundles = Self {
             trained: Store::open(&format!("file://{}", trained.display()))?,
             store: Store::open_with(URL, &access)?,
+            access,
             cache: Cache::open(work.path().join("cache"))?,
             versions: BTreeMap::new(),
             _work: work,
@@ -66,6 +68,11 @@ impl Bundles {
             bundles.versions.insert(name, version);
         }
         Ok(bundles)
+    }
+
+    /// Another place in the same server.
+    pub(crate) fn open(&self, url: &str) -> anyhow::Result<Store> {
+        Ok(Store::open_with(url, &self.access)?)
     }
 
     /// Every channel points to what was trained.
