@@ -5,11 +5,13 @@
     reason = "KubeSchema derives a private copy of a struct, at the place of the public one"
 )]
 
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::runs::{ConfigMapKey, Runs, RunsStatus};
+use crate::schema;
 use crate::spec::Artifacts;
 use crate::store::VolumeClaim;
 use crate::text::Percent;
@@ -62,6 +64,9 @@ pub struct RecommenderTrainingSpec {
     /// Which days test the models; default: `Latest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_window: Option<TestWindow>,
+    /// What the queries of a run work on. Default: the pod of the run itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
     /// A volume for the report, and for the stages of a run, from which a pod that comes after one that was killed goes on. Default: the
     /// pod's own disk, which ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +74,30 @@ pub struct RecommenderTrainingSpec {
     /// When pods run, and what stays of them.
     #[serde(flatten)]
     pub runs: Runs,
+}
+
+/// What queries work on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Engine {
+    /// Apache DataFusion Ballista: a scheduler in the pod of the run, and executors in pods of their own, which come and go with it.
+    pub ballista: Ballista,
+}
+
+/// A cluster of Ballista for one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ballista {
+    /// The number of executors.
+    #[schemars(range(min = 1, max = 256))]
+    pub executors: i32,
+    /// Where the tables of a run are put for executors, each run in a folder of its own: an object store, reached as `artifacts` is, or a volume
+    /// that many pods may write to.
+    pub shared_folder: Input,
+    /// What an executor requests and may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::resources")]
+    pub resources: Option<ResourceRequirements>,
 }
 
 /// Which days test the models.

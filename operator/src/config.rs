@@ -25,6 +25,13 @@ pub struct Arguments {
     /// Image of trainings, unless one names its own.
     #[arg(long, env = "GONDOLA_TRAINING_IMAGE", default_value = "gondola-train")]
     training_image: String,
+    /// Image of trainings whose queries run on many machines, and of their schedulers and executors.
+    #[arg(
+        long,
+        env = "GONDOLA_TRAINING_BALLISTA_IMAGE",
+        default_value = "gondola-train-ballista"
+    )]
+    training_ballista_image: String,
     /// The one namespace to watch. Default: all namespaces.
     #[arg(long, env = "GONDOLA_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
@@ -120,6 +127,7 @@ impl From<Arguments> for Config {
             inference_image,
             inference_cuda_image,
             training_image,
+            training_ballista_image,
             watch_namespace,
             relist_seconds,
             allowed_stores,
@@ -142,6 +150,7 @@ impl From<Arguments> for Config {
                 inference_cuda: given(inference_cuda_image).unwrap_or_else(|| inference_image.clone()),
                 inference: inference_image,
                 training: training_image,
+                training_ballista: training_ballista_image,
             },
             watches: Watches {
                 scope: given(watch_namespace).map_or(Scope::Cluster, Scope::Namespace),

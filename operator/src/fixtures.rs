@@ -82,6 +82,7 @@ pub(crate) fn installation() -> Installation {
             inference: "gondola-inference:test".into(),
             inference_cuda: "gondola-inference-cuda:test".into(),
             training: "gondola-train:test".into(),
+            training_ballista: "gondola-train-ballista:test".into(),
         },
         pod_user: Some(65_532),
         ..Installation::default()

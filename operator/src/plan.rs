@@ -123,6 +123,8 @@ pub struct Images {
     pub inference_cuda: String,
     /// Of trainings.
     pub training: String,
+    /// Of trainings whose queries run on many machines.
+    pub training_ballista: String,
 }
 
 impl Images {

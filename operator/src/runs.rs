@@ -4,6 +4,7 @@
 //!
 //! - [`reconcile`](mod@reconcile): the pass itself, from scratch each time;
 //! - [`kind`]: what the two kinds have in common; [`lists`] and [`training`]: what each of them looks at, and the pods of its runs;
+//!   `executors` are beside a training whose queries run on many machines;
 //! - [`observed`]: what there is of its runs; [`state`]: how far a Job has come;
 //! - [`plan`](mod@plan): which Jobs and CronJobs there should be, a pure function; [`job`] renders them, under [`names`];
 //! - [`apply`]: what is missing is made, and what is left over deleted;
@@ -17,6 +18,7 @@
 
 pub mod apply;
 pub mod controller;
+mod executors;
 pub mod job;
 pub mod kind;
 pub mod lists;

@@ -181,6 +181,8 @@ pub enum Program<'a> {
     Router(&'a str),
     /// What trains models. A training may name another image for it.
     Training(&'a str),
+    /// The scheduler and the executors of a training's queries, in the same image.
+    Ballista(&'a str),
 }
 
 impl Program<'_> {
@@ -189,12 +191,15 @@ impl Program<'_> {
             Self::Inference(_) => "gondola-inference",
             Self::Router(_) => "gondola-router",
             Self::Training(_) => "gondola-train",
+            Self::Ballista(_) => "gondola-ballista",
         }
     }
 
     fn image(self, overrides: &PodOverrides) -> String {
         let (own, named) = match self {
-            Self::Inference(image) | Self::Training(image) => (image, overrides.image.as_deref()),
+            Self::Inference(image) | Self::Training(image) | Self::Ballista(image) => {
+                (image, overrides.image.as_deref())
+            }
             Self::Router(image) => (image, None),
         };
         named.unwrap_or(own).to_owned()

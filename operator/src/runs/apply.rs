@@ -42,6 +42,15 @@ pub async fn apply(
     for job in &plan.jobs {
         writer.make(job).await?;
     }
+    for job in &plan.beside {
+        if observed
+            .beside
+            .iter()
+            .all(|there| there.name_any() != job.name_any())
+        {
+            writer.make(job).await?;
+        }
+    }
     for schedule in &plan.schedules {
         writer.schedule(schedule, observed).await?;
     }

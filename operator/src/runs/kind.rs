@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use gondola_crds::runs::{Runs, RunsStatus};
 use gondola_crds::spec::PodOverrides;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PodSpec, ServiceAccount};
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 use super::names::RunNames;
+use super::observed::Observed;
 use crate::finding::Finding;
 use crate::kinds::Kind;
 use crate::names::ALLOW_USE;
@@ -46,6 +48,12 @@ pub trait RunKind: Kind {
         inputs: &Self::Inputs,
         installation: &Installation,
     ) -> Result<Vec<Part>, Finding>;
+
+    /// Jobs that run beside those of a run, for as long as these go on.
+    fn beside(&self, names: &RunNames, observed: &Observed, installation: &Installation) -> Vec<Job> {
+        let _ = (names, observed, installation);
+        Vec::new()
+    }
 }
 
 /// One of the Jobs that make a run together.

@@ -12,6 +12,8 @@ use crate::names::{MANAGED_BY, short_hash};
 pub const RUNS_OF: &str = "gondola.dev/runs-of";
 /// The label with the run of a Job that no schedule made.
 pub const RUN: &str = "gondola.dev/run";
+/// The label of a Job that is no run, and runs beside one: the address of the pod that it serves.
+pub const BESIDE: &str = "gondola.dev/beside";
 /// The annotation with the names of all Jobs of a run, separated by commas.
 pub const JOBS: &str = "gondola.dev/jobs";
 

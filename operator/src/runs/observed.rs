@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 
-use super::names::{RUN, RUNS_OF, RunNames};
+use super::names::{BESIDE, RUN, RUNS_OF, RunNames};
 use crate::kinds::Kind;
 
 /// What there is of an object's runs.
@@ -16,6 +16,8 @@ pub struct Observed {
     pub now: Timestamp,
     /// Its Jobs, those of its schedules among them.
     pub jobs: Vec<Job>,
+    /// Jobs of its that run beside these.
+    pub beside: Vec<Job>,
     /// Its schedules.
     pub schedules: Vec<CronJob>,
     /// What its pods read.
@@ -39,10 +41,13 @@ impl Observed {
                     .iter()
                     .any(|schedule| schedule.uid().is_some_and(|uid| owns(&uid, job)))
         };
+        let is_beside = |job: &Job| job.labels().contains_key(BESIDE);
+        let (beside, jobs) = jobs.into_iter().filter(ours).partition(is_beside);
         let configs: Vec<ConfigMap> = list(client, names).await?;
         Ok(Self {
             now: Timestamp::now(),
-            jobs: jobs.into_iter().filter(ours).collect(),
+            jobs,
+            beside,
             configs: configs
                 .into_iter()
                 .filter(|object| owns(&names.uid, object))

@@ -39,6 +39,8 @@ pub struct Plan {
     pub configs: Vec<ConfigMap>,
     /// Jobs that are missing.
     pub jobs: Vec<Job>,
+    /// Jobs that run beside those that go on.
+    pub beside: Vec<Job>,
     /// Schedules, as they should be.
     pub schedules: Vec<CronJob>,
     /// Names of Jobs that go on, and are stopped or let go on as the spec says.
@@ -81,11 +83,12 @@ fn is_over(status: Option<&RunsStatus>, run: &str) -> bool {
     known.is_some_and(|known| known.name == run && known.completion_time.is_some())
 }
 
-/// Decides what should be. `parts` renders the Jobs of a run that begins now.
+/// Decides what should be. `beside` are the Jobs that run beside those that go on; `parts` renders the Jobs of a run that begins now.
 pub fn plan<K: RunKind>(
     object: &K,
     names: &RunNames,
     observed: &Observed,
+    beside: Vec<Job>,
     parts: impl FnOnce() -> Result<Vec<Part>, Finding>,
 ) -> Plan {
     let runs = object.runs();
@@ -94,6 +97,9 @@ pub fn plan<K: RunKind>(
         (None, Some(cron)) => on_schedule(names, runs, cron, observed, parts),
         (None, None) => Plan::default(),
     };
+    if !runs.suspend {
+        plan.beside = beside;
+    }
     plan.surplus = surplus(&plan, names, observed);
     plan
 }
@@ -177,8 +183,14 @@ fn going_on(observed: &Observed) -> Vec<String> {
 
 /// What no run needs: Jobs of an older wish, unless a schedule owns them; schedules that are not wanted; ConfigMaps that no Job reads.
 fn surplus(plan: &Plan, names: &RunNames, observed: &Observed) -> Surplus {
+    let beside: BTreeSet<String> = plan.beside.iter().map(|job| job.name_any()).collect();
+    let left = observed.beside.iter().map(|job| job.name_any());
+    let left: Vec<String> = left.filter(|name| !beside.contains(name)).collect();
     if plan.problem.is_some() {
-        return Surplus::default();
+        return Surplus {
+            jobs: left,
+            ..Surplus::default()
+        };
     }
     let of_older_wish = |job: &&Job| owns(&names.uid, *job) && Some(run_of(job)) != plan.run;
     let jobs: Vec<String> = observed
@@ -200,7 +212,11 @@ fn surplus(plan: &Plan, names: &RunNames, observed: &Observed) -> Surplus {
         .schedules
         .iter()
         .filter_map(|schedule| Some(&schedule.spec.job_template.spec.as_ref()?.template));
-    let templates = of_jobs.chain(of_schedules);
+    let of_new_jobs = plan
+        .jobs
+        .iter()
+        .filter_map(|job| Some(&job.spec.as_ref()?.template));
+    let templates = of_jobs.chain(of_new_jobs).chain(of_schedules);
     let read: BTreeSet<&String> = templates
         .flat_map(|template| template.spec.iter().flat_map(|pod| pod.volumes.iter().flatten()))
         .filter_map(|volume| Some(&volume.config_map.as_ref()?.name))
@@ -209,7 +225,7 @@ fn surplus(plan: &Plan, names: &RunNames, observed: &Observed) -> Surplus {
     let configs = configs.filter(|name| !read.contains(name));
     Surplus {
         configs: configs.collect(),
-        jobs,
+        jobs: [jobs, left].concat(),
         schedules,
     }
 }

@@ -23,8 +23,8 @@ use crate::plan::Installation;
 
 /// A pass that takes longer is aborted and retried.
 const MAX_PASS: Duration = Duration::from_secs(60);
-/// What pods say at their end comes after the state of their Job.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Pods are not watched: what they say at their end, and where executors find the pod that they work for.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// An object in the API server: one that this release can't read is an error of that object only.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -94,7 +94,8 @@ async fn pass<K: RunKind>(object: &K, context: &Context) -> Result<Action, Recon
     let look = |error| ReconcileError::Look(Box::new(error));
     let observed = Observed::look(client, &names).await.map_err(look)?;
     let inputs = object.look(client, &names.namespace).await.map_err(look)?;
-    let plan = plan::plan(object, &names, &observed, || {
+    let beside = object.beside(&names, &observed, installation);
+    let plan = plan::plan(object, &names, &observed, beside, || {
         object.parts(&names, &inputs, installation)
     });
     let runs = object.runs();

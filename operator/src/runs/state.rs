@@ -85,9 +85,7 @@ pub fn progress(job: &Job) -> (i32, i32) {
 pub fn last_words(job: &Job, pods: &[Pod]) -> Option<String> {
     let succeeded = JobState::of(job) == JobState::Complete;
     let name = job.name_any();
-    let of_job = pods
-        .iter()
-        .filter(|pod| pod.labels().get(JOB_NAME) == Some(&name));
+    let of_job = pods.iter().filter(|pod| job_of(pod) == Some(&name));
     let ends = of_job
         .filter_map(end)
         .filter(|end| (end.exit_code == 0) == succeeded);
@@ -96,6 +94,11 @@ pub fn last_words(job: &Job, pods: &[Pod]) -> Option<String> {
     // An error is the last line that a program writes.
     let line = words.lines().rfind(|line| !line.trim().is_empty())?;
     Some(line.trim().chars().take(MAX_WORDS).collect())
+}
+
+/// The name of a pod's Job.
+pub fn job_of(pod: &Pod) -> Option<&String> {
+    pod.labels().get(JOB_NAME)
 }
 
 fn end(pod: &Pod) -> Option<ContainerStateTerminated> {

@@ -33,7 +33,8 @@ fn training(change: impl FnOnce(&mut Value)) -> RecommenderTraining {
 fn planned(training: &RecommenderTraining, observed: &Observed) -> Plan {
     let names = RunNames::of(training).unwrap();
     let account = Account { allowed: true };
-    plan(training, &names, observed, || {
+    let beside = training.beside(&names, observed, &installation());
+    plan(training, &names, observed, beside, || {
         training.parts(&names, &account, &installation())
     })
 }
@@ -244,4 +245,61 @@ fn nothing_is_forgotten_of_a_schedule_whose_jobs_are_gone() {
     let now = status(&nightly, &planned(&nightly, &nothing), &nothing, &before);
     assert_eq!(now.run, before.run);
     assert_eq!(reason(&now, "Ready"), reasons::AS_REQUESTED);
+}
+
+#[test]
+fn executors_are_beside_a_pod_that_runs_and_go_with_it() {
+    let engine = json!({"ballista": {"executors": 3, "sharedFolder": {"url": "s3://shop/runs"}}});
+    let large = training(|spec| spec["engine"] = engine);
+    let first = planned(&large, &Observed::default());
+    let pod = first.jobs[0].spec.clone().unwrap().template.spec.unwrap();
+    let scheduler = &pod.init_containers.as_ref().unwrap()[0];
+    assert_eq!(scheduler.restart_policy.as_deref(), Some("Always"));
+    let arguments = pod.containers[0].args.clone().unwrap().join(" ");
+    assert!(
+        arguments.ends_with(
+            "--engine ballista://127.0.0.1:50050 --shared-folder $(GONDOLA_SHARED_FOLDERS)/$(GONDOLA_JOB)"
+        ),
+        "{arguments}"
+    );
+
+    let mut observed = made(&first);
+    assert!(
+        planned(&large, &observed).beside.is_empty(),
+        "nobody has an address yet"
+    );
+    let job = first.jobs[0].name_any();
+    let running = |name: &str, address: &str| -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "labels": {"batch.kubernetes.io/job-name": job}},
+            "status": {"phase": "Running", "podIP": address},
+        }))
+        .unwrap()
+    };
+    observed.pods = vec![running("weekly-0", "10.0.0.7")];
+    let plan = planned(&large, &observed);
+    let executors = plan.beside[0].spec.clone().unwrap();
+    assert_eq!((executors.completions, executors.parallelism), (Some(3), Some(3)));
+    let arguments = executors.template.spec.unwrap().containers[0]
+        .args
+        .clone()
+        .unwrap()
+        .join(" ");
+    assert!(
+        arguments.starts_with("executor --scheduler 10.0.0.7:50050"),
+        "{arguments}"
+    );
+    observed.beside = plan.beside.clone();
+    assert_eq!(planned(&large, &observed).surplus, Default::default());
+
+    // Another pod has taken its place, and then the run is over.
+    observed.pods = vec![running("weekly-1", "10.0.0.8")];
+    let next = planned(&large, &observed);
+    assert_eq!(next.surplus.jobs, [plan.beside[0].name_any()]);
+    assert_ne!(next.beside[0].name_any(), plan.beside[0].name_any());
+    let ended = json!({"conditions": [{"type": "Complete", "status": "True"}], "completionTime": "2026-11-29T03:34:00Z"});
+    observed.jobs = vec![with_status(&first.jobs[0], ended)];
+    let over = planned(&large, &observed);
+    assert!(over.beside.is_empty());
+    assert_eq!(over.surplus.jobs, [plan.beside[0].name_any()]);
 }

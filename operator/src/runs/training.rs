@@ -6,6 +6,7 @@ use gondola_crds::spec::PodOverrides;
 use gondola_crds::store::VolumeClaim;
 use gondola_crds::training::{Promotion, TestWindow};
 use gondola_wire::variables;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, PersistentVolumeClaimVolumeSource, PodSpec, ResourceRequirements,
     Volume,
@@ -15,9 +16,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Client;
 use serde_json::Value;
 
+use super::executors;
 use super::job::JOB_VARIABLE;
 use super::kind::{Part, RunKind, Work, allows_use};
 use super::names::RunNames;
+use super::observed::Observed;
 use crate::finding::Finding;
 use crate::plan::Installation;
 use crate::plan::pod::{self, Access, Program, StoreUse};
@@ -31,6 +34,8 @@ const WORKSPACE_FOLDER: &str = "/var/lib/gondola";
 const LAST_WORDS: &str = "/dev/termination-log";
 /// The account of pods whose spec names none: every namespace has it.
 const DEFAULT_ACCOUNT: &str = "default";
+/// The variable with the place of the folders that executors see, one for each run.
+const SHARED_FOLDERS: &str = "GONDOLA_SHARED_FOLDERS";
 /// What a run may write to a pod's own disk, in bytes.
 const OWN_DISK: u64 = 64 << 30;
 
@@ -84,6 +89,13 @@ impl RunKind for RecommenderTraining {
             work: Work::Whole,
         }])
     }
+
+    fn beside(&self, names: &RunNames, observed: &Observed, installation: &Installation) -> Vec<Job> {
+        let engine = self.spec.engine.iter();
+        engine
+            .flat_map(|engine| executors::jobs(self, &engine.ballista, names, observed, installation))
+            .collect()
+    }
 }
 
 fn objection(
@@ -97,11 +109,16 @@ fn objection(
         url,
         endpoint: None,
     };
+    let shared = spec
+        .engine
+        .as_ref()
+        .map_or(&spec.artifacts.url, |engine| &engine.ballista.shared_folder.url);
     let places = [
         policy::Place {
             endpoint: spec.artifacts.endpoint.as_deref(),
             ..place("spec.artifacts", &spec.artifacts.url)
         },
+        place("spec.engine.ballista.sharedFolder", shared),
         place("spec.data", &spec.data.url),
         place("spec.encoder", &spec.encoder.url),
     ];
@@ -117,13 +134,14 @@ fn pod_spec(
     installation: &Installation,
 ) -> PodSpec {
     let spec = &training.spec;
-    let account = spec.artifacts.service_account_name.clone();
     let selector = LabelSelector {
         match_labels: Some(names.labels()),
         ..LabelSelector::default()
     };
-    let account = account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
-    let mut pod = pod::spec(account, selector, overrides, installation);
+    let mut pod = pod::spec(account(training), selector, overrides, installation);
+    if spec.engine.is_some() {
+        pod.init_containers = Some(vec![executors::scheduler(installation, overrides)]);
+    }
     pod.containers = vec![container(training, overrides, installation)];
     let config = Volume {
         name: "dataset".to_owned(),
@@ -139,7 +157,25 @@ fn pod_spec(
         Some(workspace) => claimed("workspace", &workspace.volume_claim),
     };
     pod::mount(&mut pod, workspace, WORKSPACE_FOLDER, Access::Write);
+    reaches_stores(&mut pod, training);
+    pod
+}
+
+/// The account of a training's pods.
+pub(super) fn account(training: &RecommenderTraining) -> String {
+    let named = training.spec.artifacts.service_account_name.clone();
+    named.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned())
+}
+
+/// Lets a pod's containers reach what a training reads and writes.
+pub(super) fn reaches_stores(pod: &mut PodSpec, training: &RecommenderTraining) {
+    let spec = &training.spec;
     let artifacts = &spec.artifacts;
+    let shared = spec.engine.as_ref().map(|engine| &engine.ballista.shared_folder);
+    let shared = shared.map(|shared| {
+        let claim = shared.volume_claim.as_ref();
+        ("shared-", &shared.url, claim, SHARED_FOLDERS, Access::Write)
+    });
     let uses = [
         (
             "",
@@ -163,7 +199,7 @@ fn pod_spec(
             Access::Read,
         ),
     ];
-    for (name, url, claim, url_variable, access) in uses {
+    for (name, url, claim, url_variable, access) in uses.into_iter().chain(shared) {
         let of_store = name.is_empty();
         let credentials = artifacts.credentials.as_ref().filter(|_| of_store);
         StoreUse {
@@ -179,9 +215,8 @@ fn pod_spec(
             url_variable,
             access,
         }
-        .grant(&mut pod);
+        .grant(pod);
     }
-    pod
 }
 
 fn container(
@@ -202,7 +237,11 @@ fn container(
         "--last-words",
         LAST_WORDS,
     ];
-    let program = Program::Training(&installation.images.training);
+    let images = &installation.images;
+    let program = match spec.engine {
+        None => Program::Training(&images.training),
+        Some(_) => Program::Training(&images.training_ballista),
+    };
     let mut container = pod::container("train", program, &arguments, overrides);
     container.resources = Some(spec.runs.resources.clone().unwrap_or_else(training_resources));
     let arguments = container.args.get_or_insert_default();
@@ -211,6 +250,11 @@ fn container(
     arguments.extend(spec.promotion.iter().flat_map(promotion));
     if spec.test_window != Some(TestWindow::AsConfigured) {
         arguments.push("--test-latest".to_owned());
+    }
+    if spec.engine.is_some() {
+        arguments.extend(executors::engine(&format!(
+            "$({SHARED_FOLDERS})/$({JOB_VARIABLE})"
+        )));
     }
     pod::set(&mut container, "TMPDIR", WORKSPACE_FOLDER);
     container

@@ -111,6 +111,7 @@ impl World {
                 inference: "gondola-inference:test".into(),
                 inference_cuda: "gondola-inference-cuda:test".into(),
                 training: "gondola-train:test".into(),
+                training_ballista: "gondola-train-ballista:test".into(),
             },
             watches: Watches {
                 scope: Scope::Cluster,
