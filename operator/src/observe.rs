@@ -1,6 +1,6 @@
 //! Looking at what is there, once a pass: the clock, the caches, and events of pods that wait for something.
 
-mod mounts;
+pub(crate) mod mounts;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -12,7 +12,13 @@ use crate::pipeline::Pipeline;
 /// All that a pass knows of a pipeline in addition to its spec and status.
 pub async fn pipeline(client: &Client, caches: &Caches, pipeline: &Pipeline) -> Observed {
     let mut observed = cached(caches, pipeline, Timestamp::now());
-    observed.pod_events = mounts::explain(client, pipeline.names.namespace(), &observed).await;
+    observed.pod_events = mounts::explain(
+        client,
+        pipeline.names.namespace(),
+        observed.pods.values().map(|pod| pod.as_ref()),
+        observed.now,
+    )
+    .await;
     observed
 }
 

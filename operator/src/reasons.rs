@@ -78,6 +78,8 @@ pub const OWN_VARIANT_UNKNOWN: &str = "OwnVariantUnknown";
 pub const NOT_RUN_YET: &str = "NotRunYet";
 /// A run goes on.
 pub const RUNNING: &str = "Running";
+/// A pod of a run waits for something that is missing.
+pub const POD_CANNOT_START: &str = "PodCannotStart";
 /// The newest run gave what it should.
 pub const RUN_COMPLETE: &str = "RunComplete";
 /// The newest run failed.

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use gondola_causes::with_causes;
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use crate::observed::Observed;
 use crate::observed::pods::{PodProblem, is_stuck_without_a_word};
 
 /// Pods whose events are asked for in one pass, at most.
@@ -18,16 +18,17 @@ const MAX_PODS: usize = 3;
 const MAX_EVENTS: u32 = 20;
 
 /// What events say of the pods of a namespace that wait for long and whose status doesn't say for what, by the pod's name.
-pub(super) async fn explain(
+pub(crate) async fn explain(
     client: &Client,
     namespace: &str,
-    observed: &Observed,
+    pods: impl Iterator<Item = &Pod>,
+    now: Timestamp,
 ) -> BTreeMap<String, PodProblem> {
-    let stuck = observed.pods.values();
-    let stuck = stuck
-        .filter(|pod| is_stuck_without_a_word(pod, observed.now))
+    let stuck: Vec<String> = pods
+        .filter(|pod| is_stuck_without_a_word(pod, now))
         .map(|pod| pod.name_any())
-        .take(MAX_PODS);
+        .take(MAX_PODS)
+        .collect();
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let mut problems = BTreeMap::new();
     for pod in stuck {

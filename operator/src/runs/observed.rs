@@ -1,5 +1,7 @@
 //! What there is of an object's runs.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -8,6 +10,8 @@ use kube::{Client, Resource, ResourceExt};
 
 use super::names::{BESIDE, RUN, RUNS_OF, RunNames};
 use crate::kinds::Kind;
+use crate::observe::mounts;
+use crate::observed::pods::{PodProblem, is_starting, problem};
 
 /// What there is of an object's runs.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +28,8 @@ pub struct Observed {
     pub configs: Vec<ConfigMap>,
     /// Its pods.
     pub pods: Vec<Pod>,
+    /// What events say of pods that wait and whose status doesn't say for what, by the pod's name.
+    pub pod_events: BTreeMap<String, PodProblem>,
 }
 
 impl Observed {
@@ -44,15 +50,17 @@ impl Observed {
         let is_beside = |job: &Job| job.labels().contains_key(BESIDE);
         let (beside, jobs) = jobs.into_iter().filter(ours).partition(is_beside);
         let configs: Vec<ConfigMap> = list(client, names).await?;
+        let (now, pods) = (Timestamp::now(), list::<Pod>(client, names).await?);
         Ok(Self {
-            now: Timestamp::now(),
+            now,
+            pod_events: mounts::explain(client, &names.namespace, pods.iter(), now).await,
+            pods,
             jobs,
             beside,
             configs: configs
                 .into_iter()
                 .filter(|object| owns(&names.uid, object))
                 .collect(),
-            pods: list(client, names).await?,
             schedules,
         })
     }
@@ -60,6 +68,12 @@ impl Observed {
     /// The Jobs of a run.
     pub fn jobs_of(&self, run: &str) -> impl Iterator<Item = &Job> {
         self.jobs.iter().filter(move |job| run_of(job) == run)
+    }
+
+    /// What keeps a pod from starting, if anything does.
+    pub fn waits_for(&self) -> Option<PodProblem> {
+        let mut starting = self.pods.iter().filter(|pod| is_starting(pod));
+        starting.find_map(|pod| problem(pod).or_else(|| self.pod_events.get(&pod.name_any()).cloned()))
     }
 
     /// The run that began last.

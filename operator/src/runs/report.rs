@@ -135,7 +135,19 @@ fn complete(jobs: &[&Job], run: Option<&RunStatus>, before: &RunsStatus, observe
         return Finding::met(reasons::RUN_COMPLETE, message);
     }
     // Numbers are in `status.run.progress`: a condition says the same while the same is true.
-    Finding::pending(reasons::RUNNING, format!("run {} goes on", run.name))
+    let goes_on = format!("run {} goes on", run.name);
+    match observed.waits_for() {
+        None => Finding::pending(reasons::RUNNING, goes_on),
+        Some(problem) => {
+            let message = format!("{goes_on}, and a pod of it can't start: {problem}");
+            Finding::new(
+                Truth::Unknown,
+                Severity::Warning,
+                reasons::POD_CANNOT_START,
+                message,
+            )
+        }
+    }
 }
 
 /// What was said of a run when it ended, and is true although its Jobs are gone.

@@ -122,7 +122,6 @@ pub(super) async fn training(shop: &mut Shop) -> anyhow::Result<String> {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dataset"},
         "data": {"dataset.yaml": dataset()?.to_string()},
     });
-    apply(&config).await?;
     let mut training = json!({
         "apiVersion": "gondola.dev/v1alpha1", "kind": "RecommenderTraining", "metadata": {"name": "weekly"},
         "spec": {
@@ -137,6 +136,19 @@ pub(super) async fn training(shop: &mut Shop) -> anyhow::Result<String> {
         },
     });
     apply(&training).await?;
+    let missing = until(
+        "the status names the ConfigMap that is missing",
+        RUN_WITHIN,
+        async || {
+            let live = get(&["recommendertraining", "weekly"]).await?;
+            let text = live["status"]["conditions"].to_string();
+            Ok((text.contains("PodCannotStart") && text.contains("dataset"))
+                .then_some(text.contains("not found")))
+        },
+    )
+    .await?;
+    ensure!(missing, "the status doesn't say that it was not found");
+    apply(&config).await?;
     let killed = kill_a_pod("recommendertraining.weekly").await?;
     let first = message(&complete("recommendertraining", "weekly").await?);
     ensure!(first.contains("channel stable pointed to nothing"), "{first}");
