@@ -37,6 +37,7 @@ async fn everybody_gets_the_list_that_a_request_is_answered_with() {
     a_write_that_fails_leaves_nothing_half_written(&shop, &whole);
     another_batch_is_not_written_over(&shop, &whole);
     a_list_of_users_is_a_part_of_everybody(&shop, &whole);
+    routes_give_every_user_to_one_variant(&shop, &whole);
     what_can_not_be_done_is_said_with_the_way_out(&shop);
 }
 
@@ -234,6 +235,49 @@ fn a_list_of_users_is_a_part_of_everybody(shop: &Shop, whole: &Path) {
         ],
     );
     assert!(!shop.folder.path().join("none/batch.json").exists());
+}
+
+fn routes_give_every_user_to_one_variant(shop: &Shop, whole: &Path) {
+    let routes = shop.folder.path().join("routes.json");
+    let text = r#"{"namespace": "fashion", "pipeline": "shop", "control": "dlrm", "variants": [
+        {"name": "dlrm", "weight": 3, "service": "d", "buckets": [{"start": 0, "end": 7500}]},
+        {"name": "forest", "weight": 1, "service": "f", "buckets": [{"start": 7500, "end": 10000}]}]}"#;
+    fs::write(&routes, text).unwrap();
+    let own = |scorer: &str| {
+        let out = shop.folder.path().join(format!("own-{scorer}"));
+        succeed(&shop.batch(scorer, &out, &["--routes", routes.to_str().unwrap()]));
+        read(&out)
+    };
+    let (dlrm, forest) = (own("dlrm"), own("forest"));
+    assert_eq!(dlrm.len() + forest.len(), CUSTOMERS);
+    assert!(
+        dlrm.len() > 2 * forest.len(),
+        "{} and {}",
+        dlrm.len(),
+        forest.len()
+    );
+    let all = read(whole);
+    assert!(forest.iter().all(|list| all.contains(list)));
+    assert!(
+        dlrm.iter()
+            .all(|list| forest.iter().all(|other| other.user != list.user))
+    );
+
+    let by_header = text.replace(
+        r#""control": "dlrm","#,
+        r#""control": "dlrm", "experiment": {"name": "e", "epoch": 1, "revision": "r", "salt": "s", "unitHeader": "x-house",
+            "trafficBuckets": 10000, "arms": [{"variant": "dlrm", "weight": 1}], "slowMilliseconds": 9},"#,
+    );
+    fs::write(&routes, by_header).unwrap();
+    let out = shop.folder.path().join("nobody-knows");
+    let refused = shop.batch("forest", &out, &["--routes", routes.to_str().unwrap()]);
+    refuse(
+        &refused,
+        &[
+            "the header \"x-house\"",
+            "name a variant whose lists everybody gets",
+        ],
+    );
 }
 
 fn what_can_not_be_done_is_said_with_the_way_out(shop: &Shop) {

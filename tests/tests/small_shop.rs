@@ -8,6 +8,8 @@
 
 #[path = "small_shop/own_model.rs"]
 mod own_model;
+#[path = "small_shop/promotion.rs"]
+mod promotion;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
@@ -15,8 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use gondola_artifacts::Access;
-use gondola_artifacts::{Cache, Reference, Store, resolve_together};
+use gondola_artifacts::{Access, Cache, Reference, Store, resolve_together};
 use gondola_models::features::{ItemId, RawRow, UserId, Value};
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{
