@@ -16,7 +16,7 @@ use kube::ResourceExt as _;
 use super::names::{BESIDE, RunNames};
 use super::observed::Observed;
 use super::state::{JobState, job_of};
-use super::training::{account, reaches_stores};
+use super::training::{LOG, account, log_filter, reaches_stores};
 use crate::plan::Installation;
 use crate::plan::pod::{self, Access, Program};
 
@@ -40,6 +40,7 @@ pub(super) fn scheduler(installation: &Installation, overrides: &PodOverrides) -
     let mut container = pod::container("scheduler", program, &arguments, overrides);
     container.restart_policy = Some("Always".to_owned());
     container.resources = Some(pod::modest_resources());
+    pod::set(&mut container, LOG, log_filter(overrides));
     container.env.get_or_insert_default().insert(0, pod_address());
     container
 }
@@ -141,6 +142,7 @@ fn executor(
     ];
     let program = Program::Ballista(&installation.images.training_ballista);
     let mut container = pod::container("executor", program, &arguments, overrides);
+    pod::set(&mut container, LOG, log_filter(overrides));
     container.resources = Some(ballista.resources.clone().unwrap_or_else(pod::analyzer_resources));
     container.env.get_or_insert_default().insert(0, pod_address());
     let selector = LabelSelector {

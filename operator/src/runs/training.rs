@@ -36,6 +36,8 @@ const LAST_WORDS: &str = "/dev/termination-log";
 const DEFAULT_ACCOUNT: &str = "default";
 /// The variable with the place of the folders that executors see, one for each run.
 const SHARED_FOLDERS: &str = "GONDOLA_SHARED_FOLDERS";
+/// The variable with the filter of log lines, in programs that are also run by hand.
+pub(super) const LOG: &str = "RUST_LOG";
 /// What a run may write to a pod's own disk, in bytes.
 const OWN_DISK: u64 = 64 << 30;
 
@@ -257,7 +259,14 @@ fn container(
         )));
     }
     pod::set(&mut container, "TMPDIR", WORKSPACE_FOLDER);
+    pod::set(&mut container, LOG, log_filter(overrides));
     container
+}
+
+/// What is logged: how far a run has come, unless the spec says otherwise.
+pub(super) fn log_filter(overrides: &PodOverrides) -> String {
+    let filter = overrides.log.clone();
+    filter.unwrap_or_else(|| "warn,gondola_training=info".to_owned())
 }
 
 /// When another channel takes what a run publishes, as arguments.
