@@ -41,6 +41,7 @@ use crate::store::Place;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.timeZone) || has(self.schedule)").message("timeZone is set without a schedule; set schedule, or remove timeZone"))]
 #[x_kube(validation = Rule::new("!has(self.parallelism) || !has(self.shards) || self.parallelism <= self.shards").message("parallelism is above shards, so that some pods would have nothing to do; lower it"))]
+#[x_kube(validation = Rule::new("!has(self.pods) || (!has(self.pods.image) && !has(self.pods.env))").message("pods.image and pods.env are the pipeline's, whose credentials these pods have; set them in the pipeline"))]
 pub struct RecommendationJobSpec {
     /// The pipeline whose lists are written, in the same namespace. Every run takes the bundles that the pipeline serves when the run begins.
     #[schemars(length(min = 1, max = 30))]

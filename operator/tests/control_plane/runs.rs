@@ -466,6 +466,10 @@ async fn what_can_not_run_says_why() -> anyhow::Result<()> {
             "parallelism is above shards",
         ),
         (
+            lists(json!({"pods": {"image": "somebody/else"}})),
+            "pods.image and pods.env are the pipeline's",
+        ),
+        (
             lists(json!({"timeZone": "Europe/Berlin"})),
             "timeZone is set without a schedule",
         ),

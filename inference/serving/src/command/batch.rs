@@ -66,20 +66,21 @@ struct Out {
     /// The folder to write into, or the URL of one in an object store, for example `s3://shop/lists/2026-11-29`.
     #[arg(long, env = variables::OUT)]
     out: String,
-    /// Folder of the credentials of that store, with a file for each setting; default: those of the bundles' store.
+    /// Folder of the credentials of that store, with a file for each setting; default: those of the bundles' store with a manifest, and
+    /// none with an order, which somebody else than the pipeline's author may have asked for.
     #[arg(long, env = variables::OUT_CREDENTIALS)]
     out_credentials: Option<PathBuf>,
-    /// Endpoint of that store, if it is S3-compatible; default: that of the bundles' store.
+    /// Endpoint of that store, if it is S3-compatible; default: as for credentials.
     #[arg(long, env = variables::OUT_ENDPOINT)]
     out_endpoint: Option<String>,
 }
 
 impl Out {
-    /// The folder, reached like the bundles' store where nothing else is said.
-    fn open(&self, bundles: Access) -> anyhow::Result<Folder> {
+    /// The folder, reached as `usually` where nothing else is said.
+    fn open(&self, usually: Access) -> anyhow::Result<Folder> {
         let access = Access {
-            credentials: self.out_credentials.clone().or(bundles.credentials),
-            endpoint: self.out_endpoint.clone().or(bundles.endpoint),
+            credentials: self.out_credentials.clone().or(usually.credentials),
+            endpoint: self.out_endpoint.clone().or(usually.endpoint),
             ..Access::default()
         };
         Ok(Folder::open(&url(&self.out)?, &access)?)
@@ -108,7 +109,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let wanted = arguments.source.read(arguments.bundles.store.clone())?;
     let k = arguments.k.unwrap_or(wanted.variant.settings.limit);
     check(&wanted.variant, k, arguments.submission.as_deref())?;
-    let folder = arguments.out.open(arguments.bundles.access())?;
+    let usually = match arguments.source.is_ordered() {
+        true => Access::default(),
+        false => arguments.bundles.access(),
+    };
+    let folder = arguments.out.open(usually)?;
     let job = Arc::new(prepare(&arguments, wanted, k).await?);
     folder.begin(&job.plan).await?;
     let loaded_in = started.elapsed();

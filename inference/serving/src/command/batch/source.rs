@@ -39,6 +39,11 @@ pub(super) struct Wanted {
 }
 
 impl Source {
+    /// Whether an operator ordered it.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.order.is_some()
+    }
+
     /// Reads the manifest or the order. `store` is taken for its own.
     pub(super) fn read(&self, store: Option<String>) -> anyhow::Result<Wanted> {
         let mut wanted = match (&self.file, &self.order) {
