@@ -23,6 +23,7 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::bundles::BundleArguments;
+use super::device::{self, DeviceArguments};
 use super::loading::{self, Models};
 use super::manifest::{Pipeline, VariantPlan};
 
@@ -54,6 +55,8 @@ pub(super) struct Arguments {
     #[arg(long, env = variables::THREADS)]
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
     bundles: BundleArguments,
 }
 
@@ -77,7 +80,8 @@ struct Encoded {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let pipeline = Pipeline::written(&arguments.file, arguments.bundles.store.clone())?;
-    let wanted = variant(&pipeline, arguments.variant.as_deref())?;
+    let mut wanted = variant(&pipeline, arguments.variant.as_deref())?;
+    arguments.device.apply(&mut wanted);
     let k = arguments.k.unwrap_or(wanted.settings.limit);
     check(&wanted, k, arguments.submission.as_deref())?;
     let folder = Folder::open(&url(&arguments.out)?, &arguments.bundles.access())?;
@@ -115,7 +119,7 @@ async fn finished(folder: &Folder, manifest: &Manifest, submission: Option<&Path
     Ok(())
 }
 
-/// The variant that is asked for, without what a list does not need.
+/// The variant that is asked for, without what a list does not need. Its settings say what it runs on.
 fn variant(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<VariantPlan> {
     let name = name.unwrap_or(&pipeline.control);
     let mut variants = pipeline.variants.iter();
@@ -169,7 +173,7 @@ async fn prepare(
     wanted: VariantPlan,
     k: usize,
 ) -> anyhow::Result<Job> {
-    let order = wanted.order.clone();
+    let (order, device) = (wanted.order.clone(), device::name(wanted.settings.device));
     let models = loading::load_models(&arguments.bundles, &pipeline.store, &pipeline.name, &[wanted]).await?;
     let Models { described, variant } = models.into_iter().next().context("nothing was loaded")?;
     // Refuses a number of items that no list can have, before anything is written.
@@ -185,6 +189,7 @@ async fn prepare(
         program: env!("CARGO_PKG_VERSION").to_owned(),
         pipeline: name,
         variant: order,
+        device: device.map(str::to_owned),
         bundles: digests.collect(),
         k,
         users: Users {
