@@ -10,8 +10,9 @@
 //! What items bring is computed when they are loaded and stays on the device; of the answers only what was found comes back.
 //!
 //! Promises: an answer doesn't depend on who else is asked about at the same time, since every product has the same shape for one
-//! user as for [`TOGETHER`]; and what one user's row makes of the numbers is their own. Retrieval is exact, whatever the index, so
-//! that lists differ from those of an approximate index on the processor.
+//! user as for [`TOGETHER`] (on the processor tests hold that to the bit, on a GPU it is up to cuBLAS); and what one user's row makes
+//! of the numbers is their own. Retrieval is exact, whatever the index, so that lists differ from those of an approximate index on
+//! the processor.
 //!
 //! Forests stay on the processor: their scorer is not here.
 

@@ -13,7 +13,7 @@ use crate::retrieval::{Found, ItemIndex, Retrieval, RetrievalError, TwoTowerConf
 use crate::scoring::neural::parts::Rows;
 
 /// Items whose products with the users are there at a time: 64 x 131,072 scores are 32 MiB, their keys 64 MiB.
-const AT_A_TIME: usize = 1 << 17;
+pub(super) const AT_A_TIME: usize = 1 << 17;
 
 /// The query tower and the vectors of all items of an index, on a device.
 pub(crate) struct NearestItems {

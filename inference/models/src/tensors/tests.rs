@@ -10,7 +10,7 @@ use candle_nn::{VarBuilder, VarMap};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::nearest::check;
+use super::nearest::{AT_A_TIME, check};
 use super::*;
 use crate::features::{EncodedRow, EncodedTable, ItemId, Layout, RawTable};
 use crate::pipeline::items::{ItemsView, NewItem, block};
@@ -43,7 +43,7 @@ fn save<N>(network: impl Fn(VarBuilder<'_>) -> CandleResult<N>, path: &Path) {
 }
 
 /// A retrieval bundle whose index, of a kind and a metric, has every vector twice.
-fn write_retrieval(folder: &Path, factory: &str, metric: Metric) {
+fn write_retrieval(folder: &Path, items: usize, factory: &str, metric: Metric) {
     let shape = shape();
     let config = |categorical: Vec<usize>, numeric| TowerConfig {
         embedding: vec![4; categorical.len()],
@@ -64,20 +64,24 @@ fn write_retrieval(folder: &Path, factory: &str, metric: Metric) {
         );
     }
     let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let half: Vec<f32> = (0..ITEMS / 2 * DIMENSION)
+    let half: Vec<f32> = (0..items / 2 * DIMENSION)
         .map(|_| rng.random_range(-1.0..1.0))
         .collect();
     let index = Index::build(&[half.clone(), half].concat(), DIMENSION, metric, factory).unwrap();
     index.save(&folder.join("index.faiss")).unwrap();
     // The index has the items in another order than the catalog.
-    let ids: Vec<String> = (0..ITEMS).rev().map(|row| format!("item-{row}")).collect();
+    let ids: Vec<String> = (0..items).rev().map(|row| format!("item-{row}")).collect();
     fs::write(folder.join("items.json"), serde_json::to_vec(&ids).unwrap()).unwrap();
 }
 
 fn retrieval(factory: &str, metric: Metric) -> (tempfile::TempDir, Retrieval) {
+    retrieval_of(ITEMS, factory, metric)
+}
+
+fn retrieval_of(items: usize, factory: &str, metric: Metric) -> (tempfile::TempDir, Retrieval) {
     let folder = tempfile::tempdir().unwrap();
-    write_retrieval(folder.path(), factory, metric);
-    let retrieval = Retrieval::load(folder.path(), &table(ITEMS), &SearchParameters::default()).unwrap();
+    write_retrieval(folder.path(), items, factory, metric);
+    let retrieval = Retrieval::load(folder.path(), &table(items), &SearchParameters::default()).unwrap();
     (folder, retrieval)
 }
 
@@ -115,6 +119,17 @@ fn the_nearest_items_are_those_of_an_exact_index_whatever_the_index() {
             }
             check_nearest(&near.found, &flat.search(&query, NEAREST).unwrap());
         }
+    }
+}
+
+#[test]
+fn more_items_than_are_looked_at_at_a_time_are_looked_at_one_part_after_the_other() {
+    let (folder, retrieval) = retrieval_of(AT_A_TIME + 20, "Flat", Metric::InnerProduct);
+    let nearest = NearestItems::load((folder.path(), &retrieval), NEAREST, &Device::Cpu).unwrap();
+    let users = users(3);
+    for (user, near) in near(&nearest, &users, &[0, 1, 2]).iter().enumerate() {
+        let query = retrieval.embed_user(&users.row(user));
+        check_nearest(&near.found, &retrieval.search(&query, NEAREST).unwrap());
     }
 }
 
