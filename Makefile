@@ -98,7 +98,7 @@ CUDA_COMPUTE_CAP ?= 80
 CUDA := $(CACHE)/cuda-13.0
 
 .PHONY: build-cuda
-build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose text encoders run on GPUs (the build needs no GPU, and takes long)
+build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose networks run on GPUs (the build needs no GPU, and takes long)
 	CUDA_HOME=$(CUDA) CUDA_COMPUTE_CAP=$(CUDA_COMPUTE_CAP) PATH="$(CUDA)/bin:$$PATH" \
 		cargo build --locked --release --workspace --features gondola-serving/cuda --bin gondola-inference
 	cp $(CARGO_TARGET_DIR)/release/gondola-inference $(CARGO_TARGET_DIR)/release/gondola-inference-cuda

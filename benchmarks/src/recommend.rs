@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
+use gondola_models::device::Device;
 use gondola_models::features::{RawTable, UserId, Workflow};
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{
@@ -12,7 +13,6 @@ use gondola_models::pipeline::{
 use gondola_models::retrieval::Retrieval;
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
-use gondola_models::similarity::device::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};

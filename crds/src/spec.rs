@@ -471,7 +471,7 @@ pub struct Variant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::resources")]
     pub resources: Option<ResourceRequirements>,
-    /// What its text encoder runs on.
+    /// What its networks and its text encoder run on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
     /// Retrieval for this variant only, which replaces the pipeline's; nothing is merged. Default: the pipeline's.
@@ -485,8 +485,9 @@ pub struct Variant {
     pub pods: Option<PodOverrides>,
 }
 
-/// What a variant's text encoder runs on; default: `CPU`. `CUDA` needs pods with a GPU, such as those whose `resources.limits` name one
-/// `nvidia.com/gpu`. Retrieval and scorers always run on processors.
+/// What a variant's models run on; default: `CPU`. `CUDA` needs pods with a GPU, such as those whose `resources.limits` name one
+/// `nvidia.com/gpu`. Towers, exact retrieval, neural scorers and the text encoder run there, for requests that are gathered for a
+/// moment; forests always run on processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Device {
     /// The processor.

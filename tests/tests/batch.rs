@@ -8,12 +8,12 @@ mod lists;
 mod shop;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use gondola_protocol::proto::RecommendRequest;
 use gondola_protocol::proto::recommender_client::RecommenderClient;
+use gondola_protocol::proto::{RecommendRequest, RecommendResponse};
 use gondola_tests::server::Server;
 
 use lists::{files, read};
@@ -39,6 +39,10 @@ async fn everybody_gets_the_list_that_a_request_is_answered_with() {
     a_list_of_users_is_a_part_of_everybody(&shop, &whole);
     routes_give_every_user_to_one_variant(&shop, &whole);
     what_can_not_be_done_is_said_with_the_way_out(&shop);
+    for scorer in ["dlrm", "forest"] {
+        a_device_makes_the_lists_that_it_answers_with(&shop, scorer).await;
+    }
+    a_batch_of_another_device_is_not_gone_on_with(&shop);
 }
 
 #[track_caller]
@@ -68,25 +72,89 @@ async fn lists_are_the_answers(shop: &Shop, scorer: &str, out: &Path) {
         .await
         .unwrap();
     for list in lists {
-        let request = RecommendRequest {
-            user: list.user.clone(),
-            k: Some(K as u32),
-            explain_timing: false,
-        };
-        let answer = client.recommend(request).await.unwrap().into_inner();
-        let answered: Vec<(String, u32)> = answer
-            .items
-            .into_iter()
-            .map(|found| (found.item, found.score.to_bits()))
-            .collect();
-        assert_eq!(list.items, answered, "{scorer}, user {}", list.user);
+        let answer = client
+            .recommend(request(list.user.clone()))
+            .await
+            .unwrap()
+            .into_inner();
         assert!(answer.degraded.is_empty() && list.degraded.is_empty());
         for (role, digest) in &list.bundles {
             assert_eq!(answer.bundles.get(role), Some(digest), "{role}");
         }
         assert_eq!(list.bundles.len(), 3);
+        assert_eq!(list.items, scored(answer), "{scorer}, user {}", list.user);
     }
     assert!(server.stop().await.unwrap().success());
+}
+
+/// Makes networks run in tensors on the processor.
+const ON_DEVICE: [&str; 2] = ["--device", "cpu-tensors"];
+/// More than are answered together.
+const ASKED: usize = 100;
+
+/// A file with the first of the users.
+fn some_users(shop: &Shop) -> PathBuf {
+    let everybody = read(&shop.folder.path().join("whole-dlrm"));
+    let users: Vec<String> = everybody.into_iter().take(ASKED).map(|list| list.user).collect();
+    let path = shop.folder.path().join("some-users");
+    fs::write(&path, users.join("\n")).unwrap();
+    path
+}
+
+/// Batch and requests gather other users with one another.
+async fn a_device_makes_the_lists_that_it_answers_with(shop: &Shop, scorer: &str) {
+    let out = shop.folder.path().join(format!("device-{scorer}"));
+    let users = some_users(shop);
+    let users = ["--users", users.to_str().unwrap()];
+    succeed(&shop.batch(scorer, &out, &[ON_DEVICE, users].concat()));
+    let lists = read(&out);
+    assert_eq!(lists.len(), ASKED);
+    // Tensors take their time on a processor.
+    let more = [ON_DEVICE, ["--deadline-ms", "60000"]].concat();
+    let up = [shop.up(scorer), more.into_iter().map(str::to_owned).collect()].concat();
+    let server = Server::start(&up).await.unwrap();
+    let client = RecommenderClient::connect(format!("http://{}", server.address))
+        .await
+        .unwrap();
+    let asked: Vec<_> = lists
+        .iter()
+        .map(|list| {
+            let (mut client, user) = (client.clone(), list.user.clone());
+            tokio::spawn(async move { client.recommend(request(user)).await })
+        })
+        .collect();
+    for (list, asked) in lists.iter().zip(asked) {
+        let answer = asked.await.unwrap().unwrap().into_inner();
+        assert_eq!(list.items, scored(answer), "{scorer}, user {}", list.user);
+    }
+    assert!(server.stop().await.unwrap().success());
+}
+
+fn a_batch_of_another_device_is_not_gone_on_with(shop: &Shop) {
+    let users = some_users(shop);
+    let refused = shop.batch(
+        "dlrm",
+        &shop.folder.path().join("device-dlrm"),
+        &["--users", users.to_str().unwrap()],
+    );
+    refuse(
+        &refused,
+        &["its device is cpu-tensors, and this one's is not set"],
+    );
+}
+
+fn request(user: String) -> RecommendRequest {
+    RecommendRequest {
+        user,
+        k: Some(K as u32),
+        explain_timing: false,
+    }
+}
+
+/// The items of an answer, each with the bits of its score.
+fn scored(answer: RecommendResponse) -> Vec<(String, u32)> {
+    let items = answer.items.into_iter();
+    items.map(|found| (found.item, found.score.to_bits())).collect()
 }
 
 fn a_submission_has_twelve_items_for_every_customer(out: &Path, submission: &Path) {
@@ -293,4 +361,8 @@ fn what_can_not_be_done_is_said_with_the_way_out(shop: &Shop) {
     );
     check(&["--k", "1000"], "k is 1000, but this pipeline gives 1 to ");
     check(&["--users", "/nowhere"], "cannot read the list of users /nowhere");
+    check(
+        &["--device", "cuda"],
+        "cannot load variant forest: this program was built without CUDA; run the image gondola-inference-cuda",
+    );
 }

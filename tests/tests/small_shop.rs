@@ -6,6 +6,8 @@
     reason = "a test fails by panicking, and its modules are its own"
 )]
 
+#[path = "small_shop/on_device.rs"]
+mod on_device;
 #[path = "small_shop/own_model.rs"]
 mod own_model;
 #[path = "small_shop/promotion.rs"]
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use gondola_artifacts::{Access, Cache, Reference, Store, resolve_together};
+use gondola_models::device::Device;
 use gondola_models::features::{ItemId, RawRow, UserId, Value};
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{
@@ -26,7 +29,6 @@ use gondola_models::pipeline::{
 };
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
-use gondola_models::similarity::device::Device;
 use gondola_training::dataset::DatasetConfig;
 use gondola_training::dataset::queries::QuerySettings;
 use gondola_training::dataset::training::Scorer;
@@ -96,6 +98,16 @@ async fn train(folder: &Path) -> RunConfig {
 }
 
 async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: AlreadyBought) -> Variant {
+    load_on(Device::Cpu, folder, config, scorer, already_bought).await
+}
+
+async fn load_on(
+    device: Device,
+    folder: &Path,
+    config: &RunConfig,
+    scorer: &str,
+    already_bought: AlreadyBought,
+) -> Variant {
     let store = Store::open(&config.store).unwrap();
     let names = ["features", "two-tower", scorer, "item-text"];
     let references: Vec<Reference> = names
@@ -123,7 +135,7 @@ async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: A
         },
         search: SearchParameters::default(),
         similarity_search: SearchParameters::default(),
-        device: Device::Cpu,
+        device,
         already_bought,
         blocked_items: vec!["0108775015".into()],
         limit: 5,
@@ -168,6 +180,7 @@ async fn a_shop_goes_from_its_files_to_answers() {
         a_new_user_and_a_new_item_are_served_at_once(&variant);
         similar_items_leave_the_item_out(&variant);
         one_absurd_value_costs_nobody_else_their_answer(&variant);
+        on_device::answers_are_those_of_the_processor(folder.path(), &config, scorer).await;
     }
     what_was_bought_can_be_left_out(folder.path(), &config).await;
     a_second_run_reuses_the_first(&config).await;

@@ -32,7 +32,7 @@ pub struct ServeOrder {
 pub struct VariantOrder {
     /// The variant's name.
     pub name: String,
-    /// What its text encoder runs on; the processor where it is left out.
+    /// What its networks and its text encoder run on; the processor where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
     /// How many items the two-tower search gives a request.

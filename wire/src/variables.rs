@@ -53,6 +53,10 @@ variables! {
     EXPERIMENT_LISTEN = "GONDOLA_EXPERIMENT_LISTEN";
     /// The manifest of a pipeline, on one machine.
     FILE = "GONDOLA_FILE";
+    /// Number of requests that a variant with a device answers together.
+    GATHER = "GONDOLA_GATHER";
+    /// Microseconds that a request to a variant with a device waits for others.
+    GATHER_WAIT_US = "GONDOLA_GATHER_WAIT_US";
     /// Address for HTTP and gRPC, or for health checks.
     LISTEN = "GONDOLA_LISTEN";
     /// What is logged.

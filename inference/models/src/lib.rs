@@ -9,13 +9,15 @@
 //! 5. [`pipeline`]: puts the stages together, times each, and loads a whole variant from bundles.
 //!
 //! [`similarity`] is the second pipeline: text of an item, its embedding, its neighbors. [`dense`] holds the layers
-//! that towers and neural scorers share.
+//! that towers and neural scorers share. [`device`] says what models run on; on a GPU, networks answer many users at a time, in
+//! candle's tensors (`tensors`).
 //!
 //! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.
 //!
 //! Absent on purpose: sockets, threads, deadlines, stores, Kubernetes. Those are up to the caller.
 
 pub mod dense;
+pub mod device;
 pub mod features;
 mod memory;
 pub mod ordering;
@@ -23,3 +25,4 @@ pub mod pipeline;
 pub mod retrieval;
 pub mod scoring;
 pub mod similarity;
+mod tensors;

@@ -20,12 +20,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::dense::WeightsError;
 use crate::features::{EncodedRow, EncodedTable, Layout};
-use dcn::{DcnConfig, DcnScorer};
-use dlrm::{DlrmConfig, DlrmScorer};
+use crate::tensors;
+use candle_core::{Device, Result as CandleResult};
+use dcn::{Dcn, DcnConfig, DcnScorer};
+use dlrm::{Dlrm, DlrmConfig, DlrmScorer};
 use forest::{ForestError, ForestScorer, Format, Remark};
-use mlp::{MlpConfig, MlpScorer};
+use mlp::{Mlp, MlpConfig, MlpScorer};
 use neural::InputShape;
-use wide_deep::{WideDeepConfig, WideDeepScorer};
+use neural::parts::Parts;
+use wide_deep::{WideDeep, WideDeepConfig, WideDeepScorer};
 
 /// Gives every candidate a score.
 pub trait Scorer: Send + Sync {
@@ -107,6 +110,9 @@ pub enum ScoreError {
         /// Numeric columns that the row has.
         found_numeric: usize,
     },
+    /// The device that the model runs on failed.
+    #[error("the device failed to score; the log has its error")]
+    Device,
     /// The model gave a score that is not a finite number.
     #[error(
         "the model gave the score {score} to candidate {position}; its weights or the candidate's features are damaged, publish them again"
@@ -120,7 +126,7 @@ pub enum ScoreError {
 }
 
 /// Adds the probabilities of logits to scores.
-fn push_probabilities(logits: &[f32], scores: &mut Vec<f32>) {
+pub(crate) fn push_probabilities(logits: &[f32], scores: &mut Vec<f32>) {
     scores.extend(logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())));
 }
 
@@ -251,6 +257,17 @@ pub enum LoadError {
     /// A neural model's weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A neural model can't be brought to a device.
+    #[error(
+        "cannot bring the scorer in {folder} to the device; if its memory is full, give the variant a larger one, or set its device to CPU"
+    )]
+    Network {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The cause.
+        #[source]
+        source: candle_core::Error,
+    },
     /// No file, or more than one, can be the forest.
     #[error(
         "{folder} must hold one of model.txt (LightGBM), model.json (XGBoost, CatBoost), model.ubj (XGBoost) and model.onnx, but it holds {found}"
@@ -286,15 +303,20 @@ pub struct Loaded {
     pub remarks: Vec<Remark>,
 }
 
-/// Loads a scorer bundle's folder: the only place that knows every family.
+impl ScorerConfig {
+    fn read(folder: &Path) -> Result<Self, LoadError> {
+        let path = folder.join("scorer.json");
+        let json = fs::read(&path).map_err(|source| LoadError::File {
+            path: path.clone(),
+            source,
+        })?;
+        serde_json::from_slice(&json).map_err(|source| LoadError::Json { path, source })
+    }
+}
+
+/// Loads a scorer bundle's folder: the only place that knows every family, with [`load_parts`].
 pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
-    let path = folder.join("scorer.json");
-    let json = fs::read(&path).map_err(|source| LoadError::File {
-        path: path.clone(),
-        source,
-    })?;
-    let config: ScorerConfig =
-        serde_json::from_slice(&json).map_err(|source| LoadError::Json { path, source })?;
+    let config = ScorerConfig::read(folder)?;
     check_inputs(folder, &config.inputs, &layout.inputs())?;
     if let Some(shape) = config.family.shape() {
         check_shape(folder, shape, layout)?;
@@ -317,6 +339,36 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
         sampled_by: config.sampled_by,
         remarks,
     })
+}
+
+/// A network that was taken apart, and its inputs.
+pub(crate) struct PartsOfShape {
+    pub(crate) parts: Box<dyn Parts>,
+    pub(crate) shape: InputShape,
+}
+
+/// Brings the network of a scorer bundle's folder, which [`load`] found to be sound, to a device; a forest has none.
+pub(crate) fn load_parts(folder: &Path, device: &Device) -> Result<Option<PartsOfShape>, LoadError> {
+    let family = ScorerConfig::read(folder)?.family;
+    let Some(shape) = family.shape() else {
+        return Ok(None);
+    };
+    let parts = || -> CandleResult<Option<Box<dyn Parts>>> {
+        let weights = || tensors::weights(&folder.join("model.safetensors"), device);
+        Ok(Some(match &family {
+            Family::Dlrm(config) => Box::new(Dlrm::new(config, weights()?)?.into_parts(config)?),
+            Family::WideDeep(config) => Box::new(WideDeep::new(config, weights()?)?.into_parts(config)?),
+            Family::Dcn(config) => Box::new(Dcn::new(config, weights()?)?.into_parts(config)?),
+            Family::Mlp(config) => Box::new(Mlp::new(config, weights()?)?.into_parts(config)?),
+            Family::Forest => return Ok(None),
+        }))
+    };
+    let parts = parts().map_err(|source| LoadError::Network {
+        folder: folder.to_owned(),
+        source,
+    })?;
+    let shape = shape.clone();
+    Ok(parts.map(|parts| PartsOfShape { parts, shape }))
 }
 
 fn load_forest(folder: &Path, layout: &Layout) -> Result<ForestScorer, LoadError> {

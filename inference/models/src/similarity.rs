@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::Device;
 use crate::features::RawTable;
 use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::{Found, ItemIndex, RetrievalError, read_json};
-use device::Device;
 use encoder::{EncodeError, EncoderLoadError, TextEncoder};
 
 pub mod bert;
 pub mod clip;
-pub mod device;
 pub mod encoder;
 mod head;
 mod pooling;

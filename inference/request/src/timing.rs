@@ -65,6 +65,11 @@ impl StageClock {
         result
     }
 
+    /// Notes a stage that ran for several requests at once: each of them waited for all of it.
+    pub fn note(&mut self, stage: Stage, took: Duration) {
+        self.timings.push(StageTiming { stage, took });
+    }
+
     /// What was timed, in order.
     pub fn finish(self) -> Vec<StageTiming> {
         self.timings

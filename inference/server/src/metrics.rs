@@ -65,6 +65,10 @@ pub struct ComputeMetrics {
     pub refused: Counter,
     /// Requests whose deadline passed while they waited, and that were not begun.
     pub expired: Counter,
+    /// Requests that were answered together with others, or would have been if others had been there.
+    pub gathered: Counter,
+    /// How often requests were answered together.
+    pub batches: Counter,
 }
 
 /// Everything that a server counts.
@@ -121,6 +125,8 @@ impl Default for Metrics {
             waiting,
             refused,
             expired,
+            gathered,
+            batches,
         } = metrics.compute.clone();
         registry.register(
             "compute_waiting",
@@ -136,6 +142,16 @@ impl Default for Metrics {
             "compute_expired",
             "Requests whose deadline passed in the queue",
             expired,
+        );
+        registry.register(
+            "compute_gathered",
+            "Requests answered together by a variant with a device",
+            gathered,
+        );
+        registry.register(
+            "compute_batches",
+            "Times that requests were answered together",
+            batches,
         );
         registry.register("ready", "1 while requests are accepted", metrics.ready.clone());
         metrics.registry = registry;

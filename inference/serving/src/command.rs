@@ -3,6 +3,7 @@
 mod batch;
 mod bundles;
 mod contracts;
+mod device;
 mod fetch;
 mod loading;
 mod local_experiment;

@@ -1,9 +1,9 @@
 //! The threads that run models, and the queue in front of them.
 //!
 //! Tokio's threads do input and output alone. A request's work waits here for a thread of its own kind; a full queue is said
-//! at once, and work whose deadline passed while it waited is never started.
+//! at once, and work whose deadline passed while it waited is never started. Requests that are better answered together wait in the
+//! same queue for one another ([`together`]).
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,14 @@ use std::time::Instant;
 
 use gondola_server::metrics::ComputeMetrics;
 use tokio::sync::oneshot;
+
+mod gathered;
+mod queue;
+mod together;
+
+pub use gathered::GatherSettings;
+use queue::{Job, Next, Queue};
+pub use together::Gatherer;
 
 /// Why work was not done.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -37,6 +45,8 @@ pub struct ComputeSettings {
     pub threads: NonZeroUsize,
     /// How many requests may wait for a thread.
     pub queue: usize,
+    /// How requests are gathered that are answered together.
+    pub gather: GatherSettings,
 }
 
 impl Default for ComputeSettings {
@@ -46,11 +56,10 @@ impl Default for ComputeSettings {
         Self {
             threads,
             queue: threads.get() * 64,
+            gather: GatherSettings::default(),
         }
     }
 }
-
-type Job = Box<dyn FnOnce() + Send>;
 
 /// A pool of compute threads. They end when the pool is dropped and what waits is done.
 pub struct Compute {
@@ -61,13 +70,8 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     capacity: usize,
+    gather: GatherSettings,
     metrics: ComputeMetrics,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    closed: bool,
 }
 
 impl Compute {
@@ -77,6 +81,7 @@ impl Compute {
             queue: Mutex::default(),
             wake: Condvar::new(),
             capacity: settings.queue,
+            gather: settings.gather,
             metrics,
         });
         let compute = Self { shared };
@@ -106,7 +111,8 @@ impl Compute {
             // Whoever stopped waiting does not need the result.
             let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
         };
-        self.shared.add(Box::new(job))?;
+        self.shared
+            .add_with(|queue| queue.jobs.push_back(Box::new(job)))?;
         match tokio::time::timeout_at(deadline.into(), receiver).await {
             Ok(Ok(Ok(done))) => Ok(done),
             Ok(Ok(Err(_panic))) => Err(NotDone::Panicked),
@@ -129,14 +135,15 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, job: Job) -> Result<(), NotDone> {
+    /// Adds one request, if there is room for it.
+    fn add_with(&self, add: impl FnOnce(&mut Queue)) -> Result<(), NotDone> {
         let mut queue = self.lock();
-        let waiting = queue.jobs.len();
+        let waiting = queue.waiting();
         if waiting >= self.capacity {
             self.metrics.refused.inc();
             return Err(NotDone::QueueFull { waiting });
         }
-        queue.jobs.push_back(job);
+        add(&mut queue);
         self.metrics.waiting.set(waiting as i64 + 1);
         drop(queue);
         self.wake.notify_one();
@@ -152,14 +159,23 @@ impl Shared {
     fn next(&self) -> Option<Job> {
         let mut queue = self.lock();
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                self.metrics.waiting.set(queue.jobs.len() as i64);
-                return Some(job);
-            }
-            if queue.closed {
-                return None;
-            }
-            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = match queue.next() {
+                Next::Work(job) => {
+                    self.metrics.waiting.set(queue.waiting() as i64);
+                    if queue.gathers() {
+                        // This thread watched when they are due; now another has to.
+                        self.wake.notify_one();
+                    }
+                    return Some(job);
+                }
+                Next::Wait if queue.closed => return None,
+                Next::Wait => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Next::WaitUntil(due) => {
+                    let wait = due.saturating_duration_since(Instant::now());
+                    let waited = self.wake.wait_timeout(queue, wait);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 }
@@ -176,6 +192,7 @@ mod tests {
         let settings = ComputeSettings {
             threads: NonZeroUsize::MIN,
             queue,
+            gather: GatherSettings::default(),
         };
         (
             Arc::new(Compute::start(&settings, metrics.clone()).unwrap()),
@@ -183,12 +200,12 @@ mod tests {
         )
     }
 
-    fn soon() -> Instant {
+    pub(super) fn soon() -> Instant {
         Instant::now() + Duration::from_secs(30)
     }
 
     /// Keeps the only thread busy until the sender is dropped.
-    fn occupy(compute: &Arc<Compute>) -> mpsc::Sender<()> {
+    pub(super) fn occupy(compute: &Arc<Compute>) -> mpsc::Sender<()> {
         let (release, held) = mpsc::channel::<()>();
         let (started, starting) = mpsc::channel();
         let compute = Arc::clone(compute);

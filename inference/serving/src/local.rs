@@ -12,14 +12,23 @@ use gondola_protocol::{
     BundleDescription, Code, Digests, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
     VariantDescription,
 };
-use gondola_request::{Answer, Change, Degradation, Question, VariantSummary};
+use gondola_request::{Answer, Change, Degradation, Question, RecommendRequest, VariantSummary};
 
-use crate::compute::{Compute, NotDone};
+use crate::compute::{Compute, Gatherer, NotDone};
 
 /// What a server needs of a variant. `answer` and `change` take their time, and are called on compute threads.
 pub trait Pipeline: Send + Sync + 'static {
     /// Answers a question.
     fn answer(&self, question: &Question) -> Result<Answer, RequestError>;
+    /// Whether recommendations are better made for several users together.
+    fn gathers(&self) -> bool {
+        false
+    }
+    /// Answers some requests, each as [`Pipeline::answer`] does, in their order.
+    fn recommend_each(&self, requests: &[RecommendRequest]) -> Vec<Result<Answer, RequestError>> {
+        let answer = |request: &RecommendRequest| self.answer(&Question::Recommend(request.clone()));
+        requests.iter().map(answer).collect()
+    }
     /// Makes a change.
     fn change(&self, change: Change) -> Result<(), RequestError>;
     /// The most popular items, in microseconds.
@@ -36,6 +45,14 @@ impl Pipeline for Variant {
             Question::Recommend(request) => self.recommend(request),
             Question::Similar(request) => self.similar(request),
         }
+    }
+
+    fn gathers(&self) -> bool {
+        self.has_device()
+    }
+
+    fn recommend_each(&self, requests: &[RecommendRequest]) -> Vec<Result<Answer, RequestError>> {
+        Variant::recommend_each(self, requests)
     }
 
     fn change(&self, change: Change) -> Result<(), RequestError> {
@@ -62,6 +79,8 @@ impl Pipeline for Variant {
 pub struct LocalVariant<P> {
     pipeline: Arc<P>,
     compute: Arc<Compute>,
+    /// Where recommendations are made for several users together.
+    gatherer: Option<Gatherer<RecommendRequest, Result<Answer, RequestError>>>,
     name: Arc<str>,
     bundles: Digests,
     description: PipelineDescription,
@@ -93,9 +112,17 @@ impl<P: Pipeline> LocalVariant<P> {
             control: name.clone(),
             variants: vec![variant],
         };
+        let pipeline = Arc::new(pipeline);
+        let gatherer = pipeline.gathers().then(|| {
+            let pipeline = Arc::clone(&pipeline);
+            Gatherer::new(Arc::clone(&compute), move |requests: &[RecommendRequest]| {
+                pipeline.recommend_each(requests)
+            })
+        });
         Self {
-            pipeline: Arc::new(pipeline),
+            pipeline,
             compute,
+            gatherer,
             name: name.into(),
             bundles: digests,
             description,
@@ -111,6 +138,20 @@ impl<P: Pipeline> LocalVariant<P> {
         let pipeline = Arc::clone(&self.pipeline);
         let done = self.compute.run(deadline, move || work(&pipeline)).await;
         done.map_err(not_done)?.map_err(|error| refused(&error))
+    }
+
+    /// Answers a question on a compute thread, alone or together with others, until the deadline.
+    async fn ask(&self, question: Question, deadline: Instant) -> Result<Answer, ServiceError> {
+        match (&self.gatherer, question) {
+            (Some(gatherer), Question::Recommend(request)) => {
+                let done = gatherer.run(deadline, request).await;
+                done.map_err(not_done)?.map_err(|error| refused(&error))
+            }
+            (_, question) => {
+                self.run(deadline, move |pipeline| pipeline.answer(&question))
+                    .await
+            }
+        }
     }
 
     fn served(&self, answer: Answer) -> Served {
@@ -130,10 +171,7 @@ impl<P: Pipeline> Recommender for LocalVariant<P> {
         let question = inquiry.question;
         let recommends = matches!(question, Question::Recommend(_));
         let k = question.k();
-        let answer = self
-            .run(deadline, move |pipeline| pipeline.answer(&question))
-            .await;
-        match answer {
+        match self.ask(question, deadline).await {
             Err(ServiceError::DeadlineExceeded) if recommends => {
                 let mut answer = self.pipeline.popular(k).map_err(|error| refused(&error))?;
                 answer.degraded.push(Degradation::Deadline);

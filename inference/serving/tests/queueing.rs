@@ -12,7 +12,7 @@ use gondola_models::pipeline::RequestError;
 use gondola_protocol::proto::RecommendRequest;
 use gondola_request::{Answer, Change, Question, Recommendation, VariantSummary};
 use gondola_server::front::{Deadlines, Destination, Front};
-use gondola_serving::compute::{Compute, ComputeSettings};
+use gondola_serving::compute::{Compute, ComputeSettings, GatherSettings};
 use gondola_serving::local::{LocalVariant, Pipeline};
 use gondola_test_stand_in::client::get;
 use gondola_test_stand_in::{Running, until};
@@ -99,6 +99,7 @@ async fn one_variant(ask: Duration, queue: usize) -> (Running, Arc<Gate>) {
     let settings = ComputeSettings {
         threads: NonZeroUsize::MIN,
         queue,
+        gather: GatherSettings::default(),
     };
     let gate = Arc::new(Gate::default());
     let compute = Arc::new(Compute::start(&settings, front.metrics().compute().clone()).unwrap());

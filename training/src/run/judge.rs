@@ -1,12 +1,12 @@
 //! How good what was made is, by the scorers and the pipeline that serve.
 
+use gondola_models::device::Device;
 use gondola_models::features::Neighbors;
 use gondola_models::features::neighbors::NEIGHBOURS;
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{AlreadyBought, Variant, VariantSettings};
 use gondola_models::retrieval::Retrieval;
 use gondola_models::retrieval::index::SearchParameters;
-use gondola_models::similarity::device::Device;
 
 use super::Run;
 use super::bundles::{BundleFolders, BundleSet};

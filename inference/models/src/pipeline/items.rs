@@ -58,6 +58,8 @@ pub struct NewItem {
 
 #[derive(Debug, Default, Clone)]
 struct Put {
+    /// How often something was put.
+    version: u64,
     items: Vec<Arc<PutItem>>,
     /// Where in `items` a row is.
     rows: HashMap<u32, usize>,
@@ -115,6 +117,11 @@ impl Items {
         self.encoded.rows()
     }
 
+    /// The encoded rows of the snapshot.
+    pub(crate) fn encoded(&self) -> &EncodedTable {
+        &self.encoded
+    }
+
     /// The raw rows of the snapshot.
     pub fn table(&self) -> &RawTable {
         &self.table
@@ -124,6 +131,7 @@ impl Items {
     pub fn put(&self, id: ItemId, new: NewItem) -> Result<(), TooManyItems> {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut put = Put::clone(&self.put.load());
+        put.version += 1;
         let known = self.view().find(&id);
         let slot = known
             .and_then(|row| put.rows.get(&row).copied())
@@ -220,6 +228,16 @@ impl ItemsView<'_> {
     /// Whether the row's features were changed since the bundles were published, so that indexes have its old vector.
     pub fn is_put(&self, row: u32) -> bool {
         self.put_item(row).is_some()
+    }
+
+    /// A number that is another one after each `PUT`, and 0 before the first.
+    pub(crate) fn version(&self) -> u64 {
+        self.put.version
+    }
+
+    /// Which of [`Self::put_items`] is in this row.
+    pub(crate) fn put_slot(&self, row: u32) -> Option<usize> {
+        self.put.rows.get(&row).copied()
     }
 
     /// Everything that was put.

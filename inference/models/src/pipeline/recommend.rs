@@ -34,7 +34,7 @@ pub(super) struct Asked<'a> {
     /// The rows of the candidates that may be recommended.
     pub(super) kept: Vec<u32>,
     degraded: Vec<Degradation>,
-    clock: StageClock,
+    pub(super) clock: StageClock,
 }
 
 impl Variant {
@@ -42,6 +42,9 @@ impl Variant {
     /// says so.
     pub fn recommend(&self, request: &RecommendRequest) -> Result<Answer, RequestError> {
         let k = self.count(request.k)?;
+        if self.tensors.is_some() {
+            return Ok(self.answers(&[(&request.user, k)]).swap_remove(0));
+        }
         let items = self.items.view();
         let mut asked = self.ask(&request.user, &items);
         let score = || self.score(&asked.user, &asked.kept, &items);
@@ -51,30 +54,42 @@ impl Variant {
 
     /// The stages before scoring.
     pub(super) fn ask(&self, user: &UserId, items: &ItemsView<'_>) -> Asked<'_> {
-        let mut degraded = Vec::new();
+        let mut asked = self.know(user);
+        let candidates = || self.candidates(&asked.user, items);
+        let found = asked.clock.time(Stage::Retrieval, candidates);
+        let found = found.inspect_err(|error| self.log_failed_retrieval(error));
+        self.keep(&mut asked, found.ok(), items);
+        asked
+    }
+
+    /// Who asks.
+    pub(super) fn know(&self, user: &UserId) -> Asked<'_> {
         let mut clock = StageClock::start();
         let user = clock.time(Stage::Features, || self.users.find(user, &self.workflow.user));
-        if !user.known {
-            degraded.push(Degradation::UnknownUser);
-        }
-        let found = clock.time(Stage::Retrieval, || self.candidates(&user, items));
-        let candidates = found.unwrap_or_else(|error| {
-            tracing::error!(%error, variant = self.name(), "retrieval failed; falling back to popular items");
-            degraded.push(Degradation::Retrieval);
-            items
-                .popular()
-                .iter()
-                .take(self.settings.quotas.total())
-                .copied()
-                .collect()
-        });
-        let filtered = clock.time(Stage::Filter, || self.filter(&user, candidates));
+        let unknown = (!user.known).then_some(Degradation::UnknownUser);
         Asked {
             user,
-            kept: filtered.kept,
-            degraded,
+            kept: Vec::new(),
+            degraded: Vec::from_iter(unknown),
             clock,
         }
+    }
+
+    /// Keeps those of the candidates that may be recommended; of popular items where retrieval found nothing because it failed.
+    pub(super) fn keep(&self, asked: &mut Asked<'_>, found: Option<Vec<u32>>, items: &ItemsView<'_>) {
+        let candidates = found.unwrap_or_else(|| {
+            asked.degraded.push(Degradation::Retrieval);
+            let popular = items.popular().iter();
+            popular.take(self.settings.quotas.total()).copied().collect()
+        });
+        let Asked {
+            user, clock, kept, ..
+        } = asked;
+        *kept = clock.time(Stage::Filter, || self.filter(user, candidates)).kept;
+    }
+
+    pub(super) fn log_failed_retrieval(&self, error: &dyn std::error::Error) {
+        tracing::error!(%error, variant = self.name(), "retrieval failed; falling back to popular items");
     }
 
     /// The answer, once the candidates have scores.
@@ -110,17 +125,27 @@ impl Variant {
     }
 
     fn candidates(&self, user: &User<'_>, items: &ItemsView<'_>) -> Result<Vec<u32>, IndexError> {
-        let quotas = &self.settings.quotas;
         let query = self.retrieval.embed_user(&user.row);
-        let nearest = self.retrieval.search(&query, quotas.two_tower)?;
-        let nearest = with_put_items(nearest, items, |item| Some(inner_product(&query, &item.vector)));
-        Ok(sources::join(
-            quotas,
+        let nearest = self.retrieval.search(&query, self.settings.quotas.two_tower)?;
+        Ok(self.join(user, &query, nearest, items))
+    }
+
+    /// Joins what is nearest to a user's place with items that were put since, and with the other sources.
+    pub(super) fn join(
+        &self,
+        user: &User<'_>,
+        query: &[f32],
+        nearest: Vec<Found>,
+        items: &ItemsView<'_>,
+    ) -> Vec<u32> {
+        let nearest = with_put_items(nearest, items, |item| Some(inner_product(query, &item.vector)));
+        sources::join(
+            &self.settings.quotas,
             &nearest,
             &user.purchases,
             &self.neighbors,
             items.popular(),
-        ))
+        )
     }
 
     /// Takes away what the rules of the spec forbid.

@@ -1,4 +1,8 @@
 //! The personalized pipeline for many users at once: the same stages and the same answers, with one scoring for several users.
+//!
+//! Where a variant has a device, retrieval is for several users too: see [`on_device`](super::on_device).
+
+use std::time::Instant;
 
 use super::items::ItemsView;
 use super::recommend::{Asked, check_any_number};
@@ -6,7 +10,8 @@ use super::variant::{RequestError, Variant};
 use crate::features::EncodedRow;
 use crate::ordering::Scored;
 use crate::scoring::{CandidateBatch, ScoreError};
-use gondola_request::{Answer, UserId};
+use crate::tensors::TOGETHER;
+use gondola_request::{Answer, RecommendRequest, Stage, UserId};
 
 /// Users whose candidates are scored together: enough that a forest comes into a core's cache seldom, and few enough that what is
 /// kept of them stays there.
@@ -14,38 +19,78 @@ const SCORED_TOGETHER: usize = 32;
 
 /// Buffers of many users' candidates.
 #[derive(Default)]
-struct Buffers {
-    pairs: Vec<f32>,
-    scores: Vec<f32>,
+pub(super) struct Buffers {
+    pub(super) pairs: Vec<f32>,
+    pub(super) scores: Vec<f32>,
 }
 
 impl Variant {
-    /// Answers all users as [`Variant::recommend`] answers each of them, in their order. The timing leaves scoring out.
+    /// Answers all users as [`Variant::recommend`] answers each of them, in their order.
     pub fn recommend_all(&self, users: &[UserId], k: Option<usize>) -> Result<Vec<Answer>, RequestError> {
         let k = self.count(k)?;
+        let wanted: Vec<(&UserId, usize)> = users.iter().map(|user| (user, k)).collect();
+        Ok(self.answers(&wanted))
+    }
+
+    /// Answers each request as [`Variant::recommend`] does, in their order: one that can't be answered costs no other its answer.
+    pub fn recommend_each(&self, requests: &[RecommendRequest]) -> Vec<Result<Answer, RequestError>> {
+        let counts: Vec<Result<usize, RequestError>> =
+            requests.iter().map(|request| self.count(request.k)).collect();
+        let wanted = requests.iter().zip(&counts);
+        let wanted: Vec<(&UserId, usize)> = wanted
+            .filter_map(|(request, count)| Some((&request.user, *count.as_ref().ok()?)))
+            .collect();
+        let mut answers = self.answers(&wanted).into_iter();
+        let counted = counts.into_iter();
+        counted
+            .map(|count| count.map(|_| answers.next().expect("there is an answer for every count")))
+            .collect()
+    }
+
+    /// The answers for users, each with so many items.
+    pub(super) fn answers(&self, wanted: &[(&UserId, usize)]) -> Vec<Answer> {
         let items = self.items.view();
-        let mut answers = Vec::with_capacity(users.len());
+        let mut answers = Vec::with_capacity(wanted.len());
         let mut buffers = Buffers::default();
-        for users in users.chunks(SCORED_TOGETHER) {
-            let asked: Vec<Asked<'_>> = users.iter().map(|user| self.ask(user, &items)).collect();
+        let together = self.tensors.as_ref().map_or(SCORED_TOGETHER, |_| TOGETHER);
+        for wanted in wanted.chunks(together) {
+            let users: Vec<&UserId> = wanted.iter().map(|(user, _)| *user).collect();
+            let mut asked = self.ask_all(&users, &items);
+            let started = Instant::now();
             let scored = self.score_all(&asked, &items, &mut buffers);
-            let answered = asked.into_iter().zip(scored);
-            answers.extend(answered.map(|(asked, scored)| self.answer(asked, scored, k, &items)));
+            let took = started.elapsed();
+            asked
+                .iter_mut()
+                .for_each(|asked| asked.clock.note(Stage::Scoring, took));
+            let answered = asked.into_iter().zip(scored).zip(wanted);
+            answers.extend(answered.map(|((asked, scored), (_, k))| self.answer(asked, scored, *k, &items)));
         }
-        Ok(answers)
+        answers
+    }
+
+    /// The stages before scoring.
+    fn ask_all(&self, users: &[&UserId], items: &ItemsView<'_>) -> Vec<Asked<'_>> {
+        match &self.tensors {
+            Some(tensors) => self.ask_on_device(tensors, users, items),
+            None => users.iter().map(|user| self.ask(user, items)).collect(),
+        }
     }
 
     /// A score for each candidate of each user, as [`Variant::score`] gives them; one user at a time where that fails, so that
     /// the others have theirs.
-    fn score_all(
+    pub(super) fn score_all(
         &self,
         asked: &[Asked<'_>],
         items: &ItemsView<'_>,
         buffers: &mut Buffers,
     ) -> Vec<Result<Vec<Scored>, ScoreError>> {
-        if self.score_together(asked, items, buffers).is_err() {
-            let score = |asked: &Asked<'_>| self.score(&asked.user, &asked.kept, items);
-            return asked.iter().map(score).collect();
+        match self.score_together(asked, items, buffers) {
+            Ok(()) => {}
+            Err(ScoreError::Device) => return asked.iter().map(|_| Err(ScoreError::Device)).collect(),
+            Err(_) => {
+                let score = |asked: &Asked<'_>| self.score(&asked.user, &asked.kept, items);
+                return asked.iter().map(score).collect();
+            }
         }
         let mut rest = buffers.scores.as_slice();
         let own = |asked: &Asked<'_>| {
@@ -64,8 +109,6 @@ impl Variant {
         items: &ItemsView<'_>,
         buffers: &mut Buffers,
     ) -> Result<(), ScoreError> {
-        let candidates = asked.iter().flat_map(|asked| &asked.kept);
-        let blocks: Vec<&[f32]> = candidates.map(|item| items.block(*item)).collect();
         buffers.pairs.clear();
         for Asked { user, kept, .. } in asked {
             let categories = |item| items.categorical(item);
@@ -76,6 +119,12 @@ impl Variant {
             .iter()
             .map(|asked| (&asked.user.row, asked.kept.len()))
             .collect();
+        let candidates = asked.iter().flat_map(|asked| &asked.kept);
+        if let Some(scorer) = self.tensors.as_ref().and_then(|tensors| tensors.scorer.as_ref()) {
+            let candidates: Vec<u32> = candidates.copied().collect();
+            return self.score_on_device(scorer, &users, &candidates, items, buffers);
+        }
+        let blocks: Vec<&[f32]> = candidates.map(|item| items.block(*item)).collect();
         let batch = CandidateBatch {
             blocks: &blocks,
             pairs: &buffers.pairs,

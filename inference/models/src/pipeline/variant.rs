@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::items::{Items, ItemsView, NewItem, TooManyItems, block, text, weight};
+use crate::device::{Device, DeviceError};
 use crate::features::neighbors::NEIGHBOURS;
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
@@ -18,9 +19,10 @@ use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::sources::Quotas;
 use crate::retrieval::{Retrieval, RetrievalError};
 use crate::scoring::{self, Loaded};
-use crate::similarity::device::Device;
 use crate::similarity::encoder::EncodeError;
 use crate::similarity::{Similarity, SimilarityError};
+pub use crate::tensors::TensorsError;
+use crate::tensors::{OfVariant, Tensors};
 use gondola_request::{Answer, PurchaseUpdate, RecommendRequest, Recommendation, UserUpdate, VariantSummary};
 
 /// Where a variant's bundles are.
@@ -47,7 +49,7 @@ pub struct VariantSettings {
     pub search: SearchParameters,
     /// How the similarity index is searched.
     pub similarity_search: SearchParameters,
-    /// What the text encoder runs on.
+    /// What the networks and the text encoder run on.
     pub device: Device,
     /// Whether items that the user bought before may be recommended.
     pub already_bought: AlreadyBought,
@@ -110,6 +112,12 @@ pub enum LoadError {
     /// Text encoder or index of texts.
     #[error(transparent)]
     Similarity(#[from] SimilarityError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The networks on the device.
+    #[error(transparent)]
+    Tensors(#[from] TensorsError),
     /// Diversity is wanted of a column that there isn't.
     #[error(
         "spec.ordering.diversity.column is {column:?}, which is not a categorical item column; use one of {known:?}"
@@ -279,6 +287,8 @@ pub struct Variant {
     pub(super) retrieval: Retrieval,
     pub(super) scorer: Loaded,
     pub(super) similarity: Option<Similarity>,
+    /// The networks on a device, which then answer; what is put is tried on the processor all the same.
+    pub(super) tensors: Option<Tensors>,
 }
 
 impl Variant {
@@ -308,11 +318,23 @@ impl Variant {
             .blocked_items
             .iter()
             .filter_map(|item| items.find(item.as_str()));
+        let blocked = blocked.map(|row| row as u32).collect();
         let diversity = diversity(settings.diversity.as_ref(), workflow.layout().item_categorical)?;
+        let items = Items::new(items, encoded, &schema.popularity, &scorer);
+        let load_tensors = || {
+            let of = OfVariant {
+                folders,
+                retrieval: &retrieval,
+                items: &items,
+                candidates: settings.quotas.two_tower,
+            };
+            Ok::<_, LoadError>(Tensors::load(of, &settings.device.open()?)?)
+        };
         let variant = Self {
+            tensors: settings.device.has_tensors().then(load_tensors).transpose()?,
             diversity,
-            blocked: blocked.map(|row| row as u32).collect(),
-            items: Items::new(items, encoded, &schema.popularity, &scorer),
+            blocked,
+            items,
             users: Users::new(users, encoded_users, history),
             neighbors,
             settings: settings.clone(),
@@ -355,6 +377,11 @@ impl Variant {
             candidates: self.settings.quotas.total(),
             limit: self.settings.limit,
         }
+    }
+
+    /// Whether its networks run on a device, which answers many users at once.
+    pub fn has_device(&self) -> bool {
+        self.tensors.is_some()
     }
 
     /// The users of its snapshot.

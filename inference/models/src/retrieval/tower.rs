@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dense::{Activation, EmbeddingTable, Mlp, Weights, WeightsError};
 use crate::features::EncodedRow;
+use crate::scoring::neural::parts::{Rows, run_after};
 
 /// Why a tower could not be loaded.
 pub type TowerError = WeightsError;
@@ -120,15 +121,35 @@ impl Tower {
     /// Places in the common space, `[batch, output]`, each of length 1. `categorical` is `[batch, columns]` of `u32`,
     /// `numeric` `[batch, numeric]` of `f32`.
     pub fn forward(&self, categorical: &Tensor, numeric: &Tensor) -> CandleResult<Tensor> {
-        let mut inputs = Vec::with_capacity(self.embeddings.len() + 1);
-        for (column, embedding) in self.embeddings.iter().enumerate() {
-            inputs.push(embedding.forward(&categorical.narrow(1, column, 1)?.squeeze(1)?.contiguous()?)?);
-        }
+        let mut inputs = self.embed(categorical)?;
         inputs.push(numeric.clone());
-        let output = run_layers(&self.layers, Tensor::cat(&inputs, 1)?)?;
-        let length = (output.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
-        output.broadcast_div(&length)
+        of_length_1(&run_layers(&self.layers, Tensor::cat(&inputs, 1)?)?)
     }
+
+    /// The same of rows that may be without columns of a kind; what is no number stays none.
+    pub(crate) fn forward_rows(&self, rows: &Rows) -> CandleResult<Tensor> {
+        let mut inputs = match &rows.categorical {
+            Some(categorical) => self.embed(categorical)?,
+            None => Vec::new(),
+        };
+        inputs.extend(rows.numeric.clone());
+        let first = self.layers[0].forward(&Tensor::cat(&inputs, 1)?)?;
+        of_length_1(&run_after(&self.layers[1..], first)?)
+    }
+
+    /// The embedding of each column, `[batch, width]` each.
+    fn embed(&self, categorical: &Tensor) -> CandleResult<Vec<Tensor>> {
+        let column = |position| categorical.narrow(1, position, 1)?.squeeze(1)?.contiguous();
+        let embeddings = self.embeddings.iter().enumerate();
+        embeddings
+            .map(|(position, embedding)| embedding.forward(&column(position)?))
+            .collect()
+    }
+}
+
+fn of_length_1(output: &Tensor) -> CandleResult<Tensor> {
+    let length = (output.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
+    output.broadcast_div(&length)
 }
 
 /// The same weights, for one row at a time.

@@ -11,9 +11,11 @@
 //! practical lessons for web-scale learning to rank systems", 2021; version 1 is of 2017.
 //!
 //! [`Dcn`] is the candle network that trains, [`DcnScorer`] serves the same weights. What the first cross layer makes of
-//! x_0 and the first deep layer are both linear in x_0, so that both split exactly: see [`serving`].
+//! x_0 and the first deep layer are both linear in x_0, so that both split exactly: see [`serving`], and [`parts`] for many users
+//! at once.
 
 pub mod cross;
+mod parts;
 mod serving;
 
 use candle_core::{Result as CandleResult, Tensor};

@@ -12,10 +12,12 @@
 //! other programs vectors meet otherwise, and weights have other names: see [`arrangement`].
 //!
 //! [`Dlrm`] is the candle network that trains. [`DlrmScorer`] serves the same weights: see [`serving`] for how it avoids
-//! doing a user's or an item's part of the work for every candidate.
+//! doing a user's or an item's part of the work for every candidate. [`parts`] does the same for many users at once, in the layers
+//! that trained.
 
 pub mod arrangement;
 mod layers;
+mod parts;
 pub mod serving;
 mod values;
 

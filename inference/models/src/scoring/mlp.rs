@@ -7,7 +7,7 @@
 //!
 //! The baseline that shows what the interactions of other families are worth. [`Mlp`] is the candle network that trains,
 //! [`MlpScorer`] serves the same weights: of the first layer only the pair's part is left for every candidate, see
-//! [`split`](super::neural::split).
+//! [`split`](super::neural::split). [`MlpParts`] does the same for many users at once, in the layers that trained.
 
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use candle_nn::{Linear, VarBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::neural::embeddings::{EmbeddingTables, Embeddings};
+use super::neural::parts::{Pairs, Parts, Rows, SplitLinear, run_after};
 use super::neural::split::{Chunk, FirstLayer, Head, HeadBuffers, SplitScorer};
 use super::neural::{Batch, InputShape, Network};
 use crate::dense::{self, Activation, Weights, WeightsError};
@@ -61,6 +62,42 @@ impl Mlp {
 impl Network for Mlp {
     fn forward(&self, batch: &Batch) -> CandleResult<Tensor> {
         run_layers(&self.layers, self.embeddings.side_by_side(batch)?)?.squeeze(1)
+    }
+}
+
+/// The network, taken apart for many users at once. A user and an item bring their parts of the first layer.
+pub(crate) struct MlpParts {
+    embeddings: Embeddings,
+    first: SplitLinear,
+    rest: Vec<Linear>,
+}
+
+impl Mlp {
+    /// Takes the network apart.
+    pub(crate) fn into_parts(self, config: &MlpConfig) -> CandleResult<MlpParts> {
+        let widths = config.shape.widths(config.embedding_dim);
+        Ok(MlpParts {
+            first: SplitLinear::of(&self.layers[0], widths)?,
+            rest: self.layers[1..].to_vec(),
+            embeddings: self.embeddings,
+        })
+    }
+}
+
+impl Parts for MlpParts {
+    fn users(&self, rows: &Rows) -> CandleResult<Tensor> {
+        self.first
+            .of_users(self.embeddings.user_inputs(rows)?.as_ref(), rows.len)
+    }
+
+    fn items(&self, rows: &Rows) -> CandleResult<Tensor> {
+        self.first
+            .of_items(self.embeddings.item_inputs(rows)?.as_ref(), rows.len)
+    }
+
+    fn logits(&self, pairs: &Pairs) -> CandleResult<Tensor> {
+        let both = (&pairs.user + &pairs.item)?;
+        run_after(&self.rest, self.first.add_pairs(both, pairs.features.as_ref())?)?.squeeze(1)
     }
 }
 
@@ -111,7 +148,12 @@ mod tests {
     #[track_caller]
     fn check(config: MlpConfig) {
         let load = |path: &Path| MlpScorer::load(path, &config);
-        check_serving(&config.shape, |vb| Mlp::new(&config, vb), load);
+        check_serving(
+            &config.shape,
+            |vb| Mlp::new(&config, vb),
+            |network| network.into_parts(&config),
+            load,
+        );
     }
 
     #[test]

@@ -6,12 +6,14 @@
 //! | [`loss`] | what training makes small |
 //! | [`embeddings`] | embeddings of the user's and the item's columns: layers that train, tables that serve |
 //! | [`split`] | serving of models whose first layer reads all inputs side by side |
+//! | [`parts`] | the same for many users at once, in tensors |
 //!
-//! A family is a candle network that trains ([`Network`]) and a scorer that serves the same weights; a test of each family
-//! compares the two.
+//! A family is a candle network that trains ([`Network`]), the same layers taken apart for a GPU ([`parts::Parts`]) and a scorer
+//! that serves the same weights on the processor; a test of each family compares the three.
 
 pub mod embeddings;
 pub mod loss;
+pub(crate) mod parts;
 pub mod shape;
 pub mod split;
 #[cfg(test)]

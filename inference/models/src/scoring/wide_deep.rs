@@ -10,9 +10,10 @@
 //!
 //! [`WideDeep`] is the candle network that trains, [`WideDeepScorer`] serves the same weights. The deep part is served as an
 //! MLP is ([`split`](super::neural::split)); of the wide part, the item's sum and its share of each cross's hash are kept in
-//! the item's block.
+//! the item's block. [`parts`] does the same for many users at once, in the layers that trained.
 
 pub mod crosses;
+mod parts;
 mod serving;
 
 use candle_core::{Result as CandleResult, Tensor};
@@ -121,13 +122,7 @@ impl Wide {
         let crosses = self.crosses.pairs.len();
         let mut buckets = Vec::with_capacity(user.len() * crosses);
         for (user, item) in user.iter().zip(&item) {
-            buckets.extend((0..crosses).map(|cross| {
-                let (user, item) = (
-                    self.crosses.hash_user(cross, user),
-                    self.crosses.hash_item(cross, item),
-                );
-                self.crosses.bucket(user, item) as u32
-            }));
+            self.crosses.push_buckets(user, item, &mut buckets);
         }
         Tensor::from_vec(buckets, (user.len(), crosses), batch.user_categorical.device())
     }

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::bert::Bert;
 use super::clip::Clip;
-use super::device::Device;
 use super::sentence::{self, Sentence};
 use super::text_encoder::json;
 pub use super::text_encoder::{EncodeError, EncoderLoadError, TextEncoder};
+use crate::device::Device;
 
 #[derive(serde::Deserialize)]
 struct Family {

@@ -8,7 +8,7 @@ use gondola_forest::misplaced::Misplaced;
 use serde::de::DeserializeOwned;
 use tokenizers::{Tokenizer, TruncationParams};
 
-use super::device::DeviceError;
+use crate::device::DeviceError;
 
 /// Makes vectors of texts.
 pub trait TextEncoder: Send + Sync {

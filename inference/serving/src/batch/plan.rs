@@ -17,6 +17,9 @@ pub struct Plan {
     pub pipeline: String,
     /// How the variant answers.
     pub variant: VariantOrder,
+    /// What its networks run on, if not on the processor by kernels: the last bits of scores depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// The digest of the bundle in each role.
     pub bundles: BTreeMap<String, String>,
     /// The number of items of a list.
@@ -121,6 +124,7 @@ mod tests {
             program: "0.1.0".to_owned(),
             pipeline: "default/shop".to_owned(),
             variant: VariantOrder::default(),
+            device: None,
             bundles: [("scorer".to_owned(), "sha256:aa".to_owned())].into(),
             k: 12,
             users: Users {

@@ -1,5 +1,7 @@
 //! `batch`: the lists of all users, or of some, written into a folder.
 
+mod source;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,9 +26,8 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use url::Url;
 
-mod source;
-
 use super::bundles::BundleArguments;
+use super::device::{self, DeviceArguments};
 use super::loading::{self, Models};
 use super::manifest::VariantPlan;
 use source::{Source, Wanted};
@@ -56,6 +57,8 @@ pub(super) struct Arguments {
     /// Number of threads; default: the number of cores.
     #[arg(long, env = variables::THREADS)]
     threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    device: DeviceArguments,
     #[command(flatten)]
     bundles: BundleArguments,
 }
@@ -106,7 +109,8 @@ struct Encoded {
 /// Writes a shard's lists.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
-    let wanted = arguments.source.read(arguments.bundles.store.clone())?;
+    let mut wanted = arguments.source.read(arguments.bundles.store.clone())?;
+    arguments.device.apply(&mut wanted.variant);
     let k = arguments.k.unwrap_or(wanted.variant.settings.limit);
     check(&wanted.variant, k, arguments.submission.as_deref())?;
     let usually = match arguments.source.is_ordered() {
@@ -182,7 +186,7 @@ async fn prepare(arguments: &Arguments, wanted: Wanted, k: usize) -> anyhow::Res
         store,
         variant: wanted,
     } = wanted;
-    let order = wanted.order.clone();
+    let (order, device) = (wanted.order.clone(), device::name(wanted.settings.device));
     let models = loading::load_models(&arguments.bundles, &store, &pipeline, &[wanted]).await?;
     let Models { described, variant } = models.into_iter().next().context("nothing was loaded")?;
     // Refuses a number of items that no list can have, before anything is written.
@@ -202,6 +206,7 @@ async fn prepare(arguments: &Arguments, wanted: Wanted, k: usize) -> anyhow::Res
         program: env!("CARGO_PKG_VERSION").to_owned(),
         pipeline: name,
         variant: order,
+        device: device.map(str::to_owned),
         bundles: digests.collect(),
         k,
         users: Users {

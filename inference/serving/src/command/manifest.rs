@@ -6,11 +6,11 @@ use anyhow::Context;
 use gondola_artifacts::ReferenceError;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::spec::{self, Search};
+use gondola_models::device::Device;
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{AlreadyBought, DiversitySettings, VariantSettings};
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
-use gondola_models::similarity::device::Device;
 use gondola_router::resolver;
 use gondola_wire::serve_order::{ServeOrder, VariantOrder};
 

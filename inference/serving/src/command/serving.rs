@@ -3,12 +3,13 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use gondola_server::arguments::ServerArguments;
 use gondola_server::front::{Destination, Front};
-use gondola_serving::compute::{Compute, ComputeSettings};
+use gondola_serving::compute::{Compute, ComputeSettings, GatherSettings};
 use gondola_wire::variables;
 
 use super::bundles::BundleArguments;
@@ -38,6 +39,12 @@ pub(super) struct ComputeArguments {
     /// Number of requests that may wait for a thread; default: 64 per thread.
     #[arg(long, env = variables::QUEUE)]
     queue: Option<usize>,
+    /// Number of requests that a variant with a device answers together at most.
+    #[arg(long, env = variables::GATHER, default_value_t = GatherSettings::default().size)]
+    gather: NonZeroUsize,
+    /// Microseconds that a request to a variant with a device waits for others at most, and never more than a quarter of its deadline.
+    #[arg(long, env = variables::GATHER_WAIT_US, default_value_t = GatherSettings::default().wait.as_micros() as u64)]
+    gather_wait_us: u64,
 }
 
 impl ComputeArguments {
@@ -49,7 +56,14 @@ impl ComputeArguments {
             .queue
             .unwrap_or(threads.get() * (default.queue / default.threads));
         let compute = Compute::start(
-            &ComputeSettings { threads, queue },
+            &ComputeSettings {
+                threads,
+                queue,
+                gather: GatherSettings {
+                    size: self.gather,
+                    wait: Duration::from_micros(self.gather_wait_us),
+                },
+            },
             front.metrics().compute().clone(),
         );
         Ok(Arc::new(compute.context("cannot start compute threads")?))

@@ -16,6 +16,7 @@ use gondola_wire::variables;
 use tokio::net::TcpListener;
 
 use super::bundles::BundleArguments;
+use super::device::DeviceArguments;
 use super::loading;
 use super::local_experiment::{LocalExperiment, Served};
 use super::manifest::Pipeline;
@@ -29,6 +30,8 @@ pub(super) struct Arguments {
     file: PathBuf,
     #[command(flatten)]
     bundles: BundleArguments,
+    #[command(flatten)]
+    device: DeviceArguments,
     #[command(flatten)]
     server: ServerArguments,
     #[command(flatten)]
@@ -45,12 +48,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments {
         file,
         bundles,
+        device,
         server: settings,
         compute,
         mut recording,
         experiment_listen,
     } = arguments;
-    let pipeline = Pipeline::written(&file, bundles.store.clone())?;
+    let mut pipeline = Pipeline::written(&file, bundles.store.clone())?;
+    pipeline.variants.iter_mut().for_each(|plan| device.apply(plan));
     let server = settings.bind_router().await?;
     let compute = compute.start(server.front())?;
     if let Some(experiment) = &pipeline.experiment {

@@ -51,10 +51,22 @@ impl CrossLayer {
     }
 
     fn forward(&self, x_0: &Tensor, x: &Tensor) -> CandleResult<Tensor> {
+        self.finish(&self.map().forward(x)?, x_0, x)
+    }
+
+    /// The linear map that comes first, to the layer's inner width.
+    pub(super) fn map(&self) -> &Linear {
         match self {
-            Self::Full(inner) => (x_0 * inner.forward(x)?)? + x,
-            Self::LowRank(v, u) => (x_0 * u.forward(&v.forward(x)?)?)? + x,
-            Self::Vector(inner, bias) => x_0.broadcast_mul(&inner.forward(x)?)?.broadcast_add(bias)? + x,
+            Self::Full(map) | Self::LowRank(map, _) | Self::Vector(map, _) => map,
+        }
+    }
+
+    /// The layer's output; `inner` is what the linear map makes of `x`.
+    fn finish(&self, inner: &Tensor, x_0: &Tensor, x: &Tensor) -> CandleResult<Tensor> {
+        match self {
+            Self::Full(_) => (x_0 * inner)? + x,
+            Self::LowRank(_, u) => (x_0 * u.forward(inner)?)? + x,
+            Self::Vector(_, bias) => x_0.broadcast_mul(inner)?.broadcast_add(bias)? + x,
         }
     }
 }
@@ -63,6 +75,15 @@ impl CrossLayer {
 pub fn run(layers: &[CrossLayer], x_0: &Tensor) -> CandleResult<Tensor> {
     let mut x = x_0.clone();
     for layer in layers {
+        x = layer.forward(x_0, &x)?;
+    }
+    Ok(x)
+}
+
+/// Runs layers after one another, where `inner` is what the linear map of the first makes of `x_0`.
+pub(super) fn run_from(layers: &[CrossLayer], inner: &Tensor, x_0: &Tensor) -> CandleResult<Tensor> {
+    let mut x = layers[0].finish(inner, x_0, x_0)?;
+    for layer in &layers[1..] {
         x = layer.forward(x_0, &x)?;
     }
     Ok(x)

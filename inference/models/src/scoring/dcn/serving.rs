@@ -183,7 +183,12 @@ mod tests {
     #[track_caller]
     fn check(config: DcnConfig) {
         let load = |path: &Path| DcnScorer::load(path, &config);
-        check_serving(&config.shape, |vb| Dcn::new(&config, vb), load);
+        check_serving(
+            &config.shape,
+            |vb| Dcn::new(&config, vb),
+            |network| network.into_parts(&config),
+            load,
+        );
     }
 
     #[test]

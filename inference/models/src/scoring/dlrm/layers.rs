@@ -111,7 +111,7 @@ impl FirstTop {
 }
 
 /// Where the first top layer reads what [`push_met`] makes of some of the vectors.
-fn met(config: &DlrmConfig, vectors: Range<usize>) -> Vec<usize> {
+pub(super) fn met(config: &DlrmConfig, vectors: Range<usize>) -> Vec<usize> {
     if config.interaction == Interaction::Cat {
         let dim = config.embedding_dim;
         return (vectors.start * dim..vectors.end * dim).collect();

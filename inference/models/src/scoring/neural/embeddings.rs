@@ -5,6 +5,7 @@
 use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Embedding, Module, VarBuilder};
 
+use super::parts::{Rows, side_by_side};
 use super::{Batch, InputShape};
 use crate::dense::{EmbeddingTable, Weights, WeightsError};
 use crate::features::{EncodedRow, EncodedTable};
@@ -65,6 +66,36 @@ impl Embeddings {
         Ok([user, item].concat())
     }
 
+    /// The vector of each of the users' columns, `[rows, width]` each.
+    pub(crate) fn of_users(&self, rows: &Rows) -> CandleResult<Vec<Tensor>> {
+        look_up_rows(&self.user, rows)
+    }
+
+    /// The vector of each of the items' columns, `[rows, width]` each.
+    pub(crate) fn of_items(&self, rows: &Rows) -> CandleResult<Vec<Tensor>> {
+        look_up_rows(&self.item, rows)
+    }
+
+    /// The users' embeddings side by side, `[rows, columns * width]`.
+    pub(crate) fn user_embeddings(&self, rows: &Rows) -> CandleResult<Option<Tensor>> {
+        side_by_side(&self.of_users(rows)?)
+    }
+
+    /// The items' embeddings side by side, `[rows, columns * width]`.
+    pub(crate) fn item_embeddings(&self, rows: &Rows) -> CandleResult<Option<Tensor>> {
+        side_by_side(&self.of_items(rows)?)
+    }
+
+    /// The users' embeddings and numbers side by side, `[rows, InputShape::user_width]`.
+    pub(crate) fn user_inputs(&self, rows: &Rows) -> CandleResult<Option<Tensor>> {
+        side_by_side(&[self.of_users(rows)?, rows.numeric.iter().cloned().collect()].concat())
+    }
+
+    /// The items' embeddings and numbers side by side, `[rows, InputShape::item_width]`.
+    pub(crate) fn item_inputs(&self, rows: &Rows) -> CandleResult<Option<Tensor>> {
+        side_by_side(&[self.of_items(rows)?, rows.numeric.iter().cloned().collect()].concat())
+    }
+
     /// All inputs side by side, `[batch, InputShape::width]`: the user's embeddings and numbers, the item's, the pair's.
     pub(crate) fn side_by_side(&self, batch: &Batch) -> CandleResult<Tensor> {
         let mut inputs = look_up(&self.user, &batch.user_categorical)?;
@@ -80,6 +111,13 @@ fn look_up(layers: &[Embedding], indexes: &Tensor) -> CandleResult<Vec<Tensor>> 
     columns
         .map(|(column, layer)| layer.forward(&indexes.narrow(1, column, 1)?.squeeze(1)?.contiguous()?))
         .collect()
+}
+
+fn look_up_rows(layers: &[Embedding], rows: &Rows) -> CandleResult<Vec<Tensor>> {
+    match &rows.categorical {
+        Some(indexes) => look_up(layers, indexes),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The same weights, as tables that serve.

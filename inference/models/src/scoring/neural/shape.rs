@@ -74,6 +74,20 @@ impl InputShape {
         self.user_width(embedding_dim) + self.item_width(embedding_dim) + self.pair
     }
 
+    /// How many inputs the user, the item and the pair bring, side by side as [`Self::width`] counts them.
+    pub(crate) fn widths(&self, embedding_dim: usize) -> [usize; 3] {
+        [
+            self.user_width(embedding_dim),
+            self.item_width(embedding_dim),
+            self.pair,
+        ]
+    }
+
+    /// How many numbers the user, the item and the pair bring.
+    pub(crate) fn numeric_widths(&self) -> [usize; 3] {
+        [self.user_numeric, self.item_numeric, self.pair]
+    }
+
     /// Refuses a user's row of another workflow; panics for pair features of one, as [`Self::check_items`] does.
     pub(crate) fn check_request(
         &self,

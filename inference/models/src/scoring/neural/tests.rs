@@ -7,6 +7,7 @@ use candle_nn::{VarBuilder, VarMap};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::parts::{Pairs, Parts, Rows, upload};
 use super::split::SCORED_AT_A_TIME;
 use super::{Batch, InputShape, Network};
 use crate::dense::WeightsError;
@@ -113,11 +114,12 @@ fn save<N>(
     network
 }
 
-/// Compares a network with the scorer that serves its weights.
+/// Compares a network, and what it is when it is taken apart, with the scorer that serves its weights.
 #[track_caller]
-pub(crate) fn check_serving<N: Network, S: Scorer>(
+pub(crate) fn check_serving<N: Network, S: Scorer, P: Parts>(
     shape: &InputShape,
     network: impl Fn(VarBuilder<'_>) -> CandleResult<N>,
+    into_parts: impl Fn(N) -> CandleResult<P>,
     load: impl Fn(&Path) -> Result<S, WeightsError>,
 ) {
     let folder = tempfile::tempdir().unwrap();
@@ -147,6 +149,64 @@ pub(crate) fn check_serving<N: Network, S: Scorer>(
     assert_eq!(served.len(), trained.len());
     for (trained, served) in trained.iter().zip(&served) {
         assert!((trained - served).abs() < 1e-5, "{trained} is not {served}");
+    }
+    let users = rows(&mut rng, 3, &shape.user_categorical, shape.user_numeric);
+    let pairs: Vec<f32> = (0..3 * CANDIDATES * shape.pair)
+        .map(|_| rng.random_range(-2.0..2.0))
+        .collect();
+    check_parts(
+        &into_parts(network).unwrap(),
+        &scorer,
+        shape,
+        &users,
+        &items,
+        &pairs,
+    );
+}
+
+/// Scores every item for every user, taken apart on a device and by what serves: `pairs` are a user's after the other's.
+#[track_caller]
+pub(crate) fn check_parts(
+    parts: &impl Parts,
+    scorer: &impl Scorer,
+    shape: &InputShape,
+    users: &EncodedTable,
+    items: &EncodedTable,
+    pairs: &[f32],
+) {
+    let device = Device::Cpu;
+    let upload_rows = |table: &EncodedTable, vocabularies: &[usize]| {
+        let rows = (0..table.rows()).map(|row| (table.categorical(row), table.numeric(row)));
+        Rows::upload(rows, table.rows(), vocabularies, &device).unwrap()
+    };
+    let of_users = parts.users(&upload_rows(users, &shape.user_categorical)).unwrap();
+    let of_items = parts.items(&upload_rows(items, &shape.item_categorical)).unwrap();
+    let of_pairs = || (0..users.rows()).flat_map(|user| (0..items.rows()).map(move |item| (user, item)));
+    let mut places = Vec::new();
+    of_pairs().for_each(|(user, item)| {
+        parts.push_places(users.categorical(user), items.categorical(item), &mut places)
+    });
+    let gathered = |part: &Tensor, positions: Vec<u32>| {
+        part.index_select(&Tensor::new(positions, &device).unwrap(), 0)
+            .unwrap()
+    };
+    let count = users.rows() * items.rows();
+    let logits = parts.logits(&Pairs {
+        user: gathered(&of_users, of_pairs().map(|(user, _)| user as u32).collect()),
+        item: gathered(&of_items, of_pairs().map(|(_, item)| item as u32).collect()),
+        features: upload(pairs.to_vec(), count, &device).unwrap(),
+        places: upload(places, count, &device).unwrap(),
+    });
+    let found: Vec<f32> = candle_nn::ops::sigmoid(&logits.unwrap())
+        .unwrap()
+        .to_vec1()
+        .unwrap();
+    let own = pairs.len() / users.rows();
+    for user in 0..users.rows() {
+        let served = score(scorer, &users.row(user), items, &pairs[user * own..][..own]).unwrap();
+        for (found, served) in found[user * items.rows()..].iter().zip(&served) {
+            assert!((found - served).abs() < 1e-4, "{found} is not {served}");
+        }
     }
 }
 

@@ -26,6 +26,14 @@ impl Crosses {
         mixed(!indexes[self.pairs[cross].1])
     }
 
+    /// Adds the bucket of each cross of a user's and an item's categories.
+    pub(super) fn push_buckets(&self, user: &[u32], item: &[u32], buckets: &mut Vec<u32>) {
+        buckets.extend((0..self.pairs.len()).map(|cross| {
+            let (user, item) = (self.hash_user(cross, user), self.hash_item(cross, item));
+            self.bucket(user, item) as u32
+        }));
+    }
+
     /// Where the weight of two values stands.
     pub(super) fn bucket(&self, user: u32, item: u32) -> usize {
         mixed(user.wrapping_add(item)) as usize % self.buckets

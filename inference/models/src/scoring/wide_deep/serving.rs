@@ -176,7 +176,12 @@ mod tests {
     #[track_caller]
     fn check(config: WideDeepConfig) {
         let load = |path: &Path| WideDeepScorer::load(path, &config);
-        check_serving(&config.shape, |vb| WideDeep::new(&config, vb), load);
+        check_serving(
+            &config.shape,
+            |vb| WideDeep::new(&config, vb),
+            |network| network.into_parts(&config),
+            load,
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::super::Dlrm;
 use super::*;
 use crate::scoring::neural::InputShape;
 use crate::scoring::neural::tests::{
-    check_refused, check_serving, expected, fixture, fresh, rows, score, shape,
+    check_parts, check_refused, check_serving, expected, fixture, fresh, rows, score, shape,
 };
 
 fn small() -> DlrmConfig {
@@ -25,7 +25,12 @@ fn small() -> DlrmConfig {
 #[track_caller]
 fn check(config: DlrmConfig) {
     let load = |path: &Path| DlrmScorer::load(path, &config);
-    check_serving(&config.shape, |vb| Dlrm::new(&config, vb), load);
+    check_serving(
+        &config.shape,
+        |vb| Dlrm::new(&config, vb),
+        |network| network.into_parts(&config),
+        load,
+    );
 }
 
 fn scorer() -> DlrmScorer {
@@ -211,7 +216,10 @@ fn sampled(arrangement: Arrangement, interaction: Interaction) -> DlrmConfig {
 #[track_caller]
 fn check_sample(name: &str, arrangement: Arrangement, interaction: Interaction) {
     let config = sampled(arrangement, interaction);
-    let scorer = DlrmScorer::load(&fixture(&format!("{name}.safetensors")), &config).unwrap();
+    let file = fixture(&format!("{name}.safetensors"));
+    let scorer = DlrmScorer::load(&file, &config).unwrap();
+    let weights = crate::tensors::weights(&file, &candle_core::Device::Cpu).unwrap();
+    let parts = Dlrm::new(&config, weights).unwrap().into_parts(&config).unwrap();
     let expected = expected();
     let numbers = |value: &serde_json::Value| -> Vec<f64> {
         let values = value.as_array().unwrap();
@@ -237,6 +245,9 @@ fn check_sample(name: &str, arrangement: Arrangement, interaction: Interaction) 
             numeric: dense[2..4].to_vec(),
         });
         let found = score(&scorer, &user, &items, &dense[4..]).unwrap()[0];
+        let mut users = EncodedTable::new(1, 2);
+        users.push(&user);
+        check_parts(&parts, &scorer, &config.shape, &users, &items, &dense[4..]);
         assert!(
             (f64::from(found) - wanted).abs() < 1e-6,
             "{name}: {found} is not {wanted}"

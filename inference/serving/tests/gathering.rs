@@ -1,0 +1,149 @@
+//! A variant whose requests are answered together, asked by many at once.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gondola_models::pipeline::RequestError;
+use gondola_protocol::{Inquiry, Recommender, ServiceError};
+use gondola_request::{
+    Answer, Change, ItemId, Question, RecommendRequest, Recommendation, Stage, StageTiming, UserId,
+    VariantSummary,
+};
+use gondola_server::metrics::ComputeMetrics;
+use gondola_serving::compute::{Compute, ComputeSettings, GatherSettings};
+use gondola_serving::local::{LocalVariant, Pipeline};
+
+/// The most items that can be asked for.
+const MOST: usize = 5;
+const TOOK: Duration = Duration::from_millis(3);
+
+/// Recommends users to themselves, and notes who was answered together.
+#[derive(Default)]
+struct Mirror {
+    together: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Pipeline for Mirror {
+    fn answer(&self, question: &Question) -> Result<Answer, RequestError> {
+        let Question::Recommend(request) = question else {
+            return Ok(Answer::default());
+        };
+        let k = request.k.unwrap_or(1);
+        if k > MOST {
+            return Err(RequestError::Count { k, most: MOST });
+        }
+        let item = Recommendation {
+            item: ItemId::from(request.user.as_str()),
+            score: k as f32,
+        };
+        let timing = StageTiming {
+            stage: Stage::Scoring,
+            took: TOOK,
+        };
+        Ok(Answer {
+            items: vec![item; k],
+            timing: vec![timing],
+            ..Answer::default()
+        })
+    }
+
+    fn gathers(&self) -> bool {
+        true
+    }
+
+    fn recommend_each(&self, requests: &[RecommendRequest]) -> Vec<Result<Answer, RequestError>> {
+        self.together.lock().unwrap().push(requests.len());
+        let answer = |request: &RecommendRequest| self.answer(&Question::Recommend(request.clone()));
+        requests.iter().map(answer).collect()
+    }
+
+    fn change(&self, _: Change) -> Result<(), RequestError> {
+        Ok(())
+    }
+
+    fn popular(&self, _: Option<usize>) -> Result<Answer, RequestError> {
+        Ok(Answer::default())
+    }
+
+    fn name(&self) -> &str {
+        "mirror"
+    }
+
+    fn summary(&self) -> VariantSummary {
+        VariantSummary {
+            as_of: "2026-01-01".to_owned(),
+            users: 0,
+            items: 3,
+            texts: 0,
+            workflow: "sha256:00".to_owned(),
+            inputs: Vec::new(),
+            candidates: MOST,
+            limit: 1,
+        }
+    }
+}
+
+async fn ask(variant: &LocalVariant<Mirror>, user: usize, k: usize) -> Result<Answer, ServiceError> {
+    let request = RecommendRequest {
+        user: UserId::from(format!("user-{user}")),
+        k: Some(k),
+    };
+    let inquiry = Inquiry::from(Question::Recommend(request));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    variant
+        .answer(inquiry, deadline)
+        .await
+        .map(|served| served.answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_gets_their_own_answer_and_their_own_error() {
+    let settings = ComputeSettings {
+        threads: NonZeroUsize::new(2).unwrap(),
+        queue: 1000,
+        gather: GatherSettings {
+            size: NonZeroUsize::new(16).unwrap(),
+            wait: Duration::from_millis(20),
+        },
+    };
+    let metrics = ComputeMetrics::default();
+    let compute = Arc::new(Compute::start(&settings, metrics.clone()).unwrap());
+    let (pipeline, alone) = (Mirror::default(), Mirror::default());
+    let together = Arc::clone(&pipeline.together);
+    let variant = LocalVariant::new("shop", pipeline, 1, BTreeMap::new(), compute);
+    let variant = Arc::new(variant);
+    let asked: Vec<_> = (0..200)
+        .map(|user| {
+            let variant = Arc::clone(&variant);
+            // Every tenth asks for more than can be had.
+            let k = if user % 10 == 9 { MOST + 1 } else { 1 + user % MOST };
+            (user, k, tokio::spawn(async move { ask(&variant, user, k).await }))
+        })
+        .collect();
+    for (user, k, asked) in asked {
+        let request = RecommendRequest {
+            user: UserId::from(format!("user-{user}")),
+            k: Some(k),
+        };
+        match (asked.await.unwrap(), alone.answer(&Question::Recommend(request))) {
+            (Ok(answer), Ok(wanted)) => {
+                assert_eq!(answer.items, wanted.items);
+                assert_eq!(answer.timing, wanted.timing);
+            }
+            (Err(ServiceError::Refused { message, .. }), Err(wanted)) => {
+                assert_eq!(message, wanted.to_string());
+            }
+            (answer, wanted) => panic!("user {user}: {answer:?} is not {wanted:?}"),
+        }
+    }
+    let sizes = together.lock().unwrap().clone();
+    assert_eq!(sizes.iter().sum::<usize>(), 200);
+    assert!(sizes.iter().all(|size| *size <= 16), "{sizes:?}");
+    assert!(sizes.len() < 200, "nobody was answered together");
+    assert_eq!((metrics.gathered.get(), metrics.waiting.get()), (200, 0));
+    assert_eq!(metrics.batches.get(), sizes.len() as u64);
+}
