@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gondola_models::features::{EncodedRow, RawTable, Schema, Workflow};
-use gondola_models::pipeline::items::Items;
+use gondola_models::items::Items;
 use gondola_models::scoring::{self, CandidateBatch, Loaded};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -4,7 +4,7 @@
 //!
 //! 1. [`features`]: the user's raw row is looked up and turned into numbers by the fitted [`features::Workflow`];
 //! 2. [`retrieval`]: the query tower embeds the user, FAISS finds the nearest items, other sources add theirs;
-//! 3. [`scoring`]: a model gives every candidate a score (one file a family);
+//! 3. [`scoring`]: a model gives every candidate a score (one file a family), from what [`items`] keep for it;
 //! 4. [`ordering`]: the best `k` in order;
 //! 5. [`pipeline`]: puts the stages together, times each, and loads a whole variant from bundles.
 //!
@@ -19,6 +19,7 @@
 pub mod dense;
 pub mod device;
 pub mod features;
+pub mod items;
 mod memory;
 pub mod ordering;
 pub mod pipeline;

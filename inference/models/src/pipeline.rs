@@ -6,17 +6,18 @@
 //! after the other, on the device that the variant was loaded for.
 
 mod door;
-pub mod items;
 mod on_device;
 pub mod recommend;
 mod recommend_all;
 pub mod similar;
+pub mod snapshot;
 pub mod variant;
 
 pub use gondola_request::{
     Answer, Degradation, PurchaseUpdate, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, Stage,
     StageClock, StageTiming, UserUpdate, VariantSummary,
 };
+pub use snapshot::FeatureSnapshot;
 pub use variant::{
     AlreadyBought, DiversitySettings, LoadError, RequestError, RequestErrorKind, Variant, VariantFolders,
     VariantSettings,

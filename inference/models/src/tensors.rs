@@ -27,8 +27,7 @@ use std::path::Path;
 use candle_core::{Device, Result as CandleResult};
 use candle_nn::VarBuilder;
 
-use crate::pipeline::VariantFolders;
-use crate::pipeline::items::Items;
+use crate::items::Items;
 use crate::retrieval::{Retrieval, RetrievalError};
 use crate::scoring;
 
@@ -47,7 +46,10 @@ pub(crate) struct Tensors {
 
 /// What of a variant is brought to a device.
 pub(crate) struct OfVariant<'a> {
-    pub(crate) folders: &'a VariantFolders,
+    /// The folder of the retrieval bundle.
+    pub(crate) retrieval_folder: &'a Path,
+    /// The folder of the scorer bundle.
+    pub(crate) scorer_folder: &'a Path,
     pub(crate) retrieval: &'a Retrieval,
     pub(crate) items: &'a Items,
     /// How many items are found for each user.
@@ -95,13 +97,14 @@ impl Tensors {
     /// Brings to a device what finds items for each user and, unless it is a forest, what scores them.
     pub(crate) fn load(of: OfVariant<'_>, device: &Device) -> Result<Self, TensorsError> {
         let OfVariant {
-            folders,
+            retrieval_folder,
+            scorer_folder,
             retrieval,
             items,
             candidates,
         } = of;
-        let nearest = NearestItems::load((&folders.retrieval, retrieval), candidates, device)?;
-        let parts = scoring::load_parts(&folders.scorer, device)?;
+        let nearest = NearestItems::load((retrieval_folder, retrieval), candidates, device)?;
+        let parts = scoring::load_parts(scorer_folder, device)?;
         let scorer = parts
             .map(|parts| PairScorer::new(parts, items, device))
             .transpose();

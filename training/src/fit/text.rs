@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Tensor, safetensors};
 use gondola_models::device::Device;
 use gondola_models::features::RawTable;
-use gondola_models::pipeline::items::text;
+use gondola_models::items::text;
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::similarity::TextConfig;
 use gondola_models::similarity::encoder::{self, TextEncoder};

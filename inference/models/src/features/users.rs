@@ -20,9 +20,9 @@ pub const MAX_PUT_USERS: usize = 200_000;
 /// Requests read; a `PUT` writes. The lock is held for one map operation only, and readers share it.
 #[derive(Debug)]
 pub struct Users {
-    table: RawTable,
-    encoded: EncodedTable,
-    history: History,
+    table: Arc<RawTable>,
+    encoded: Arc<EncodedTable>,
+    history: Arc<History>,
     put: RwLock<HashMap<UserId, Arc<PutUser>>>,
 }
 
@@ -84,11 +84,15 @@ pub struct TooManyUsers;
 
 impl Users {
     /// The users of a snapshot, and their rows encoded.
-    pub fn new(table: RawTable, encoded: EncodedTable, history: History) -> Self {
+    pub fn new(
+        table: impl Into<Arc<RawTable>>,
+        encoded: impl Into<Arc<EncodedTable>>,
+        history: impl Into<Arc<History>>,
+    ) -> Self {
         Self {
-            table,
-            encoded,
-            history,
+            table: table.into(),
+            encoded: encoded.into(),
+            history: history.into(),
             put: RwLock::default(),
         }
     }

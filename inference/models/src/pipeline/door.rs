@@ -3,9 +3,9 @@
 //! A value may be a number and yet become infinite on its way to a score, and one item's score is everybody's trouble. Rows
 //! are held against the workflow's own statistics ([`check_range`]), then embedded and scored once.
 
-use super::items::{ItemsView, NewItem};
 use super::variant::{RequestError, Variant, check_range};
 use crate::features::{Purchase, RawRow, User, users::Purchases};
+use crate::items::{ItemsView, NewItem};
 use crate::ordering;
 use crate::scoring::{CandidateBatch, ScoreError};
 

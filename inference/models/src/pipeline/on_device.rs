@@ -5,11 +5,11 @@
 
 use std::time::Instant;
 
-use super::items::ItemsView;
 use super::recommend::Asked;
 use super::recommend_all::Buffers;
 use super::variant::Variant;
 use crate::features::EncodedRow;
+use crate::items::ItemsView;
 use crate::scoring::ScoreError;
 use crate::tensors::{Candidates, Neighborhood, PairScorer, Tensors};
 use gondola_request::{Stage, UserId};

@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 
-use super::items::{ItemsView, PutItem};
 use super::variant::{AlreadyBought, Diversity, RequestError, Variant, named};
 use crate::features::User;
 use crate::features::vocabulary::{NULL, UNKNOWN};
+use crate::items::{ItemsView, PutItem};
 use crate::ordering::{self, Order, Scored};
 use crate::retrieval::index::IndexError;
 use crate::retrieval::{Found, inner_product, sources};

@@ -4,10 +4,10 @@
 
 use std::time::Instant;
 
-use super::items::ItemsView;
 use super::recommend::{Asked, check_any_number};
 use super::variant::{RequestError, Variant};
 use crate::features::EncodedRow;
+use crate::items::ItemsView;
 use crate::ordering::Scored;
 use crate::scoring::{CandidateBatch, ScoreError};
 use crate::tensors::TOGETHER;

@@ -1,9 +1,9 @@
 //! The similar-items pipeline: a vector, its neighbors.
 
-use super::items::ItemsView;
 use super::recommend::with_put_items;
 use super::variant::{RequestError, Variant, named};
 use crate::features::ItemId;
+use crate::items::ItemsView;
 use crate::ordering::Scored;
 use crate::retrieval::inner_product;
 use crate::similarity::Similarity;

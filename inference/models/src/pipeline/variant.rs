@@ -2,18 +2,19 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::items::{Items, ItemsView, NewItem, TooManyItems, block, text, weight};
+use super::snapshot::FeatureSnapshot;
 use crate::device::{Device, DeviceError};
-use crate::features::neighbors::NEIGHBOURS;
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
 use crate::features::users::TooManyUsers;
 use crate::features::workflow::{FURTHEST, NumericColumn, WorkflowError};
 use crate::features::{
-    Cell, EncodedRow, EntityWorkflow, History, ItemId, Neighbors, PairFeatures, Purchase, RawRow, RawTable,
-    Schema, TableError, UserId, Users, Value, Workflow,
+    Cell, EncodedRow, EntityWorkflow, ItemId, Neighbors, PairFeatures, Purchase, RawRow, Schema, TableError,
+    UserId, Users, Value, Workflow,
 };
+use crate::items::{Items, ItemsView, NewItem, TooManyItems, block, text, weight};
 use crate::ordering::{Order, Scored};
 use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::sources::Quotas;
@@ -275,13 +276,13 @@ impl RequestError {
 pub struct Variant {
     pub(super) settings: VariantSettings,
     pub(super) schema: Schema,
-    pub(super) workflow: Workflow,
+    pub(super) workflow: Arc<Workflow>,
     /// The digest of the workflow as it was saved.
     workflow_digest: String,
     pub(super) pairs: PairFeatures,
     pub(super) users: Users,
     pub(super) items: Items,
-    pub(super) neighbors: Neighbors,
+    pub(super) neighbors: Arc<Neighbors>,
     pub(super) blocked: HashSet<u32>,
     pub(super) diversity: Option<Diversity>,
     pub(super) retrieval: Retrieval,
@@ -294,36 +295,44 @@ pub struct Variant {
 impl Variant {
     /// Loads a variant from its bundles' folders and answers a first request, so that the second is quick.
     pub fn load(folders: &VariantFolders, settings: &VariantSettings) -> Result<Self, LoadError> {
-        let features = &folders.features;
-        let schema = Schema::load(features)?;
-        let workflow = Workflow::load(features)?;
+        let snapshot = FeatureSnapshot::load(&folders.features, settings.quotas.co_bought > 0)?;
+        Self::load_with(snapshot, folders, settings)
+    }
+
+    /// The same with the features bundle read already: variants that share one share its tables.
+    pub fn load_with(
+        snapshot: FeatureSnapshot,
+        folders: &VariantFolders,
+        settings: &VariantSettings,
+    ) -> Result<Self, LoadError> {
+        let FeatureSnapshot {
+            schema,
+            workflow,
+            workflow_digest,
+            users,
+            encoded_users,
+            items,
+            encoded_items,
+            history,
+            neighbors,
+        } = snapshot;
         let pairs = PairFeatures::of(&workflow)?;
-        let users = RawTable::read(&features.join("users.parquet"), "user_id")?;
-        let items = RawTable::read(&features.join("items.parquet"), "item_id")?;
-        let history = History::read(&features.join("history.parquet"), &users, &items)?;
-        // Nothing is read that nobody asks for: bundles without neighbors, which older releases published, can still be
-        // served.
-        let neighbors = match settings.quotas.co_bought {
-            0 => Neighbors::default(),
-            _ => Neighbors::read(&features.join(NEIGHBOURS), &items)?,
-        };
         let retrieval = Retrieval::load(&folders.retrieval, &items, &settings.search)?;
         let load_similarity =
             |folder| Similarity::load(folder, &items, &settings.similarity_search, settings.device);
         let similarity = folders.similarity.as_deref().map(load_similarity).transpose()?;
         let scorer = scoring::load(&folders.scorer, &workflow.layout())?;
-        let encoded = workflow.item.encode_table(&items);
-        let encoded_users = workflow.user.encode_table(&users);
         let blocked = settings
             .blocked_items
             .iter()
             .filter_map(|item| items.find(item.as_str()));
         let blocked = blocked.map(|row| row as u32).collect();
         let diversity = diversity(settings.diversity.as_ref(), workflow.layout().item_categorical)?;
-        let items = Items::new(items, encoded, &schema.popularity, &scorer);
+        let items = Items::new(items, encoded_items, &schema.popularity, &scorer);
         let load_tensors = || {
             let of = OfVariant {
-                folders,
+                retrieval_folder: &folders.retrieval,
+                scorer_folder: &folders.scorer,
                 retrieval: &retrieval,
                 items: &items,
                 candidates: settings.quotas.two_tower,
@@ -339,7 +348,7 @@ impl Variant {
             neighbors,
             settings: settings.clone(),
             schema,
-            workflow_digest: workflow.saved_digest(features)?,
+            workflow_digest,
             workflow,
             pairs,
             retrieval,

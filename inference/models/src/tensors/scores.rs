@@ -11,7 +11,7 @@ use candle_core::{Device, Result as CandleResult, Tensor, WithDType};
 
 use super::TOGETHER;
 use crate::features::EncodedRow;
-use crate::pipeline::items::{Items, ItemsView};
+use crate::items::{Items, ItemsView};
 use crate::scoring::neural::InputShape;
 use crate::scoring::neural::parts::{Pairs, Parts, Rows, upload};
 use crate::scoring::{PartsOfShape, push_probabilities};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use futures::future::try_join_all;
-use gondola_models::pipeline::{Variant, VariantFolders, VariantSettings};
+use gondola_models::pipeline::{FeatureSnapshot, Variant, VariantFolders, VariantSettings};
 use gondola_models::retrieval::index::trial;
 use gondola_protocol::BundleDescription;
 use gondola_serving::compute::Compute;
@@ -78,8 +78,10 @@ pub(super) async fn load_models(
     }
     let fetched_in = started.elapsed();
     try_indexes(fetched.iter().map(|bundles| &bundles.folders)).await?;
+    let snapshots = snapshots(plans, &fetched).await?;
     let load = |(plan, bundles): (&VariantPlan, &bundles::VariantBundles)| {
-        load_one(bundles.folders.clone(), plan.settings.clone())
+        let snapshot = snapshots[&bundles.folders.features].clone();
+        load_one(snapshot, bundles.folders.clone(), plan.settings.clone())
     };
     let variants = try_join_all(plans.iter().zip(&fetched).map(load)).await?;
     for (variant, bundles) in variants.iter().zip(&fetched) {
@@ -96,9 +98,35 @@ pub(super) async fn load_models(
     Ok(models.collect())
 }
 
-async fn load_one(folders: VariantFolders, settings: VariantSettings) -> anyhow::Result<Variant> {
+/// The features of all variants by their folders: a bundle that several serve is read and kept once.
+async fn snapshots(
+    plans: &[VariantPlan],
+    fetched: &[bundles::VariantBundles],
+) -> anyhow::Result<BTreeMap<PathBuf, FeatureSnapshot>> {
+    let mut with_neighbors = BTreeMap::new();
+    for (plan, bundles) in plans.iter().zip(fetched) {
+        let folder = bundles.folders.features.clone();
+        *with_neighbors.entry(folder).or_insert(false) |= plan.settings.quotas.co_bought > 0;
+    }
+    let load = async |(folder, with_neighbors): (PathBuf, bool)| {
+        let place = folder.clone();
+        let loaded = spawn_blocking(move || FeatureSnapshot::load(&place, with_neighbors)).await?;
+        let loaded = loaded.with_context(|| format!("cannot load the features in {}", folder.display()))?;
+        anyhow::Ok((folder, loaded))
+    };
+    Ok(try_join_all(with_neighbors.into_iter().map(load))
+        .await?
+        .into_iter()
+        .collect())
+}
+
+async fn load_one(
+    snapshot: FeatureSnapshot,
+    folders: VariantFolders,
+    settings: VariantSettings,
+) -> anyhow::Result<Variant> {
     let name = settings.name.clone();
-    let variant = spawn_blocking(move || Variant::load(&folders, &settings)).await?;
+    let variant = spawn_blocking(move || Variant::load_with(snapshot, &folders, &settings)).await?;
     let variant = variant.with_context(|| format!("cannot load variant {name}"))?;
     tracing::info!(variant = name, summary = ?variant.summary(), "loaded");
     Ok(variant)

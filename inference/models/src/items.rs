@@ -68,8 +68,8 @@ struct Put {
 
 /// The items of one variant.
 pub struct Items {
-    table: RawTable,
-    encoded: EncodedTable,
+    table: Arc<RawTable>,
+    encoded: Arc<EncodedTable>,
     block_width: usize,
     blocks: Vec<f32>,
     /// What each row's odds are multiplied by; see [`weight`].
@@ -83,7 +83,13 @@ pub struct Items {
 
 impl Items {
     /// The items of a snapshot, prepared for one scorer. `popularity` is the raw column that orders popular items.
-    pub fn new(table: RawTable, encoded: EncodedTable, popularity: &str, loaded: &Loaded) -> Self {
+    pub fn new(
+        table: impl Into<Arc<RawTable>>,
+        encoded: impl Into<Arc<EncodedTable>>,
+        popularity: &str,
+        loaded: &Loaded,
+    ) -> Self {
+        let (table, encoded) = (table.into(), encoded.into());
         let block_width = loaded.scorer.block_width();
         let mut blocks = zeros_on_huge_pages(encoded.rows() * block_width);
         loaded.scorer.prepare(&encoded, &mut blocks);
