@@ -1,15 +1,17 @@
 //! `gondola-train`: from a shop's transactions to published bundles and a report.
 
 use std::io::IsTerminal as _;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args as _, FromArgMatches as _, Subcommand};
 use gondola_causes::with_causes;
 use gondola_models::scoring::check::inputs;
 use gondola_training::check;
+use gondola_training::dataset::engine::Engine;
 use gondola_training::dataset::queries::{QueryMemory, QuerySettings};
 use gondola_training::dataset::training::Scorer;
 use gondola_training::report::Summary;
@@ -43,6 +45,19 @@ struct InputArgs {
     /// this process may have.
     #[arg(long, env = "GONDOLA_QUERY_MEMORY_MIB")]
     query_memory_mib: Option<NonZeroU32>,
+    /// Parts that queries are computed in at once. Default: one a core of this machine, 16 on a cluster.
+    #[arg(long, env = "GONDOLA_QUERY_PARTITIONS")]
+    query_partitions: Option<NonZeroUsize>,
+    /// What runs queries: local, or ballista://HOST:PORT for the executors of a scheduler (`gondola-ballista`).
+    #[arg(long, env = "GONDOLA_ENGINE", default_value = "local")]
+    engine: String,
+    /// Folder or URL of a store through which tables get to executors: the same for all machines of the cluster, and for
+    /// this run alone.
+    #[arg(long, env = "GONDOLA_SHARED_FOLDER")]
+    shared_folder: Option<String>,
+    /// Seconds that it waits for the scheduler and for an executor of it.
+    #[arg(long, env = "GONDOLA_CLUSTER_WAIT_SECONDS", default_value_t = 60)]
+    cluster_wait_seconds: u64,
 }
 
 #[derive(clap::Args)]
@@ -119,10 +134,7 @@ impl TryFrom<InputArgs> for Inputs {
             Url::from_directory_path(&folder)
                 .map_err(|()| anyhow::anyhow!("--data {} is not a folder", args.data))?
         };
-        let mut queries = QuerySettings::default();
-        if let Some(memory) = args.query_memory_mib {
-            queries.memory = QueryMemory::mebibytes(memory);
-        }
+        let queries = queries(&args)?;
         let dataset = args.config;
         Ok(Self {
             dataset,
@@ -130,6 +142,19 @@ impl TryFrom<InputArgs> for Inputs {
             queries,
         })
     }
+}
+
+fn queries(args: &InputArgs) -> anyhow::Result<QuerySettings> {
+    let wait = Duration::from_secs(args.cluster_wait_seconds);
+    let engine = Engine::of(&args.engine, args.shared_folder.as_deref(), wait)?;
+    let mut queries = QuerySettings::on(engine);
+    if let Some(memory) = args.query_memory_mib {
+        queries.memory = QueryMemory::mebibytes(memory);
+    }
+    if let Some(partitions) = args.query_partitions {
+        queries.partitions = partitions;
+    }
+    Ok(queries)
 }
 
 impl TryFrom<RunArgs> for RunConfig {

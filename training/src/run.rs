@@ -80,7 +80,7 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
     }
     let scorers = dataset.training.scorers.clone();
     let checkpoints = Checkpoints::open(&config.report.join(CHECKPOINTS), data)?;
-    let mut run = Run::begin(dataset, files, config.inputs.queries, checkpoints).await?;
+    let mut run = Run::begin(dataset, files, &config.inputs.queries, checkpoints).await?;
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, &scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Usual)?;
@@ -89,6 +89,7 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
     let bundles = run
         .publish(&config.store, &prepared, &models, &latest, &text)
         .await?;
+    run.dataset.clear_shared_folder().await?;
     let (mut summary, checkpoints) = run.summary(fingerprint, &prepared, &models, judged);
     summary.facts.extend(facts::of_text(&text));
     summary.facts.extend(facts::of_latest(&latest));
@@ -104,11 +105,12 @@ pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Resu
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &inputs.data).await?;
     fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut run = Run::begin(dataset, files, inputs.queries, Checkpoints::temporary()?).await?;
+    let mut run = Run::begin(dataset, files, &inputs.queries, Checkpoints::temporary()?).await?;
     let prepared = run.prepare().await?;
     let training_set = run.training_set(&prepared).await?;
     let examples = training_set.examples;
     let FittedScorer { fitted, .. } = run.fit_scorer(scorer, &prepared.workflow, &examples)?;
+    run.dataset.clear_shared_folder().await?;
     fitted.save(folder)?;
     Ok(fitted.rounds)
 }
@@ -120,10 +122,11 @@ pub async fn evaluate(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> any
     let data = fingerprint::of_data(&files)?;
     let fingerprint = fingerprint(&dataset, &data, None)?;
     let checkpoints = Checkpoints::open(&report.join(CHECKPOINTS), data)?;
-    let mut run = Run::begin(dataset, files, inputs.queries, checkpoints).await?;
+    let mut run = Run::begin(dataset, files, &inputs.queries, checkpoints).await?;
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Inputs)?;
+    run.dataset.clear_shared_folder().await?;
     let (summary, checkpoints) = run.summary(fingerprint, &prepared, &models, judged);
     summary.write(report)?;
     checkpoints.remove()?;
@@ -143,7 +146,7 @@ impl Run {
     async fn begin(
         config: DatasetConfig,
         files: ShopFiles,
-        queries: QuerySettings,
+        queries: &QuerySettings,
         checkpoints: Checkpoints,
     ) -> anyhow::Result<Self> {
         let mut timings = Timings::default();

@@ -7,14 +7,17 @@
 use std::path::Path;
 
 use datafusion::prelude::SessionContext;
+use parquet::basic::{Compression, ZstdLevel};
 use tempfile::TempDir;
 use url::Url;
 
 use super::config::DatasetConfig;
 use super::error::DatasetError;
+use super::even;
 use super::ids::Ids;
 use super::queries::QuerySettings;
 use super::remarks::Remarks;
+use super::shared::SharedFolder;
 use super::shop::{self, ShopFiles};
 use super::side::Side;
 use super::tables::{self, Tables};
@@ -31,6 +34,8 @@ pub struct Dataset {
     pub users: Ids,
     /// The ids of items, by their numbers.
     pub items: Ids,
+    /// Where executors read its tables.
+    shared: Option<SharedFolder>,
     /// Where its tables are, where nobody else keeps them.
     _folder: Option<TempDir>,
 }
@@ -49,8 +54,8 @@ impl Dataset {
         queries: QuerySettings,
     ) -> Result<Self, DatasetError> {
         let folder = tempfile::tempdir().map_err(DatasetError::Folder)?;
-        Self::stage(config.clone(), files, queries, folder.path()).await?;
-        let mut dataset = Self::open_staged(config, queries, folder.path()).await?;
+        Self::stage(config.clone(), files, &queries, folder.path()).await?;
+        let mut dataset = Self::open_staged(config, &queries, folder.path()).await?;
         dataset._folder = Some(folder);
         Ok(dataset)
     }
@@ -59,7 +64,7 @@ impl Dataset {
     pub async fn stage(
         config: DatasetConfig,
         files: &ShopFiles,
-        queries: QuerySettings,
+        queries: &QuerySettings,
         folder: &Path,
     ) -> Result<(), DatasetError> {
         shop::read(config, files, queries, folder).await
@@ -68,7 +73,7 @@ impl Dataset {
     /// Opens what [`Dataset::stage`] left in a folder.
     pub async fn open_staged(
         config: DatasetConfig,
-        queries: QuerySettings,
+        queries: &QuerySettings,
         folder: &Path,
     ) -> Result<Self, DatasetError> {
         let tables = Tables::open(folder, queries).await?;
@@ -76,8 +81,9 @@ impl Dataset {
             users: Ids::read(&tables, Side::Users)?,
             items: Ids::read(&tables, Side::Items)?,
             config,
-            sql: tables.sql,
             remarks: Remarks::read(folder)?,
+            sql: tables.sql,
+            shared: tables.shared,
             _folder: None,
         })
     }
@@ -85,5 +91,19 @@ impl Dataset {
     /// Runs a statement for its effect.
     pub(crate) async fn run(&self, what: &'static str, sql: &str) -> Result<(), DatasetError> {
         tables::run(&self.sql, what, sql).await
+    }
+
+    /// Writes what a query gives as Parquet, in the query's order: its bytes depend on the rows alone.
+    pub(crate) async fn write(&self, what: &'static str, sql: &str, path: &Path) -> Result<(), DatasetError> {
+        let compression = Compression::ZSTD(ZstdLevel::default());
+        even::write(&self.sql, what, sql, path, compression).await
+    }
+
+    /// Removes what was left for executors: there are no more queries.
+    pub(crate) async fn clear_shared_folder(&mut self) -> Result<(), DatasetError> {
+        match self.shared.take() {
+            None => Ok(()),
+            Some(shared) => shared.clear().await,
+        }
     }
 }

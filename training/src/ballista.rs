@@ -1,0 +1,17 @@
+//! Queries on many machines, by Apache DataFusion Ballista.
+//!
+//! [`client`] is the side of `gondola-train`: a session whose queries a scheduler plans and executors run. [`scheduler`] and
+//! [`executor`] are the other two sides, which the program `gondola-ballista` runs. [`stores`] opens the tables on all three, and
+//! [`release`] sees to it that all three are of one release: what a plan means may change from one to the next.
+//!
+//! Nothing here knows what the queries are.
+
+pub mod client;
+mod error;
+pub mod executor;
+pub mod release;
+pub mod scheduler;
+pub mod stores;
+mod trial;
+
+pub use error::ClusterError;
