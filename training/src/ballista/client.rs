@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ballista_core::config::BALLISTA_SCHEDULER_SHARE_FILE_STATISTICS_CACHE;
+use ballista_core::config::{
+    BALLISTA_ADAPTIVE_PLANNER_ENABLED, BALLISTA_SCHEDULER_SHARE_FILE_STATISTICS_CACHE,
+};
 use ballista_core::extension::{SessionConfigExt as _, SessionStateExt as _};
 use ballista_core::serde::protobuf::GetJobStatusParams;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
@@ -11,6 +13,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Endpoint;
@@ -28,8 +31,16 @@ const NO_JOB: &str = "gondola-asks-for-the-release";
 /// Between two tries to reach a scheduler.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Opens a session once the scheduler is of our release and an executor reads what lies in the shared folder.
-pub(crate) async fn connect(
+/// Opens a session once the scheduler is of our release and an executor reads what lies in the shared folder. Boxed, as the other
+/// sides are.
+pub(crate) fn connect(
+    cluster: &Cluster,
+    config: SessionConfig,
+) -> BoxFuture<'_, Result<(SessionContext, SharedFolder), DatasetError>> {
+    Box::pin(open(cluster, config))
+}
+
+async fn open(
     cluster: &Cluster,
     config: SessionConfig,
 ) -> Result<(SessionContext, SharedFolder), DatasetError> {
@@ -103,7 +114,9 @@ fn session(scheduler: &SchedulerAddress, config: SessionConfig) -> Result<Sessio
         .upgrade_for_ballista()
         .with_ballista_override_create_grpc_client_endpoint(Release::this().introduction())
         // It tells files apart by path, size and time, and answers whole queries of what it remembers.
-        .set_bool(BALLISTA_SCHEDULER_SHARE_FILE_STATISTICS_CACHE, false);
+        .set_bool(BALLISTA_SCHEDULER_SHARE_FILE_STATISTICS_CACHE, false)
+        // Where one side of a join has no rows, it plans new stages without end.
+        .set_bool(BALLISTA_ADAPTIVE_PLANNER_ENABLED, false);
     let state = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config)

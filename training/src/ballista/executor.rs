@@ -10,6 +10,7 @@ use ballista_core::RuntimeProducer;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use futures::future::BoxFuture;
 
 use super::client::reach;
 use super::error::ClusterError;
@@ -44,8 +45,12 @@ pub struct Settings {
     pub memory: Option<u64>,
 }
 
-/// Runs tasks until the process is told to end.
-pub async fn run(settings: Settings) -> Result<(), ClusterError> {
+/// Runs tasks until the process is told to end. Boxed, as the scheduler is.
+pub fn run(settings: Settings) -> BoxFuture<'static, Result<(), ClusterError>> {
+    Box::pin(execute(settings))
+}
+
+async fn execute(settings: Settings) -> Result<(), ClusterError> {
     prepare(&settings)?;
     reach(&settings.scheduler, &Release::this(), settings.scheduler_wait).await?;
     let config = Arc::new(config(&settings));

@@ -1,6 +1,5 @@
 //! The scheduler: plans queries, and hands their tasks to executors.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
@@ -45,8 +45,15 @@ pub struct Settings {
     pub release: Release,
 }
 
-/// Schedules queries until `shutdown`.
-pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), ClusterError> {
+/// Schedules queries until `shutdown`. Boxed, so that all that it takes is compiled here, and not once more in each program.
+pub fn run(
+    settings: Settings,
+    shutdown: BoxFuture<'static, ()>,
+) -> BoxFuture<'static, Result<(), ClusterError>> {
+    Box::pin(schedule(settings, shutdown))
+}
+
+async fn schedule(settings: Settings, shutdown: BoxFuture<'static, ()>) -> Result<(), ClusterError> {
     let address = settings.listen;
     let listen = |source| ClusterError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;

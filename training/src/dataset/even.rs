@@ -33,9 +33,10 @@ pub(super) async fn write(
 ) -> Result<(), DatasetError> {
     let wrap = DatasetError::query(what);
     let frame = engine.sql(sql).await.map_err(&wrap)?;
+    // Ballista forgets the columns of what it can tell to be empty.
+    let schema = frame.schema().as_arrow().clone();
     let mut batches = frame.execute_stream().await.map_err(&wrap)?;
-    let table = EvenTable::create(path, &batches.schema(), compression);
-    let mut table = table.map_err(DatasetError::Staging)?;
+    let mut table = EvenTable::create(path, &schema, compression).map_err(DatasetError::Staging)?;
     while let Some(batch) = batches.try_next().await.map_err(&wrap)? {
         table.add(&batch).map_err(DatasetError::Staging)?;
     }

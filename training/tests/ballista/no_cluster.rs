@@ -114,7 +114,7 @@ async fn programs_of_another_release_are_refused_with_both_names() {
         executor_timeout: Duration::from_secs(10),
         release: Release::of_version("0.0.9"),
     };
-    tokio::spawn(scheduler::run(settings, std::future::pending()));
+    tokio::spawn(scheduler::run(settings, Box::pin(std::future::pending())));
     let url = format!("ballista://{address}");
     let said = tokio::task::spawn_blocking(move || Run::new().refused(&url, &[]))
         .await

@@ -147,7 +147,7 @@ async fn every_query_gives_the_same_rows_here_and_on_a_cluster() {
     let folder = tempfile::tempdir().unwrap();
     shop(folder.path(), &sales(), 3);
     // The first day of all, one in the middle, the last, and one after which there is nothing.
-    let cut_offs = ["2018-09-21", "2019-11-28", "2020-08-13", "2021-01-01"];
+    let cut_offs = ["2021-01-01", "2018-09-21", "2019-11-28", "2020-08-13"];
     check(CONFIG, folder.path(), &cluster, &cut_offs).await;
     check_a_small_shop_with_all_that_can_be_missing(&cluster).await;
 }
