@@ -56,5 +56,7 @@ fn config(queries: &QuerySettings) -> SessionConfig {
     let mut config = SessionConfig::new().with_target_partitions(queries.partitions.get());
     // Views of text keep the pages alive that they look at, which no limit of memory counts right.
     config.options_mut().execution.parquet.schema_force_view_types = false;
+    // Ballista can't send views, and both engines are to give the same types.
+    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     config
 }
