@@ -4,8 +4,11 @@
 //! [`executor`] are the other two sides, which the program `gondola-ballista` runs. [`stores`] opens the tables on all three, and
 //! [`release`] sees to it that all three are of one release: what a plan means may change from one to the next.
 //!
+//! `trial` makes sure that an executor sees the tables before anything depends on it, and `cause` says in a line why a query failed.
+//!
 //! Nothing here knows what the queries are.
 
+pub(crate) mod cause;
 pub mod client;
 mod error;
 pub mod executor;

@@ -266,8 +266,9 @@ async fn check_scorer(args: &CheckArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Ballista logs what it returns as an error as well, which is told once, at the end.
 fn filter() -> tracing_subscriber::EnvFilter {
-    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into())
+    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,ballista_core=off".into())
 }
 
 #[cfg(test)]

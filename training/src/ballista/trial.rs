@@ -11,6 +11,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use tempfile::NamedTempFile;
 
+use super::cause;
 use super::error::ClusterError;
 use crate::dataset::DatasetError;
 use crate::dataset::engine::{Cluster, EngineError};
@@ -37,7 +38,7 @@ pub(super) async fn try_out(
         Ok(Err(source)) => ClusterError::Unseen {
             scheduler,
             folder: shared.to_string(),
-            source: source.strip_backtrace().into(),
+            source: cause::plain(&source.strip_backtrace()).into(),
         },
         Err(_) => ClusterError::NoExecutor {
             scheduler,

@@ -148,12 +148,21 @@ pub enum DatasetError {
 #[error("{0}")]
 pub struct QueryError(String);
 
+#[cfg(feature = "ballista")]
+use crate::ballista::cause::plain;
+
+/// The engine of this process has no layers around a cause.
+#[cfg(not(feature = "ballista"))]
+fn plain(cause: &str) -> String {
+    cause.to_owned()
+}
+
 impl DatasetError {
     /// Wraps a failed query.
     pub(crate) fn query(what: &'static str) -> impl Fn(DataFusionError) -> Self {
         move |error| Self::Query {
             what,
-            source: QueryError(error.find_root().strip_backtrace()),
+            source: QueryError(plain(&error.find_root().strip_backtrace())),
         }
     }
 

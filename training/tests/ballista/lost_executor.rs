@@ -1,11 +1,12 @@
-//! An executor that dies in the middle of a run.
+//! Executors, and a scheduler, that die in the middle of a run.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use gondola_causes::with_causes;
 use gondola_training::dataset::queries::QuerySettings;
-use gondola_training::dataset::{Dataset, DatasetConfig, ShopFiles};
+use gondola_training::dataset::{Dataset, DatasetConfig, DatasetError, ShopFiles};
 use gondola_training::features;
 use url::Url;
 
@@ -32,16 +33,14 @@ async fn open(folder: &Path, queries: QuerySettings) -> Dataset {
 }
 
 /// The bytes of all tables of all cut-offs.
-async fn tables(dataset: &Dataset) -> Vec<Vec<u8>> {
+async fn tables(dataset: &Dataset) -> Result<Vec<Vec<u8>>, DatasetError> {
     let mut tables = Vec::new();
     for cut_off in CUT_OFFS {
         let out = tempfile::tempdir().unwrap();
-        let found = features::compute(dataset, cut_off.parse().unwrap(), out.path())
-            .await
-            .unwrap();
+        let found = features::compute(dataset, cut_off.parse().unwrap(), out.path()).await?;
         tables.extend([found.users, found.items, found.history].map(|file| fs::read(file).unwrap()));
     }
-    tables
+    Ok(tables)
 }
 
 /// Waits until there are files below a folder that were not there before.
@@ -64,21 +63,46 @@ fn count(folder: &Path) -> usize {
         .sum()
 }
 
+/// A run on a cluster, in whose middle something happens to the cluster.
+async fn disturbed(folder: &Path, disturb: impl FnOnce(&mut Cluster)) -> Result<Vec<Vec<u8>>, DatasetError> {
+    let mut cluster = Cluster::start(2);
+    let dataset = open(folder, QuerySettings::on(cluster.engine())).await;
+    let run = tokio::spawn(async move { tables(&dataset).await });
+    // Rows between two stages of a query lie there: the query is in its middle, and needs them.
+    wait_for_rows(&cluster.executors[0].work).await;
+    disturb(&mut cluster);
+    assert!(!run.is_finished(), "the run was over before anything happened");
+    let found = tokio::time::timeout(Duration::from_secs(240), run).await;
+    found.expect("the run ends").unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_that_dies_costs_time_and_not_the_run() {
     let folder = tempfile::tempdir().unwrap();
     shop(folder.path(), &sales(), 4);
-    let wanted = tables(&open(folder.path(), QuerySettings::default()).await).await;
-    let mut cluster = Cluster::start(2);
-    let dataset = open(folder.path(), QuerySettings::on(cluster.engine())).await;
-    let run = tokio::spawn(async move { tables(&dataset).await });
-    // Rows between two stages of a query lie there: the query is in its middle, and needs them.
-    wait_for_rows(&cluster.executors[0].work).await;
-    cluster.executors[0].kill();
-    assert!(!run.is_finished(), "the run was over before its executor died");
-    let found = tokio::time::timeout(Duration::from_secs(240), run).await;
+    let here = open(folder.path(), QuerySettings::default()).await;
+    let wanted = tables(&here).await.unwrap();
+    let found = disturbed(folder.path(), |cluster| cluster.executors[0].kill()).await;
+    assert!(found.unwrap() == wanted, "the tables differ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_dies_ends_the_run_with_one_message() {
+    let folder = tempfile::tempdir().unwrap();
+    shop(folder.path(), &sales(), 4);
+    let scheduler = disturbed(folder.path(), |cluster| cluster.process.kill()).await;
+    check_message(scheduler, "this run, which goes on where it stopped");
+    let all = |cluster: &mut Cluster| cluster.executors.iter_mut().for_each(|executor| executor.kill());
+    let executors = disturbed(folder.path(), all).await;
+    check_message(executors, "no executors remain to run the tasks for this job");
+}
+
+#[track_caller]
+fn check_message(run: Result<Vec<Vec<u8>>, DatasetError>, cause: &str) {
+    let said = with_causes(&run.unwrap_err());
+    assert!(said.starts_with("cannot compute the features of "), "{said}");
     assert!(
-        found.expect("the run ends").unwrap() == wanted,
-        "the tables differ"
+        said.ends_with(cause) && said.matches(cause).count() == 1 && said.lines().count() == 1,
+        "{said}"
     );
 }

@@ -13,4 +13,9 @@ mod lost_executor;
 #[path = "../made_up/mod.rs"]
 mod made_up;
 mod no_cluster;
+#[path = "../../../artifacts/tests/s3_server/mod.rs"]
+mod s3_server;
 mod same_rows;
+#[path = "../../../artifacts/tests/server/mod.rs"]
+mod server;
+mod stores;

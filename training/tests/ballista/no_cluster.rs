@@ -131,7 +131,7 @@ async fn programs_of_another_release_are_refused_with_both_names() {
     );
 
     let work = tempfile::tempdir().unwrap();
-    let executor = crate::cluster::executor(work.path(), &address, 0);
+    let executor = crate::cluster::executor(work.path(), &address, 0, &[]);
     let said = executor.failure();
     check_once(
         &said,

@@ -36,6 +36,11 @@ pub struct Program {
 impl Cluster {
     /// Starts a scheduler and so many executors.
     pub fn start(executors: usize) -> Self {
+        Self::with(executors, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn with(executors: usize, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("shared")).unwrap();
         let scheduler = format!("127.0.0.1:{}", free_port());
@@ -45,8 +50,8 @@ impl Cluster {
             &timeout,
         ]
         .concat();
-        let process = Program::start(folder.path(), "scheduler", &arguments);
-        let executors = (0..executors).map(|number| executor(folder.path(), &scheduler, number));
+        let process = Program::start(folder.path(), "scheduler", &arguments, variables);
+        let executors = (0..executors).map(|number| executor(folder.path(), &scheduler, number, variables));
         Self {
             executors: executors.collect(),
             scheduler,
@@ -73,7 +78,7 @@ impl Cluster {
 }
 
 /// Starts an executor.
-pub fn executor(folder: &Path, scheduler: &str, number: usize) -> Program {
+pub fn executor(folder: &Path, scheduler: &str, number: usize, variables: &[(&str, &str)]) -> Program {
     let name = format!("executor-{number}");
     let (port, task_port) = (free_port().to_string(), free_port().to_string());
     let work = folder.join(&name);
@@ -90,7 +95,7 @@ pub fn executor(folder: &Path, scheduler: &str, number: usize) -> Program {
     let work = work.to_str().unwrap();
     let limits = ["--work-folder", work, "--slots", "2", "--memory-mib", "512"];
     let arguments = [&["executor", "--scheduler", scheduler][..], &place, &limits].concat();
-    Program::start(folder, &name, &arguments)
+    Program::start(folder, &name, &arguments, variables)
 }
 
 /// A port that nobody listens on.
@@ -100,11 +105,12 @@ pub fn free_port() -> u16 {
 }
 
 impl Program {
-    fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
+    fn start(folder: &Path, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = folder.join(format!("{name}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_gondola-ballista"))
             .args(arguments)
             .env("RUST_LOG", "info")
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
             .spawn()
@@ -137,7 +143,7 @@ impl Program {
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        fs::remove_dir_all(&self.work).unwrap();
+        let _ = fs::remove_dir_all(&self.work);
     }
 }
 
