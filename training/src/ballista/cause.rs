@@ -17,6 +17,9 @@ const LOST: [&str; 4] = [
     "Stream closed without job completing",
 ];
 
+/// What stands in the way of a plan with very many joins.
+const DEEP: &str = "RecursionLimitReached";
+
 /// The cause alone, without the names of layers and jobs.
 pub(crate) fn plain(error: &str) -> String {
     let mut cause = error;
@@ -33,6 +36,10 @@ pub(crate) fn plain(error: &str) -> String {
         };
     }
     // Executors lose connections among themselves as well, and the scheduler tells of them as of a job's failure.
+    if cause.contains(DEEP) {
+        return "the query is deeper than Ballista reads; take columns out of features.user_attributes, or run with --engine local"
+            .to_owned();
+    }
     if !of_a_job && LOST.iter().any(|sign| cause.contains(sign)) {
         return "the connection to the scheduler was lost; start a scheduler again and then this run, which goes on where it stopped"
             .to_owned();
@@ -68,6 +75,13 @@ mod tests {
         );
         assert_eq!(plain("Schema error: no field: a"), "Schema error: no field: a");
         assert_eq!(plain("Job was cut: short"), "Job was cut: short");
+    }
+
+    #[test]
+    fn a_query_that_is_too_deep_is_named_with_the_way_out() {
+        let deep =
+            plain("Status { message: \"DecodeError { description: RecursionLimitReached, stack: [..] }\" }");
+        assert!(deep.contains("features.user_attributes"), "{deep}");
     }
 
     #[test]

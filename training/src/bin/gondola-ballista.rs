@@ -12,7 +12,11 @@ use gondola_causes::with_causes;
 use gondola_training::ballista::release::Release;
 use gondola_training::ballista::{ClusterError, executor, scheduler};
 use gondola_training::dataset::engine::SchedulerAddress;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Of each thread: a plan is read by calls within calls, some for each of its joins.
+const STACK_BYTES: usize = 16 << 20;
 
 /// Runs the queries of gondola-train on many machines: one scheduler, and an executor on each. All are of one release and read the
 /// same folder or store.
@@ -98,17 +102,24 @@ impl From<ExecutorArgs> for executor::Settings {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter())
         .init();
-    match run(Program::parse()).await {
+    let program = Program::parse();
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build();
+    let ended = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| Ok(runtime.block_on(run(program))?));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
+            eprintln!("error: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

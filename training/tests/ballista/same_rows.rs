@@ -150,6 +150,31 @@ async fn every_query_gives_the_same_rows_here_and_on_a_cluster() {
     let cut_offs = ["2021-01-01", "2018-09-21", "2019-11-28", "2020-08-13"];
     check(CONFIG, folder.path(), &cluster, &cut_offs).await;
     check_a_small_shop_with_all_that_can_be_missing(&cluster).await;
+    check_a_fashion_chain(&cluster).await;
+}
+
+/// Six columns of items have a most frequent value, each of which makes the plan deeper.
+async fn check_a_fashion_chain(cluster: &Cluster) {
+    let yaml = example("h-and-m");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hm");
+    check(&yaml, &folder, cluster, &["2020-09-16"]).await;
+}
+
+fn example(shop: &str) -> String {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    fs::read_to_string(examples.join(shop).join("dataset.yaml")).unwrap()
+}
+
+/// A grocery's year, where GONDOLA_DATA names a folder that has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_query_of_the_complete_journey_gives_the_same_rows_here_and_on_a_cluster() {
+    let Some(data) = std::env::var_os("GONDOLA_DATA") else {
+        eprintln!("GONDOLA_DATA is not set: the Complete Journey was not tried");
+        return;
+    };
+    let yaml = example("complete-journey");
+    let folder = Path::new(&data).join("complete-journey");
+    check(&yaml, &folder, &Cluster::start(2), &["2017-12-12"]).await;
 }
 
 /// Users of whom nothing is known, items that nobody bought, ids that are written in two ways, no price, no store, nulls, commas and
