@@ -103,6 +103,10 @@ build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose text encoders r
 		cargo build --locked --release --workspace --features gondola-serving/cuda --bin gondola-inference
 	cp $(CARGO_TARGET_DIR)/release/gondola-inference $(CARGO_TARGET_DIR)/release/gondola-inference-cuda
 
+.PHONY: build-ballista
+build-ballista: setup ## Build gondola-train with --engine ballista://, and gondola-ballista, the scheduler and executor of its queries
+	cargo build --locked --release --workspace $(ALL) --bin gondola-train --bin gondola-ballista
+
 $(CUDA): | $(TOOLS)/bin/python
 	scripts/cuda-toolkit.sh $(TOOLS)/bin/python $@
 

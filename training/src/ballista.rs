@@ -9,12 +9,12 @@
 //! Nothing here knows what the queries are.
 
 pub(crate) mod cause;
-pub mod client;
+pub(crate) mod client;
 mod error;
 pub mod executor;
 pub mod release;
 pub mod scheduler;
-pub mod stores;
+mod stores;
 mod trial;
 
 pub use error::ClusterError;

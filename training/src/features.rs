@@ -14,6 +14,7 @@ mod users;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use futures::future::BoxFuture;
 
 use crate::dataset::numbering::{self, PURCHASES};
 use crate::dataset::{Dataset, DatasetError};
@@ -53,8 +54,16 @@ impl FeatureTables {
     }
 }
 
-/// Computes the tables as of a cut-off date and writes them as Parquet into a folder.
-pub async fn compute(
+/// Computes the tables as of a cut-off date and writes them as Parquet into a folder. Boxed, as what opens a data set is.
+pub fn compute<'a>(
+    dataset: &'a Dataset,
+    as_of: NaiveDate,
+    folder: &'a Path,
+) -> BoxFuture<'a, Result<FeatureTables, DatasetError>> {
+    Box::pin(write_tables(dataset, as_of, folder))
+}
+
+async fn write_tables(
     dataset: &Dataset,
     as_of: NaiveDate,
     folder: &Path,

@@ -19,6 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use futures::future::LocalBoxFuture;
 use url::Url;
 
 use crate::dataset::queries::QuerySettings;
@@ -65,8 +66,13 @@ pub struct RunConfig {
     pub reuse: bool,
 }
 
-/// Runs everything; gives the summary, which an earlier run may have left.
-pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
+/// Runs everything; gives the summary, which an earlier run may have left. Boxed, as the other commands are, so that all of it is
+/// compiled here, and not once more in the program.
+pub fn run(config: &RunConfig) -> LocalBoxFuture<'_, anyhow::Result<Summary>> {
+    Box::pin(run_everything(config))
+}
+
+async fn run_everything(config: &RunConfig) -> anyhow::Result<Summary> {
     let dataset = DatasetConfig::read(&config.inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &config.inputs.data).await?;
     let data = fingerprint::of_data(&files)?;
@@ -101,7 +107,15 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
 
 /// Fits one scorer and leaves its bundle's files in a folder, which must not be there yet. Gives how long it was
 /// trained: passes over the pairs, or trees.
-pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Result<usize> {
+pub fn fit<'a>(
+    inputs: &'a Inputs,
+    scorer: Scorer,
+    folder: &'a Path,
+) -> LocalBoxFuture<'a, anyhow::Result<usize>> {
+    Box::pin(fit_one(inputs, scorer, folder))
+}
+
+async fn fit_one(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Result<usize> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &inputs.data).await?;
     fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -116,7 +130,15 @@ pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Resu
 }
 
 /// Fits scorers, compares them on the test window, and writes the report; publishes nothing.
-pub async fn evaluate(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> anyhow::Result<Summary> {
+pub fn evaluate<'a>(
+    inputs: &'a Inputs,
+    scorers: &'a [Scorer],
+    report: &'a Path,
+) -> LocalBoxFuture<'a, anyhow::Result<Summary>> {
+    Box::pin(compare(inputs, scorers, report))
+}
+
+async fn compare(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> anyhow::Result<Summary> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find(&dataset, &inputs.data).await?;
     let data = fingerprint::of_data(&files)?;

@@ -33,23 +33,24 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Opens a session once the scheduler is of our release and an executor reads what lies in the shared folder. Boxed, as the other
 /// sides are.
-pub(crate) fn connect(
-    cluster: &Cluster,
+pub(crate) fn connect<'a>(
+    cluster: &'a Cluster,
     config: SessionConfig,
-) -> BoxFuture<'_, Result<(SessionContext, SharedFolder), DatasetError>> {
-    Box::pin(open(cluster, config))
+    shared: &'a mut SharedFolder,
+) -> BoxFuture<'a, Result<SessionContext, DatasetError>> {
+    Box::pin(open(cluster, config, shared))
 }
 
 async fn open(
     cluster: &Cluster,
     config: SessionConfig,
-) -> Result<(SessionContext, SharedFolder), DatasetError> {
+    shared: &mut SharedFolder,
+) -> Result<SessionContext, DatasetError> {
     let reached = reach(&cluster.scheduler, &Release::this(), cluster.wait).await;
     reached.map_err(EngineError::from)?;
-    let mut shared = SharedFolder::open(&cluster.shared_folder)?;
     let sql = session(&cluster.scheduler, config).map_err(DatasetError::query("a plan"))?;
-    trial::try_out(&sql, cluster, &mut shared).await?;
-    Ok((sql, shared))
+    trial::try_out(&sql, cluster, shared).await?;
+    Ok(sql)
 }
 
 /// Waits for a scheduler that is still starting; one of another release is a reason to end at once.

@@ -104,10 +104,7 @@ pub enum ClusterError {
         #[source]
         source: BallistaError,
     },
-    /// The program ended by itself.
-    #[error("{what} stopped by itself; its log says why")]
-    Stopped {
-        /// Which program.
-        what: &'static str,
-    },
+    /// An executor ended without being told to.
+    #[error("the executor stopped by itself, as it does when its scheduler is gone; its log says why")]
+    Stopped,
 }

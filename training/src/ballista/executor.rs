@@ -45,21 +45,25 @@ pub struct Settings {
     pub memory: Option<u64>,
 }
 
-/// Runs tasks until the process is told to end. Boxed, as the scheduler is.
-pub fn run(settings: Settings) -> BoxFuture<'static, Result<(), ClusterError>> {
-    Box::pin(execute(settings))
+/// Runs tasks until the process is told to end, which Ballista hears by itself; `told` says whether it was. Boxed, as the scheduler is.
+pub fn run(settings: Settings, told: BoxFuture<'static, ()>) -> BoxFuture<'static, Result<(), ClusterError>> {
+    Box::pin(execute(settings, told))
 }
 
-async fn execute(settings: Settings) -> Result<(), ClusterError> {
+async fn execute(settings: Settings, told: BoxFuture<'static, ()>) -> Result<(), ClusterError> {
     prepare(&settings)?;
     reach(&settings.scheduler, &Release::this(), settings.scheduler_wait).await?;
-    let config = Arc::new(config(&settings));
-    start_executor_process(config)
-        .await
-        .map_err(|source| ClusterError::Start {
-            what: "the executor",
-            source,
-        })
+    let told = tokio::spawn(told);
+    let ended = start_executor_process(Arc::new(config(&settings))).await;
+    ended.map_err(|source| ClusterError::Start {
+        what: "the executor",
+        source,
+    })?;
+    if told.is_finished() {
+        Ok(())
+    } else {
+        Err(ClusterError::Stopped)
+    }
 }
 
 /// Finds out now what Ballista would tell in its log alone.

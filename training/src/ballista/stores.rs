@@ -21,7 +21,7 @@ use url::{Position, Url};
 
 /// Opens stores, each once.
 #[derive(Debug, Default)]
-pub struct Stores(Mutex<HashMap<String, Arc<dyn ObjectStore>>>);
+pub(super) struct Stores(Mutex<HashMap<String, Arc<dyn ObjectStore>>>);
 
 impl ObjectStoreRegistry for Stores {
     fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {

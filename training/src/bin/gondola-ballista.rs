@@ -128,8 +128,7 @@ fn main() -> ExitCode {
 async fn run(program: Program) -> Result<(), ClusterError> {
     match program {
         Program::Scheduler(args) => scheduler::run(args.into(), Box::pin(terminated())).await,
-        // It hears the signal itself: tasks end, and the scheduler is told, before it goes.
-        Program::Executor(args) => executor::run(args.into()).await,
+        Program::Executor(args) => executor::run(args.into(), Box::pin(terminated())).await,
     }
 }
 

@@ -67,8 +67,8 @@ pub enum EngineError {
     },
     /// This program has no client of Ballista.
     #[error(
-        "--engine {engine} needs Ballista, which this build of gondola-train leaves out; build it with --features \
-         gondola-training/ballista, or run with --engine local"
+        "--engine {engine} needs Ballista, which this build of gondola-train leaves out; build it with `make \
+         build-ballista` (--features gondola-training/ballista), or run with --engine local"
     )]
     NotBuilt {
         /// What was given.

@@ -18,7 +18,8 @@ pub(super) async fn open(
     match &queries.engine {
         Engine::Local => Ok((local(queries)?, None)),
         Engine::Ballista(cluster) => {
-            let (sql, shared) = distant(cluster, config(queries)).await?;
+            let mut shared = SharedFolder::open(&cluster.shared_folder)?;
+            let sql = distant(cluster, config(queries), &mut shared).await?;
             Ok((sql, Some(shared)))
         }
     }
@@ -39,15 +40,17 @@ fn local(queries: &QuerySettings) -> Result<SessionContext, DatasetError> {
 async fn distant(
     cluster: &Cluster,
     config: SessionConfig,
-) -> Result<(SessionContext, SharedFolder), DatasetError> {
-    crate::ballista::client::connect(cluster, config).await
+    shared: &mut SharedFolder,
+) -> Result<SessionContext, DatasetError> {
+    crate::ballista::client::connect(cluster, config, shared).await
 }
 
 #[cfg(not(feature = "ballista"))]
 async fn distant(
     cluster: &Cluster,
     _: SessionConfig,
-) -> Result<(SessionContext, SharedFolder), DatasetError> {
+    _: &mut SharedFolder,
+) -> Result<SessionContext, DatasetError> {
     let engine = format!("ballista://{}", cluster.scheduler);
     Err(super::engine::EngineError::NotBuilt { engine }.into())
 }

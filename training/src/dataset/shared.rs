@@ -89,7 +89,7 @@ impl SharedFolder {
 
     fn failed(&self, source: object_store::Error) -> DatasetError {
         DatasetError::Shared {
-            folder: self.store.url().to_owned(),
+            folder: self.to_string(),
             source,
         }
     }

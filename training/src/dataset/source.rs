@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use datafusion::prelude::SessionContext;
+use futures::future::BoxFuture;
 use parquet::basic::{Compression, ZstdLevel};
 use tempfile::TempDir;
 use url::Url;
@@ -60,18 +61,27 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// Reads every file once, checks it, and leaves everything in a folder that is there and empty.
-    pub async fn stage(
+    /// Reads every file once, checks it, and leaves everything in a folder that is there and empty. Boxed, so that queries and all
+    /// are compiled here, and not once more in each program and test.
+    pub fn stage<'a>(
         config: DatasetConfig,
-        files: &ShopFiles,
-        queries: &QuerySettings,
-        folder: &Path,
-    ) -> Result<(), DatasetError> {
-        shop::read(config, files, queries, folder).await
+        files: &'a ShopFiles,
+        queries: &'a QuerySettings,
+        folder: &'a Path,
+    ) -> BoxFuture<'a, Result<(), DatasetError>> {
+        Box::pin(shop::read(config, files, queries, folder))
     }
 
     /// Opens what [`Dataset::stage`] left in a folder.
-    pub async fn open_staged(
+    pub fn open_staged<'a>(
+        config: DatasetConfig,
+        queries: &'a QuerySettings,
+        folder: &'a Path,
+    ) -> BoxFuture<'a, Result<Self, DatasetError>> {
+        Box::pin(Self::open_tables(config, queries, folder))
+    }
+
+    async fn open_tables(
         config: DatasetConfig,
         queries: &QuerySettings,
         folder: &Path,

@@ -174,17 +174,32 @@ async fn a_scheduler_of_somebody_else_is_told_apart() {
     );
 }
 
-#[test]
-fn programs_end_when_they_are_told_to() {
-    let mut cluster = Cluster::start(1);
-    let run = Run::new();
-    // It runs a task, so the executor is there.
-    let said = run.on(&cluster.url(), &["--query-partitions", "2"]);
-    let said = String::from_utf8(said.stderr).unwrap();
+/// A cluster whose executor is there: it ran tasks.
+fn cluster_at_work() -> Cluster {
+    let cluster = Cluster::start(1);
+    let said = Run::new().on(&cluster.url(), &["--query-partitions", "2"]).stderr;
+    let said = String::from_utf8(said).unwrap();
     assert!(
         !said.contains("scheduler") && !said.contains("executor"),
         "{said}"
     );
+    cluster
+}
+
+#[test]
+fn an_executor_that_lost_its_scheduler_ends() {
+    let mut cluster = cluster_at_work();
+    cluster.process.kill();
+    let said = cluster.executors.remove(0).failure();
+    check_once(
+        &said,
+        &["error: the executor stopped by itself", "its scheduler is gone"],
+    );
+}
+
+#[test]
+fn programs_end_when_they_are_told_to() {
+    let mut cluster = cluster_at_work();
     assert_eq!(cluster.executors[0].terminate(), Some(0));
     assert_eq!(cluster.process.terminate(), Some(0));
 }
