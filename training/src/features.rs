@@ -3,18 +3,18 @@
 //! Everything reads the view `purchases`: the transactions before the cut-off, with their age in days.
 //! Nothing of the cut-off day or later can leak in, because nothing else is in reach. Sums are of whole numbers
 //! and decimals, and every order is total: the tables are equal to the byte however many files the shop has and
-//! however many threads compute them. Written as plain SQL, the queries run on a distributed engine as they stand.
+//! however many threads or machines compute them.
 
 mod history;
 mod items;
 pub mod neighbors;
 pub mod snapshot;
-mod table;
 mod users;
 
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use futures::future::BoxFuture;
 
 use crate::dataset::numbering::{self, PURCHASES};
 use crate::dataset::{Dataset, DatasetError};
@@ -54,8 +54,16 @@ impl FeatureTables {
     }
 }
 
-/// Computes the tables as of a cut-off date and writes them as Parquet into a folder.
-pub async fn compute(
+/// Computes the tables as of a cut-off date and writes them as Parquet into a folder. Boxed, as what opens a data set is.
+pub fn compute<'a>(
+    dataset: &'a Dataset,
+    as_of: NaiveDate,
+    folder: &'a Path,
+) -> BoxFuture<'a, Result<FeatureTables, DatasetError>> {
+    Box::pin(write_tables(dataset, as_of, folder))
+}
+
+async fn write_tables(
     dataset: &Dataset,
     as_of: NaiveDate,
     folder: &Path,
@@ -69,7 +77,7 @@ pub async fn compute(
         ("the features of items", items::sql(config), &tables.items),
         ("the purchases of users", history::sql(config), &tables.history),
     ] {
-        table::write(dataset, what, &sql, path).await?;
+        dataset.write(what, &sql, path).await?;
     }
     Ok(tables)
 }

@@ -9,10 +9,14 @@
 //! 5. [`evaluate`]: how good they are on a later window, pair by pair and end to end, compared with simple baselines;
 //! 6. [`publish`]: bundles into object storage; [`report`]: one page for people.
 //!
+//! Queries run in this process, or, with the feature `ballista`, on the machines of a cluster.
+//!
 //! [`check`] says whether a scorer of one's own gives what its library gives. [`run`] puts the steps
 //! together. Encoding, models and pipelines are `gondola-models`'s, so that what is evaluated here is what
 //! is served.
 
+#[cfg(feature = "ballista")]
+pub mod ballista;
 pub mod check;
 pub mod dataset;
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! `gondola-train`: from a shop's transactions to published bundles and a report.
 
 use std::io::IsTerminal as _;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args as _, FromArgMatches as _, Subcommand};
@@ -11,6 +12,7 @@ use gondola_artifacts::Access;
 use gondola_causes::with_causes;
 use gondola_models::scoring::check::inputs;
 use gondola_training::check;
+use gondola_training::dataset::engine::Engine;
 use gondola_training::dataset::queries::{QueryMemory, QuerySettings};
 use gondola_training::dataset::training::Scorer;
 use gondola_training::evaluate::ranking::ListMetric;
@@ -55,6 +57,19 @@ struct InputArgs {
     /// Endpoint of an S3-compatible store, for example http://minio:9000.
     #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
     store_endpoint: Option<String>,
+    /// Parts that queries are computed in at once. Default: one a core of this machine, 16 on a cluster.
+    #[arg(long, env = "GONDOLA_QUERY_PARTITIONS")]
+    query_partitions: Option<NonZeroUsize>,
+    /// What runs queries: local, or ballista://HOST:PORT for the executors of a scheduler (`gondola-ballista`).
+    #[arg(long, env = "GONDOLA_ENGINE", default_value = "local")]
+    engine: String,
+    /// Folder or URL of a store through which tables get to executors: the same for all machines of the cluster, and for
+    /// this run alone.
+    #[arg(long, env = "GONDOLA_SHARED_FOLDER")]
+    shared_folder: Option<String>,
+    /// Seconds that it waits for the scheduler and for an executor of it.
+    #[arg(long, env = "GONDOLA_CLUSTER_WAIT_SECONDS", default_value_t = 60)]
+    cluster_wait_seconds: u64,
 }
 
 #[derive(clap::Args)]
@@ -181,22 +196,36 @@ impl TryFrom<InputArgs> for Inputs {
             Url::from_directory_path(&folder)
                 .map_err(|()| anyhow::anyhow!("--data {} is not a folder", args.data))?
         };
-        let mut queries = QuerySettings::default();
-        if let Some(memory) = args.query_memory_mib {
-            queries.memory = QueryMemory::mebibytes(memory);
-        }
+        let queries = queries(&args)?;
         Ok(Self {
+            access: access(&args),
             dataset: args.config,
             data,
-            access: Access {
-                credentials: args.credentials,
-                endpoint: args.store_endpoint,
-                ..Access::default()
-            },
             test_latest: args.test_latest,
             queries,
         })
     }
+}
+
+fn access(args: &InputArgs) -> Access {
+    Access {
+        credentials: args.credentials.clone(),
+        endpoint: args.store_endpoint.clone(),
+        ..Access::default()
+    }
+}
+
+fn queries(args: &InputArgs) -> anyhow::Result<QuerySettings> {
+    let wait = Duration::from_secs(args.cluster_wait_seconds);
+    let engine = Engine::of(&args.engine, args.shared_folder.as_deref(), &access(args), wait)?;
+    let mut queries = QuerySettings::on(engine);
+    if let Some(memory) = args.query_memory_mib {
+        queries.memory = QueryMemory::mebibytes(memory);
+    }
+    if let Some(partitions) = args.query_partitions {
+        queries.partitions = partitions;
+    }
+    Ok(queries)
 }
 
 impl TryFrom<RunArgs> for RunConfig {
@@ -314,8 +343,9 @@ async fn check_scorer(args: &CheckArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Ballista logs what it returns as an error as well, which is told once, at the end.
 fn filter() -> tracing_subscriber::EnvFilter {
-    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into())
+    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,ballista_core=off".into())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use futures::future::LocalBoxFuture;
 use gondola_artifacts::{Access, Store};
 use url::Url;
 
@@ -79,8 +80,13 @@ pub struct RunConfig {
     pub reuse: bool,
 }
 
-/// Runs everything; gives the summary, which an earlier run may have left.
-pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
+/// Runs everything; gives the summary, which an earlier run may have left. Boxed, as the other commands are, so that all of it is
+/// compiled here, and not once more in the program.
+pub fn run(config: &RunConfig) -> LocalBoxFuture<'_, anyhow::Result<Summary>> {
+    Box::pin(run_everything(config))
+}
+
+async fn run_everything(config: &RunConfig) -> anyhow::Result<Summary> {
     let inputs = &config.inputs;
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let store = Store::open_with(&config.store, &inputs.access)?;
@@ -114,6 +120,7 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
         None => None,
         Some(rule) => Some(run.promote(rule, &store, &prepared, &models, &bundles).await?),
     };
+    run.dataset.clear_shared_folder().await?;
     if let Some(file) = &config.last_words {
         promotion::leave_last_words(file, &bundles, verdict.as_ref())?;
     }
@@ -131,7 +138,15 @@ pub async fn run(config: &RunConfig) -> anyhow::Result<Summary> {
 
 /// Fits one scorer and leaves its bundle's files in a folder, which must not be there yet. Gives how long it was
 /// trained: passes over the pairs, or trees.
-pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Result<usize> {
+pub fn fit<'a>(
+    inputs: &'a Inputs,
+    scorer: Scorer,
+    folder: &'a Path,
+) -> LocalBoxFuture<'a, anyhow::Result<usize>> {
+    Box::pin(fit_one(inputs, scorer, folder))
+}
+
+async fn fit_one(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Result<usize> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find_with(&dataset, &inputs.data, &inputs.access).await?;
     fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -140,12 +155,21 @@ pub async fn fit(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Resu
     let training_set = run.training_set(&prepared).await?;
     let examples = training_set.examples;
     let FittedScorer { fitted, .. } = run.fit_scorer(scorer, &prepared.workflow, &examples)?;
+    run.dataset.clear_shared_folder().await?;
     fitted.save(folder)?;
     Ok(fitted.rounds)
 }
 
 /// Fits scorers, compares them on the test window, and writes the report; publishes nothing.
-pub async fn evaluate(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> anyhow::Result<Summary> {
+pub fn evaluate<'a>(
+    inputs: &'a Inputs,
+    scorers: &'a [Scorer],
+    report: &'a Path,
+) -> LocalBoxFuture<'a, anyhow::Result<Summary>> {
+    Box::pin(compare(inputs, scorers, report))
+}
+
+async fn compare(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> anyhow::Result<Summary> {
     let dataset = DatasetConfig::read(&inputs.dataset)?;
     let files = ShopFiles::find_with(&dataset, &inputs.data, &inputs.access).await?;
     let data = fingerprint::of_data(&files, inputs.test_latest)?;
@@ -155,6 +179,7 @@ pub async fn evaluate(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> any
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Inputs)?;
+    run.dataset.clear_shared_folder().await?;
     let (summary, checkpoints) = run.summary(fingerprint, &prepared, &models, judged);
     summary.write(report)?;
     checkpoints.remove()?;
@@ -185,7 +210,7 @@ impl Run {
         inputs: &Inputs,
         checkpoints: Checkpoints,
     ) -> anyhow::Result<Self> {
-        let queries = inputs.queries;
+        let queries = &inputs.queries;
         let mut timings = Timings::default();
         let spinner = progress::spinner("the shop's files");
         let read = async || -> anyhow::Result<_> {

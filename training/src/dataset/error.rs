@@ -4,9 +4,11 @@ use std::io;
 
 use arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
+use gondola_artifacts::StoreError;
 use parquet::errors::ParquetError;
 
 use super::cells::{Problem, Role};
+use super::engine::EngineError;
 use super::files::{FileError, Part};
 use super::table::{Place, TableError};
 
@@ -112,6 +114,23 @@ pub enum DatasetError {
     /// What was read can't be put where queries read it.
     #[error("cannot write a temporary file; set TMPDIR to a folder that has room")]
     Staging(#[source] ParquetError),
+    /// Queries can't be run where they should be.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The folder through which tables get to executors can't be opened.
+    #[error("cannot open the folder of --shared-folder")]
+    SharedStore(#[source] StoreError),
+    /// Tables can't be put where executors read them.
+    #[error(
+        "cannot put a table into {folder}, where executors read it; --shared-folder must be a place that this program may write to"
+    )]
+    Shared {
+        /// The folder, without secrets.
+        folder: String,
+        /// The cause.
+        #[source]
+        source: object_store::Error,
+    },
     /// A query failed.
     #[error("cannot compute {what}")]
     Query {
@@ -129,12 +148,21 @@ pub enum DatasetError {
 #[error("{0}")]
 pub struct QueryError(String);
 
+#[cfg(feature = "ballista")]
+use crate::ballista::cause::plain;
+
+/// The engine of this process has no layers around a cause.
+#[cfg(not(feature = "ballista"))]
+fn plain(cause: &str) -> String {
+    cause.to_owned()
+}
+
 impl DatasetError {
     /// Wraps a failed query.
     pub(crate) fn query(what: &'static str) -> impl Fn(DataFusionError) -> Self {
         move |error| Self::Query {
             what,
-            source: QueryError(error.find_root().strip_backtrace()),
+            source: QueryError(plain(&error.find_root().strip_backtrace())),
         }
     }
 

@@ -28,10 +28,10 @@ pub(crate) const STORES: &str = "numbered_stores";
 /// Transactions as the shop has them, with numbers in the place of ids: `user_number, item_number, at, price, store`.
 const TRANSACTIONS: &str = "numbered_transactions";
 /// Purchases: `user_number, item_number, day, moment, price, store_number` and the numbers of the item's values,
-/// ordered by user, time and item. Days and microseconds (`moment`) count from 1970.
+/// ordered by user, time and item, and where these are the same, by the rest. Days and microseconds (`moment`) count from 1970.
 pub(crate) const PURCHASES: &str = "numbered_purchases";
 
-/// What rows of [`PURCHASES`] are ordered by.
+/// What queries may know of the order of [`PURCHASES`].
 const ORDER: [&str; 3] = ["user_number", "moment", "item_number"];
 
 /// Ids written at a time.
@@ -226,7 +226,8 @@ fn places_of(side: Side) -> String {
 fn numbers(column: &str, name: &str, table: &str) -> String {
     format!(
         "SELECT {name}, CAST(ROW_NUMBER() OVER (ORDER BY {name}) - 1 AS INTEGER) AS {name}_number
-         FROM (SELECT DISTINCT {column} AS {name} FROM {table} WHERE {column} IS NOT NULL) AS different"
+         FROM (SELECT DISTINCT {column} AS {name} FROM {table} WHERE {column} IS NOT NULL) AS different
+         ORDER BY {name}_number"
     )
 }
 
@@ -252,7 +253,7 @@ fn purchases_sql(attributes: usize) -> String {
          FROM {TRANSACTIONS} AS transactions
          JOIN {ITEMS} ON {ITEMS}.item_number = transactions.item_number
          LEFT JOIN {STORES} ON {STORES}.store = transactions.store
-         ORDER BY {order}",
+         ORDER BY {order}, price, store_number",
         order = ORDER.join(", ")
     )
 }

@@ -1,30 +1,49 @@
-//! How queries are run: how much memory they take before they spill to disk, and in how many parts at once.
+//! How queries are run: by what, how much memory they take before they spill to disk, and in how many parts at once.
 
 use std::fs;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::thread::available_parallelism;
+
+use super::engine::Engine;
 
 /// What queries get of the memory of this process: the rest is for tables, models and what no engine counts.
 const SHARE: u64 = 8;
 /// With less than this, sorts can't even merge what they spilled.
 const LEAST: u64 = 256 << 20;
 
-/// How queries are run. What they give depends on neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Parts on a cluster, whose cores this machine doesn't know.
+const CLUSTER_PARTITIONS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
+
+/// How queries are run. What they give depends on none of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuerySettings {
-    /// What they may take before they spill to disk.
+    /// What runs them.
+    pub engine: Engine,
+    /// What they may take of this process before they spill to disk; executors have a limit of their own.
     pub memory: QueryMemory,
     /// Parts that are computed at once.
     pub partitions: NonZeroUsize,
 }
 
-impl Default for QuerySettings {
-    /// A share of this machine's memory, and all of its cores.
-    fn default() -> Self {
+impl QuerySettings {
+    /// A share of this machine's memory, and all cores of this machine or a few of a cluster's.
+    pub fn on(engine: Engine) -> Self {
+        let partitions = match engine {
+            Engine::Local => available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            Engine::Ballista(_) => CLUSTER_PARTITIONS,
+        };
         Self {
+            engine,
             memory: QueryMemory::of_this_machine(),
-            partitions: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            partitions,
         }
+    }
+}
+
+impl Default for QuerySettings {
+    /// In this process.
+    fn default() -> Self {
+        Self::on(Engine::Local)
     }
 }
 

@@ -84,12 +84,12 @@ struct Shop {
 pub(super) async fn read(
     config: DatasetConfig,
     files: &ShopFiles,
-    queries: QuerySettings,
+    queries: &QuerySettings,
     folder: &Path,
 ) -> Result<(), DatasetError> {
     let mut shop = Shop {
         config,
-        tables: Tables::new(folder, queries)?,
+        tables: Tables::new(folder, queries).await?,
         remarks: Remarks::default(),
     };
     let sold = shop.stage_transactions(&files.transactions).await?;

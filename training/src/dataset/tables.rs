@@ -2,22 +2,21 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use datafusion::config::TableParquetOptions;
-use datafusion::dataframe::DataFrameWriteOptions;
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext, col};
+use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::error::DatasetError;
+use super::even;
 use super::queries::QuerySettings;
+use super::session;
+use super::shared::SharedFolder;
 
 /// The file that says which tables and views there are.
 const LIST: &str = "tables.json";
@@ -26,6 +25,8 @@ const LIST: &str = "tables.json";
 pub(super) struct Tables {
     pub(super) sql: SessionContext,
     folder: PathBuf,
+    /// Where executors read the tables, if it's not this process that runs queries.
+    pub(super) shared: Option<SharedFolder>,
     made: Vec<Made>,
 }
 
@@ -40,17 +41,19 @@ enum Made {
 
 impl Tables {
     /// No tables yet, in a folder that is there.
-    pub(super) fn new(folder: &Path, queries: QuerySettings) -> Result<Self, DatasetError> {
+    pub(super) async fn new(folder: &Path, queries: &QuerySettings) -> Result<Self, DatasetError> {
+        let (sql, shared) = session::open(queries).await?;
         Ok(Self {
-            sql: session(queries)?,
+            sql,
             folder: folder.to_owned(),
+            shared,
             made: Vec::new(),
         })
     }
 
     /// The tables that somebody left in a folder.
-    pub(super) async fn open(folder: &Path, queries: QuerySettings) -> Result<Self, DatasetError> {
-        let mut tables = Self::new(folder, queries)?;
+    pub(super) async fn open(folder: &Path, queries: &QuerySettings) -> Result<Self, DatasetError> {
+        let mut tables = Self::new(folder, queries).await?;
         let list = fs::read(folder.join(LIST)).map_err(DatasetError::Folder)?;
         let made: Vec<Made> =
             serde_json::from_slice(&list).map_err(|error| DatasetError::Folder(error.into()))?;
@@ -76,12 +79,15 @@ impl Tables {
 
     /// Reads a file of the folder as a table.
     pub(super) async fn register(&mut self, name: String, order: Vec<String>) -> Result<(), DatasetError> {
-        let sorts = order.iter().map(|column| col(column).sort(true, false)).collect();
+        let file = self.path(&name);
+        let (url, known) = match &mut self.shared {
+            None => (url(&file), order.as_slice()),
+            // Ballista's shuffles lose the order of rows, and what a plan builds on it is wrong after them.
+            Some(shared) => (shared.put(&name, &file).await?, [].as_slice()),
+        };
+        let sorts = known.iter().map(|column| col(column).sort(true, false)).collect();
         let read = ParquetReadOptions::default().file_sort_order(vec![sorts]);
-        let registered = self
-            .sql
-            .register_parquet(&name, url(&self.path(&name)), read)
-            .await;
+        let registered = self.sql.register_parquet(&name, url, read).await;
         registered.map_err(DatasetError::query("the columns of a table"))?;
         self.made.push(Made::Table { name, order });
         Ok(())
@@ -103,16 +109,7 @@ impl Tables {
         sql: &str,
         order: &[&str],
     ) -> Result<(), DatasetError> {
-        let wrap = DatasetError::query(what);
-        let frame = self.sql.sql(sql).await.map_err(&wrap)?;
-        let mut form = TableParquetOptions::default();
-        form.global.compression = Some("snappy".to_owned());
-        let single = DataFrameWriteOptions::new().with_single_file_output(true);
-        let path = self.path(table);
-        let written = frame
-            .write_parquet(&path.to_string_lossy(), single, Some(form))
-            .await;
-        written.map_err(&wrap)?;
+        even::write(&self.sql, what, sql, &self.path(table), Compression::SNAPPY).await?;
         let order = order.iter().map(|column| (*column).to_owned()).collect();
         self.register(table.to_owned(), order).await
     }
@@ -145,19 +142,6 @@ pub(super) async fn run(
     let frame = sql.sql(statement).await.map_err(DatasetError::query(what))?;
     frame.collect().await.map_err(DatasetError::query(what))?;
     Ok(())
-}
-
-fn session(queries: QuerySettings) -> Result<SessionContext, DatasetError> {
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(queries.memory.bytes())))
-        .build_arc()
-        .map_err(DatasetError::query("the limits of memory"))?;
-    let mut config = SessionConfig::new().with_target_partitions(queries.partitions.get());
-    // Purchases lie by user: what is summed by user stays in that order, and is never held as a whole.
-    config.options_mut().optimizer.prefer_existing_sort = true;
-    // Views of text keep the pages alive that they look at, which no limit of memory counts right.
-    config.options_mut().execution.parquet.schema_force_view_types = false;
-    Ok(SessionContext::new_with_config_rt(config, runtime))
 }
 
 fn url(path: &Path) -> String {

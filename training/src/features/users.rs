@@ -12,6 +12,8 @@ const VALUES: u64 = 1 << 32;
 
 pub(super) fn sql(config: &DatasetConfig) -> String {
     let attributes = attributes(config);
+    let values = attributes.iter().map(|attribute| value(attribute.place));
+    let columns: Vec<String> = ["store_number".to_owned()].into_iter().chain(values).collect();
     let known = config.users.as_ref().map(Entity::columns).unwrap_or_default();
     let known = known
         .into_iter()
@@ -23,20 +25,30 @@ pub(super) fn sql(config: &DatasetConfig) -> String {
 days AS (
   SELECT user_number, COUNT(*) AS days FROM (SELECT DISTINCT user_number, day FROM purchases) AS different
   GROUP BY user_number),
-most_store AS ({home_store}){most}
+most AS (
+  SELECT user_number{numbers}
+  FROM ({counts}) AS counts
+  GROUP BY user_number)
 SELECT users.user_id, activity.recency_days, CAST(days.days AS DOUBLE) AS frequency_days,
   CAST(activity.purchases AS DOUBLE) AS purchases, CAST(activity.monetary AS DOUBLE) AS monetary,
   {STORES}.store AS home_store{columns}{known}
 FROM {USERS} AS users
 LEFT JOIN activity ON activity.user_number = users.user_number
 LEFT JOIN days ON days.user_number = users.user_number
-LEFT JOIN most_store ON most_store.user_number = users.user_number
-LEFT JOIN {STORES} ON {STORES}.store_number = most_store.number{joins}
+LEFT JOIN most ON most.user_number = users.user_number
+LEFT JOIN {STORES} ON {STORES}.store_number = most.store_number{joins}
 WHERE users.known OR activity.user_number IS NOT NULL
 ORDER BY users.user_number",
         last = each(&attributes, Attribute::last),
-        home_store = most_frequent("store_number"),
-        most = each(&attributes, Attribute::most),
+        numbers = columns
+            .iter()
+            .map(|column| most_frequent(column))
+            .collect::<String>(),
+        counts = columns
+            .iter()
+            .map(|column| counts(column))
+            .collect::<Vec<_>>()
+            .join("\n    UNION ALL"),
         columns = each(&attributes, Attribute::columns),
         known = known.collect::<String>(),
         joins = each(&attributes, Attribute::joins),
@@ -67,14 +79,6 @@ impl Attribute<'_> {
         )
     }
 
-    fn most(&self) -> String {
-        format!(
-            ",\nmost_{} AS ({})",
-            self.place,
-            most_frequent(&value(self.place))
-        )
-    }
-
     fn columns(&self) -> String {
         let (place, popular, last) = (self.place, names::popular(self.name), names::last(self.name));
         format!(
@@ -85,24 +89,32 @@ impl Attribute<'_> {
     }
 
     fn joins(&self) -> String {
-        let (place, values) = (self.place, values(self.place));
+        let (place, value, values) = (self.place, value(self.place), values(self.place));
         format!(
             "
-LEFT JOIN most_{place} ON most_{place}.user_number = users.user_number
-LEFT JOIN {values} AS popular_{place} ON popular_{place}.value_number = most_{place}.number
+LEFT JOIN {values} AS popular_{place} ON popular_{place}.value_number = most.{value}
 LEFT JOIN {values} AS last_{place} ON last_{place}.value_number = activity.last_{place}"
         )
     }
 }
 
+/// How often each user's purchases have each number of a column: the count and the number in one, the lowest number the greatest.
+///
+/// The columns are counted one below the other and not side by side: each join makes the plan deeper, and Ballista reads only so deep.
+fn counts(column: &str) -> String {
+    format!(
+        "
+    SELECT user_number, '{column}' AS counted, COUNT(*) * {VALUES} + ({last} - CAST({column} AS BIGINT)) AS count_and_number
+    FROM purchases WHERE {column} IS NOT NULL GROUP BY user_number, {column}",
+        last = VALUES - 1
+    )
+}
+
 /// The number that each user's purchases have most often, the lowest of several, which is the first by its text.
 fn most_frequent(column: &str) -> String {
     format!(
-        "
-  SELECT user_number, {last} - MAX(times * {VALUES} + ({last} - number)) % {VALUES} AS number
-  FROM (SELECT user_number, CAST({column} AS BIGINT) AS number, COUNT(*) AS times
-        FROM purchases WHERE {column} IS NOT NULL GROUP BY user_number, {column}) AS counts
-  GROUP BY user_number",
+        ",
+    {last} - MAX(CASE WHEN counted = '{column}' THEN count_and_number END) % {VALUES} AS {column}",
         last = VALUES - 1
     )
 }
