@@ -4,6 +4,7 @@
 #     docker build --target router         --tag gondola-router         .
 #     docker build --target inference      --tag gondola-inference      .
 #     docker build --target train          --tag gondola-train          .
+#     docker build --target train-ballista --tag gondola-train-ballista .
 #     docker build --target inference-cuda --tag gondola-inference-cuda .
 #
 # What a root file system holds is decided by scripts/root-filesystem.sh alone, which tests use without Docker as well.
@@ -43,6 +44,17 @@ ENTRYPOINT ["/usr/bin/gondola-router"]
 # What trains models, from a shop's files to bundles in a store.
 FROM scratch AS train
 COPY --from=build /out/train/ /
+USER 65532:65532
+ENTRYPOINT ["/usr/bin/gondola-train"]
+
+# The same with queries on many machines, and their scheduler and executors.
+FROM build AS build-ballista
+RUN --mount=type=cache,target=/var/cache/gondola \
+    make build-ballista && \
+    scripts/root-filesystem.sh train-ballista /out/train-ballista
+
+FROM scratch AS train-ballista
+COPY --from=build-ballista /out/train-ballista/ /
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/gondola-train"]
 

@@ -106,6 +106,7 @@ build-cuda: setup $(CUDA) ## Build gondola-inference-cuda, whose networks run on
 .PHONY: build-ballista
 build-ballista: setup ## Build gondola-train with --engine ballista://, and gondola-ballista, the scheduler and executor of its queries
 	cargo build --locked --release --workspace $(ALL) --bin gondola-train --bin gondola-ballista
+	cp $(CARGO_TARGET_DIR)/release/gondola-train $(CARGO_TARGET_DIR)/release/gondola-train-ballista
 
 $(CUDA): | $(TOOLS)/bin/python
 	scripts/cuda-toolkit.sh $(TOOLS)/bin/python $@
@@ -160,7 +161,7 @@ e2e: ## The operator on a real Kubernetes (KUBE_ASSETS names the folder of its p
 	@scripts/e2e.sh $(DEMO) $(CACHE)/e2e
 
 .PHONY: e2e-ready
-e2e-ready: build api-server $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/bin/helm
+e2e-ready: build build-ballista api-server $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/bin/helm
 	@scripts/packages.sh $(CLUSTER)
 	@scripts/demo.sh train $(DEMO)
 

@@ -1,31 +1,41 @@
 #!/usr/bin/env bash
 # Lays out the root file system of an image: a program, the libraries that it is linked to, certificates, time zones.
 #
-#     scripts/root-filesystem.sh operator|router|inference|train FOLDER
+#     scripts/root-filesystem.sh operator|router|inference|train|train-ballista FOLDER
 #     scripts/root-filesystem.sh inference-cuda FOLDER TOOLKIT
 #
 # The Dockerfile and the tests both call this, so that what is tested is what is shipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-image=${1:?name an image: operator, router, inference, train or inference-cuda}
+image=${1:?name an image: operator, router, inference, train, train-ballista or inference-cuda}
 root=${2:?name the folder to lay the root file system out in}
 case $image in
 operator | router | inference | train) toolkit= make=build ;;
+train-ballista) toolkit= make=build-ballista ;;
 inference-cuda) toolkit=${3:?name the folder of the CUDA toolkit} make=build-cuda ;;
-*) echo "root-filesystem.sh: there is no image $image; name operator, router, inference, train or inference-cuda" >&2; exit 2 ;;
+*) echo "root-filesystem.sh: there is no image $image; name operator, router, inference, train, train-ballista or inference-cuda" >&2; exit 2 ;;
 esac
-program=gondola-${image%-cuda}
-built=${CARGO_TARGET_DIR:-target}/release/gondola-$image
-if [ ! -x "$built" ]; then
-    echo "root-filesystem.sh: $built is not there; run make $make first" >&2
-    exit 1
+release=${CARGO_TARGET_DIR:-target}/release
+# What was built, and what it is called in the image.
+programs=("gondola-$image:gondola-${image%-cuda}")
+if [ "$image" = train-ballista ]; then
+    programs=(gondola-train-ballista:gondola-train gondola-ballista:gondola-ballista)
 fi
 rm -rf "$root"
 mkdir -p "$root"/{usr/bin,etc/ssl/certs,tmp}
-cp "$built" "$root/usr/bin/$program"
-strip "$root/usr/bin/$program"
+built=()
+for program in "${programs[@]}"; do
+    file=$release/${program%:*}
+    if [ ! -x "$file" ]; then
+        echo "root-filesystem.sh: $file is not there; run make $make first" >&2
+        exit 1
+    fi
+    built+=("$file")
+    cp "$file" "$root/usr/bin/${program#*:}"
+    strip "$root/usr/bin/${program#*:}"
+done
 # What the loader would find, at the places where it looks: those of a toolkit are moved to one of them.
-LD_LIBRARY_PATH=${toolkit:+$toolkit/lib} ldd "$built" | awk '$3 ~ /^\// {print $3} $1 ~ /^\// {print $1}' | sort -u | while read -r library; do
+LD_LIBRARY_PATH=${toolkit:+$toolkit/lib} ldd "${built[@]}" | awk '$3 ~ /^\// {print $3} $1 ~ /^\// {print $1}' | sort -u | while read -r library; do
     place=$library
     if [ -n "$toolkit" ]; then
         place=${library/#$toolkit\/lib//usr/lib/x86_64-linux-gnu}

@@ -8,9 +8,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$folder" "$work/pause/usr/bin"
 
-for image in operator router inference train; do
+images=(operator router inference train)
+# Where it was built: make build-ballista.
+if [ -x "$CARGO_TARGET_DIR/release/gondola-train-ballista" ]; then
+    images+=(train-ballista)
+fi
+for image in "${images[@]}"; do
     "$here/../../scripts/root-filesystem.sh" "$image" "$work/$image"
-    "$here/image.sh" "$work/$image" "localhost/gondola-$image:test" "/usr/bin/gondola-$image" "$folder/gondola-$image.tar"
+    "$here/image.sh" "$work/$image" "localhost/gondola-$image:test" "/usr/bin/gondola-${image%-ballista}" "$folder/gondola-$image.tar"
 done
 gcc -static -Os -o "$work/pause/usr/bin/pause" "$here/pause.c"
 "$here/image.sh" "$work/pause" localhost/pause:test /usr/bin/pause "$folder/pause.tar"

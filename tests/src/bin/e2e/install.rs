@@ -113,6 +113,8 @@ async fn helm(arguments: &Arguments, verb: &str, release: &str, further: &[&str]
         image("router"),
         image("inference"),
         "image.training.repository=localhost/gondola-train,image.training.tag=test".into(),
+        "image.trainingBallista.repository=localhost/gondola-train-ballista,image.trainingBallista.tag=test"
+            .into(),
         "resources.requests.cpu=10m".into(),
     ]
     .join(",");

@@ -163,9 +163,37 @@ pub(super) async fn training(shop: &mut Shop) -> anyhow::Result<String> {
     .await?;
     let second = message(&complete("recommendertraining", "weekly").await?);
     ensure!(second.contains("channel stable stays as it is"), "{second}");
+    on_many_machines(&mut training).await?;
     kubectl(&["delete", "recommendertraining", "weekly", "--wait=true"]).await?;
     kubectl(&["delete", "configmap", "dataset"]).await?;
     Ok(format!("pod {killed} killed; {first}; then: {second}"))
+}
+
+/// The same training with its queries on executors, of which one is killed: the same versions come of it.
+async fn on_many_machines(training: &mut Value) -> anyhow::Result<()> {
+    let versions = |message: &str| message.split("; ").next().unwrap_or_default().to_owned();
+    let before = versions(&message(&get(&["recommendertraining", "weekly"]).await?));
+    training["spec"]["engine"] = json!({"ballista": {
+        "executors": 2, "sharedFolder": {"url": format!("{FASHION}/runs")},
+        "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+    }});
+    apply(training).await?;
+    let selector = "gondola.dev/runs-of=recommendertraining.weekly,gondola.dev/beside";
+    let executor = until("an executor is running", RUN_WITHIN, async || {
+        let pods = get(&["pods", "--selector", selector]).await?;
+        let pods = pods["items"].as_array().into_iter().flatten();
+        let mut running = pods.filter(|pod| pod["status"]["phase"] == "Running");
+        Ok(running.find_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned)))
+    })
+    .await?;
+    kubectl(&["delete", "pod", &executor, "--grace-period=0", "--force"]).await?;
+    let after = versions(&message(&complete("recommendertraining", "weekly").await?));
+    ensure!(before == after, "one machine {before}, many machines {after}");
+    until("the executors are gone", RUN_WITHIN, async || {
+        let left = get(&["pods", "--selector", selector]).await?;
+        Ok(left["items"].as_array().is_some_and(Vec::is_empty).then_some(()))
+    })
+    .await
 }
 
 fn message(object: &Value) -> String {
