@@ -123,7 +123,7 @@ fn session(cluster: &Cluster, config: SessionConfig) -> Result<SessionContext, D
         .with_config(config)
         .with_runtime_env(runtime)
         .build()
-        .upgrade_for_ballista(url(scheduler))?;
+        .upgrade_for_ballista(url(&cluster.scheduler))?;
     Ok(SessionContext::new_with_state(state))
 }
 

@@ -11,6 +11,7 @@ use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use futures::future::BoxFuture;
+use gondola_artifacts::Access;
 
 use super::client::reach;
 use super::error::ClusterError;
@@ -18,7 +19,6 @@ use super::release::Release;
 use super::scheduler::MESSAGE_BYTES;
 use super::stores::Stores;
 use crate::dataset::engine::SchedulerAddress;
-use gondola_artifacts::Access;
 
 /// How often an executor says that it is there; five calls that fail end it.
 const HEARTBEAT: Duration = Duration::from_secs(3);
