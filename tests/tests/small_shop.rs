@@ -402,8 +402,17 @@ async fn a_run_that_stopped_goes_on_and_makes_what_it_would_have_made() {
 
     let stopped = tempfile::tempdir().unwrap();
     let config = run_config(stopped.path());
-    // In the place of the store's folder lies a file: everything is made, and nothing can be published.
+    // In the place of the store's folder lies a file: that is said before anything is made.
     fs::write(stopped.path().join("store"), "").unwrap();
+    run::run(&config).await.unwrap_err();
+    assert!(
+        !config.report.exists(),
+        "something was made for a store that can't be opened"
+    );
+    fs::remove_file(stopped.path().join("store")).unwrap();
+    // In the place of a bundle's folder lies a file: everything is made, and nothing can be published.
+    fs::create_dir(stopped.path().join("store")).unwrap();
+    fs::write(stopped.path().join("store/features"), "").unwrap();
     run::run(&config).await.unwrap_err();
     let left = stages(&config);
     for stage in [
@@ -422,7 +431,7 @@ async fn a_run_that_stopped_goes_on_and_makes_what_it_would_have_made() {
     run::run(&config).await.unwrap_err();
     assert_eq!(stages(&config), left, "a stage was made again");
 
-    fs::remove_file(stopped.path().join("store")).unwrap();
+    fs::remove_file(stopped.path().join("store/features")).unwrap();
     assert_eq!(versions(&run::run(&config).await.unwrap()), wanted);
     assert!(!config.report.join("checkpoints").exists(), "the run is over");
 }
