@@ -790,6 +790,8 @@ fn every_variable_is_on_the_list_of_those_that_programs_read() {
         variables::EVENTS_FLUSH,
         variables::EXPERIMENT_LISTEN,
         variables::FILE,
+        variables::GATHER,
+        variables::GATHER_WAIT_US,
         variables::LOG,
         variables::LOG_FORMAT,
         variables::MAX_CONNECTIONS,
