@@ -35,7 +35,7 @@ for program in "${programs[@]}"; do
     strip "$root/usr/bin/${program#*:}"
 done
 # What the loader would find, at the places where it looks: those of a toolkit are moved to one of them.
-LD_LIBRARY_PATH=${toolkit:+$toolkit/lib} ldd "${built[@]}" | awk '$3 ~ /^\// {print $3} $1 ~ /^\// {print $1}' | sort -u | while read -r library; do
+for file in "${built[@]}"; do LD_LIBRARY_PATH=${toolkit:+$toolkit/lib} ldd "$file"; done | awk '$3 ~ /^\// {print $3} $1 ~ /^\// {print $1}' | sort -u | while read -r library; do
     place=$library
     if [ -n "$toolkit" ]; then
         place=${library/#$toolkit\/lib//usr/lib/x86_64-linux-gnu}
