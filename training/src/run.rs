@@ -89,7 +89,6 @@ pub fn run(config: &RunConfig) -> LocalBoxFuture<'_, anyhow::Result<Summary>> {
 async fn run_everything(config: &RunConfig) -> anyhow::Result<Summary> {
     let inputs = &config.inputs;
     let dataset = DatasetConfig::read(&inputs.dataset)?;
-    let store = Store::open_with(&config.store, &inputs.access)?;
     let files = ShopFiles::find_with(&dataset, &inputs.data, &inputs.access).await?;
     let encoder = FetchedFolder::at(&config.encoder, &inputs.access).await?;
     let data = fingerprint::of_data(&files, inputs.test_latest)?;
@@ -97,6 +96,7 @@ async fn run_everything(config: &RunConfig) -> anyhow::Result<Summary> {
     if config.reuse
         && let Some(summary) = Summary::read(&config.report)
         && summary.fingerprint == fingerprint
+        && let Ok(store) = Store::open_with(&config.store, &inputs.access)
         && publish::all_there(&store, &config.channel, &summary.bundles).await
     {
         return Ok(summary);
@@ -104,6 +104,8 @@ async fn run_everything(config: &RunConfig) -> anyhow::Result<Summary> {
     let scorers = dataset.training.scorers.clone();
     let checkpoints = Checkpoints::open(&config.report.join(CHECKPOINTS), data)?;
     let mut run = Run::begin(dataset, files, inputs, checkpoints).await?;
+    // Before anything is trained for a store that can't be opened.
+    let store = Store::open_with(&config.store, &inputs.access)?;
     let prepared = run.prepare().await?;
     let models = run.fit(&prepared, &scorers).await?;
     let judged = run.judge(&prepared, &models, Depth::Usual)?;
