@@ -402,13 +402,10 @@ async fn a_run_that_stopped_goes_on_and_makes_what_it_would_have_made() {
 
     let stopped = tempfile::tempdir().unwrap();
     let config = run_config(stopped.path());
-    // In the place of the store's folder lies a file: that is said before anything is made.
+    // In the place of the store's folder lies a file: that is said before anything is trained.
     fs::write(stopped.path().join("store"), "").unwrap();
     run::run(&config).await.unwrap_err();
-    assert!(
-        !config.report.exists(),
-        "something was made for a store that can't be opened"
-    );
+    assert!(stages(&config).keys().all(|name| name.starts_with("shop")));
     fs::remove_file(stopped.path().join("store")).unwrap();
     // In the place of a bundle's folder lies a file: everything is made, and nothing can be published.
     fs::create_dir(stopped.path().join("store")).unwrap();

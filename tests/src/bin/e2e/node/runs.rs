@@ -222,8 +222,11 @@ fn dataset() -> anyhow::Result<Value> {
     let mut config: Value = serde_saphyr::from_str(&text)?;
     config["windows"]["training"] = 2.into();
     config["features"]["frequency_thresholds"] = json!({});
-    config["training"]["scorers"] = json!(["forest", "dlrm"]);
-    config["training"]["forest"] = json!({"leaf_pairs": 2});
+    // All of them, so that a pod can be killed before it is done.
+    config["training"]["scorers"] = json!(["forest", "dlrm", "wide_deep", "dcn", "mlp", "boosting"]);
+    for trees in ["forest", "boosting"] {
+        config["training"][trees] = json!({"leaf_pairs": 2});
+    }
     let towers = &mut config["training"]["two_tower"];
     for (field, value) in [
         ("index", json!("Flat")),
