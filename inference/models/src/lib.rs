@@ -20,7 +20,7 @@ pub mod dense;
 pub mod device;
 pub mod features;
 pub mod items;
-mod memory;
+pub mod memory;
 pub mod ordering;
 pub mod pipeline;
 pub mod retrieval;

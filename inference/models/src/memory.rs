@@ -30,6 +30,16 @@ fn advise(start: usize, bytes: usize) {
     }
 }
 
+/// Gives memory back to the system that was freed while models were loaded: glibc keeps it for the thread that freed it, and loading has
+/// several.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes no pointer, and works on glibc's own lists under their locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

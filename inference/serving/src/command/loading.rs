@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use futures::future::try_join_all;
+use gondola_models::memory;
 use gondola_models::pipeline::{FeatureSnapshot, Variant, VariantFolders, VariantSettings};
 use gondola_models::retrieval::index::trial;
 use gondola_protocol::BundleDescription;
@@ -87,6 +88,7 @@ pub(super) async fn load_models(
     for (variant, bundles) in variants.iter().zip(&fetched) {
         contracts::check(&bundles.contracts, &Content::of(variant))?;
     }
+    memory::give_back();
     tracing::info!(pipeline, ?fetched_in, total = ?started.elapsed(), "loaded and warm");
     let models = fetched
         .into_iter()
