@@ -6,7 +6,7 @@
 //! checked to be the newest.
 
 pub mod admission;
-pub(crate) mod applier;
+mod applier;
 pub mod covers;
 pub mod failure;
 pub mod status;

@@ -27,6 +27,14 @@ pub fn short_hash(text: &str) -> String {
     hex::encode(&Sha256::digest(text)[..4])
 }
 
+/// Whether the object with this uid controls another, whose owners these are: one that was deleted and made again with the same name is
+/// a different one.
+pub fn controls(uid: &str, owners: &[OwnerReference]) -> bool {
+    owners
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
 /// The role of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component<'a> {

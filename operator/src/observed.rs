@@ -14,11 +14,12 @@ use gondola_wire::memory::{MEMORY_KEY, Memory};
 use gondola_wire::resolution::{REPORT_KEY, Resolution, VariantBundles};
 use gondola_wire::routes::{ROUTES_KEY, Routes};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, PodTemplateSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
+use serde::de::DeserializeOwned;
 
 use crate::extension::Extension;
 use crate::kinds::{ByName, Live, OwnedKinds};
@@ -46,6 +47,21 @@ impl Address {
         let pairs = hosts.flat_map(|host| ports.clone().map(move |port| (host.clone(), port)));
         pairs.map(|(host, port)| Self { host, port }).collect()
     }
+}
+
+/// What a ConfigMap says under a key. Invalid text, such as a truncated report, counts as missing.
+pub fn parsed<T: DeserializeOwned>(config: &ConfigMap, key: &str) -> Option<T> {
+    let text = config.data.as_ref()?.get(key)?;
+    serde_json::from_str(text)
+        .inspect_err(|error| {
+            tracing::warn!(
+                config = config.name_any(),
+                key,
+                error = with_causes(error),
+                "a ConfigMap can't be read and is ignored"
+            )
+        })
+        .ok()
 }
 
 /// What there is of a pipeline.
@@ -109,19 +125,8 @@ impl Observed {
             .ok()
     }
 
-    /// Invalid text, such as a truncated report, counts as missing.
-    fn parsed<T: serde::de::DeserializeOwned>(&self, config: &str, key: &str) -> Option<T> {
-        let text = self.children.configs.get(config)?.data.as_ref()?.get(key)?;
-        serde_json::from_str(text)
-            .inspect_err(|error| {
-                tracing::warn!(
-                    config,
-                    key,
-                    error = with_causes(error),
-                    "a ConfigMap can't be read and is ignored"
-                )
-            })
-            .ok()
+    fn parsed<T: DeserializeOwned>(&self, config: &str, key: &str) -> Option<T> {
+        parsed(self.children.configs.get(config)?, key)
     }
 
     /// The bundles that the newest pods of a variant serve, or would if they ran.

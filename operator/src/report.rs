@@ -159,7 +159,8 @@ fn children_applied(plan: &Plan, applied: &Applied) -> Finding {
     }
 }
 
-fn unapplied(failure: &Failure) -> Finding {
+/// Why an object could not be applied.
+pub(crate) fn unapplied(failure: &Failure) -> Finding {
     let message = with_causes(failure);
     let stuck = |reason| Finding::stuck(reason, message.clone());
     match failure {

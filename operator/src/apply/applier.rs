@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::{APPLIED, Applied, MANAGER, SCALE_MANAGER};
 use crate::extension::Extension;
 use crate::kinds::{ByName, Kind, Row};
-use crate::names::short_hash;
+use crate::names::{controls, short_hash};
 use crate::observed::Observed;
 use crate::pipeline::Pipeline;
 use crate::plan::{Kept, Scale};
@@ -236,13 +236,9 @@ impl<'a> Applier<'a> {
         applied.take(outcome);
     }
 
-    /// Whether this very pipeline owns an object: a pipeline that was deleted and recreated with the same name is a
-    /// different one.
+    /// Whether this very pipeline owns an object.
     fn owns(&self, owners: &[OwnerReference]) -> bool {
-        let uid = self.pipeline.names.uid();
-        owners
-            .iter()
-            .any(|owner| owner.controller == Some(true) && owner.uid == uid)
+        controls(self.pipeline.names.uid(), owners)
     }
 
     /// Deletes the pipeline's objects that are no longer wanted.
@@ -295,7 +291,7 @@ pub(super) fn is_scaled(live: &Deployment, scale: &Scale) -> bool {
 }
 
 /// Adds the hash of an object to it, so that a field that was taken out of it is noticed.
-pub(crate) fn with_hash(mut object: Value) -> Value {
+pub(super) fn with_hash(mut object: Value) -> Value {
     let hash = short_hash(&object.to_string());
     object["metadata"]["annotations"][APPLIED] = Value::String(hash);
     object

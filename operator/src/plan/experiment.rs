@@ -183,7 +183,7 @@ pub fn deployment(pipeline: &Pipeline, experiment: &Experiment, installation: &I
     pod.containers = vec![analyze];
     uses_events(&mut pod, experiment);
     let mut deployment = pod::single_pod_deployment(names, ANALYZER, pod);
-    pod::label(&mut deployment, &overrides);
+    pod::label(&mut deployment.spec.template, &overrides);
     deployment
 }
 

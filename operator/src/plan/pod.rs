@@ -5,10 +5,11 @@ use gondola_crds::store::{SecretRef, VolumeClaim};
 use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
-    LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec,
-    Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
-    TopologySpreadConstraint, Volume, VolumeMount,
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
+    EnvVarSource, HTTPGetAction, LocalObjectReference, ObjectFieldSelector,
+    PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, TopologySpreadConstraint,
+    Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -32,6 +33,8 @@ pub const CREDENTIALS_FOLDER: &str = "/etc/gondola/credentials";
 const NOTICE_SECONDS: i64 = 10;
 /// Seconds that running requests have to finish after that.
 const DRAIN_SECONDS: i64 = 30;
+/// Where pods keep fetched bundles.
+pub const BUNDLES_FOLDER: &str = "/var/lib/gondola";
 /// Where volumes with stores are mounted: never at a path that a tenant chooses.
 const STORES_FOLDER: &str = "/srv/gondola";
 
@@ -151,8 +154,8 @@ pub fn limit_rollout(deployment: &mut Deployment, limits: Option<&RolloutLimits>
 }
 
 /// Labels and annotations that the spec adds to pods. Ours are set over them, and selectors know ours alone.
-pub fn label(deployment: &mut Deployment, overrides: &PodOverrides) {
-    let template = deployment.spec.template.metadata.get_or_insert_default();
+pub fn label(template: &mut PodTemplateSpec, overrides: &PodOverrides) {
+    let template = template.metadata.get_or_insert_default();
     let mut labels = overrides.labels.clone();
     labels.extend(template.labels.take().unwrap_or_default());
     template.labels = Some(labels);
@@ -295,6 +298,23 @@ pub fn set(container: &mut Container, name: &str, value: impl Into<String>) {
     );
 }
 
+/// Sets a variable of ours to a field of the pod.
+pub fn set_field(container: &mut Container, name: &str, path: &str) {
+    let source = EnvVarSource {
+        field_ref: Some(ObjectFieldSelector {
+            api_version: Some("v1".to_owned()),
+            field_path: path.to_owned(),
+        }),
+        ..EnvVarSource::default()
+    };
+    let variable = EnvVar {
+        name: name.to_owned(),
+        value_from: Some(source),
+        ..EnvVar::default()
+    };
+    container.env.get_or_insert_default().insert(0, variable);
+}
+
 /// Makes a container a server: its port, how its health is asked for, and how it stops. `start_seconds` is how long it
 /// may take until it is ready for the first time.
 pub fn make_server(container: &mut Container, start_seconds: i32) {
@@ -414,15 +434,7 @@ impl StoreUse<'_> {
         }
         let mut url = self.url.to_owned();
         if let (Some(claim), Some(folder)) = (self.claim, self.url.strip_prefix("file://")) {
-            let source = PersistentVolumeClaimVolumeSource {
-                claim_name: claim.name.clone(),
-                read_only: (self.access == Access::Read).then_some(true),
-            };
-            let volume = Volume {
-                name: format!("{}store", self.name),
-                persistent_volume_claim: Some(source),
-                ..Volume::default()
-            };
+            let volume = claimed(&format!("{}store", self.name), claim, self.access);
             let place = format!("{STORES_FOLDER}/{}store", self.name);
             url = format!("file://{place}/{}", folder.trim_matches('/'))
                 .trim_end_matches('/')
@@ -465,6 +477,35 @@ pub fn secret(name: &str, secret: &SecretRef) -> Volume {
         }),
         ..Volume::default()
     }
+}
+
+/// A ConfigMap as a volume.
+pub fn config_map(name: &str, config: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: config.to_owned(),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// A claimed volume.
+pub fn claimed(name: &str, claim: &VolumeClaim, access: Access) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.name.clone(),
+            read_only: (access == Access::Read).then_some(true),
+        }),
+        ..Volume::default()
+    }
+}
+
+/// A folder for so many bytes of bundles: twice, for a file that is being fetched, and what is there already.
+pub fn bundles(bytes: u64) -> Volume {
+    scratch("bundles", 2 * bytes + (64 << 20))
 }
 
 /// Whether containers may write to a volume.

@@ -44,7 +44,7 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
     pod.containers = vec![resolve];
     pod::reads_store(&mut pod, &pipeline.spec.artifacts);
     let mut deployment = pod::single_pod_deployment(names, RESOLVER, pod);
-    pod::label(&mut deployment, &overrides);
+    pod::label(&mut deployment.spec.template, &overrides);
     deployment
 }
 

@@ -71,7 +71,7 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
         experiment::records_events(&mut pod, pipeline, experiment);
     }
     let mut deployment = pod::deployment(names, ROUTER, pod);
-    pod::label(&mut deployment, &overrides);
+    pod::label(&mut deployment.spec.template, &overrides);
     deployment
 }
 

@@ -9,20 +9,19 @@ use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
     MetricTarget, ResourceMetricSource,
 };
-use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, Service, ServicePort, ServiceSpec, Volume,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use super::pod::{self, Access};
+use super::pod::{self, Access, BUNDLES_FOLDER};
 use super::{Installation, Scale};
 use crate::names::{BUNDLES, Component, Names};
 use crate::pipeline::Pipeline;
 
+/// The volume of a pod's order.
+pub const ORDER_VOLUME: &str = "order";
 const ORDER_FOLDER: &str = "/etc/gondola/order";
-const BUNDLES_FOLDER: &str = "/var/lib/gondola";
 const DEFAULT_PROGRESS_DEADLINE: i32 = 600;
 /// Bundles are loaded at this rate at least, for the budget of a start: a slow disk's.
 const SLOWEST_BYTES_A_SECOND: u64 = 20 << 20;
@@ -44,7 +43,7 @@ pub fn deployment(
     );
     let overrides = pod::overrides(pipeline.spec.pods.as_ref(), variant.pods.as_ref());
     pod::limit_rollout(&mut deployment, pipeline.spec.rollout.as_ref());
-    pod::label(&mut deployment, &overrides);
+    pod::label(&mut deployment.spec.template, &overrides);
     let spec = &mut deployment.spec;
     let deadline = pipeline.spec.progress_deadline_seconds;
     spec.progress_deadline_seconds = Some(deadline.unwrap_or(DEFAULT_PROGRESS_DEADLINE));
@@ -112,18 +111,14 @@ fn pod_spec(
         );
         pod::set(container, variables::BUNDLES, BUNDLES_FOLDER);
     }
-    let order_volume = Volume {
-        name: "order".to_owned(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: order.name_any(),
-            ..ConfigMapVolumeSource::default()
-        }),
-        ..Volume::default()
-    };
+    let order_volume = pod::config_map(ORDER_VOLUME, &order.name_any());
     pod::mount(&mut pod, order_volume, ORDER_FOLDER, Access::Read);
-    // Twice the bundles: a file that is being fetched, and what is there already.
-    let room = pod::scratch("bundles", 2 * bundles.bytes() + (64 << 20));
-    pod::mount(&mut pod, room, BUNDLES_FOLDER, Access::Write);
+    pod::mount(
+        &mut pod,
+        pod::bundles(bundles.bytes()),
+        BUNDLES_FOLDER,
+        Access::Write,
+    );
     pod::reads_store(&mut pod, &pipeline.spec.artifacts);
     pod
 }

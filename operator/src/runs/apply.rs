@@ -10,16 +10,15 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::names::RunNames;
 use super::observed::Observed;
 use super::plan::Plan;
-use crate::apply::applier::with_hash;
 use crate::apply::failure::Failure;
 use crate::apply::{APPLIED, MANAGER};
 use crate::kinds::Kind;
+use crate::names::short_hash;
 
 /// Brings the cluster to what was planned. ConfigMaps come before what reads them, and go after it.
 pub async fn apply(
@@ -31,13 +30,7 @@ pub async fn apply(
 ) -> Result<(), Failure> {
     let writer = Writer { client, names };
     for config in &plan.configs {
-        if observed
-            .configs
-            .iter()
-            .all(|there| there.name_any() != config.name_any())
-        {
-            writer.make(config).await?;
-        }
+        writer.make(config).await?;
     }
     for job in &plan.jobs {
         writer.make(job).await?;
@@ -94,17 +87,14 @@ impl Writer<'_> {
 
     async fn schedule(&self, wanted: &CronJob, observed: &Observed) -> Result<(), Failure> {
         let (kind, name) = ("CronJob".to_owned(), wanted.name_any());
-        let there = observed.schedules.iter().find(|there| there.name_any() == name);
-        if there.is_some_and(|there| there.uid() == wanted.uid() && there.uid().is_some()) {
-            // What is there is what is wanted.
-            return Ok(());
-        }
-        let wanted = serde_json::to_value(wanted)
-            .map_err(|error| Failure::new(kind.clone(), name.clone(), kube::Error::SerdeError(error)))?;
-        let wanted = with_hash(wanted);
-        match there {
-            None => self.make(&parsed::<CronJob>(&kind, &name, wanted)?).await,
-            Some(there) if is_as_sent(there, &wanted) => Ok(()),
+        let hash = serde_json::to_value(wanted).map(|wanted| short_hash(&wanted.to_string()));
+        let hash =
+            hash.map_err(|error| Failure::new(kind.clone(), name.clone(), kube::Error::SerdeError(error)))?;
+        let mut wanted = wanted.clone();
+        wanted.annotations_mut().insert(APPLIED.to_owned(), hash.clone());
+        match observed.schedules.iter().find(|there| there.name_any() == name) {
+            None => self.make(&wanted).await,
+            Some(there) if there.annotations().get(APPLIED) == Some(&hash) => Ok(()),
             Some(_) => {
                 tracing::info!(kind, name, namespace = self.names.namespace, "applying");
                 let parameters = PatchParams::apply(MANAGER).force();
@@ -155,14 +145,4 @@ impl Writer<'_> {
             Err(error) => Err(Failure::new(kind, name.to_owned(), error)),
         }
     }
-}
-
-fn parsed<K: DeserializeOwned>(kind: &str, name: &str, object: Value) -> Result<K, Failure> {
-    serde_json::from_value(object)
-        .map_err(|error| Failure::new(kind.to_owned(), name.to_owned(), kube::Error::SerdeError(error)))
-}
-
-fn is_as_sent(there: &CronJob, wanted: &Value) -> bool {
-    let sent = wanted["metadata"]["annotations"][APPLIED].as_str();
-    there.annotations().get(APPLIED).map(String::as_str) == sent
 }

@@ -7,25 +7,19 @@ use gondola_crds::RecommenderTraining;
 use gondola_crds::spec::PodOverrides;
 use gondola_crds::training::Ballista;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{
-    Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, PodTemplateSpec,
-};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::ResourceExt as _;
 
+use super::job::ended_pod;
 use super::names::{BESIDE, RunNames};
 use super::observed::Observed;
-use super::state::{JobState, job_of};
-use super::training::{LOG, account, log_filter, reaches_stores};
+use super::state::job_of;
+use super::training::{LOG, OWN_DISK, WORKSPACE_FOLDER, account, log_filter, reaches_stores};
 use crate::plan::Installation;
 use crate::plan::pod::{self, Access, Program};
 
 /// The port of the scheduler.
 const PORT: u16 = 50050;
-/// The folder of an executor's rows between two stages of a query.
-const WORK_FOLDER: &str = "/var/lib/gondola";
-/// What an executor may write to a pod's own disk, in bytes.
-const OWN_DISK: u64 = 64 << 30;
 /// How often executors may end before their Job is given up: those that lose the scheduler do.
 const EXECUTORS_MAY_END: i32 = 1000;
 /// The variable with a pod's own address.
@@ -41,7 +35,7 @@ pub(super) fn scheduler(installation: &Installation, overrides: &PodOverrides) -
     container.restart_policy = Some("Always".to_owned());
     container.resources = Some(pod::modest_resources());
     pod::set(&mut container, LOG, log_filter(overrides));
-    container.env.get_or_insert_default().insert(0, pod_address());
+    pod::set_field(&mut container, POD_ADDRESS, "status.podIP");
     container
 }
 
@@ -63,8 +57,7 @@ pub(super) fn jobs(
     observed: &Observed,
     installation: &Installation,
 ) -> Vec<Job> {
-    let going_on = observed.jobs.iter().filter(|job| !JobState::of(job).is_ended());
-    let pods = going_on.flat_map(|job| {
+    let pods = observed.going_on().flat_map(|job| {
         let name = job.name_any();
         let of_job = observed.pods.iter().filter(move |pod| job_of(pod) == Some(&name));
         of_job.filter_map(address)
@@ -97,20 +90,11 @@ fn job(
             completions: Some(ballista.executors),
             parallelism: Some(ballista.executors),
             backoff_limit: Some(EXECUTORS_MAY_END),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(labels),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(executor(
-                    training,
-                    ballista,
-                    names,
-                    scheduler,
-                    installation,
-                    &overrides,
-                )),
-            },
+            template: ended_pod(
+                labels,
+                executor(training, ballista, names, scheduler, installation, &overrides),
+                &overrides,
+            ),
             ..JobSpec::default()
         }),
         metadata,
@@ -138,40 +122,21 @@ fn executor(
         "--host",
         &host,
         "--work-folder",
-        WORK_FOLDER,
+        WORKSPACE_FOLDER,
     ];
     let program = Program::Ballista(&installation.images.training_ballista);
     let mut container = pod::container("executor", program, &arguments, overrides);
     pod::set(&mut container, LOG, log_filter(overrides));
     container.resources = Some(ballista.resources.clone().unwrap_or_else(pod::analyzer_resources));
-    container.env.get_or_insert_default().insert(0, pod_address());
-    let selector = LabelSelector {
-        match_labels: Some(names.labels()),
-        ..LabelSelector::default()
-    };
-    let mut pod = pod::spec(account(training), selector, overrides, installation);
-    pod.restart_policy = Some("Never".to_owned());
+    pod::set_field(&mut container, POD_ADDRESS, "status.podIP");
+    let mut pod = pod::spec(account(training), names.label_selector(), overrides, installation);
     pod.containers = vec![container];
     pod::mount(
         &mut pod,
         pod::scratch("work", OWN_DISK),
-        WORK_FOLDER,
+        WORKSPACE_FOLDER,
         Access::Write,
     );
     reaches_stores(&mut pod, training);
     pod
-}
-
-fn pod_address() -> EnvVar {
-    EnvVar {
-        name: POD_ADDRESS.to_owned(),
-        value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector {
-                api_version: Some("v1".to_owned()),
-                field_path: "status.podIP".to_owned(),
-            }),
-            ..EnvVarSource::default()
-        }),
-        ..EnvVar::default()
-    }
 }

@@ -1,14 +1,16 @@
 //! The Jobs and CronJobs of runs, and the ConfigMaps that their pods read.
 
+use std::collections::BTreeMap;
+
 use gondola_crds::runs::Runs;
+use gondola_crds::spec::PodOverrides;
 use k8s_openapi::api::batch::v1::{
     CronJob, CronJobSpec, Job, JobSpec, JobTemplateSpec, PodFailurePolicy,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
-use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, EnvVar, EnvVarSource, ObjectFieldSelector, PodTemplateSpec, Volume,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
 
 use super::kind::{Part, Work};
 use super::names::{JOBS, RUN, RunNames};
@@ -18,6 +20,8 @@ use crate::plan::pod::{self, Access};
 pub const FILES_FOLDER: &str = "/etc/gondola/run";
 /// The variable with the name of a pod's Job.
 pub const JOB_VARIABLE: &str = "GONDOLA_JOB";
+/// Where a pod has that name, which a schedule makes up.
+const JOB_NAME_PATH: &str = "metadata.labels['batch.kubernetes.io/job-name']";
 /// How often a pod may fail, where the spec doesn't say.
 const DEFAULT_RETRIES: i32 = 3;
 
@@ -133,45 +137,30 @@ fn forgive_disruptions() -> PodFailurePolicy {
 
 fn template(names: &RunNames, part: &Part, config: &ConfigMap) -> PodTemplateSpec {
     let mut pod = part.pod.clone();
-    pod.restart_policy = Some("Never".to_owned());
     // A run has its pods side by side where there is room, and nobody waits for them.
     pod.topology_spread_constraints = None;
-    let files = Volume {
-        name: "run".to_owned(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: config.metadata.name.clone().unwrap_or_default(),
-            ..ConfigMapVolumeSource::default()
-        }),
-        ..Volume::default()
-    };
+    let files = pod::config_map("run", &config.name_any());
     pod::mount(&mut pod, files, FILES_FOLDER, Access::Read);
     for container in &mut pod.containers {
-        container.env.get_or_insert_default().insert(0, job_variable());
+        pod::set_field(container, JOB_VARIABLE, JOB_NAME_PATH);
     }
-    let mut labels = part.overrides.labels.clone();
-    labels.extend(names.labels());
-    let annotations = part.overrides.annotations.clone();
-    PodTemplateSpec {
+    ended_pod(names.labels(), pod, &part.overrides)
+}
+
+/// The template of pods that end, and are made anew by their Job alone.
+pub fn ended_pod(
+    labels: BTreeMap<String, String>,
+    mut pod: PodSpec,
+    overrides: &PodOverrides,
+) -> PodTemplateSpec {
+    pod.restart_policy = Some("Never".to_owned());
+    let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
-            annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
             ..ObjectMeta::default()
         }),
         spec: Some(pod),
-    }
-}
-
-/// The name of the pod's Job, which a schedule makes up.
-fn job_variable() -> EnvVar {
-    EnvVar {
-        name: JOB_VARIABLE.to_owned(),
-        value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector {
-                api_version: Some("v1".to_owned()),
-                field_path: "metadata.labels['batch.kubernetes.io/job-name']".to_owned(),
-            }),
-            ..EnvVarSource::default()
-        }),
-        ..EnvVar::default()
-    }
+    };
+    pod::label(&mut template, overrides);
+    template
 }

@@ -8,7 +8,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PodSpec, ServiceAccount};
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
-use serde_json::Value;
 
 use super::names::RunNames;
 use super::observed::Observed;
@@ -27,9 +26,6 @@ pub trait RunKind: Kind {
 
     /// What was reported last.
     fn status(&self) -> Option<&RunsStatus>;
-
-    /// The whole spec as JSON.
-    fn spec(&self) -> Value;
 
     /// Where its runs write, for its status.
     fn output(&self) -> Option<&str>;

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use gondola_causes::with_causes;
 use gondola_crds::runs::{Runs, RunsStatus};
 use gondola_crds::spec::{PodOverrides, Variant};
 use gondola_crds::store::Place;
@@ -14,25 +13,23 @@ use gondola_wire::routes::{ROUTES_KEY, Route, Routes};
 use gondola_wire::serve_order::{ORDER_FILE, ServeOrder};
 use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, ConfigMapVolumeSource, PodSpec, Volume};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::api::core::v1::{ConfigMap, PodSpec};
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
-use serde_json::Value;
 
 use super::job::{FILES_FOLDER, JOB_VARIABLE};
 use super::kind::{Part, RunKind, Work, allows_use};
 use super::names::RunNames;
 use crate::finding::Finding;
-use crate::names::{Component, Names};
+use crate::names::{Component, Names, controls};
+use crate::observed::parsed;
 use crate::pipeline::Pipeline;
 use crate::plan::Installation;
-use crate::plan::pod::{self, Access, StoreUse};
+use crate::plan::pod::{self, Access, BUNDLES_FOLDER, StoreUse};
+use crate::plan::variant::ORDER_VOLUME;
 use crate::policy::{self, Objection, Policy};
 use crate::reasons;
 
-/// Where pods keep fetched bundles.
-const BUNDLES_FOLDER: &str = "/var/lib/gondola";
 /// Where the credentials of the output's store are mounted.
 const OUT_CREDENTIALS_FOLDER: &str = "/etc/gondola/out-credentials";
 /// Where the list of users is mounted.
@@ -62,10 +59,6 @@ impl RunKind for RecommendationJob {
         self.status.as_ref()
     }
 
-    fn spec(&self) -> Value {
-        serde_json::to_value(&self.spec).expect("a spec that was read from JSON can be written as JSON")
-    }
-
     fn output(&self) -> Option<&str> {
         Some(&self.spec.output.url)
     }
@@ -82,7 +75,8 @@ impl RunKind for RecommendationJob {
             ..Serving::default()
         };
         let configs: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-        serving.routes = parsed(configs.get_opt(&pipeline.names.routes()).await?, ROUTES_KEY);
+        let routes = configs.get_opt(&pipeline.names.routes()).await?;
+        serving.routes = routes.and_then(|routes| parsed(&routes, ROUTES_KEY));
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
         for variant in &pipeline.spec.variants {
             let name = pipeline.names.component(Component::Variant(&variant.name));
@@ -93,7 +87,8 @@ impl RunKind for RecommendationJob {
             else {
                 continue;
             };
-            if let Some(order) = parsed(configs.get_opt(&order).await?, ORDER_FILE) {
+            let order = configs.get_opt(&order).await?;
+            if let Some(order) = order.and_then(|order| parsed(&order, ORDER_FILE)) {
                 serving.orders.insert(variant.name.clone(), order);
             }
         }
@@ -139,31 +134,14 @@ impl RunKind for RecommendationJob {
     }
 }
 
-/// A text of a ConfigMap; one that can't be read counts as missing.
-fn parsed<T: serde::de::DeserializeOwned>(config: Option<ConfigMap>, key: &str) -> Option<T> {
-    let config = config?;
-    let text = config.data.as_ref()?.get(key)?;
-    let read = serde_json::from_str(text);
-    read.inspect_err(|error| {
-        let config = config.name_any();
-        tracing::warn!(
-            config,
-            key,
-            error = with_causes(error),
-            "a ConfigMap can't be read and is ignored"
-        );
-    })
-    .ok()
-}
-
 /// The ConfigMap of the order that a Deployment of this pipeline gives its pods.
 fn order_of(live: &Deployment, names: &Names) -> Option<String> {
-    if !super::observed::owns(names.uid(), live) {
+    if !controls(names.uid(), live.owner_references()) {
         return None;
     }
     let mut volumes = live.spec.template.spec.as_ref()?.volumes.iter().flatten();
     volumes.find_map(|volume| {
-        (volume.name == "order").then(|| Some(volume.config_map.as_ref()?.name.clone()))?
+        (volume.name == ORDER_VOLUME).then(|| Some(volume.config_map.as_ref()?.name.clone()))?
     })
 }
 
@@ -333,10 +311,7 @@ impl Lists<'_> {
         }
         let mut pod = pod::spec(
             self.pipeline.artifacts_account(),
-            LabelSelector {
-                match_labels: Some(self.names.labels()),
-                ..LabelSelector::default()
-            },
+            self.names.label_selector(),
             overrides,
             self.installation,
         );
@@ -344,14 +319,12 @@ impl Lists<'_> {
         if let Some(users) = users {
             pod::mount(
                 &mut pod,
-                config_volume("users", &users.name),
+                pod::config_map("users", &users.name),
                 USERS_FOLDER,
                 Access::Read,
             );
         }
-        // Twice the bundles: a file that is being fetched, and what is there already.
-        let room = pod::scratch("bundles", 2 * bytes + (64 << 20));
-        pod::mount(&mut pod, room, BUNDLES_FOLDER, Access::Write);
+        pod::mount(&mut pod, pod::bundles(bytes), BUNDLES_FOLDER, Access::Write);
         pod::reads_store(&mut pod, &self.pipeline.spec.artifacts);
         writes(&mut pod, &spec.output);
         pod
@@ -363,17 +336,6 @@ fn gets_users(routes: &Routes, route: &Route) -> bool {
     match &routes.experiment {
         Some(experiment) => experiment.arms.iter().any(|arm| arm.variant == route.name),
         None => route.weight > 0 || !route.buckets.is_empty(),
-    }
-}
-
-fn config_volume(name: &str, config: &str) -> Volume {
-    Volume {
-        name: name.to_owned(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: config.to_owned(),
-            ..ConfigMapVolumeSource::default()
-        }),
-        ..Volume::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 
 use super::kind::RunKind;
 use crate::names::{MANAGED_BY, short_hash};
@@ -75,6 +75,14 @@ impl RunNames {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
+    }
+
+    /// Labels that choose its pods.
+    pub fn label_selector(&self) -> LabelSelector {
+        LabelSelector {
+            match_labels: Some(self.labels()),
+            ..LabelSelector::default()
+        }
     }
 
     /// The metadata of an object that is deleted with its owner.

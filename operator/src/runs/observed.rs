@@ -9,7 +9,9 @@ use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
 
 use super::names::{BESIDE, RUN, RUNS_OF, RunNames};
+use super::state::JobState;
 use crate::kinds::Kind;
+use crate::names::controls;
 use crate::observe::mounts;
 use crate::observed::pods::{PodProblem, is_starting, problem};
 
@@ -38,14 +40,16 @@ impl Observed {
         let schedules: Vec<CronJob> = list(client, names).await?;
         let schedules: Vec<CronJob> = schedules
             .into_iter()
-            .filter(|object| owns(&names.uid, object))
+            .filter(|object| controls(&names.uid, object.owner_references()))
             .collect();
         let jobs: Vec<Job> = list(client, names).await?;
         let ours = |job: &Job| {
-            owns(&names.uid, job)
-                || schedules
-                    .iter()
-                    .any(|schedule| schedule.uid().is_some_and(|uid| owns(&uid, job)))
+            controls(&names.uid, job.owner_references())
+                || schedules.iter().any(|schedule| {
+                    schedule
+                        .uid()
+                        .is_some_and(|uid| controls(&uid, job.owner_references()))
+                })
         };
         let is_beside = |job: &Job| job.labels().contains_key(BESIDE);
         let (beside, jobs) = jobs.into_iter().filter(ours).partition(is_beside);
@@ -59,7 +63,7 @@ impl Observed {
             beside,
             configs: configs
                 .into_iter()
-                .filter(|object| owns(&names.uid, object))
+                .filter(|object| controls(&names.uid, object.owner_references()))
                 .collect(),
             schedules,
         })
@@ -68,6 +72,11 @@ impl Observed {
     /// The Jobs of a run.
     pub fn jobs_of(&self, run: &str) -> impl Iterator<Item = &Job> {
         self.jobs.iter().filter(move |job| run_of(job) == run)
+    }
+
+    /// Jobs that are not over.
+    pub fn going_on(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(|job| !JobState::of(job).is_ended())
     }
 
     /// What keeps a pod from starting, if anything does.
@@ -96,14 +105,6 @@ pub fn run_of(job: &Job) -> String {
 /// When an object was made.
 pub fn created<K: Resource>(object: &K) -> Option<Timestamp> {
     object.meta().creation_timestamp.as_ref().map(|time| time.0)
-}
-
-/// Whether the object with this uid owns another.
-pub fn owns<K: Resource>(uid: &str, object: &K) -> bool {
-    let owners = object.meta().owner_references.iter().flatten();
-    owners
-        .into_iter()
-        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
 async fn list<K: Kind>(client: &Client, names: &RunNames) -> Result<Vec<K>, kube::Error> {

@@ -15,10 +15,9 @@ use serde_json::{Map, Value};
 use super::job;
 use super::kind::{Part, RunKind};
 use super::names::{JOBS, RunNames};
-use super::observed::{Observed, owns, run_of};
-use super::state::JobState;
+use super::observed::{Observed, run_of};
 use crate::finding::Finding;
-use crate::names::short_hash;
+use crate::names::{controls, short_hash};
 
 /// Fields of a spec that make no other run.
 const WHILE_IT_RUNS: [&str; 8] = [
@@ -66,8 +65,10 @@ pub struct Surplus {
 
 /// The run that a spec without a schedule asks for.
 pub fn wanted_run<K: RunKind>(object: &K) -> Option<String> {
-    let mut spec = match object.spec() {
-        Value::Object(fields) => fields,
+    let object_as_json =
+        serde_json::to_value(object).expect("what was read from JSON can be written as JSON");
+    let mut spec = match &object_as_json["spec"] {
+        Value::Object(fields) => fields.clone(),
         _ => Map::new(),
     };
     spec.retain(|field, _| !WHILE_IT_RUNS.contains(&field.as_str()));
@@ -97,6 +98,8 @@ pub fn plan<K: RunKind>(
         (None, Some(cron)) => on_schedule(names, runs, cron, observed, parts),
         (None, None) => Plan::default(),
     };
+    let there: BTreeSet<String> = observed.configs.iter().map(|config| config.name_any()).collect();
+    plan.configs.retain(|config| !there.contains(&config.name_any()));
     if !runs.suspend {
         plan.beside = beside;
     }
@@ -119,8 +122,8 @@ fn once(
     let begun = all.is_some_and(|all| all.split(',').all(|job| there.contains(job)));
     let mut plan = Plan::default();
     if begun || is_over(status, &run) {
-        let going_on = observed.jobs_of(&run).filter(|job| !JobState::of(job).is_ended());
-        plan.adjusted = going_on.map(|job| job.name_any()).collect();
+        let of_run = observed.going_on().filter(|job| run_of(job) == run);
+        plan.adjusted = of_run.map(|job| job.name_any()).collect();
     } else {
         match parts() {
             Ok(parts) => {
@@ -153,7 +156,7 @@ fn on_schedule(
 ) -> Plan {
     let mut plan = Plan {
         // What goes on keeps the bundles that it began with.
-        adjusted: going_on(observed),
+        adjusted: observed.going_on().map(|job| job.name_any()).collect(),
         ..Plan::default()
     };
     match parts() {
@@ -165,20 +168,10 @@ fn on_schedule(
                 plan.configs.push(config);
             }
         }
-        // What was right yesterday may be so tomorrow: the schedule stays as it is.
-        Err(problem) => {
-            plan.schedules.clone_from(&observed.schedules);
-            plan.problem = Some(problem);
-        }
+        // What was right yesterday may be so tomorrow: nothing is left over while there is a problem, and the schedule stays.
+        Err(problem) => plan.problem = Some(problem),
     }
-    let there: BTreeSet<String> = observed.configs.iter().map(|config| config.name_any()).collect();
-    plan.configs.retain(|config| !there.contains(&config.name_any()));
     plan
-}
-
-fn going_on(observed: &Observed) -> Vec<String> {
-    let going_on = observed.jobs.iter().filter(|job| !JobState::of(job).is_ended());
-    going_on.map(|job| job.name_any()).collect()
 }
 
 /// What no run needs: Jobs of an older wish, unless a schedule owns them; schedules that are not wanted; ConfigMaps that no Job reads.
@@ -192,7 +185,8 @@ fn surplus(plan: &Plan, names: &RunNames, observed: &Observed) -> Surplus {
             ..Surplus::default()
         };
     }
-    let of_older_wish = |job: &&Job| owns(&names.uid, *job) && Some(run_of(job)) != plan.run;
+    let of_older_wish =
+        |job: &&Job| controls(&names.uid, job.owner_references()) && Some(run_of(job)) != plan.run;
     let jobs: Vec<String> = observed
         .jobs
         .iter()

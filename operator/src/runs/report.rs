@@ -13,6 +13,7 @@ use crate::apply::failure::Failure;
 use crate::finding::{Finding, Severity, Truth};
 use crate::reasons;
 use crate::report::conditions::conditions;
+use crate::report::unapplied;
 
 /// What is told of an object.
 #[derive(Clone, Debug)]
@@ -66,7 +67,7 @@ pub fn report(
 
 fn ready(runs: &Runs, plan: &Plan, failure: Option<&Failure>) -> Finding {
     if let Some(failure) = failure {
-        return failed(failure);
+        return unapplied(failure);
     }
     if let Some(problem) = &plan.problem {
         return problem.clone();
@@ -76,20 +77,6 @@ fn ready(runs: &Runs, plan: &Plan, failure: Option<&Failure>) -> Finding {
         None => "the run that the spec asks for was started".to_owned(),
     };
     Finding::met(reasons::AS_REQUESTED, message)
-}
-
-fn failed(failure: &Failure) -> Finding {
-    let message = gondola_causes::with_causes(failure);
-    match failure {
-        Failure::NameConflict { .. } => Finding::stuck(reasons::NAME_CONFLICT, message),
-        Failure::Refused { .. } => Finding::stuck(reasons::INVALID_SPEC, message),
-        Failure::Forbidden { .. } => Finding::stuck(reasons::FORBIDDEN, message),
-        Failure::Denied { .. } => Finding::stuck(reasons::ADMISSION_DENIED, message),
-        Failure::QuotaExceeded { .. } => Finding::unmet(reasons::QUOTA_EXCEEDED, message),
-        Failure::Outdated { .. } | Failure::Unavailable { .. } => {
-            Finding::unmet(reasons::APPLY_FAILED, message)
-        }
-    }
 }
 
 /// `Reconciling` and `Stalled`, which tools wait for, while they are true.

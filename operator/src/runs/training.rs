@@ -3,18 +3,12 @@
 use gondola_crds::RecommenderTraining;
 use gondola_crds::runs::{Runs, RunsStatus};
 use gondola_crds::spec::PodOverrides;
-use gondola_crds::store::VolumeClaim;
 use gondola_crds::training::{Promotion, TestWindow};
 use gondola_wire::variables;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, PersistentVolumeClaimVolumeSource, PodSpec, ResourceRequirements,
-    Volume,
-};
+use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Client;
-use serde_json::Value;
 
 use super::executors;
 use super::job::JOB_VARIABLE;
@@ -29,7 +23,7 @@ use crate::policy::{self, Objection};
 /// Where the data set's configuration is mounted.
 const CONFIG_FOLDER: &str = "/etc/gondola/dataset";
 /// Where a run has its report, its stages and its temporary files.
-const WORKSPACE_FOLDER: &str = "/var/lib/gondola";
+pub(super) const WORKSPACE_FOLDER: &str = "/var/lib/gondola";
 /// Where the kubelet reads what a pod has to say at its end.
 const LAST_WORDS: &str = "/dev/termination-log";
 /// The account of pods whose spec names none: every namespace has it.
@@ -39,7 +33,7 @@ const SHARED_FOLDERS: &str = "GONDOLA_SHARED_FOLDERS";
 /// The variable with the filter of log lines, in programs that are also run by hand.
 pub(super) const LOG: &str = "RUST_LOG";
 /// What a run may write to a pod's own disk, in bytes.
-const OWN_DISK: u64 = 64 << 30;
+pub(super) const OWN_DISK: u64 = 64 << 30;
 
 /// What a training depends on beside its spec.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,10 +51,6 @@ impl RunKind for RecommenderTraining {
 
     fn status(&self) -> Option<&RunsStatus> {
         self.status.as_ref()
-    }
-
-    fn spec(&self) -> Value {
-        serde_json::to_value(&self.spec).expect("a spec that was read from JSON can be written as JSON")
     }
 
     fn output(&self) -> Option<&str> {
@@ -111,19 +101,19 @@ fn objection(
         url,
         endpoint: None,
     };
-    let shared = spec
-        .engine
-        .as_ref()
-        .map_or(&spec.artifacts.url, |engine| &engine.ballista.shared_folder.url);
+    let shared = spec.engine.as_ref().map(|engine| {
+        let url = &engine.ballista.shared_folder.url;
+        place("spec.engine.ballista.sharedFolder", url)
+    });
     let places = [
         policy::Place {
             endpoint: spec.artifacts.endpoint.as_deref(),
             ..place("spec.artifacts", &spec.artifacts.url)
         },
-        place("spec.engine.ballista.sharedFolder", shared),
         place("spec.data", &spec.data.url),
         place("spec.encoder", &spec.encoder.url),
     ];
+    let places: Vec<policy::Place<'_>> = places.into_iter().chain(shared).collect();
     let pods = [("spec.pods".to_owned(), spec.runs.pods.as_ref())];
     policy::account(&spec.artifacts, account.allowed)
         .or_else(|| policy::objection_to(&places, &pods, &installation.policy))
@@ -136,27 +126,16 @@ fn pod_spec(
     installation: &Installation,
 ) -> PodSpec {
     let spec = &training.spec;
-    let selector = LabelSelector {
-        match_labels: Some(names.labels()),
-        ..LabelSelector::default()
-    };
-    let mut pod = pod::spec(account(training), selector, overrides, installation);
+    let mut pod = pod::spec(account(training), names.label_selector(), overrides, installation);
     if spec.engine.is_some() {
         pod.init_containers = Some(vec![executors::scheduler(installation, overrides)]);
     }
     pod.containers = vec![container(training, overrides, installation)];
-    let config = Volume {
-        name: "dataset".to_owned(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: spec.config.name.clone(),
-            ..ConfigMapVolumeSource::default()
-        }),
-        ..Volume::default()
-    };
+    let config = pod::config_map("dataset", &spec.config.name);
     pod::mount(&mut pod, config, CONFIG_FOLDER, Access::Read);
     let workspace = match &spec.workspace {
         None => pod::scratch("workspace", OWN_DISK),
-        Some(workspace) => claimed("workspace", &workspace.volume_claim),
+        Some(workspace) => pod::claimed("workspace", &workspace.volume_claim, Access::Write),
     };
     pod::mount(&mut pod, workspace, WORKSPACE_FOLDER, Access::Write);
     reaches_stores(&mut pod, training);
@@ -290,16 +269,5 @@ fn training_resources() -> ResourceRequirements {
     ResourceRequirements {
         requests: Some(quantities.into_iter().map(quantity).collect()),
         ..ResourceRequirements::default()
-    }
-}
-
-fn claimed(name: &str, claim: &VolumeClaim) -> Volume {
-    Volume {
-        name: name.to_owned(),
-        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-            claim_name: claim.name.clone(),
-            read_only: None,
-        }),
-        ..Volume::default()
     }
 }
