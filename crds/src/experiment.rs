@@ -9,10 +9,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Credentials, SecretRef, VolumeClaim};
-use crate::text::{
-    ENDPOINT, EventType, Factor, HeaderName, Length, Name, Percent, Period, Probability, Salt, Token,
-};
+use crate::store::{Place, SecretRef};
+use crate::text::{EventType, Factor, HeaderName, Length, Name, Percent, Period, Probability, Salt, Token};
 
 /// An A/B experiment between variants. While it runs, participants are split by the arms' weights, and everybody else gets the control;
 /// the variants' own weights are not used.
@@ -52,8 +50,8 @@ pub struct Experiment {
     /// What happens when an arm wins; default: `Manual`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion: Option<Promotion>,
-    /// Where exposures and outcomes are stored.
-    pub store: EventStore,
+    /// Where exposures and outcomes are stored, as Parquet: routers and the analyzer write there.
+    pub store: Place,
     /// The key that user ids are hashed with before they leave a pod.
     pub unit_key: UnitKey,
     /// Intervals of recording and analysis. Default: values fit for production.
@@ -308,28 +306,6 @@ pub enum Promotion {
     Manual,
     /// Everybody gets it. The spec stays as it is, and the status says what to change.
     Automatic,
-}
-
-/// Where exposures and outcomes are stored, as Parquet.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.volumeClaim) || !has(self.credentials)").message("credentials and volumeClaim are both set; keep the one that the store needs"))]
-#[x_kube(validation = Rule::new("!has(self.volumeClaim) || self.url.startsWith('file://')").message("volumeClaim is set, but url is not a file:// URL, so the volume would not be used; remove volumeClaim or change url"))]
-#[x_kube(validation = Rule::new("!has(self.endpoint) || !self.url.startsWith('file://')").message("endpoint is set, but url is a file:// URL, which needs none; remove endpoint or change url"))]
-pub struct EventStore {
-    /// URL of the store, for example `s3://events/grocery`. The pipeline's pods write there.
-    #[schemars(length(min = 1, max = 1024))]
-    pub url: String,
-    /// Endpoint of an S3-compatible store. Default: the one that the URL's scheme implies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = ENDPOINT), length(max = 1024))]
-    pub endpoint: Option<String>,
-    /// A claim for the volume that holds the store, in routers and analyzer. The path of the `file://` URL is the folder inside it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub volume_claim: Option<VolumeClaim>,
-    /// Credentials for the store. Default: the identity of the pods' service accounts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<Credentials>,
 }
 
 /// The key that ids are hashed with.

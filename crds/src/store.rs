@@ -18,7 +18,7 @@ use crate::text::ENDPOINT;
 #[x_kube(validation = Rule::new("!has(self.volumeClaim) || self.url.startsWith('file://')").message("volumeClaim is set, but url is not a file:// URL, so the volume would not be used; remove volumeClaim or change url"))]
 #[x_kube(validation = Rule::new("!has(self.endpoint) || !self.url.startsWith('file://')").message("endpoint is set, but url is a file:// URL, which needs none; remove endpoint or change url"))]
 pub struct Place {
-    /// URL of the folder, for example `s3://shop/lists`.
+    /// URL of the folder, for example `s3://shop/grocery`.
     #[schemars(length(min = 1, max = 1024))]
     pub url: String,
     /// Endpoint of an S3-compatible store. Default: the one that the URL's scheme implies.

@@ -12,9 +12,10 @@
 //! Queries run in this process, or, with the feature `ballista`, on the machines of a cluster.
 //!
 //! [`check`] says whether a scorer of one's own gives what its library gives. [`run`] puts the steps
-//! together. Encoding, models and pipelines are `gondola-models`'s, so that what is evaluated here is what
+//! together, [`access`] says how stores are reached. Encoding, models and pipelines are `gondola-models`'s, so that what is evaluated here is what
 //! is served.
 
+pub mod access;
 #[cfg(feature = "ballista")]
 pub mod ballista;
 pub mod check;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args as _, FromArgMatches as _, Subcommand};
-use gondola_artifacts::Access;
 use gondola_causes::with_causes;
 use gondola_models::scoring::check::inputs;
+use gondola_training::access::AccessArguments;
 use gondola_training::check;
 use gondola_training::dataset::engine::Engine;
 use gondola_training::dataset::queries::{QueryMemory, QuerySettings};
@@ -51,12 +51,8 @@ struct InputArgs {
     /// Tests on the last window that the data fill, whatever windows.test_start says: for data that grow.
     #[arg(long, env = "GONDOLA_TEST_LATEST")]
     test_latest: bool,
-    /// Folder of the credentials of object stores, with a file for each setting. Default: read from the environment.
-    #[arg(long, env = "GONDOLA_CREDENTIALS")]
-    credentials: Option<PathBuf>,
-    /// Endpoint of an S3-compatible store, for example http://minio:9000.
-    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
-    store_endpoint: Option<String>,
+    #[command(flatten)]
+    access: AccessArguments,
     /// Parts that queries are computed in at once. Default: one a core of this machine, 16 on a cluster.
     #[arg(long, env = "GONDOLA_QUERY_PARTITIONS")]
     query_partitions: Option<NonZeroUsize>,
@@ -198,7 +194,7 @@ impl TryFrom<InputArgs> for Inputs {
         };
         let queries = queries(&args)?;
         Ok(Self {
-            access: access(&args),
+            access: args.access.access(),
             dataset: args.config,
             data,
             test_latest: args.test_latest,
@@ -207,17 +203,14 @@ impl TryFrom<InputArgs> for Inputs {
     }
 }
 
-fn access(args: &InputArgs) -> Access {
-    Access {
-        credentials: args.credentials.clone(),
-        endpoint: args.store_endpoint.clone(),
-        ..Access::default()
-    }
-}
-
 fn queries(args: &InputArgs) -> anyhow::Result<QuerySettings> {
     let wait = Duration::from_secs(args.cluster_wait_seconds);
-    let engine = Engine::of(&args.engine, args.shared_folder.as_deref(), &access(args), wait)?;
+    let engine = Engine::of(
+        &args.engine,
+        args.shared_folder.as_deref(),
+        &args.access.access(),
+        wait,
+    )?;
     let mut queries = QuerySettings::on(engine);
     if let Some(memory) = args.query_memory_mib {
         queries.memory = QueryMemory::mebibytes(memory);

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use gondola_artifacts::Access;
 use gondola_causes::with_causes;
+use gondola_training::access::AccessArguments;
 use gondola_training::ballista::release::Release;
 use gondola_training::ballista::{ClusterError, executor, scheduler};
 use gondola_training::dataset::engine::SchedulerAddress;
@@ -30,27 +30,6 @@ enum Program {
     Executor(ExecutorArgs),
 }
 
-/// How stores are reached.
-#[derive(Args)]
-struct AccessArgs {
-    /// Folder of the credentials of object stores, with a file for each setting. Default: read from the environment.
-    #[arg(long, env = "GONDOLA_CREDENTIALS")]
-    credentials: Option<PathBuf>,
-    /// Endpoint of an S3-compatible store, for example http://minio:9000.
-    #[arg(long, env = "GONDOLA_STORE_ENDPOINT")]
-    store_endpoint: Option<String>,
-}
-
-impl From<AccessArgs> for Access {
-    fn from(args: AccessArgs) -> Self {
-        Self {
-            credentials: args.credentials,
-            endpoint: args.store_endpoint,
-            ..Self::default()
-        }
-    }
-}
-
 #[derive(Args)]
 struct SchedulerArgs {
     /// Address and port that it listens on.
@@ -64,7 +43,7 @@ struct SchedulerArgs {
         value_parser = clap::value_parser!(u64).range(5..=3600))]
     executor_timeout_seconds: u64,
     #[command(flatten)]
-    access: AccessArgs,
+    access: AccessArguments,
 }
 
 #[derive(Args)]
@@ -98,7 +77,7 @@ struct ExecutorArgs {
     #[arg(long, env = "GONDOLA_BALLISTA_MEMORY_MIB")]
     memory_mib: Option<NonZeroU32>,
     #[command(flatten)]
-    access: AccessArgs,
+    access: AccessArguments,
 }
 
 impl From<SchedulerArgs> for scheduler::Settings {
@@ -107,7 +86,7 @@ impl From<SchedulerArgs> for scheduler::Settings {
             listen: args.listen,
             host: args.host,
             executor_timeout: Duration::from_secs(args.executor_timeout_seconds),
-            access: args.access.into(),
+            access: args.access.access(),
             release: Release::this(),
         }
     }
@@ -124,7 +103,7 @@ impl From<ExecutorArgs> for executor::Settings {
             task_port: args.task_port,
             work_folder: args.work_folder,
             slots: args.slots.map_or(0, |slots| slots.get() as usize),
-            access: args.access.into(),
+            access: args.access.access(),
             memory: args.memory_mib.map(|memory| u64::from(memory.get()) << 20),
         }
     }

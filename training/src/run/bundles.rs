@@ -9,8 +9,8 @@ use gondola_models::features::{Schema, Workflow};
 use gondola_models::pipeline::VariantFolders;
 use tempfile::TempDir;
 
-use super::models::FittedScorer;
-use super::prepare::Known;
+use super::models::{FittedScorer, Models};
+use super::prepare::{Known, Prepared};
 use crate::dataset::training::Scorer;
 use crate::features::POPULARITY;
 use crate::fit::item_index::ItemIndex;
@@ -34,7 +34,19 @@ pub(super) struct BundleSet<'a> {
 /// A set of bundles on disk, each in a folder of its name, as a pod has them; they go when this value goes.
 pub(super) struct BundleFolders(TempDir);
 
-impl BundleSet<'_> {
+impl<'a> BundleSet<'a> {
+    /// What is judged: everything as of the first day of the test window.
+    pub(super) fn judged(prepared: &'a Prepared, models: &'a Models) -> Self {
+        Self {
+            workflow: &prepared.workflow,
+            known: &prepared.test.known,
+            towers: &models.towers,
+            index: &models.index,
+            scorers: &models.scorers,
+            text: None,
+        }
+    }
+
     /// Writes all of them.
     pub(super) fn write(&self) -> anyhow::Result<BundleFolders> {
         let folders = BundleFolders(tempfile::tempdir().context("cannot make a folder for bundles")?);

@@ -54,18 +54,10 @@ impl Run {
         models: &Models,
         depth: Depth,
     ) -> anyhow::Result<Judged> {
-        let set = BundleSet {
-            workflow: &prepared.workflow,
-            known: &prepared.test.known,
-            towers: &models.towers,
-            index: &models.index,
-            scorers: &models.scorers,
-            text: None,
-        };
         let bench = Bench {
             dataset: &self.dataset,
             prepared,
-            folders: set.write()?,
+            folders: BundleSet::judged(prepared, models).write()?,
         };
         let window = prepared.test.window.sample(
             self.dataset.config.evaluation.users,

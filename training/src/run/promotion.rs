@@ -108,15 +108,7 @@ impl Run {
         let seed = self.dataset.config.training.seed;
         let window = window.sample(self.dataset.config.evaluation.users, seed);
         let bought = end_to_end::bought(&self.dataset, &window);
-        let new = BundleSet {
-            workflow: &prepared.workflow,
-            known: &prepared.test.known,
-            towers: &models.towers,
-            index: &models.index,
-            scorers: &models.scorers,
-            text: None,
-        }
-        .write()?;
+        let new = BundleSet::judged(prepared, models).write()?;
         let old = self.as_of_the_test(serving, prepared)?;
         let mut sums = vec![(0.0, 0.0); bought.len()];
         for scorer in &scorers {
