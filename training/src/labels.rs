@@ -2,9 +2,10 @@
 //!
 //! A negative's item is drawn with a probability proportional to its recency-weighted purchases and its user
 //! to their recent activity, so that a model can't separate the labels by popularity or activity alone. A
-//! pair that was bought in the window is drawn again. The same seed gives the same pairs.
-
-use std::collections::HashSet;
+//! pair that was bought in the window, or drawn before, is drawn again. The same seed gives the same pairs.
+//!
+//! Pairs are drawn in rounds, as many at a time as are still wanted: a round is sorted and merged with what is taken (an anti join), so
+//! that no table of all pairs is kept beside them.
 
 use arrow::array::{Array as _, AsArray};
 use arrow::compute::cast;
@@ -24,9 +25,8 @@ use crate::dataset::{Dataset, DatasetError};
 use crate::features::{POPULARITY, Snapshot, moment};
 use crate::rows::{Pair, Row, SnapshotRow};
 
-/// Draws for each negative before we say that there are none left: with one pair in two bought, 64 draws all
-/// fail once in 10^19.
-const DRAWS: usize = 64;
+/// Rounds of draws before we say that there are no pairs left: with one pair in two bought, half of what is wanted is left after each.
+const ROUNDS: usize = 64;
 
 /// Why there are no labeled pairs.
 #[derive(Debug, thiserror::Error)]
@@ -230,14 +230,26 @@ fn negatives(
     let failed = |why| LabelError::NoNegatives { wanted, why };
     let users = WeightedIndex::new(users).map_err(|_| failed("no user was active before the cut-off"))?;
     let items = WeightedIndex::new(items).map_err(|_| failed("no item was sold before the cut-off"))?;
-    let mut taken: HashSet<Pair<SnapshotRow>> = bought.iter().copied().collect();
+    let mut taken = bought.to_vec();
+    taken.sort_unstable();
     let mut negatives = Vec::with_capacity(wanted);
-    for _ in 0..wanted {
-        let mut draws = (0..DRAWS).map(|_| Pair::at(users.sample(rng), items.sample(rng)));
-        let pair = draws.find(|pair| taken.insert(*pair));
-        negatives.push(pair.ok_or_else(|| failed("nearly every pair was bought; take a shorter window"))?);
+    for _ in 0..ROUNDS {
+        let left = wanted - negatives.len();
+        let mut drawn: Vec<_> = (0..left)
+            .map(|_| Pair::at(users.sample(rng), items.sample(rng)))
+            .collect();
+        drawn.sort_unstable();
+        drawn.dedup();
+        drawn.retain(|pair| taken.binary_search(pair).is_err());
+        negatives.extend_from_slice(&drawn);
+        if negatives.len() == wanted {
+            return Ok(negatives);
+        }
+        taken.append(&mut drawn);
+        // Two sorted runs, which a stable sort merges.
+        taken.sort();
     }
-    Ok(negatives)
+    Err(failed("nearly every pair was bought; take a shorter window"))
 }
 
 /// How often each item was sold lately: its recency-weighted purchases.
