@@ -38,13 +38,10 @@ impl Linear {
     }
 
     /// One layer that gives what this one gives, and behind it what another does that reads the same.
-    pub fn side_by_side(&self, other: Option<&Self>) -> Self {
-        match other {
-            None => self.clone(),
-            Some(other) => Self {
-                weights: self.weights.side_by_side(&other.weights),
-                bias: [self.bias(), other.bias()].concat(),
-            },
+    pub fn side_by_side(&self, other: &Self) -> Self {
+        Self {
+            weights: self.weights.side_by_side(&other.weights),
+            bias: [self.bias(), other.bias()].concat(),
         }
     }
 

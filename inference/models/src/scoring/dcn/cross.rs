@@ -156,6 +156,58 @@ impl ServedLayer {
     }
 }
 
+/// The last layer and the logit `l . y` of its output `y`, as a linear layer of `x_0`: it gives a vector and, behind it, a number,
+/// and the logit is the number and the product of the vector with the layer's input `x`.
+///
+/// With `W` for the product of a layer's matrices, `l . y = x . (x_0 diag(l) W + l) + x_0 . (l * b)`: a matrix is in the way of `x_0`,
+/// which splits between user, item and pair, and none in the way of `x`, which does not. In version 1 all rows of `W` are `w`, and
+/// `l . b` is a number.
+pub(super) fn last_with_logit(
+    weights: &Weights,
+    name: &str,
+    cross: Cross,
+    logit: &[f32],
+) -> Result<dense::Linear, WeightsError> {
+    let width = logit.len();
+    let tensor = |part: &str, shape: [usize; 2]| weights.tensor(&format!("{name}.{part}"), &shape);
+    let vector = |part: &str| weights.tensor(&format!("{name}.{part}"), &[width]);
+    let (matrix, multiplied, added) = match cross {
+        Cross::Full => (tensor("weight", [width, width])?, vector("bias")?, 0.0),
+        Cross::LowRank(rank) => {
+            let (v, u) = (
+                tensor("v.weight", [rank, width])?,
+                tensor("u.weight", [width, rank])?,
+            );
+            (product(&u, &v, rank, width), vector("u.bias")?, 0.0)
+        }
+        Cross::Vector => {
+            let (row, bias) = (tensor("weight", [1, width])?, vector("bias")?);
+            (row.repeat(width), vec![0.0; width], dot(logit, &bias))
+        }
+    };
+    let mut of_x_0 = Vec::with_capacity(width * (width + 1));
+    for ((row, bias), l) in matrix.chunks_exact(width).zip(&multiplied).zip(logit) {
+        of_x_0.extend(row.iter().chain([bias]).map(|weight| l * weight));
+    }
+    let start = logit.iter().copied().chain([added]).collect();
+    Ok(dense::Linear::of(Matrix::new(width, width + 1, &of_x_0), start))
+}
+
+/// The product of `[width, rank]` and `[rank, width]`, row-major.
+fn product(u: &[f32], v: &[f32], rank: usize, width: usize) -> Vec<f32> {
+    let mut product = vec![0.0; width * width];
+    for (row, u) in product.chunks_exact_mut(width).zip(u.chunks_exact(rank)) {
+        for (u, v) in u.iter().zip(v.chunks_exact(width)) {
+            row.iter_mut().zip(v).for_each(|(sum, v)| *sum += u * v);
+        }
+    }
+    product
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
 /// `x += a * b`, element by element.
 fn add_products(a: &[f32], b: &[f32], x: &mut [f32]) {
     for ((x, a), b) in x.iter_mut().zip(a).zip(b) {

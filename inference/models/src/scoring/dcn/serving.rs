@@ -2,18 +2,21 @@
 //!
 //! | part | done |
 //! |---|---|
-//! | the first cross layer's linear map and the first deep layer, the item's inputs | once an item, kept in its block |
+//! | the last cross layer with its logit, the first cross layer's linear map, the first deep layer: the item's inputs | once an item, kept in its block |
 //! | the same, the user's inputs | once a request |
-//! | the same, pair features; all other layers | each candidate |
+//! | the same, pair features; cross layers between the first and the last; the other deep layers | each candidate |
 //!
-//! Both first layers are served as one, side by side. Behind it, an item's block holds the item's inputs, which every cross
-//! layer multiplies with.
+//! The three read `x_0` and are served as one layer, side by side. What the last cross layer and the logit make of its input is then
+//! one product of two vectors ([`last_with_logit`]). Behind that layer, an item's block holds the item's inputs, which every cross layer
+//! multiplies with.
 
 use std::path::Path;
 
 use super::DcnConfig;
-use super::cross::ServedLayer;
-use crate::dense::{Activation, Linear, Matrix, Mlp, Rows, RowsMut, Start, Weights, WeightsError};
+use super::cross::{ServedLayer, last_with_logit};
+use crate::dense::{
+    Activation, Linear, Matrix, Mlp, Rows, RowsMut, Start, Weights, WeightsError, inner_products,
+};
 use crate::features::EncodedTable;
 use crate::scoring::neural::embeddings::EmbeddingTables;
 use crate::scoring::neural::split::{Chunk, FirstLayer, Head, HeadBuffers, SplitScorer};
@@ -21,17 +24,19 @@ use crate::scoring::neural::split::{Chunk, FirstLayer, Head, HeadBuffers, SplitS
 /// A DCN that serves.
 pub type DcnScorer = SplitScorer<DcnHead>;
 
-/// What follows the two first layers.
+/// What follows the first layers.
 pub struct DcnHead {
     item_width: usize,
-    /// Width of what the first cross layer's linear map gives.
+    /// Width of all inputs.
+    width: usize,
+    /// Width of what the first cross layer's linear map gives; 0 if it is the last layer too.
     inner_width: usize,
     /// Width of the first deep layer's output.
     deep_width: usize,
+    /// The cross layers before the last.
     cross: Vec<ServedLayer>,
     /// The deep layers after the first; `None` without any deep layer.
     deep: Option<Mlp>,
-    logit_of_cross: Matrix,
     logit_of_deep: Matrix,
     bias: f32,
 }
@@ -50,30 +55,32 @@ impl DcnScorer {
             return Err(weights.wrong("cross.0.weight", problem));
         }
         let width = config.width();
-        let cross = (0..config.cross_layers)
-            .map(|layer| ServedLayer::load(&weights, &format!("cross.{layer}"), config.cross, width))
-            .collect::<Result<Vec<_>, _>>()?;
         let mut deep = weights.layers("deep", &config.deep_widths())?;
         let deep_output = deep.last().map_or(0, Linear::output);
+        let logit = weights.tensor("logit.weight", &[1, width + deep_output])?;
+        let layer = |layer: usize| format!("cross.{layer}");
+        let last = config.cross_layers - 1;
+        let cross = (0..last)
+            .map(|at| ServedLayer::load(&weights, &layer(at), config.cross, width))
+            .collect::<Result<Vec<_>, _>>()?;
+        let last = last_with_logit(&weights, &layer(last), config.cross, &logit[..width])?;
         let first_deep = (!deep.is_empty()).then(|| deep.remove(0));
-        let both = Linear::side_by_side(&cross[0].map, first_deep.as_ref());
-        let first = FirstLayer::split(
-            both.weights(),
-            both.bias(),
-            shape,
-            *embedding_dim,
-            Activation::None,
-        );
-        let logit = weights.linear("logit", width + deep_output, 1)?;
+        let others = cross
+            .first()
+            .map(|layer| &layer.map)
+            .into_iter()
+            .chain(&first_deep);
+        let all = others.fold(last, |all, next| all.side_by_side(next));
+        let first = FirstLayer::split(all.weights(), all.bias(), shape, *embedding_dim, Activation::None);
         let head = DcnHead {
             item_width: shape.item_width(*embedding_dim),
-            inner_width: cross[0].map.output(),
+            width,
+            inner_width: cross.first().map_or(0, |layer| layer.map.output()),
             deep_width: first_deep.as_ref().map_or(0, Linear::output),
             cross,
             deep: first_deep.map(|_| Mlp::new(deep, Activation::Relu)),
-            logit_of_cross: logit.weights().of_inputs(0..width),
-            logit_of_deep: logit.weights().of_inputs(width..width + deep_output),
-            bias: logit.bias()[0],
+            logit_of_deep: Matrix::transposed(deep_output, 1, &logit[width..]),
+            bias: weights.tensor("logit.bias", &[1])?[0],
         };
         Ok(Self::new(shape.clone(), tables, first, head))
     }
@@ -90,30 +97,37 @@ impl DcnHead {
         }
     }
 
-    /// Takes the first layers' outputs apart: the cross layer's, and the deep layer's after its ReLU.
-    fn take_apart(&self, hidden: &[f32], inner: &mut Vec<f32>, deep: &mut Vec<f32>) {
-        inner.clear();
-        deep.clear();
-        let width = self.inner_width + self.deep_width;
-        for row in hidden.chunks_exact(width) {
-            let (cross, first_deep) = row.split_at(self.inner_width);
-            inner.extend_from_slice(cross);
-            deep.extend(first_deep.iter().map(|value| relu(*value)));
+    /// The first layers' outputs for each candidate: the last cross layer's vector and number, what the first cross layer's linear
+    /// map gives, and the first deep layer.
+    fn outputs<'a>(&self, hidden: &'a [f32]) -> impl Iterator<Item = (&'a [f32], &'a [f32], &'a [f32])> {
+        let (last, inner) = (self.width + 1, self.inner_width);
+        let rows = hidden.chunks_exact(last + inner + self.deep_width);
+        rows.map(move |row| (&row[..last], &row[last..last + inner], &row[last + inner..]))
+    }
+
+    /// What the last cross layer and the logit make of its inputs `x`, `[candidates, width]`.
+    fn logits_of_cross(&self, hidden: &[f32], x: &[f32], logits: &mut Vec<f32>) {
+        logits.clear();
+        for ((last, ..), x) in self.outputs(hidden).zip(x.chunks_exact(self.width)) {
+            let mut product = [0.0];
+            inner_products(x, &last[..self.width], &mut product);
+            logits.push(self.bias + last[self.width] + product[0]);
         }
     }
 
-    /// Adds one part of the logits.
-    fn add_logits(&self, weights: &Matrix, x: &[f32], logits: &mut [f32]) {
+    /// What the deep part adds to the logits.
+    fn add_logits_of_deep(&self, deep: &[f32], logits: &mut [f32]) {
         let rows = logits.len();
         let x = Rows {
-            values: x,
-            stride: weights.inputs(),
+            values: deep,
+            stride: self.logit_of_deep.inputs(),
         };
         let out = RowsMut {
             values: logits,
             stride: 1,
         };
-        weights.multiply(rows, x, Start::Output, Activation::None, out);
+        self.logit_of_deep
+            .multiply(rows, x, Start::Output, Activation::None, out);
     }
 }
 
@@ -138,25 +152,30 @@ impl Head for DcnHead {
             second: x,
             third: inner,
             fourth: deep,
+            fifth: spare,
             ..
         } = head_buffers;
         self.inputs(chunk, x_0);
-        self.take_apart(hidden, inner, deep);
+        inner.clear();
+        deep.clear();
+        for (_, first_inner, first_deep) in self.outputs(hidden) {
+            inner.extend_from_slice(first_inner);
+            deep.extend(first_deep.iter().map(|value| relu(*value)));
+        }
         x.clear();
         x.extend_from_slice(x_0);
         for (layer, cross) in self.cross.iter().enumerate() {
             if layer > 0 {
                 cross.map.batch(rows, x, inner);
             }
-            cross.finish(inner, hidden, x_0, x);
+            cross.finish(inner, spare, x_0, x);
         }
+        self.logits_of_cross(hidden, x, spare);
+        std::mem::swap(hidden, spare);
         if let Some(rest) = &self.deep {
             rest.batch(rows, deep, inner);
         }
-        hidden.clear();
-        hidden.resize(rows, self.bias);
-        self.add_logits(&self.logit_of_cross, x, hidden);
-        self.add_logits(&self.logit_of_deep, deep, hidden);
+        self.add_logits_of_deep(deep, hidden);
     }
 }
 

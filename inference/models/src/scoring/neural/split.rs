@@ -153,6 +153,7 @@ pub(crate) struct HeadBuffers {
     pub(crate) second: Vec<f32>,
     pub(crate) third: Vec<f32>,
     pub(crate) fourth: Vec<f32>,
+    pub(crate) fifth: Vec<f32>,
     pub(crate) hashes: Vec<u32>,
 }
 
