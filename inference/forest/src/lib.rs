@@ -5,8 +5,8 @@
 //! decision is the same, and leaf values are added in the order of the trees, in `f64`, or in `f32` where the library does.
 //!
 //! [`format`](mod@format) knows the files; a module for each format reads and checks one ([`lightgbm`], [`xgboost`], [`catboost`],
-//! [`onnx`]) and makes a [`model`] of it; [`walk`] has the nodes and the vector code; [`misplaced`] recognizes files that are
-//! something else altogether.
+//! [`onnx`]) and makes a [`model`] of it; [`walk`] has the nodes and the vector code; [`parts`] is another way to the same leaves, for
+//! small trees and rows that have parts in common; [`misplaced`] recognizes files that are something else altogether.
 //!
 //! Nothing here does I/O, but for a look at a misplaced file's first bytes. Absent on purpose: everything else of this project;
 //! fuzzing stands on this crate alone.
@@ -17,6 +17,7 @@ mod lightgbm;
 pub mod misplaced;
 mod model;
 mod onnx;
+pub mod parts;
 mod remark;
 mod ubjson;
 mod walk;
@@ -31,6 +32,7 @@ pub use lightgbm::{LightGbmError, lightgbm_name};
 pub use model::TreeError;
 use model::{Model, Objective};
 pub use onnx::OnnxError;
+use parts::PartedForest;
 pub use remark::Remark;
 pub use ubjson::UbjsonError;
 use walk::Trees;
@@ -74,11 +76,24 @@ pub enum ForestError {
 #[derive(Clone, Debug)]
 pub struct Forest {
     trees: Trees,
-    objective: Objective,
-    /// What the trees' result is divided by before the objective: 1, or the number of trees.
-    divisor: f64,
+    outcome: Outcome,
     path: Path,
     remarks: Vec<Remark>,
+}
+
+/// What becomes of the trees' result.
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    /// What it is divided by: 1, or the number of trees.
+    divisor: f64,
+    /// What makes a prediction of that.
+    objective: Objective,
+}
+
+impl Outcome {
+    fn of(self, result: f64) -> f64 {
+        self.objective.apply(result / self.divisor)
+    }
 }
 
 thread_local! {
@@ -103,8 +118,10 @@ impl Forest {
     fn new(model: &Model) -> Result<Self, TooLarge> {
         Ok(Self {
             trees: Trees::new(model)?,
-            objective: model.objective,
-            divisor: model.divisor,
+            outcome: Outcome {
+                divisor: model.divisor,
+                objective: model.objective,
+            },
             path: Path::best(),
             remarks: model.remarks.clone(),
         })
@@ -118,6 +135,16 @@ impl Forest {
     /// How the values of each input are read.
     pub fn columns(&self) -> &Columns {
         self.trees.columns()
+    }
+
+    /// The forest as it is asked part by part, if its trees are small enough: each part has the next `widths` of its inputs.
+    pub fn parted(&self, widths: &[usize]) -> Option<PartedForest> {
+        assert_eq!(
+            widths.iter().sum::<usize>(),
+            self.columns().len(),
+            "parts of another forest"
+        );
+        PartedForest::new(&self.trees, widths, self.outcome, self.path)
     }
 
     /// Puts one prediction into `out` (cleared first) for each row of `rows` (`[n, columns]`, row-major). Here NaN is a
@@ -171,8 +198,7 @@ impl Forest {
                 matrix.reset(part.len(), self.columns().len());
                 fill(part, matrix);
                 self.trees.sum(matrix, path, sums);
-                sums.iter()
-                    .for_each(|sum| each(self.objective.apply(sum / self.divisor)));
+                sums.iter().for_each(|sum| each(self.outcome.of(*sum)));
             }
         });
     }

@@ -1,8 +1,9 @@
 //! Files of LightGBM and its predictions, damaged files, and every path against the others. Other formats: [`samples`] for
-//! what they predict, and a module for what each refuses.
+//! what they predict, and a module for what each refuses; [`parts`] for the other way to the leaves.
 
 mod catboost;
 mod frame;
+mod parts;
 mod samples;
 mod xgboost;
 

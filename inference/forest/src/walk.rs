@@ -20,8 +20,8 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use nodes::Trees;
 pub use nodes::{Columns, TooLarge};
+pub(crate) use nodes::{Test, Trees, Unpacked};
 
 /// How many rows a matrix is padded to a multiple of: the width of the widest path.
 const PAD: usize = 16;

@@ -6,10 +6,10 @@ use super::*;
 use crate::model::Objective;
 
 /// A model, and how near to the library's our predictions must be.
-struct Sample {
-    name: &'static str,
-    format: Format,
-    bytes: &'static [u8],
+pub(super) struct Sample {
+    pub(super) name: &'static str,
+    pub(super) format: Format,
+    pub(super) bytes: &'static [u8],
     tolerance: f64,
 }
 
@@ -25,7 +25,7 @@ macro_rules! sample {
 }
 
 /// XGBoost's raw margins are `f32` and so nearly equal only if they are equal; its probabilities are `f32` too.
-const SAMPLES: [Sample; 12] = [
+pub(super) const SAMPLES: [Sample; 12] = [
     sample!("lightgbm_binary_cat_nan.txt", LightGbm, 1e-12),
     sample!("lightgbm_no_missing.txt", LightGbm, 1e-12),
     sample!("lightgbm_rf_lambdarank.txt", LightGbm, 1e-12),
@@ -65,8 +65,10 @@ pub(super) fn matrix(inputs: &Value) -> Vec<f32> {
 /// The forest without what turns the trees' result into a prediction.
 fn raw(forest: &Forest) -> Forest {
     Forest {
-        objective: Objective::Identity,
-        divisor: 1.0,
+        outcome: Outcome {
+            divisor: 1.0,
+            objective: Objective::Identity,
+        },
         ..forest.clone()
     }
 }

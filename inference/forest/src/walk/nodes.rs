@@ -68,8 +68,8 @@ pub(crate) struct Trees {
     pub(super) leaves: Vec<f64>,
     pub(super) spans: Vec<Span>,
     /// How the leaves of a row are brought together, and what with first.
-    pub(super) combine: Combine,
-    pub(super) start: f64,
+    pub(crate) combine: Combine,
+    pub(crate) start: f64,
     columns: Columns,
     zero_is_missing: bool,
     nan_is_missing: bool,
@@ -125,6 +125,46 @@ impl Columns {
     }
 }
 
+/// A node, for those who don't walk.
+pub(crate) enum Unpacked {
+    /// The number of one of the tree's leaves.
+    Leaf(usize),
+    /// What is tested; the right child comes after the left.
+    Test { feature: usize, test: Test, left: u32 },
+}
+
+/// What sends an encoded value to the right.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Test {
+    /// A number above the threshold.
+    Above(f32),
+    /// The same, and NaN.
+    AboveOrNaN(f32),
+    /// A number above the threshold; 0 and NaN are missing.
+    AboveOrMissing { threshold: f32, missing_left: bool },
+    /// A category that is not in the set, whose words have 32 each.
+    Category { set: Box<[u32]>, nan_left: bool },
+}
+
+impl Test {
+    /// Whether a value goes to the right.
+    #[inline(always)]
+    pub(crate) fn goes_right(&self, value: u32) -> bool {
+        let number = f32::from_bits(value);
+        match self {
+            Self::Above(threshold) => number > *threshold,
+            Self::AboveOrNaN(threshold) => number > *threshold || number.is_nan(),
+            Self::AboveOrMissing { missing_left, .. } if number == 0.0 || number.is_nan() => !missing_left,
+            Self::AboveOrMissing { threshold, .. } => number > *threshold,
+            Self::Category { nan_left: true, .. } if number.is_nan() => false,
+            Self::Category { set, .. } => {
+                let word = set.get(value as usize / 32);
+                word.is_none_or(|word| word >> (value % 32) & 1 == 0)
+            }
+        }
+    }
+}
+
 impl Trees {
     /// 11 bits of a node.
     pub(crate) const MAX_FEATURES: usize = 1 << (32 - FEATURE_SHIFT);
@@ -170,6 +210,57 @@ impl Trees {
 
     pub(crate) fn nan_is_missing(&self) -> bool {
         self.nan_is_missing
+    }
+
+    /// Number of trees.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The leaves of a tree.
+    pub(crate) fn leaves(&self, tree: usize) -> &[f64] {
+        let end = self
+            .spans
+            .get(tree + 1)
+            .map_or(self.leaves.len(), |next| next.leaves);
+        &self.leaves[self.spans[tree].leaves..end]
+    }
+
+    /// A node of a tree; 0 is the root.
+    pub(crate) fn node(&self, tree: usize, node: u32) -> Unpacked {
+        let packed = self.nodes[self.spans[tree].nodes + node as usize];
+        let (low, high) = (packed as u32, (packed >> 32) as u32);
+        match high & CHILD_MASK {
+            left if left == node => Unpacked::Leaf((low & LEAF_MASK) as usize),
+            left => Unpacked::Test {
+                feature: (high >> FEATURE_SHIFT) as usize,
+                test: self.unpack((high & KIND_MASK) >> KIND_SHIFT, low),
+                left,
+            },
+        }
+    }
+
+    fn unpack(&self, kind: u32, low: u32) -> Test {
+        if let kind::CATEGORY | kind::CATEGORY_OR_NAN = kind {
+            let (place, words) = ((low & PLACE_MASK) as usize, 1 << (low >> SIZE_SHIFT));
+            return Test::Category {
+                set: self.sets[place..place + words].into(),
+                nan_left: kind == kind::CATEGORY_OR_NAN,
+            };
+        }
+        let threshold = f32::from_bits(low);
+        let nan_left = match kind {
+            kind::NUMBER => 0.0 <= threshold,
+            _ => kind & kind::LEFT != 0,
+        };
+        match kind & kind::ZERO {
+            0 if nan_left => Test::Above(threshold),
+            0 => Test::AboveOrNaN(threshold),
+            _ => Test::AboveOrMissing {
+                threshold,
+                missing_left: nan_left,
+            },
+        }
     }
 
     /// Appends a tree, breadth-first.

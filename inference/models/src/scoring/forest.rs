@@ -1,11 +1,15 @@
 //! A forest as a scorer.
 //!
 //! Inputs are in the order of [`Layout::inputs`]. The index into a categorical column's vocabulary is a category if
-//! the model splits the column by category, and a number otherwise. An item's part of the row is made once
-//! ([`Scorer::prepare`]); a request copies the parts together and walks all candidates at once. Files and the walk are
-//! `gondola-forest`'s.
+//! the model splits the column by category, and a number otherwise. Small trees are asked for the user, the item and the pair apart:
+//! see [`parted`]. For others an item's part of the row is made once ([`Scorer::prepare`]); a request copies the parts together
+//! and walks all candidates at once. Both give the same bits. Files, the walk and the sets are `gondola-forest`'s.
+
+mod parted;
 
 use std::ops::Range;
+
+use gondola_forest::parts::PartedForest;
 
 use gondola_forest::Matrix;
 pub use gondola_forest::{Forest, ForestError, Format, Remark, lightgbm_name};
@@ -18,6 +22,8 @@ use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers, check_us
 pub struct ForestScorer {
     forest: Forest,
     widths: Widths,
+    /// The forest taken apart; `None` where it is walked.
+    parted: Option<PartedForest>,
 }
 
 /// Number of inputs of each kind, in the order of a row.
@@ -43,7 +49,7 @@ impl Widths {
 impl ForestScorer {
     /// Reads a model, whose features must be the inputs of `layout`.
     pub fn load(format: Format, bytes: &[u8], layout: &Layout) -> Result<Self, ForestError> {
-        Ok(Self {
+        let mut scorer = Self {
             forest: Forest::load(format, bytes, &layout.inputs())?,
             widths: Widths {
                 user_categorical: layout.user_categorical.len(),
@@ -52,7 +58,10 @@ impl ForestScorer {
                 item_numeric: layout.item_numeric.len(),
                 pair: layout.pair.len(),
             },
-        })
+            parted: None,
+        };
+        scorer.take_apart();
+        Ok(scorer)
     }
 
     /// The forest itself.
@@ -62,12 +71,18 @@ impl ForestScorer {
 }
 
 impl Scorer for ForestScorer {
-    /// The item's part of a row.
+    /// What the item leaves in reach of each tree, or its part of a row.
     fn block_width(&self) -> usize {
-        self.widths.item()
+        match &self.parted {
+            Some(parted) => Self::sets_width(parted),
+            None => self.widths.item(),
+        }
     }
 
     fn prepare(&self, items: &EncodedTable, out: &mut [f32]) {
+        if let Some(parted) = &self.parted {
+            return self.prepare_sets(parted, items, out);
+        }
         let width = self.widths.item();
         assert_eq!(out.len(), items.rows() * width, "one block per item");
         if width == 0 {
@@ -96,7 +111,7 @@ impl Scorer for ForestScorer {
         check_numbers(scores)
     }
 
-    /// More rows a walk: the trees are larger than a core's cache, and come into it once for all of them.
+    /// More rows a walk: large trees are larger than a core's cache, and come into it once for all of them.
     fn score_users(
         &self,
         users: &[(&EncodedRow, usize)],
@@ -105,6 +120,10 @@ impl Scorer for ForestScorer {
     ) -> Result<(), ScoreError> {
         self.check_shapes(users, candidates)?;
         scores.clear();
+        if let Some(parted) = &self.parted {
+            self.score_sets(parted, users, candidates, scores);
+            return Ok(());
+        }
         let fill = |part: Range<usize>, matrix: &mut Matrix| {
             self.fill_items(&candidates.blocks[part.clone()], matrix);
             self.fill_pairs(
@@ -198,6 +217,17 @@ impl ForestScorer {
 mod tests {
     use super::*;
 
+    /// Taken apart, as its trees are small; and walked, as it would be if they were large.
+    fn both_ways() -> [ForestScorer; 2] {
+        let parted = random_forest();
+        assert!(parted.parted.is_some());
+        let walked = ForestScorer {
+            parted: None,
+            ..parted.clone()
+        };
+        [parted, walked]
+    }
+
     fn random_forest() -> ForestScorer {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let layout = Layout {
@@ -213,7 +243,10 @@ mod tests {
 
     #[test]
     fn scoring_candidates_equals_predicting_their_rows() {
-        let forest = random_forest();
+        both_ways().iter().for_each(check_against_rows);
+    }
+
+    fn check_against_rows(forest: &ForestScorer) {
         let user = EncodedRow {
             categorical: vec![],
             numeric: vec![0.3, -1.2, 0.8],
@@ -270,7 +303,10 @@ mod tests {
 
     #[test]
     fn users_together_have_the_scores_that_each_has_alone() {
-        let forest = random_forest();
+        both_ways().iter().for_each(check_together);
+    }
+
+    fn check_together(forest: &ForestScorer) {
         let user = |age| EncodedRow {
             categorical: vec![],
             numeric: vec![age, -1.2, 0.8],
