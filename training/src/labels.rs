@@ -60,6 +60,18 @@ pub enum LabelError {
         /// The latest first day of a window that is full.
         latest_start: NaiveDate,
     },
+    /// Nearly everything that would be drawn belongs to one user, who bought nearly everything.
+    #[error(
+        "cannot draw {wanted} pairs that were not bought: user {user:?} has {percent} % of all activity before the cut-off, and bought nearly every item; leave that user out of the transactions"
+    )]
+    OneUser {
+        /// How many were wanted.
+        wanted: usize,
+        /// The user's id.
+        user: String,
+        /// Their part of the activity.
+        percent: usize,
+    },
     /// Everybody bought everything, or nobody was active before the cut-off.
     #[error("cannot draw {wanted} pairs that were not bought: {why}")]
     NoNegatives {
@@ -193,7 +205,8 @@ pub fn label(
     let items = item_weights(&snapshot.items);
     let users = user_weights(&snapshot.history, snapshot.users.len(), half_life_days);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let negatives = negatives(bought, &users, &items, &mut rng)?;
+    let negatives =
+        negatives(bought, &users, &items, &mut rng).map_err(|error| blame(error, &users, snapshot))?;
     let positives = bought.iter().map(|pair| (*pair, 1.0));
     let mut labeled: Vec<(Pair<SnapshotRow>, f32)> = positives
         .chain(negatives.into_iter().map(|pair| (pair, 0.0)))
@@ -250,6 +263,23 @@ fn negatives(
         taken.sort();
     }
     Err(failed("nearly every pair was bought; take a shorter window"))
+}
+
+/// Names the user that most draws meet, if there is one.
+fn blame(error: LabelError, users: &[f64], snapshot: &Snapshot) -> LabelError {
+    let LabelError::NoNegatives { wanted, .. } = error else {
+        return error;
+    };
+    let most = (0..users.len()).max_by(|one, other| users[*one].total_cmp(&users[*other]));
+    let share = |user: usize| users[user] / users.iter().sum::<f64>();
+    match most.filter(|user| share(*user) > 0.5) {
+        Some(user) => LabelError::OneUser {
+            wanted,
+            user: snapshot.users.id(user).to_owned(),
+            percent: (share(user) * 100.0) as usize,
+        },
+        None => error,
+    }
 }
 
 /// How often each item was sold lately: its recency-weighted purchases.

@@ -1,6 +1,8 @@
 //! Why a data set can't be opened: the file, the place in it, the value and the way out.
 
-use std::io;
+use std::error::Error;
+use std::path::PathBuf;
+use std::{env, io};
 
 use arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
@@ -145,8 +147,53 @@ pub enum DatasetError {
 /// Why a query failed. The engine's errors print their causes themselves, some of them repeatedly; this
 /// is the innermost.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct QueryError(String);
+pub enum QueryError {
+    /// There is no room for what it spills.
+    #[error(
+        "the disk below {folder} is full, where queries put what does not fit in their memory ({cause}); make room there, set TMPDIR to a folder with more, or give --query-memory-mib more"
+    )]
+    DiskFull {
+        /// The folder of temporary files.
+        folder: PathBuf,
+        /// What the system says.
+        cause: String,
+    },
+    /// It cannot do with the memory that it may take.
+    #[error("queries may take too little memory ({0}); give --query-memory-mib more")]
+    Memory(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl QueryError {
+    fn of(error: &DataFusionError) -> Self {
+        let root = error.find_root();
+        match root {
+            DataFusionError::ResourcesExhausted(cause) => Self::Memory(cause.clone()),
+            _ => match disk_full(root) {
+                Some(cause) => Self::DiskFull {
+                    folder: env::temp_dir(),
+                    cause: cause.to_string(),
+                },
+                None => Self::Other(plain(&root.strip_backtrace())),
+            },
+        }
+    }
+}
+
+/// The system's error, if a disk is full: queries write nothing but what they spill.
+fn disk_full(error: &DataFusionError) -> Option<&io::Error> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let found = error.downcast_ref::<io::Error>();
+        if let Some(full) = found.filter(|found| found.kind() == io::ErrorKind::StorageFull) {
+            return Some(full);
+        }
+        cause = error.source();
+    }
+    None
+}
 
 #[cfg(feature = "ballista")]
 use crate::ballista::cause::plain;
@@ -162,7 +209,7 @@ impl DatasetError {
     pub(crate) fn query(what: &'static str) -> impl Fn(DataFusionError) -> Self {
         move |error| Self::Query {
             what,
-            source: QueryError(plain(&error.find_root().strip_backtrace())),
+            source: QueryError::of(&error),
         }
     }
 

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, and its modules are its own"
 )]
 
+mod sizes;
+
 use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
