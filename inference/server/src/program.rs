@@ -1,10 +1,13 @@
 //! What every program has in common: its log, its shutdown, and health checks during its work.
 
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
 
 use axum::routing::get;
 use clap::{Args, ValueEnum};
 use gondola_wire::variables;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -49,6 +52,16 @@ impl LogArguments {
         }
         Ok(())
     }
+}
+
+/// A runtime for a program whose models have threads of their own: one thread for four cores does all input and output. More would
+/// wake one another for what one of them has time for.
+pub fn runtime_beside_models() -> std::io::Result<Runtime> {
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    Builder::new_multi_thread()
+        .worker_threads(cores.div_ceil(4))
+        .enable_all()
+        .build()
 }
 
 /// Does `work`, and answers health checks in the meantime, until it ends or the process is asked to stop.

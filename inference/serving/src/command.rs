@@ -17,7 +17,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use gondola_causes::with_causes;
 use gondola_models::retrieval::index::trial;
-use gondola_server::program::LogArguments;
+use gondola_server::program::{LogArguments, runtime_beside_models};
+use tokio::runtime::Runtime;
 
 /// Serves recommendations from bundles of models and indexes.
 #[derive(Debug, Parser)]
@@ -63,7 +64,10 @@ pub(crate) fn run() -> ExitCode {
 fn start(log: &LogArguments, command: Command) -> anyhow::Result<()> {
     log.start()?;
     check_processor()?;
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = match command {
+        Command::Up(_) | Command::Serve(_) => runtime_beside_models()?,
+        _ => Runtime::new()?,
+    };
     let outcome = runtime.block_on(async {
         match command {
             Command::Up(arguments) => up::run(arguments).await,

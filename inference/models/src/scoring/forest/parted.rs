@@ -72,8 +72,8 @@ impl ForestScorer {
         }
         let mut rows = vec![[0; LANES]; self.widths.item()];
         for (group, blocks) in out.chunks_mut(LANES * width).enumerate() {
-            for lane in 0..blocks.len() / width {
-                let item = group * LANES + lane;
+            let group = (group * LANES..).take(blocks.len() / width);
+            for (lane, item) in group.enumerate() {
                 let (categorical, numeric) = (items.categorical(item), items.numeric(item));
                 self.fill(self.widths.user(), categorical, numeric, |at, bits| {
                     rows[at][lane] = bits;
