@@ -326,6 +326,7 @@ fn altered_bytes_never_panic() {
             }
             if let Ok(forest) = Forest::load(Format::LightGbm, text.as_bytes(), &inputs()) {
                 predictions(&forest, Path::best(), &rows()[..8 * 20]);
+                forest.parted(&[3, 5]);
             }
         }
     }

@@ -196,6 +196,7 @@ fn altered_bytes_of_any_format_never_panic() {
                 bytes[at] = byte;
                 if let Ok(forest) = Forest::load(sample.format, &bytes, &unnamed(6)) {
                     predictions(&forest, Path::best(), &[0.5; 6 * 20]);
+                    forest.parted(&[2, 4]);
                 }
             }
         }

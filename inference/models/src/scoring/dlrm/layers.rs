@@ -97,16 +97,15 @@ impl FirstTop {
         }
     }
 
-    /// Of each item column, the weights for the products of its embedding with the user's.
-    pub(super) fn of_values(layer: &Linear, config: &DlrmConfig) -> Vec<Matrix> {
+    /// The weights for the products of the embeddings of some item columns with the user's, `[columns * user columns, width]`.
+    pub(super) fn of_columns(layer: &Linear, config: &DlrmConfig, columns: &[usize]) -> Matrix {
         let users = config.shape.user_categorical.len();
-        let weights = |item: usize| {
-            let met = (1..1 + users).filter(|user| config.interaction.has(item, *user));
-            layer
-                .weights()
-                .of_inputs(met.map(|user| config.product(item, user)))
+        let of_column = |column: &usize| {
+            let item = 1 + users + column;
+            let met = (1..1 + users).filter(move |user| config.interaction.has(item, *user));
+            met.map(move |user| config.product(item, user))
         };
-        (1 + users..config.vectors()).map(weights).collect()
+        layer.weights().of_inputs(columns.iter().flat_map(of_column))
     }
 }
 

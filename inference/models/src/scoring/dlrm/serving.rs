@@ -85,10 +85,7 @@ impl DlrmScorer {
         let (bottom_first, top_first) = (bottom.remove(0), top.remove(0));
         Ok(Self {
             user: tables.user,
-            item: ValueLayers {
-                tables: tables.item,
-                top: FirstTop::of_values(&top_first, config),
-            },
+            item: ValueLayers::new(tables.item, &top_first, config),
             bottom_first: FirstBottom::split(&bottom_first, config),
             bottom_rest: Mlp::new(bottom, Activation::Relu),
             top_first: FirstTop::split(&top_first, config),
@@ -197,6 +194,7 @@ impl DlrmScorer {
             inner_products(bottom, bottom, &mut row[place.itself.clone()]);
             values.sum(position, &blocks[position][..top_width], top);
         }
+        values.add_own(&self.item, user, blocks.len(), top);
         if !place.with_user.is_empty() && !blocks.is_empty() {
             let x = Rows {
                 values: bottom,
