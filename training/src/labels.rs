@@ -248,21 +248,26 @@ fn negatives(
     let mut negatives = Vec::with_capacity(wanted);
     for _ in 0..ROUNDS {
         let left = wanted - negatives.len();
-        let mut drawn: Vec<_> = (0..left)
-            .map(|_| Pair::at(users.sample(rng), items.sample(rng)))
-            .collect();
-        drawn.sort_unstable();
-        drawn.dedup();
-        drawn.retain(|pair| taken.binary_search(pair).is_err());
-        negatives.extend_from_slice(&drawn);
+        let drawn = (0..left).map(|_| Pair::at(users.sample(rng), items.sample(rng)));
+        let mut new = first_draws(drawn.collect(), &taken);
+        negatives.extend_from_slice(&new);
         if negatives.len() == wanted {
             return Ok(negatives);
         }
-        taken.append(&mut drawn);
-        // Two sorted runs, which a stable sort merges.
-        taken.sort();
+        taken.append(&mut new);
+        taken.sort_unstable();
     }
     Err(failed("nearly every pair was bought; take a shorter window"))
+}
+
+/// The pairs that were drawn for the first time, in the order of their draws; `taken` is sorted.
+fn first_draws(drawn: Vec<Pair<SnapshotRow>>, taken: &[Pair<SnapshotRow>]) -> Vec<Pair<SnapshotRow>> {
+    let mut numbered: Vec<_> = drawn.into_iter().zip(0u32..).collect();
+    numbered.sort_unstable();
+    numbered.dedup_by_key(|(pair, _)| *pair);
+    numbered.retain(|(pair, _)| taken.binary_search(pair).is_err());
+    numbered.sort_unstable_by_key(|(_, number)| *number);
+    numbered.into_iter().map(|(pair, _)| pair).collect()
 }
 
 /// Names the user that most draws meet, if there is one.
@@ -404,6 +409,30 @@ mod tests {
         assert_eq!(draw(3), draw(3));
         assert_ne!(draw(3), draw(4));
         assert!(draw(3).iter().all(|pair| !bought().contains(pair)));
+    }
+
+    #[test]
+    fn rounds_draw_what_is_drawn_one_after_the_other() {
+        let weights = |count: usize| {
+            (0..count)
+                .map(|place| 1.0 + (place % 5) as f64)
+                .collect::<Vec<_>>()
+        };
+        let (users, items) = (weights(12), weights(11));
+        let bought: Vec<SnapshotPair> = (0..40).map(|i| Pair::at(i % 12, i % 11)).collect();
+        let rounds = negatives(&bought, &users, &items, &mut ChaCha8Rng::seed_from_u64(5)).unwrap();
+
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let [users, items] = [users, items].map(|weights| WeightedIndex::new(weights).unwrap());
+        let mut taken: std::collections::HashSet<SnapshotPair> = bought.iter().copied().collect();
+        let mut drawn = Vec::new();
+        while drawn.len() < bought.len() {
+            let pair = Pair::at(users.sample(&mut rng), items.sample(&mut rng));
+            if taken.insert(pair) {
+                drawn.push(pair);
+            }
+        }
+        assert_eq!(rounds, drawn);
     }
 
     #[test]
