@@ -10,6 +10,7 @@ mod analyzing;
 mod hanging;
 mod ports;
 mod recording;
+mod resolving;
 mod routing;
 mod terminating;
 mod watching;

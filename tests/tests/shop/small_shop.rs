@@ -1,16 +1,7 @@
 //! A small shop in the H&M schema, from its CSV files to answers: training, publishing, fetching, serving.
 
-#![allow(
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test fails by panicking, and its modules are its own"
-)]
-
-#[path = "small_shop/on_device.rs"]
 mod on_device;
-#[path = "small_shop/own_model.rs"]
 mod own_model;
-#[path = "small_shop/promotion.rs"]
 mod promotion;
 
 use std::collections::BTreeMap;

@@ -1,12 +1,7 @@
 //! From a shop's files to feature tables and labeled pairs: a small shop in the H&M schema, what can be wrong with
 //! files and configurations, and the Complete Journey where `GONDOLA_DATA` names a folder that has it.
 
-#![allow(
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test fails by panicking, and its modules are its own"
-)]
-
+mod killed;
 mod sizes;
 
 use std::collections::HashSet;

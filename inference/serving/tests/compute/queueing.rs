@@ -1,7 +1,5 @@
 //! A variant on one compute thread, asked over real sockets: what waits, what is refused, and what comes too late.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,28 +1,18 @@
 //! The tables of features are the same to the byte however the shop cut its files, however many threads compute, and on how many
 //! machines.
 
-#![allow(
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test fails by panicking, and its modules are its own"
-)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
+use crate::made_up::{CONFIG, sales, shop};
 use gondola_training::dataset::engine::Engine;
 use gondola_training::dataset::queries::{QueryMemory, QuerySettings};
 use gondola_training::dataset::{Dataset, DatasetConfig, ShopFiles};
 use gondola_training::features;
-use made_up::{CONFIG, sales, shop};
 use sha2::{Digest, Sha256};
 use url::Url;
-
-#[cfg(feature = "ballista")]
-mod cluster;
-mod made_up;
 
 /// What a table's file in the folder of the shop's tables begins with, if it is the same for any number of files.
 const NUMBERED: &str = "numbered_";
@@ -97,7 +87,7 @@ async fn features_are_the_same_to_the_byte_for_any_number_of_files_and_partition
 #[cfg(feature = "ballista")]
 #[tokio::test(flavor = "multi_thread")]
 async fn features_are_the_same_to_the_byte_here_and_on_a_cluster() {
-    let cluster = cluster::Cluster::start(2);
+    let cluster = crate::cluster::Cluster::start(2);
     check_every_number_of_files_and_partitions(&[Engine::Local, cluster.engine()]).await;
 }
 

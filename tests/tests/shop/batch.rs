@@ -1,10 +1,6 @@
 //! A batch has the lists that requests are answered with, whatever comes in its way.
 
-#![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
-
-#[path = "batch/lists.rs"]
 mod lists;
-#[path = "batch/shop.rs"]
 mod shop;
 
 use std::fs;

@@ -1,8 +1,6 @@
 //! The resolver: its command against a real API server and a real store, and stores that fail.
 
-#![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
-
-#[path = "../../../artifacts/tests/guarded_store/mod.rs"]
+#[path = "../../../../artifacts/tests/guarded_store/mod.rs"]
 mod guarded_store;
 
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! A variant whose requests are answered together, asked by many at once.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
