@@ -4,7 +4,7 @@
 //! [`executor`] are the other two sides, which the program `gondola-ballista` runs. [`stores`] opens the tables on all three, and
 //! [`release`] sees to it that all three are of one release: what a plan means may change from one to the next.
 //!
-//! `trial` makes sure that an executor sees the tables before anything depends on it, and `cause` says in a line why a query failed.
+//! `slots` counts what tasks take of executors. `trial` makes sure that an executor sees the tables before anything depends on it, and `cause` says in a line why a query failed.
 //!
 //! Nothing here knows what the queries are.
 
@@ -14,6 +14,7 @@ mod error;
 pub mod executor;
 pub mod release;
 pub mod scheduler;
+mod slots;
 mod stores;
 mod trial;
 

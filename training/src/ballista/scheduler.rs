@@ -26,6 +26,7 @@ use tonic::service::Routes;
 
 use super::error::ClusterError;
 use super::release::{self, Release};
+use super::slots::CountedSlots;
 use super::stores::Stores;
 
 /// Bytes of a message between the programs of a cluster: plans over many files are long.
@@ -94,7 +95,8 @@ async fn scheduler(settings: &Settings) -> Result<Scheduler, ballista_core::erro
         ..SchedulerConfig::default()
     };
     config.validate()?;
-    let cluster = BallistaCluster::new_from_config(&config).await?;
+    let jobs = BallistaCluster::new_from_config(&config).await?.job_state();
+    let cluster = BallistaCluster::new(Arc::new(CountedSlots::default()), jobs);
     create_scheduler(cluster, Arc::new(config)).await
 }
 
