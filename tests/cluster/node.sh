@@ -158,6 +158,9 @@ authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 resolvConf: ""
 podLogsDir: $STATE/pod-logs
+# Images can't be pulled again here: a disk that is nearly full, whoever filled it, is no reason to remove them.
+imageGCHighThresholdPercent: 100
+imageGCLowThresholdPercent: 99
 evictionHard: {memory.available: 100Mi, nodefs.available: "1%", imagefs.available: "1%"}
 enforceNodeAllocatable: [pods]
 cgroupsPerQOS: true
