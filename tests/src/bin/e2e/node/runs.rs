@@ -222,12 +222,13 @@ fn dataset() -> anyhow::Result<Value> {
     let mut config: Value = serde_saphyr::from_str(&text)?;
     config["windows"]["training"] = 2.into();
     config["features"]["frequency_thresholds"] = json!({});
-    // All of them, so that a pod can be killed before it is done.
     config["training"]["scorers"] = json!(["forest", "dlrm", "wide_deep", "dcn", "mlp", "boosting"]);
     for trees in ["forest", "boosting"] {
         config["training"][trees] = json!({"leaf_pairs": 2});
     }
     let towers = &mut config["training"]["two_tower"];
+    // Some ten seconds, so that a pod is killed before it is done, on a machine that does nothing else too.
+    towers["epochs"] = 3000.into();
     for (field, value) in [
         ("index", json!("Flat")),
         ("nprobe", Value::Null),
