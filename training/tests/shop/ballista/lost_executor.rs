@@ -14,10 +14,16 @@ use crate::cluster::Cluster;
 use crate::made_up::{CONFIG, sales, shop};
 
 /// The cut-offs whose features are computed, one after the other.
-const CUT_OFFS: [&str; 6] = [
+const CUT_OFFS: [&str; 12] = [
     "2020-01-01",
+    "2020-01-11",
+    "2020-01-21",
     "2020-02-01",
+    "2020-02-11",
+    "2020-02-21",
     "2020-03-01",
+    "2020-03-11",
+    "2020-03-21",
     "2020-04-01",
     "2020-05-01",
     "2020-06-01",
@@ -43,9 +49,8 @@ async fn tables(dataset: &Dataset) -> Result<Vec<Vec<u8>>, DatasetError> {
     Ok(tables)
 }
 
-/// Waits until there are files below a folder that were not there before.
-async fn wait_for_rows(folder: &Path) {
-    let known = count(folder);
+/// Waits until there are more files below a folder than there were.
+async fn wait_for_rows(folder: &Path, known: usize) {
     let end = Instant::now() + Duration::from_secs(60);
     while count(folder) <= known {
         assert!(Instant::now() < end, "no task left rows in {}", folder.display());
@@ -67,9 +72,10 @@ fn count(folder: &Path) -> usize {
 async fn disturbed(folder: &Path, disturb: impl FnOnce(&mut Cluster)) -> Result<Vec<Vec<u8>>, DatasetError> {
     let mut cluster = Cluster::start(2);
     let dataset = open(folder, QuerySettings::on(cluster.engine())).await;
+    let known = count(&cluster.executors[0].work);
     let run = tokio::spawn(async move { tables(&dataset).await });
     // Rows between two stages of a query lie there: the query is in its middle, and needs them.
-    wait_for_rows(&cluster.executors[0].work).await;
+    wait_for_rows(&cluster.executors[0].work, known).await;
     disturb(&mut cluster);
     assert!(!run.is_finished(), "the run was over before anything happened");
     let found = tokio::time::timeout(Duration::from_secs(240), run).await;
