@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use gondola_artifacts::{Access, Cache, Reference, Store, resolve_together};
+use gondola_artifacts::{Cache, Reference, Store, resolve_together};
 use gondola_models::device::Device;
 use gondola_models::features::{ItemId, RawRow, UserId, Value};
 use gondola_models::ordering::Order;
@@ -21,20 +21,15 @@ use gondola_models::pipeline::{
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
 use gondola_training::dataset::DatasetConfig;
-use gondola_training::dataset::queries::QuerySettings;
 use gondola_training::dataset::training::Scorer;
-use gondola_training::publish::CHANNEL;
 use gondola_training::report::Summary;
-use gondola_training::run::{self, Inputs, RunConfig};
+use gondola_training::run::{self, RunConfig};
 use tempfile::TempDir;
-use url::Url;
+
+use crate::project;
 
 /// Items of the shop.
 const ITEMS: usize = 20;
-
-fn project(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
 
 /// The example's configuration with what twenty items need: an index without lists, and no rare values.
 fn write_config(folder: &Path) -> PathBuf {
@@ -54,25 +49,8 @@ fn write_config(folder: &Path) -> PathBuf {
 }
 
 fn run_config(folder: &Path) -> RunConfig {
-    RunConfig {
-        inputs: Inputs {
-            dataset: write_config(folder),
-            data: Url::from_directory_path(project("training/tests/fixtures/hm").canonicalize().unwrap())
-                .unwrap(),
-            access: Access::default(),
-            test_latest: false,
-            queries: QuerySettings::default(),
-        },
-        encoder: project("inference/models/tests/fixtures/clip")
-            .display()
-            .to_string(),
-        store: format!("file://{}", folder.join("store").display()),
-        report: folder.join("report"),
-        channel: CHANNEL.to_owned(),
-        promotion: None,
-        last_words: None,
-        reuse: true,
-    }
+    let data = project("training/tests/fixtures/hm").canonicalize().unwrap();
+    crate::run_config(folder, write_config(folder), &data)
 }
 
 async fn train(folder: &Path) -> RunConfig {

@@ -72,16 +72,7 @@ impl Pipeline for Mirror {
     }
 
     fn summary(&self) -> VariantSummary {
-        VariantSummary {
-            as_of: "2026-01-01".to_owned(),
-            users: 0,
-            items: 3,
-            texts: 0,
-            workflow: "sha256:00".to_owned(),
-            inputs: Vec::new(),
-            candidates: MOST,
-            limit: 1,
-        }
+        crate::summary(MOST, 1)
     }
 }
 

@@ -75,16 +75,7 @@ impl Pipeline for Gated {
     }
 
     fn summary(&self) -> VariantSummary {
-        VariantSummary {
-            as_of: "2026-01-01".to_owned(),
-            users: 0,
-            items: 3,
-            texts: 0,
-            workflow: "sha256:00".to_owned(),
-            inputs: Vec::new(),
-            candidates: 3,
-            limit: 3,
-        }
+        crate::summary(3, 3)
     }
 }
 

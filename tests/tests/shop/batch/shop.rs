@@ -5,16 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use gondola_artifacts::Access;
 use gondola_training::dataset::DatasetConfig;
-use gondola_training::dataset::queries::QuerySettings;
 use gondola_training::dataset::training::Scorer;
-use gondola_training::publish::CHANNEL;
-use gondola_training::run::{self, Inputs, RunConfig};
+use gondola_training::run::{self, RunConfig};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
-use url::Url;
+
+use crate::{project, run_config};
 
 /// Customers of the shop.
 pub(crate) const CUSTOMERS: usize = 1000;
@@ -36,22 +34,8 @@ impl Shop {
         let data = folder.join("data");
         write_data(&data);
         let config = RunConfig {
-            inputs: Inputs {
-                dataset: write_config(folder),
-                data: Url::from_directory_path(&data).unwrap(),
-                access: Access::default(),
-                test_latest: false,
-                queries: QuerySettings::default(),
-            },
-            encoder: project("inference/models/tests/fixtures/clip")
-                .display()
-                .to_string(),
-            store: shop.store(),
-            report: folder.join("report"),
-            channel: CHANNEL.to_owned(),
-            promotion: None,
-            last_words: None,
             reuse: false,
+            ..run_config(folder, write_config(folder), &data)
         };
         run::run(&config).await.unwrap();
         for scorer in ["dlrm", "forest"] {
@@ -132,10 +116,6 @@ spec:
     pub(crate) fn batch(&self, scorer: &str, out: &Path, more: &[&str]) -> Output {
         self.batch_command(scorer, out, more).output().unwrap()
     }
-}
-
-fn project(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
 /// Tests are two folders below where cargo puts programs.

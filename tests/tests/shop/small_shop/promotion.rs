@@ -11,7 +11,8 @@ use gondola_training::run::{self, PromotionRule, RunConfig};
 use tempfile::TempDir;
 use url::Url;
 
-use super::{project, run_config};
+use super::run_config;
+use crate::project;
 
 /// The first day of the example's test window.
 const TEST_START: &str = "2020-09-03";

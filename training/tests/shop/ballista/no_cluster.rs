@@ -122,28 +122,18 @@ async fn programs_of_another_release_are_refused_with_both_names() {
         .await
         .unwrap();
     let ours = Release::this().to_string();
-    check_once(
-        &said,
-        &[
-            "error: the scheduler at",
-            "gondola/0.0.9",
-            &ours,
-            "in one release",
-        ],
-    );
+    let both = [
+        "error: the scheduler at",
+        "gondola/0.0.9",
+        &ours,
+        "in one release",
+    ];
+    check_once(&said, &both);
 
     let work = tempfile::tempdir().unwrap();
     let executor = crate::cluster::executor(work.path(), &address, 0, &[]);
     let said = executor.failure();
-    check_once(
-        &said,
-        &[
-            "error: the scheduler at",
-            "gondola/0.0.9",
-            &ours,
-            "in one release",
-        ],
-    );
+    check_once(&said, &both);
 
     // And a program that does not ask first.
     let other = Endpoint::from_shared(format!("http://{address}")).unwrap();
