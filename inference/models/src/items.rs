@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::features::{Cells, EncodedRow, EncodedTable, ItemId, RawTable};
+use crate::features::table::TableRow;
+use crate::features::{Cell, Cells, EncodedRow, EncodedTable, ItemId, RawRow, RawTable};
 use crate::memory::zeros_on_huge_pages;
 use crate::scoring::{Loaded, SampledBy, Scorer};
 
@@ -29,6 +30,8 @@ pub struct PutItem {
     pub row: u32,
     /// Its id.
     pub id: ItemId,
+    /// Its raw features.
+    pub raw: RawRow,
     /// Its encoded features.
     pub encoded: EncodedRow,
     /// What the scorer keeps of it.
@@ -44,6 +47,8 @@ pub struct PutItem {
 /// What a `PUT` computed of an item.
 #[derive(Debug)]
 pub struct NewItem {
+    /// Its raw features.
+    pub raw: RawRow,
     /// Its encoded features.
     pub encoded: EncodedRow,
     /// What the scorer keeps of it; see [`block`].
@@ -64,6 +69,26 @@ struct Put {
     /// Where in `items` a row is.
     rows: HashMap<u32, usize>,
     ids: HashMap<ItemId, u32>,
+    /// Rows that are in no answer.
+    withdrawn: HashMap<u32, Withdrawn>,
+}
+
+/// Why an item is in no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// It may not be shown now.
+    Blocked,
+    /// It is no longer in the catalog.
+    Deleted,
+}
+
+/// What an item becomes.
+#[derive(Debug)]
+pub struct ItemNow {
+    /// Its features, if they are not the snapshot's.
+    pub new: Option<NewItem>,
+    /// Whether it is in no answer.
+    pub withdrawn: Option<Withdrawn>,
 }
 
 /// The items of one variant.
@@ -133,24 +158,59 @@ impl Items {
         &self.table
     }
 
-    /// Adds an item or changes one. Served from the next request on.
-    pub fn put(&self, id: ItemId, new: NewItem) -> Result<(), TooManyItems> {
+    /// Makes items what they are now. Served from the next request on; nothing is changed where there is no room for all of them.
+    pub fn set(&self, changes: Vec<(ItemId, ItemNow)>) -> Result<(), TooManyItems> {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut put = Put::clone(&self.put.load());
         put.version += 1;
-        let known = self.view().find(&id);
-        let slot = known
-            .and_then(|row| put.rows.get(&row).copied())
-            .unwrap_or(put.items.len());
+        for (id, now) in changes {
+            put.set(id, now, self)?;
+        }
+        self.put.store(Arc::new(put));
+        Ok(())
+    }
+}
+
+impl Put {
+    fn set(&mut self, id: ItemId, now: ItemNow, items: &Items) -> Result<(), TooManyItems> {
+        let known = self.row(&id, items);
+        let Some(row) = known.or_else(|| now.new.is_some().then(|| self.next_row(items))) else {
+            // Whatever is taken back was never here.
+            return Ok(());
+        };
+        match now.withdrawn {
+            Some(why) => self.withdrawn.insert(row, why),
+            None => self.withdrawn.remove(&row),
+        };
+        match now.new {
+            Some(new) => self.insert(row, id, new, items),
+            None => {
+                self.remove(row, items);
+                Ok(())
+            }
+        }
+    }
+
+    fn row(&self, id: &ItemId, items: &Items) -> Option<u32> {
+        let put = self.ids.get(id).copied();
+        put.or_else(|| items.table.find(id.as_str()).map(|row| row as u32))
+    }
+
+    fn next_row(&self, items: &Items) -> u32 {
+        (items.snapshot_len() + self.ids.len()) as u32
+    }
+
+    fn insert(&mut self, row: u32, id: ItemId, new: NewItem, items: &Items) -> Result<(), TooManyItems> {
+        let slot = self.rows.get(&row).copied().unwrap_or(self.items.len());
         if slot == MAX_PUT_ITEMS {
             return Err(TooManyItems);
         }
-        let row = known.unwrap_or_else(|| (self.snapshot_len() + put.ids.len()) as u32);
-        if row as usize >= self.snapshot_len() {
-            put.ids.insert(id.clone(), row);
+        if row as usize >= items.snapshot_len() {
+            self.ids.insert(id.clone(), row);
         }
-        put.rows.insert(row, slot);
+        self.rows.insert(row, slot);
         let NewItem {
+            raw,
             encoded,
             block,
             weight,
@@ -160,18 +220,31 @@ impl Items {
         let item = Arc::new(PutItem {
             row,
             id,
+            raw,
             encoded,
             block,
             weight,
             vector,
             text_vector,
         });
-        match put.items.get_mut(slot) {
+        match self.items.get_mut(slot) {
             Some(present) => *present = item,
-            None => put.items.push(item),
+            None => self.items.push(item),
         }
-        self.put.store(Arc::new(put));
         Ok(())
+    }
+
+    /// Takes back what was put of a row of the snapshot. A row that came later keeps its features: its number means it for good.
+    fn remove(&mut self, row: u32, items: &Items) {
+        if row as usize >= items.snapshot_len() {
+            return;
+        }
+        if let Some(slot) = self.rows.remove(&row) {
+            self.items.swap_remove(slot);
+            if let Some(moved) = self.items.get(slot) {
+                self.rows.insert(moved.row, slot);
+            }
+        }
     }
 }
 
@@ -192,13 +265,37 @@ impl ItemsView<'_> {
         self.len() == 0
     }
 
-    /// The row of an id.
+    /// The row of an id that is in the catalog.
     pub fn find(&self, id: &ItemId) -> Option<u32> {
-        self.put
-            .ids
-            .get(id)
-            .copied()
-            .or_else(|| self.items.table.find(id.as_str()).map(|row| row as u32))
+        let row = self.put.row(id, self.items)?;
+        (self.put.withdrawn.get(&row) != Some(&Withdrawn::Deleted)).then_some(row)
+    }
+
+    /// Why an item is in no answer, if it isn't.
+    pub fn withdrawn(&self, row: u32) -> Option<Withdrawn> {
+        if self.put.withdrawn.is_empty() {
+            return None;
+        }
+        self.put.withdrawn.get(&row).copied()
+    }
+
+    /// Whether another item can be put.
+    pub fn has_room(&self) -> bool {
+        self.put.items.len() < MAX_PUT_ITEMS
+    }
+
+    /// A raw value of a row.
+    pub fn cell(&self, row: u32, column: &str) -> Cell<'_> {
+        match self.put_item(row) {
+            Some(item) => item.raw.cell(column),
+            None => self.items.table.row(row as usize).value(column),
+        }
+    }
+
+    /// The raw row of an id in the snapshot.
+    pub fn snapshot_row(&self, id: &ItemId) -> Option<TableRow<'_>> {
+        let row = self.items.table.find(id.as_str())?;
+        Some(self.items.table.row(row))
     }
 
     /// The id of a row. Panics past the last row, as a slice does.
@@ -298,7 +395,7 @@ fn by_popularity(table: &RawTable, column: &str) -> Vec<u32> {
 pub fn text(raw: &impl Cells, columns: &[String]) -> String {
     let mut text = String::new();
     for column in columns {
-        if let crate::features::Cell::Text(value) = raw.cell(column) {
+        if let Cell::Text(value) = raw.cell(column) {
             if !text.is_empty() {
                 text.push(' ');
             }

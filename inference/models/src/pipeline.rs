@@ -3,8 +3,9 @@
 //! [`Variant`] is one way to answer, loaded from bundles: personalized requests go through
 //! [`recommend`], similar items through [`similar`]. Both are plain functions from a request to an answer, without
 //! sockets, threads or deadlines, which are up to the caller. [`Variant::recommend_all`] answers many users sooner than one
-//! after the other, on the device that the variant was loaded for.
+//! after the other, on the device that the variant was loaded for. [`change`] says what may be put.
 
+pub mod change;
 mod door;
 mod on_device;
 pub mod recommend;

@@ -4,15 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_request::{
-    self as request, Answer, PurchaseUpdate, RawRow, Recommendation, StageTiming, UserUpdate,
-    Value as RawValue,
-};
+use gondola_request::{self as request, Answer, RawRow, Recommendation, StageTiming, Value as RawValue};
 
 use crate::proto::{
-    AssignmentReason, BundleDescription, Degradation, GetPipelineResponse, Purchase, PurchaseHistory,
-    RecommendResponse, ScoredItem, SimilarResponse, Stage, StageTime, Value, VariantDescription,
-    VariantSummary, value,
+    AssignmentReason, BundleDescription, Degradation, GetPipelineResponse, RecommendResponse, ScoredItem,
+    SimilarResponse, Stage, StageTime, Value, VariantDescription, VariantSummary, value,
 };
 use crate::service::{self, Served};
 
@@ -93,6 +89,8 @@ macro_rules! same {
     };
 }
 
+pub(crate) use same;
+
 same!(
     Stage = request::Stage {
         Features,
@@ -114,6 +112,7 @@ same!(
         FallbackToControl,
         FallbackToVariant,
         LastResort,
+        OnlineStore,
     }
 );
 same!(
@@ -204,34 +203,6 @@ pub fn features(row: RawRow) -> Features {
         .into_iter()
         .map(|(column, raw)| (column, value(raw)))
         .collect()
-}
-
-/// A change of a user, as messages have it.
-pub fn user_update(features: Features, history: Option<PurchaseHistory>) -> UserUpdate {
-    let purchase = |purchase: Purchase| PurchaseUpdate {
-        item: purchase.item.into(),
-        purchases: purchase.purchases,
-        days_since_last: purchase.days_since_last,
-        recent_purchases: purchase.recent_purchases,
-    };
-    let history = history.map(|history| history.purchases.into_iter().map(purchase).collect());
-    UserUpdate {
-        features: row(features),
-        history,
-    }
-}
-
-/// Purchases for a message.
-pub fn history(history: Vec<PurchaseUpdate>) -> PurchaseHistory {
-    let purchase = |purchase: PurchaseUpdate| Purchase {
-        item: purchase.item.as_str().to_owned(),
-        purchases: purchase.purchases,
-        days_since_last: purchase.days_since_last,
-        recent_purchases: purchase.recent_purchases,
-    };
-    PurchaseHistory {
-        purchases: history.into_iter().map(purchase).collect(),
-    }
 }
 
 impl From<service::PipelineDescription> for GetPipelineResponse {

@@ -15,8 +15,8 @@ pub trait Recommender: Send + Sync + 'static {
     /// Answers a question.
     async fn answer(&self, inquiry: Inquiry, deadline: Instant) -> Result<Served, ServiceError>;
 
-    /// Makes a change. The same change twice is the same as once.
-    async fn change(&self, change: Change, deadline: Instant) -> Result<(), ServiceError>;
+    /// Makes changes, each for itself: one that is refused costs no other. The same change twice is the same as once.
+    async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError>;
 
     /// Describes what is loaded.
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError>;
@@ -87,6 +87,28 @@ pub struct Served {
     pub bundles: Digests,
     /// The answer itself.
     pub answer: Answer,
+}
+
+/// What came of some changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangeReceipt {
+    /// How many the online store has now.
+    pub taken: usize,
+    /// How many of these it had before.
+    pub duplicates: usize,
+    /// Those that it doesn't have, in the order of the request.
+    pub refused: Vec<RefusedChange>,
+}
+
+/// A change that was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedChange {
+    /// Its place in the request.
+    pub index: usize,
+    /// What a client can do about it.
+    pub code: Code,
+    /// Why, with all causes.
+    pub problem: String,
 }
 
 /// Describes what is loaded.
@@ -178,14 +200,17 @@ pub enum ServiceError {
         /// What the last of them said.
         problem: String,
     },
-    /// A change reached some variants and not others.
-    #[error("variant {variant} did not take the change; send it again, which does no harm where it arrived")]
-    PartlyPut {
-        /// The variant that did not take it.
-        variant: Arc<str>,
-        /// The cause.
-        #[source]
-        source: Box<ServiceError>,
+    /// There is nowhere to keep a change.
+    #[error(
+        "this pipeline has no online store, so that a change would be lost with the pod; give it spec.features.online, or publish \
+         new bundles"
+    )]
+    NoOnlineStore,
+    /// The online store does not take changes now.
+    #[error("the online store did not take the change: {problem}; send it again")]
+    OnlineStore {
+        /// What went wrong, with all causes.
+        problem: String,
     },
 }
 
@@ -216,13 +241,13 @@ impl ServiceError {
             Self::Refused { code, .. } => *code,
             Self::DeadlineExceeded | Self::Late => Code::DeadlineExceeded,
             Self::Argument { .. } => Code::InvalidArgument,
-            Self::NoExperiment => Code::Unimplemented,
+            Self::NoExperiment | Self::NoOnlineStore => Code::Unimplemented,
             Self::Loading
             | Self::NoVariant
             | Self::Stopping
             | Self::Unreachable { .. }
+            | Self::OnlineStore { .. }
             | Self::NotRecording { .. } => Code::Unavailable,
-            Self::PartlyPut { source, .. } => source.code(),
         }
     }
 }

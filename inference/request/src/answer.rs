@@ -32,6 +32,8 @@ pub struct Answer {
 pub enum Degradation {
     /// Nobody knows this user: the workflow's defaults stood in for features.
     UnknownUser,
+    /// The online store did not answer in time: the bundle's snapshot stood in for what happened since.
+    OnlineStore,
     /// Retrieval failed: popular items stood in for candidates.
     Retrieval,
     /// Scoring failed: items are in the order of retrieval.

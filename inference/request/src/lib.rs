@@ -1,7 +1,8 @@
 //! Questions, changes and answers of a pipeline: the types that every part of the data plane uses.
 //!
 //! - [`id`]: names of users and items; [`row`]: their raw features;
-//! - [`question`]: questions to a pipeline; [`change`]: users and items that are put;
+//! - [`question`]: questions to a pipeline; [`change`]: users and items that are put, and what users do;
+//! - [`state`]: what an online store holds of users and items;
 //! - [`answer`]: items, and why an answer is less than it could be; [`timing`]: how long each stage took;
 //! - [`summary`]: what a variant holds.
 //!
@@ -13,13 +14,15 @@ pub mod change;
 pub mod id;
 pub mod question;
 pub mod row;
+pub mod state;
 pub mod summary;
 pub mod timing;
 
 pub use answer::{Answer, Degradation, Recommendation};
-pub use change::{Change, PurchaseUpdate, UserUpdate};
+pub use change::{Change, Interaction, InteractionKind, ItemPatch, ItemUpdate, PurchaseUpdate, UserUpdate};
 pub use id::{ItemId, UserId};
-pub use question::{Question, RecommendRequest, SimilarRequest, SimilarTo};
+pub use question::{InformedRequest, Question, RecommendRequest, SimilarRequest, SimilarTo};
 pub use row::{RawRow, Value};
+pub use state::{ItemState, Moment, PastInteraction, StatedRow, UserState};
 pub use summary::VariantSummary;
 pub use timing::{Stage, StageClock, StageTiming};

@@ -1,6 +1,8 @@
 //! Questions to a pipeline.
 
-use crate::{ItemId, UserId};
+use std::sync::Arc;
+
+use crate::{ItemId, UserId, UserState};
 
 /// A question to a pipeline.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +42,21 @@ pub struct RecommendRequest {
     pub user: UserId,
     /// How many items; the pipeline's own limit where the request names none.
     pub k: Option<usize>,
+}
+
+/// A request together with what an online store holds of its user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InformedRequest {
+    /// What is asked.
+    pub request: RecommendRequest,
+    /// What is known beyond the bundle's snapshot, if anything is.
+    pub state: Option<Arc<UserState>>,
+}
+
+impl From<RecommendRequest> for InformedRequest {
+    fn from(request: RecommendRequest) -> Self {
+        Self { request, state: None }
+    }
 }
 
 /// Asks what is like an item.

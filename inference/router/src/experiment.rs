@@ -372,7 +372,7 @@ fn is_fallback(degradation: Degradation) -> bool {
         | Degradation::FallbackToControl
         | Degradation::FallbackToVariant
         | Degradation::LastResort => true,
-        Degradation::UnknownUser | Degradation::Candidates => false,
+        Degradation::UnknownUser | Degradation::OnlineStore | Degradation::Candidates => false,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Of the healthy pods, the one with the fewest running requests is called, in turn if they are equal. Another one is called
 //! too when a pod fails, or takes longer than nineteen of twenty answers do; the first answer wins. `peer` knows which pods
-//! can be counted on, `hedge` how long answers take. A change goes to every pod, once.
+//! can be counted on, `hedge` how long answers take. A change goes to one pod, which hands it to the online store of all of them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures::future::join_all;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use gondola_protocol::conversion;
 use gondola_protocol::proto::recommender_client::RecommenderClient;
 use gondola_protocol::proto::{self, similar_request};
-use gondola_protocol::{Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError};
+use gondola_protocol::{
+    ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
+};
 use gondola_request::{Change, Question, RecommendRequest, SimilarRequest, SimilarTo};
 
 use crate::hedge::{Cause, Outlive, Pace, first_answer};
@@ -40,6 +40,7 @@ pub struct RemoteVariant {
 struct Paces {
     recommend: Pace,
     similar: Pace,
+    change: Pace,
     describe: Pace,
 }
 
@@ -173,29 +174,33 @@ impl RemoteVariant {
             .or_else(|| others.clone().min_by_key(least_busy))
     }
 
-    /// Makes a change at every address.
-    async fn put<M, T, F>(
+    /// Has one pod make changes; another only if that one can't be reached. One that is merely slow may be making them: asked again
+    /// elsewhere, they could come after later ones.
+    async fn apply(
         &self,
+        message: proto::ApplyChangesRequest,
         deadline: Instant,
-        message: M,
-        put: impl Fn(RecommenderClient<Channel>, Request<M>) -> F,
-    ) -> Result<(), ServiceError>
-    where
-        M: Clone,
-        F: Future<Output = Result<tonic::Response<T>, Status>>,
-    {
-        if self.peers.is_empty() {
-            return Err(self.nobody());
+    ) -> Result<proto::ApplyChangesResponse, ServiceError> {
+        let apply = |mut client: RecommenderClient<Channel>, request| async move {
+            client.apply_changes(request).await
+        };
+        let mut asked = Vec::with_capacity(MAX_ASKED);
+        let mut refused = None;
+        while let Some(place) = self.next_peer(Cause::First, &self.paces.change, deadline, &asked) {
+            asked.push(place);
+            let peer = &self.peers[place];
+            match ask_peer(peer, &self.paces.change, deadline, message.clone(), apply).await {
+                Ok(response) => return Ok(response),
+                Err(status) => {
+                    let error = self.error(&status, vec![peer.address.clone()]);
+                    if Code::from(status.code()) != Code::Unavailable {
+                        return Err(error);
+                    }
+                    refused = Some(error);
+                }
+            }
         }
-        let puts = self
-            .peers
-            .iter()
-            .map(|peer| send(peer, deadline, message.clone(), &put));
-        let outcomes = join_all(puts).await;
-        for (peer, outcome) in self.peers.iter().zip(outcomes) {
-            outcome.map_err(|status| self.error(&status, vec![peer.address.clone()]))?;
-        }
-        Ok(())
+        Err(refused.unwrap_or_else(|| self.nobody()))
     }
 
     fn error(&self, status: &Status, addresses: Vec<String>) -> ServiceError {
@@ -330,30 +335,11 @@ impl Recommender for RemoteVariant {
         }
     }
 
-    async fn change(&self, change: Change, deadline: Instant) -> Result<(), ServiceError> {
-        match change {
-            Change::User { user, update } => {
-                let message = proto::PutUserRequest {
-                    user: user.as_str().to_owned(),
-                    features: conversion::features(update.features),
-                    history: update.history.map(conversion::history),
-                };
-                let put = |mut client: RecommenderClient<Channel>, request| async move {
-                    client.put_user(request).await
-                };
-                self.put(deadline, message, put).await
-            }
-            Change::Item { item, features } => {
-                let message = proto::PutItemRequest {
-                    item: item.as_str().to_owned(),
-                    features: conversion::features(features),
-                };
-                let put = |mut client: RecommenderClient<Channel>, request| async move {
-                    client.put_item(request).await
-                };
-                self.put(deadline, message, put).await
-            }
-        }
+    async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {
+        let message = proto::ApplyChangesRequest {
+            changes: changes.into_iter().map(Into::into).collect(),
+        };
+        Ok(self.apply(message, deadline).await?.into())
     }
 
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {

@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use gondola_events::intake::RawOutcome;
+use gondola_events::intake::{RawOutcome, RawTime};
 use gondola_experiments::assignment::{Allocation, ArmRange, Assignment, AssignmentError, Reason, allocate};
 use gondola_wire::router_report::RouterReport;
 use gondola_wire::routes::{BucketRange, ExperimentRoutes};
 
 use gondola_causes::with_causes;
 use gondola_protocol::{
-    AssignmentReason, Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
+    AssignmentReason, ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
     VariantDescription, Visit,
 };
-use gondola_request::{Change, Degradation, Question, RecommendRequest, SimilarRequest};
+use gondola_request::{Change, Degradation, Moment, Question, RecommendRequest, SimilarRequest};
 use gondola_server::experimenter::{Experimenter, Receipt};
 
 use crate::experiment::{Enrolment, Recording, Ticket};
@@ -239,31 +239,72 @@ impl Router {
         false
     }
 
-    /// Makes a change in every variant. The same change twice is the same as once, so that a client can repeat it.
-    async fn change_everywhere(&self, change: Change, deadline: Instant) -> Result<(), ServiceError> {
-        self.control()?;
-        let puts = self
-            .backends
-            .iter()
-            .map(|backend| backend.recommender.change(change.clone(), deadline));
-        let outcomes = join_all(puts).await;
-        let anywhere = outcomes.iter().any(Result::is_ok);
-        for (backend, outcome) in self.backends.iter().zip(outcomes) {
-            match outcome {
-                Ok(()) => {}
-                // Where nothing was changed, the error alone says everything.
-                Err(error) if !anywhere => return Err(error),
-                Err(error) => {
-                    let variant = backend.name.as_str().into();
-                    return Err(ServiceError::PartlyPut {
-                        variant,
-                        source: Box::new(error),
-                    });
-                }
+    /// Has a variant make changes: the control, or another if it can't be reached. They go through the online store to every pod of every
+    /// variant.
+    async fn change_somewhere(
+        &self,
+        changes: &[Change],
+        deadline: Instant,
+    ) -> Result<ChangeReceipt, ServiceError> {
+        let mut last = ServiceError::NoVariant;
+        for backend in &self.backends {
+            match backend.recommender.change(changes.to_vec(), deadline).await {
+                Err(error @ (ServiceError::Unreachable { .. } | ServiceError::Loading)) => last = error,
+                outcome => return outcome,
             }
         }
-        Ok(())
+        Err(last)
     }
+
+    /// Records what users did as outcomes of the experiment, if there is one: as far as its analysis goes, they are the same.
+    fn record_interactions(&self, changes: &[Change], receipt: &ChangeReceipt) {
+        let (Some(recording), Some(_)) = (&self.recording, &self.experiment) else {
+            return;
+        };
+        let refused: Vec<usize> = receipt.refused.iter().map(|refused| refused.index).collect();
+        let taken = changes
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| !refused.contains(place));
+        let outcomes: Vec<_> = taken.filter_map(|(_, change)| outcome(change)).map(Ok).collect();
+        if outcomes.is_empty() {
+            return;
+        }
+        match recording.record_outcomes(outcomes) {
+            Ok(receipt) => {
+                for refusal in receipt.refused {
+                    tracing::warn!(
+                        problem = refusal.problem,
+                        "an interaction is no outcome of the experiment"
+                    );
+                }
+            }
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::warn!(
+                    error,
+                    "interactions were not recorded as outcomes of the experiment"
+                );
+            }
+        }
+    }
+}
+
+/// What a user did, as an outcome of an experiment.
+fn outcome(change: &Change) -> Option<RawOutcome> {
+    let Change::Interaction(interaction) = change else {
+        return None;
+    };
+    let unit = interaction.unit.clone();
+    Some(RawOutcome {
+        event_id: Some(interaction.event_id.clone()),
+        unit: unit.unwrap_or_else(|| interaction.user.as_str().to_owned()),
+        kind: interaction.kind.to_string(),
+        value: interaction.price,
+        item_id: Some(interaction.item.as_str().to_owned()),
+        request_id: interaction.request_id.clone(),
+        event_time: interaction.event_time.map(|Moment(at)| RawTime::Milliseconds(at)),
+    })
 }
 
 impl Router {
@@ -327,8 +368,10 @@ impl Recommender for Router {
         }
     }
 
-    async fn change(&self, change: Change, deadline: Instant) -> Result<(), ServiceError> {
-        self.change_everywhere(change, deadline).await
+    async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {
+        let receipt = self.change_somewhere(&changes, deadline).await?;
+        self.record_interactions(&changes, &receipt);
+        Ok(receipt)
     }
 
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {

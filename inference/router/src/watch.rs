@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use gondola_causes::with_causes;
 use gondola_events::intake::RawOutcome;
-use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, ServiceError};
+use gondola_protocol::{ChangeReceipt, Inquiry, PipelineDescription, Recommender, Served, ServiceError};
 use gondola_request::Change;
 use gondola_server::experimenter::{Experimenter, Receipt};
 use gondola_wire::router_report::RouterReport;
@@ -80,8 +80,8 @@ impl Recommender for CurrentRouter {
         self.now()?.answer(inquiry, deadline).await
     }
 
-    async fn change(&self, change: Change, deadline: Instant) -> Result<(), ServiceError> {
-        self.now()?.change(change, deadline).await
+    async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {
+        self.now()?.change(changes, deadline).await
     }
 
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {

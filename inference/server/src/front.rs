@@ -5,10 +5,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use gondola_events::intake::{MAX_OUTCOMES, RawOutcome};
-use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, ServiceError};
+use gondola_protocol::{
+    ChangeReceipt, Inquiry, PipelineDescription, Recommender, RefusedChange, Served, ServiceError,
+};
 use gondola_request::{Change, Question, SimilarTo};
 use gondola_wire::router_report::RouterReport;
 
+use crate::changes::{Checked, MAX_CHANGES, check_change};
 use crate::experimenter::{Experimenter, Receipt};
 use crate::metrics::{Method, Metrics};
 
@@ -129,18 +132,58 @@ impl Front {
 
     /// Makes a change.
     pub async fn change(&self, change: Change, within: Option<Duration>) -> Result<(), ServiceError> {
-        let (method, entity, id) = match &change {
-            Change::User { user, .. } => (Method::PutUser, "user", user.as_str()),
-            Change::Item { item, .. } => (Method::PutItem, "item", item.as_str()),
-        };
-        let checked = check_id(entity, id);
-        let put = async {
+        let method = Method::of(&change);
+        let checked = check_change(&change);
+        let make = async {
             checked?;
-            self.recommender()?
-                .change(change, deadline(within, self.deadlines.put))
-                .await
+            let deadline = deadline(within, self.deadlines.put);
+            let receipt = self.recommender()?.change(vec![change], deadline).await?;
+            match receipt.refused.into_iter().next() {
+                None => Ok(()),
+                Some(RefusedChange { code, problem, .. }) => Err(ServiceError::Refused {
+                    code,
+                    message: problem,
+                }),
+            }
         };
-        self.measure(method, put).await
+        self.measure(method, make).await
+    }
+
+    /// Makes some changes, each for itself; what could not be read says why.
+    pub async fn apply(
+        &self,
+        read: Vec<Result<Change, String>>,
+        within: Option<Duration>,
+    ) -> Result<ChangeReceipt, ServiceError> {
+        let apply = async {
+            if read.len() > MAX_CHANGES {
+                let problem = format!("has {} changes; send at most {MAX_CHANGES} at once", read.len());
+                return Err(ServiceError::Argument {
+                    argument: "the request",
+                    problem,
+                });
+            }
+            let recommender = self.recommender()?;
+            let checked = Checked::of(read);
+            let mut receipt = match checked.changes.is_empty() {
+                true => ChangeReceipt::default(),
+                false => {
+                    let deadline = deadline(within, self.deadlines.put);
+                    recommender.change(checked.changes, deadline).await?
+                }
+            };
+            for refused in &mut receipt.refused {
+                refused.index = checked
+                    .places
+                    .get(refused.index)
+                    .copied()
+                    .unwrap_or(refused.index);
+            }
+            receipt.refused.extend(checked.refused);
+            receipt.refused.sort_by_key(|refused| refused.index);
+            Ok(receipt)
+        };
+        self.measure(Method::ApplyChanges, apply).await
     }
 
     /// Describes what is loaded.
@@ -244,12 +287,12 @@ fn check_question(question: &Question) -> Result<(), ServiceError> {
     }
 }
 
-fn check_id(argument: &'static str, id: &str) -> Result<(), ServiceError> {
+pub(crate) fn check_id(argument: &'static str, id: &str) -> Result<(), ServiceError> {
     check_present(argument, id)?;
     check_length(argument, id, MAX_ID_BYTES)
 }
 
-fn check_present(argument: &'static str, value: &str) -> Result<(), ServiceError> {
+pub(crate) fn check_present(argument: &'static str, value: &str) -> Result<(), ServiceError> {
     if value.is_empty() {
         return Err(ServiceError::Argument {
             argument,
@@ -259,7 +302,7 @@ fn check_present(argument: &'static str, value: &str) -> Result<(), ServiceError
     Ok(())
 }
 
-fn check_length(argument: &'static str, value: &str, max: usize) -> Result<(), ServiceError> {
+pub(crate) fn check_length(argument: &'static str, value: &str, max: usize) -> Result<(), ServiceError> {
     if value.len() > max {
         let problem = format!("has {} bytes; give at most {max}", value.len());
         return Err(ServiceError::Argument { argument, problem });

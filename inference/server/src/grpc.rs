@@ -9,12 +9,13 @@ use tonic::{Request, Response, Status};
 
 use gondola_causes::with_causes;
 use gondola_events::intake::{RawOutcome, RawTime, Refusal};
-use gondola_protocol::conversion::{AnswerParts, row, user_update};
+use gondola_protocol::conversion::AnswerParts;
 use gondola_protocol::proto::recommender_server::{Recommender, RecommenderServer};
 use gondola_protocol::proto::{
-    AssignmentReason, GetPipelineRequest, GetPipelineResponse, Outcome, PutItemRequest, PutItemResponse,
-    PutUserRequest, PutUserResponse, RecommendRequest, RecommendResponse, RecordOutcomesRequest,
-    RecordOutcomesResponse, RefusedOutcome, SimilarRequest, SimilarResponse, similar_request,
+    ApplyChangesRequest, ApplyChangesResponse, AssignmentReason, GetPipelineRequest, GetPipelineResponse,
+    Outcome, PutItemRequest, PutItemResponse, PutUserRequest, PutUserResponse, RecommendRequest,
+    RecommendResponse, RecordOutcomesRequest, RecordOutcomesResponse, RefusedOutcome, SimilarRequest,
+    SimilarResponse, similar_request,
 };
 use gondola_protocol::{Inquiry, ServiceError};
 use gondola_request::{self as request, Change, SimilarTo};
@@ -113,28 +114,28 @@ impl Recommender for Service {
 
     async fn put_user(&self, request: Request<PutUserRequest>) -> Result<Response<PutUserResponse>, Status> {
         let within = timeout(request.metadata())?;
-        let PutUserRequest {
-            user,
-            features,
-            history,
-        } = request.into_inner();
-        let change = Change::User {
-            user: user.into(),
-            update: user_update(features, history),
-        };
+        let change = request.into_inner().into();
         self.front.change(change, within).await.map_err(status)?;
         Ok(Response::new(PutUserResponse {}))
     }
 
     async fn put_item(&self, request: Request<PutItemRequest>) -> Result<Response<PutItemResponse>, Status> {
         let within = timeout(request.metadata())?;
-        let PutItemRequest { item, features } = request.into_inner();
-        let change = Change::Item {
-            item: item.into(),
-            features: row(features),
-        };
+        let change = request.into_inner().into();
         self.front.change(change, within).await.map_err(status)?;
         Ok(Response::new(PutItemResponse {}))
+    }
+
+    async fn apply_changes(
+        &self,
+        request: Request<ApplyChangesRequest>,
+    ) -> Result<Response<ApplyChangesResponse>, Status> {
+        let within = timeout(request.metadata())?;
+        let changes = request.into_inner().changes.into_iter();
+        let read =
+            changes.map(|change| Change::try_from(change).map_err(|error| format!("can't be read: {error}")));
+        let receipt = self.front.apply(read.collect(), within).await.map_err(status)?;
+        Ok(Response::new(receipt.into()))
     }
 
     async fn record_outcomes(

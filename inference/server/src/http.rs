@@ -1,21 +1,19 @@
-//! The HTTP and JSON interface.
+//! The HTTP and JSON interface. [`changes`] are users and items that are put, and what users do.
+
+mod changes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use gondola_events::intake;
 use gondola_protocol::{Code, Digests, Inquiry, Served, ServiceError, Visit};
-use gondola_request::{
-    Change, Degradation, RawRow, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, UserId,
-    UserUpdate,
-};
+use gondola_request::{Degradation, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, UserId};
 use gondola_wire::router_report::REPORT_PATH;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
@@ -38,8 +36,7 @@ pub fn routes(front: Arc<Front>) -> Router {
     Router::new()
         .route("/v1/recommend", get(recommend))
         .route("/v1/similar", get(similar))
-        .route("/v1/users/{id}", put(put_user))
-        .route("/v1/items/{id}", put(put_item))
+        .merge(changes::routes())
         .route("/v1/pipeline", get(describe))
         .route("/v1/outcomes", post(record_outcomes))
         .route(REPORT_PATH, get(report))
@@ -73,13 +70,6 @@ struct SimilarQuery {
 #[serde(rename_all = "snake_case")]
 enum Explain {
     Timing,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ItemUpdate {
-    #[serde(default)]
-    features: RawRow,
 }
 
 #[derive(Serialize)]
@@ -203,30 +193,6 @@ async fn similar(
     Ok(Json(AnswerBody::new(None, served, explain)))
 }
 
-async fn put_user(
-    State(front): State<Arc<Front>>,
-    user: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, HttpError> {
-    let update: UserUpdate = parse(&read(&front, &headers, body).await?)?;
-    let user = user?.0.into();
-    front.change(Change::User { user, update }, None).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn put_item(
-    State(front): State<Arc<Front>>,
-    item: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, HttpError> {
-    let ItemUpdate { features } = parse(&read(&front, &headers, body).await?)?;
-    let item = item?.0.into();
-    front.change(Change::Item { item, features }, None).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
 async fn describe(State(front): State<Arc<Front>>) -> Result<Response, HttpError> {
     Ok(Json(front.describe(None).await?).into_response())
 }
@@ -249,13 +215,13 @@ async fn metrics(State(front): State<Arc<Front>>) -> Response {
 
 async fn nothing_here() -> Response {
     let message = "there is nothing at this path; there are /v1/recommend, /v1/similar, /v1/users/ID, /v1/items/ID, \
-                   /v1/pipeline, /v1/outcomes, /v1/experiment, /healthz, /readyz and /metrics";
+                   /v1/items:batch, /v1/interactions, /v1/pipeline, /v1/outcomes, /v1/experiment, /healthz, /readyz and /metrics";
     error(StatusCode::NOT_FOUND, Code::NotFound, message)
 }
 
 async fn other_method() -> Response {
-    let message = "this path takes another method: PUT for /v1/users/ID and /v1/items/ID, POST for /v1/outcomes, GET for all \
-                   others";
+    let message = "this path takes another method: PUT, PATCH or DELETE for /v1/users/ID and /v1/items/ID, POST for \
+                   /v1/items:batch, /v1/interactions and /v1/outcomes, GET for all others";
     error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, message)
 }
 
@@ -287,7 +253,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(argument(
             "the body",
-            "is not a JSON object; give {\"features\": {...}}, or {\"outcomes\": [...]}",
+            "is not a JSON object; give for example {\"features\": {...}}, or {\"interactions\": [...]}",
         ));
     }
     serde_json::from_slice(body).map_err(|error| argument("the body", &format!("is not such JSON: {error}")))

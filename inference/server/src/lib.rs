@@ -1,7 +1,7 @@
 //! HTTP and gRPC on one port or two, health, metrics, and an orderly end, in front of whatever answers.
 //!
 //! [`connections`] are accepted and ended; [`ports`] say what is served on which. A request comes in through [`http`] or [`grpc`],
-//! is checked and counted by [`front`], and is answered by a [`Recommender`](gondola_protocol::Recommender): a variant's models, or
+//! is checked ([`changes`] too) and counted by [`front`], and is answered by a [`Recommender`](gondola_protocol::Recommender): a variant's models, or
 //! the router, which is an [`experimenter`] as well. Errors become statuses here and nowhere else.
 //!
 //! [`arguments`] and [`program`] are what every program that serves has in common: its options, its log, its end.
@@ -9,6 +9,7 @@
 //! Absent on purpose: models, routing, Kubernetes.
 
 pub mod arguments;
+pub mod changes;
 pub mod connections;
 pub mod experimenter;
 pub mod front;

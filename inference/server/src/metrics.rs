@@ -5,6 +5,7 @@ mod experiment;
 use std::time::Duration;
 
 use gondola_protocol::{Served, ServiceError};
+use gondola_request::Change;
 use gondola_wire::router_report::RouterReport;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -23,14 +24,39 @@ pub enum Method {
     Recommend,
     /// What is like an item.
     Similar,
-    /// A new or changed user.
+    /// A new user, or one that is replaced.
     PutUser,
-    /// A new or changed item.
+    /// A user of whom columns change.
+    PatchUser,
+    /// A user who is forgotten.
+    DeleteUser,
+    /// A new item, or one that is replaced.
     PutItem,
+    /// An item of which columns change.
+    PatchItem,
+    /// An item that leaves the catalog.
+    DeleteItem,
+    /// Several changes, and what users did.
+    ApplyChanges,
     /// What units of an experiment did.
     RecordOutcomes,
     /// Describes what is loaded.
     Describe,
+}
+
+impl Method {
+    /// The kind of a request that makes one change.
+    pub fn of(change: &Change) -> Self {
+        match change {
+            Change::PutUser { .. } => Self::PutUser,
+            Change::PatchUser { .. } => Self::PatchUser,
+            Change::DeleteUser { .. } => Self::DeleteUser,
+            Change::PutItem { .. } => Self::PutItem,
+            Change::PatchItem { .. } => Self::PatchItem,
+            Change::DeleteItem { .. } => Self::DeleteItem,
+            Change::Interaction(_) => Self::ApplyChanges,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

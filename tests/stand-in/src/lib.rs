@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use gondola_protocol::proto::recommender_client::RecommenderClient;
 use gondola_protocol::{
-    BundleDescription, Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
-    VariantDescription,
+    BundleDescription, ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, RefusedChange, Served,
+    ServiceError, VariantDescription,
 };
 use gondola_request::{
     Answer, Change, Degradation, Question, RecommendRequest, Recommendation, SimilarRequest, SimilarTo,
@@ -138,6 +138,28 @@ impl StandIn {
         }
     }
 
+    fn make(&self, change: Change) -> Result<(), String> {
+        let features = match change {
+            Change::PutUser { user, .. } | Change::PatchUser { user, .. } => {
+                self.users.lock().unwrap().insert(user.as_str().to_owned());
+                return Ok(());
+            }
+            Change::DeleteUser { user } => {
+                self.users.lock().unwrap().remove(user.as_str());
+                return Ok(());
+            }
+            Change::PutItem { update, .. } => update.features,
+            Change::PatchItem { update, .. } => update.features,
+            Change::DeleteItem { .. } | Change::Interaction(_) => return Ok(()),
+        };
+        match features.0.keys().find(|column| *column != "color") {
+            Some(column) => Err(format!(
+                "there is no item feature {column:?}; there are [\"color\"]"
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn served(&self, answer: Answer) -> Served {
         let digests = self
             .bundles
@@ -171,20 +193,19 @@ impl Recommender for StandIn {
         Ok(self.served(answer))
     }
 
-    async fn change(&self, change: Change, _deadline: Instant) -> Result<(), ServiceError> {
-        match change {
-            Change::User { user, .. } => {
-                self.users.lock().unwrap().insert(user.as_str().to_owned());
-                Ok(())
+    async fn change(&self, changes: Vec<Change>, _deadline: Instant) -> Result<ChangeReceipt, ServiceError> {
+        let mut receipt = ChangeReceipt::default();
+        for (index, change) in changes.into_iter().enumerate() {
+            match self.make(change) {
+                Ok(()) => receipt.taken += 1,
+                Err(problem) => receipt.refused.push(RefusedChange {
+                    index,
+                    code: Code::InvalidArgument,
+                    problem,
+                }),
             }
-            Change::Item { features, .. } => match features.0.keys().find(|column| *column != "color") {
-                Some(column) => Err(refused(
-                    Code::InvalidArgument,
-                    format!("there is no item feature {column:?}; there are [\"color\"]"),
-                )),
-                None => Ok(()),
-            },
         }
+        Ok(receipt)
     }
 
     async fn describe(&self, _deadline: Instant) -> Result<PipelineDescription, ServiceError> {

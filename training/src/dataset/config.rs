@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::{Days, NaiveDate};
+use gondola_models::features::InteractionWeights;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Evaluation;
@@ -168,6 +169,9 @@ pub struct Features {
     /// Days after which a user's purchase counts half in how often the user bought an item lately.
     #[serde(default = "default_history_half_life")]
     pub history_half_life_days: f64,
+    /// How many purchases an interaction counts as that comes after the cut-off date: a view, a click, a basket.
+    #[serde(default)]
+    pub interactions: InteractionWeights,
     /// Item columns of which a user's most frequent and last values become features.
     #[serde(default)]
     pub user_attributes: Vec<String>,

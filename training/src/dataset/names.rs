@@ -1,6 +1,9 @@
 //! The names of the features that are computed of users and of items, which no column of the shop may have:
 //! in one table there would be two of a name, and every model would read one for the other.
 
+use gondola_models::features::activity::{FREQUENCY, MONETARY, PURCHASES, RECENCY};
+pub use gondola_models::features::activity::{last, popular};
+
 use super::config::DatasetConfig;
 
 /// How much an item was sold, with old sales counted less; orders popular items.
@@ -11,14 +14,7 @@ pub const REPEAT_RATE: &str = "repeat_rate";
 
 /// The columns of a table of users in addition to the shop's own.
 pub fn of_users(config: &DatasetConfig) -> Vec<String> {
-    let fixed = [
-        "user_id",
-        "recency_days",
-        "frequency_days",
-        "purchases",
-        "monetary",
-        "home_store",
-    ];
+    let fixed = ["user_id", RECENCY, FREQUENCY, PURCHASES, MONETARY, "home_store"];
     let attributes = config.features.user_attributes.iter();
     let attributes = attributes.flat_map(|column| [popular(column), last(column)]);
     fixed.map(str::to_owned).into_iter().chain(attributes).collect()
@@ -35,16 +31,6 @@ pub fn of_items(config: &DatasetConfig) -> Vec<String> {
     ];
     let windows = config.features.windows_days.iter().map(|days| sold_within(*days));
     fixed.map(str::to_owned).into_iter().chain(windows).collect()
-}
-
-/// A user's most frequent value of an item column.
-pub fn popular(column: &str) -> String {
-    format!("popular_{column}")
-}
-
-/// A user's last value of an item column.
-pub fn last(column: &str) -> String {
-    format!("last_{column}")
 }
 
 /// How often an item was sold within some days.

@@ -1,6 +1,8 @@
 //! Users: recency, frequency, monetary amount; the most frequent and the last value of item attributes; the home
 //! store; what the shop knows of them.
 
+use gondola_models::features::activity::{FREQUENCY, MONETARY, PURCHASES, RECENCY};
+
 use crate::dataset::config::{DatasetConfig, Entity};
 use crate::dataset::names;
 use crate::dataset::numbering::{STORES, USERS, value, values};
@@ -29,8 +31,8 @@ most AS (
   SELECT user_number{numbers}
   FROM ({counts}) AS counts
   GROUP BY user_number)
-SELECT users.user_id, activity.recency_days, CAST(days.days AS DOUBLE) AS frequency_days,
-  CAST(activity.purchases AS DOUBLE) AS purchases, CAST(activity.monetary AS DOUBLE) AS monetary,
+SELECT users.user_id, activity.recency_days AS {RECENCY}, CAST(days.days AS DOUBLE) AS {FREQUENCY},
+  CAST(activity.purchases AS DOUBLE) AS {PURCHASES}, CAST(activity.monetary AS DOUBLE) AS {MONETARY},
   {STORES}.store AS home_store{columns}{known}
 FROM {USERS} AS users
 LEFT JOIN activity ON activity.user_number = users.user_number

@@ -65,8 +65,14 @@ impl<'a> BundleSet<'a> {
     }
 
     fn write_features(&self, folder: &Path) -> anyhow::Result<()> {
-        let Known { snapshot, tables, .. } = self.known;
-        Schema::new(&snapshot.as_of.to_string(), POPULARITY).save(folder)?;
+        let Known {
+            snapshot,
+            tables,
+            interactions,
+        } = self.known;
+        Schema::new(&snapshot.as_of.to_string(), POPULARITY)
+            .with_interactions(*interactions)
+            .save(folder)?;
         self.workflow.save(folder)?;
         for table in [&tables.users, &tables.items, &tables.history] {
             let name = table.file_name().context("a table has a file name")?;

@@ -1,6 +1,7 @@
 //! What everything that is fitted and judged stands on: features, labels and the workflow.
 
 use chrono::NaiveDate;
+use gondola_models::features::InteractionWeights;
 use gondola_models::features::{PairFeatures, Workflow};
 
 use super::Run;
@@ -19,6 +20,8 @@ pub(super) struct Known {
     pub(super) snapshot: Snapshot,
     /// The same as the tables that a bundle of features carries.
     pub(super) tables: FeatureTables,
+    /// How much counts what users do later.
+    pub(super) interactions: InteractionWeights,
 }
 
 /// What is known at one cut-off, and what was bought in the window after it.
@@ -64,6 +67,7 @@ impl Known {
         Ok(Self {
             snapshot: Snapshot::read(&tables)?,
             tables,
+            interactions: config.features.interactions,
         })
     }
 }

@@ -137,6 +137,16 @@ pub trait Cells {
     fn cell(&self, column: &str) -> Cell<'_>;
 }
 
+impl From<Cell<'_>> for Value {
+    fn from(cell: Cell<'_>) -> Self {
+        match cell {
+            Cell::Null => Value::Null,
+            Cell::Number(number) => Value::Number(number),
+            Cell::Text(text) => Value::Text(text.to_owned()),
+        }
+    }
+}
+
 impl Cells for RawRow {
     fn cell(&self, column: &str) -> Cell<'_> {
         self.get(column).into()
@@ -266,12 +276,19 @@ pub struct TableRow<'a> {
     row: usize,
 }
 
-impl Cells for TableRow<'_> {
-    fn cell(&self, column: &str) -> Cell<'_> {
+impl<'a> TableRow<'a> {
+    /// The value of `column`, which lives as long as the table; null where there is none.
+    pub fn value(&self, column: &str) -> Cell<'a> {
         match self.table.positions.get(column) {
             Some(position) => self.table.value(*position, self.row),
             None => Cell::Null,
         }
+    }
+}
+
+impl Cells for TableRow<'_> {
+    fn cell(&self, column: &str) -> Cell<'_> {
+        self.value(column)
     }
 }
 

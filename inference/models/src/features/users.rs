@@ -1,8 +1,7 @@
-//! The users of a snapshot, and those that were put since.
+//! The users of a snapshot.
 
-use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use gondola_request::{RawRow, UserId};
 
@@ -11,31 +10,15 @@ use super::row::{EncodedRow, EncodedTable};
 use super::table::RawTable;
 use super::workflow::EntityWorkflow;
 
-/// How many users may be put before the next features bundle: 200,000 rows of about 1 KB are 200 MB.
-pub const MAX_PUT_USERS: usize = 200_000;
-
-/// The rows and purchases of all users.
+/// The rows and purchases of all users of a snapshot.
 ///
-/// Rows of the snapshot are encoded once, when it is loaded: 80 bytes for 20 columns, in addition to the raw row.
-/// Requests read; a `PUT` writes. The lock is held for one map operation only, and readers share it.
+/// Rows are encoded once, when they are loaded: 80 bytes for 20 columns, in addition to the raw row. What happened since is
+/// no part of this: [`super::present`] brings it in, request by request.
 #[derive(Debug)]
 pub struct Users {
     table: Arc<RawTable>,
     encoded: Arc<EncodedTable>,
     history: Arc<History>,
-    put: RwLock<HashMap<UserId, Arc<PutUser>>>,
-}
-
-#[derive(Debug)]
-struct PutUser {
-    features: RawRow,
-    purchases: PutPurchases,
-}
-
-#[derive(Debug)]
-enum PutPurchases {
-    AsInSnapshot,
-    These(Vec<Purchase>),
 }
 
 /// One user, as a request sees them.
@@ -45,6 +28,10 @@ pub struct User<'a> {
     pub row: EncodedRow,
     /// What they bought, ordered by item row.
     pub purchases: Purchases<'a>,
+    /// Items that they don't want to see again, in ascending order.
+    pub disliked: Vec<u32>,
+    /// Items among their purchases of which they bought none: looked at, or put into a basket. In ascending order.
+    pub not_bought: Vec<u32>,
     /// Whether anything is known of them.
     pub known: bool,
 }
@@ -54,14 +41,9 @@ pub struct User<'a> {
 pub enum Purchases<'a> {
     /// In the snapshot.
     Snapshot(&'a [Purchase]),
-    /// Put since.
-    #[doc(hidden)]
-    Put(PutList),
+    /// Those of the snapshot and what happened since, put together for one request.
+    Present(Vec<Purchase>),
 }
-
-/// A list that lives as long as the request that reads it.
-#[derive(Debug)]
-pub struct PutList(Arc<PutUser>);
 
 impl Deref for Purchases<'_> {
     type Target = [Purchase];
@@ -69,18 +51,43 @@ impl Deref for Purchases<'_> {
     fn deref(&self) -> &[Purchase] {
         match self {
             Purchases::Snapshot(purchases) => purchases,
-            Purchases::Put(PutList(user)) => match &user.purchases {
-                PutPurchases::These(purchases) => purchases,
-                PutPurchases::AsInSnapshot => &[],
-            },
+            Purchases::Present(purchases) => purchases,
         }
     }
 }
 
-/// There is no room for another user.
-#[derive(Debug, thiserror::Error)]
-#[error("{MAX_PUT_USERS} users were already put, the maximum for a pod; publish a new features bundle")]
-pub struct TooManyUsers;
+impl<'a> User<'a> {
+    /// Somebody of whom a row and purchases are known.
+    pub fn known(row: EncodedRow, purchases: Purchases<'a>) -> Self {
+        Self {
+            row,
+            purchases,
+            disliked: Vec::new(),
+            not_bought: Vec::new(),
+            known: true,
+        }
+    }
+
+    /// Somebody of whom nothing is known: the workflow's defaults.
+    pub fn unknown(workflow: &EntityWorkflow) -> Self {
+        Self {
+            known: false,
+            ..Self::known(workflow.encode(&RawRow::default()), Purchases::Snapshot(&[]))
+        }
+    }
+
+    /// Whether they bought an item.
+    pub fn bought(&self, item: u32) -> bool {
+        let among = |purchase: &Purchase| purchase.item;
+        self.purchases.binary_search_by_key(&item, among).is_ok()
+            && self.not_bought.binary_search(&item).is_err()
+    }
+
+    /// Whether they don't want to see an item again.
+    pub fn dislikes(&self, item: u32) -> bool {
+        self.disliked.binary_search(&item).is_ok()
+    }
+}
 
 impl Users {
     /// The users of a snapshot, and their rows encoded.
@@ -93,84 +100,34 @@ impl Users {
             table: table.into(),
             encoded: encoded.into(),
             history: history.into(),
-            put: RwLock::default(),
         }
     }
 
-    /// Number of users in the snapshot.
+    /// Number of users.
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// Whether the snapshot has no users.
+    /// Whether there are no users.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
-    /// The snapshot's rows.
+    /// The raw rows.
     pub fn table(&self) -> &RawTable {
         &self.table
     }
 
-    /// Looks a user up. `workflow` encodes what was put; somebody of whom nothing is known has the workflow's defaults.
+    /// What the user in a row bought.
+    pub fn purchases(&self, row: usize) -> &[Purchase] {
+        self.history.of(row)
+    }
+
+    /// Looks a user up; somebody whom the snapshot lacks has the workflow's defaults.
     pub fn find(&self, user: &UserId, workflow: &EntityWorkflow) -> User<'_> {
-        if let Some(put) = self.put_user(user) {
-            let row = workflow.encode(&put.features);
-            let purchases = match put.purchases {
-                PutPurchases::These(_) => Purchases::Put(PutList(put)),
-                PutPurchases::AsInSnapshot => Purchases::Snapshot(self.snapshot_purchases(user)),
-            };
-            return User {
-                row,
-                purchases,
-                known: true,
-            };
-        }
         match self.table.find(user.as_str()) {
-            Some(row) => User {
-                row: self.encoded.row(row),
-                purchases: Purchases::Snapshot(self.history.of(row)),
-                known: true,
-            },
-            None => User {
-                row: workflow.encode(&RawRow::default()),
-                purchases: Purchases::Snapshot(&[]),
-                known: false,
-            },
+            Some(row) => User::known(self.encoded.row(row), Purchases::Snapshot(self.history.of(row))),
+            None => User::unknown(workflow),
         }
-    }
-
-    /// Puts a user's row, and their purchases where given. Served from the next request on.
-    pub fn put(
-        &self,
-        user: UserId,
-        features: RawRow,
-        purchases: Option<Vec<Purchase>>,
-    ) -> Result<(), TooManyUsers> {
-        let purchases = purchases.map_or(PutPurchases::AsInSnapshot, |mut purchases| {
-            purchases.sort_by_key(|purchase| purchase.item);
-            purchases.dedup_by_key(|purchase| purchase.item);
-            PutPurchases::These(purchases)
-        });
-        let mut put = self.put.write().unwrap_or_else(PoisonError::into_inner);
-        if put.len() >= MAX_PUT_USERS && !put.contains_key(&user) {
-            return Err(TooManyUsers);
-        }
-        put.insert(user, Arc::new(PutUser { features, purchases }));
-        Ok(())
-    }
-
-    fn put_user(&self, user: &UserId) -> Option<Arc<PutUser>> {
-        self.put
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(user)
-            .cloned()
-    }
-
-    fn snapshot_purchases(&self, user: &UserId) -> &[Purchase] {
-        self.table
-            .find(user.as_str())
-            .map_or(&[], |row| self.history.of(row))
     }
 }

@@ -3,7 +3,8 @@
 //! A value may be a number and yet become infinite on its way to a score, and one item's score is everybody's trouble. Rows
 //! are held against the workflow's own statistics ([`check_range`]), then embedded and scored once.
 
-use super::variant::{RequestError, Variant, check_range};
+use super::change::check_range;
+use super::variant::{RequestError, Variant};
 use crate::features::{Purchase, RawRow, User, users::Purchases};
 use crate::items::{ItemsView, NewItem};
 use crate::ordering;
@@ -69,11 +70,7 @@ impl Variant {
         if !all_finite(&self.retrieval.embed_user(&row)) {
             return Err(not_finite("vector"));
         }
-        let user = User {
-            row,
-            purchases: Purchases::Snapshot(&bought),
-            known: true,
-        };
+        let user = User::known(row, Purchases::Snapshot(&bought));
         let tried: Vec<u32> = items.popular().iter().take(TRIED_ITEMS).copied().collect();
         match self.score(&user, &tried, items) {
             Ok(scored) if scored.is_empty() || scored.iter().any(|scored| scored.score.is_finite()) => Ok(()),

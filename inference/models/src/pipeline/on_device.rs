@@ -5,14 +5,14 @@
 
 use std::time::Instant;
 
-use super::recommend::Asked;
+use super::recommend::{Asked, Wanted};
 use super::recommend_all::Buffers;
 use super::variant::Variant;
 use crate::features::EncodedRow;
 use crate::items::ItemsView;
 use crate::scoring::ScoreError;
 use crate::tensors::{Candidates, Neighborhood, PairScorer, Tensors};
-use gondola_request::{Stage, UserId};
+use gondola_request::Stage;
 
 /// Why the device found no items.
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +28,11 @@ impl Variant {
     pub(super) fn ask_on_device(
         &self,
         tensors: &Tensors,
-        users: &[&UserId],
+        wanted: &[Wanted<'_>],
         items: &ItemsView<'_>,
     ) -> Vec<Asked<'_>> {
-        let mut asked: Vec<Asked<'_>> = users.iter().map(|user| self.know(user)).collect();
+        let know = |wanted: &Wanted<'_>| self.know(*wanted, items);
+        let mut asked: Vec<Asked<'_>> = wanted.iter().map(know).collect();
         let started = Instant::now();
         let found = self.candidates_of_all(tensors, &asked, items);
         let took = started.elapsed();

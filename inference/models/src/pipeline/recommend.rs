@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 
 use super::variant::{AlreadyBought, Diversity, RequestError, Variant, named};
-use crate::features::User;
 use crate::features::vocabulary::{NULL, UNKNOWN};
+use crate::features::{Present, User};
 use crate::items::{ItemsView, PutItem};
 use crate::ordering::{self, Order, Scored};
 use crate::retrieval::index::IndexError;
 use crate::retrieval::{Found, inner_product, sources};
 use crate::scoring::{CandidateBatch, ScoreError, check_numbers};
-use gondola_request::{Answer, Degradation, RecommendRequest, UserId};
+use gondola_request::{Answer, Degradation, RecommendRequest, UserId, UserState};
 use gondola_request::{Stage, StageClock};
 
 /// Candidates that may be recommended, and those that may not.
@@ -37,24 +37,44 @@ pub(super) struct Asked<'a> {
     pub(super) clock: StageClock,
 }
 
+/// Whom items are wanted for, and how many.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) user: &'a UserId,
+    /// What an online store holds of them.
+    pub(super) state: Option<&'a UserState>,
+    pub(super) k: usize,
+}
+
 impl Variant {
-    /// Answers one request. A stage that fails leaves the best answer that the stages before it allow, and the answer
-    /// says so.
+    /// Answers one request by what the snapshot knows of the user.
     pub fn recommend(&self, request: &RecommendRequest) -> Result<Answer, RequestError> {
+        self.recommend_informed(request, None)
+    }
+
+    /// Answers one request; `state` is what an online store holds of the user. A stage that fails leaves the best answer that the
+    /// stages before it allow, and the answer says so.
+    pub fn recommend_informed(
+        &self,
+        request: &RecommendRequest,
+        state: Option<&UserState>,
+    ) -> Result<Answer, RequestError> {
         let k = self.count(request.k)?;
+        let user = &request.user;
+        let wanted = Wanted { user, state, k };
         if self.tensors.is_some() {
-            return Ok(self.answers(&[(&request.user, k)]).swap_remove(0));
+            return Ok(self.answers(&[wanted]).swap_remove(0));
         }
         let items = self.items.view();
-        let mut asked = self.ask(&request.user, &items);
+        let mut asked = self.ask(wanted, &items);
         let score = || self.score(&asked.user, &asked.kept, &items);
         let scored = asked.clock.time(Stage::Scoring, score);
         Ok(self.answer(asked, scored, k, &items))
     }
 
     /// The stages before scoring.
-    pub(super) fn ask(&self, user: &UserId, items: &ItemsView<'_>) -> Asked<'_> {
-        let mut asked = self.know(user);
+    pub(super) fn ask(&self, wanted: Wanted<'_>, items: &ItemsView<'_>) -> Asked<'_> {
+        let mut asked = self.know(wanted, items);
         let candidates = || self.candidates(&asked.user, items);
         let found = asked.clock.time(Stage::Retrieval, candidates);
         let found = found.inspect_err(|error| self.log_failed_retrieval(error));
@@ -63,15 +83,28 @@ impl Variant {
     }
 
     /// Who asks.
-    pub(super) fn know(&self, user: &UserId) -> Asked<'_> {
+    pub(super) fn know(&self, wanted: Wanted<'_>, items: &ItemsView<'_>) -> Asked<'_> {
         let mut clock = StageClock::start();
-        let user = clock.time(Stage::Features, || self.users.find(user, &self.workflow.user));
+        let present = self.present(items);
+        let user = clock.time(Stage::Features, || present.user(wanted.user, wanted.state));
         let unknown = (!user.known).then_some(Degradation::UnknownUser);
         Asked {
             user,
             kept: Vec::new(),
             degraded: Vec::from_iter(unknown),
             clock,
+        }
+    }
+
+    /// Users as of now.
+    pub(super) fn present<'i>(&self, items: &'i ItemsView<'i>) -> Present<'_, 'i> {
+        Present {
+            users: &self.users,
+            workflow: &self.workflow.user,
+            items,
+            weights: self.schema.interactions.unwrap_or_default(),
+            carries_on: self.schema.interactions.is_some(),
+            as_of: self.as_of,
         }
     }
 
@@ -85,7 +118,9 @@ impl Variant {
         let Asked {
             user, clock, kept, ..
         } = asked;
-        *kept = clock.time(Stage::Filter, || self.filter(user, candidates)).kept;
+        *kept = clock
+            .time(Stage::Filter, || self.filter(user, candidates, items))
+            .kept;
     }
 
     pub(super) fn log_failed_retrieval(&self, error: &dyn std::error::Error) {
@@ -148,18 +183,19 @@ impl Variant {
         )
     }
 
-    /// Takes away what the rules of the spec forbid.
-    pub(super) fn filter(&self, user: &User<'_>, candidates: Vec<u32>) -> Filtered {
-        let bought = |item: &u32| {
-            user.purchases
-                .binary_search_by_key(item, |purchase| purchase.item)
-                .is_ok()
-        };
+    /// Takes away what the rules of the spec, the shop or the user forbid.
+    pub(super) fn filter(&self, user: &User<'_>, candidates: Vec<u32>, items: &ItemsView<'_>) -> Filtered {
         let remove_bought = self.settings.already_bought == AlreadyBought::Remove;
-        let (removed, kept) = candidates
-            .into_iter()
-            .partition(|item| self.blocked.contains(item) || (remove_bought && bought(item)));
+        let forbidden = |item: &u32| {
+            !self.may_be_shown(*item, items) || user.dislikes(*item) || (remove_bought && user.bought(*item))
+        };
+        let (removed, kept) = candidates.into_iter().partition(forbidden);
         Filtered { kept, removed }
+    }
+
+    /// Whether an item may be in answers at all.
+    pub(super) fn may_be_shown(&self, item: u32, items: &ItemsView<'_>) -> bool {
+        !self.blocked.contains(&item) && items.withdrawn(item).is_none()
     }
 
     /// The `k` that are shown; fewer where too many candidates share a value.

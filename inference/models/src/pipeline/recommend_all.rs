@@ -4,14 +4,14 @@
 
 use std::time::Instant;
 
-use super::recommend::{Asked, check_any_number};
+use super::recommend::{Asked, Wanted, check_any_number};
 use super::variant::{RequestError, Variant};
 use crate::features::EncodedRow;
 use crate::items::ItemsView;
 use crate::ordering::Scored;
 use crate::scoring::{CandidateBatch, ScoreError};
 use crate::tensors::TOGETHER;
-use gondola_request::{Answer, RecommendRequest, Stage, UserId};
+use gondola_request::{Answer, InformedRequest, Stage, UserId};
 
 /// Users whose candidates are scored together: enough that a forest comes into a core's cache seldom, and few enough that what is
 /// kept of them stays there.
@@ -28,17 +28,24 @@ impl Variant {
     /// Answers all users as [`Variant::recommend`] answers each of them, in their order.
     pub fn recommend_all(&self, users: &[UserId], k: Option<usize>) -> Result<Vec<Answer>, RequestError> {
         let k = self.count(k)?;
-        let wanted: Vec<(&UserId, usize)> = users.iter().map(|user| (user, k)).collect();
+        let state = None;
+        let wanted: Vec<Wanted<'_>> = users.iter().map(|user| Wanted { user, state, k }).collect();
         Ok(self.answers(&wanted))
     }
 
-    /// Answers each request as [`Variant::recommend`] does, in their order: one that can't be answered costs no other its answer.
-    pub fn recommend_each(&self, requests: &[RecommendRequest]) -> Vec<Result<Answer, RequestError>> {
-        let counts: Vec<Result<usize, RequestError>> =
-            requests.iter().map(|request| self.count(request.k)).collect();
+    /// Answers each request as [`Variant::recommend_informed`] does, in their order: one that can't be answered costs no other its answer.
+    pub fn recommend_each(&self, requests: &[InformedRequest]) -> Vec<Result<Answer, RequestError>> {
+        let count = |informed: &InformedRequest| self.count(informed.request.k);
+        let counts: Vec<Result<usize, RequestError>> = requests.iter().map(count).collect();
         let wanted = requests.iter().zip(&counts);
-        let wanted: Vec<(&UserId, usize)> = wanted
-            .filter_map(|(request, count)| Some((&request.user, *count.as_ref().ok()?)))
+        let wanted: Vec<Wanted<'_>> = wanted
+            .filter_map(|(informed, count)| {
+                Some(Wanted {
+                    user: &informed.request.user,
+                    state: informed.state.as_deref(),
+                    k: *count.as_ref().ok()?,
+                })
+            })
             .collect();
         let mut answers = self.answers(&wanted).into_iter();
         let counted = counts.into_iter();
@@ -48,14 +55,13 @@ impl Variant {
     }
 
     /// The answers for users, each with so many items.
-    pub(super) fn answers(&self, wanted: &[(&UserId, usize)]) -> Vec<Answer> {
+    pub(super) fn answers(&self, wanted: &[Wanted<'_>]) -> Vec<Answer> {
         let items = self.items.view();
         let mut answers = Vec::with_capacity(wanted.len());
         let mut buffers = Buffers::default();
         let together = self.tensors.as_ref().map_or(SCORED_TOGETHER, |_| TOGETHER);
         for wanted in wanted.chunks(together) {
-            let users: Vec<&UserId> = wanted.iter().map(|(user, _)| *user).collect();
-            let mut asked = self.ask_all(&users, &items);
+            let mut asked = self.ask_all(wanted, &items);
             let started = Instant::now();
             let scored = self.score_all(&asked, &items, &mut buffers);
             let took = started.elapsed();
@@ -63,16 +69,19 @@ impl Variant {
                 .iter_mut()
                 .for_each(|asked| asked.clock.note(Stage::Scoring, took));
             let answered = asked.into_iter().zip(scored).zip(wanted);
-            answers.extend(answered.map(|((asked, scored), (_, k))| self.answer(asked, scored, *k, &items)));
+            let answer = |((asked, scored), Wanted { k, .. }): (_, &Wanted<'_>)| {
+                self.answer(asked, scored, *k, &items)
+            };
+            answers.extend(answered.map(answer));
         }
         answers
     }
 
     /// The stages before scoring.
-    fn ask_all(&self, users: &[&UserId], items: &ItemsView<'_>) -> Vec<Asked<'_>> {
+    fn ask_all(&self, wanted: &[Wanted<'_>], items: &ItemsView<'_>) -> Vec<Asked<'_>> {
         match &self.tensors {
-            Some(tensors) => self.ask_on_device(tensors, users, items),
-            None => users.iter().map(|user| self.ask(user, items)).collect(),
+            Some(tensors) => self.ask_on_device(tensors, wanted, items),
+            None => wanted.iter().map(|wanted| self.ask(*wanted, items)).collect(),
         }
     }
 

@@ -32,7 +32,7 @@ impl Variant {
                 item.text_vector.as_ref().map(|text| inner_product(text, &vector))
             });
             let others = nearest.into_iter().filter(|found| Some(found.item) != itself);
-            let allowed = others.filter(|found| !self.blocked.contains(&found.item));
+            let allowed = others.filter(|found| self.may_be_shown(found.item, &items));
             allowed
                 .take(k)
                 .map(|found| Scored {

@@ -8,13 +8,9 @@ use super::snapshot::FeatureSnapshot;
 use crate::device::{Device, DeviceError};
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
-use crate::features::users::TooManyUsers;
-use crate::features::workflow::{FURTHEST, NumericColumn, WorkflowError};
-use crate::features::{
-    Cell, EncodedRow, EntityWorkflow, ItemId, Neighbors, PairFeatures, Purchase, RawRow, Schema, TableError,
-    UserId, Users, Value, Workflow,
-};
-use crate::items::{Items, ItemsView, NewItem, TooManyItems, block, text, weight};
+use crate::features::workflow::{FURTHEST, WorkflowError};
+use crate::features::{ItemId, Neighbors, PairFeatures, Schema, TableError, UserId, Users, Workflow};
+use crate::items::{Items, ItemsView, TooManyItems};
 use crate::ordering::{Order, Scored};
 use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::sources::Quotas;
@@ -24,7 +20,7 @@ use crate::similarity::encoder::EncodeError;
 use crate::similarity::{Similarity, SimilarityError};
 pub use crate::tensors::TensorsError;
 use crate::tensors::{OfVariant, Tensors};
-use gondola_request::{Answer, PurchaseUpdate, RecommendRequest, Recommendation, UserUpdate, VariantSummary};
+use gondola_request::{Answer, Moment, RecommendRequest, Recommendation, VariantSummary};
 
 /// Where a variant's bundles are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -225,9 +221,12 @@ pub enum RequestError {
         /// What is wrong.
         problem: &'static str,
     },
-    /// No room for another user.
-    #[error(transparent)]
-    TooManyUsers(#[from] TooManyUsers),
+    /// A price that can't be one.
+    #[error("the price is {price}; give what was paid in all, 0 or more")]
+    Price {
+        /// What was given.
+        price: f64,
+    },
     /// No room for another item.
     #[error(transparent)]
     TooManyItems(#[from] TooManyItems),
@@ -263,9 +262,10 @@ impl RequestError {
             | Self::NotANumber { .. }
             | Self::OutOfRange { .. }
             | Self::NotFinite { .. }
-            | Self::Purchase { .. } => RequestErrorKind::InvalidArgument,
+            | Self::Purchase { .. }
+            | Self::Price { .. } => RequestErrorKind::InvalidArgument,
             Self::UnknownItem { .. } | Self::NoText { .. } => RequestErrorKind::NotFound,
-            Self::TooManyUsers(_) | Self::TooManyItems(_) => RequestErrorKind::ResourceExhausted,
+            Self::TooManyItems(_) => RequestErrorKind::ResourceExhausted,
             Self::NotServed { .. } => RequestErrorKind::Unimplemented,
             Self::Index(_) | Self::Encode(_) => RequestErrorKind::Internal,
         }
@@ -276,11 +276,14 @@ impl RequestError {
 pub struct Variant {
     pub(super) settings: VariantSettings,
     pub(super) schema: Schema,
+    /// The cut-off date of its snapshot.
+    pub(super) as_of: Moment,
     pub(super) workflow: Arc<Workflow>,
     /// The digest of the workflow as it was saved.
     workflow_digest: String,
     pub(super) pairs: PairFeatures,
     pub(super) users: Users,
+    /// The snapshot's, and those that were put since.
     pub(super) items: Items,
     pub(super) neighbors: Arc<Neighbors>,
     pub(super) blocked: HashSet<u32>,
@@ -347,6 +350,7 @@ impl Variant {
             users: Users::new(users, encoded_users, history),
             neighbors,
             settings: settings.clone(),
+            as_of: schema.moment()?,
             schema,
             workflow_digest,
             workflow,
@@ -405,7 +409,7 @@ impl Variant {
         let allowed = items
             .popular()
             .iter()
-            .filter(|row| !self.blocked.contains(row))
+            .filter(|row| self.may_be_shown(**row, &items))
             .take(k);
         let scored: Vec<Scored> = allowed
             .map(|row| Scored {
@@ -417,74 +421,6 @@ impl Variant {
             items: named(&scored, &items),
             ..Answer::default()
         })
-    }
-
-    /// Puts a new or changed user. Served from the next request on.
-    pub fn put_user(&self, user: UserId, update: UserUpdate) -> Result<(), RequestError> {
-        check_columns("user", &update.features, &self.workflow.user, &[])?;
-        let items = self.items.view();
-        let purchase = |update: &PurchaseUpdate| {
-            let wrong = |problem| RequestError::Purchase {
-                item: update.item.clone(),
-                problem,
-            };
-            let item = items
-                .find(&update.item)
-                .ok_or_else(|| wrong("it is not in the catalog"))?;
-            if !(update.purchases > 0.0 && update.purchases.is_finite()) {
-                return Err(wrong("purchases is not above 0"));
-            }
-            if !(update.days_since_last >= 0.0 && update.days_since_last.is_finite()) {
-                return Err(wrong("days_since_last is below 0"));
-            }
-            let recent_purchases = update.recent_purchases.unwrap_or(update.purchases);
-            if !(recent_purchases >= 0.0 && recent_purchases.is_finite()) {
-                return Err(wrong("recent_purchases is below 0"));
-            }
-            Ok(Purchase {
-                item,
-                purchases: update.purchases,
-                days_since_last: update.days_since_last,
-                recent_purchases,
-            })
-        };
-        let history = update
-            .history
-            .as_ref()
-            .map(|history| history.iter().map(purchase).collect());
-        let history: Option<Vec<Purchase>> = history.transpose()?;
-        self.try_user(&update.features, history.as_deref().unwrap_or_default(), &items)?;
-        self.users.put(user, update.features, history)?;
-        Ok(())
-    }
-
-    /// Puts a new or changed item: encodes its features, embeds it in both spaces. Served from the next request on.
-    pub fn put_item(&self, item: ItemId, features: RawRow) -> Result<(), RequestError> {
-        let text_columns = self.similarity.as_ref().map_or(&[][..], Similarity::text_columns);
-        check_columns("item", &features, &self.workflow.item, text_columns)?;
-        let encoded = self.workflow.item.encode(&features);
-        check_range("item", &features, &encoded, &self.workflow.item)?;
-        let new = NewItem {
-            block: block(&encoded, self.scorer.scorer.as_ref()),
-            weight: weight(&features, self.scorer.sampled_by.as_ref()),
-            vector: self.retrieval.embed_item(&encoded),
-            text_vector: self.embed_text(&text(&features, text_columns))?,
-            encoded,
-        };
-        self.try_item(&new)?;
-        self.items.put(item, new)?;
-        Ok(())
-    }
-
-    fn embed_text(&self, text: &str) -> Result<Option<Vec<f32>>, RequestError> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        Ok(self
-            .similarity
-            .as_ref()
-            .and_then(|similarity| similarity.embed(text))
-            .transpose()?)
     }
 
     /// How many items a request gets.
@@ -540,61 +476,4 @@ pub(super) fn named(scored: &[Scored], items: &ItemsView<'_>) -> Vec<Recommendat
             score: scored.score,
         })
         .collect()
-}
-
-fn check_columns(
-    entity: &'static str,
-    features: &RawRow,
-    workflow: &EntityWorkflow,
-    text_columns: &[String],
-) -> Result<(), RequestError> {
-    for (column, value) in &features.0 {
-        match workflow.reads_as_number(column) {
-            None if !text_columns.contains(column) => {
-                let known = workflow
-                    .columns()
-                    .map(str::to_owned)
-                    .chain(text_columns.iter().cloned());
-                return Err(RequestError::UnknownColumn {
-                    entity,
-                    column: column.clone(),
-                    known: known.collect(),
-                });
-            }
-            Some(true) if *value != Value::Null && Cell::from(value).as_number().is_none() => {
-                let value = match value {
-                    Value::Text(text) => text.clone(),
-                    other => format!("{other:?}"),
-                };
-                return Err(RequestError::NotANumber {
-                    entity,
-                    column: column.clone(),
-                    value,
-                });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a row with a number that models can't be given.
-pub(super) fn check_range(
-    entity: &'static str,
-    features: &RawRow,
-    encoded: &EncodedRow,
-    workflow: &EntityWorkflow,
-) -> Result<(), RequestError> {
-    match workflow.first_not_admitted(encoded) {
-        None => Ok(()),
-        Some(NumericColumn { column, .. }) => Err(RequestError::OutOfRange {
-            entity,
-            column: column.clone(),
-            value: match features.get(column) {
-                Value::Text(text) => text.clone(),
-                Value::Number(number) => number.to_string(),
-                Value::Null => "null".to_owned(),
-            },
-        }),
-    }
 }

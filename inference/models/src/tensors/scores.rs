@@ -178,7 +178,7 @@ impl PairScorer {
     /// What the items that were put bring, as of a view.
     fn put(&self, items: &ItemsView<'_>) -> CandleResult<Option<Arc<Put>>> {
         let version = items.version();
-        if version == 0 {
+        if items.put_items().next().is_none() {
             return Ok(None);
         }
         if let Some(put) = self.put.load_full().filter(|put| put.version == version) {

@@ -22,6 +22,8 @@ const RATE: RangeInclusive<f64> = 1e-9..=10.0;
 const SHARE: RangeInclusive<f64> = 1e-4..=1.0;
 /// Days in which something counts half.
 const HALF_LIFE: RangeInclusive<f64> = 1e-3..=1e6;
+/// Purchases that an interaction counts as.
+const PURCHASES: RangeInclusive<f64> = 0.0..=1000.0;
 /// Trees of a model, and trees that are tried without success.
 const TREES: RangeInclusive<f64> = 1.0..=100_000.0;
 /// Leaves of a tree: as many as LightGBM takes.
@@ -67,6 +69,7 @@ fn numbers<const N: usize>(
 
 fn of_data(config: &DatasetConfig) -> impl Iterator<Item = Number> + use<> {
     let (windows, features, training) = (&config.windows, &config.features, &config.training);
+    let interactions = &features.interactions;
     numbers([
         ("windows.target_days", f64::from(windows.target_days), DAYS),
         ("evaluation.users", config.evaluation.users as f64, USERS),
@@ -87,6 +90,10 @@ fn of_data(config: &DatasetConfig) -> impl Iterator<Item = Number> + use<> {
             features.history_half_life_days,
             HALF_LIFE,
         ),
+        ("features.interactions.view", interactions.view, PURCHASES),
+        ("features.interactions.click", interactions.click, PURCHASES),
+        ("features.interactions.basket", interactions.basket, PURCHASES),
+        ("features.interactions.purchase", interactions.purchase, PURCHASES),
         (
             "training.weight_exponent",
             training.weight_exponent.into(),

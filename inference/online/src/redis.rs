@@ -1,0 +1,270 @@
+//! An online store in Redis or Valkey, for a cluster: one server, a cluster of them, or one that sentinels know.
+//!
+//! A hash holds what was put of a user or an item, with a field for each column; another what a user did, by event id. Each change is one
+//! script on one key, which no other can come between. A stream tells the names of what changed, after it did: it is cut to the latest
+//! 100,000 entries, and whoever is further behind reads everything again.
+//!
+//! - [`connection`]: where it is; [`link`]: connections that are made anew when they break;
+//! - [`keys`]: names of keys and fields; [`scripts`]: the changes; [`replies`]: what Redis says, as values of ours.
+
+pub mod connection;
+mod keys;
+mod link;
+mod replies;
+mod scripts;
+
+use std::time::Duration;
+
+use ::redis::{Cmd, Value, cmd};
+use async_trait::async_trait;
+use gondola_request::{Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, UserId, UserState};
+
+use crate::embedded::{Subject, subject};
+use crate::record;
+use crate::store::{MAX_INTERACTIONS, News, OnlineStore, Position, StoreError, WriteOutcome, Written};
+use connection::Connection;
+use keys::Keys;
+use link::Link;
+use replies::Fields;
+
+/// Entries of the stream that are kept, about.
+const STREAM_LENGTH: usize = 100_000;
+/// Entries that are read at once.
+const AT_ONCE: usize = 1_000;
+/// Items that are read in one pipeline.
+const ITEMS_AT_ONCE: usize = 1_000;
+/// How long Redis waits for news before it says that there are none.
+const WAIT: Duration = Duration::from_secs(1);
+/// How long an answer may take that nobody's request waits for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// An online store in Redis.
+pub struct Redis {
+    keys: Keys,
+    /// Requests have a connection of their own, which no large write holds up.
+    reads: Link,
+    writes: Link,
+    /// A read that waits for news holds up everything behind it.
+    stream: Link,
+}
+
+impl Redis {
+    /// The store of the pipeline `scope`, `NAMESPACE/NAME`. Nothing is connected yet; must be called within Tokio.
+    pub fn new(connection: Connection, scope: &str) -> Self {
+        Self {
+            keys: Keys::of(scope),
+            reads: Link::new(connection.clone()),
+            writes: Link::new(connection.clone()),
+            stream: Link::new(connection),
+        }
+    }
+
+    fn command(&self, change: &Change, now: Moment) -> Cmd {
+        let keys = &self.keys;
+        let at = now.0.to_string();
+        match change {
+            Change::PutUser { user, update } => {
+                let mut fields = columns(&update.features);
+                fields.extend(history(update.history.as_deref()));
+                scripts::put(&keys.user(user), &at, fields)
+            }
+            Change::PatchUser { user, update } => {
+                let mut fields = columns(&update.features);
+                fields.extend(history(update.history.as_deref()));
+                scripts::patch(&keys.user(user), &at, fields)
+            }
+            Change::DeleteUser { user } => scripts::delete_user(&keys.user(user), &keys.interactions(user), &at),
+            Change::PutItem { item, update } => {
+                let mut fields = columns(&update.features);
+                fields.push((keys::BLOCKED.to_owned(), flag(update.blocked)));
+                scripts::put(&keys.item(item), &at, fields)
+            }
+            Change::PatchItem { item, update } => {
+                let mut fields = columns(&update.features);
+                fields.extend(update.blocked.map(|blocked| (keys::BLOCKED.to_owned(), flag(blocked))));
+                scripts::patch(&keys.item(item), &at, fields)
+            }
+            Change::DeleteItem { item } => scripts::delete(&keys.item(item), &at),
+            Change::Interaction(interaction) => self.interaction(interaction, now),
+        }
+    }
+
+    fn interaction(&self, interaction: &Interaction, now: Moment) -> Cmd {
+        let record = record::write(interaction, now);
+        let key = self.keys.interactions(&interaction.user);
+        scripts::interact(&key, &interaction.event_id, &record, MAX_INTERACTIONS)
+    }
+
+    /// Tells the names of what changed, and gives where they stand.
+    async fn tell(&self, changes: &[&Change]) -> Result<Position, StoreError> {
+        let mut add = cmd("XADD");
+        add.arg(self.keys.news())
+            .arg("MAXLEN")
+            .arg("~")
+            .arg(STREAM_LENGTH)
+            .arg("*");
+        for change in changes {
+            match subject(change) {
+                Subject::User(user) => add.arg(keys::USER).arg(user.as_str()),
+                Subject::Item(item) => add.arg(keys::ITEM).arg(item.as_str()),
+            };
+        }
+        let mut told = vec![add];
+        // Names of items stand in a set as well, for whoever starts later.
+        let items: Vec<&str> = changes
+            .iter()
+            .filter_map(|change| match subject(change) {
+                Subject::Item(item) => Some(item.as_str()),
+                Subject::User(_) => None,
+            })
+            .collect();
+        if !items.is_empty() {
+            let mut remember = cmd("SADD");
+            remember.arg(self.keys.items()).arg(items);
+            told.insert(0, remember);
+        }
+        let replies = self.writes.all(told, PATIENCE).await?;
+        let last = replies.into_iter().next_back().unwrap_or_default();
+        self.writes.read(last, replies::position)
+    }
+}
+
+fn columns(row: &RawRow) -> Vec<(String, String)> {
+    let json = |value| serde_json::to_string(value).expect("texts and numbers are always JSON");
+    row.0
+        .iter()
+        .map(|(column, value)| (keys::column(column), json(value)))
+        .collect()
+}
+
+fn history(history: Option<&[PurchaseUpdate]>) -> Option<(String, String)> {
+    let json = |history| serde_json::to_string(history).expect("texts and numbers are always JSON");
+    history.map(|history| (keys::HISTORY.to_owned(), json(history)))
+}
+
+fn flag(set: bool) -> String {
+    u8::from(set).to_string()
+}
+
+#[async_trait]
+impl OnlineStore for Redis {
+    async fn user(&self, user: &UserId) -> Result<Option<UserState>, StoreError> {
+        let (mut row, mut interactions) = (cmd("HGETALL"), cmd("HVALS"));
+        row.arg(self.keys.user(user));
+        interactions.arg(self.keys.interactions(user));
+        let mut replies = self.reads.each(vec![row, interactions], PATIENCE).await?.into_iter();
+        let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
+        let fields = Fields::of(self.reads.reply(next(), || self.keys.user(user))?, user.as_str())?;
+        let interactions = self.reads.reply(next(), || self.keys.interactions(user))?;
+        let interactions = replies::interactions(interactions, user.as_str())?;
+        fields.user(interactions)
+    }
+
+    async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<ItemState>>, StoreError> {
+        let mut states = Vec::with_capacity(items.len());
+        for items in items.chunks(ITEMS_AT_ONCE) {
+            let read = |item: &ItemId| {
+                let mut read = cmd("HGETALL");
+                read.arg(self.keys.item(item));
+                read
+            };
+            let replies = self.writes.all(items.iter().map(read).collect(), PATIENCE).await?;
+            for (item, reply) in items.iter().zip(replies) {
+                states.push(Fields::of(reply, item.as_str())?.item()?);
+            }
+        }
+        Ok(states)
+    }
+
+    async fn known_items(&self) -> Result<Vec<ItemId>, StoreError> {
+        let mut known = cmd("SMEMBERS");
+        known.arg(self.keys.items());
+        let reply = self.writes.one(known, PATIENCE).await?;
+        let ids = self.writes.read(reply, replies::texts)?;
+        Ok(ids.into_iter().map(ItemId::from).collect())
+    }
+
+    async fn write(&self, changes: &[Change], now: Moment) -> Result<WriteOutcome, StoreError> {
+        let commands = changes.iter().map(|change| self.command(change, now));
+        let replies = self.writes.each(commands.collect(), PATIENCE).await?;
+        let place = |change: &Change| match subject(change) {
+            Subject::User(user) => self.keys.user(user),
+            Subject::Item(item) => self.keys.item(item),
+        };
+        let written: Vec<Written> = changes
+            .iter()
+            .zip(replies)
+            .map(|(change, reply)| match self.writes.reply(reply, || place(change)) {
+                Ok(reply) => Ok(replies::written(&reply)),
+                Err(StoreError::Refused { problem, .. }) => Ok(Written::Refused { problem }),
+                Err(error) => Err(error),
+            })
+            .collect::<Result<_, _>>()?;
+        let news = changes.iter().zip(&written);
+        let news = news.filter(|(_, written)| matches!(written, Written::Taken | Written::Duplicate));
+        let news: Vec<&Change> = news.map(|(change, _)| change).collect();
+        let position = match news.is_empty() {
+            true => Position::default(),
+            false => self.tell(&news).await?,
+        };
+        Ok(WriteOutcome { written, position })
+    }
+
+    async fn position(&self) -> Result<Position, StoreError> {
+        let mut last = cmd("XREVRANGE");
+        last.arg(self.keys.news()).arg("+").arg("-").arg("COUNT").arg(1);
+        let reply = self.writes.one(last, PATIENCE).await?;
+        let entries = self.writes.read(reply, replies::entries)?;
+        Ok(entries.last().map(|entry| entry.position).unwrap_or_default())
+    }
+
+    async fn news(&self, after: &mut Position) -> Result<News, StoreError> {
+        let mut read = cmd("XREAD");
+        read.arg("COUNT")
+            .arg(AT_ONCE)
+            .arg("BLOCK")
+            .arg(WAIT.as_millis() as u64)
+            .arg("STREAMS")
+            .arg(self.keys.news())
+            .arg(format!("{}-{}", after.0, after.1));
+        let reply = self.stream.one(read, WAIT + PATIENCE).await?;
+        let entries = self.stream.read(reply, replies::stream)?;
+        if (entries.len() == AT_ONCE || self.stream.was_renewed()) && self.has_lost(*after).await? {
+            *after = self.position().await?;
+            return Ok(News::Lost);
+        }
+        let (mut users, mut items) = (Vec::new(), Vec::new());
+        for entry in entries {
+            *after = entry.position;
+            for (kind, name) in entry.names {
+                match kind.as_str() {
+                    keys::USER => users.push(name.into()),
+                    keys::ITEM => items.push(name.into()),
+                    // Of a later release.
+                    _ => {}
+                }
+            }
+        }
+        Ok(News::Changed { users, items })
+    }
+}
+
+impl Redis {
+    /// Whether news after a position are gone: cut off, or in a Redis that lost its data.
+    async fn has_lost(&self, after: Position) -> Result<bool, StoreError> {
+        let (mut first, mut last) = (cmd("XRANGE"), cmd("XREVRANGE"));
+        first.arg(self.keys.news()).arg("-").arg("+").arg("COUNT").arg(1);
+        last.arg(self.keys.news()).arg("+").arg("-").arg("COUNT").arg(1);
+        let replies = self.writes.all(vec![first, last], PATIENCE).await?;
+        let mut ends = Vec::with_capacity(2);
+        for reply in replies {
+            let entries = self.writes.read(reply, replies::entries)?;
+            ends.push(entries.first().map(|entry| entry.position));
+        }
+        let [first, last] = ends[..] else {
+            return Ok(true);
+        };
+        let cut_off = first.is_some_and(|first| first > after) && after != Position::default();
+        Ok(cut_off || last.unwrap_or_default() < after)
+    }
+}

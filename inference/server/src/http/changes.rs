@@ -1,0 +1,196 @@
+//! Users and items that are put, changed or deleted, and what users do.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{post, put};
+use axum::{Json, Router};
+use gondola_protocol::ChangeReceipt;
+use gondola_request::{Change, Interaction, ItemId, ItemPatch, ItemUpdate, RawRow, UserUpdate};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{parse, read};
+use crate::front::Front;
+use crate::http_error::HttpError;
+
+/// The paths of everything that makes changes.
+pub(super) fn routes() -> Router<Arc<Front>> {
+    Router::new()
+        .route(
+            "/v1/users/{id}",
+            put(put_user).patch(patch_user).delete(delete_user),
+        )
+        .route(
+            "/v1/items/{id}",
+            put(put_item).patch(patch_item).delete(delete_item),
+        )
+        .route("/v1/items:batch", post(put_items))
+        .route("/v1/interactions", post(interact))
+}
+
+/// The id that a path ends with.
+type Id = Result<Path<String>, PathRejection>;
+
+async fn put_user(
+    front: State<Arc<Front>>,
+    id: Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, HttpError> {
+    let update: UserUpdate = parse(&read(&front, &headers, body).await?)?;
+    let user = id?.0.into();
+    changed(&front, Change::PutUser { user, update }).await
+}
+
+async fn patch_user(
+    front: State<Arc<Front>>,
+    id: Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, HttpError> {
+    let update: UserUpdate = parse(&read(&front, &headers, body).await?)?;
+    let user = id?.0.into();
+    changed(&front, Change::PatchUser { user, update }).await
+}
+
+async fn delete_user(front: State<Arc<Front>>, id: Id) -> Result<StatusCode, HttpError> {
+    let user = id?.0.into();
+    changed(&front, Change::DeleteUser { user }).await
+}
+
+async fn put_item(
+    front: State<Arc<Front>>,
+    id: Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, HttpError> {
+    let update: ItemUpdate = parse(&read(&front, &headers, body).await?)?;
+    let item = id?.0.into();
+    changed(&front, Change::PutItem { item, update }).await
+}
+
+async fn patch_item(
+    front: State<Arc<Front>>,
+    id: Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, HttpError> {
+    let update: ItemPatch = parse(&read(&front, &headers, body).await?)?;
+    let item = id?.0.into();
+    changed(&front, Change::PatchItem { item, update }).await
+}
+
+async fn delete_item(front: State<Arc<Front>>, id: Id) -> Result<StatusCode, HttpError> {
+    let item = id?.0.into();
+    changed(&front, Change::DeleteItem { item }).await
+}
+
+async fn changed(front: &Front, change: Change) -> Result<StatusCode, HttpError> {
+    front.change(change, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One item of a batch.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchItem {
+    item: ItemId,
+    #[serde(default)]
+    features: RawRow,
+    #[serde(default)]
+    blocked: bool,
+}
+
+impl From<BatchItem> for Change {
+    fn from(item: BatchItem) -> Self {
+        Change::PutItem {
+            item: item.item,
+            update: ItemUpdate {
+                features: item.features,
+                blocked: item.blocked,
+            },
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Items {
+    items: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Interactions {
+    interactions: Vec<Value>,
+}
+
+async fn put_items(
+    front: State<Arc<Front>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ReceiptBody>, HttpError> {
+    let Items { items } = parse(&read(&front, &headers, body).await?)?;
+    apply(&front, each::<BatchItem>(items)).await
+}
+
+async fn interact(
+    front: State<Arc<Front>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ReceiptBody>, HttpError> {
+    let Interactions { interactions } = parse(&read(&front, &headers, body).await?)?;
+    let read = each::<Interaction>(interactions).map(|change| change.map(Change::Interaction));
+    apply(&front, read).await
+}
+
+/// Reads each for itself, so that one which is wrong costs the others nothing.
+fn each<T: DeserializeOwned>(values: Vec<Value>) -> impl Iterator<Item = Result<T, String>> {
+    let values = values.into_iter();
+    values.map(|value| serde_json::from_value(value).map_err(|error| format!("is not such JSON: {error}")))
+}
+
+async fn apply<T: Into<Change>>(
+    front: &Front,
+    read: impl Iterator<Item = Result<T, String>>,
+) -> Result<Json<ReceiptBody>, HttpError> {
+    let read = read.map(|change| change.map(Into::into)).collect();
+    Ok(Json(front.apply(read, None).await?.into()))
+}
+
+/// What came of a batch.
+#[derive(Serialize)]
+struct ReceiptBody {
+    taken: usize,
+    duplicates: usize,
+    refused: Vec<RefusedBody>,
+}
+
+#[derive(Serialize)]
+struct RefusedBody {
+    index: usize,
+    code: &'static str,
+    problem: String,
+}
+
+impl From<ChangeReceipt> for ReceiptBody {
+    fn from(receipt: ChangeReceipt) -> Self {
+        let refused = receipt.refused.into_iter();
+        Self {
+            taken: receipt.taken,
+            duplicates: receipt.duplicates,
+            refused: refused
+                .map(|refused| RefusedBody {
+                    index: refused.index,
+                    code: refused.code.as_str(),
+                    problem: refused.problem,
+                })
+                .collect(),
+        }
+    }
+}
