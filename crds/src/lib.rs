@@ -15,6 +15,7 @@ mod definition;
 pub mod experiment;
 pub mod experiment_status;
 pub mod job;
+pub mod online;
 pub mod reference;
 pub mod runs;
 mod schema;

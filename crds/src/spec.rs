@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::Experiment;
+use crate::online::Online;
 use crate::schema;
 use crate::status::RecommenderPipelineStatus;
 use crate::store::{Credentials, SecretRef, VolumeClaim};
@@ -318,6 +319,9 @@ pub struct Artifacts {
 pub struct Features {
     /// The features bundle.
     pub bundle: BundleRef,
+    /// Where users and items are kept that are put at run time, and what users do. Default: nowhere, and changes are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online: Option<Online>,
 }
 
 /// How candidates are found.

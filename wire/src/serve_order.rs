@@ -4,6 +4,7 @@
 //! Bundles are at the versions and digests that the resolver decided on, so that every pod of a rollout serves the same.
 
 use gondola_crds::RecommenderPipelineSpec;
+use gondola_crds::online::Online;
 use gondola_crds::spec::{Device, Filters, Ordering, Search, Sources, Variant};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,19 @@ pub struct ServeOrder {
     pub bundles: VariantBundles,
     /// How the variant answers.
     pub variant: VariantOrder,
+    /// The online store, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online: Option<OnlineOrder>,
+}
+
+/// An online store, and whose part of it the pipeline has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnlineOrder {
+    /// What names of keys begin with: `NAMESPACE/PIPELINE`.
+    pub scope: String,
+    /// The store.
+    pub store: Online,
 }
 
 /// How a variant answers: what the spec says of it, the pipeline's settings and its own together.

@@ -67,6 +67,16 @@ variables! {
     MAX_CONNECTIONS = "GONDOLA_MAX_CONNECTIONS";
     /// The namespace of the pipeline.
     NAMESPACE = "GONDOLA_NAMESPACE";
+    /// Where the online store is: a connection string as Feast writes it.
+    ONLINE_CONNECTION = "GONDOLA_ONLINE_CONNECTION";
+    /// Folder of the Secret with the connection string of the online store.
+    ONLINE_CREDENTIALS = "GONDOLA_ONLINE_CREDENTIALS";
+    /// Milliseconds that a request waits for the online store.
+    ONLINE_DEADLINE_MS = "GONDOLA_ONLINE_DEADLINE_MS";
+    /// The file of the online store, on one machine.
+    ONLINE_FILE = "GONDOLA_ONLINE_FILE";
+    /// Seconds that a start waits for the online store.
+    ONLINE_PATIENCE_SECONDS = "GONDOLA_ONLINE_PATIENCE_SECONDS";
     /// What a variant's pod serves: the file of its order.
     ORDER = "GONDOLA_ORDER";
     /// Where lists are written: a folder or the URL of one.

@@ -112,10 +112,7 @@ impl Embedded {
         away(&self.path, error)
     }
 
-    fn read<T>(
-        &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, ReadError>,
-    ) -> Result<T, StoreError> {
+    fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, ReadError>) -> Result<T, StoreError> {
         let transaction = self.database.begin_read().map_err(|error| self.away(error))?;
         read(&transaction).map_err(|error| match error {
             ReadError::File(error) => self.away(error),
@@ -167,9 +164,7 @@ impl OnlineStore for Embedded {
         let id = user.as_str();
         self.read(|transaction| {
             let put = transaction.open_table(USERS)?.get(id)?;
-            let put: Option<PutUser> = put
-                .map(|json| parse(json.value(), "user", id))
-                .transpose()?;
+            let put: Option<PutUser> = put.map(|json| parse(json.value(), "user", id)).transpose()?;
             let interactions = interactions(&transaction.open_table(INTERACTIONS)?, id)?;
             if put.is_none() && interactions.is_empty() {
                 return Ok(None);
@@ -376,20 +371,24 @@ fn make(transaction: &WriteTransaction, change: &Change, now: Moment) -> Result<
                 };
             })
         }
-        Change::PutItem { item, update } => edit(transaction, ITEMS, item.as_str(), |state: &mut ItemState| {
-            *state = ItemState {
-                deleted: false,
-                blocked: update.blocked,
-                row: Some(whole(&update.features, now)),
-            };
-        }),
-        Change::PatchItem { item, update } => edit(transaction, ITEMS, item.as_str(), |state: &mut ItemState| {
-            if !update.features.0.is_empty() {
-                patch(&mut state.row, &update.features, state.deleted, now);
-            }
-            state.deleted = false;
-            state.blocked = update.blocked.unwrap_or(state.blocked);
-        }),
+        Change::PutItem { item, update } => {
+            edit(transaction, ITEMS, item.as_str(), |state: &mut ItemState| {
+                *state = ItemState {
+                    deleted: false,
+                    blocked: update.blocked,
+                    row: Some(whole(&update.features, now)),
+                };
+            })
+        }
+        Change::PatchItem { item, update } => {
+            edit(transaction, ITEMS, item.as_str(), |state: &mut ItemState| {
+                if !update.features.0.is_empty() {
+                    patch(&mut state.row, &update.features, state.deleted, now);
+                }
+                state.deleted = false;
+                state.blocked = update.blocked.unwrap_or(state.blocked);
+            })
+        }
         Change::DeleteItem { item } => edit(transaction, ITEMS, item.as_str(), |state: &mut ItemState| {
             *state = ItemState {
                 deleted: true,
@@ -401,7 +400,8 @@ fn make(transaction: &WriteTransaction, change: &Change, now: Moment) -> Result<
             let key = (user, interaction.event_id.as_str());
             let record = record::write(interaction, now);
             let mut table = transaction.open_table(INTERACTIONS)?;
-            let same = |known: &str| known[..record::FINGERPRINT_DIGITS] == record[..record::FINGERPRINT_DIGITS];
+            let same =
+                |known: &str| known[..record::FINGERPRINT_DIGITS] == record[..record::FINGERPRINT_DIGITS];
             if let Some(known) = table.get(key)? {
                 return Ok(match same(known.value()) {
                     true => Written::Duplicate,

@@ -7,8 +7,7 @@
 //! - [`store`]: what a store is, [`OnlineStore`]; two are here: [`embedded`], a file for one machine, and [`redis`], for a cluster;
 //! - [`record`]: how both write down what they keep;
 //! - [`users`]: users as requests ask for them: with a deadline, a cache that is told of changes, and without waiting for a store that is
-//!   away;
-//! - [`writer`]: writes, and when their effects are here.
+//!   away.
 //!
 //! Absent on purpose: models, HTTP, Kubernetes. Who makes items of what is read here: `gondola-serving`.
 
@@ -19,4 +18,5 @@ pub mod redis;
 pub mod store;
 pub mod users;
 
-pub use store::{News, OnlineStore, Position, StoreError, Written};
+pub use store::{News, OnlineStore, Position, StoreError, WriteOutcome, Written};
+pub use users::{NotKnown, OnlineUsers, UserSettings};

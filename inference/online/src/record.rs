@@ -105,8 +105,12 @@ mod tests {
 
     #[test]
     fn an_event_without_a_time_has_one_fingerprint_whenever_it_comes() {
-        let fingerprint = |interaction, now| write(&interaction, Moment(now))[..FINGERPRINT_DIGITS].to_owned();
-        assert_eq!(fingerprint(interaction(None), 1), fingerprint(interaction(None), 2));
+        let fingerprint =
+            |interaction, now| write(&interaction, Moment(now))[..FINGERPRINT_DIGITS].to_owned();
+        assert_eq!(
+            fingerprint(interaction(None), 1),
+            fingerprint(interaction(None), 2)
+        );
         assert_ne!(
             fingerprint(interaction(Some(1)), 1),
             fingerprint(interaction(Some(2)), 1)
@@ -115,7 +119,12 @@ mod tests {
 
     #[test]
     fn what_something_else_wrote_is_refused() {
-        for record in ["", "short", "0123456789abcdefé23456789012345{}", "0123456789abcdef000000000000001{}"] {
+        for record in [
+            "",
+            "short",
+            "0123456789abcdefé23456789012345{}",
+            "0123456789abcdef000000000000001{}",
+        ] {
             let error = read(record, "anna").unwrap_err().to_string();
             assert!(error.contains("an interaction of user \"anna\""), "{error}");
         }

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use ::redis::{Cmd, Value, cmd};
 use async_trait::async_trait;
-use gondola_request::{Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, UserId, UserState};
+use gondola_request::{
+    Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, UserId, UserState,
+};
 
 use crate::embedded::{Subject, subject};
 use crate::record;
@@ -73,7 +75,9 @@ impl Redis {
                 fields.extend(history(update.history.as_deref()));
                 scripts::patch(&keys.user(user), &at, fields)
             }
-            Change::DeleteUser { user } => scripts::delete_user(&keys.user(user), &keys.interactions(user), &at),
+            Change::DeleteUser { user } => {
+                scripts::delete_user(&keys.user(user), &keys.interactions(user), &at)
+            }
             Change::PutItem { item, update } => {
                 let mut fields = columns(&update.features);
                 fields.push((keys::BLOCKED.to_owned(), flag(update.blocked)));
@@ -81,7 +85,11 @@ impl Redis {
             }
             Change::PatchItem { item, update } => {
                 let mut fields = columns(&update.features);
-                fields.extend(update.blocked.map(|blocked| (keys::BLOCKED.to_owned(), flag(blocked))));
+                fields.extend(
+                    update
+                        .blocked
+                        .map(|blocked| (keys::BLOCKED.to_owned(), flag(blocked))),
+                );
                 scripts::patch(&keys.item(item), &at, fields)
             }
             Change::DeleteItem { item } => scripts::delete(&keys.item(item), &at),
@@ -152,7 +160,11 @@ impl OnlineStore for Redis {
         let (mut row, mut interactions) = (cmd("HGETALL"), cmd("HVALS"));
         row.arg(self.keys.user(user));
         interactions.arg(self.keys.interactions(user));
-        let mut replies = self.reads.each(vec![row, interactions], PATIENCE).await?.into_iter();
+        let mut replies = self
+            .reads
+            .each(vec![row, interactions], PATIENCE)
+            .await?
+            .into_iter();
         let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
         let fields = Fields::of(self.reads.reply(next(), || self.keys.user(user))?, user.as_str())?;
         let interactions = self.reads.reply(next(), || self.keys.interactions(user))?;
@@ -168,7 +180,10 @@ impl OnlineStore for Redis {
                 read.arg(self.keys.item(item));
                 read
             };
-            let replies = self.writes.all(items.iter().map(read).collect(), PATIENCE).await?;
+            let replies = self
+                .writes
+                .all(items.iter().map(read).collect(), PATIENCE)
+                .await?;
             for (item, reply) in items.iter().zip(replies) {
                 states.push(Fields::of(reply, item.as_str())?.item()?);
             }
@@ -194,11 +209,13 @@ impl OnlineStore for Redis {
         let written: Vec<Written> = changes
             .iter()
             .zip(replies)
-            .map(|(change, reply)| match self.writes.reply(reply, || place(change)) {
-                Ok(reply) => Ok(replies::written(&reply)),
-                Err(StoreError::Refused { problem, .. }) => Ok(Written::Refused { problem }),
-                Err(error) => Err(error),
-            })
+            .map(
+                |(change, reply)| match self.writes.reply(reply, || place(change)) {
+                    Ok(reply) => Ok(replies::written(&reply)),
+                    Err(StoreError::Refused { problem, .. }) => Ok(Written::Refused { problem }),
+                    Err(error) => Err(error),
+                },
+            )
             .collect::<Result<_, _>>()?;
         let news = changes.iter().zip(&written);
         let news = news.filter(|(_, written)| matches!(written, Written::Taken | Written::Duplicate));

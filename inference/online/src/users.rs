@@ -1,7 +1,7 @@
 //! Users as requests ask for them: nobody waits for a store that is slow or away.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gondola_request::{UserId, UserState};
@@ -41,6 +41,8 @@ pub struct OnlineUsers {
     store: Arc<dyn OnlineStore>,
     cache: Cache,
     settings: UserSettings,
+    /// Whether changes are told, without which nothing may be cached.
+    told: AtomicBool,
     room: Semaphore,
     breaker: Breaker,
 }
@@ -68,6 +70,7 @@ impl OnlineUsers {
         Self {
             store,
             cache: Cache::new(settings.cached),
+            told: AtomicBool::new(true),
             room: Semaphore::new(settings.at_once),
             breaker: Breaker::default(),
             settings,
@@ -76,10 +79,19 @@ impl OnlineUsers {
 
     /// What the store holds of a user: from the cache, else in one round trip, and never later than the deadline of [`UserSettings`].
     pub async fn user(&self, user: &UserId) -> Result<Option<Arc<UserState>>, NotKnown> {
+        if !self.told.load(Ordering::Relaxed) {
+            return self.ask(user).await;
+        }
         let ticket = match self.cache.get(user) {
             Ok(known) => return Ok(known),
             Err(ticket) => ticket,
         };
+        let known = self.ask(user).await?;
+        self.cache.keep(user, ticket, known.clone());
+        Ok(known)
+    }
+
+    async fn ask(&self, user: &UserId) -> Result<Option<Arc<UserState>>, NotKnown> {
         if !self.breaker.lets_through() {
             return Err(NotKnown::Resting);
         }
@@ -93,9 +105,14 @@ impl OnlineUsers {
             Ok(read) => read.map_err(NotKnown::Failed),
         };
         self.breaker.note(outcome.is_ok());
-        let known = outcome?.map(Arc::new);
-        self.cache.keep(user, ticket, known.clone());
-        Ok(known)
+        Ok(outcome?.map(Arc::new))
+    }
+
+    /// Whether changes are told: while they are not, nothing is cached.
+    pub fn trust_news(&self, told: bool) {
+        if self.told.swap(told, Ordering::Relaxed) != told {
+            self.cache.clear();
+        }
     }
 
     /// Forgets users who changed: the next request reads them again.

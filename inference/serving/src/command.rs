@@ -8,6 +8,7 @@ mod fetch;
 mod loading;
 mod local_experiment;
 mod manifest;
+mod online;
 mod serving;
 mod up;
 

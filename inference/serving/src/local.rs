@@ -7,30 +7,39 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use gondola_causes::with_causes;
+use gondola_models::pipeline::change::RefusedItem;
 use gondola_models::pipeline::{RequestError, RequestErrorKind, Variant};
+use gondola_online::{StoreError, Written};
 use gondola_protocol::{
-    BundleDescription, Code, Digests, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
-    VariantDescription,
+    BundleDescription, ChangeReceipt, Code, Digests, Inquiry, PipelineDescription, Recommender,
+    RefusedChange, Served, ServiceError, VariantDescription,
 };
-use gondola_request::{Answer, Change, Degradation, Question, RecommendRequest, VariantSummary};
+use gondola_request::{
+    Answer, Change, Degradation, InformedRequest, ItemId, ItemState, Question, RecommendRequest,
+    SimilarRequest, VariantSummary,
+};
 
 use crate::compute::{Compute, Gatherer, NotDone};
+use crate::live::{Informed, Live};
 
-/// What a server needs of a variant. `answer` and `change` take their time, and are called on compute threads.
+/// What a server needs of a variant. Answers, checks and items take their time, and are made on threads for that.
 pub trait Pipeline: Send + Sync + 'static {
-    /// Answers a question.
-    fn answer(&self, question: &Question) -> Result<Answer, RequestError>;
+    /// Recommends items for a user.
+    fn recommend(&self, request: &InformedRequest) -> Result<Answer, RequestError>;
+    /// Finds similar items.
+    fn similar(&self, request: &SimilarRequest) -> Result<Answer, RequestError>;
     /// Whether recommendations are better made for several users together.
     fn gathers(&self) -> bool {
         false
     }
-    /// Answers some requests, each as [`Pipeline::answer`] does, in their order.
-    fn recommend_each(&self, requests: &[RecommendRequest]) -> Vec<Result<Answer, RequestError>> {
-        let answer = |request: &RecommendRequest| self.answer(&Question::Recommend(request.clone()));
-        requests.iter().map(answer).collect()
+    /// Answers some requests, each as [`Pipeline::recommend`] does, in their order.
+    fn recommend_each(&self, requests: &[InformedRequest]) -> Vec<Result<Answer, RequestError>> {
+        requests.iter().map(|request| self.recommend(request)).collect()
     }
-    /// Makes a change.
-    fn change(&self, change: Change) -> Result<(), RequestError>;
+    /// Refuses a change that the models can't be given.
+    fn check(&self, change: &Change) -> Result<(), RequestError>;
+    /// Makes items what an online store says they are.
+    fn set_items(&self, states: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem>;
     /// The most popular items, in microseconds.
     fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError>;
     /// Its name.
@@ -40,26 +49,28 @@ pub trait Pipeline: Send + Sync + 'static {
 }
 
 impl Pipeline for Variant {
-    fn answer(&self, question: &Question) -> Result<Answer, RequestError> {
-        match question {
-            Question::Recommend(request) => self.recommend(request),
-            Question::Similar(request) => self.similar(request),
-        }
+    fn recommend(&self, request: &InformedRequest) -> Result<Answer, RequestError> {
+        self.recommend_informed(&request.request, request.state.as_deref())
+    }
+
+    fn similar(&self, request: &SimilarRequest) -> Result<Answer, RequestError> {
+        Variant::similar(self, request)
     }
 
     fn gathers(&self) -> bool {
         self.has_device()
     }
 
-    fn recommend_each(&self, requests: &[RecommendRequest]) -> Vec<Result<Answer, RequestError>> {
+    fn recommend_each(&self, requests: &[InformedRequest]) -> Vec<Result<Answer, RequestError>> {
         Variant::recommend_each(self, requests)
     }
 
-    fn change(&self, change: Change) -> Result<(), RequestError> {
-        match change {
-            Change::User { user, update } => self.put_user(user, update),
-            Change::Item { item, features } => self.put_item(item, features),
-        }
+    fn check(&self, change: &Change) -> Result<(), RequestError> {
+        Variant::check(self, change)
+    }
+
+    fn set_items(&self, states: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
+        Variant::set_items(self, states)
     }
 
     fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {
@@ -79,18 +90,20 @@ impl Pipeline for Variant {
 pub struct LocalVariant<P> {
     pipeline: Arc<P>,
     compute: Arc<Compute>,
+    /// The online store, if there is one.
+    live: Option<Arc<Live<P>>>,
     /// Where recommendations are made for several users together.
-    gatherer: Option<Gatherer<RecommendRequest, Result<Answer, RequestError>>>,
+    gatherer: Option<Gatherer<InformedRequest, Result<Answer, RequestError>>>,
     name: Arc<str>,
     bundles: Digests,
     description: PipelineDescription,
 }
 
 impl<P: Pipeline> LocalVariant<P> {
-    /// Serves `pipeline`, which was made of `bundles`, on the threads of `compute`. `of` names the whole pipeline.
+    /// Serves `pipeline`, which was made of `bundles`, on the threads of `compute`. `of` names the whole pipeline. Nothing can be put yet.
     pub fn new(
         of: &str,
-        pipeline: P,
+        pipeline: Arc<P>,
         weight: u32,
         bundles: BTreeMap<String, BundleDescription>,
         compute: Arc<Compute>,
@@ -112,20 +125,28 @@ impl<P: Pipeline> LocalVariant<P> {
             control: name.clone(),
             variants: vec![variant],
         };
-        let pipeline = Arc::new(pipeline);
         let gatherer = pipeline.gathers().then(|| {
             let pipeline = Arc::clone(&pipeline);
-            Gatherer::new(Arc::clone(&compute), move |requests: &[RecommendRequest]| {
+            Gatherer::new(Arc::clone(&compute), move |requests: &[InformedRequest]| {
                 pipeline.recommend_each(requests)
             })
         });
         Self {
             pipeline,
             compute,
+            live: None,
             gatherer,
             name: name.into(),
             bundles: digests,
             description,
+        }
+    }
+
+    /// Has an online store, which brings this variant's pipeline up to date and takes changes.
+    pub fn with_live(self, live: Arc<Live<P>>) -> Self {
+        Self {
+            live: Some(live),
+            ..self
         }
     }
 
@@ -142,16 +163,67 @@ impl<P: Pipeline> LocalVariant<P> {
 
     /// Answers a question on a compute thread, alone or together with others, until the deadline.
     async fn ask(&self, question: Question, deadline: Instant) -> Result<Answer, ServiceError> {
-        match (&self.gatherer, question) {
-            (Some(gatherer), Question::Recommend(request)) => {
-                let done = gatherer.run(deadline, request).await;
-                done.map_err(not_done)?.map_err(|error| refused(&error))
-            }
-            (_, question) => {
-                self.run(deadline, move |pipeline| pipeline.answer(&question))
+        match question {
+            Question::Recommend(request) => self.recommend(request, deadline).await,
+            Question::Similar(request) => {
+                self.run(deadline, move |pipeline| pipeline.similar(&request))
                     .await
             }
         }
+    }
+
+    async fn recommend(&self, request: RecommendRequest, deadline: Instant) -> Result<Answer, ServiceError> {
+        let (request, informed) = self.informed(request, deadline).await;
+        let answer = match &self.gatherer {
+            Some(gatherer) => {
+                let done = gatherer.run(deadline, request).await;
+                done.map_err(not_done)?.map_err(|error| refused(&error))
+            }
+            None => {
+                self.run(deadline, move |pipeline| pipeline.recommend(&request))
+                    .await
+            }
+        };
+        let mut answer = answer?;
+        if !informed {
+            answer.degraded.push(Degradation::OnlineStore);
+        }
+        Ok(answer)
+    }
+
+    /// A request with what the online store holds of its user, and whether it said so. A quarter of the time at most goes there.
+    async fn informed(&self, request: RecommendRequest, deadline: Instant) -> (InformedRequest, bool) {
+        let Some(live) = self.live.as_ref().filter(|_| !request.user.as_str().is_empty()) else {
+            return (request.into(), true);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        match live.user(&request.user, left / 4).await {
+            Informed::Fully(state) => (InformedRequest { request, state }, true),
+            Informed::Not => (request.into(), false),
+        }
+    }
+
+    /// The changes that the models can be given, with their places, and those that they can't.
+    async fn checked(
+        &self,
+        changes: Vec<Change>,
+        deadline: Instant,
+    ) -> Result<(Vec<(usize, Change)>, Vec<RefusedChange>), ServiceError> {
+        let check = move |pipeline: &P| {
+            let (mut sound, mut refused) = (Vec::new(), Vec::new());
+            for (index, change) in changes.into_iter().enumerate() {
+                match pipeline.check(&change) {
+                    Ok(()) => sound.push((index, change)),
+                    Err(error) => refused.push(RefusedChange {
+                        index,
+                        code: code(&error),
+                        problem: with_causes(&error),
+                    }),
+                }
+            }
+            Ok((sound, refused))
+        };
+        self.run(deadline, check).await
     }
 
     fn served(&self, answer: Answer) -> Served {
@@ -181,12 +253,66 @@ impl<P: Pipeline> Recommender for LocalVariant<P> {
         }
     }
 
-    async fn change(&self, change: Change, deadline: Instant) -> Result<(), ServiceError> {
-        self.run(deadline, move |pipeline| pipeline.change(change)).await
+    async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {
+        let live = self.live.as_ref().ok_or(ServiceError::NoOnlineStore)?;
+        let (sound, refused) = self.checked(changes, deadline).await?;
+        let mut receipt = ChangeReceipt {
+            refused,
+            ..ChangeReceipt::default()
+        };
+        if sound.is_empty() {
+            return Ok(receipt);
+        }
+        let (places, changes): (Vec<usize>, Vec<Change>) = sound.into_iter().unzip();
+        let written = tokio::time::timeout_at(deadline.into(), live.write(&changes)).await;
+        let outcome = written
+            .map_err(|_| ServiceError::DeadlineExceeded)?
+            .map_err(not_written)?;
+        for ((index, change), written) in places.into_iter().zip(&changes).zip(outcome.written) {
+            note(&mut receipt, index, change, written);
+        }
+        receipt.refused.sort_by_key(|refused| refused.index);
+        Ok(receipt)
     }
 
     async fn describe(&self, _deadline: Instant) -> Result<PipelineDescription, ServiceError> {
         Ok(self.description.clone())
+    }
+}
+
+fn note(receipt: &mut ChangeReceipt, index: usize, change: &Change, written: Written) {
+    let problem = match written {
+        Written::Taken => {
+            receipt.taken += 1;
+            return;
+        }
+        Written::Duplicate => {
+            receipt.taken += 1;
+            receipt.duplicates += 1;
+            return;
+        }
+        Written::Conflict => {
+            let event = match change {
+                Change::Interaction(interaction) => interaction.event_id.as_str(),
+                _ => "",
+            };
+            format!(
+                "event {event:?} of this user was sent before with other content; give each event an id of its own"
+            )
+        }
+        Written::Refused { problem } => problem,
+    };
+    receipt.refused.push(RefusedChange {
+        index,
+        code: Code::InvalidArgument,
+        problem,
+    });
+}
+
+/// The error of changes that an online store did not take, for clients.
+fn not_written(error: StoreError) -> ServiceError {
+    ServiceError::OnlineStore {
+        problem: with_causes(&error),
     }
 }
 
@@ -205,15 +331,18 @@ fn not_done(error: NotDone) -> ServiceError {
 
 /// The error of a request that the models refused, for clients.
 fn refused(error: &RequestError) -> ServiceError {
-    let code = match error.kind() {
+    ServiceError::Refused {
+        code: code(error),
+        message: with_causes(error),
+    }
+}
+
+fn code(error: &RequestError) -> Code {
+    match error.kind() {
         RequestErrorKind::InvalidArgument => Code::InvalidArgument,
         RequestErrorKind::NotFound => Code::NotFound,
         RequestErrorKind::ResourceExhausted => Code::ResourceExhausted,
         RequestErrorKind::Unimplemented => Code::Unimplemented,
         RequestErrorKind::Internal => Code::Internal,
-    };
-    ServiceError::Refused {
-        code,
-        message: with_causes(error),
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use gondola_crds::spec::Variant;
 use gondola_wire::resolution::VariantBundles;
-use gondola_wire::serve_order::{ORDER_FILE, ServeOrder, VariantOrder};
+use gondola_wire::serve_order::{ORDER_FILE, OnlineOrder, ServeOrder, VariantOrder};
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::names::{Component, short_hash};
@@ -22,6 +22,10 @@ pub fn config_map(pipeline: &Pipeline, variant: &Variant, bundles: &VariantBundl
         store: pipeline.spec.artifacts.url.clone(),
         bundles: bundles.clone(),
         variant: VariantOrder::of(&pipeline.spec, variant),
+        online: pipeline.spec.features.online.clone().map(|store| OnlineOrder {
+            scope: format!("{}/{}", names.namespace(), names.pipeline()),
+            store,
+        }),
     };
     let text = serde_json::to_string_pretty(&order).expect("what was read from JSON can be written as JSON");
     let component = Component::Variant(&variant.name);

@@ -22,6 +22,8 @@ use crate::pipeline::Pipeline;
 /// The volume of a pod's order.
 pub const ORDER_VOLUME: &str = "order";
 const ORDER_FOLDER: &str = "/etc/gondola/order";
+/// Where the Secret with the connection to the online store is mounted.
+const ONLINE_FOLDER: &str = "/etc/gondola/online";
 const DEFAULT_PROGRESS_DEADLINE: i32 = 600;
 /// Bundles are loaded at this rate at least, for the budget of a start: a slow disk's.
 const SLOWEST_BYTES_A_SECOND: u64 = 20 << 20;
@@ -120,6 +122,13 @@ fn pod_spec(
         Access::Write,
     );
     pod::reads_store(&mut pod, &pipeline.spec.artifacts);
+    if let Some(online) = &pipeline.spec.features.online {
+        let volume = pod::secret("online", &online.redis.secret_ref);
+        pod::mount(&mut pod, volume, ONLINE_FOLDER, Access::Read);
+        for container in &mut pod.containers {
+            pod::set(container, variables::ONLINE_CREDENTIALS, ONLINE_FOLDER);
+        }
+    }
     pod
 }
 

@@ -1,8 +1,9 @@
-//! Where Redis is, and who asks.
+//! Where Redis is, and who asks: a connection string as Feast writes it.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use gondola_feast::{Connection as Checked, StoreSettings};
 
 use crate::store::StoreError;
 
@@ -10,48 +11,48 @@ use crate::store::StoreError;
 pub const CONNECTION_FILE: &str = "connection_string";
 
 /// Where Redis is. What a file says is read whenever a connection is made, so that a password may change.
-#[derive(Clone)]
-pub struct Connection(Arc<Source>);
-
-enum Source {
-    Text(String),
-    File(PathBuf),
+#[derive(Clone, Debug)]
+pub struct Connection {
+    settings: Arc<StoreSettings>,
+    /// The folder that holds the connection string, if the settings don't.
+    folder: Option<PathBuf>,
 }
 
 impl Connection {
-    /// A connection string.
-    pub fn text(text: &str) -> Self {
-        Self(Arc::new(Source::Text(text.to_owned())))
+    /// A connection by settings alone.
+    pub fn of(settings: StoreSettings) -> Result<Self, StoreError> {
+        let connection = Self {
+            settings: Arc::new(settings),
+            folder: None,
+        };
+        connection.now()?;
+        Ok(connection)
     }
 
-    /// A folder that holds the connection string in a file named [`CONNECTION_FILE`].
-    pub fn folder(folder: &Path) -> Self {
-        Self(Arc::new(Source::File(folder.join(CONNECTION_FILE))))
+    /// A connection whose string is in a file named [`CONNECTION_FILE`] of a folder.
+    pub fn in_folder(folder: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
+        let connection = Self {
+            settings: Arc::new(settings),
+            folder: Some(folder.to_owned()),
+        };
+        connection.now()?;
+        Ok(connection)
     }
 
     /// What it says now.
-    pub(super) fn now(&self) -> Result<String, StoreError> {
-        match self.0.as_ref() {
-            Source::Text(text) => Ok(text.clone()),
-            Source::File(path) => match std::fs::read_to_string(path) {
-                Ok(text) => Ok(text.trim().to_owned()),
-                Err(error) => Err(StoreError::Connection {
-                    problem: format!(
-                        "{} can't be read: {error}; give the Secret a key {CONNECTION_FILE}",
-                        path.display()
-                    ),
-                }),
-            },
+    pub(super) fn now(&self) -> Result<Checked, StoreError> {
+        let wrong = |problem: String| StoreError::Connection { problem };
+        let mut settings = StoreSettings::clone(&self.settings);
+        if let Some(folder) = &self.folder {
+            let path = folder.join(CONNECTION_FILE);
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                wrong(format!(
+                    "{} can't be read: {error}; give the Secret a key {CONNECTION_FILE}",
+                    path.display()
+                ))
+            })?;
+            text.trim().clone_into(&mut settings.connection_string);
         }
-    }
-}
-
-impl fmt::Debug for Connection {
-    /// Without what it says, which holds a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_ref() {
-            Source::Text(_) => f.write_str("Connection"),
-            Source::File(path) => write!(f, "Connection({})", path.display()),
-        }
+        Checked::check(&settings).map_err(|error| wrong(error.to_string()))
     }
 }

@@ -43,7 +43,11 @@ impl Keys {
     }
 
     pub(super) fn interactions(&self, user: &UserId) -> String {
-        format!("{}:interactions:{{{}}}", self.prefix, without_braces(user.as_str()))
+        format!(
+            "{}:interactions:{{{}}}",
+            self.prefix,
+            without_braces(user.as_str())
+        )
     }
 
     pub(super) fn item(&self, item: &ItemId) -> String {

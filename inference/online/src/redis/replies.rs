@@ -27,7 +27,10 @@ impl Fields {
     }
 
     /// A user, who also did this.
-    pub(super) fn user(mut self, interactions: Vec<PastInteraction>) -> Result<Option<UserState>, StoreError> {
+    pub(super) fn user(
+        mut self,
+        interactions: Vec<PastInteraction>,
+    ) -> Result<Option<UserState>, StoreError> {
         if self.fields.is_empty() && interactions.is_empty() {
             return Ok(None);
         }
@@ -138,7 +141,9 @@ fn entry(reply: Value) -> Option<Entry> {
     };
     let [id, fields] = <[Value; 2]>::try_from(parts).ok()?;
     let fields = Vec::<String>::from_redis_value(fields).ok()?;
-    let names = fields.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
+    let names = fields
+        .chunks_exact(2)
+        .map(|pair| (pair[0].clone(), pair[1].clone()));
     Some(Entry {
         position: position(id)?,
         names: names.collect(),

@@ -64,7 +64,13 @@ pub(super) fn delete_user(key: &str, interactions: &str, at: &str) -> Cmd {
 
 pub(super) fn interact(key: &str, event: &str, record: &str, most: usize) -> Cmd {
     let mut script = cmd("EVAL");
-    script.arg(INTERACT).arg(1).arg(key).arg(event).arg(record).arg(most);
+    script
+        .arg(INTERACT)
+        .arg(1)
+        .arg(key)
+        .arg(event)
+        .arg(record)
+        .arg(most);
     script
 }
 

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use super::bundles::{self, BundleArguments};
 use super::contracts::{self, Content};
 use super::manifest::VariantPlan;
+use super::online::Online;
 
 const INDEX: &str = "index.faiss";
 
@@ -35,29 +36,40 @@ pub(super) struct Models {
     pub(super) variant: Variant,
 }
 
-/// Fetches, tries and loads variants of the pipeline called `pipeline`, from the store at the URL `store`.
+/// Fetches, tries and loads variants of the pipeline called `pipeline`, from the store at the URL `store`, and brings them up to what the
+/// online store holds.
 pub(super) async fn load(
     arguments: &BundleArguments,
     store: &str,
     pipeline: &str,
     plans: &[VariantPlan],
     compute: &Arc<Compute>,
+    online: Option<Online>,
 ) -> anyhow::Result<Vec<Loaded>> {
     let models = load_models(arguments, store, pipeline, plans).await?;
-    let loaded = plans
-        .iter()
-        .zip(models)
-        .map(|(plan, Models { described, variant })| {
-            let compute = Arc::clone(compute);
-            let local = LocalVariant::new(pipeline, variant, plan.weight, described.clone(), compute);
-            Loaded {
-                name: plan.settings.name.clone(),
-                weight: plan.weight,
-                bundles: described,
-                recommender: Arc::new(local),
-            }
+    let (described, variants): (Vec<_>, Vec<_>) = models
+        .into_iter()
+        .map(|models| (models.described, Arc::new(models.variant)))
+        .unzip();
+    let live = match online {
+        Some(online) => Some(online.start(variants.clone()).await?),
+        None => None,
+    };
+    let mut loaded = Vec::with_capacity(plans.len());
+    for ((plan, described), variant) in plans.iter().zip(described).zip(variants) {
+        let compute = Arc::clone(compute);
+        let mut local = LocalVariant::new(pipeline, variant, plan.weight, described.clone(), compute);
+        if let Some(live) = &live {
+            local = local.with_live(Arc::clone(live));
+        }
+        loaded.push(Loaded {
+            name: plan.settings.name.clone(),
+            weight: plan.weight,
+            bundles: described,
+            recommender: Arc::new(local),
         });
-    Ok(loaded.collect())
+    }
+    Ok(loaded)
 }
 
 /// Fetches, tries and loads the models of variants of the pipeline called `pipeline`, from the store at the URL `store`.

@@ -12,7 +12,7 @@ use gondola_models::pipeline::{AlreadyBought, DiversitySettings, VariantSettings
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
 use gondola_router::resolver;
-use gondola_wire::serve_order::{ServeOrder, VariantOrder};
+use gondola_wire::serve_order::{OnlineOrder, ServeOrder, VariantOrder};
 
 use super::bundles::WantedBundle;
 
@@ -27,6 +27,15 @@ pub(super) struct Pipeline {
     pub(super) control: String,
     pub(super) variants: Vec<VariantPlan>,
     pub(super) experiment: Option<Experiment>,
+    /// The online store of the manifest, where it names one.
+    pub(super) online: Option<OnlineOrder>,
+}
+
+impl Pipeline {
+    /// What names its part of an online store: `NAMESPACE/NAME`.
+    pub(super) fn scope(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
 }
 
 /// A variant as it was requested.
@@ -72,15 +81,19 @@ impl Pipeline {
             .iter()
             .map(plan)
             .collect::<Result<_, ReferenceError>>()?;
+        let metadata = pipeline.metadata;
+        let namespace = metadata.namespace.unwrap_or_else(|| "default".to_owned());
+        let name = metadata
+            .name
+            .context("metadata.name is missing; give the pipeline a name")?;
+        let online = spec.features.online.map(|store| OnlineOrder {
+            scope: format!("{namespace}/{name}"),
+            store,
+        });
         Ok(Self {
-            namespace: pipeline
-                .metadata
-                .namespace
-                .unwrap_or_else(|| "default".to_owned()),
-            name: pipeline
-                .metadata
-                .name
-                .context("metadata.name is missing; give the pipeline a name")?,
+            namespace,
+            name,
+            online,
             store: store.unwrap_or_else(|| spec.artifacts.url.clone()),
             control,
             variants,
@@ -94,6 +107,7 @@ pub(super) struct Ordered {
     pub(super) pipeline: String,
     pub(super) store: String,
     pub(super) variant: VariantPlan,
+    pub(super) online: Option<OnlineOrder>,
 }
 
 impl Ordered {
@@ -119,6 +133,7 @@ impl Ordered {
                 order: order.variant,
                 bundles,
             },
+            online: order.online,
         })
     }
 }

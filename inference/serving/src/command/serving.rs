@@ -15,6 +15,7 @@ use gondola_wire::variables;
 use super::bundles::BundleArguments;
 use super::loading;
 use super::manifest::Ordered;
+use super::online::OnlineArguments;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -28,6 +29,11 @@ pub(super) struct Arguments {
     server: ServerArguments,
     #[command(flatten)]
     compute: ComputeArguments,
+    #[command(flatten)]
+    online: OnlineArguments,
+    /// The namespace of the pipeline, where the order does not name the online store.
+    #[arg(long, env = variables::NAMESPACE, default_value = "default")]
+    namespace: String,
 }
 
 /// The threads that run models.
@@ -92,16 +98,20 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bundles,
         server: settings,
         compute,
+        online,
+        namespace,
     } = arguments;
     let Ordered {
         pipeline,
         store,
         variant,
+        online: ordered,
     } = Ordered::read(&order, bundles.store.clone())?;
     let server = settings.bind_variant().await?;
     let compute = compute.start(server.front())?;
+    let online = online.redis(ordered.as_ref(), &format!("{namespace}/{pipeline}"))?;
     let load = async {
-        let loaded = loading::load(&bundles, &store, &pipeline, &[variant], &compute).await?;
+        let loaded = loading::load(&bundles, &store, &pipeline, &[variant], &compute, online).await?;
         let message = announce(&loaded);
         let variant = loaded.into_iter().next().context("nothing was loaded")?;
         Ok((Destination::variant(variant.recommender), message))

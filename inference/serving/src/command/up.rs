@@ -20,6 +20,7 @@ use super::device::DeviceArguments;
 use super::loading;
 use super::local_experiment::{LocalExperiment, Served};
 use super::manifest::Pipeline;
+use super::online::{Online, OnlineArguments};
 use super::serving::{ComputeArguments, announce};
 
 /// Arguments of `up`.
@@ -38,6 +39,12 @@ pub(super) struct Arguments {
     compute: ComputeArguments,
     #[command(flatten)]
     recording: RecordingArguments,
+    #[command(flatten)]
+    online: OnlineArguments,
+    /// File in which users and items are kept that are put, and what users do, where no Redis is named; default:
+    /// `~/.local/share/gondola/NAMESPACE-PIPELINE.redb`.
+    #[arg(long, env = variables::ONLINE_FILE)]
+    online_file: Option<PathBuf>,
     /// Address of the experiment's page, if the manifest has an experiment.
     #[arg(long, env = variables::EXPERIMENT_LISTEN, default_value = "127.0.0.1:8081")]
     experiment_listen: String,
@@ -52,12 +59,15 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         server: settings,
         compute,
         mut recording,
+        online,
+        online_file,
         experiment_listen,
     } = arguments;
     let mut pipeline = Pipeline::written(&file, bundles.store.clone())?;
     pipeline.variants.iter_mut().for_each(|plan| device.apply(plan));
     let server = settings.bind_router().await?;
     let compute = compute.start(server.front())?;
+    let online = open(&online, online_file, &pipeline)?;
     if let Some(experiment) = &pipeline.experiment {
         // What is said on the command line stands before what the manifest says, as for the store of bundles.
         let url = &mut recording.store.events_url;
@@ -75,6 +85,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             &pipeline.name,
             &pipeline.variants,
             &compute,
+            Some(online),
         )
         .await?;
         let mut message = format!("pipeline {}\n{}", pipeline.name, announce(&loaded));
@@ -107,6 +118,21 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         tracing::warn!("not every event is in the store yet; the rest will be uploaded on the next start");
     }
     Ok(())
+}
+
+/// The online store: the Redis that is named, else a file.
+fn open(arguments: &OnlineArguments, file: Option<PathBuf>, pipeline: &Pipeline) -> anyhow::Result<Online> {
+    if let Some(redis) = arguments.redis(pipeline.online.as_ref(), &pipeline.scope())? {
+        return Ok(redis);
+    }
+    let in_home = || {
+        let data = std::env::home_dir()?.join(".local/share/gondola");
+        Some(data.join(format!("{}-{}.redb", pipeline.namespace, pipeline.name)))
+    };
+    let file = file
+        .or_else(in_home)
+        .context("there is no home folder; name a file with --online-file")?;
+    arguments.file(&file)
 }
 
 /// Lets an experiment run, and shows it at an address: gives its router, and where it is shown.

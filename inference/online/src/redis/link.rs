@@ -1,0 +1,412 @@
+//! A connection that is made when it is needed, and anew when it breaks.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use gondola_causes::with_causes;
+use gondola_feast::{Connection as Checked, Server, Tls, Topology};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, TlsMode, Value,
+};
+
+use super::connection::Connection;
+use crate::store::StoreError;
+
+/// How long connecting may take where the connection says nothing.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// After a connection could not be made, the next attempt waits so long.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
+
+/// A reply of its own for each command.
+type Replies = Vec<Result<Value, RedisError>>;
+
+/// A connection, however often it breaks. Many requests share it, one after the other without waiting for each other's replies.
+pub(super) struct Link {
+    connection: Connection,
+    open: Mutex<Option<Open>>,
+    /// One makes a new connection, and the others wait for it; holds when the last attempt failed.
+    opening: tokio::sync::Mutex<Option<(Instant, String)>>,
+    /// Whether a connection was made since somebody asked.
+    renewed: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Open {
+    place: String,
+    to: Servers,
+}
+
+#[derive(Clone)]
+enum Servers {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Link {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            open: Mutex::new(None),
+            opening: tokio::sync::Mutex::new(None),
+            renewed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the connection was made anew since this was asked last.
+    pub(super) fn was_renewed(&self) -> bool {
+        self.renewed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Runs one command.
+    pub(super) async fn one(&self, command: Cmd, within: Duration) -> Result<Value, StoreError> {
+        let replies = self.all(vec![command], within).await?;
+        Ok(replies.into_iter().next().unwrap_or_default())
+    }
+
+    /// Runs commands, of which none may fail.
+    pub(super) async fn all(&self, commands: Vec<Cmd>, within: Duration) -> Result<Vec<Value>, StoreError> {
+        let replies = self.each(commands, within).await?;
+        replies
+            .into_iter()
+            .map(|reply| self.reply(reply, || "one of its keys".to_owned()))
+            .collect()
+    }
+
+    /// Runs commands in one round trip, and gives what came of each.
+    pub(super) async fn each(&self, commands: Vec<Cmd>, within: Duration) -> Result<Replies, StoreError> {
+        let open = self.open().await?;
+        let mut pipeline = Pipeline::with_capacity(commands.len());
+        for command in commands {
+            pipeline.add_command(command);
+        }
+        pipeline.ignore_errors();
+        let replies = tokio::time::timeout(within, open.run(&pipeline)).await;
+        match replies {
+            Ok(Ok(replies)) => Ok(replies),
+            Ok(Err(error)) => {
+                self.close();
+                Err(refusal(&open.place, &error, || "one of its keys".to_owned()))
+            }
+            Err(_) => {
+                self.close();
+                Err(away(&open.place, format!("no answer within {within:?}")))
+            }
+        }
+    }
+
+    /// A reply, or what its error means; `key` names what it is about.
+    pub(super) fn reply(
+        &self,
+        reply: Result<Value, RedisError>,
+        key: impl Fn() -> String,
+    ) -> Result<Value, StoreError> {
+        reply.map_err(|error| {
+            // A server that lost its part or its memory of us is found again by a new connection.
+            if is_about_the_server(&error) {
+                self.close();
+            }
+            refusal(&self.place(), &error, key)
+        })
+    }
+
+    /// A reply in the form that it should have.
+    pub(super) fn read<T>(
+        &self,
+        reply: Value,
+        read: impl FnOnce(Value) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let shown = format!("{reply:?}");
+        read(reply).ok_or_else(|| StoreError::Refused {
+            place: self.place(),
+            problem: format!(
+                "its answer {shown:.100} is of another form; is it Redis 5 or later, or Valkey?"
+            ),
+        })
+    }
+
+    fn place(&self) -> String {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map_or_else(String::new, |open| open.place.clone())
+    }
+
+    fn close(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn opened(&self) -> Option<Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn open(&self) -> Result<Open, StoreError> {
+        if let Some(open) = self.opened() {
+            return Ok(open);
+        }
+        let mut last_failure = self.opening.lock().await;
+        if let Some(open) = self.opened() {
+            return Ok(open);
+        }
+        let checked = self.connection.now()?;
+        let place = place(&checked.topology);
+        if let Some((when, problem)) = last_failure.as_ref()
+            && when.elapsed() < BETWEEN_ATTEMPTS
+        {
+            return Err(away(&place, problem.clone()));
+        }
+        let within = checked.connect_timeout.unwrap_or(CONNECT_WITHIN);
+        let connected = tokio::time::timeout(within, connect(&checked)).await;
+        let connected = connected.unwrap_or_else(|_| Err(Failure::Late(within)));
+        match connected {
+            Ok(to) => {
+                let open = Open { place, to };
+                *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.clone());
+                *last_failure = None;
+                self.renewed.store(true, Ordering::Relaxed);
+                Ok(open)
+            }
+            Err(failure) => {
+                let error = failure.of(&place);
+                *last_failure = Some((Instant::now(), with_causes(&error)));
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Open {
+    async fn run(&self, pipeline: &Pipeline) -> Result<Replies, RedisError> {
+        match self.to.clone() {
+            Servers::One(mut connection) => query(pipeline, &mut connection).await,
+            Servers::Cluster(mut connection) => query(pipeline, &mut connection).await,
+        }
+    }
+}
+
+async fn query(pipeline: &Pipeline, connection: &mut impl ConnectionLike) -> Result<Replies, RedisError> {
+    let count = pipeline.len();
+    let replies = connection.req_packed_commands(pipeline, 0, count).await?;
+    Ok(replies.into_iter().map(Value::extract_error).collect())
+}
+
+/// Why there is no connection.
+enum Failure {
+    Late(Duration),
+    Redis(RedisError),
+    File(StoreError),
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
+impl Failure {
+    fn of(self, place: &str) -> StoreError {
+        match self {
+            Self::Late(within) => away(place, format!("no connection within {within:?}")),
+            Self::Redis(error) => refusal(place, &error, || "one of its keys".to_owned()),
+            Self::File(error) => error,
+        }
+    }
+}
+
+async fn connect(to: &Checked) -> Result<Servers, Failure> {
+    match &to.topology {
+        Topology::Single(server) => {
+            let info = address(server, to.tls.as_ref()).into_connection_info()?;
+            let info = info.set_redis_settings(who(to));
+            let client = match certificates(to.tls.as_ref())? {
+                Some(certificates) => Client::build_with_tls(info, certificates)?,
+                None => Client::open(info)?,
+            };
+            Ok(Servers::One(
+                client
+                    .get_multiplexed_async_connection_with_config(&no_timeouts())
+                    .await?,
+            ))
+        }
+        Topology::Cluster(servers) => {
+            let addresses = servers.iter().map(|server| address(server, to.tls.as_ref()));
+            let mut builder = ClusterClientBuilder::new(addresses);
+            if let Some(username) = &to.username {
+                builder = builder.username(username);
+            }
+            if let Some(password) = &to.password {
+                builder = builder.password(password.reveal());
+            }
+            if let Some(tls) = &to.tls {
+                builder = builder.tls(tls_mode(tls));
+            }
+            if let Some(certificates) = certificates(to.tls.as_ref())? {
+                builder = builder.certs(certificates);
+            }
+            Ok(Servers::Cluster(builder.build()?.get_async_connection().await?))
+        }
+        Topology::Sentinel { sentinels, master } => {
+            let addresses = sentinels.iter().map(|server| address(server, to.tls.as_ref()));
+            let kind = SentinelServerType::Master;
+            let mut builder = SentinelClientBuilder::new(addresses, master, kind)?
+                .set_client_to_redis_db(i64::from(to.database));
+            if let Some(username) = &to.username {
+                builder = builder.set_client_to_redis_username(username);
+            }
+            if let Some(password) = &to.password {
+                builder = builder.set_client_to_redis_password(password.reveal());
+            }
+            if let Some(tls) = &to.tls {
+                builder = builder
+                    .set_client_to_redis_tls_mode(tls_mode(tls))
+                    .set_client_to_sentinel_tls_mode(tls_mode(tls));
+                if let Some(certificates) = certificates(Some(tls))? {
+                    builder = builder
+                        .set_client_to_redis_certificates(certificates.clone())
+                        .set_client_to_sentinel_certificates(certificates);
+                }
+            }
+            let mut client = builder.build()?;
+            let connection = client.get_async_connection_with_config(&no_timeouts()).await?;
+            Ok(Servers::One(connection))
+        }
+    }
+}
+
+/// Every call here has a limit of its own.
+fn no_timeouts() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+}
+
+fn address(server: &Server, tls: Option<&Tls>) -> ConnectionAddr {
+    let host = server.host.clone();
+    match tls {
+        None => ConnectionAddr::Tcp(host, server.port),
+        Some(tls) => ConnectionAddr::TcpTls {
+            host,
+            port: server.port,
+            insecure: tls.accepts_any_certificate,
+            tls_params: None,
+        },
+    }
+}
+
+fn who(to: &Checked) -> RedisConnectionInfo {
+    let mut who = RedisConnectionInfo::default().set_db(i64::from(to.database));
+    if let Some(username) = &to.username {
+        who = who.set_username(username);
+    }
+    if let Some(password) = &to.password {
+        who = who.set_password(password.reveal());
+    }
+    who
+}
+
+fn tls_mode(tls: &Tls) -> TlsMode {
+    match tls.accepts_any_certificate {
+        true => TlsMode::Insecure,
+        false => TlsMode::Secure,
+    }
+}
+
+fn certificates(tls: Option<&Tls>) -> Result<Option<TlsCertificates>, Failure> {
+    let Some(tls) = tls else {
+        return Ok(None);
+    };
+    let read = |path: &std::path::PathBuf| {
+        std::fs::read(path).map_err(|error| {
+            Failure::File(StoreError::Connection {
+                problem: format!(
+                    "{} can't be read: {error}; name a file that the pod has",
+                    path.display()
+                ),
+            })
+        })
+    };
+    let client_tls = match (&tls.certificate, &tls.key) {
+        (Some(certificate), Some(key)) => Some(ClientTlsConfig {
+            client_cert: read(certificate)?,
+            client_key: read(key)?,
+        }),
+        _ => None,
+    };
+    let root_cert = tls.ca_certs.as_ref().map(read).transpose()?;
+    Ok(match (&client_tls, &root_cert) {
+        (None, None) => None,
+        _ => Some(TlsCertificates {
+            client_tls,
+            root_cert,
+        }),
+    })
+}
+
+fn place(topology: &Topology) -> String {
+    let named = |servers: &[Server]| {
+        let names: Vec<String> = servers
+            .iter()
+            .map(|Server { host, port }| format!("{host}:{port}"))
+            .collect();
+        names.join(", ")
+    };
+    match topology {
+        Topology::Single(server) => named(std::slice::from_ref(server)),
+        Topology::Cluster(servers) => named(servers),
+        Topology::Sentinel { sentinels, master } => format!("{master} of {}", named(sentinels)),
+    }
+}
+
+fn away(place: &str, problem: String) -> StoreError {
+    StoreError::Away {
+        place: place.to_owned(),
+        problem,
+    }
+}
+
+/// Whether another server, or the same later, may do what this one refused.
+fn is_about_the_server(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, NoPerm, ReadOnly};
+    let kinds = [BusyLoading, ClusterDown, MasterDown, Moved, NoPerm, ReadOnly];
+    kinds.into_iter().any(|kind| error.kind() == kind.into()) || error.is_io_error()
+}
+
+/// What an error of Redis means, and the way out.
+fn refusal(place: &str, error: &RedisError, key: impl Fn() -> String) -> StoreError {
+    let place = place.to_owned();
+    let away = |problem: String| StoreError::Away {
+        place: place.clone(),
+        problem,
+    };
+    let refused = |problem: String| StoreError::Refused {
+        place: place.clone(),
+        problem,
+    };
+    match error.code() {
+        Some("LOADING") => away("it is loading its data; wait until it has".to_owned()),
+        Some("MOVED" | "ASK" | "CROSSSLOT") => {
+            refused("it is one server of a cluster; set the type of the connection to a cluster".to_owned())
+        }
+        Some("OOM") => refused(
+            "it is out of memory and takes nothing more; raise its maxmemory, or let keys expire".to_owned(),
+        ),
+        Some("WRONGTYPE") => refused(format!(
+            "{} is of another type, so that something else uses that name; give this pipeline a database of its own",
+            key()
+        )),
+        Some("NOAUTH" | "WRONGPASS" | "NOPERM") => refused(format!(
+            "it does not accept the user and the password of the connection string ({}); correct the Secret",
+            error.code().unwrap_or_default()
+        )),
+        Some("READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN") => away(format!(
+            "it can't be written now ({}); wait until it has a primary again",
+            error.code().unwrap_or_default()
+        )),
+        Some("MISCONF") => refused("it can't write its data to disk; look at its log".to_owned()),
+        _ => away(with_causes(error)),
+    }
+}

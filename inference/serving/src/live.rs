@@ -1,0 +1,201 @@
+//! What happens while variants serve: their online store, followed.
+//!
+//! Whoever starts notes where the news of the store end, reads all items that were put, and only then serves; from there on it follows
+//! the news. An item is made anew in every variant of this process when the news name it; a user is read when somebody asks for
+//! them. What a store says now is always the later truth, so that news may come twice and in any order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use gondola_causes::with_causes;
+use gondola_online::{
+    News, NotKnown, OnlineStore, OnlineUsers, Position, StoreError, UserSettings, WriteOutcome,
+};
+use gondola_request::{Change, ItemId, Moment, UserId, UserState};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::local::Pipeline;
+
+/// After news could not be read, the next attempt waits so long.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
+/// How long a start waits between attempts to reach the store.
+const BETWEEN_STARTS: Duration = Duration::from_secs(1);
+/// Items that are made at once.
+const ITEMS_AT_ONCE: usize = 256;
+/// How long an acknowledged change is waited for to be in the answers of this process.
+const EFFECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// The online store of the variants of this process.
+pub struct Live<P> {
+    store: Arc<dyn OnlineStore>,
+    users: OnlineUsers,
+    pipelines: Vec<Arc<P>>,
+    applied: watch::Sender<Position>,
+}
+
+/// What a request knows of its user beyond the snapshot.
+pub(crate) enum Informed {
+    /// All that there is.
+    Fully(Option<Arc<UserState>>),
+    /// Nothing: the store did not say.
+    Not,
+}
+
+impl<P: Pipeline> Live<P> {
+    /// Brings the variants up to what the store holds. `patience` is how long a store that can't be reached is waited for: after that the
+    /// variants serve without it, and say so, until it comes.
+    pub async fn start(
+        store: Arc<dyn OnlineStore>,
+        settings: UserSettings,
+        pipelines: Vec<Arc<P>>,
+        patience: Duration,
+    ) -> Result<Arc<Self>, StoreError> {
+        let live = Arc::new(Self {
+            users: OnlineUsers::new(Arc::clone(&store), settings),
+            store,
+            pipelines,
+            applied: watch::Sender::new(Position::default()),
+        });
+        let until = Instant::now() + patience;
+        let position = loop {
+            match live.catch_up().await {
+                Ok(position) => break Some(position),
+                // What is wrong with the description is wrong for good.
+                Err(error @ StoreError::Connection { .. }) => return Err(error),
+                Err(error) if Instant::now() < until => {
+                    let error = with_causes(&error);
+                    tracing::warn!(error, "waiting for the online store");
+                    tokio::time::sleep(BETWEEN_STARTS).await;
+                }
+                Err(error) => {
+                    let error = with_causes(&error);
+                    tracing::error!(error, "serving without the online store until it answers");
+                    break None;
+                }
+            }
+        };
+        Arc::clone(&live).follow(position);
+        Ok(live)
+    }
+
+    /// Makes every item that was put, and gives the position from which news tell of later ones.
+    async fn catch_up(&self) -> Result<Position, StoreError> {
+        let position = self.store.position().await?;
+        let items = self.store.known_items().await?;
+        let count = items.len();
+        self.make_items(items).await?;
+        self.users.forget_all();
+        self.applied.send_replace(position);
+        tracing::info!(items = count, "the online store is caught up with");
+        Ok(position)
+    }
+
+    fn follow(self: Arc<Self>, from: Option<Position>) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut position = from;
+            let mut failing = false;
+            loop {
+                match self.next_news(&mut position).await {
+                    Ok(()) => {
+                        if failing {
+                            tracing::info!("the online store answers again");
+                        }
+                        failing = false;
+                        self.users.trust_news(true);
+                    }
+                    Err(error) => {
+                        self.users.trust_news(false);
+                        if !failing {
+                            let error = with_causes(&error);
+                            tracing::warn!(
+                                error,
+                                "no news from the online store; users are read without a cache"
+                            );
+                        }
+                        failing = true;
+                        tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+                    }
+                }
+            }
+        })
+    }
+
+    /// Reads news and acts on them; reads everything where there is no position yet, or news are lost.
+    async fn next_news(&self, position: &mut Option<Position>) -> Result<(), StoreError> {
+        let Some(at) = position else {
+            *position = Some(self.catch_up().await?);
+            return Ok(());
+        };
+        match self.store.news(at).await? {
+            News::Lost => *position = Some(self.catch_up().await?),
+            News::Changed { users, items } => {
+                self.users.changed(&users);
+                let items: BTreeSet<ItemId> = items.into_iter().collect();
+                self.make_items(items.into_iter().collect()).await?;
+                self.applied.send_replace(*at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes items in every variant as the store has them now.
+    async fn make_items(&self, items: Vec<ItemId>) -> Result<(), StoreError> {
+        for items in items.chunks(ITEMS_AT_ONCE) {
+            let states = self.store.items(items).await?;
+            let states: Vec<_> = items.iter().cloned().zip(states).collect();
+            let pipelines = self.pipelines.clone();
+            let made = spawn_blocking(move || {
+                for pipeline in pipelines {
+                    for (item, error) in pipeline.set_items(states.clone()) {
+                        let error = with_causes(&error);
+                        let (item, variant) = (item.as_str(), pipeline.name());
+                        tracing::warn!(
+                            item,
+                            variant,
+                            error,
+                            "an item of the online store can't be served"
+                        );
+                    }
+                }
+            });
+            if made.await.is_err() {
+                tracing::error!("items of the online store could not be made");
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a user. Never waits longer than the settings say, nor than `within`.
+    pub(crate) async fn user(&self, user: &UserId, within: Duration) -> Informed {
+        match tokio::time::timeout(within, self.users.user(user)).await {
+            Ok(Ok(state)) => Informed::Fully(state),
+            Ok(Err(error)) => {
+                log_not_known(&error);
+                Informed::Not
+            }
+            Err(_) => Informed::Not,
+        }
+    }
+
+    /// Makes changes, and waits until the answers of this process show them.
+    pub(crate) async fn write(&self, changes: &[Change]) -> Result<WriteOutcome, StoreError> {
+        let outcome = self.store.write(changes, now()).await?;
+        let mut applied = self.applied.subscribe();
+        let here = applied.wait_for(|applied| *applied >= outcome.position);
+        // Whatever takes longer is acknowledged all the same: the store has it.
+        let _ = tokio::time::timeout(EFFECT_WITHIN, here).await;
+        Ok(outcome)
+    }
+}
+
+fn log_not_known(error: &NotKnown) {
+    let error = with_causes(error);
+    tracing::debug!(error, "falling back to the snapshot");
+}
+
+fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Moment(since.map_or(0, |since| since.as_millis() as i64))
+}
