@@ -1,0 +1,108 @@
+//! A Redis of our own: Debian's, or any that GONDOLA_REDIS_SERVER names.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use gondola_feast::StoreSettings;
+use gondola_online::redis::Redis;
+use gondola_online::redis::connection::Connection;
+use tempfile::TempDir;
+
+/// A server, which ends with this value.
+pub struct RedisServer {
+    child: Child,
+    pub port: u16,
+    options: Vec<String>,
+    folder: TempDir,
+}
+
+impl RedisServer {
+    /// Starts one with these options; what it holds is on disk when it is acknowledged, as far as a killed process goes.
+    pub async fn start(options: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let child = spawn(port, folder.path(), &options);
+        let mut server = Self {
+            child,
+            port,
+            options,
+            folder,
+        };
+        server.wait().await;
+        server
+    }
+
+    /// Where it is, as a connection string.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A store in it.
+    pub fn store(&self) -> Redis {
+        self.store_of(&self.address())
+    }
+
+    /// A store by a connection string.
+    pub fn store_of(&self, connection_string: &str) -> Redis {
+        let settings = StoreSettings {
+            connection_string: connection_string.to_owned(),
+            ..StoreSettings::default()
+        };
+        Redis::new(Connection::of(settings).unwrap(), "shop/grocery")
+    }
+
+    /// Kills it, as a lost node does.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again after it was killed.
+    pub async fn restart(&mut self) {
+        self.child = spawn(self.port, self.folder.path(), &self.options);
+        self.wait().await;
+    }
+
+    async fn wait(&mut self) {
+        for _ in 0..500 {
+            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return;
+            }
+            assert!(self.child.try_wait().unwrap().is_none(), "redis-server ended");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("redis-server does not listen within 5 seconds");
+    }
+
+    /// Runs a command, as another program would.
+    pub async fn run(&self, command: &[&str]) -> redis::Value {
+        let client = redis::Client::open(format!("redis://{}", self.address())).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut run = redis::cmd(command[0]);
+        run.arg(&command[1..]);
+        run.query_async(&mut connection).await.unwrap()
+    }
+}
+
+fn spawn(port: u16, folder: &Path, options: &[String]) -> Child {
+    let program = std::env::var("GONDOLA_REDIS_SERVER")
+        .expect("GONDOLA_REDIS_SERVER names the program redis-server; `make test` sets it");
+    Command::new(program)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+        .arg("--dir")
+        .arg(folder)
+        .args(options)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server can be started")
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
