@@ -222,12 +222,13 @@ $(TOOLS)/bin/helm: | $(TOOLS)/bin/python
 FUZZ_SECONDS ?= 300
 
 .PHONY: fuzz
-fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models, tables, events and manifests for every parser, FUZZ_SECONDS each (needs nightly Rust)
-	@for target in lightgbm json ubjson onnx csv parquet events manifest; do \
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models, tables, events, manifests and stores for every parser, FUZZ_SECONDS each (needs nightly Rust)
+	@for target in lightgbm json ubjson onnx csv parquet events manifest feast; do \
 		case $$target in \
 			csv) seeds=training/tests/fixtures/hm;; \
 			parquet) seeds=training/tests/fixtures/tables;; \
 			manifest) seeds=artifacts/tests/fixtures/manifests;; \
+			feast) seeds=inference/feast/tests/samples;; \
 			*) seeds=inference/forest/tests/fixtures/trees;; \
 		esac; \
 		mkdir -p fuzz/corpus/$$target && \

@@ -125,7 +125,8 @@ fn round_trip(version: u32) {
 fn versions_have_places_of_their_own(filled: &Filled) {
     let stored = |view| filled.views(&[view]).unwrap().views[0].stored_as.clone();
     assert_eq!(stored("loyalty"), "loyalty_v1");
-    assert_eq!(stored("loyalty@v1"), "loyalty_v1");
+    assert_eq!(stored("loyalty@latest"), "loyalty_v1");
+    assert_eq!(stored("loyalty@V1"), "loyalty_v1");
     assert_eq!(stored("loyalty@v0"), "loyalty");
     let error = filled.views(&["loyalty@v5"]).unwrap_err();
     assert_eq!(
