@@ -21,7 +21,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from feast import Entity, FeatureStore, FeatureView, Field, FileSource, PushSource, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, PushSource, StreamFeatureView, ValueType
+from feast.data_source import KafkaSource
+from feast.data_format import JsonFormat
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.data_source import PushMode
 from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp, Uuid
 
@@ -63,12 +66,36 @@ ARTICLE = {
 TIER = {"tier": (String, pa.string(), ["gold", "", None, "silver", "tin"])}
 LEVEL = {"tier": (String, pa.string(), ["GOLD", None, "", "SILVER", "TIN"]), "level": (Int64, pa.int64(), [1, 2, 3, None, 0])}
 
+# By a key of 32 bits, and of a view that is valid for a second alone.
+SHELVES = [0, -7, 2**31 - 1]
+SHELF = {"height": (Float64, pa.float64(), [0.5, None, -1.0])}
+
 customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.STRING)
 article = Entity(name="article", join_keys=["article_id"], value_type=ValueType.INT64)
+shelf = Entity(name="shelf", join_keys=["shelf_no"], value_type=ValueType.INT32)
 KEYS = {
     "customer_id": (customer, String, pa.string(), CUSTOMERS),
     "article_id": (article, Int64, pa.int64(), ARTICLES),
+    "shelf_no": (shelf, Int32, pa.int32(), SHELVES),
 }
+
+
+def stream(batch):
+    """A stream that nobody reads, and the file that is materialized in its place."""
+    return KafkaSource(
+        name="customer_stream",
+        batch_source=batch,
+        kafka_bootstrap_servers="127.0.0.1:9",
+        topic="customers",
+        timestamp_field="event_timestamp",
+        message_format=JsonFormat(schema_json="customer_id string, spend double, event_timestamp timestamp"),
+    )
+
+
+def schema(key, features):
+    """The columns of a view, with its key."""
+    fields = [Field(name=key, dtype=KEYS[key][1])]
+    return fields + [Field(name=feature, dtype=dtype) for feature, (dtype, _, _) in features.items()]
 
 
 class Shop:
@@ -104,32 +131,48 @@ entity_key_serialization_version: {key_version}
         pq.write_table(pa.table(columns), path)
         return FileSource(name=f"{name}_file", path=str(path), timestamp_field="event_timestamp")
 
-    def view(self, name, key, features, source, online=True):
-        entity, key_type, _, _ = KEYS[key]
-        schema = [Field(name=key, dtype=key_type)]
-        schema += [Field(name=feature, dtype=dtype) for feature, (dtype, _, _) in features.items()]
-        return FeatureView(name=name, entities=[entity], schema=schema, source=source, online=online)
+    def view(self, name, key, features, source, kind=FeatureView, **more):
+        entity, _, _, _ = KEYS[key]
+        return kind(name=name, entities=[entity], schema=schema(key, features), source=source, **more)
 
     def fill(self):
         scalars = self.source("scalars", "customer_id", SCALARS, THEN)
         push = PushSource(name="customer_push", batch_source=scalars)
         lists = self.source("lists", "customer_id", LISTS, LATER)
         articles = self.source("articles", "article_id", ARTICLE, THEN)
+        shelves = self.source("shelves", "shelf_no", SHELF, THEN)
         first = self.source("loyalty_0", "customer_id", TIER, THEN)
         views = [
             self.view("customer_scalars", "customer_id", SCALARS, push),
             self.view("customer_lists", "customer_id", LISTS, lists),
             self.view("article_features", "article_id", ARTICLE, articles),
-            self.view("offline_only", "customer_id", TIER, first, online=False),
+            self.view("shelf_features", "shelf_no", SHELF, shelves, ttl=datetime.timedelta(seconds=1)),
+            self.view("streamed", "customer_id", {"spend": SCALARS["spend"]}, stream(scalars), StreamFeatureView),
             self.view("loyalty", "customer_id", TIER, first),
         ]
-        self.store.apply([customer, article, *views])
-        self.store.materialize(THEN - datetime.timedelta(days=1), END)
+        self.store.apply([customer, article, shelf, *views, *self.unreadable(views[0], first)])
+        readable = [view.name for view in views]
+        self.store.materialize(THEN - datetime.timedelta(days=1), END, feature_views=readable)
         second = self.source("loyalty_1", "customer_id", LEVEL, LATER)
         self.store.apply([self.view("loyalty", "customer_id", LEVEL, second)])
         self.store.materialize(THEN - datetime.timedelta(days=1), END, feature_views=["loyalty"])
         self.push()
         return {"registry": str(self.folder / "registry.pb")}
+
+    def unreadable(self, view, source):
+        """Views that are not in the store, or not of one entity."""
+
+        @on_demand_feature_view(sources=[view], schema=[Field(name="twice", dtype=Float64)])
+        def computed(rows: pd.DataFrame) -> pd.DataFrame:
+            return pd.DataFrame({"twice": rows["spend"] * 2})
+
+        return [
+            self.view("offline_only", "customer_id", TIER, source, online=False),
+            self.view("disabled", "customer_id", TIER, source, enabled=False),
+            FeatureView(name="of_nobody", entities=[], schema=schema("customer_id", TIER)[1:], source=source, online=True),
+            FeatureView(name="of_pairs", entities=[customer, article], schema=schema("customer_id", TIER), source=source),
+            computed,
+        ]
 
     def push(self):
         """A newer row for c1, and a row for somebody new."""
@@ -142,10 +185,10 @@ entity_key_serialization_version: {key_version}
         definition = (
             self.store.registry.get_feature_view_by_version(name, PROJECT, int(version))
             if version
-            else self.store.get_feature_view(name)
+            else self.store.registry.get_any_feature_view(name, PROJECT)
         )
         key = definition.entity_columns[0].name
-        rows = [{key: int(id) if key == "article_id" else id} for id in ids]
+        rows = [{key: id if key == "customer_id" else int(id)} for id in ids]
         features = [f"{view}:{field.name}" for field in definition.features]
         answer = self.store.get_online_features(features=features, entity_rows=rows)
         values = answer.to_dict()

@@ -14,6 +14,7 @@ use crate::shop::{Feast, Redis};
 
 // The ids of `tests/feast/shop.py`, one that was pushed, and one that is not there.
 const CUSTOMERS: [&str; 7] = ["c0", "c1", "été", "", LONG, "pushed", "missing"];
+const SHELVES: [&str; 4] = ["0", "-7", "2147483647", "1"];
 const ARTICLES: [&str; 6] = ["0", "7", "-5", "108775015", "1099511627776", "1"];
 // As many bytes as `*` has as a number.
 const LONG: &str = "cccccccccccccccccccccccccccccccccccccccccc";
@@ -113,10 +114,14 @@ fn round_trip(version: u32) {
     filled.check("customer_scalars", &CUSTOMERS);
     filled.check("customer_lists", &CUSTOMERS);
     filled.check("article_features", &ARTICLES);
+    filled.check("streamed", &CUSTOMERS);
+    filled.check("streamed@v0", &CUSTOMERS);
+    // Valid for a second, a month ago: Feast's readers take no notice.
+    filled.check("shelf_features", &SHELVES);
     filled.check("loyalty", &CUSTOMERS);
     filled.check("loyalty@v0", &CUSTOMERS);
     versions_have_places_of_their_own(&filled);
-    views_off_line_are_refused(&filled);
+    views_that_the_store_does_not_have_are_refused(&filled);
     a_scan_finds_every_article(&mut filled);
     what_is_not_there_is_nothing(&mut filled);
     feast_reads_what_is_written(&mut filled);
@@ -135,12 +140,40 @@ fn versions_have_places_of_their_own(filled: &Filled) {
     );
 }
 
-fn views_off_line_are_refused(filled: &Filled) {
-    let error = filled.views(&["offline_only"]).unwrap_err().to_string();
-    assert!(
-        error.starts_with("feature view offline_only is not online"),
-        "{error}"
-    );
+fn views_that_the_store_does_not_have_are_refused(filled: &Filled) {
+    for (names, message) in [
+        (
+            &["offline_only"][..],
+            "feature view offline_only is not online; set online=True",
+        ),
+        (
+            &["disabled"],
+            "feature view disabled is disabled; run `feast feature-views enable",
+        ),
+        (
+            &["of_nobody"],
+            "feature view of_nobody has no join key, and needs one alone",
+        ),
+        (
+            &["of_pairs"],
+            "feature view of_pairs has join keys customer_id, article_id, and needs one alone",
+        ),
+        (
+            &["computed"],
+            "computed is an on-demand feature view, and can't be read from the store",
+        ),
+        (
+            &["loyalty@5"],
+            "project shop has no feature view loyalty@5; it has article_features, ",
+        ),
+        (
+            &["customer_scalars", "streamed"],
+            "feature spend is in feature view streamed and in customer_scalars; leave one",
+        ),
+    ] {
+        let error = filled.views(names).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{error}");
+    }
 }
 
 fn a_scan_finds_every_article(filled: &mut Filled) {
