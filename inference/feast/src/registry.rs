@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use prost::Message;
 
-/// The longest registry that is read. A view with a hundred features takes some 10 kB, and each of its versions as much again.
+/// The longest registry that is read. A view with a hundred features takes some 10 kB, and each of its versions as much again; what is
+/// read takes some 60 times its bytes at worst, which no registry of Feast's comes near.
 pub const MAX_REGISTRY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a registry can't be read.
