@@ -32,6 +32,11 @@ impl Project {
     fn find(&self, asked: &str, versioning: Versioning) -> Result<NamedView, ViewsError> {
         let (name, version) = parse_name(asked);
         let current = self.views.get(name).ok_or_else(|| self.no_such_view(name))?;
+        if current.disabled {
+            return Err(ViewsError::Disabled {
+                view: name.to_owned(),
+            });
+        }
         let view = match (version, versioning) {
             (None, _) => current.clone(),
             (Some(version), Versioning::On) => self.version_of(name, version)?,
@@ -42,23 +47,14 @@ impl Project {
                 });
             }
         };
-        if current.disabled {
-            return Err(ViewsError::Disabled {
-                view: name.to_owned(),
-            });
-        }
         if !view.online {
             return Err(ViewsError::NotOnline {
                 view: asked.to_owned(),
             });
         }
-        let stored_as = match versioning {
-            Versioning::On if view.version > 0 => format!("{name}_v{}", view.version),
-            _ => name.to_owned(),
-        };
         Ok(NamedView {
             name: asked.to_owned(),
-            stored_as,
+            stored_as: stored_name(name, view.version, versioning),
             view,
         })
     }
@@ -126,6 +122,13 @@ impl Project {
         let number = named.view.key_types.get(join_key).copied().or(declared);
         let key_type = named.key_type(join_key, number.unwrap_or_default())?;
         Ok((join_key.clone(), key_type))
+    }
+}
+
+fn stored_name(name: &str, version: u32, versioning: Versioning) -> String {
+    match (versioning, version) {
+        (Versioning::On, 1..) => format!("{name}_v{version}"),
+        _ => name.to_owned(),
     }
 }
 
