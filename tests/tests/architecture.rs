@@ -65,7 +65,10 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("artifacts", &["k8s-openapi", "kube-core", "candle-core", "faiss"]),
     ("forest", &["candle-core", "faiss", "arrow", "tokio"]),
     // What Feast's bytes mean is known without a socket: who asks a Redis for them is somebody else.
-    ("feast", &["redis", "tokio", "hyper", "tonic", "kube-core", "object_store"]),
+    (
+        "feast",
+        &["redis", "tokio", "hyper", "tonic", "kube-core", "object_store"],
+    ),
     // Models know no socket, no thread, no deadline, no store, no Kubernetes.
     (
         "models",
