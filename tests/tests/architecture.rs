@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crds", &[]),
     ("artifacts", &[]),
     ("request", &[]),
+    ("feast", &["request"]),
     ("forest", &[]),
     ("wire", &["crds"]),
     ("protocol", &["request"]),
@@ -63,6 +64,11 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("crds", &["kube-client", "candle-core", "faiss", "object_store"]),
     ("artifacts", &["k8s-openapi", "kube-core", "candle-core", "faiss"]),
     ("forest", &["candle-core", "faiss", "arrow", "tokio"]),
+    // What Feast's bytes mean is known without a socket: who asks a Redis for them is somebody else.
+    (
+        "feast",
+        &["redis", "tokio", "hyper", "tonic", "kube-core", "object_store"],
+    ),
     // Models know no socket, no thread, no deadline, no store, no Kubernetes.
     (
         "models",

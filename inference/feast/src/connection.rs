@@ -380,12 +380,15 @@ fn accepts_any(value: &str) -> Result<bool, &'static str> {
 /// A text as Feast reads it: without its quotes if it is JSON's, and the digits of a whole number. What JSON reads as something else
 /// would reach Redis as another text than the one that was written.
 fn text(value: &str) -> Result<Option<String>, &'static str> {
+    const IN_QUOTES: &str = "in double quotes, as Feast takes it for JSON that is not a text";
     match serde_json::from_str(value) {
+        // What Python's reader of JSON takes for numbers beyond JSON's own.
+        Err(_) if matches!(value.trim(), "NaN" | "Infinity" | "-Infinity") => Err(IN_QUOTES),
         Err(_) => Ok(not_empty(value.to_owned())),
         Ok(serde_json::Value::Null) => Ok(None),
         Ok(serde_json::Value::String(text)) => Ok(not_empty(text)),
         Ok(_) if is_whole(value.trim()) => Ok(Some(value.trim().to_owned())),
-        Ok(_) => Err("in double quotes, as Feast takes it for JSON that is not a text"),
+        Ok(_) => Err(IN_QUOTES),
     }
 }
 

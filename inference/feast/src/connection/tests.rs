@@ -74,7 +74,7 @@ fn passwords_are_json_where_feast_takes_them_for_json() {
 
 #[test]
 fn what_differs_from_what_is_written_is_refused() {
-    for written in ["1e5", "1.50", "true", "[1]", "{}", "-0"] {
+    for written in ["1e5", "1.50", "true", "[1]", "{}", "-0", "NaN", "-Infinity"] {
         let error = check(&format!("a:1,password={written}")).unwrap_err();
         assert_eq!(
             error.to_string(),
