@@ -421,6 +421,7 @@ fn whole(columns: &RawRow, at: Moment) -> StatedRow {
         columns: columns.clone(),
         whole: true,
         at,
+        ..StatedRow::default()
     }
 }
 

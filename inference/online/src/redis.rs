@@ -4,10 +4,13 @@
 //! script on one key, which no other can come between. A stream tells the names of what changed, after it did: it is cut to the latest
 //! 100,000 entries, and whoever is further behind reads everything again.
 //!
+//! Where users' rows are in feature views of Feast, they are read and written there ([`feast`]); the rest stays with us.
+//!
 //! - [`connection`]: where it is; [`link`]: connections that are made anew when they break;
 //! - [`keys`]: names of keys and fields; [`scripts`]: the changes; [`replies`]: what Redis says, as values of ours.
 
 pub mod connection;
+pub mod feast;
 mod keys;
 mod link;
 mod replies;
@@ -15,8 +18,9 @@ mod scripts;
 
 use std::time::Duration;
 
-use ::redis::{Cmd, Value, cmd};
+use ::redis::{Cmd, RedisError, Value, cmd};
 use async_trait::async_trait;
+use gondola_feast::AbsentColumns;
 use gondola_request::{
     Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, UserId, UserState,
 };
@@ -25,6 +29,7 @@ use crate::embedded::{Subject, subject};
 use crate::record;
 use crate::store::{MAX_INTERACTIONS, News, OnlineStore, Position, StoreError, WriteOutcome, Written};
 use connection::Connection;
+use feast::FeastEntities;
 use keys::Keys;
 use link::Link;
 use replies::Fields;
@@ -43,6 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// An online store in Redis.
 pub struct Redis {
     keys: Keys,
+    /// Where users' rows are, if they are in Feast.
+    feast_users: Option<FeastEntities>,
     /// Requests have a connection of their own, which no large write holds up.
     reads: Link,
     writes: Link,
@@ -55,33 +62,50 @@ impl Redis {
     pub fn new(connection: Connection, scope: &str) -> Self {
         Self {
             keys: Keys::of(scope),
+            feast_users: None,
             reads: Link::new(connection.clone()),
             writes: Link::new(connection.clone()),
             stream: Link::new(connection),
         }
     }
 
-    fn command(&self, change: &Change, now: Moment) -> Cmd {
+    /// Reads and writes the rows of users where Feast has them.
+    pub fn with_feast_users(self, users: FeastEntities) -> Self {
+        Self {
+            feast_users: Some(users),
+            ..self
+        }
+    }
+
+    /// The commands of a change, or why it can't be made. The last one's reply says what came of it.
+    fn commands(&self, change: &Change, now: Moment) -> Result<Vec<Cmd>, String> {
         let keys = &self.keys;
         let at = now.0.to_string();
-        match change {
+        Ok(match change {
             Change::PutUser { user, update } => {
-                let mut fields = columns(&update.features);
+                let absent = AbsentColumns::AreNull;
+                let (mut commands, mut fields) = self.user_row(user, &update.features, now, absent)?;
                 fields.extend(history(update.history.as_deref()));
-                scripts::put(&keys.user(user), &at, fields)
+                commands.push(scripts::put(&keys.user(user), &at, fields));
+                commands
             }
             Change::PatchUser { user, update } => {
-                let mut fields = columns(&update.features);
+                let absent = AbsentColumns::Stay;
+                let (mut commands, mut fields) = self.user_row(user, &update.features, now, absent)?;
                 fields.extend(history(update.history.as_deref()));
-                scripts::patch(&keys.user(user), &at, fields)
+                commands.push(scripts::patch(&keys.user(user), &at, fields));
+                commands
             }
             Change::DeleteUser { user } => {
-                scripts::delete_user(&keys.user(user), &keys.interactions(user), &at)
+                let delete = scripts::delete_user(&keys.user(user), &keys.interactions(user), &at);
+                let in_feast = self.feast_users.as_ref();
+                let in_feast = in_feast.and_then(|feast| feast.delete(user.as_str()));
+                in_feast.into_iter().chain([delete]).collect()
             }
             Change::PutItem { item, update } => {
                 let mut fields = columns(&update.features);
                 fields.push((keys::BLOCKED.to_owned(), flag(update.blocked)));
-                scripts::put(&keys.item(item), &at, fields)
+                vec![scripts::put(&keys.item(item), &at, fields)]
             }
             Change::PatchItem { item, update } => {
                 let mut fields = columns(&update.features);
@@ -90,10 +114,24 @@ impl Redis {
                         .blocked
                         .map(|blocked| (keys::BLOCKED.to_owned(), flag(blocked))),
                 );
-                scripts::patch(&keys.item(item), &at, fields)
+                vec![scripts::patch(&keys.item(item), &at, fields)]
             }
-            Change::DeleteItem { item } => scripts::delete(&keys.item(item), &at),
-            Change::Interaction(interaction) => self.interaction(interaction, now),
+            Change::DeleteItem { item } => vec![scripts::delete(&keys.item(item), &at)],
+            Change::Interaction(interaction) => vec![self.interaction(interaction, now)],
+        })
+    }
+
+    /// A user's row: commands for Feast, or fields of ours.
+    fn user_row(
+        &self,
+        user: &UserId,
+        row: &RawRow,
+        now: Moment,
+        absent: AbsentColumns,
+    ) -> Result<(Vec<Cmd>, Vec<(String, String)>), String> {
+        match &self.feast_users {
+            Some(feast) => Ok((feast.write(user.as_str(), row, now, absent)?, Vec::new())),
+            None => Ok((Vec::new(), columns(row))),
         }
     }
 
@@ -101,6 +139,28 @@ impl Redis {
         let record = record::write(interaction, now);
         let key = self.keys.interactions(&interaction.user);
         scripts::interact(&key, &interaction.event_id, &record, MAX_INTERACTIONS)
+    }
+
+    /// What came of a change, of the replies to its commands.
+    fn outcome(
+        &self,
+        change: &Change,
+        replies: impl Iterator<Item = Result<Value, RedisError>>,
+    ) -> Result<Written, StoreError> {
+        let place = || match subject(change) {
+            Subject::User(user) => self.keys.user(user),
+            Subject::Item(item) => self.keys.item(item),
+        };
+        let replies: Vec<Result<Value, RedisError>> = replies.collect();
+        let mut last = Value::Nil;
+        for reply in replies {
+            match self.writes.reply(reply, place) {
+                Ok(reply) => last = reply,
+                Err(StoreError::Refused { problem, .. }) => return Ok(Written::Refused { problem }),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(replies::written(&last))
     }
 
     /// Tells the names of what changed, and gives where they stand.
@@ -157,19 +217,26 @@ fn flag(set: bool) -> String {
 #[async_trait]
 impl OnlineStore for Redis {
     async fn user(&self, user: &UserId) -> Result<Option<UserState>, StoreError> {
+        let id = user.as_str();
         let (mut row, mut interactions) = (cmd("HGETALL"), cmd("HVALS"));
         row.arg(self.keys.user(user));
         interactions.arg(self.keys.interactions(user));
-        let mut replies = self
-            .reads
-            .each(vec![row, interactions], PATIENCE)
-            .await?
-            .into_iter();
-        let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
-        let fields = Fields::of(self.reads.reply(next(), || self.keys.user(user))?, user.as_str())?;
-        let interactions = self.reads.reply(next(), || self.keys.interactions(user))?;
-        let interactions = replies::interactions(interactions, user.as_str())?;
-        fields.user(interactions)
+        let feast = self
+            .feast_users
+            .as_ref()
+            .and_then(|feast| Some((feast, feast.read(id)?)));
+        let (feast, in_feast) = feast.unzip();
+        let commands = [row, interactions].into_iter().chain(in_feast).collect();
+        let mut replies = self.reads.each(commands, PATIENCE).await?.into_iter();
+        let mut next =
+            |key: &dyn Fn() -> String| self.reads.reply(replies.next().unwrap_or(Ok(Value::Nil)), key);
+        let fields = Fields::of(next(&|| self.keys.user(user))?, id)?;
+        let interactions = replies::interactions(next(&|| self.keys.interactions(user))?, id)?;
+        let elsewhere = match feast {
+            Some(feast) => feast.row(next(&|| format!("the key of {id:?} in Feast"))?, id)?,
+            None => None,
+        };
+        fields.user(interactions, elsewhere)
     }
 
     async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<ItemState>>, StoreError> {
@@ -200,23 +267,25 @@ impl OnlineStore for Redis {
     }
 
     async fn write(&self, changes: &[Change], now: Moment) -> Result<WriteOutcome, StoreError> {
-        let commands = changes.iter().map(|change| self.command(change, now));
-        let replies = self.writes.each(commands.collect(), PATIENCE).await?;
-        let place = |change: &Change| match subject(change) {
-            Subject::User(user) => self.keys.user(user),
-            Subject::Item(item) => self.keys.item(item),
-        };
-        let written: Vec<Written> = changes
+        let commands: Vec<Result<Vec<Cmd>, String>> =
+            changes.iter().map(|change| self.commands(change, now)).collect();
+        let counts: Vec<Result<usize, String>> = commands
             .iter()
-            .zip(replies)
-            .map(
-                |(change, reply)| match self.writes.reply(reply, || place(change)) {
-                    Ok(reply) => Ok(replies::written(&reply)),
-                    Err(StoreError::Refused { problem, .. }) => Ok(Written::Refused { problem }),
-                    Err(error) => Err(error),
-                },
-            )
-            .collect::<Result<_, _>>()?;
+            .map(|commands| commands.as_ref().map(Vec::len).map_err(String::clone))
+            .collect();
+        let all: Vec<Cmd> = commands.into_iter().flatten().flatten().collect();
+        let mut replies = match all.is_empty() {
+            true => Vec::new(),
+            false => self.writes.each(all, PATIENCE).await?,
+        }
+        .into_iter();
+        let mut written = Vec::with_capacity(changes.len());
+        for (change, count) in changes.iter().zip(counts) {
+            written.push(match count {
+                Err(problem) => Written::Refused { problem },
+                Ok(count) => self.outcome(change, replies.by_ref().take(count))?,
+            });
+        }
         let news = changes.iter().zip(&written);
         let news = news.filter(|(_, written)| matches!(written, Written::Taken | Written::Duplicate));
         let news: Vec<&Change> = news.map(|(change, _)| change).collect();

@@ -18,6 +18,9 @@ pub struct StatedRow {
     pub whole: bool,
     /// When the last of them was put: a snapshot that was made later knows better.
     pub at: Moment,
+    /// Whether they count however old they are: the word of a feature store.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub always: bool,
 }
 
 /// What an online store holds of a user.

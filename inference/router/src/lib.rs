@@ -6,7 +6,7 @@
 //! - [`experiment`]: who takes part in an A/B test, and what is recorded of it; [`recording`]: where that goes, as a program's
 //!   options;
 //! - [`own_variant`]: the same for whoever is no router;
-//! - [`resolver`]: what a pipeline's references lead to.
+//! - [`resolver`]: what a pipeline's references lead to; [`feast`]: what its feature views are.
 //!
 //! The program `gondola-router` has a command for each: `route`, `resolve`, and `analyze`, which turns what was recorded into
 //! evidence.
@@ -15,6 +15,7 @@
 
 pub mod access;
 pub mod experiment;
+pub mod feast;
 mod hedge;
 pub mod last_resort;
 pub mod own_variant;

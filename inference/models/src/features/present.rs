@@ -49,12 +49,9 @@ impl<'u> Present<'u, '_> {
     fn with_state(&self, id: &UserId, state: &UserState) -> User<'u> {
         let known_at = self.users.table().find(id.as_str());
         let is_news = |at: Moment| known_at.is_none() || at >= self.as_of;
-        let put = state.row.as_ref().filter(|row| is_news(row.at));
-        let activity = Activity::of(
-            state.interactions.iter().filter(|done| is_news(done.at)),
-            self.items,
-            &self.weights,
-        );
+        let put = state.row.as_ref().filter(|row| row.always || is_news(row.at));
+        let news = || state.interactions.iter().filter(|done| is_news(done.at));
+        let activity = Activity::of(news(), self.items, &self.weights);
         if put.is_none() && activity.is_empty() {
             return self.users.find(id, self.workflow);
         }
@@ -67,7 +64,13 @@ impl<'u> Present<'u, '_> {
         };
         let row = match self.carries_on && activity.counts() {
             false => self.workflow.encode(&row),
-            true => self.workflow.encode(&activity.carried_on(row, &purchases, self)),
+            true => {
+                // A row that is whole has in it what was done before.
+                let since = put.filter(|put| put.whole).map(|put| put.at);
+                let later = news().filter(|done| since.is_none_or(|since| done.at >= since));
+                let later = Activity::of(later, self.items, &self.weights);
+                self.workflow.encode(&later.carried_on(row, &purchases, self))
+            }
         };
         User {
             disliked: activity.disliked.into_iter().collect(),

@@ -95,7 +95,9 @@ impl Variant {
     fn item_now(&self, item: &ItemId, state: ItemState) -> Result<ItemNow, RequestError> {
         let items = self.items.view();
         let known = items.snapshot_row(item).is_some();
-        let row = state.row.filter(|row| !known || row.at >= self.as_of);
+        let row = state
+            .row
+            .filter(|row| !known || row.always || row.at >= self.as_of);
         let new = row.map(|row| self.new_item(self.present_row(item, row, &items)));
         let withdrawn = match (state.deleted, state.blocked) {
             (true, _) => Some(Withdrawn::Deleted),

@@ -26,19 +26,23 @@ impl Fields {
         })
     }
 
-    /// A user, who also did this.
+    /// A user, who also did this, and whose row is elsewhere or here.
     pub(super) fn user(
         mut self,
         interactions: Vec<PastInteraction>,
+        elsewhere: Option<StatedRow>,
     ) -> Result<Option<UserState>, StoreError> {
-        if self.fields.is_empty() && interactions.is_empty() {
+        if self.fields.is_empty() && interactions.is_empty() && elsewhere.is_none() {
             return Ok(None);
         }
         let history = self.fields.remove(keys::HISTORY);
         Ok(Some(UserState {
             deleted: self.fields.contains_key(keys::DELETED),
             history: history.map(|json| self.json(&json)).transpose()?,
-            row: self.row()?,
+            row: match elsewhere {
+                Some(row) => Some(row),
+                None => self.row()?,
+            },
             interactions,
         }))
     }
@@ -72,6 +76,7 @@ impl Fields {
             columns,
             whole: kind == "whole",
             at: Moment(at.unwrap_or_default()),
+            ..StatedRow::default()
         }))
     }
 

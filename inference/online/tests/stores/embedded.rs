@@ -41,9 +41,15 @@ async fn a_file_that_is_open_already_and_one_that_is_none_are_refused_by_name() 
     let path = folder.path().join("online.redb");
     let _open = Embedded::open(&path).unwrap();
     let error = Embedded::open(&path).err().unwrap().to_string();
-    assert!(error.contains("online.redb") && error.contains("another process has it open"), "{error}");
+    assert!(
+        error.contains("online.redb") && error.contains("another process has it open"),
+        "{error}"
+    );
     let other = folder.path().join("other");
     std::fs::write(&other, "something else entirely, and long enough to be looked at").unwrap();
     let error = Embedded::open(&other).err().unwrap().to_string();
-    assert!(error.contains("name a file that this program may write"), "{error}");
+    assert!(
+        error.contains("name a file that this program may write"),
+        "{error}"
+    );
 }

@@ -29,7 +29,13 @@ async fn what_was_acknowledged_is_there_after_redis_was_killed_and_news_go_on() 
     store.write(&[put("anna")], NOW).await.unwrap();
     server.kill();
     let error = store.user(&"anna".into()).await.unwrap_err().to_string();
-    assert!(error.contains(&format!("the online store at {} does not answer", server.address())), "{error}");
+    assert!(
+        error.contains(&format!(
+            "the online store at {} does not answer",
+            server.address()
+        )),
+        "{error}"
+    );
     assert!(store.write(&[put("berta")], NOW).await.is_err());
     server.restart().await;
     tokio::time::sleep(Duration::from_millis(150)).await;
@@ -61,8 +67,16 @@ async fn a_redis_that_lost_its_data_says_that_news_are_lost() {
 #[tokio::test]
 async fn a_password_that_is_wrong_is_named_and_one_that_changed_is_read_again() {
     let server = RedisServer::start(&["--requirepass", "first"]).await;
-    let error = server.store().write(&[put("anna")], NOW).await.unwrap_err().to_string();
-    assert!(error.contains("NOAUTH") && error.contains("correct the Secret"), "{error}");
+    let error = server
+        .store()
+        .write(&[put("anna")], NOW)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("NOAUTH") && error.contains("correct the Secret"),
+        "{error}"
+    );
     let wrong = server.store_of(&format!("{},password=guess", server.address()));
     let error = wrong.user(&"anna".into()).await.unwrap_err().to_string();
     assert!(error.contains("WRONGPASS") && !error.contains("guess"), "{error}");
@@ -73,7 +87,8 @@ async fn a_password_that_is_wrong_is_named_and_one_that_changed_is_read_again() 
         std::fs::write(folder.path().join("connection_string"), text).unwrap();
     };
     secret("first");
-    let connection = gondola_online::redis::connection::Connection::in_folder(folder.path(), Default::default());
+    let connection =
+        gondola_online::redis::connection::Connection::in_folder(folder.path(), Default::default());
     let store = gondola_online::redis::Redis::new(connection.unwrap(), "shop/grocery");
     store.write(&[put("anna")], NOW).await.unwrap();
     let admin = redis::Client::open(format!("redis://:first@{}", server.address())).unwrap();
@@ -104,14 +119,27 @@ async fn a_password_that_is_wrong_is_named_and_one_that_changed_is_read_again() 
 async fn a_key_of_another_type_and_a_full_memory_are_refused_with_the_way_out() {
     let server = RedisServer::start(&[]).await;
     let store = server.store();
-    server.run(&["SET", "gondola:shop/grocery:user:{anna}", "something"]).await;
+    server
+        .run(&["SET", "gondola:shop/grocery:user:{anna}", "something"])
+        .await;
     let error = store.user(&"anna".into()).await.unwrap_err().to_string();
     assert!(
-        error.contains("gondola:shop/grocery:user:{anna} is of another type") && error.contains("database of its own"),
+        error.contains("gondola:shop/grocery:user:{anna} is of another type")
+            && error.contains("database of its own"),
         "{error}"
     );
-    let outcome = store.write(&[suite::interaction("anna", "e1", "milk", None), put("berta")], NOW).await.unwrap();
-    assert_eq!(outcome.written, [Written::Taken, Written::Taken], "others' keys are as they were");
+    let outcome = store
+        .write(
+            &[suite::interaction("anna", "e1", "milk", None), put("berta")],
+            NOW,
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        outcome.written,
+        [Written::Taken, Written::Taken],
+        "others' keys are as they were"
+    );
 
     server.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let outcome = store.write(&[put("carla")], NOW).await;
@@ -127,20 +155,36 @@ async fn nobody_waits_for_a_redis_that_says_nothing() {
     let users = OnlineUsers::new(Arc::clone(&store), UserSettings::default());
     assert!(users.user(&"anna".into()).await.unwrap().is_some());
     server.run(&["CLIENT", "PAUSE", "3000", "ALL"]).await;
-    assert!(users.user(&"anna".into()).await.unwrap().is_some(), "what is cached needs no store");
+    assert!(
+        users.user(&"anna".into()).await.unwrap().is_some(),
+        "what is cached needs no store"
+    );
     let mut late = 0;
     for number in 0..50 {
         let started = Instant::now();
-        let error = users.user(&UserId::from(format!("user-{number}"))).await.unwrap_err();
-        assert!(started.elapsed() < Duration::from_millis(100), "{:?}", started.elapsed());
+        let error = users
+            .user(&UserId::from(format!("user-{number}")))
+            .await
+            .unwrap_err();
+        assert!(
+            started.elapsed() < Duration::from_millis(100),
+            "{:?}",
+            started.elapsed()
+        );
         match error {
             NotKnown::Late(_) => late += 1,
             NotKnown::Resting => {}
             other => panic!("{other}"),
         }
     }
-    assert!((5..=7).contains(&late), "after five failures the store rests: {late}");
+    assert!(
+        (5..=7).contains(&late),
+        "after five failures the store rests: {late}"
+    );
     tokio::time::sleep(Duration::from_secs(4)).await;
-    assert!(users.user(&UserId::from("user-1")).await.is_ok(), "one asks again after the rest");
+    assert!(
+        users.user(&UserId::from("user-1")).await.is_ok(),
+        "one asks again after the rest"
+    );
     let _ = Position::default();
 }

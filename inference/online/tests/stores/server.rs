@@ -21,7 +21,11 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts one with these options; what it holds is on disk when it is acknowledged, as far as a killed process goes.
     pub async fn start(options: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let folder = tempfile::tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let child = spawn(port, folder.path(), &options);
@@ -91,7 +95,16 @@ fn spawn(port: u16, folder: &Path, options: &[String]) -> Child {
     let program = std::env::var("GONDOLA_REDIS_SERVER")
         .expect("GONDOLA_REDIS_SERVER names the program redis-server; `make test` sets it");
     Command::new(program)
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+        .args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+        ])
         .arg("--dir")
         .arg(folder)
         .args(options)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use gondola_online::store::MAX_INTERACTIONS;
 use gondola_online::{News, OnlineStore, Position, Written};
 use gondola_request::{
-    Change, Interaction, InteractionKind, ItemId, ItemPatch, ItemState, ItemUpdate, Moment, PurchaseUpdate, RawRow,
-    UserId, UserState, UserUpdate, Value,
+    Change, Interaction, InteractionKind, ItemId, ItemPatch, ItemState, ItemUpdate, Moment, PurchaseUpdate,
+    RawRow, UserId, UserState, UserUpdate, Value,
 };
 
 /// Runs the whole suite.
@@ -23,7 +23,12 @@ const NOW: Moment = Moment(1_764_460_800_000);
 const LATER: Moment = Moment(1_764_460_860_000);
 
 fn row(values: &[(&str, Value)]) -> RawRow {
-    RawRow(values.iter().map(|(column, value)| ((*column).to_owned(), value.clone())).collect())
+    RawRow(
+        values
+            .iter()
+            .map(|(column, value)| ((*column).to_owned(), value.clone()))
+            .collect(),
+    )
 }
 
 pub fn put_user(user: &str, values: &[(&str, Value)]) -> Change {
@@ -72,7 +77,11 @@ async fn a_user_who_is_put_is_read_and_a_patch_changes_columns_alone(store: &dyn
     let put = Change::PutUser {
         user: "anna".into(),
         update: UserUpdate {
-            features: row(&[("age", Value::Number(0.1)), ("club", "ACTIVE".into()), ("city", Value::Null)]),
+            features: row(&[
+                ("age", Value::Number(0.1)),
+                ("club", "ACTIVE".into()),
+                ("city", Value::Null),
+            ]),
             history: Some(history.clone()),
         },
     };
@@ -113,14 +122,20 @@ async fn a_user_who_is_put_is_read_and_a_patch_changes_columns_alone(store: &dyn
         },
     };
     write(store, &[patch], NOW).await;
-    assert!(!user(store, "berta").await.row.unwrap().whole, "a patch stands over the snapshot");
+    assert!(
+        !user(store, "berta").await.row.unwrap().whole,
+        "a patch stands over the snapshot"
+    );
 }
 
 async fn a_user_who_is_deleted_is_forgotten_until_the_next_put(store: &dyn OnlineStore) {
     let id = "carla";
     write(
         store,
-        &[put_user(id, &[("age", Value::Number(1.0))]), interaction(id, "e1", "milk", None)],
+        &[
+            put_user(id, &[("age", Value::Number(1.0))]),
+            interaction(id, "e1", "milk", None),
+        ],
         NOW,
     )
     .await;
@@ -177,17 +192,28 @@ async fn items_are_put_patched_blocked_and_deleted(store: &dyn OnlineStore) {
     write(store, &[block], NOW).await;
     let bread = item(store, "bread").await.unwrap();
     assert!(bread.blocked);
-    assert_eq!(bread.row, None, "what only blocks an item says nothing of its row");
+    assert_eq!(
+        bread.row, None,
+        "what only blocks an item says nothing of its row"
+    );
     let mut known = store.known_items().await.unwrap();
     known.sort();
     assert_eq!(known, [ItemId::from("bread"), ItemId::from("milk")]);
-    assert_eq!(store.items(&["bread".into(), "none".into()]).await.unwrap()[1], None);
+    assert_eq!(
+        store.items(&["bread".into(), "none".into()]).await.unwrap()[1],
+        None
+    );
 }
 
 async fn an_event_counts_once_and_another_with_its_id_is_refused(store: &dyn OnlineStore) {
     let id = "dora";
     let first = interaction(id, "e1", "milk", None);
-    let outcomes = write(store, &[first.clone(), first.clone(), interaction(id, "e1", "bread", None)], NOW).await;
+    let outcomes = write(
+        store,
+        &[first.clone(), first.clone(), interaction(id, "e1", "bread", None)],
+        NOW,
+    )
+    .await;
     assert_eq!(outcomes, [Written::Taken, Written::Duplicate, Written::Conflict]);
     assert_eq!(write(store, &[first], LATER).await, [Written::Duplicate]);
     assert_eq!(
@@ -204,14 +230,18 @@ async fn an_event_counts_once_and_another_with_its_id_is_refused(store: &dyn Onl
 async fn the_earliest_interactions_go_first(store: &dyn OnlineStore) {
     let id = "emma";
     let many = MAX_INTERACTIONS + MAX_INTERACTIONS / 5;
-    let events = (0..many).map(|number| interaction(id, &format!("e{number}"), "milk", Some(1_000 + number as i64)));
+    let events =
+        (0..many).map(|number| interaction(id, &format!("e{number}"), "milk", Some(1_000 + number as i64)));
     let events: Vec<Change> = events.collect();
     for events in events.chunks(400) {
         write(store, events, NOW).await;
     }
     let interactions = user(store, id).await.interactions;
     let kept = interactions.len();
-    assert!((MAX_INTERACTIONS..MAX_INTERACTIONS * 11 / 10 + 1).contains(&kept), "{kept}");
+    assert!(
+        (MAX_INTERACTIONS..MAX_INTERACTIONS * 11 / 10 + 1).contains(&kept),
+        "{kept}"
+    );
     assert_eq!(interactions.last().unwrap().at, Moment(1_000 + many as i64 - 1));
     assert_eq!(interactions[0].at, Moment(1_000 + (many - kept) as i64));
 }
@@ -222,7 +252,9 @@ pub async fn all_news(store: &dyn OnlineStore, position: &mut Position) -> (Vec<
     loop {
         match store.news(position).await.unwrap() {
             News::Lost => panic!("nothing was lost"),
-            News::Changed { users, items } if users.is_empty() && items.is_empty() => return (all_users, all_items),
+            News::Changed { users, items } if users.is_empty() && items.is_empty() => {
+                return (all_users, all_items);
+            }
             News::Changed { users, items } => {
                 all_users.extend(users);
                 all_items.extend(items);
@@ -249,5 +281,8 @@ async fn news_name_what_changed_after_it_did(store: &dyn OnlineStore) {
         .unwrap();
     assert_eq!(users, [UserId::from("frieda"), UserId::from("gerda")]);
     assert_eq!(items, [ItemId::from("soap")]);
-    assert!(position >= outcome.position, "whoever waits for a change knows when it is here");
+    assert!(
+        position >= outcome.position,
+        "whoever waits for a change knows when it is here"
+    );
 }
