@@ -6,8 +6,8 @@ use futures::TryStreamExt as _;
 use gondola_artifacts::{Access, Store, StoreError};
 use gondola_crds::online::{Feast, FeastViews};
 use gondola_feast::{
-    ColumnKind, EntityViews, KeyLayout, KeyVersion, MAX_REGISTRY_BYTES, Mismatch, Registry, RegistryError, Versioning,
-    ViewsError, compare,
+    ColumnKind, EntityViews, KeyLayout, KeyVersion, MAX_REGISTRY_BYTES, Mismatch, Registry, RegistryError,
+    Versioning, ViewsError, compare,
 };
 use serde::Deserialize;
 
@@ -18,7 +18,9 @@ const MAX_WORKFLOW_BYTES: usize = 16 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum FeastError {
     /// The URL names no file.
-    #[error("features.online.feast.registry is {url:?}, which names no file; write for example s3://features/registry.db")]
+    #[error(
+        "features.online.feast.registry is {url:?}, which names no file; write for example s3://features/registry.db"
+    )]
     NotFile {
         /// The URL.
         url: String,
@@ -33,7 +35,9 @@ pub enum FeastError {
         source: StoreError,
     },
     /// The file can't be read.
-    #[error("cannot read {url}; see whether it is there, and whether the credentials of artifacts may read it")]
+    #[error(
+        "cannot read {url}; see whether it is there, and whether the credentials of artifacts may read it"
+    )]
     File {
         /// The file.
         url: String,
@@ -77,7 +81,10 @@ pub enum FeastError {
         source: serde_json::Error,
     },
     /// Views lack what the bundle needs, or have it as something else.
-    #[error("the feature views of {entity} are not what {bundle} needs: {}", sentences(mismatches))]
+    #[error(
+        "the feature views of {entity} are not what {bundle} needs: {}",
+        sentences(mismatches)
+    )]
     Mismatch {
         /// `users` or `items`.
         entity: &'static str,
@@ -127,7 +134,11 @@ pub async fn project(feast: &Feast, access: &Access) -> Result<FeastProject, Fea
             .map_err(|source| FeastError::Views { entity, source })
     };
     Ok(FeastProject {
-        users: feast.users.as_ref().map(|named| views("users", named)).transpose()?,
+        users: feast
+            .users
+            .as_ref()
+            .map(|named| views("users", named))
+            .transpose()?,
         layout: KeyLayout {
             version: match feast.entity_key_version {
                 Some(2) => KeyVersion::V2,
@@ -148,8 +159,13 @@ pub async fn check_users(
     let file = format!("{place}/workflow.json");
     let url = format!("{}/{file}", store.url());
     let json = read(store, &file, &url, MAX_WORKFLOW_BYTES).await?;
-    let workflow: Workflow = serde_json::from_slice(&json).map_err(|source| FeastError::Workflow { url, source })?;
-    let texts = workflow.user.categorical.iter().map(|column| (column.as_str(), ColumnKind::Text));
+    let workflow: Workflow =
+        serde_json::from_slice(&json).map_err(|source| FeastError::Workflow { url, source })?;
+    let texts = workflow
+        .user
+        .categorical
+        .iter()
+        .map(|column| (column.as_str(), ColumnKind::Text));
     let numbers = workflow.user.numeric.iter();
     let numbers = numbers.map(|numeric| (numeric.column.as_str(), ColumnKind::Number));
     let wanted: Vec<(&str, ColumnKind)> = texts.chain(numbers).collect();

@@ -16,6 +16,8 @@ use gondola_wire::resolution::{
 
 use gondola_causes::with_causes;
 
+use crate::feast::{self, FeastError};
+
 /// Looks up every reference of a spec. `generation` is the spec's; a store that takes longer than `patience` counts as away.
 pub async fn resolve(
     spec: &RecommenderPipelineSpec,
@@ -30,7 +32,7 @@ pub async fn resolve(
     };
     let store = Store::open_with(&spec.artifacts.url, &access);
     let look_up = async |variant: &Variant| match &store {
-        Ok(store) => tokio::time::timeout(patience, resolve_variant(store, spec, variant))
+        Ok(store) => tokio::time::timeout(patience, resolve_variant(store, spec, variant, &access))
             .await
             .unwrap_or_else(|_| Err(too_slow(store, patience))),
         Err(error) => Err(refusal(store_reason(error), error)),
@@ -86,6 +88,7 @@ async fn resolve_variant(
     store: &Store,
     spec: &RecommenderPipelineSpec,
     variant: &Variant,
+    access: &Access,
 ) -> Result<VariantBundles, Refusal> {
     let wanted = references(spec, variant).map_err(|error| refusal(RefusalReason::BundleNotFound, &error))?;
     let parsed: Vec<Reference> = wanted.iter().map(|(_, reference)| reference.clone()).collect();
@@ -96,6 +99,9 @@ async fn resolve_variant(
         let checked = resolved.require(*kind);
         checked.map_err(|error| refusal(RefusalReason::ContractMismatch, &error))?;
     }
+    if let Some(features) = found.first() {
+        check_feast(store, spec, features, access).await?;
+    }
     let mut found = found.iter().map(bundle);
     let mut next = || found.next().expect("one was found for each that was wanted");
     Ok(VariantBundles {
@@ -104,6 +110,29 @@ async fn resolve_variant(
         scorer: next(),
         similarity: spec.similarity.as_ref().map(|_| next()),
     })
+}
+
+/// Refuses feature views of Feast that don't have what the features bundle needs.
+async fn check_feast(
+    store: &Store,
+    spec: &RecommenderPipelineSpec,
+    features: &Resolved,
+    access: &Access,
+) -> Result<(), Refusal> {
+    let online = spec.features.online.as_ref();
+    let Some(named) = online.and_then(|online| online.feast.as_ref()) else {
+        return Ok(());
+    };
+    let wrong = |error: FeastError| refusal(feast_reason(&error), &error);
+    let project = feast::project(named, access).await.map_err(wrong)?;
+    let Some(users) = &project.users else {
+        return Ok(());
+    };
+    let (name, version) = (&features.manifest.name, &features.version);
+    let place = format!("{name}/{version}");
+    feast::check_users(users, store, &place, &place)
+        .await
+        .map_err(wrong)
 }
 
 fn bundle(resolved: &Resolved) -> ResolvedBundle {
@@ -143,6 +172,24 @@ fn together_reason(error: &TogetherError) -> RefusalReason {
             ResolveError::Store { source, .. } => store_reason(source),
             _ => RefusalReason::BundleInvalid,
         },
+    }
+}
+
+fn feast_reason(error: &FeastError) -> RefusalReason {
+    match error {
+        FeastError::NotFile { .. } => RefusalReason::InvalidStore,
+        FeastError::Store { source, .. } => store_reason(source),
+        FeastError::File { source, .. } => match source {
+            object_store::Error::NotFound { .. } => RefusalReason::BundleNotFound,
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                RefusalReason::AccessDenied
+            }
+            _ => RefusalReason::StoreUnavailable,
+        },
+        FeastError::Large { .. } | FeastError::Workflow { .. } => RefusalReason::BundleInvalid,
+        FeastError::Registry { .. } | FeastError::Views { .. } | FeastError::Mismatch { .. } => {
+            RefusalReason::ContractMismatch
+        }
     }
 }
 

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use gondola_artifacts::Access;
 use gondola_crds::online::{Redis as RedisSpec, RedisKind};
 use gondola_feast::{RedisType, StoreSettings};
 use gondola_models::pipeline::Variant;
 use gondola_online::embedded::Embedded;
 use gondola_online::redis::Redis;
 use gondola_online::redis::connection::Connection;
+use gondola_online::redis::feast::FeastEntities;
 use gondola_online::{OnlineStore, UserSettings};
+use gondola_router::feast::{self, FeastProject};
 use gondola_serving::live::Live;
 use gondola_wire::serve_order::OnlineOrder;
 use gondola_wire::variables;
@@ -43,7 +46,12 @@ pub(super) struct Online {
 
 impl OnlineArguments {
     /// The Redis that the order or the command line names, if one does. Must be called within Tokio.
-    pub(super) fn redis(&self, order: Option<&OnlineOrder>, scope: &str) -> anyhow::Result<Option<Online>> {
+    pub(super) async fn redis(
+        &self,
+        order: Option<&OnlineOrder>,
+        scope: &str,
+        access: &Access,
+    ) -> anyhow::Result<Option<Online>> {
         let scope = order.map_or(scope, |order| order.scope.as_str());
         let spec = order.map(|order| &order.store.redis);
         let settings = spec.map_or_else(StoreSettings::default, store_settings);
@@ -58,8 +66,20 @@ impl OnlineArguments {
                 "the order names an online store, but not where it is; set --online-credentials or --online-connection"
             ),
         };
-        let store = Arc::new(Redis::new(connection, scope));
-        Ok(Some(self.online(store, order)))
+        let mut store = Redis::new(connection, scope);
+        if let Some(feast) = order.and_then(|order| order.store.feast.as_ref()) {
+            let key_ttl = spec.and_then(|redis| u64::try_from(redis.key_ttl_seconds?).ok());
+            let key_ttl = key_ttl.map(Duration::from_secs);
+            let FeastProject { layout, users } = feast::project(feast, access).await?;
+            if let Some(views) = users {
+                store = store.with_feast_users(FeastEntities {
+                    layout,
+                    views,
+                    key_ttl,
+                });
+            }
+        }
+        Ok(Some(self.online(Arc::new(store), order)))
     }
 
     /// The store in a file.

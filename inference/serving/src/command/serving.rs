@@ -109,8 +109,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     } = Ordered::read(&order, bundles.store.clone())?;
     let server = settings.bind_variant().await?;
     let compute = compute.start(server.front())?;
-    let online = online.redis(ordered.as_ref(), &format!("{namespace}/{pipeline}"))?;
+    let scope = format!("{namespace}/{pipeline}");
     let load = async {
+        let online = online.redis(ordered.as_ref(), &scope, &bundles.access()).await?;
         let loaded = loading::load(&bundles, &store, &pipeline, &[variant], &compute, online).await?;
         let message = announce(&loaded);
         let variant = loaded.into_iter().next().context("nothing was loaded")?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use gondola_artifacts::Access;
 use gondola_router::recording::{RecordingArguments, UPLOAD_WITHIN};
 use gondola_router::watch::CurrentRouter;
 use gondola_router::{Backend, Router};
@@ -67,7 +68,6 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     pipeline.variants.iter_mut().for_each(|plan| device.apply(plan));
     let server = settings.bind_router().await?;
     let compute = compute.start(server.front())?;
-    let online = open(&online, online_file, &pipeline)?;
     if let Some(experiment) = &pipeline.experiment {
         // What is said on the command line stands before what the manifest says, as for the store of bundles.
         let url = &mut recording.store.events_url;
@@ -79,6 +79,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let recorded = pipeline.experiment.is_some().then(|| recording_of(&pipeline));
     let load = async {
+        let online = open(&online, online_file, &pipeline, &bundles.access()).await?;
         let loaded = loading::load(
             &bundles,
             &pipeline.store,
@@ -121,8 +122,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// The online store: the Redis that is named, else a file.
-fn open(arguments: &OnlineArguments, file: Option<PathBuf>, pipeline: &Pipeline) -> anyhow::Result<Online> {
-    if let Some(redis) = arguments.redis(pipeline.online.as_ref(), &pipeline.scope())? {
+async fn open(
+    arguments: &OnlineArguments,
+    file: Option<PathBuf>,
+    pipeline: &Pipeline,
+    access: &Access,
+) -> anyhow::Result<Online> {
+    let scope = pipeline.scope();
+    if let Some(redis) = arguments.redis(pipeline.online.as_ref(), &scope, access).await? {
         return Ok(redis);
     }
     let in_home = || {
