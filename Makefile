@@ -134,6 +134,10 @@ demo: build ## Train on a year of a grocery's purchases, publish, and serve reco
 demo-check: build ## The same, then send requests as a client would, check the answers, and stop
 	@scripts/demo.sh check $(DEMO)
 
+.PHONY: live-check
+live-check: build redis ## What an online store promises, measured with a real Redis and real pods: a table (LIVE_CHECK has options; some 10 minutes)
+	@scripts/live-check.sh $(DEMO) $(LIVE_CHECK)
+
 .PHONY: demo-experiment
 demo-experiment: build ## An A/B experiment with a simulated shop and a planted effect, and its page, until Ctrl-C
 	@scripts/demo.sh experiment $(DEMO) $(LISTEN)

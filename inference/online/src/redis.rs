@@ -156,7 +156,8 @@ impl Redis {
         for reply in replies {
             match self.writes.reply(reply, place) {
                 Ok(reply) => last = reply,
-                Err(StoreError::Refused { problem, .. }) => return Ok(Written::Refused { problem }),
+                // What is wrong with a key is this change's alone.
+                Err(StoreError::Damaged { problem, .. }) => return Ok(Written::Refused { problem }),
                 Err(error) => return Err(error),
             }
         }
@@ -315,9 +316,14 @@ impl OnlineStore for Redis {
             .arg(format!("{}-{}", after.0, after.1));
         let reply = self.stream.one(read, WAIT + PATIENCE).await?;
         let entries = self.stream.read(reply, replies::stream)?;
-        if (entries.len() == AT_ONCE || self.stream.was_renewed()) && self.has_lost(*after).await? {
-            *after = self.position().await?;
-            return Ok(News::Lost);
+        // Where there is much to read some may be cut off already; where there is none, all may be gone.
+        let doubtful = entries.is_empty() || entries.len() == AT_ONCE || self.stream.is_new();
+        if doubtful {
+            if self.has_lost(*after).await? {
+                *after = self.position().await?;
+                return Ok(News::Lost);
+            }
+            self.stream.is_known();
         }
         let (mut users, mut items) = (Vec::new(), Vec::new());
         for entry in entries {

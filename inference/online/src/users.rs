@@ -15,7 +15,7 @@ use crate::store::{OnlineStore, StoreError};
 pub struct UserSettings {
     /// How long a request waits for the store.
     pub deadline: Duration,
-    /// How many users are cached. Each takes about 1 KB, and 100 bytes for each interaction.
+    /// How many users are cached; 0 where others write what nobody is told of. Each takes about 1 KB, and 100 bytes for each interaction.
     pub cached: usize,
     /// How many requests may ask the store at once: more find the snapshot sooner than an answer.
     pub at_once: usize,
@@ -79,7 +79,7 @@ impl OnlineUsers {
 
     /// What the store holds of a user: from the cache, else in one round trip, and never later than the deadline of [`UserSettings`].
     pub async fn user(&self, user: &UserId) -> Result<Option<Arc<UserState>>, NotKnown> {
-        if !self.told.load(Ordering::Relaxed) {
+        if self.settings.cached == 0 || !self.told.load(Ordering::Relaxed) {
             return self.ask(user).await;
         }
         let ticket = match self.cache.get(user) {

@@ -2,6 +2,7 @@
 
 mod on_device;
 mod own_model;
+mod present;
 mod promotion;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::time::SystemTime;
 
 use gondola_artifacts::{Cache, Reference, Store, resolve_together};
 use gondola_models::device::Device;
-use gondola_models::features::{ItemId, RawRow, UserId, Value};
+use gondola_models::features::{ItemId, RawRow, Value};
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{
     AlreadyBought, Answer, Degradation, RecommendRequest, RequestError, SimilarRequest, SimilarTo,
@@ -20,6 +21,7 @@ use gondola_models::pipeline::{
 };
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
+use gondola_request::{Change, ItemState, ItemUpdate, Moment, StatedRow, UserState};
 use gondola_training::dataset::DatasetConfig;
 use gondola_training::dataset::training::Scorer;
 use gondola_training::report::Summary;
@@ -130,6 +132,58 @@ fn recommend(variant: &Variant, user: &str, k: usize) -> Result<Answer, RequestE
     })
 }
 
+/// The answer to somebody of whom an online store holds something.
+fn recommend_informed(variant: &Variant, user: &str, state: &UserState, k: usize) -> Answer {
+    let request = RecommendRequest {
+        user: user.into(),
+        k: Some(k),
+    };
+    variant.recommend_informed(&request, Some(state)).unwrap()
+}
+
+/// Later than every snapshot.
+const NOW: Moment = Moment(1_764_460_800_000);
+
+fn stated(columns: RawRow) -> Option<StatedRow> {
+    Some(StatedRow {
+        columns,
+        whole: true,
+        at: NOW,
+        always: false,
+    })
+}
+
+/// What an online store holds of a user who was put, if that is not refused.
+fn put_user(variant: &Variant, update: UserUpdate) -> Result<UserState, RequestError> {
+    variant.check(&Change::PutUser {
+        user: "somebody".into(),
+        update: update.clone(),
+    })?;
+    Ok(UserState {
+        row: stated(update.features),
+        history: update.history,
+        ..UserState::default()
+    })
+}
+
+/// Puts an item, as an online store would have it made, if that is not refused.
+fn put_item(variant: &Variant, item: &str, features: RawRow) -> Result<(), RequestError> {
+    variant.check(&Change::PutItem {
+        item: item.into(),
+        update: ItemUpdate {
+            features: features.clone(),
+            blocked: false,
+        },
+    })?;
+    let state = ItemState {
+        row: stated(features),
+        ..ItemState::default()
+    };
+    let refused = variant.set_items(vec![(item.into(), Some(state))]);
+    assert!(refused.is_empty(), "{refused:?}");
+    Ok(())
+}
+
 fn items(answer: &Answer) -> Vec<String> {
     answer.items.iter().map(|item| item.item.to_string()).collect()
 }
@@ -147,6 +201,7 @@ async fn a_shop_goes_from_its_files_to_answers() {
         known_and_unknown_users_are_answered(&variant);
         a_count_that_can_not_be_had_is_refused(&variant);
         a_new_user_and_a_new_item_are_served_at_once(&variant);
+        present::follows_from_what_users_and_the_shop_do(&variant);
         similar_items_leave_the_item_out(&variant);
         one_absurd_value_costs_nobody_else_their_answer(&variant);
         on_device::answers_are_those_of_the_processor(folder.path(), &config, scorer).await;
@@ -190,10 +245,8 @@ fn a_new_user_and_a_new_item_are_served_at_once(variant: &Variant) {
         features,
         history: None,
     };
-    variant
-        .put_user(UserId::from("new-user"), update.clone())
-        .unwrap();
-    assert_eq!(recommend(variant, "new-user", 5).unwrap().degraded, []);
+    let new_user = put_user(variant, update.clone()).unwrap();
+    assert_eq!(recommend_informed(variant, "new-user", &new_user, 5).degraded, []);
 
     let text = |text: &str| {
         RawRow::from([
@@ -201,9 +254,7 @@ fn a_new_user_and_a_new_item_are_served_at_once(variant: &Variant) {
             ("product_type_name", "Vest top".into()),
         ])
     };
-    variant
-        .put_item(ItemId::from("new-item"), text("Item A"))
-        .unwrap();
+    put_item(variant, "new-item", text("Item A")).unwrap();
     let near = variant
         .similar(&SimilarRequest {
             to: SimilarTo::Item("new-item".into()),
@@ -225,19 +276,13 @@ fn a_new_user_and_a_new_item_are_served_at_once(variant: &Variant) {
         features: RawRow::from([("shoe_size", Value::Number(43.0))]),
         ..update
     };
-    let message = variant
-        .put_user(UserId::from("new-user"), wrong)
-        .unwrap_err()
-        .to_string();
+    let message = put_user(variant, wrong).unwrap_err().to_string();
     assert!(
         message.starts_with("there is no user feature \"shoe_size\"; there are ["),
         "{message}"
     );
     let wrong = RawRow::from([("mean_price", "cheap".into())]);
-    let message = variant
-        .put_item(ItemId::from("new-item"), wrong)
-        .unwrap_err()
-        .to_string();
+    let message = put_item(variant, "new-item", wrong).unwrap_err().to_string();
     assert!(
         message.contains("item feature \"mean_price\" is \"cheap\", which is not a number"),
         "{message}"
@@ -261,7 +306,7 @@ fn one_absurd_value_costs_nobody_else_their_answer(variant: &Variant) {
     for value in ABSURD {
         for column in columns("item") {
             let features = RawRow::from([(column.as_str(), Value::Number(value))]);
-            let put = variant.put_item(ItemId::from("0108775044"), features);
+            let put = put_item(variant, "0108775044", features);
             refused += usize::from(put.is_err_and(|error| error.to_string().contains(&column)));
         }
         for column in columns("user") {
@@ -270,8 +315,8 @@ fn one_absurd_value_costs_nobody_else_their_answer(variant: &Variant) {
                 features,
                 history: None,
             };
-            let _ = variant.put_user(UserId::from("absurd"), update);
-            let answer = recommend(variant, "absurd", 5).unwrap();
+            let absurd = put_user(variant, update).unwrap_or_default();
+            let answer = recommend_informed(variant, "absurd", &absurd, 5);
             assert!(
                 !answer.degraded.contains(&Degradation::Scoring),
                 "{column}={value}"
@@ -296,8 +341,8 @@ fn one_absurd_value_costs_nobody_else_their_answer(variant: &Variant) {
         features: RawRow::default(),
         history: Some(["0108775044", "0108866015"].map(purchase).to_vec()),
     };
-    let _ = variant.put_user(UserId::from("absurd"), update);
-    let answer = recommend(variant, "absurd", 5).unwrap();
+    let absurd = put_user(variant, update).unwrap_or_default();
+    let answer = recommend_informed(variant, "absurd", &absurd, 5);
     assert!(!answer.degraded.contains(&Degradation::Scoring));
 }
 
@@ -330,8 +375,8 @@ async fn what_was_bought_can_be_left_out(folder: &Path, config: &RunConfig) {
         features: RawRow::default(),
         history: Some(history.collect()),
     };
-    variant.put_user(UserId::from("buyer"), update).unwrap();
-    let answer = items(&recommend(&variant, "buyer", ITEMS).unwrap());
+    let buyer = put_user(&variant, update).unwrap();
+    let answer = items(&recommend_informed(&variant, "buyer", &buyer, ITEMS));
     assert!(
         answer.iter().all(|item| !purchases.contains(&item.as_str())),
         "{answer:?}"

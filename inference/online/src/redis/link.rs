@@ -12,7 +12,7 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
     RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, TlsMode, Value,
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Link {
     open: Mutex<Option<Open>>,
     /// One makes a new connection, and the others wait for it; holds when the last attempt failed.
     opening: tokio::sync::Mutex<Option<(Instant, String)>>,
-    /// Whether a connection was made since somebody asked.
+    /// Whether the server at the other end may be another one.
     renewed: AtomicBool,
 }
 
@@ -59,9 +59,14 @@ impl Link {
         }
     }
 
-    /// Whether the connection was made anew since this was asked last.
-    pub(super) fn was_renewed(&self) -> bool {
-        self.renewed.swap(false, Ordering::Relaxed)
+    /// Whether the connection was made after [`is_known`](Self::is_known) last: by what it says, the server may be another one.
+    pub(super) fn is_new(&self) -> bool {
+        self.renewed.load(Ordering::Relaxed)
+    }
+
+    /// From now on the server at the other end is known.
+    pub(super) fn is_known(&self) {
+        self.renewed.store(false, Ordering::Relaxed);
     }
 
     /// Runs one command.
@@ -386,7 +391,12 @@ fn refusal(place: &str, error: &RedisError, key: impl Fn() -> String) -> StoreEr
         place: place.clone(),
         problem,
     };
-    match error.code() {
+    let code = match error.kind() {
+        // As the client has it after a login of its own.
+        ErrorKind::AuthenticationFailed => Some("WRONGPASS"),
+        _ => error.code(),
+    };
+    match code {
         Some("LOADING") => away("it is loading its data; wait until it has".to_owned()),
         Some("MOVED" | "ASK" | "CROSSSLOT") => {
             refused("it is one server of a cluster; set the type of the connection to a cluster".to_owned())
@@ -394,13 +404,16 @@ fn refusal(place: &str, error: &RedisError, key: impl Fn() -> String) -> StoreEr
         Some("OOM") => refused(
             "it is out of memory and takes nothing more; raise its maxmemory, or let keys expire".to_owned(),
         ),
-        Some("WRONGTYPE") => refused(format!(
-            "{} is of another type, so that something else uses that name; give this pipeline a database of its own",
-            key()
-        )),
+        Some("WRONGTYPE") => StoreError::Damaged {
+            what: key(),
+            problem: format!(
+                "{} is of another type, so that something else uses that name; give this pipeline a database of its own",
+                key()
+            ),
+        },
         Some("NOAUTH" | "WRONGPASS" | "NOPERM") => refused(format!(
             "it does not accept the user and the password of the connection string ({}); correct the Secret",
-            error.code().unwrap_or_default()
+            code.unwrap_or_default()
         )),
         Some("READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN") => away(format!(
             "it can't be written now ({}); wait until it has a primary again",

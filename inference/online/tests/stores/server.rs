@@ -11,16 +11,16 @@ use gondola_online::redis::connection::Connection;
 use tempfile::TempDir;
 
 /// A server, which ends with this value.
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
     options: Vec<String>,
     folder: TempDir,
 }
 
 impl RedisServer {
     /// Starts one with these options; what it holds is on disk when it is acknowledged, as far as a killed process goes.
-    pub async fn start(options: &[&str]) -> Self {
+    pub(crate) async fn start(options: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -40,17 +40,17 @@ impl RedisServer {
     }
 
     /// Where it is, as a connection string.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// A store in it.
-    pub fn store(&self) -> Redis {
+    pub(crate) fn store(&self) -> Redis {
         self.store_of(&self.address())
     }
 
     /// A store by a connection string.
-    pub fn store_of(&self, connection_string: &str) -> Redis {
+    pub(crate) fn store_of(&self, connection_string: &str) -> Redis {
         let settings = StoreSettings {
             connection_string: connection_string.to_owned(),
             ..StoreSettings::default()
@@ -59,13 +59,13 @@ impl RedisServer {
     }
 
     /// Kills it, as a lost node does.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Starts it again after it was killed.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.child = spawn(self.port, self.folder.path(), &self.options);
         self.wait().await;
     }
@@ -82,7 +82,7 @@ impl RedisServer {
     }
 
     /// Runs a command, as another program would.
-    pub async fn run(&self, command: &[&str]) -> redis::Value {
+    pub(crate) async fn run(&self, command: &[&str]) -> redis::Value {
         let client = redis::Client::open(format!("redis://{}", self.address())).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut run = redis::cmd(command[0]);

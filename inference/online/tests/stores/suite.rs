@@ -10,7 +10,7 @@ use gondola_request::{
 };
 
 /// Runs the whole suite.
-pub async fn run(store: &dyn OnlineStore) {
+pub(crate) async fn run(store: &dyn OnlineStore) {
     a_user_who_is_put_is_read_and_a_patch_changes_columns_alone(store).await;
     a_user_who_is_deleted_is_forgotten_until_the_next_put(store).await;
     items_are_put_patched_blocked_and_deleted(store).await;
@@ -31,7 +31,7 @@ fn row(values: &[(&str, Value)]) -> RawRow {
     )
 }
 
-pub fn put_user(user: &str, values: &[(&str, Value)]) -> Change {
+pub(crate) fn put_user(user: &str, values: &[(&str, Value)]) -> Change {
     Change::PutUser {
         user: user.into(),
         update: UserUpdate {
@@ -41,7 +41,7 @@ pub fn put_user(user: &str, values: &[(&str, Value)]) -> Change {
     }
 }
 
-pub fn interaction(user: &str, event: &str, item: &str, at: Option<i64>) -> Change {
+pub(crate) fn interaction(user: &str, event: &str, item: &str, at: Option<i64>) -> Change {
     Change::Interaction(Interaction {
         event_id: event.to_owned(),
         user: user.into(),
@@ -247,7 +247,7 @@ async fn the_earliest_interactions_go_first(store: &dyn OnlineStore) {
 }
 
 /// All news until there are none.
-pub async fn all_news(store: &dyn OnlineStore, position: &mut Position) -> (Vec<UserId>, Vec<ItemId>) {
+pub(crate) async fn all_news(store: &dyn OnlineStore, position: &mut Position) -> (Vec<UserId>, Vec<ItemId>) {
     let (mut all_users, mut all_items) = (Vec::new(), Vec::new());
     loop {
         match store.news(position).await.unwrap() {

@@ -67,11 +67,14 @@ impl OnlineArguments {
             ),
         };
         let mut store = Redis::new(connection, scope);
+        let mut cached = UserSettings::default().cached;
         if let Some(feast) = order.and_then(|order| order.store.feast.as_ref()) {
             let key_ttl = spec.and_then(|redis| u64::try_from(redis.key_ttl_seconds?).ok());
             let key_ttl = key_ttl.map(Duration::from_secs);
             let FeastProject { layout, users } = feast::project(feast, access).await?;
             if let Some(views) = users {
+                // Feast tells nobody of what it writes.
+                cached = 0;
                 store = store.with_feast_users(FeastEntities {
                     layout,
                     views,
@@ -79,7 +82,7 @@ impl OnlineArguments {
                 });
             }
         }
-        Ok(Some(self.online(Arc::new(store), order)))
+        Ok(Some(self.online(Arc::new(store), cached, order)))
     }
 
     /// The store in a file.
@@ -88,10 +91,11 @@ impl OnlineArguments {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder of the online store {}", path.display()))?;
         }
-        Ok(self.online(Arc::new(Embedded::open(path)?), None))
+        let cached = UserSettings::default().cached;
+        Ok(self.online(Arc::new(Embedded::open(path)?), cached, None))
     }
 
-    fn online(&self, store: Arc<dyn OnlineStore>, order: Option<&OnlineOrder>) -> Online {
+    fn online(&self, store: Arc<dyn OnlineStore>, cached: usize, order: Option<&OnlineOrder>) -> Online {
         let ordered = order.and_then(|order| order.store.deadline_milliseconds);
         let ordered = ordered.and_then(|deadline| u64::try_from(deadline).ok());
         let deadline = self.online_deadline_ms.or(ordered).map(Duration::from_millis);
@@ -100,6 +104,7 @@ impl OnlineArguments {
             store,
             settings: UserSettings {
                 deadline: deadline.unwrap_or(default.deadline),
+                cached,
                 ..default
             },
             patience: Duration::from_secs(self.online_patience_seconds),

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gondola_models::pipeline::RequestError;
+use gondola_models::pipeline::change::RefusedItem;
 use gondola_protocol::{Inquiry, Recommender, ServiceError};
 use gondola_request::{
-    Answer, Change, ItemId, Question, RecommendRequest, Recommendation, Stage, StageTiming, UserId,
-    VariantSummary,
+    Answer, Change, InformedRequest, ItemId, ItemState, Question, RecommendRequest, Recommendation,
+    SimilarRequest, Stage, StageTiming, UserId, VariantSummary,
 };
 use gondola_server::metrics::ComputeMetrics;
 use gondola_serving::compute::{Compute, ComputeSettings, GatherSettings};
@@ -26,10 +27,8 @@ struct Mirror {
 }
 
 impl Pipeline for Mirror {
-    fn answer(&self, question: &Question) -> Result<Answer, RequestError> {
-        let Question::Recommend(request) = question else {
-            return Ok(Answer::default());
-        };
+    fn recommend(&self, informed: &InformedRequest) -> Result<Answer, RequestError> {
+        let request = &informed.request;
         let k = request.k.unwrap_or(1);
         if k > MOST {
             return Err(RequestError::Count { k, most: MOST });
@@ -53,14 +52,21 @@ impl Pipeline for Mirror {
         true
     }
 
-    fn recommend_each(&self, requests: &[RecommendRequest]) -> Vec<Result<Answer, RequestError>> {
+    fn recommend_each(&self, requests: &[InformedRequest]) -> Vec<Result<Answer, RequestError>> {
         self.together.lock().unwrap().push(requests.len());
-        let answer = |request: &RecommendRequest| self.answer(&Question::Recommend(request.clone()));
-        requests.iter().map(answer).collect()
+        requests.iter().map(|request| self.recommend(request)).collect()
     }
 
-    fn change(&self, _: Change) -> Result<(), RequestError> {
+    fn similar(&self, _: &SimilarRequest) -> Result<Answer, RequestError> {
+        Ok(Answer::default())
+    }
+
+    fn check(&self, _: &Change) -> Result<(), RequestError> {
         Ok(())
+    }
+
+    fn set_items(&self, _: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
+        Vec::new()
     }
 
     fn popular(&self, _: Option<usize>) -> Result<Answer, RequestError> {
@@ -103,7 +109,7 @@ async fn everybody_gets_their_own_answer_and_their_own_error() {
     let compute = Arc::new(Compute::start(&settings, metrics.clone()).unwrap());
     let (pipeline, alone) = (Mirror::default(), Mirror::default());
     let together = Arc::clone(&pipeline.together);
-    let variant = LocalVariant::new("shop", pipeline, 1, BTreeMap::new(), compute);
+    let variant = LocalVariant::new("shop", Arc::new(pipeline), 1, BTreeMap::new(), compute);
     let variant = Arc::new(variant);
     let asked: Vec<_> = (0..200)
         .map(|user| {
@@ -118,7 +124,7 @@ async fn everybody_gets_their_own_answer_and_their_own_error() {
             user: UserId::from(format!("user-{user}")),
             k: Some(k),
         };
-        match (asked.await.unwrap(), alone.answer(&Question::Recommend(request))) {
+        match (asked.await.unwrap(), alone.recommend(&request.into())) {
             (Ok(answer), Ok(wanted)) => {
                 assert_eq!(answer.items, wanted.items);
                 assert_eq!(answer.timing, wanted.timing);

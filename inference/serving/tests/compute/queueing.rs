@@ -7,8 +7,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use gondola_models::pipeline::RequestError;
+use gondola_models::pipeline::change::RefusedItem;
 use gondola_protocol::proto::RecommendRequest;
-use gondola_request::{Answer, Change, Question, Recommendation, VariantSummary};
+use gondola_request::{
+    Answer, Change, InformedRequest, ItemId, ItemState, Recommendation, SimilarRequest, VariantSummary,
+};
 use gondola_server::front::{Deadlines, Destination, Front};
 use gondola_serving::compute::{Compute, ComputeSettings, GatherSettings};
 use gondola_serving::local::{LocalVariant, Pipeline};
@@ -50,13 +53,22 @@ impl Gate {
 }
 
 impl Pipeline for Gated {
-    fn answer(&self, _: &Question) -> Result<Answer, RequestError> {
+    fn recommend(&self, _: &InformedRequest) -> Result<Answer, RequestError> {
         self.0.pass();
         Ok(Answer::default())
     }
 
-    fn change(&self, _: Change) -> Result<(), RequestError> {
+    fn similar(&self, _: &SimilarRequest) -> Result<Answer, RequestError> {
+        self.0.pass();
+        Ok(Answer::default())
+    }
+
+    fn check(&self, _: &Change) -> Result<(), RequestError> {
         Ok(())
+    }
+
+    fn set_items(&self, _: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
+        Vec::new()
     }
 
     fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {
@@ -92,7 +104,13 @@ async fn one_variant(ask: Duration, queue: usize) -> (Running, Arc<Gate>) {
     };
     let gate = Arc::new(Gate::default());
     let compute = Arc::new(Compute::start(&settings, front.metrics().compute().clone()).unwrap());
-    let variant = LocalVariant::new("shop", Gated(Arc::clone(&gate)), 1, BTreeMap::new(), compute);
+    let variant = LocalVariant::new(
+        "shop",
+        Arc::new(Gated(Arc::clone(&gate))),
+        1,
+        BTreeMap::new(),
+        compute,
+    );
     (
         Running::start(front, Destination::variant(Arc::new(variant))).await,
         gate,

@@ -1,15 +1,17 @@
 //! A variant whose networks run in tensors, many users at a time.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use gondola_models::device::Device;
-use gondola_models::features::{ItemId, RawRow, UserId, Value};
+use gondola_models::features::{RawRow, UserId, Value};
 use gondola_models::pipeline::{
     AlreadyBought, Answer, Degradation, RecommendRequest, RequestError, Stage, UserUpdate, Variant,
 };
+use gondola_request::{InformedRequest, UserState};
 use gondola_training::run::RunConfig;
 
-use super::{ITEMS, items, load, load_on, recommend};
+use super::{ITEMS, items, load, load_on, put_item, put_user, recommend, recommend_informed};
 
 /// How far scores of tensors may be from those of kernels.
 const TOLERANCE: f32 = 1e-4;
@@ -33,19 +35,22 @@ fn put(variant: &Variant) {
         ("product_type_name", "Vest top".into()),
     ]);
     for id in ["new-item", "0108775044"] {
-        variant.put_item(ItemId::from(id), text.clone()).unwrap();
+        put_item(variant, id, text.clone()).unwrap();
     }
+}
+
+fn new_user(variant: &Variant) -> UserState {
     let update = UserUpdate {
         features: RawRow::from([("age", Value::Number(31.0))]),
         history: None,
     };
-    variant.put_user(UserId::from("new-user"), update).unwrap();
+    put_user(variant, update).unwrap()
 }
 
 fn everybody_is_answered_alike(processor: &Variant, device: &Variant) {
     let table = processor.users().table();
     let mut users: Vec<UserId> = (0..table.len()).map(|row| table.id(row).into()).collect();
-    users.extend(["nobody", "new-user"].map(UserId::from));
+    users.push(UserId::from("nobody"));
     let together = device.recommend_all(&users, Some(ITEMS)).unwrap();
     assert_eq!(together.len(), users.len());
     for (user, together) in users.iter().zip(&together) {
@@ -77,9 +82,13 @@ fn check_alike(found: &Answer, wanted: &Answer) {
 }
 
 fn one_wrong_request_costs_no_other_its_answer(device: &Variant) {
-    let request = |user: &str, k| RecommendRequest {
-        user: user.into(),
-        k: Some(k),
+    let state = Arc::new(new_user(device));
+    let request = |user: &str, k| InformedRequest {
+        request: RecommendRequest {
+            user: user.into(),
+            k: Some(k),
+        },
+        state: (user == "new-user").then(|| Arc::clone(&state)),
     };
     let requests = [
         request("new-user", 3),
@@ -88,7 +97,10 @@ fn one_wrong_request_costs_no_other_its_answer(device: &Variant) {
     ];
     let answers = device.recommend_each(&requests);
     let first = answers[0].as_ref().unwrap();
-    assert_eq!(first.items, recommend(device, "new-user", 3).unwrap().items);
+    assert_eq!(
+        first.items,
+        recommend_informed(device, "new-user", &state, 3).items
+    );
     assert!(matches!(
         answers[1],
         Err(RequestError::Count { k: 1000, most: ITEMS })

@@ -1,0 +1,141 @@
+//! What users do and what the shop puts, in the next answer.
+
+use gondola_models::pipeline::{SimilarRequest, SimilarTo, Variant};
+use gondola_request::{InteractionKind, ItemState, Moment, PastInteraction, StatedRow, UserState, Value};
+
+use super::{NOW, items, recommend, recommend_informed, some_user};
+
+/// Two items of the shop.
+const VEST: &str = "0108775044";
+const OTHER: &str = "0108866015";
+
+pub(super) fn follows_from_what_users_and_the_shop_do(variant: &Variant) {
+    a_purchase_changes_the_next_answer(variant);
+    a_dislike_takes_an_item_away_until_it_is_bought(variant);
+    what_is_older_than_the_snapshot_changes_nothing(variant);
+    a_user_who_was_deleted_is_nobody(variant);
+    an_item_is_blocked_deleted_and_back(variant);
+}
+
+fn did(item: &str, kind: InteractionKind, at: Moment) -> PastInteraction {
+    PastInteraction {
+        item: item.into(),
+        kind,
+        at,
+        price: Some(0.01),
+    }
+}
+
+fn who_did(interactions: Vec<PastInteraction>) -> UserState {
+    UserState {
+        interactions,
+        ..UserState::default()
+    }
+}
+
+fn scores(variant: &Variant, user: &str, state: &UserState) -> Vec<(String, f32)> {
+    let answer = recommend_informed(variant, user, state, 10);
+    assert_eq!(answer.items.len(), 10);
+    let scored = answer.items.iter();
+    scored.map(|item| (item.item.to_string(), item.score)).collect()
+}
+
+fn a_purchase_changes_the_next_answer(variant: &Variant) {
+    let user = some_user(variant);
+    let before = scores(variant, &user, &UserState::default());
+    let after = scores(
+        variant,
+        &user,
+        &who_did(vec![did(VEST, InteractionKind::Purchase, NOW)]),
+    );
+    assert_ne!(
+        before,
+        after,
+        "{}: recency and purchases are other ones",
+        variant.name()
+    );
+    let stranger = who_did(vec![did(VEST, InteractionKind::Click, NOW)]);
+    let answer = recommend_informed(variant, "a stranger who clicked", &stranger, 5);
+    assert_eq!(answer.degraded, [], "somebody who did something is no stranger");
+}
+
+fn a_dislike_takes_an_item_away_until_it_is_bought(variant: &Variant) {
+    let user = some_user(variant);
+    let shown = |state: &UserState| items(&recommend_informed(variant, &user, state, 20));
+    assert!(shown(&UserState::default()).contains(&OTHER.to_owned()));
+    let dislike = did(OTHER, InteractionKind::Dislike, NOW);
+    assert!(!shown(&who_did(vec![dislike.clone()])).contains(&OTHER.to_owned()));
+    let purchase = did(OTHER, InteractionKind::Purchase, Moment(NOW.0 + 1));
+    assert!(shown(&who_did(vec![dislike, purchase])).contains(&OTHER.to_owned()));
+}
+
+fn what_is_older_than_the_snapshot_changes_nothing(variant: &Variant) {
+    let user = some_user(variant);
+    let long_ago = Moment(946_684_800_000);
+    let row = Some(StatedRow {
+        columns: [("age", Value::Number(99.0))].into(),
+        whole: true,
+        at: long_ago,
+        always: false,
+    });
+    let state = UserState {
+        row: row.clone(),
+        ..who_did(vec![did(VEST, InteractionKind::Purchase, long_ago)])
+    };
+    let untouched = scores(variant, &user, &UserState::default());
+    assert_eq!(scores(variant, &user, &state), untouched);
+    let stranger = recommend_informed(variant, "whom the snapshot lacks", &state, 5);
+    assert_eq!(stranger.degraded, [], "of whom nothing else is known");
+    let always = UserState {
+        row: row.map(|row| StatedRow { always: true, ..row }),
+        ..UserState::default()
+    };
+    assert_ne!(
+        scores(variant, &user, &always),
+        untouched,
+        "a feature store's word counts however old it is"
+    );
+}
+
+fn a_user_who_was_deleted_is_nobody(variant: &Variant) {
+    let deleted = UserState {
+        deleted: true,
+        ..UserState::default()
+    };
+    let answer = recommend_informed(variant, &some_user(variant), &deleted, 5);
+    assert_eq!(answer.items, recommend(variant, "nobody", 5).unwrap().items);
+    assert_eq!(answer.degraded, recommend(variant, "nobody", 5).unwrap().degraded);
+}
+
+fn an_item_is_blocked_deleted_and_back(variant: &Variant) {
+    let user = some_user(variant);
+    let set = |state: Option<ItemState>| {
+        let refused = variant.set_items(vec![(OTHER.into(), state)]);
+        assert!(refused.is_empty(), "{refused:?}");
+    };
+    let shown = || items(&recommend(variant, &user, 20).unwrap());
+    let similar = |to: &str| {
+        variant.similar(&SimilarRequest {
+            to: SimilarTo::Item(to.into()),
+            k: Some(15),
+        })
+    };
+    let before = shown();
+    assert!(before.contains(&OTHER.to_owned()));
+    set(Some(ItemState {
+        blocked: true,
+        ..ItemState::default()
+    }));
+    assert!(!shown().contains(&OTHER.to_owned()));
+    assert!(!items(&similar(VEST).unwrap()).contains(&OTHER.to_owned()));
+    assert!(similar(OTHER).is_ok(), "what is blocked is still in the catalog");
+    set(Some(ItemState {
+        deleted: true,
+        ..ItemState::default()
+    }));
+    assert!(!shown().contains(&OTHER.to_owned()));
+    let error = similar(OTHER).unwrap_err().to_string();
+    assert!(error.starts_with("there is no item"), "{error}");
+    set(None);
+    assert_eq!(shown(), before);
+}
