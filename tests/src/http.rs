@@ -45,6 +45,16 @@ pub async fn put(address: &str, path: &str, body: &Value) -> anyhow::Result<Resp
     send(address, "PUT", path, "", &body.to_string()).await
 }
 
+/// Posts a JSON body to a path.
+pub async fn post(address: &str, path: &str, body: &Value) -> anyhow::Result<Response> {
+    send(address, "POST", path, "", &body.to_string()).await
+}
+
+/// Patches a path with a JSON body.
+pub async fn patch(address: &str, path: &str, body: &Value) -> anyhow::Result<Response> {
+    send(address, "PATCH", path, "", &body.to_string()).await
+}
+
 async fn send(
     address: &str,
     method: &str,

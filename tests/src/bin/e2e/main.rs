@@ -13,6 +13,7 @@ mod load;
 mod manifest;
 mod node;
 mod processes;
+mod redis;
 mod step;
 mod store;
 mod table;

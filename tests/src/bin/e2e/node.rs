@@ -4,6 +4,7 @@ mod admission;
 mod experiment;
 mod hanging;
 mod leaders;
+mod online;
 mod pods;
 mod refusals;
 mod rollouts;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use crate::kubectl::{apply, get, ready};
 use crate::load::{Counts, Load};
 use crate::manifest::{self, NAME};
+use crate::redis::Redis;
 use crate::step::{Stage, Step, chosen, run_all as run_steps};
 use crate::store::Bundles;
 use crate::table::Table;
@@ -36,6 +38,8 @@ pub(crate) struct Shop {
     /// Where its Service for whoever runs it answers.
     admin: String,
     load: Option<Load>,
+    /// The online store, while the pipeline has one.
+    redis: Option<Redis>,
 }
 
 impl Stage for Shop {
@@ -59,6 +63,10 @@ impl Stage for Shop {
 }
 
 impl Shop {
+    fn redis(&mut self) -> anyhow::Result<&mut Redis> {
+        self.redis.as_mut().context("no Redis was started")
+    }
+
     /// Nobody asks from now on, until the step is over.
     async fn send_clients_home(&self) {
         let Some(load) = &self.load else { return };
@@ -78,6 +86,7 @@ pub(crate) async fn run_all(arguments: &Arguments, table: &mut Table) -> anyhow:
         address: String::new(),
         admin: String::new(),
         load: None,
+        redis: None,
     };
     let (before, after) = steps
         .into_iter()
@@ -155,6 +164,19 @@ fn steps() -> Vec<Step<Shop>> {
         }),
         Step::new("a stuck rollout: the node is drained", |shop| {
             Box::pin(rollouts::drain(shop))
+        }),
+        // What is put at run time.
+        Step::new("a change without an online store", |shop| {
+            Box::pin(online::refused(shop))
+        }),
+        Step::new("what is put survives a rollout", |shop| {
+            Box::pin(online::survives_a_rollout(shop))
+        }),
+        Step::new("a new pod catches up with what was put", |shop| {
+            Box::pin(online::new_pod_catches_up(shop))
+        }),
+        Step::new("Redis is killed under load", |shop| {
+            Box::pin(online::redis_is_killed(shop))
         }),
         // Pods that can't run, or don't stay.
         Step::new("an image that crashes", |shop| Box::pin(pods::crash(shop))),

@@ -23,7 +23,7 @@ pub(super) async fn new_version(shop: &mut Shop) -> anyhow::Result<String> {
 }
 
 /// Waits until every pod of dlrm has loaded a version.
-async fn served(version: &str) -> anyhow::Result<()> {
+pub(super) async fn served(version: &str) -> anyhow::Result<()> {
     until(&format!("version {version} is served"), PATIENCE, async || {
         for pod in pods("dlrm").await?.values() {
             let loaded = http::get(&pod.admin(), "/v1/pipeline").await?.json()?;
