@@ -197,6 +197,10 @@ pub enum Code {
     InvalidArgument,
     /// Ask for something that exists.
     NotFound,
+    /// Show a credential, or another one.
+    Unauthenticated,
+    /// Ask for what the credential allows, or get another one.
+    PermissionDenied,
     /// Wait, then retry.
     ResourceExhausted,
     /// Ask for what this pipeline serves.

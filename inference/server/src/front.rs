@@ -9,6 +9,7 @@ use gondola_protocol::{Inquiry, PipelineDescription, Recommender, Served, Servic
 use gondola_request::{Change, Question, SimilarTo};
 use gondola_wire::router_report::RouterReport;
 
+use crate::access::forced_arm::ArmKey;
 use crate::experimenter::{Experimenter, Receipt};
 use crate::metrics::{Method, Metrics};
 
@@ -69,6 +70,7 @@ pub struct Front {
     destination: OnceLock<Destination>,
     draining: AtomicBool,
     deadlines: Deadlines,
+    arm_key: Option<ArmKey>,
     metrics: Metrics,
 }
 
@@ -79,8 +81,20 @@ impl Front {
             destination: OnceLock::new(),
             draining: AtomicBool::new(false),
             deadlines,
+            arm_key: None,
             metrics: Metrics::default(),
         }
+    }
+
+    /// Arms that clients ask for must be signed with `key`, where there is one.
+    pub fn with_arm_key(mut self, key: Option<ArmKey>) -> Self {
+        self.arm_key = key;
+        self
+    }
+
+    /// What arms must be signed with.
+    pub(crate) fn arm_key(&self) -> Option<&ArmKey> {
+        self.arm_key.as_ref()
     }
 
     /// What is counted.

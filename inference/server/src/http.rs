@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::PathRejection;
@@ -20,17 +21,15 @@ use gondola_wire::router_report::REPORT_PATH;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::access::forced_arm::ARM_SIGNATURE;
 use crate::experimenter::MAX_UNIT_BYTES;
 use crate::front::{Front, MAX_BODY_BYTES};
 use crate::http_error::{HttpError, error};
 use crate::query::Asked;
+use crate::request_id::REQUEST_ID;
 
 /// The header with which a tester chooses an arm.
 pub(super) const ARM_HEADER: &str = "x-gondola-arm";
-/// The header with the client's own id of a request.
-const REQUEST_HEADER: &str = "x-request-id";
-/// Longest id of a request that is used, in bytes.
-const MAX_REQUEST_ID_BYTES: usize = 128;
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The paths.
@@ -132,31 +131,43 @@ async fn recommend(
     let Asked(query) = query;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let user = UserId::from(query.user);
+    let visit = visit(&front, user.as_str(), header)?;
     let request = RecommendRequest {
         user: user.clone(),
         k: query.k,
     };
     let inquiry = Inquiry {
         question: request.into(),
-        visit: visit(&front, header),
+        visit,
     };
     let served = front.answer(inquiry, None).await?;
     Ok(Json(AnswerBody::new(Some(user), served, query.explain)))
 }
 
 /// What an experiment wants to know of a request: headers of HTTP, or metadata of gRPC. One that is too long is as if it were not
-/// there: nobody goes without an answer because of a header that something on the way added.
-pub(super) fn visit<'a>(front: &Front, header: impl Fn(&str) -> Option<&'a str>) -> Visit {
+/// there: nobody goes without an answer because of a header that something on the way added. An arm that is signed must be signed for
+/// this unit.
+pub(super) fn visit<'a>(
+    front: &Front,
+    user: &str,
+    header: impl Fn(&str) -> Option<&'a str>,
+) -> Result<Visit, ServiceError> {
+    let signature = header(ARM_SIGNATURE.as_str());
     let header = |name: &str, longest: usize| {
         let text = header(name).filter(|text| text.len() <= longest);
         text.map(str::to_owned)
     };
     let unit = |name: Arc<str>| header(&name, MAX_UNIT_BYTES);
-    Visit {
+    let visit = Visit {
         unit: front.unit_header().and_then(unit),
         arm: header(ARM_HEADER, MAX_UNIT_BYTES),
-        request: header(REQUEST_HEADER, MAX_REQUEST_ID_BYTES),
+        request: header(REQUEST_ID.as_str(), usize::MAX),
+    };
+    if let (Some(arm), Some(signature), Some(key)) = (&visit.arm, signature, front.arm_key()) {
+        let unit = visit.unit.as_deref().unwrap_or(user);
+        key.check(arm, unit, signature, SystemTime::now())?;
     }
+    Ok(visit)
 }
 
 #[derive(Deserialize)]

@@ -53,10 +53,13 @@ pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
         .into_response()
 }
 
-fn status(code: Code) -> StatusCode {
+/// The status of a code.
+pub(super) fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
