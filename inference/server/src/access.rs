@@ -67,7 +67,7 @@ pub(crate) enum Port {
 enum Denial {
     #[error("no {0} was sent; send it as 'authorization: Bearer ...'")]
     Nothing(Wanted),
-    #[error("the header authorization is not 'Bearer' and a {0}; write 'authorization: Bearer ...'")]
+    #[error("the header authorization is not 'Bearer' followed by an {0}; write 'authorization: Bearer ...'")]
     Scheme(Wanted),
     #[error("the API key is not known here; check that it was copied whole, or ask for a new one")]
     UnknownKey,
@@ -90,9 +90,9 @@ enum Denial {
 enum Wanted {
     #[strum(to_string = "API key")]
     Key,
-    #[strum(to_string = "token")]
+    #[strum(to_string = "access token")]
     Token,
-    #[strum(to_string = "API key or token")]
+    #[strum(to_string = "API key or access token")]
     Either,
 }
 

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking, and its modules are its own"
 )]
 
+mod access;
 mod asking;
 mod leaving;
 mod stopping;
+mod tls;
