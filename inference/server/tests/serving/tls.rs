@@ -6,63 +6,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gondola_server::tls::ClientTls;
+use gondola_test_stand_in::certificates::Authority;
 use gondola_test_stand_in::client::exchange_over;
 use gondola_test_stand_in::until;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::access::{option, serve};
 
-/// An authority, and a folder for its certificate and those that it signed.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.crt"), issuer.pem()).unwrap();
-        Self { issuer, folder }
-    }
-
-    /// Signs a certificate for `name`, in a folder as a Secret is mounted.
-    fn sign(&self, folder: &Path, name: &str) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        std::fs::create_dir_all(folder).unwrap();
-        std::fs::write(folder.join("tls.key"), key.serialize_pem()).unwrap();
-        std::fs::write(folder.join("tls.crt"), certificate.pem()).unwrap();
-    }
-
-    fn ca(&self) -> std::path::PathBuf {
-        self.folder.path().join("ca.crt")
-    }
-
-    /// A client that trusts this authority.
-    fn client(&self, protocols: &[&str]) -> TlsConnector {
-        let mut roots = rustls::RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(self.issuer.pem().as_bytes()).unwrap())
-            .unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        TlsConnector::from(Arc::new(config))
-    }
+/// A client that trusts an authority.
+fn client_of(authority: &Authority, protocols: &[&str]) -> TlsConnector {
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = authority.pem();
+    roots
+        .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
 }
 
 type Stream = tokio_rustls::client::TlsStream<TcpStream>;
@@ -81,10 +50,9 @@ async fn status(client: &TlsConnector, address: &str, path: &str) -> io::Result<
 #[tokio::test]
 async fn both_ports_are_served_over_tls_alone() {
     let authority = Authority::new();
-    let folder = authority.folder.path().join("server");
-    authority.sign(&folder, "shop.default.svc");
+    let folder = authority.sign("server", "shop.default.svc");
     let served = serve(&[option("tls", &folder)]).await;
-    let client = authority.client(&["http/1.1"]);
+    let client = client_of(&authority, &["http/1.1"]);
     assert_eq!(
         status(&client, &served.main.address, "/v1/recommend?user=a")
             .await
@@ -94,14 +62,14 @@ async fn both_ports_are_served_over_tls_alone() {
     assert_eq!(status(&client, &served.admin, "/readyz").await.unwrap(), 200);
     // Both versions are offered.
     for (offered, taken) in [(&["h2", "http/1.1"][..], "h2"), (&["http/1.1"], "http/1.1")] {
-        let stream = connect(&authority.client(offered), &served.main.address)
+        let stream = connect(&client_of(&authority, offered), &served.main.address)
             .await
             .unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(taken.as_bytes()));
     }
     // Somebody else's client does not trust it, and plain text is not answered.
     assert!(
-        connect(&Authority::new().client(&[]), &served.main.address)
+        connect(&client_of(&Authority::new(), &[]), &served.main.address)
             .await
             .is_err()
     );
@@ -116,16 +84,15 @@ async fn both_ports_are_served_over_tls_alone() {
 #[tokio::test]
 async fn a_new_certificate_is_for_new_connections_and_open_ones_stay() {
     let (old, new) = (Authority::new(), Authority::new());
-    let folder = old.folder.path().join("server");
-    old.sign(&folder, "shop.default.svc");
+    let folder = old.sign("server", "shop.default.svc");
     let served = serve(&[option("tls", &folder)]).await;
     let address = &served.main.address;
-    let open = connect(&old.client(&["http/1.1"]), address).await.unwrap();
-    let client = new.client(&["http/1.1"]);
+    let open = connect(&client_of(&old, &["http/1.1"]), address).await.unwrap();
+    let client = client_of(&new, &["http/1.1"]);
     assert!(connect(&client, address).await.is_err());
-    new.sign(&folder, "shop.default.svc");
+    new.sign_into(&folder, "shop.default.svc");
     until(|| async { connect(&client, address).await.is_ok() }).await;
-    assert!(connect(&old.client(&[]), address).await.is_err());
+    assert!(connect(&client_of(&old, &[]), address).await.is_err());
     let answer = exchange_over(open, address, "GET", "/v1/recommend?user=a").await;
     assert_eq!(answer.unwrap().status, 200, "a connection that was open");
 }
@@ -133,15 +100,14 @@ async fn a_new_certificate_is_for_new_connections_and_open_ones_stay() {
 #[tokio::test]
 async fn a_client_that_does_not_shake_hands_holds_up_nobody() {
     let authority = Authority::new();
-    let folder = authority.folder.path().join("server");
-    authority.sign(&folder, "shop.default.svc");
+    let folder = authority.sign("server", "shop.default.svc");
     let served = serve(&[option("tls", &folder)]).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(TcpStream::connect(&served.main.address).await.unwrap());
     }
     let started = Instant::now();
-    let client = authority.client(&["http/1.1"]);
+    let client = client_of(&authority, &["http/1.1"]);
     assert_eq!(
         status(&client, &served.main.address, "/v1/recommend?user=a")
             .await
@@ -167,10 +133,8 @@ async fn a_client_that_does_not_shake_hands_holds_up_nobody() {
 #[tokio::test]
 async fn a_variant_answers_only_clients_that_show_a_certificate() {
     let authority = Authority::new();
-    let folder = authority.folder.path().join("variant");
-    authority.sign(&folder, "shop.default.svc");
-    let router = authority.folder.path().join("router");
-    authority.sign(&router, "router");
+    let folder = authority.sign("variant", "shop.default.svc");
+    let router = authority.sign("router", "router");
     let served = serve(&[option("tls", &folder), option("client-ca", &authority.ca())]).await;
     let address = &served.main.address;
     let path = "/v1/recommend?user=a";
@@ -197,8 +161,7 @@ async fn a_variant_answers_only_clients_that_show_a_certificate() {
         "without a certificate"
     );
     let stranger = Authority::new();
-    let of_stranger = stranger.folder.path().join("router");
-    stranger.sign(&of_stranger, "router");
+    let of_stranger = stranger.sign("router", "router");
     assert!(
         asked(&client(Some(&of_stranger), "shop.default.svc"))
             .await
@@ -206,7 +169,7 @@ async fn a_variant_answers_only_clients_that_show_a_certificate() {
     );
 
     // Probes and scrapers have no certificate, and nothing else is on that port.
-    let plain = authority.client(&["http/1.1"]);
+    let plain = client_of(&authority, &["http/1.1"]);
     for (path, expected) in [
         ("/readyz", 200),
         ("/metrics", 200),
