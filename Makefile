@@ -25,6 +25,8 @@ export GONDOLA_ENCODER ?= $(CACHE)/encoders/all-minilm-l6-v2
 export GONDOLA_API_SERVER_BIN ?= $(TOOLS)/api-server
 # The S3-compatible server of the tests.
 export GONDOLA_S3_SERVER ?= $(TOOLS)/bin/moto_server
+# What asks a server what its OpenAPI document says.
+export GONDOLA_SCHEMATHESIS ?= $(TOOLS)/schemathesis/bin/schemathesis
 # Last, so that a Rust that is already on this machine comes before one that `setup` installed.
 export PATH := $(PATH):$(TOOLS)/bin:$(HOME)/.cargo/bin
 
@@ -34,6 +36,7 @@ CLUSTER := containerd containernetworking-plugins iproute2 nftables openssl proc
 CMAKE_VERSION := 4.4.5
 CARGO_DENY_VERSION := 0.20.2
 MOTO_VERSION := 5.2.5
+SCHEMATHESIS_VERSION := 4.32.5
 KUBERNETES_VALIDATE_VERSION := 1.37.0
 # Azurite asks for Node 22; Debian 12 has 18.
 NODE_VERSION := 24.19.0
@@ -74,6 +77,12 @@ $(TOOLS)/cmake-$(CMAKE_VERSION): | $(TOOLS)/bin/python
 # An S3-compatible server, for the tests of stores.
 $(TOOLS)/moto-$(MOTO_VERSION): | $(TOOLS)/bin/python
 	$(TOOLS)/bin/python -m pip install --quiet "moto[server]==$(MOTO_VERSION)"
+	@touch $@
+
+# In a venv of its own: it and moto ask for different versions of the same packages.
+$(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION): | $(TOOLS)/bin/python
+	$(TOOLS)/bin/python -m venv $(TOOLS)/schemathesis
+	$(TOOLS)/schemathesis/bin/python -m pip install --quiet schemathesis==$(SCHEMATHESIS_VERSION)
 	@touch $@
 
 $(GONDOLA_DATA)/complete-journey: | $(TOOLS)/bin/python
@@ -142,7 +151,7 @@ ALL := --features gondola-training/ballista
 test: lint tests docs chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
 
 .PHONY: tests
-tests: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) ## Only the tests
+tests: setup api-server $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION) ## Only the tests
 	cargo test --locked --release --workspace $(ALL)
 
 .PHONY: test-azure

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use gondola_request::{Answer, Change, Question, VariantSummary};
+use schemars::JsonSchema;
 use serde::Serialize;
 use strum::IntoStaticStr;
 
@@ -90,7 +91,7 @@ pub struct Served {
 }
 
 /// Describes what is loaded.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct PipelineDescription {
     /// The pipeline's name.
     pub pipeline: String,
@@ -101,7 +102,7 @@ pub struct PipelineDescription {
 }
 
 /// One loaded variant.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct VariantDescription {
     /// Its name.
     pub name: String,
@@ -115,7 +116,7 @@ pub struct VariantDescription {
 }
 
 /// One loaded bundle.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct BundleDescription {
     /// The reference in the spec.
     pub reference: String,

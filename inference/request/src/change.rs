@@ -1,5 +1,6 @@
 //! Changes to users and items, served from the next request on.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{ItemId, RawRow, UserId};
@@ -24,7 +25,7 @@ pub enum Change {
 }
 
 /// Raw features of a new or changed user: what `PUT /v1/users/ID` brings.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserUpdate {
     /// Raw values by column; replaces the user's row. An absent column is null.
@@ -36,7 +37,7 @@ pub struct UserUpdate {
 }
 
 /// One item that a user bought before.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurchaseUpdate {
     /// Which item.

@@ -33,6 +33,7 @@ use tonic::Status;
 
 use crate::front::Front;
 use crate::http_error;
+use crate::openapi::{self, View};
 use crate::reloading::{FilesError, Reloading};
 use crate::request_id::{self, REQUEST_ID};
 use cors::{Cors, Origin};
@@ -321,6 +322,13 @@ async fn pass(guard: &Guard, front: &Front, port: Port, mut request: Request, ne
         return answer;
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
+    if request.uri().path() == openapi::PATH {
+        request.extensions_mut().insert(View {
+            questions_alone: false,
+            keys: guard.access.keys.is_some(),
+            tokens: guard.access.tokens.is_some(),
+        });
+    }
     let grpc = is_grpc(request.headers());
     let path = request.uri().path().to_owned();
     let mut response = match guard.admit(&request, port) {

@@ -18,13 +18,15 @@ use gondola_request::{
     UserUpdate,
 };
 use gondola_wire::router_report::REPORT_PATH;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::access::forced_arm::ARM_SIGNATURE;
 use crate::experimenter::MAX_UNIT_BYTES;
-use crate::front::{Front, MAX_BODY_BYTES};
+use crate::front::{Front, MAX_BODY_BYTES, MAX_ID_BYTES, MAX_TEXT_BYTES};
 use crate::http_error::{HttpError, error};
+use crate::openapi;
 use crate::query::Asked;
 use crate::request_id::REQUEST_ID;
 
@@ -42,6 +44,7 @@ pub fn routes(front: Arc<Front>) -> Router {
         .route("/v1/pipeline", get(describe))
         .route("/v1/outcomes", post(record_outcomes))
         .route(REPORT_PATH, get(report))
+        .route(openapi::PATH, get(openapi::serve))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -50,39 +53,55 @@ pub fn routes(front: Arc<Front>) -> Router {
         .with_state(front)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RecommendQuery {
+pub(crate) struct RecommendQuery {
+    /// The user; one that nobody knows, or none, gets what suits everybody.
     #[serde(default)]
+    #[schemars(length(max = MAX_ID_BYTES))]
     user: String,
+    /// Number of items; default and maximum are the pipeline's.
+    #[schemars(range(min = 1))]
     k: Option<usize>,
+    /// What is told beside the items.
     explain: Option<Explain>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct SimilarQuery {
+pub(crate) struct SimilarQuery {
+    /// The item whose neighbors are wanted; either this or a text.
+    #[schemars(length(min = 1, max = MAX_ID_BYTES))]
     item: Option<String>,
+    /// The text whose neighbors are wanted.
+    #[schemars(length(min = 1, max = MAX_TEXT_BYTES))]
     text: Option<String>,
+    /// Number of items; default and maximum are the pipeline's.
+    #[schemars(range(min = 1))]
     k: Option<usize>,
+    /// What is told beside the items.
     explain: Option<Explain>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+/// What an answer tells beside the items: how long each stage took.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Explain {
     Timing,
 }
 
-#[derive(Default, Deserialize)]
+/// Raw features of a new or changed item.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ItemUpdate {
+pub(crate) struct ItemUpdate {
+    /// Raw values by column; replaces the item's row. An absent column is null.
     #[serde(default)]
     features: RawRow,
 }
 
-#[derive(Serialize)]
-struct AnswerBody {
+/// Items, and where they come from.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct AnswerBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserId>,
     #[serde(serialize_with = "shared")]
@@ -260,7 +279,7 @@ async fn metrics(State(front): State<Arc<Front>>) -> Response {
 
 async fn nothing_here() -> Response {
     let message = "there is nothing at this path; there are /v1/recommend, /v1/similar, /v1/users/ID, /v1/items/ID, \
-                   /v1/pipeline, /v1/outcomes, /v1/experiment, /healthz, /readyz and /metrics";
+                   /v1/pipeline, /v1/outcomes, /v1/experiment, /openapi.json, /healthz, /readyz and /metrics";
     error(StatusCode::NOT_FOUND, Code::NotFound, message)
 }
 

@@ -6,7 +6,23 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use gondola_causes::with_causes;
 use gondola_protocol::{Code, ServiceError};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What every error is.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ErrorBody {
+    error: ErrorDetail,
+}
+
+/// Why there is no answer.
+#[derive(Serialize, JsonSchema)]
+struct ErrorDetail {
+    /// The name of a code of gRPC, such as `INVALID_ARGUMENT`.
+    code: &'static str,
+    /// What is wrong, and what to do.
+    message: String,
+}
 
 /// An error on its way out.
 pub(super) enum HttpError {
@@ -46,11 +62,11 @@ impl IntoResponse for HttpError {
 }
 
 pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
-    (
-        status,
-        Json(json!({"error": {"code": code.as_str(), "message": message}})),
-    )
-        .into_response()
+    let error = ErrorDetail {
+        code: code.as_str(),
+        message: message.to_owned(),
+    };
+    (status, Json(ErrorBody { error })).into_response()
 }
 
 /// The status of a code.

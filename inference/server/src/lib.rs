@@ -18,6 +18,7 @@ pub mod grpc;
 pub mod http;
 mod http_error;
 pub mod metrics;
+mod openapi;
 pub mod ports;
 pub mod program;
 mod query;

@@ -19,6 +19,7 @@ use crate::access::scope::{Need, need};
 use crate::front::Front;
 use crate::http::ARM_HEADER;
 use crate::http_error;
+use crate::openapi::{self, View};
 
 /// What the main port serves if there is an admin port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,8 @@ pub enum ArmHeader {
 }
 
 /// What is a question: everything else is on the admin port.
-const QUESTIONS: [&str; 4] = [
+pub(crate) const QUESTIONS: [&str; 5] = [
+    openapi::PATH,
     "/v1/recommend",
     "/v1/similar",
     "/gondola.v1.Recommender/Recommend",
@@ -55,6 +57,9 @@ pub(super) fn main_port(everything: axum::Router, port: MainPort) -> axum::Route
         MainPort::Questions(arm_header) => {
             everything.layer(from_fn(move |mut request: Request, next: Next| {
                 arm_header.apply(request.headers_mut());
+                if let Some(view) = request.extensions_mut().get_mut::<View>() {
+                    view.questions_alone = true;
+                }
                 async move {
                     if QUESTIONS.contains(&request.uri().path()) {
                         next.run(request).await
@@ -124,7 +129,6 @@ fn refused(request: &Request) -> Response {
         let message = format!("{method} is served on the admin port");
         return Status::permission_denied(message).into_http::<Body>();
     }
-    let message =
-        "this port serves GET /v1/recommend and GET /v1/similar alone; everything else is on the admin port";
+    let message = "this port serves GET /v1/recommend, /v1/similar and /openapi.json alone; everything else is on the admin port";
     http_error::error(StatusCode::NOT_FOUND, Code::NotFound, message)
 }

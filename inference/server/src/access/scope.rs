@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::openapi;
 use gondola_wire::router_report::REPORT_PATH;
 use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
 
@@ -87,7 +88,7 @@ const NEEDS: [(&str, Need); 22] = [
     ("/v1/interactions", Need::Scope(Scope::Write)),
     ("/v1/outcomes", Need::Scope(Scope::Outcomes)),
     (REPORT_PATH, Need::Nothing),
-    ("/openapi.json", Need::Nothing),
+    (openapi::PATH, Need::Nothing),
     ("/healthz", Need::Nothing),
     ("/readyz", Need::Nothing),
     ("/metrics", Need::Nothing),
@@ -143,7 +144,7 @@ mod tests {
                 "{route} is not in NEEDS"
             );
         }
-        assert!(is_listed(REPORT_PATH));
+        assert!(is_listed(REPORT_PATH) && is_listed(openapi::PATH));
         let definition = include_str!("../../../protocol/proto/gondola/v1/recommender.proto");
         let methods: Vec<&str> = definition
             .split("\n  rpc ")

@@ -77,12 +77,13 @@ fn line(key: &str, scopes: &str) -> String {
 }
 
 /// A folder of keys, as a Secret is mounted.
-fn keys() -> TempDir {
+pub fn keys() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (client, line) in [
         ("website", line("key-of-website", "read")),
         ("loader", line("key-of-loader", "read write")),
         ("till", line("key-of-till", "outcomes")),
+        ("everything", line("key-of-everything", "read write outcomes")),
     ] {
         std::fs::write(folder.path().join(client), line).unwrap();
     }

@@ -9,5 +9,6 @@
 mod access;
 mod asking;
 mod leaving;
+mod openapi;
 mod stopping;
 mod tls;
