@@ -105,6 +105,8 @@ variables! {
     RATE_PER_SECOND = "GONDOLA_RATE_PER_SECOND";
     /// The ConfigMap that the resolver reports in.
     REPORT_CONFIG_MAP = "GONDOLA_REPORT_CONFIG_MAP";
+    /// The certificate that routers show, where they are reached over TLS.
+    ROUTERS_CERTIFICATE = "GONDOLA_ROUTERS_CERTIFICATE";
     /// The Service of the routers.
     ROUTER_SERVICE = "GONDOLA_ROUTER_SERVICE";
     /// A file with the variants, their weights and addresses.

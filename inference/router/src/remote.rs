@@ -269,7 +269,12 @@ fn is_its_fault(status: &Status, took: Duration, pace: &Pace) -> bool {
     match Code::from(status.code()) {
         Code::Unavailable | Code::Internal => true,
         Code::DeadlineExceeded => took >= pace.usual(),
-        Code::InvalidArgument | Code::NotFound | Code::ResourceExhausted | Code::Unimplemented => false,
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::ResourceExhausted
+        | Code::Unimplemented
+        | Code::Unauthenticated
+        | Code::PermissionDenied => false,
     }
 }
 

@@ -5,16 +5,20 @@
 //!
 //! One cryptography, ring, as everywhere in the workspace, and named at each use: no program has a default.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyper_rustls::ConfigBuilderExt as _;
-use rustls::crypto::CryptoProvider;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
@@ -181,6 +185,91 @@ pub(crate) fn client_of(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
         None => builder.with_native_roots().map_err(TlsError::System)?,
     };
     Ok(builder.with_no_client_auth())
+}
+
+/// A client that trusts nobody, where nothing is asked over TLS.
+pub fn client_of_nobody() -> ClientConfig {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("ring knows the versions")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth()
+}
+
+/// A client of the one server that shows the certificate of a file, whatever its name and its authority: who has that certificate's key
+/// is meant. A changed file is followed. Must be called within Tokio.
+pub fn client_of_the_owner(certificate: &Path) -> Result<ClientConfig, TlsError> {
+    let path = certificate.to_owned();
+    let certificate = Reloading::start(&[certificate.to_owned()], move |files: &[Files]| {
+        let pem = files[0].values().next().map(Vec::as_slice).unwrap_or_default();
+        Ok(certificates(&path, pem)?.swap_remove(0))
+    })?;
+    let provider = provider();
+    let pinned = Pinned {
+        certificate,
+        provider: Arc::clone(&provider),
+    };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring knows the versions");
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(pinned));
+    Ok(builder.with_no_client_auth())
+}
+
+/// Trusts one certificate.
+struct Pinned {
+    certificate: Arc<Reloading<CertificateDer<'static>>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl fmt::Debug for Pinned {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Pinned(..)")
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match *end_entity == *self.certificate.current() {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(CertificateError::UnknownIssuer.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {

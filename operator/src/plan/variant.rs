@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::pod::{self, Access, BUNDLES_FOLDER};
-use super::{Installation, Scale};
+use super::{Installation, Scale, access};
 use crate::names::{BUNDLES, Component, Names};
 use crate::pipeline::Pipeline;
 
@@ -120,6 +120,7 @@ fn pod_spec(
         Access::Write,
     );
     pod::reads_store(&mut pod, &pipeline.spec.artifacts);
+    access::of_variants(&mut pod, pipeline);
     pod
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gondola_server::tls::ClientTls;
+use gondola_server::tls::{ClientTls, client_of_the_owner};
 use gondola_test_stand_in::certificates::Authority;
 use gondola_test_stand_in::client::exchange_over;
 use gondola_test_stand_in::until;
@@ -95,6 +95,20 @@ async fn a_new_certificate_is_for_new_connections_and_open_ones_stay() {
     assert!(connect(&client_of(&old, &[]), address).await.is_err());
     let answer = exchange_over(open, address, "GET", "/v1/recommend?user=a").await;
     assert_eq!(answer.unwrap().status, 200, "a connection that was open");
+}
+
+#[tokio::test]
+async fn an_analyzer_knows_its_routers_by_their_own_certificate() {
+    let authority = Authority::new();
+    let folder = authority.sign("server", "shop.default.svc");
+    let other = authority.sign("other", "shop.default.svc");
+    let served = serve(&[option("tls", &folder)]).await;
+    let status = async |certificate: &Path| {
+        let config = client_of_the_owner(&certificate.join("tls.crt")).unwrap();
+        status(&TlsConnector::from(Arc::new(config)), &served.admin, "/readyz").await
+    };
+    assert_eq!(status(&folder).await.unwrap(), 200);
+    assert!(status(&other).await.is_err(), "of the same name and authority");
 }
 
 #[tokio::test]
