@@ -80,7 +80,11 @@ impl Peer {
                     async move {
                         let stream = TcpStream::connect(&*address).await?;
                         stream.set_nodelay(true)?;
-                        tls.connect(stream).await.map(TokioIo::new)
+                        let stream = tls.connect(stream).await;
+                        // tonic keeps the cause to itself, and a certificate that does not fit is for somebody to mend.
+                        stream.map(TokioIo::new).inspect_err(|error| {
+                            tracing::warn!(pod = &*address, %error, "a pod did not shake hands as its certificate should");
+                        })
                     }
                 }))
             }

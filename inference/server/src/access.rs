@@ -330,7 +330,7 @@ async fn pass(guard: &Guard, front: &Front, port: Port, mut request: Request, ne
         });
     }
     let grpc = is_grpc(request.headers());
-    let path = request.uri().path().to_owned();
+    let uri = request.uri().clone();
     let mut response = match guard.admit(&request, port) {
         Ok(_admission) => next.run(request).await,
         Err(denial) => {
@@ -339,7 +339,7 @@ async fn pass(guard: &Guard, front: &Front, port: Port, mut request: Request, ne
         }
     };
     if failed(&response) && guard.lines.may() {
-        tracing::warn!(request_id = ?id, path, status = response.status().as_u16(), "a request failed");
+        tracing::warn!(request_id = ?id, path = uri.path(), status = response.status().as_u16(), "a request failed");
     }
     if for_pages {
         guard.cors.mark(origin.as_ref(), response.headers_mut());

@@ -10,5 +10,6 @@ mod access;
 mod asking;
 mod leaving;
 mod openapi;
+mod security_page;
 mod stopping;
 mod tls;
