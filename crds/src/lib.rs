@@ -1,6 +1,6 @@
 //! The Kubernetes API of Gondola: the types of its three kinds and the YAML generated from them.
 //! - [`spec`]: what a platform team requests of a [`RecommenderPipeline`];
-//! - [`experiment`]: the part of it that is an A/B experiment;
+//! - [`experiment`]: the part of it that is an A/B experiment; [`access`]: who may send requests to it;
 //! - [`status`]: what the operator found;
 //! - [`job`]: everybody's lists ahead of time, a [`RecommendationJob`]; [`training`]: a [`RecommenderTraining`]; [`runs`]: what these two have
 //!   in common;
@@ -11,6 +11,7 @@
 //! The committed YAML is generated (`make generate`), and a test compares it with these types.
 //! This crate knows no Kubernetes client.
 
+pub mod access;
 mod definition;
 pub mod experiment;
 pub mod experiment_status;

@@ -19,6 +19,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access::{Access, SecretSource};
 use crate::experiment::Experiment;
 use crate::online::Online;
 use crate::schema;
@@ -99,6 +100,10 @@ pub struct RecommenderPipelineSpec {
     /// The router pods, which assign every user to a variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub router: Option<Router>,
+    /// TLS between routers and variants, both of which show a certificate: a Secret with `tls.crt` and `tls.key` for the name
+    /// `PIPELINE.NAMESPACE.svc`, and the authority's `ca.crt`, as cert-manager writes it. Default: plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutual_tls: Option<SecretSource>,
     /// Settings for every pod of the pipeline. A variant's own `pods` is merged on top: maps and lists by key; everything else is replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodOverrides>,
@@ -535,6 +540,9 @@ pub struct Router {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60_000))]
     pub deadline_milliseconds: Option<i32>,
+    /// Who may send requests. Default: everybody who reaches a port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
 }
 
 impl Artifacts {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gondola_wire::time::{after, since};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ const AHEAD: Duration = Duration::from_secs(5 * 60);
 const AGO: Duration = Duration::from_secs(90 * 86_400);
 
 /// An outcome as a client tells it.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RawOutcome {
     /// The client's own key: an outcome that is sent again under the same key counts once.
@@ -47,7 +48,7 @@ pub struct RawOutcome {
 }
 
 /// A moment as a client writes it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RawTime {
     /// Milliseconds since 1970.
@@ -57,7 +58,7 @@ pub enum RawTime {
 }
 
 /// Why an outcome is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Refusal {
     /// Its place in the request, from 0.
     pub index: usize,

@@ -7,6 +7,7 @@
 //! variant's pods stay as they are: running pods are never touched by a bundle that can't be served, and one edit is one rollout.
 //! [`routes`] decides which variants get users, and which have to stay until others answer.
 
+pub mod access;
 pub mod experiment;
 pub mod extensions;
 pub mod network;

@@ -56,10 +56,10 @@ pub enum Objection {
         allowed: Vec<String>,
     },
     /// The endpoint is not permitted in this cluster.
-    #[error("{field}.endpoint is {endpoint:?}, but {}", permitted(.allowed))]
+    #[error("{field} is {endpoint:?}, but {}", permitted(.allowed))]
     EndpointNotAllowed {
         /// The field of the spec.
-        field: &'static str,
+        field: String,
         /// The endpoint.
         endpoint: String,
         /// What is permitted.
@@ -149,7 +149,9 @@ pub fn objection(spec: &RecommenderPipelineSpec, observed: &Observed, policy: &P
     let pods: Vec<_> = std::iter::once(("spec.pods".to_owned(), spec.pods.as_ref()))
         .chain(of_variants)
         .collect();
-    account(&spec.artifacts, observed.account_allowed).or_else(|| objection_to(&places, &pods, policy))
+    account(&spec.artifacts, observed.account_allowed)
+        .or_else(|| objection_to(&places, &pods, policy))
+        .or_else(|| issuer(spec, policy))
 }
 
 /// The first objection to stores that a spec names, and to what it says of pods, by the field that says it.
@@ -202,7 +204,18 @@ fn store(place: &Place<'_>, policy: &Policy) -> Option<Objection> {
 }
 
 fn endpoint(place: &Place<'_>, policy: &Policy) -> Option<Objection> {
-    let endpoint = place.endpoint?;
+    host(format!("{}.endpoint", place.field), place.endpoint?, policy)
+}
+
+/// Routers ask an issuer for its keys, from where they are: that is one more host, permitted as those of stores are.
+fn issuer(spec: &RecommenderPipelineSpec, policy: &Policy) -> Option<Objection> {
+    let jwt = spec.router.as_ref()?.access.as_ref()?.jwt.as_ref()?;
+    let url = jwt.keys.url.as_deref()?;
+    host("spec.router.access.jwt.keys.url".to_owned(), url, policy)
+}
+
+/// The objection to a host that pods would ask.
+fn host(field: String, endpoint: &str, policy: &Policy) -> Option<Objection> {
     let Policy {
         allowed_stores,
         allowed_endpoints,
@@ -211,12 +224,12 @@ fn endpoint(place: &Place<'_>, policy: &Policy) -> Option<Objection> {
     let restricted = !(allowed_stores.is_empty() && allowed_endpoints.is_empty());
     if restricted && !allowed_endpoints.iter().any(|prefix| is_below(endpoint, prefix)) {
         return Some(Objection::EndpointNotAllowed {
-            field: place.field,
+            field,
             endpoint: endpoint.to_owned(),
             allowed: allowed_endpoints.clone(),
         });
     }
-    address(format!("{}.endpoint", place.field), endpoint)
+    address(field, endpoint)
 }
 
 /// Whether a URL is below another one: the same scheme and host, and a path that begins with whole segments of the

@@ -1,5 +1,6 @@
 //! What an arm's answers come to: the counters that routers report and the analyzer sums up.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
@@ -29,7 +30,7 @@ impl Kind {
 }
 
 /// What one arm did. Only requests of units that take part count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ArmCounts {
     /// Answers and errors.

@@ -1,5 +1,6 @@
 //! What a router says of the experiment that it answers by, to the analyzer, as JSON over HTTP.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::counts::ArmCounts;
@@ -8,7 +9,7 @@ use crate::counts::ArmCounts;
 pub const REPORT_PATH: &str = "/v1/experiment";
 
 /// What a router says of an experiment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RouterReport {
     /// Another text after each start: counts begin at 0 again.
@@ -31,7 +32,7 @@ pub struct RouterReport {
 }
 
 /// What an arm did since a router started.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ArmReport {
     /// The variant's name.

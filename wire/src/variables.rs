@@ -19,12 +19,24 @@ variables! {
     ADMIN_LISTEN = "GONDOLA_ADMIN_LISTEN";
     /// Whether any client of a router may ask for an arm of the experiment.
     ALLOW_ARM_HEADER = "GONDOLA_ALLOW_ARM_HEADER";
+    /// Folder of API keys: a file for each client.
+    API_KEYS = "GONDOLA_API_KEYS";
+    /// A file, or a folder with the file arm-key, that forced arms are signed with.
+    ARM_KEY = "GONDOLA_ARM_KEY";
     /// `spec.artifacts` that a resolver was made for, as JSON.
     ARTIFACTS = "GONDOLA_ARTIFACTS";
     /// Folder in which fetched bundles are kept.
     BUNDLES = "GONDOLA_BUNDLES";
+    /// Authorities that clients' certificates must be signed by.
+    CLIENT_CA = "GONDOLA_CLIENT_CA";
+    /// Folder of the certificate that a router shows to variants.
+    CLIENT_TLS = "GONDOLA_CLIENT_TLS";
+    /// Number of requests of one client that are answered at once.
+    CONCURRENCY_PER_CLIENT = "GONDOLA_CONCURRENCY_PER_CLIENT";
     /// Seconds after which a client is asked to make a new connection.
     CONNECTION_AGE_SECONDS = "GONDOLA_CONNECTION_AGE_SECONDS";
+    /// Origins whose pages may ask.
+    CORS_ORIGIN = "GONDOLA_CORS_ORIGIN";
     /// Folder of the credentials of the bundles' store: a file for each setting.
     CREDENTIALS = "GONDOLA_CREDENTIALS";
     /// Folder or URL of a data set's files.
@@ -57,6 +69,14 @@ variables! {
     GATHER = "GONDOLA_GATHER";
     /// Microseconds that a request to a variant with a device waits for others.
     GATHER_WAIT_US = "GONDOLA_GATHER_WAIT_US";
+    /// What tokens must be for.
+    JWT_AUDIENCE = "GONDOLA_JWT_AUDIENCE";
+    /// Who issues them.
+    JWT_ISSUER = "GONDOLA_JWT_ISSUER";
+    /// File or URL of the issuer's public keys.
+    JWT_KEYS = "GONDOLA_JWT_KEYS";
+    /// Authorities for that URL.
+    JWT_KEYS_CA = "GONDOLA_JWT_KEYS_CA";
     /// Address for HTTP and gRPC, or for health checks.
     LISTEN = "GONDOLA_LISTEN";
     /// What is logged.
@@ -89,8 +109,14 @@ variables! {
     PIPELINE = "GONDOLA_PIPELINE";
     /// Number of requests that may wait for a compute thread.
     QUEUE = "GONDOLA_QUEUE";
+    /// Number of requests of one client that may come at once after a pause.
+    RATE_BURST = "GONDOLA_RATE_BURST";
+    /// Number of requests per second of one client.
+    RATE_PER_SECOND = "GONDOLA_RATE_PER_SECOND";
     /// The ConfigMap that the resolver reports in.
     REPORT_CONFIG_MAP = "GONDOLA_REPORT_CONFIG_MAP";
+    /// The certificate that routers show, where they are reached over TLS.
+    ROUTERS_CERTIFICATE = "GONDOLA_ROUTERS_CERTIFICATE";
     /// The Service of the routers.
     ROUTER_SERVICE = "GONDOLA_ROUTER_SERVICE";
     /// A file with the variants, their weights and addresses.
@@ -103,6 +129,12 @@ variables! {
     STORE_ENDPOINT = "GONDOLA_STORE_ENDPOINT";
     /// Number of threads that run models.
     THREADS = "GONDOLA_THREADS";
+    /// Folder of a server's certificate.
+    TLS = "GONDOLA_TLS";
     /// A file, or a folder with the file unit-key, that ids of units are hashed with.
     UNIT_KEY = "GONDOLA_UNIT_KEY";
+    /// Authorities that variants' certificates must be signed by.
+    VARIANTS_CA = "GONDOLA_VARIANTS_CA";
+    /// The name that variants' certificates must have.
+    VARIANTS_NAME = "GONDOLA_VARIANTS_NAME";
 }

@@ -315,7 +315,17 @@ experiment:
   unitKey: {secretRef: {name: unit-key}}
   cadence: {flush: 60s, lateness: 1h, analysis: 5m, look: 24h}
   restartToken: '2'
-router: {replicas: 2, deadlineMilliseconds: 200}
+router:
+  replicas: 2
+  deadlineMilliseconds: 200
+  access:
+    tls: {secretRef: {name: shop-tls}}
+    apiKeys: {secretRef: {name: shop-keys}}
+    jwt: {issuer: 'https://login.shop.example', audience: gondola, keys: {url: 'https://login.shop.example/keys'}}
+    limits: {requestsPerSecond: 100, burst: 200, concurrency: 20}
+    cors: {origins: ['https://shop.example']}
+    forcedArms: {secretRef: {name: shop-arms}}
+mutualTls: {secretRef: {name: shop-pods-tls}}
 ";
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use gondola_request::{Answer, Change, Question, VariantSummary};
+use schemars::JsonSchema;
 use serde::Serialize;
 use strum::IntoStaticStr;
 
@@ -112,7 +113,7 @@ pub struct RefusedChange {
 }
 
 /// Describes what is loaded.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct PipelineDescription {
     /// The pipeline's name.
     pub pipeline: String,
@@ -123,7 +124,7 @@ pub struct PipelineDescription {
 }
 
 /// One loaded variant.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct VariantDescription {
     /// Its name.
     pub name: String,
@@ -137,7 +138,7 @@ pub struct VariantDescription {
 }
 
 /// One loaded bundle.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct BundleDescription {
     /// The reference in the spec.
     pub reference: String,
@@ -222,6 +223,10 @@ pub enum Code {
     InvalidArgument,
     /// Ask for something that exists.
     NotFound,
+    /// Show a credential, or another one.
+    Unauthenticated,
+    /// Ask for what the credential allows, or get another one.
+    PermissionDenied,
     /// Wait, then retry.
     ResourceExhausted,
     /// Ask for what this pipeline serves.

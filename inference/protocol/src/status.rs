@@ -7,6 +7,8 @@ impl From<Code> for tonic::Code {
         match code {
             Code::InvalidArgument => tonic::Code::InvalidArgument,
             Code::NotFound => tonic::Code::NotFound,
+            Code::Unauthenticated => tonic::Code::Unauthenticated,
+            Code::PermissionDenied => tonic::Code::PermissionDenied,
             Code::ResourceExhausted => tonic::Code::ResourceExhausted,
             Code::Unimplemented => tonic::Code::Unimplemented,
             Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
@@ -28,6 +30,7 @@ impl From<tonic::Code> for Code {
             tonic::Code::Unimplemented => Code::Unimplemented,
             tonic::Code::DeadlineExceeded | tonic::Code::Cancelled => Code::DeadlineExceeded,
             tonic::Code::Unavailable => Code::Unavailable,
+            // What a variant refuses to a router is no fault of the router's client.
             tonic::Code::Ok
             | tonic::Code::Unknown
             | tonic::Code::AlreadyExists

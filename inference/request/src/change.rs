@@ -1,5 +1,6 @@
 //! Changes to what a pipeline knows: users and items that are put, and what users do.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
@@ -51,7 +52,7 @@ pub enum Change {
 }
 
 /// Raw features of a new or changed user: what `PUT` and `PATCH /v1/users/ID` bring.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserUpdate {
     /// Raw values by column. A `PUT` replaces the user's row, and an absent column is null; a `PATCH` changes these columns alone.
@@ -63,7 +64,7 @@ pub struct UserUpdate {
 }
 
 /// One item that a user bought before.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurchaseUpdate {
     /// Which item.
@@ -79,7 +80,7 @@ pub struct PurchaseUpdate {
 }
 
 /// Raw features of a new or changed item: what `PUT /v1/items/ID` brings.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ItemUpdate {
     /// Raw values by column; replaces the item's row. An absent column is null.
@@ -91,7 +92,7 @@ pub struct ItemUpdate {
 }
 
 /// What changes of an item: what `PATCH /v1/items/ID` brings.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ItemPatch {
     /// Raw values of the columns that change.
@@ -103,7 +104,7 @@ pub struct ItemPatch {
 }
 
 /// Something that a user did, as a client reports it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Interaction {
     /// The client's own id of the event: the same event sent again counts once.
@@ -141,6 +142,7 @@ pub struct Interaction {
     Ord,
     Serialize,
     Deserialize,
+    JsonSchema,
     Display,
     EnumString,
     IntoStaticStr,

@@ -1,11 +1,12 @@
 //! What an online store holds of users and items, over what their bundle's snapshot says.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{InteractionKind, ItemId, PurchaseUpdate, RawRow};
 
 /// A point in time: milliseconds since the beginning of 1970, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Moment(pub i64);
 

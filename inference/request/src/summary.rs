@@ -1,9 +1,10 @@
 //! What a variant says of itself.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What a variant holds, for people.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct VariantSummary {
     /// The features' cut-off date.
     pub as_of: String,

@@ -380,7 +380,11 @@ fn is_fallback(degradation: Degradation) -> bool {
 fn is_ours(code: Code) -> bool {
     match code {
         Code::Unavailable | Code::Internal | Code::ResourceExhausted | Code::DeadlineExceeded => true,
-        Code::InvalidArgument | Code::NotFound | Code::Unimplemented => false,
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::Unimplemented
+        | Code::Unauthenticated
+        | Code::PermissionDenied => false,
     }
 }
 

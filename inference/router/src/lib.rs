@@ -1,8 +1,7 @@
 //! The router of a pipeline, and what else a pipeline has that knows no model.
 //!
 //! - [`router`]: assigns every user to a variant and keeps them there; [`remote`] calls a variant's pods, [`watch`] follows what the
-//!   operator
-//!   and the API server say;
+//!   operator and the API server say, [`variants_tls`] is how connections are made safe;
 //! - [`experiment`]: who takes part in an A/B test, and what is recorded of it; [`recording`]: where that goes, as a program's
 //!   options;
 //! - [`own_variant`]: the same for whoever is no router;
@@ -24,6 +23,7 @@ pub mod recording;
 pub mod remote;
 pub mod resolver;
 pub mod router;
+pub mod variants_tls;
 pub mod watch;
 
 pub use router::{Backend, Router, RouterError};

@@ -3,14 +3,18 @@
 //! A pod that fails several times in a row is set aside for a second, then for twice as long, up to half a minute; after that one
 //! request finds out whether it is well again. A [`Peer`] outlives the routers that use it, so that a change of routes does not reset it.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use tonic::transport::{Channel, Endpoint};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
 
 use gondola_protocol::proto::recommender_client::RecommenderClient;
 use gondola_server::front::MAX_BODY_BYTES;
+use gondola_server::tls::ClientTls;
 
 /// Why a variant can't be called at an address.
 #[derive(Debug, thiserror::Error)]
@@ -55,19 +59,36 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Connects on the first request.
-    pub(super) fn new(variant: &str, address: &str) -> Result<Self, AddressError> {
+    /// Connects on the first request: over TLS, where that is wanted.
+    pub(super) fn new(variant: &str, address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
         let wrong = |source| AddressError::Form {
             variant: variant.to_owned(),
             address: address.to_owned(),
             source,
         };
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(wrong)?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT_WITHIN)
             .http2_keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_WITHIN)
-            .connect_lazy();
+            .keep_alive_timeout(PING_WITHIN);
+        let channel = match tls.cloned() {
+            None => endpoint.connect_lazy(),
+            Some(tls) => {
+                let (tls, address) = (Arc::new(tls), Arc::<str>::from(address));
+                endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+                    let (tls, address) = (Arc::clone(&tls), Arc::clone(&address));
+                    async move {
+                        let stream = TcpStream::connect(&*address).await?;
+                        stream.set_nodelay(true)?;
+                        let stream = tls.connect(stream).await;
+                        // tonic keeps the cause to itself, and a certificate that does not fit is for somebody to mend.
+                        stream.map(TokioIo::new).inspect_err(|error| {
+                            tracing::warn!(pod = &*address, %error, "a pod did not shake hands as its certificate should");
+                        })
+                    }
+                }))
+            }
+        };
         Ok(Self {
             address: address.to_owned(),
             client: RecommenderClient::new(channel).max_decoding_message_size(MAX_BODY_BYTES),

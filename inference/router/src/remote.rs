@@ -19,6 +19,7 @@ use gondola_protocol::{
     ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
 };
 use gondola_request::{Change, Question, RecommendRequest, SimilarRequest, SimilarTo};
+use gondola_server::tls::ClientTls;
 
 use crate::hedge::{Cause, Outlive, Pace, first_answer};
 pub use crate::peer::AddressError;
@@ -49,14 +50,23 @@ struct Paces {
 pub struct Connections {
     peers: HashMap<String, Arc<Peer>>,
     paces: HashMap<String, Arc<Paces>>,
+    tls: Option<ClientTls>,
 }
 
 impl Connections {
+    /// None yet; they will be made over TLS, where that is wanted.
+    pub fn over(tls: Option<ClientTls>) -> Self {
+        Self {
+            tls,
+            ..Self::default()
+        }
+    }
+
     fn to(&mut self, variant: &str, address: &str) -> Result<Arc<Peer>, AddressError> {
         if let Some(peer) = self.peers.get(address) {
             return Ok(Arc::clone(peer));
         }
-        let peer = Arc::new(Peer::new(variant, address)?);
+        let peer = Arc::new(Peer::new(variant, address, self.tls.as_ref())?);
         self.peers.insert(address.to_owned(), Arc::clone(&peer));
         Ok(peer)
     }
@@ -80,12 +90,17 @@ impl Connections {
 impl RemoteVariant {
     /// The variant `name` at `addresses`, each as `HOST:PORT`. Must be called within Tokio.
     pub fn new(name: &str, addresses: &[String]) -> Result<Self, AddressError> {
+        Self::over(name, addresses, None)
+    }
+
+    /// The same over TLS, where that is wanted.
+    pub fn over(name: &str, addresses: &[String], tls: Option<ClientTls>) -> Result<Self, AddressError> {
         if addresses.is_empty() {
             return Err(AddressError::None {
                 variant: name.to_owned(),
             });
         }
-        Self::kept(name, addresses, &mut Connections::default())
+        Self::kept(name, addresses, &mut Connections::over(tls))
     }
 
     /// The same with connections that are kept; without any address it answers that it can't be reached.
@@ -259,7 +274,12 @@ fn is_its_fault(status: &Status, took: Duration, pace: &Pace) -> bool {
     match Code::from(status.code()) {
         Code::Unavailable | Code::Internal => true,
         Code::DeadlineExceeded => took >= pace.usual(),
-        Code::InvalidArgument | Code::NotFound | Code::ResourceExhausted | Code::Unimplemented => false,
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::ResourceExhausted
+        | Code::Unimplemented
+        | Code::Unauthenticated
+        | Code::PermissionDenied => false,
     }
 }
 

@@ -526,6 +526,11 @@ fn left(deadline: Instant) -> Duration {
 fn is_down(error: &ServiceError) -> bool {
     match error.code() {
         Code::Unavailable | Code::Internal | Code::DeadlineExceeded => true,
-        Code::InvalidArgument | Code::NotFound | Code::ResourceExhausted | Code::Unimplemented => false,
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::ResourceExhausted
+        | Code::Unimplemented
+        | Code::Unauthenticated
+        | Code::PermissionDenied => false,
     }
 }

@@ -110,6 +110,7 @@ pub async fn follow(
     config_map: &str,
     current: Arc<CurrentRouter>,
     recording: Arc<Recording>,
+    mut connections: Connections,
 ) {
     let (configs, config_changes) = watched::<ConfigMap>(
         &client,
@@ -121,7 +122,6 @@ pub async fn follow(
     let changes = futures::stream::select(config_changes, slice_changes);
     tokio::pin!(changes);
     let mut applied = None;
-    let mut connections = Connections::default();
     while let Some(()) = changes.next().await {
         // A router that knows the routes and no pod yet would refuse everybody.
         if slices.wait_until_ready().now_or_never().is_none() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use gondola_wire::variables;
 
+use crate::access::arguments::AccessArguments;
 use crate::connections::Limits;
 use crate::front::{Deadlines, Destination, Front};
 use crate::ports::{ArmHeader, MainPort};
@@ -41,14 +42,17 @@ pub struct ServerArguments {
     /// Seconds that running requests have to finish after that.
     #[arg(long, env = variables::DRAIN_SECONDS, default_value_t = 30)]
     drain_seconds: u64,
+    #[command(flatten)]
+    access: AccessArguments,
 }
 
 impl ServerArguments {
     /// Listens for a router, whose main port is for questions alone where there is an admin port.
     pub async fn bind_router(&self) -> anyhow::Result<Server> {
-        let arm_header = match self.allow_arm_header {
-            true => ArmHeader::Honored,
-            false => ArmHeader::Ignored,
+        let arm_header = match (self.allow_arm_header, self.access.signs_arms()) {
+            (true, _) => ArmHeader::Honored,
+            (false, true) => ArmHeader::Signed,
+            (false, false) => ArmHeader::Ignored,
         };
         self.bind(MainPort::Questions(arm_header)).await
     }
@@ -63,13 +67,20 @@ impl ServerArguments {
         let front = Front::new(Deadlines {
             ask: Duration::from_millis(self.deadline_ms),
             ..Deadlines::default()
-        });
+        })
+        .with_arm_key(self.access.arm_key()?);
         let age = self.connection_age_seconds;
-        let server = Server::bind(&self.listen, front).await?.with_limits(Limits {
+        let limits = Limits {
             most: self.max_connections as usize,
             age: (age > 0).then(|| Duration::from_secs(age)),
             ..Limits::default()
-        });
+        };
+        let server = Server::bind(&self.listen, front).await?;
+        let server = server.with_limits(limits).with_guard(self.access.guard()?);
+        let server = match self.access.tls()? {
+            Some(tls) => server.with_tls(tls),
+            None => server,
+        };
         match &self.admin_listen {
             Some(admin) => Ok(server.with_admin(admin, main).await?),
             None => Ok(server),
@@ -89,8 +100,9 @@ impl ServerArguments {
         };
         let address = server.address()?;
         let admin = server.admin_address()?;
+        let scheme = self.access.scheme();
         let admin = admin.map_or_else(String::new, |admin| {
-            format!("everything else at http://{admin}\n")
+            format!("everything else at {scheme}://{admin}\n")
         });
         let opening: Opening = server.opening();
         let serving = server.serve(drain, on_signal()?);
@@ -100,7 +112,7 @@ impl ServerArguments {
             loaded = load => loaded?,
         };
         opening.open(destination).await;
-        println!("{message}{admin}ready at http://{address} (HTTP and gRPC)");
+        println!("{message}{admin}ready at {scheme}://{address} (HTTP and gRPC)");
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
         serving.await?;
         tracing::info!("stopped: every request was answered");

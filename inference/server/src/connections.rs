@@ -11,11 +11,13 @@
 //! Until the last stage, new connections are served as ever.
 
 mod activity;
+mod stream;
 mod timed;
 
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -32,7 +34,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 use tower::ServiceExt as _;
 
+use crate::access::Peer;
+use crate::tls::Acceptor;
 use activity::{Activity, Care, Watched};
+use stream::Stream;
 use timed::Timed;
 
 /// Pings find out a client that is gone without a word.
@@ -81,7 +86,12 @@ pub async fn serve_beside(listener: TcpListener, app: axum::Router) {
         ..Limits::default()
     };
     let (_stage, stages) = watch::channel(Stage::Serving);
-    Door { listener, app }.serve(limits, stages).await;
+    let door = Door {
+        listener,
+        app,
+        tls: None,
+    };
+    door.serve(limits, stages).await;
 }
 
 /// How far a server's end has come.
@@ -97,6 +107,8 @@ pub(super) enum Stage {
 pub(super) struct Door {
     pub(super) listener: TcpListener,
     pub(super) app: axum::Router,
+    /// How clients shake hands, where they don't connect in plain text.
+    pub(super) tls: Option<Acceptor>,
 }
 
 impl Door {
@@ -110,8 +122,13 @@ impl Door {
                 Some((accept(&self.listener).await, place))
             };
             tokio::select! {
-                Some((stream, place)) = accepted => {
-                    tokio::spawn(attend(stream, self.app.clone(), limits, followed.clone(), place));
+                Some(((stream, peer), place)) = accepted => {
+                    let (app, tls, stage) = (self.app.clone(), self.tls.clone(), followed.clone());
+                    tokio::spawn(async move {
+                        if let Some(stream) = stream::secure(stream, tls, limits.head, stage.clone()).await {
+                            attend(stream, peer, app, limits, stage, place).await;
+                        }
+                    });
                 }
                 _ = stage.wait_for(|stage| *stage == Stage::Stopping) => break,
             }
@@ -124,10 +141,14 @@ impl Door {
 }
 
 /// The next connection. Those that break before they are made are passed over.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok((stream, peer)) => {
+                // Small answers must not wait for more of them.
+                let _ = stream.set_nodelay(true);
+                return (stream, peer);
+            }
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "a connection could not be accepted");
@@ -147,20 +168,22 @@ fn is_the_clients(error: &io::Error) -> bool {
 
 /// Serves one connection to its end, which frees its place.
 async fn attend(
-    stream: TcpStream,
+    stream: Stream,
+    peer: SocketAddr,
     app: axum::Router,
     limits: Limits,
     mut stage: watch::Receiver<Stage>,
     place: OwnedSemaphorePermit,
 ) {
-    // Small answers must not wait for more of them.
-    let _ = stream.set_nodelay(true);
     let activity = Arc::new(Activity::new());
     let protocol = protocol();
     let service = {
         let (activity, stage) = (Arc::clone(&activity), stage.clone());
         let body = limits.body;
-        service_fn(move |request| answer(app.clone(), Arc::clone(&activity), body, stage.clone(), request))
+        service_fn(move |mut request| {
+            request.extensions_mut().insert(Peer(peer));
+            answer(app.clone(), Arc::clone(&activity), body, stage.clone(), request)
+        })
     };
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
     let connection = protocol.serve_connection(io, service);

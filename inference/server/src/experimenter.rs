@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gondola_events::intake::{RawOutcome, Refusal};
 use gondola_protocol::ServiceError;
 use gondola_wire::router_report::RouterReport;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Longest id of a unit, in bytes.
@@ -24,7 +25,7 @@ pub trait Experimenter: Send + Sync + 'static {
 }
 
 /// What became of outcomes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Receipt {
     /// How many were taken; one that was sent before is taken again, and counts once.
     pub taken: usize,

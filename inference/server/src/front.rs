@@ -11,6 +11,7 @@ use gondola_protocol::{
 use gondola_request::{Change, Question, SimilarTo};
 use gondola_wire::router_report::RouterReport;
 
+use crate::access::forced_arm::ArmKey;
 use crate::changes::{Checked, MAX_CHANGES, check_change};
 use crate::experimenter::{Experimenter, Receipt};
 use crate::metrics::{Method, Metrics};
@@ -72,6 +73,7 @@ pub struct Front {
     destination: OnceLock<Destination>,
     draining: AtomicBool,
     deadlines: Deadlines,
+    arm_key: Option<ArmKey>,
     metrics: Metrics,
 }
 
@@ -82,8 +84,20 @@ impl Front {
             destination: OnceLock::new(),
             draining: AtomicBool::new(false),
             deadlines,
+            arm_key: None,
             metrics: Metrics::default(),
         }
+    }
+
+    /// Arms that clients ask for must be signed with `key`, where there is one.
+    pub fn with_arm_key(mut self, key: Option<ArmKey>) -> Self {
+        self.arm_key = key;
+        self
+    }
+
+    /// What arms must be signed with.
+    pub(crate) fn arm_key(&self) -> Option<&ArmKey> {
+        self.arm_key.as_ref()
     }
 
     /// What is counted.

@@ -41,7 +41,7 @@ impl Recommender for Service {
     ) -> Result<Response<RecommendResponse>, Status> {
         let within = timeout(request.metadata())?;
         let metadata = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
-        let visit = http::visit(&self.front, metadata);
+        let visit = http::visit(&self.front, &request.get_ref().user, metadata).map_err(status)?;
         let RecommendRequest {
             user,
             k,

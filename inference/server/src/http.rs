@@ -1,9 +1,10 @@
 //! The HTTP and JSON interface. [`changes`] are users and items that are put, and what users do.
 
-mod changes;
+pub(crate) mod changes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
@@ -15,20 +16,20 @@ use gondola_events::intake;
 use gondola_protocol::{Code, Digests, Inquiry, Served, ServiceError, Visit};
 use gondola_request::{Degradation, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, UserId};
 use gondola_wire::router_report::REPORT_PATH;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::access::forced_arm::ARM_SIGNATURE;
 use crate::experimenter::MAX_UNIT_BYTES;
-use crate::front::{Front, MAX_BODY_BYTES};
+use crate::front::{Front, MAX_BODY_BYTES, MAX_ID_BYTES, MAX_TEXT_BYTES};
 use crate::http_error::{HttpError, error};
+use crate::openapi;
 use crate::query::Asked;
+use crate::request_id::REQUEST_ID;
 
 /// The header with which a tester chooses an arm.
 pub(super) const ARM_HEADER: &str = "x-gondola-arm";
-/// The header with the client's own id of a request.
-const REQUEST_HEADER: &str = "x-request-id";
-/// Longest id of a request that is used, in bytes.
-const MAX_REQUEST_ID_BYTES: usize = 128;
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The paths.
@@ -40,6 +41,7 @@ pub fn routes(front: Arc<Front>) -> Router {
         .route("/v1/pipeline", get(describe))
         .route("/v1/outcomes", post(record_outcomes))
         .route(REPORT_PATH, get(report))
+        .route(openapi::PATH, get(openapi::serve))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -48,32 +50,46 @@ pub fn routes(front: Arc<Front>) -> Router {
         .with_state(front)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RecommendQuery {
+pub(crate) struct RecommendQuery {
+    /// The user; one that nobody knows, or none, gets what suits everybody.
     #[serde(default)]
+    #[schemars(length(max = MAX_ID_BYTES))]
     user: String,
+    /// Number of items; default and maximum are the pipeline's.
+    #[schemars(range(min = 1))]
     k: Option<usize>,
+    /// What is told beside the items.
     explain: Option<Explain>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct SimilarQuery {
+pub(crate) struct SimilarQuery {
+    /// The item whose neighbors are wanted; either this or a text.
+    #[schemars(length(min = 1, max = MAX_ID_BYTES))]
     item: Option<String>,
+    /// The text whose neighbors are wanted.
+    #[schemars(length(min = 1, max = MAX_TEXT_BYTES))]
     text: Option<String>,
+    /// Number of items; default and maximum are the pipeline's.
+    #[schemars(range(min = 1))]
     k: Option<usize>,
+    /// What is told beside the items.
     explain: Option<Explain>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+/// What an answer tells beside the items: how long each stage took.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Explain {
     Timing,
 }
 
-#[derive(Serialize)]
-struct AnswerBody {
+/// Items, and where they come from.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct AnswerBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserId>,
     #[serde(serialize_with = "shared")]
@@ -122,31 +138,43 @@ async fn recommend(
     let Asked(query) = query;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let user = UserId::from(query.user);
+    let visit = visit(&front, user.as_str(), header)?;
     let request = RecommendRequest {
         user: user.clone(),
         k: query.k,
     };
     let inquiry = Inquiry {
         question: request.into(),
-        visit: visit(&front, header),
+        visit,
     };
     let served = front.answer(inquiry, None).await?;
     Ok(Json(AnswerBody::new(Some(user), served, query.explain)))
 }
 
 /// What an experiment wants to know of a request: headers of HTTP, or metadata of gRPC. One that is too long is as if it were not
-/// there: nobody goes without an answer because of a header that something on the way added.
-pub(super) fn visit<'a>(front: &Front, header: impl Fn(&str) -> Option<&'a str>) -> Visit {
+/// there: nobody goes without an answer because of a header that something on the way added. An arm that is signed must be signed for
+/// this unit.
+pub(super) fn visit<'a>(
+    front: &Front,
+    user: &str,
+    header: impl Fn(&str) -> Option<&'a str>,
+) -> Result<Visit, ServiceError> {
+    let signature = header(ARM_SIGNATURE.as_str());
     let header = |name: &str, longest: usize| {
         let text = header(name).filter(|text| text.len() <= longest);
         text.map(str::to_owned)
     };
     let unit = |name: Arc<str>| header(&name, MAX_UNIT_BYTES);
-    Visit {
+    let visit = Visit {
         unit: front.unit_header().and_then(unit),
         arm: header(ARM_HEADER, MAX_UNIT_BYTES),
-        request: header(REQUEST_HEADER, MAX_REQUEST_ID_BYTES),
+        request: header(REQUEST_ID.as_str(), usize::MAX),
+    };
+    if let (Some(arm), Some(signature), Some(key)) = (&visit.arm, signature, front.arm_key()) {
+        let unit = visit.unit.as_deref().unwrap_or(user);
+        key.check(arm, unit, signature, SystemTime::now())?;
     }
+    Ok(visit)
 }
 
 #[derive(Deserialize)]
@@ -215,7 +243,8 @@ async fn metrics(State(front): State<Arc<Front>>) -> Response {
 
 async fn nothing_here() -> Response {
     let message = "there is nothing at this path; there are /v1/recommend, /v1/similar, /v1/users/ID, /v1/items/ID, \
-                   /v1/items:batch, /v1/interactions, /v1/pipeline, /v1/outcomes, /v1/experiment, /healthz, /readyz and /metrics";
+                   /v1/items:batch, /v1/interactions, /v1/pipeline, /v1/outcomes, /v1/experiment, /openapi.json, /healthz, /readyz and \
+                   /metrics";
     error(StatusCode::NOT_FOUND, Code::NotFound, message)
 }
 

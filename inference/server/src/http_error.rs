@@ -6,7 +6,23 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use gondola_causes::with_causes;
 use gondola_protocol::{Code, ServiceError};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What every error is.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ErrorBody {
+    error: ErrorDetail,
+}
+
+/// Why there is no answer.
+#[derive(Serialize, JsonSchema)]
+struct ErrorDetail {
+    /// The name of a code of gRPC, such as `INVALID_ARGUMENT`.
+    code: &'static str,
+    /// What is wrong, and what to do.
+    message: String,
+}
 
 /// An error on its way out.
 pub(super) enum HttpError {
@@ -46,17 +62,20 @@ impl IntoResponse for HttpError {
 }
 
 pub(super) fn error(status: StatusCode, code: Code, message: &str) -> Response {
-    (
-        status,
-        Json(json!({"error": {"code": code.as_str(), "message": message}})),
-    )
-        .into_response()
+    let error = ErrorDetail {
+        code: code.as_str(),
+        message: message.to_owned(),
+    };
+    (status, Json(ErrorBody { error })).into_response()
 }
 
-fn status(code: Code) -> StatusCode {
+/// The status of a code.
+pub(super) fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,

@@ -1,6 +1,7 @@
 //! HTTP and gRPC on one port or two, health, metrics, and an orderly end, in front of whatever answers.
 //!
-//! [`connections`] are accepted and ended; [`ports`] say what is served on which. A request comes in through [`http`] or [`grpc`],
+//! [`connections`] are accepted and ended, in plain text or over [`tls`]; [`ports`] say what is served on which, and [`access`] who may
+//! send it. A request comes in through [`http`] or [`grpc`],
 //! is checked ([`changes`] too) and counted by [`front`], and is answered by a [`Recommender`](gondola_protocol::Recommender): a variant's models, or
 //! the router, which is an [`experimenter`] as well. Errors become statuses here and nowhere else.
 //!
@@ -8,6 +9,7 @@
 //!
 //! Absent on purpose: models, routing, Kubernetes.
 
+pub mod access;
 pub mod arguments;
 pub mod changes;
 pub mod connections;
@@ -17,9 +19,13 @@ pub mod grpc;
 pub mod http;
 mod http_error;
 pub mod metrics;
+mod openapi;
 pub mod ports;
 pub mod program;
 mod query;
+mod reloading;
+mod request_id;
+pub mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,10 +38,12 @@ use tokio::task::{JoinError, JoinSet};
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
+use access::{Guard, Port};
 use connections::{Door, Limits, Stage};
 use front::{Destination, Front};
 use gondola_protocol::proto;
 use ports::MainPort;
+use tls::ServerTls;
 
 /// How long after the signal HTTP/2 clients are asked to go elsewhere: load balancers know by that time.
 const GO_AWAY_AFTER: Duration = Duration::from_secs(2);
@@ -86,6 +94,8 @@ pub struct Server {
     listener: TcpListener,
     admin: Option<(TcpListener, MainPort)>,
     limits: Limits,
+    guard: Arc<Guard>,
+    tls: Option<ServerTls>,
     front: Arc<Front>,
     health: HealthReporter,
 }
@@ -99,6 +109,8 @@ impl Server {
             listener,
             admin: None,
             limits: Limits::default(),
+            guard: Arc::default(),
+            tls: None,
             front: Arc::new(front),
             health,
         };
@@ -118,6 +130,18 @@ impl Server {
     /// Bounds connections otherwise.
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Puts a guard before what its ports serve.
+    pub fn with_guard(mut self, guard: Guard) -> Self {
+        self.guard = Arc::new(guard);
+        self
+    }
+
+    /// Takes connections over TLS alone.
+    pub fn with_tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -186,20 +210,24 @@ impl Server {
 
     fn doors(self) -> Vec<Door> {
         let app = routes(&self.front, &self.health);
+        let guarded = |app, port| access::guarded(app, &self.guard, &self.front, port);
         let (main, admin) = match self.admin {
-            None => (app, None),
+            None => (ports::only_port(app, &self.front), None),
             Some((listener, main)) => {
-                let everything = app.clone();
+                let shows_certificates = self.tls.as_ref().is_some_and(ServerTls::asks_clients);
+                let everything = ports::admin_port(app.clone(), shows_certificates);
                 let admin = Door {
                     listener,
-                    app: everything,
+                    app: guarded(everything, Port::Admin),
+                    tls: self.tls.as_ref().map(ServerTls::admin),
                 };
                 (ports::main_port(app, main), Some(admin))
             }
         };
         let main = Door {
             listener: self.listener,
-            app: main,
+            app: guarded(main, Port::Main),
+            tls: self.tls.as_ref().map(ServerTls::main),
         };
         std::iter::once(main).chain(admin).collect()
     }

@@ -77,6 +77,11 @@ struct AnswerLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DenialLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabels {
     variant: String,
     stage: &'static str,
@@ -104,6 +109,7 @@ pub struct Metrics {
     seconds: Family<TimeLabels, Histogram>,
     answers: Family<AnswerLabels, Counter>,
     degraded: Family<AnswerLabels, Counter>,
+    denied: Family<DenialLabels, Counter>,
     stages: Family<StageLabels, Histogram>,
     compute: ComputeMetrics,
     ready: Gauge,
@@ -118,6 +124,7 @@ impl Default for Metrics {
             seconds: Family::new_with_constructor(times),
             answers: Family::default(),
             degraded: Family::default(),
+            denied: Family::default(),
             stages: Family::new_with_constructor(times),
             compute: ComputeMetrics::default(),
             ready: Gauge::default(),
@@ -141,6 +148,11 @@ impl Default for Metrics {
             "degraded",
             "Degraded answers, by the reason",
             metrics.degraded.clone(),
+        );
+        registry.register(
+            "denied",
+            "Requests that were not let in, by the reason",
+            metrics.denied.clone(),
         );
         registry.register(
             "stage_seconds",
@@ -206,6 +218,11 @@ impl Metrics {
         self.seconds
             .get_or_create(&TimeLabels { method })
             .observe(took.as_secs_f64());
+    }
+
+    /// Notes that a request was not let in.
+    pub(crate) fn denied(&self, reason: &'static str) {
+        self.denied.get_or_create(&DenialLabels { reason }).inc();
     }
 
     /// Notes what an answer was made of.

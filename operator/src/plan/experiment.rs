@@ -20,7 +20,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use super::pod::{self, Access, StoreUse};
 use super::serving::Serves;
-use super::{Installation, rights, variant};
+use super::{Installation, access, rights, variant};
 use crate::names::Component;
 use crate::observed::Observed;
 use crate::pipeline::Pipeline;
@@ -182,6 +182,7 @@ pub fn deployment(pipeline: &Pipeline, experiment: &Experiment, installation: &I
     pod.automount_service_account_token = Some(true);
     pod.containers = vec![analyze];
     uses_events(&mut pod, experiment);
+    access::of_analyzer(&mut pod, pipeline);
     let mut deployment = pod::single_pod_deployment(names, ANALYZER, pod);
     pod::label(&mut deployment.spec.template, &overrides);
     deployment

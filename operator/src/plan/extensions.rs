@@ -5,6 +5,7 @@ use gondola_crds::spec::ParentRef;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
+use super::access;
 use super::pod::{ADMIN_PORT_NAME, PORT};
 use crate::extension::Extension;
 use crate::names::{COMPONENT, Component, PIPELINE, VARIANT};
@@ -63,10 +64,36 @@ fn parent(parent: &ParentRef) -> Value {
 fn pod_monitor(pipeline: &Pipeline) -> Option<Value> {
     let monitoring = pipeline.spec.monitoring.as_ref()?;
     let names = &pipeline.names;
-    let mut endpoint = json!({"port": ADMIN_PORT_NAME, "path": "/metrics"});
-    if let Some(interval) = &monitoring.interval {
-        endpoint["interval"] = json!(interval);
-    }
+    let endpoint = |over_tls: bool, components: Option<&str>| {
+        let mut endpoint = json!({"port": ADMIN_PORT_NAME, "path": "/metrics"});
+        if let Some(interval) = &monitoring.interval {
+            endpoint["interval"] = json!(interval);
+        }
+        if over_tls {
+            endpoint["scheme"] = json!("https");
+            // Pods are scraped by their addresses, which certificates don't have.
+            endpoint["tlsConfig"] = json!({"insecureSkipVerify": true});
+        }
+        if let Some(component) = components {
+            let label = format!(
+                "__meta_kubernetes_pod_label_{}",
+                COMPONENT.replace(['.', '/', '-'], "_")
+            );
+            endpoint["relabelings"] =
+                json!([{"action": "keep", "sourceLabels": [label], "regex": component}]);
+        }
+        endpoint
+    };
+    let endpoints = match (
+        access::routers_have_tls(pipeline),
+        access::variants_have_tls(pipeline),
+    ) {
+        (routers, variants) if routers == variants => vec![endpoint(routers, None)],
+        (routers, variants) => vec![
+            endpoint(routers, Some("router")),
+            endpoint(variants, Some("variant")),
+        ],
+    };
     let selector = names.selector(Component::Router);
     Some(json!({
         "selector": {
@@ -75,6 +102,6 @@ fn pod_monitor(pipeline: &Pipeline) -> Option<Value> {
             "matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["router", "variant"]}],
         },
         "podTargetLabels": [VARIANT, COMPONENT],
-        "podMetricsEndpoints": [endpoint],
+        "podMetricsEndpoints": endpoints,
     }))
 }

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pod::{ADMIN_PORT, PORT, some_if_any};
-use super::routes;
+use super::{access, routes};
 use crate::names::{Component, Names};
 use crate::observed::Address;
 use crate::pipeline::Pipeline;
@@ -55,7 +55,7 @@ pub fn policies(pipeline: &Pipeline, routes: &Routes, api_server: &[Address]) ->
     let to_variants = egress(some_if_any(to_variants.collect()), &[PORT, ADMIN_PORT]);
     let router_egress = vec![dns(), api_server_rule(api_server), to_variants];
     let records = pipeline.spec.experiment.is_some();
-    let router_egress = if records {
+    let router_egress = if records || access::asks_issuer(pipeline) {
         with_stores(router_egress)
     } else {
         router_egress

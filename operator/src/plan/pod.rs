@@ -6,7 +6,7 @@ use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    EnvVarSource, HTTPGetAction, LocalObjectReference, ObjectFieldSelector,
+    EnvVarSource, HTTPGetAction, KeyToPath, LocalObjectReference, ObjectFieldSelector,
     PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
     ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, TopologySpreadConstraint,
     Volume, VolumeMount,
@@ -477,6 +477,19 @@ pub fn secret(name: &str, secret: &SecretRef) -> Volume {
         }),
         ..Volume::default()
     }
+}
+
+/// One key of a Secret as a volume.
+pub fn secret_file(name: &str, secret: &SecretRef, key: &str) -> Volume {
+    let mut volume = self::secret(name, secret);
+    if let Some(source) = &mut volume.secret {
+        source.items = Some(vec![KeyToPath {
+            key: key.to_owned(),
+            path: key.to_owned(),
+            mode: None,
+        }]);
+    }
+    volume
 }
 
 /// A ConfigMap as a volume.

@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount, ServiceSpec};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
 
-use super::{Installation, Scale, experiment, pod, rights, variant};
+use super::{Installation, Scale, access, experiment, pod, rights, variant};
 use crate::names::Component;
 use crate::pipeline::Pipeline;
 
@@ -70,6 +70,7 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
     if let Some(experiment) = &pipeline.spec.experiment {
         experiment::records_events(&mut pod, pipeline, experiment);
     }
+    access::of_routers(&mut pod, pipeline);
     let mut deployment = pod::deployment(names, ROUTER, pod);
     pod::label(&mut deployment.spec.template, &overrides);
     deployment

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::pod::{self, Access, BUNDLES_FOLDER};
-use super::{Installation, Scale};
+use super::{Installation, Scale, access};
 use crate::names::{BUNDLES, Component, Names};
 use crate::pipeline::Pipeline;
 
@@ -129,6 +129,7 @@ fn pod_spec(
             pod::set(container, variables::ONLINE_CREDENTIALS, ONLINE_FOLDER);
         }
     }
+    access::of_variants(&mut pod, pipeline);
     pod
 }
 

@@ -1,7 +1,9 @@
 //! As little HTTP/1.1 as it takes to ask.
 
+use std::io;
+
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// An answer.
@@ -9,6 +11,8 @@ use tokio::net::TcpStream;
 pub struct Response {
     /// The status.
     pub status: u16,
+    /// The status line and the headers.
+    pub head: String,
     /// The whole body.
     pub body: String,
 }
@@ -18,6 +22,14 @@ impl Response {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .find(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// The code of an error.
@@ -82,21 +94,34 @@ async fn exchange(
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     );
-    stream.write_all(request.as_bytes()).await.unwrap();
+    send_over(stream, &request).await.unwrap()
+}
+
+/// Asks over a connection that was made, of any kind.
+pub async fn exchange_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    method: &str,
+    path: &str,
+) -> io::Result<Response> {
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    send_over(stream, &request).await
+}
+
+async fn send_over(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> io::Result<Response> {
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok())
-        .expect("a status");
-    Response {
-        status,
+    stream.read_to_string(&mut answer).await?;
+    let parts = answer.split_once("\r\n\r\n");
+    let (head, body) = parts.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok(Response {
+        status: status.ok_or(io::ErrorKind::InvalidData)?,
+        head: head.to_owned(),
         body: body.to_owned(),
-    }
+    })
 }

@@ -5,6 +5,7 @@
 //! again continues from that report and from the store.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -19,11 +20,13 @@ use gondola_experiments::settings::Settings;
 use gondola_router::recording::EventStoreArguments;
 use gondola_router::watch::{ADMIN_PORT, slice_addresses};
 use gondola_server::program::beside_health_checks;
+use gondola_server::tls;
 use gondola_wire::evidence::{EVIDENCE_KEY, Evidence};
 use gondola_wire::memory::{Ending, MEMORY_KEY, Memory};
 use gondola_wire::router_report::{REPORT_PATH, RouterReport};
 use gondola_wire::variables;
 use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -57,6 +60,9 @@ pub(super) struct Arguments {
     /// The Service of the routers.
     #[arg(long, env = variables::ROUTER_SERVICE)]
     router_service: String,
+    /// File with the certificate that routers show: they are asked over TLS, and only who has its key is believed.
+    #[arg(long, env = variables::ROUTERS_CERTIFICATE)]
+    routers_certificate: Option<PathBuf>,
     #[command(flatten)]
     store: EventStoreArguments,
     /// Address of health checks.
@@ -80,7 +86,7 @@ async fn analyse_all(arguments: Arguments, client: Client) -> anyhow::Result<()>
         pipelines: Api::namespaced(client.clone(), &namespace),
         configs: Api::namespaced(client.clone(), &namespace),
         slices: Api::namespaced(client, &namespace),
-        http: HttpClient::builder(TokioExecutor::new()).build_http(),
+        http: http_client(arguments.routers_certificate.as_deref())?,
         base: format!("{namespace}/{}", arguments.pipeline),
         arguments,
         epoch: None,
@@ -98,6 +104,23 @@ async fn analyse_all(arguments: Arguments, client: Client) -> anyhow::Result<()>
     }
 }
 
+/// Asks routers, in plain text or over TLS.
+type Http = HttpClient<HttpsConnector<HttpConnector>, Empty<bytes::Bytes>>;
+
+fn http_client(certificate: Option<&Path>) -> anyhow::Result<Http> {
+    // Without a certificate nothing is asked over TLS.
+    let config = match certificate {
+        Some(certificate) => tls::client_of_the_owner(certificate)?,
+        None => tls::client_of_nobody(),
+    };
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_http1()
+        .build();
+    Ok(HttpClient::builder(TokioExecutor::new()).build(connector))
+}
+
 struct Work {
     arguments: Arguments,
     /// The pipeline's folder in the store.
@@ -105,7 +128,7 @@ struct Work {
     pipelines: Api<RecommenderPipeline>,
     configs: Api<ConfigMap>,
     slices: Api<EndpointSlice>,
-    http: HttpClient<HttpConnector, Empty<bytes::Bytes>>,
+    http: Http,
     epoch: Option<Epoch>,
     /// What the store remembers of the experiment of a name.
     memory: Option<Memory>,
@@ -290,7 +313,11 @@ impl Work {
     }
 
     async fn ask(&self, address: &str) -> anyhow::Result<RouterReport> {
-        let uri = format!("http://{address}{REPORT_PATH}").parse()?;
+        let scheme = match self.arguments.routers_certificate {
+            Some(_) => "https",
+            None => "http",
+        };
+        let uri = format!("{scheme}://{address}{REPORT_PATH}").parse()?;
         let ask = async {
             let response = self.http.get(uri).await?;
             let status = response.status();

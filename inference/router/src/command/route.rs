@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use gondola_router::recording::{RecordingArguments, UPLOAD_WITHIN};
-use gondola_router::remote::RemoteVariant;
+use gondola_router::remote::{Connections, RemoteVariant};
+use gondola_router::variants_tls::VariantsTlsArguments;
 use gondola_router::watch::{self, CurrentRouter};
 use gondola_router::{Backend, Router};
 use gondola_server::arguments::ServerArguments;
 use gondola_server::front::Destination;
+use gondola_server::tls::ClientTls;
 use gondola_wire::variables;
 use serde::Deserialize;
 
@@ -28,6 +30,8 @@ pub(super) struct Arguments {
     pipeline: String,
     #[command(flatten)]
     recording: RecordingArguments,
+    #[command(flatten)]
+    variants: VariantsTlsArguments,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -70,7 +74,7 @@ fn default_namespace() -> String {
 }
 
 impl Routes {
-    fn router(self) -> anyhow::Result<Router> {
+    fn router(self, tls: Option<&ClientTls>) -> anyhow::Result<Router> {
         let first = self
             .variants
             .first()
@@ -81,7 +85,7 @@ impl Routes {
             bail!("the control {control:?} is not one of the variants {names:?}; name one of them");
         }
         let backends = self.variants.iter().map(|route| {
-            let recommender = Arc::new(RemoteVariant::new(&route.name, &route.addresses)?);
+            let recommender = Arc::new(RemoteVariant::over(&route.name, &route.addresses, tls.cloned())?);
             Ok(Backend {
                 name: route.name.clone(),
                 weight: route.weight,
@@ -100,22 +104,24 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         source,
         pipeline,
         recording,
+        variants,
         server,
     } = arguments;
+    let tls = variants.tls()?;
     match (source.file, source.config_map) {
-        (Some(file), _) => from_file(&file, server).await,
-        (None, Some(config_map)) => from_cluster(&config_map, &pipeline, &recording, server).await,
+        (Some(file), _) => from_file(&file, tls, server).await,
+        (None, Some(config_map)) => from_cluster(&config_map, &pipeline, &recording, tls, server).await,
         (None, None) => bail!("no routes given; use --file, or in a cluster --config-map"),
     }
 }
 
-async fn from_file(file: &Path, settings: ServerArguments) -> anyhow::Result<()> {
+async fn from_file(file: &Path, tls: Option<ClientTls>, settings: ServerArguments) -> anyhow::Result<()> {
     let yaml = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let wrong = || format!("cannot use the routes in {}", file.display());
     let routes: Routes = serde_saphyr::from_str(&yaml).with_context(wrong)?;
     let message = format!("router of pipeline {}\n", routes.pipeline);
     let current = Arc::new(CurrentRouter::default());
-    current.set(routes.router().with_context(wrong)?);
+    current.set(routes.router(tls.as_ref()).with_context(wrong)?);
     let server = settings.bind_router().await?;
     let router = Destination::router(Arc::clone(&current));
     tokio::select! {
@@ -128,6 +134,7 @@ async fn from_cluster(
     config_map: &str,
     pipeline: &str,
     recording: &RecordingArguments,
+    tls: Option<ClientTls>,
     settings: ServerArguments,
 ) -> anyhow::Result<()> {
     let client = kube::Client::try_default()
@@ -142,6 +149,7 @@ async fn from_cluster(
         config_map,
         Arc::clone(&current),
         Arc::clone(&recording),
+        Connections::over(tls),
     );
     let message = format!("routes of ConfigMap {namespace}/{config_map}\n");
     let server = settings.bind_router().await?;

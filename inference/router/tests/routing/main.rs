@@ -12,5 +12,6 @@ mod ports;
 mod recording;
 mod resolving;
 mod routing;
+mod secure;
 mod terminating;
 mod watching;

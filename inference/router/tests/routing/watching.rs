@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gondola_router::experiment::{Recording, Silence};
+use gondola_router::remote::Connections;
 use gondola_router::watch::{CurrentRouter, follow};
 use gondola_server::front::{Deadlines, Destination, Front};
 use gondola_test_api_server::ApiServer;
@@ -99,7 +100,18 @@ async fn weights_and_pods_that_change_are_known_within_two_seconds() -> anyhow::
     let watching = Arc::clone(&current);
     let following = client.clone();
     let recording = Arc::new(Recording::new("1".into(), Err(Silence::Unasked)));
-    tokio::spawn(async move { follow(following, NAMESPACE, "grocery-routes", watching, recording).await });
+    tokio::spawn(async move {
+        let connections = Connections::default();
+        follow(
+            following,
+            NAMESPACE,
+            "grocery-routes",
+            watching,
+            recording,
+            connections,
+        )
+        .await
+    });
     tell(&client, &[("dlrm", 50), ("forest", 50)], None).await?;
     endpoints(&client, "dlrm", Some(&first)).await?;
     endpoints(&client, "forest", Some(&second)).await?;

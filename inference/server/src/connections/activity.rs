@@ -8,9 +8,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-use super::{Limits, milliseconds};
+use super::{Limits, Stream, milliseconds};
 
 /// How a connection of HTTP/2 begins, and no method that we know: `PRI * HTTP/2.0`.
 const HTTP2_BEGINS: &[u8] = b"PRI";
@@ -189,12 +188,12 @@ impl Drop for Reading {
 
 /// A stream that records when bytes come and go.
 pub(super) struct Watched {
-    stream: TcpStream,
+    stream: Stream,
     activity: Arc<Activity>,
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: Stream, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
 }

@@ -10,6 +10,7 @@ use axum::routing::{post, put};
 use axum::{Json, Router};
 use gondola_protocol::ChangeReceipt;
 use gondola_request::{Change, Interaction, ItemId, ItemPatch, ItemUpdate, RawRow, UserUpdate};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -96,12 +97,15 @@ async fn changed(front: &Front, change: Change) -> Result<StatusCode, HttpError>
 }
 
 /// One item of a batch.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct BatchItem {
+pub(crate) struct BatchItem {
+    /// Which item.
     item: ItemId,
+    /// Raw values by column; replaces the item's row. An absent column is null.
     #[serde(default)]
     features: RawRow,
+    /// Whether the item is kept out of every answer.
     #[serde(default)]
     blocked: bool,
 }
@@ -164,17 +168,24 @@ async fn apply<T: Into<Change>>(
 }
 
 /// What came of a batch.
-#[derive(Serialize)]
-struct ReceiptBody {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ReceiptBody {
+    /// How many the online store has now.
     taken: usize,
+    /// How many of these it had before.
     duplicates: usize,
+    /// Those that were not taken.
     refused: Vec<RefusedBody>,
 }
 
-#[derive(Serialize)]
+/// What was not taken of a batch.
+#[derive(Serialize, JsonSchema)]
 struct RefusedBody {
+    /// Its place in the request, counted from 0.
     index: usize,
+    /// A code of gRPC.
     code: &'static str,
+    /// Why, and what to do.
     problem: String,
 }
 

@@ -6,6 +6,10 @@
     reason = "a test fails by panicking, and its modules are its own"
 )]
 
+mod access;
 mod asking;
 mod leaving;
+mod openapi;
+mod security_page;
 mod stopping;
+mod tls;

@@ -1,0 +1,104 @@
+//! Answers while five times more requests come than can be answered.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Scale;
+use crate::client::Ending;
+use crate::load::{Timed, closed, open};
+use crate::shop::{Premises, Shop, household};
+use crate::table::Row;
+use crate::times::{Times, ms};
+
+/// What a server gives a request that brings no deadline of its own.
+const DEADLINE: Duration = Duration::from_millis(200);
+/// A request that takes longer hangs.
+const HANGS: Duration = Duration::from_secs(1);
+/// Clients of the closed loop.
+const CLIENTS: u64 = 16;
+/// How many times more come than can be answered.
+const OVERLOAD: f64 = 5.0;
+/// The share of the peak that must be left.
+const SHARE: f64 = 0.9;
+
+pub(crate) async fn check(premises: &Premises, work: &Path, scale: Scale) -> anyhow::Result<Vec<Row>> {
+    let shop = Shop::open(premises, work).await?;
+    let during = Duration::from_secs(scale.of(10).into());
+    let ask = |shop: &Shop| {
+        let (client, address) = (shop.client.clone(), shop.front().to_owned());
+        move |number: u64| {
+            let (client, address) = (client.clone(), address.clone());
+            async move { client.ending(&address, &household(number * 7)).await }
+        }
+    };
+    let again = ask(&shop);
+    let calm = closed(CLIENTS, during, move |client, number| {
+        again(client * 151 + number)
+    })
+    .await?;
+    let peak = good(&calm) as f64 / during.as_secs_f64();
+    let flood = open(peak * OVERLOAD, during, ask(&shop)).await?;
+    Ok(vec![answered(peak, &flood), ended(&flood)])
+}
+
+/// How many whole answers came in time.
+fn good(asked: &[Timed<Ending>]) -> usize {
+    let good = |asked: &&Timed<Ending>| asked.outcome == Ending::Whole && asked.took <= DEADLINE;
+    asked.iter().filter(good).count()
+}
+
+fn answered(peak: f64, flood: &[Timed<Ending>]) -> Row {
+    // Sending takes longer than planned where the clients want for cores.
+    let during = flood.iter().map(|asked| asked.at).max().unwrap_or_default();
+    let during = during.as_secs_f64().max(1e-3);
+    let rate = good(flood) as f64 / during;
+    Row {
+        promise:
+            "five times more requests than can be answered leave 90 % of the answers: whole, within 200 ms"
+                .to_owned(),
+        measured: format!(
+            "peak {peak:.0} a second with {CLIENTS} connections, then {rate:.0} a second ({:.0} %) of {:.0} that were sent; the clients share \
+             the cores",
+            100.0 * rate / peak,
+            flood.len() as f64 / during,
+        ),
+        n: flood.len(),
+        holds: rate >= SHARE * peak,
+    }
+}
+
+fn ended(flood: &[Timed<Ending>]) -> Row {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for asked in flood {
+        *counts.entry(name(asked)).or_default() += 1;
+    }
+    let counted: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    let times: Times = flood.iter().map(|asked| asked.took).collect();
+    let allowed = |asked: &Timed<Ending>| match &asked.outcome {
+        Ending::Whole | Ending::Refused(429 | 503) => true,
+        Ending::Degraded(_) => asked.took <= HANGS,
+        Ending::Refused(_) | Ending::Failed(_) => false,
+    };
+    Row {
+        promise:
+            "whatever else comes then is refused with 429 or 503, or degraded, and nothing hangs for a second"
+                .to_owned(),
+        measured: format!("{}; {times}", counted.join(", ")),
+        n: flood.len(),
+        holds: flood.iter().all(allowed) && times.longest() <= HANGS,
+    }
+}
+
+fn name(asked: &Timed<Ending>) -> String {
+    match &asked.outcome {
+        Ending::Whole if asked.took <= DEADLINE => "whole".to_owned(),
+        Ending::Whole => format!("whole after {}", ms(DEADLINE)),
+        Ending::Degraded(reasons) => format!("degraded ({})", reasons.replace('"', "")),
+        Ending::Refused(status) => format!("refused with {status}"),
+        Ending::Failed(_) => "failed".to_owned(),
+    }
+}
