@@ -13,6 +13,7 @@ use k8s_openapi::api::apps::v1::{
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Resource, ResourceExt};
+use serde_json::json;
 
 use crate::apply::Applied;
 use crate::kinds::ByName;
@@ -64,6 +65,24 @@ const EXPERIMENT: &str = "  experiment:
 pub(crate) fn with_experiment() -> RecommenderPipeline {
     let control = PIPELINE.replace("  control: dlrm\n", "  control: forest\n");
     gondola_crds::from_yaml(&format!("{control}{EXPERIMENT}")).expect("the fixture is a pipeline")
+}
+
+/// The same with all that secures a pipeline.
+pub(crate) fn secured() -> RecommenderPipeline {
+    let mut pipeline = with_experiment();
+    let source = |name: &str| json!({"secretRef": {"name": name}});
+    let router = json!({"access": {
+        "tls": source("shop-tls"),
+        "apiKeys": source("shop-keys"),
+        "jwt": {"issuer": "https://login.example", "audience": "gondola", "keys": {"configMapRef": {"name": "issuer"}}},
+        "limits": {"requestsPerSecond": 100, "burst": 200, "concurrency": 20},
+        "cors": {"origins": ["https://shop.example", "https://b.example"]},
+        "forcedArms": source("shop-arms"),
+    }});
+    pipeline.spec.router = serde_json::from_value(router).expect("it is a router");
+    pipeline.spec.mutual_tls = serde_json::from_value(source("shop-pods")).expect("it is a source");
+    pipeline.spec.monitoring = serde_json::from_value(json!({})).expect("it is monitoring");
+    pipeline
 }
 
 /// The same with its text changed, and of the next generation.

@@ -185,27 +185,11 @@ mod tests {
     use kube::ResourceExt as _;
     use serde_json::{Value, json};
 
-    use crate::fixtures::{Cluster, bundles, changed, with_experiment};
+    use crate::extension::Extension;
+    use crate::fixtures::{Cluster, bundles, changed, checked, secured};
     use crate::plan::Plan;
+    use crate::plan::extensions;
     use crate::policy::{self, Policy};
-
-    /// A pipeline with an experiment, and all that secures it.
-    fn secured() -> RecommenderPipeline {
-        let mut pipeline = with_experiment();
-        let spec = json!({"access": {
-            "tls": {"secretRef": {"name": "shop-tls"}},
-            "apiKeys": {"secretRef": {"name": "shop-keys"}},
-            "jwt": {"issuer": "https://login.example", "audience": "gondola", "keys": {"configMapRef": {"name": "issuer"}}},
-            "limits": {"requestsPerSecond": 100, "concurrency": 20},
-            "cors": {"origins": ["https://shop.example", "https://b.example"]},
-            "forcedArms": {"secretRef": {"name": "shop-arms"}},
-        }});
-        pipeline.spec.router = serde_json::from_value(spec).unwrap();
-        pipeline.spec.mutual_tls =
-            serde_json::from_value(json!({"secretRef": {"name": "shop-pods"}})).unwrap();
-        pipeline.spec.monitoring = Some(Default::default());
-        pipeline
-    }
 
     fn planned(pipeline: &RecommenderPipeline) -> Plan {
         let mut cluster = Cluster::empty();
@@ -271,14 +255,20 @@ mod tests {
     #[test]
     fn pods_learn_who_may_send_requests() {
         let plan = planned(&secured());
-        let monitors: Vec<_> = plan.children.extensions.iter().collect();
+        let monitor = |pipeline: &RecommenderPipeline| {
+            let monitor = extensions::wanted(Extension::PodMonitor, &checked(pipeline)).unwrap();
+            monitor.data["spec"]["podMetricsEndpoints"].clone()
+        };
+        let mut routers_alone = secured();
+        routers_alone.spec.mutual_tls = None;
         insta::assert_yaml_snapshot!(
             "access",
             json!({
                 "router": shown(&plan, "grocery--router"),
                 "variant": shown(&plan, "grocery--dlrm"),
                 "analyzer": shown(&plan, "grocery--analyzer"),
-                "monitor": monitors,
+                "monitor": monitor(&secured()),
+                "monitor of routers with TLS alone": monitor(&routers_alone),
             })
         );
     }

@@ -486,7 +486,7 @@ pub fn secret_file(name: &str, secret: &SecretRef, key: &str) -> Volume {
         source.items = Some(vec![KeyToPath {
             key: key.to_owned(),
             path: key.to_owned(),
-            mode: None,
+            ..KeyToPath::default()
         }]);
     }
     volume

@@ -12,7 +12,7 @@ use super::*;
 use std::sync::Arc;
 
 use crate::fixtures::{
-    Cluster, bundles, changed, checked, deployment_of, pipeline, refusal, with_experiment,
+    Cluster, bundles, changed, checked, deployment_of, pipeline, refusal, secured, with_experiment,
 };
 
 fn resolved(version: &str) -> impl Fn(&str) -> VariantResolution {
@@ -767,7 +767,7 @@ fn pods_reach_the_api_server_where_it_answers_and_nowhere_else() {
 /// each of them is written for some pod or left to people.
 #[test]
 fn every_variable_is_on_the_list_of_those_that_programs_read() {
-    let pipeline = with_experiment();
+    let pipeline = secured();
     let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
     let containers = plan.children.deployments.iter().flat_map(|deployment| {
         let pod = deployment.spec.template.spec.as_ref().unwrap();
@@ -792,6 +792,7 @@ fn every_variable_is_on_the_list_of_those_that_programs_read() {
         variables::FILE,
         variables::GATHER,
         variables::GATHER_WAIT_US,
+        variables::JWT_KEYS_CA,
         variables::LOG,
         variables::LOG_FORMAT,
         variables::MAX_CONNECTIONS,

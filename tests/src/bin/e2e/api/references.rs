@@ -84,6 +84,19 @@ async fn try_secrets() -> anyhow::Result<String> {
     );
     let of_pulls = is_refused(&pulls).await?;
     ensure!(of_pulls.contains("registry"), "{of_pulls}");
+    let source = json!({"secretRef": {"name": "registry"}});
+    for spec in [
+        json!({"router": {"access": {"tls": source}}}),
+        json!({"router": {"access": {"apiKeys": source}}}),
+        json!({"router": {"access": {"forcedArms": source}}}),
+        json!({"mutualTls": source}),
+    ] {
+        let mut secured = plain.clone();
+        let fields = spec.as_object().into_iter().flatten();
+        fields.for_each(|(name, value)| secured["spec"][name] = value.clone());
+        let of_access = is_refused(&secured).await?;
+        ensure!(of_access.contains("registry"), "{spec}: {of_access}");
+    }
     grant(
         "reads-one",
         &[
