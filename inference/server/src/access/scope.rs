@@ -97,10 +97,7 @@ const NEEDS: [(&str, Need); 23] = [
     ("/gondola.v1.Recommender/GetPipeline", Need::Scope(Scope::Read)),
     ("/gondola.v1.Recommender/PutUser", Need::Scope(Scope::Write)),
     ("/gondola.v1.Recommender/PutItem", Need::Scope(Scope::Write)),
-    (
-        "/gondola.v1.Recommender/ApplyChanges",
-        Need::Scope(Scope::Write),
-    ),
+    ("/gondola.v1.Recommender/ApplyChanges", Need::Scope(Scope::Write)),
     (
         "/gondola.v1.Recommender/RecordOutcomes",
         Need::Scope(Scope::Outcomes),
@@ -136,7 +133,9 @@ mod tests {
     #[test]
     fn every_route_and_every_method_is_on_the_table() {
         let sources = [include_str!("../http.rs"), include_str!("../http/changes.rs")];
-        let routes = sources.into_iter().flat_map(|source| source.split(".route(").skip(1));
+        let routes = sources
+            .into_iter()
+            .flat_map(|source| source.split(".route(").skip(1));
         let routes: Vec<&str> = routes
             .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
             .collect();

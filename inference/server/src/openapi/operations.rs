@@ -88,7 +88,12 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Operation> {
         unserved.clone(),
         away.clone(),
     ];
-    let taken = answer::<ReceiptBody>(g, 200, "Which were taken, and why others were not.", example_receipt());
+    let taken = answer::<ReceiptBody>(
+        g,
+        200,
+        "Which were taken, and why others were not.",
+        example_receipt(),
+    );
     let of_batch = vec![
         taken,
         invalid.clone(),
@@ -139,7 +144,12 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Operation> {
             parameters: vec![id("The user's id.")],
             body: Some(content::<UserUpdate>(g, example_user())),
             answers: of_change.clone(),
-            ..operation("patch", "/v1/users/{id}", "patchUser", "Changes some of a user's features")
+            ..operation(
+                "patch",
+                "/v1/users/{id}",
+                "patchUser",
+                "Changes some of a user's features",
+            )
         },
         Operation {
             parameters: vec![id("The user's id.")],
@@ -171,17 +181,32 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Operation> {
         Operation {
             parameters: vec![id("The item's id.")],
             answers: of_change,
-            ..operation("delete", "/v1/items/{id}", "deleteItem", "Takes an item out of the catalog")
+            ..operation(
+                "delete",
+                "/v1/items/{id}",
+                "deleteItem",
+                "Takes an item out of the catalog",
+            )
         },
         Operation {
             body: Some(content::<ItemsBody>(g, example_items())),
             answers: of_batch.clone(),
-            ..operation("post", "/v1/items:batch", "putItems", "Adds or replaces several items")
+            ..operation(
+                "post",
+                "/v1/items:batch",
+                "putItems",
+                "Adds or replaces several items",
+            )
         },
         Operation {
             body: Some(content::<InteractionsBody>(g, example_interactions())),
             answers: of_batch,
-            ..operation("post", "/v1/interactions", "recordInteractions", "Reports what users did")
+            ..operation(
+                "post",
+                "/v1/interactions",
+                "recordInteractions",
+                "Reports what users did",
+            )
         },
         Operation {
             answers: vec![answer::<PipelineDescription>(

@@ -1,11 +1,14 @@
 use std::collections::BTreeSet;
 
-use gondola_request::UserUpdate;
+use gondola_request::{Interaction, ItemPatch, ItemUpdate, UserUpdate};
 use serde::de::DeserializeOwned;
 
-use super::operations::{example_answer, example_item, example_outcomes, example_similar, example_user};
+use super::operations::{
+    example_answer, example_interactions, example_item, example_items, example_outcomes, example_patch,
+    example_similar, example_user,
+};
 use super::*;
-use crate::http::ItemUpdate;
+use crate::http::changes::BatchItem;
 
 fn shown(view: View) -> BTreeSet<String> {
     let document = document(view);
@@ -15,10 +18,10 @@ fn shown(view: View) -> BTreeSet<String> {
 
 #[test]
 fn every_route_is_in_the_document_and_nothing_else() {
-    let source = include_str!("../http.rs");
-    let routes = source
-        .split(".route(")
-        .skip(1)
+    let sources = [include_str!("../http.rs"), include_str!("../http/changes.rs")];
+    let routes = sources
+        .into_iter()
+        .flat_map(|source| source.split(".route(").skip(1))
         .filter_map(|rest| rest.split(',').next());
     let constants = [
         ("REPORT_PATH", gondola_wire::router_report::REPORT_PATH),
@@ -73,6 +76,9 @@ fn examples_are_what_the_server_takes() {
     }
     check::<UserUpdate>(example_user());
     check::<ItemUpdate>(example_item());
+    check::<ItemPatch>(example_patch());
+    check::<Vec<BatchItem>>(example_items()["items"].clone());
+    check::<Vec<Interaction>>(example_interactions()["interactions"].clone());
     for outcome in example_outcomes()["outcomes"].as_array().unwrap() {
         gondola_events::intake::read(outcome.clone()).unwrap();
     }

@@ -229,7 +229,7 @@ async fn every_kind_of_error_has_its_status() {
     let request = PutItemRequest {
         item: "shoe".to_owned(),
         features: BTreeMap::from([("color".to_owned(), red)]),
-            blocked: false,
+        blocked: false,
     };
     grpc.put_item(request).await.unwrap();
 
@@ -266,7 +266,7 @@ async fn bodies_that_are_not_json_or_too_large_are_refused() {
     let request = PutItemRequest {
         item: "shoe".to_owned(),
         features: BTreeMap::from([("color".to_owned(), value)]),
-            blocked: false,
+        blocked: false,
     };
     assert_eq!(
         server.grpc().await.put_item(request).await.unwrap_err().code(),
