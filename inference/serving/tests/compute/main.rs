@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and its modules are its own"
 )]
 
+mod following;
 mod gathering;
 mod queueing;
 

@@ -1,0 +1,199 @@
+//! A variant that follows an online store: changes that are acknowledged, and a store that is away.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gondola_feast::StoreSettings;
+use gondola_models::pipeline::RequestError;
+use gondola_models::pipeline::change::RefusedItem;
+use gondola_online::embedded::Embedded;
+use gondola_online::redis::Redis;
+use gondola_online::redis::connection::Connection;
+use gondola_online::{OnlineStore, UserSettings};
+use gondola_protocol::{Code, Inquiry, Recommender, RefusedChange, ServiceError};
+use gondola_request::{
+    Answer, Change, Degradation, InformedRequest, Interaction, InteractionKind, ItemId, ItemState, ItemUpdate, Question,
+    RecommendRequest, Recommendation, SimilarRequest, VariantSummary,
+};
+use gondola_server::metrics::ComputeMetrics;
+use gondola_serving::compute::{Compute, ComputeSettings};
+use gondola_serving::live::Live;
+use gondola_serving::local::{LocalVariant, Pipeline};
+use tempfile::TempDir;
+
+/// Recommends to everybody what they did something with, and notes items that are set.
+#[derive(Default)]
+struct Mirror {
+    items: Mutex<BTreeMap<String, Option<ItemState>>>,
+}
+
+impl Pipeline for Mirror {
+    fn recommend(&self, informed: &InformedRequest) -> Result<Answer, RequestError> {
+        let state = informed.state.as_deref();
+        let done = state.into_iter().flat_map(|state| &state.interactions);
+        let items = done.map(|done| Recommendation {
+            item: done.item.clone(),
+            score: 1.0,
+        });
+        Ok(Answer {
+            items: items.collect(),
+            ..Answer::default()
+        })
+    }
+
+    fn similar(&self, _: &SimilarRequest) -> Result<Answer, RequestError> {
+        Ok(Answer::default())
+    }
+
+    fn check(&self, change: &Change) -> Result<(), RequestError> {
+        match change {
+            Change::PutItem { item, .. } if item.as_str() == "odd" => {
+                Err(RequestError::UnknownItem { item: item.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn set_items(&self, states: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
+        let states = states.into_iter().map(|(item, state)| (item.to_string(), state));
+        self.items.lock().unwrap().extend(states);
+        Vec::new()
+    }
+
+    fn popular(&self, _: Option<usize>) -> Result<Answer, RequestError> {
+        Ok(Answer::default())
+    }
+
+    fn name(&self) -> &str {
+        "mirror"
+    }
+
+    fn summary(&self) -> VariantSummary {
+        crate::summary(3, 1)
+    }
+}
+
+fn put_item(item: &str) -> Change {
+    Change::PutItem {
+        item: item.into(),
+        update: ItemUpdate::default(),
+    }
+}
+
+fn click(event: &str, item: &str) -> Change {
+    Change::Interaction(Interaction {
+        event_id: event.to_owned(),
+        user: "anna".into(),
+        item: item.into(),
+        kind: InteractionKind::Click,
+        event_time: None,
+        price: None,
+        unit: None,
+        request_id: None,
+    })
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+struct Served {
+    variant: LocalVariant<Mirror>,
+    pipeline: Arc<Mirror>,
+}
+
+fn variant() -> Served {
+    let compute = Compute::start(&ComputeSettings::default(), ComputeMetrics::default()).unwrap();
+    let pipeline = Arc::new(Mirror::default());
+    let variant = LocalVariant::new("shop", Arc::clone(&pipeline), 1, BTreeMap::new(), Arc::new(compute));
+    Served { variant, pipeline }
+}
+
+async fn following(store: Arc<dyn OnlineStore>) -> Served {
+    let Served { variant, pipeline } = variant();
+    let pipelines = vec![Arc::clone(&pipeline)];
+    let live = Live::start(store, UserSettings::default(), pipelines, Duration::ZERO);
+    Served {
+        variant: variant.with_live(live.await.unwrap()),
+        pipeline,
+    }
+}
+
+impl Served {
+    async fn shown(&self) -> (Vec<String>, Vec<Degradation>) {
+        let question = Question::Recommend(RecommendRequest {
+            user: "anna".into(),
+            k: None,
+        });
+        let answer = self.variant.answer(Inquiry::from(question), soon()).await.unwrap().answer;
+        let items = answer.items.iter().map(|item| item.item.to_string());
+        (items.collect(), answer.degraded)
+    }
+
+    fn has(&self, item: &str) -> bool {
+        self.pipeline.items.lock().unwrap().contains_key(item)
+    }
+}
+
+fn file(folder: &TempDir) -> Arc<Embedded> {
+    Arc::new(Embedded::open(&folder.path().join("online.redb")).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_is_in_the_next_answer_of_every_variant_that_follows() {
+    let folder = TempDir::new().unwrap();
+    let store = file(&folder);
+    let served = following(store.clone()).await;
+    assert_eq!(served.shown().await, (vec![], vec![]));
+    let changes = vec![put_item("milk"), put_item("odd"), click("e1", "milk"), click("e1", "milk"), click("e1", "soap")];
+    let receipt = served.variant.change(changes, soon()).await.unwrap();
+    assert_eq!((receipt.taken, receipt.duplicates), (3, 1));
+    let refused: Vec<(usize, Code)> = receipt.refused.iter().map(|refused| (refused.index, refused.code)).collect();
+    assert_eq!(refused, [(1, Code::NotFound), (4, Code::InvalidArgument)]);
+    let RefusedChange { problem, .. } = &receipt.refused[1];
+    assert_eq!(
+        problem,
+        "event \"e1\" of this user was sent before with other content; give each event an id of its own"
+    );
+    assert!(served.has("milk") && !served.has("odd"));
+    assert_eq!(served.shown().await, (vec!["milk".to_owned()], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_starts_makes_what_was_put_before() {
+    let folder = TempDir::new().unwrap();
+    let store = file(&folder);
+    let first = following(store.clone()).await;
+    first.variant.change(vec![put_item("milk")], soon()).await.unwrap();
+    let second = following(store).await;
+    assert!(second.has("milk"), "before the first request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_costs_no_answer_and_takes_no_change() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = StoreSettings {
+        connection_string: nobody.to_string(),
+        ..StoreSettings::default()
+    };
+    let store = Arc::new(Redis::new(Connection::of(settings).unwrap(), "shop/grocery"));
+    let served = following(store).await;
+    assert_eq!(served.shown().await, (vec![], vec![Degradation::OnlineStore]));
+    let error = served.variant.change(vec![put_item("milk")], soon()).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    let said = error.to_string();
+    let wanted = format!("the online store did not take the change: the online store at {nobody} does not answer: ");
+    assert!(said.starts_with(&wanted) && said.ends_with("; send it again"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_store_changes_are_refused_with_the_way_out() {
+    let served = variant();
+    let error = served.variant.change(vec![put_item("milk")], soon()).await.unwrap_err();
+    assert!(matches!(error, ServiceError::NoOnlineStore));
+    assert_eq!(error.code(), Code::Unimplemented);
+    assert!(error.to_string().contains("give it spec.features.online"), "{error}");
+    assert_eq!(served.shown().await.1, []);
+}
