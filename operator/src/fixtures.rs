@@ -81,6 +81,8 @@ pub(crate) fn secured() -> RecommenderPipeline {
     }});
     pipeline.spec.router = serde_json::from_value(router).expect("it is a router");
     pipeline.spec.mutual_tls = serde_json::from_value(source("shop-pods")).expect("it is a source");
+    pipeline.spec.gateway =
+        serde_json::from_value(json!({"parentRefs": [{"name": "public"}]})).expect("it is a gateway");
     pipeline.spec.monitoring = serde_json::from_value(json!({})).expect("it is monitoring");
     pipeline
 }

@@ -42,8 +42,9 @@ pub struct ServerArguments {
     /// Seconds that running requests have to finish after that.
     #[arg(long, env = variables::DRAIN_SECONDS, default_value_t = 30)]
     drain_seconds: u64,
+    // Many, and most of them are left out.
     #[command(flatten)]
-    access: AccessArguments,
+    access: Box<AccessArguments>,
 }
 
 impl ServerArguments {

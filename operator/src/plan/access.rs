@@ -2,7 +2,7 @@
 
 use gondola_crds::access::{Access, ClientLimits, Jwt, SecretSource};
 use gondola_wire::variables;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, Service};
 
 use super::pod::{self, Access::Read};
 use crate::pipeline::Pipeline;
@@ -43,6 +43,11 @@ pub fn variants_have_tls(pipeline: &Pipeline) -> bool {
 pub fn asks_issuer(pipeline: &Pipeline) -> bool {
     let jwt = access(pipeline).and_then(|access| access.jwt.as_ref());
     jwt.is_some_and(|jwt| jwt.keys.url.is_some())
+}
+
+/// Whether pages may ask from a browser.
+pub fn lets_pages_in(pipeline: &Pipeline) -> bool {
+    access(pipeline).is_some_and(|access| access.cors.is_some())
 }
 
 /// What routers let in, and how they reach variants.
@@ -163,6 +168,14 @@ fn set(pod: &mut PodSpec, variable: &str, value: &str) {
     }
 }
 
+/// Says in a Service what its ports speak, where that is not plain HTTP/2: gateways and meshes go by it.
+pub fn over_tls(service: &mut Service) {
+    let ports = service.spec.iter_mut().flat_map(|spec| spec.ports.iter_mut());
+    for port in ports.flatten() {
+        port.app_protocol = Some("https".to_owned());
+    }
+}
+
 /// Probes don't verify certificates.
 fn probe_over_tls(container: &mut Container) {
     let probes = [
@@ -259,6 +272,18 @@ mod tests {
             let monitor = extensions::wanted(Extension::PodMonitor, &checked(pipeline)).unwrap();
             monitor.data["spec"]["podMetricsEndpoints"].clone()
         };
+        let route = extensions::wanted(Extension::HttpRoute, &checked(&secured())).unwrap();
+        let services: Vec<_> = plan.children.services.iter().collect();
+        let protocols: Vec<_> = services
+            .iter()
+            .flat_map(|service| service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()))
+            .map(|port| port.app_protocol.as_deref().unwrap_or_default())
+            .collect();
+        assert!(protocols.len() > 3, "{protocols:?}");
+        assert!(
+            protocols.iter().all(|protocol| *protocol == "https"),
+            "{protocols:?}"
+        );
         let mut routers_alone = secured();
         routers_alone.spec.mutual_tls = None;
         insta::assert_yaml_snapshot!(
@@ -267,6 +292,7 @@ mod tests {
                 "router": shown(&plan, "grocery--router"),
                 "variant": shown(&plan, "grocery--dlrm"),
                 "analyzer": shown(&plan, "grocery--analyzer"),
+                "matches of the route": route.data["spec"]["rules"][0]["matches"],
                 "monitor": monitor(&secured()),
                 "monitor of routers with TLS alone": monitor(&routers_alone),
             })

@@ -41,8 +41,16 @@ const EXPOSED: [(&str, &str); 4] = [
 fn http_route(pipeline: &Pipeline) -> Option<Value> {
     let gateway = pipeline.spec.gateway.as_ref()?;
     let parents: Vec<Value> = gateway.parent_refs.iter().map(parent).collect();
-    let exposed =
-        EXPOSED.map(|(method, path)| json!({"method": method, "path": {"type": "Exact", "value": path}}));
+    // Browsers ask whether a page may ask.
+    let preflights = EXPOSED
+        .into_iter()
+        .filter(|(method, _)| access::lets_pages_in(pipeline) && *method == "GET")
+        .map(|(_, path)| ("OPTIONS", path));
+    let exposed: Vec<Value> = EXPOSED
+        .into_iter()
+        .chain(preflights)
+        .map(|(method, path)| json!({"method": method, "path": {"type": "Exact", "value": path}}))
+        .collect();
     let mut spec = json!({
         "parentRefs": parents,
         "rules": [{

@@ -84,6 +84,9 @@ pub fn admin_service(pipeline: &Pipeline) -> Service {
     if let Some(spec) = &mut service.spec {
         spec.ports = Some(vec![variant::admin_port()]);
     }
+    if access::routers_have_tls(pipeline) {
+        access::over_tls(&mut service);
+    }
     service
 }
 
@@ -92,7 +95,7 @@ pub fn service(pipeline: &Pipeline) -> Service {
     let names = &pipeline.names;
     let mut metadata = names.component_metadata(ROUTER);
     metadata.name = Some(names.pipeline().to_owned());
-    Service {
+    let mut service = Service {
         metadata,
         spec: Some(ServiceSpec {
             selector: Some(names.selector(ROUTER)),
@@ -100,7 +103,11 @@ pub fn service(pipeline: &Pipeline) -> Service {
             ..ServiceSpec::default()
         }),
         status: None,
+    };
+    if access::routers_have_tls(pipeline) {
+        access::over_tls(&mut service);
     }
+    service
 }
 
 /// The routers' service account.

@@ -142,7 +142,7 @@ fn start_seconds(bytes: u64) -> i32 {
 pub fn service(pipeline: &Pipeline, variant: &Variant) -> Service {
     let names = &pipeline.names;
     let component = Component::Variant(&variant.name);
-    Service {
+    let mut service = Service {
         metadata: names.component_metadata(component),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
@@ -151,7 +151,11 @@ pub fn service(pipeline: &Pipeline, variant: &Variant) -> Service {
             ..ServiceSpec::default()
         }),
         status: None,
+    };
+    if access::variants_have_tls(pipeline) {
+        access::over_tls(&mut service);
     }
+    service
 }
 
 /// The port that answers recommendations.

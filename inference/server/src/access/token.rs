@@ -19,6 +19,8 @@ use super::scope::{Scope, Scopes};
 const MAX_TOKEN_BYTES: usize = 8192;
 /// How far the clocks of issuer and server may differ.
 const LEEWAY: Duration = Duration::from_secs(60);
+/// Longest subject, in bytes: it is kept for as long as its client is counted, and stands in messages.
+const MAX_SUBJECT_BYTES: usize = 256;
 /// Most keys of an issuer.
 const MAX_KEYS: usize = 100;
 /// What scopes begin with in a token, where those of other services stand beside them.
@@ -65,7 +67,7 @@ pub(crate) enum TokenError {
     Expired(u64),
     #[error("the token is valid in {0} seconds only; wait, or set the clock of its issuer")]
     NotYet(u64),
-    #[error("the token has no sub; have the issuer write whose it is")]
+    #[error("the token has no sub of 1 to {MAX_SUBJECT_BYTES} bytes; have the issuer write whose it is")]
     NoSubject,
     #[error("the keys of the token's issuer have not been read yet; try again in a moment")]
     NoKeys,
@@ -312,7 +314,8 @@ fn admit(claims: Claims, expected: &Expected, now: SystemTime) -> Result<(Arc<st
     if let Some(begins) = claims.nbf.filter(|begins| *begins > now + leeway) {
         return Err(TokenError::NotYet((begins - now) as u64));
     }
-    let subject = claims.sub.filter(|subject| !subject.is_empty());
+    let usable = |subject: &String| (1..=MAX_SUBJECT_BYTES).contains(&subject.len());
+    let subject = claims.sub.filter(usable);
     let subject = subject.ok_or(TokenError::NoSubject)?;
     let scopes = claims.scope.as_ref().map(OneOrMany::as_slice).unwrap_or_default();
     let scopes = scopes

@@ -164,7 +164,11 @@ fn claims_of_another_time_or_place_are_refused() {
         "another audience; get one for \"gondola\"",
     );
     refused(|claims| claims["aud"] = json!([]), "another audience");
-    refused(|claims| claims["sub"] = "".into(), "no sub");
+    refused(|claims| claims["sub"] = "".into(), "no sub of 1 to 256 bytes");
+    refused(
+        |claims| claims["sub"] = "x".repeat(257).into(),
+        "no sub of 1 to 256 bytes",
+    );
     // Clocks may differ by a minute.
     check_token(
         ed(),
