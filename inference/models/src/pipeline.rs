@@ -10,6 +10,7 @@ mod door;
 mod on_device;
 pub mod recommend;
 mod recommend_all;
+mod rules;
 pub mod similar;
 pub mod snapshot;
 pub mod variant;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::features::{EncodedRow, ItemId, RawTable};
+use index::allowed::Allowed;
 use index::{Index, IndexError, SearchParameters};
 use tower::{TowerConfig, TowerError, TowerRuntime};
 
@@ -149,10 +150,15 @@ impl ItemIndex {
         &self.rows
     }
 
-    /// The `k` nearest items, the nearest first.
-    pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<Found>, IndexError> {
+    /// The `k` nearest items of those that are allowed, the nearest first.
+    pub fn search(
+        &self,
+        query: &[f32],
+        k: usize,
+        allowed: Option<&Allowed>,
+    ) -> Result<Vec<Found>, IndexError> {
         NEIGHBORS.with_borrow_mut(|neighbors| {
-            self.index.search(query, k, neighbors)?;
+            self.index.search_allowed(query, k, allowed, neighbors)?;
             let found = |(position, similarity): &(i64, f32)| {
                 // An index with its own ids may name positions that are not there.
                 let item = *self.rows.get(usize::try_from(*position).ok()?)?;
@@ -213,9 +219,14 @@ impl Retrieval {
         embed(&self.item, item)
     }
 
-    /// The `k` items nearest to a user's place, the nearest first.
-    pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<Found>, IndexError> {
-        self.items.search(query, k)
+    /// The `k` items nearest to a user's place of those that are allowed, the nearest first.
+    pub fn search(
+        &self,
+        query: &[f32],
+        k: usize,
+        allowed: Option<&Allowed>,
+    ) -> Result<Vec<Found>, IndexError> {
+        self.items.search(query, k, allowed)
     }
 
     /// The index of all items.

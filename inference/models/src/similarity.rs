@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::Device;
 use crate::features::RawTable;
+use crate::retrieval::index::allowed::Allowed;
 use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::{Found, ItemIndex, RetrievalError, read_json};
 use encoder::{EncodeError, EncoderLoadError, TextEncoder};
@@ -124,9 +125,19 @@ impl Similarity {
         self.encoder.as_ref().map(|encoder| encoder.encode(&[text]))
     }
 
-    /// The `k` items nearest to a vector, the nearest first.
-    pub fn search(&self, vector: &[f32], k: usize) -> Result<Vec<Found>, IndexError> {
-        self.items.search(vector, k)
+    /// The `k` items nearest to a vector of those that are allowed, the nearest first.
+    pub fn search(
+        &self,
+        vector: &[f32],
+        k: usize,
+        allowed: Option<&Allowed>,
+    ) -> Result<Vec<Found>, IndexError> {
+        self.items.search(vector, k, allowed)
+    }
+
+    /// The items that have a text.
+    pub fn items(&self) -> &ItemIndex {
+        &self.items
     }
 
     /// Width of the space.

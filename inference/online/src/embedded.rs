@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gondola_request::{
-    Change, ItemId, ItemState, Moment, PastInteraction, PurchaseUpdate, RawRow, StatedRow, UserId, UserState,
+    Change, ItemId, ItemState, Moment, PastInteraction, PurchaseUpdate, RawRow, Rules, StatedRow, UserId,
+    UserState,
 };
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
@@ -19,12 +20,17 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::record;
-use crate::store::{MAX_INTERACTIONS, News, OnlineStore, Position, StoreError, WriteOutcome, Written};
+use crate::store::{
+    MAX_INTERACTIONS, News, OnlineStore, Position, StoreError, Subject, WriteOutcome, Written,
+};
 
 /// What was put of users, as JSON.
 const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 /// What users did, by user and event id; see [`record`].
 const INTERACTIONS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("interactions");
+/// The rules, as JSON, under [`RULES_KEY`].
+const RULES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rules");
+const RULES_KEY: &str = "rules";
 /// What was put of items, as JSON.
 const ITEMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("items");
 
@@ -57,6 +63,7 @@ struct Told {
     position: Position,
     users: Vec<UserId>,
     items: Vec<ItemId>,
+    rules: bool,
 }
 
 /// What was put of a user.
@@ -83,6 +90,7 @@ impl Embedded {
             transaction.open_table(USERS)?;
             transaction.open_table(INTERACTIONS)?;
             transaction.open_table(ITEMS)?;
+            transaction.open_table(RULES)?;
             Ok(transaction.commit()?)
         };
         tables().map_err(|error| at(error.to_string()))?;
@@ -203,6 +211,14 @@ impl OnlineStore for Embedded {
         })
     }
 
+    async fn rules(&self) -> Result<Option<Rules>, StoreError> {
+        self.read(|transaction| {
+            let json = transaction.open_table(RULES)?.get(RULES_KEY)?;
+            json.map(|json| parse(json.value(), "the rules", RULES_KEY))
+                .transpose()
+        })
+    }
+
     async fn write(&self, changes: &[Change], now: Moment) -> Result<WriteOutcome, StoreError> {
         let (done, outcome) = oneshot::channel();
         let work = Work {
@@ -224,19 +240,17 @@ impl OnlineStore for Embedded {
     async fn news(&self, after: &mut Position) -> Result<News, StoreError> {
         let mut unread = self.unread.lock().await;
         let Ok(told) = tokio::time::timeout(WAIT, unread.recv()).await else {
-            return Ok(News::Changed {
-                users: Vec::new(),
-                items: Vec::new(),
-            });
+            return Ok(News::none());
         };
         match told {
             Ok(Told {
                 position,
                 users,
                 items,
+                rules,
             }) => {
                 *after = position;
-                Ok(News::Changed { users, items })
+                Ok(News::Changed { users, items, rules })
             }
             Err(broadcast::error::RecvError::Lagged(_)) => Ok(News::Lost),
             Err(broadcast::error::RecvError::Closed) => Err(self.away("it is stopping")),
@@ -305,11 +319,12 @@ impl Writer {
 
     fn acknowledge(&mut self, together: Vec<Work>, written: Vec<Vec<Written>>) {
         self.position.0 += 1;
-        let (mut users, mut items) = (Vec::new(), Vec::new());
+        let (mut users, mut items, mut rules) = (Vec::new(), Vec::new(), false);
         for change in together.iter().flat_map(|work| &work.changes) {
-            match subject(change) {
+            match Subject::of(change) {
                 Subject::User(user) => users.push(user.clone()),
                 Subject::Item(item) => items.push(item.clone()),
+                Subject::Rules => rules = true,
             }
         }
         let position = self.position;
@@ -318,30 +333,10 @@ impl Writer {
             position,
             users,
             items,
+            rules,
         });
         for (work, written) in together.into_iter().zip(written) {
             let _ = work.done.send(Ok(WriteOutcome { written, position }));
-        }
-    }
-}
-
-/// Whose state a change changes.
-pub(crate) enum Subject<'a> {
-    /// A user's.
-    User(&'a UserId),
-    /// An item's.
-    Item(&'a ItemId),
-}
-
-/// Whose state a change changes.
-pub(crate) fn subject(change: &Change) -> Subject<'_> {
-    match change {
-        Change::PutUser { user, .. } | Change::PatchUser { user, .. } | Change::DeleteUser { user } => {
-            Subject::User(user)
-        }
-        Change::Interaction(interaction) => Subject::User(&interaction.user),
-        Change::PutItem { item, .. } | Change::PatchItem { item, .. } | Change::DeleteItem { item } => {
-            Subject::Item(item)
         }
     }
 }
@@ -395,6 +390,17 @@ fn make(transaction: &WriteTransaction, change: &Change, now: Moment) -> Result<
                 ..ItemState::default()
             };
         }),
+        Change::PutRules(rules) => {
+            let json = serde_json::to_vec(rules).expect("texts and numbers are always JSON");
+            transaction
+                .open_table(RULES)?
+                .insert(RULES_KEY, json.as_slice())?;
+            Ok(Written::Taken)
+        }
+        Change::DeleteRules => {
+            transaction.open_table(RULES)?.remove(RULES_KEY)?;
+            Ok(Written::Taken)
+        }
         Change::Interaction(interaction) => {
             let user = interaction.user.as_str();
             let key = (user, interaction.event_id.as_str());

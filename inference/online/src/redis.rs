@@ -22,12 +22,13 @@ use ::redis::{Cmd, RedisError, Value, cmd};
 use async_trait::async_trait;
 use gondola_feast::AbsentColumns;
 use gondola_request::{
-    Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, UserId, UserState,
+    Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, Rules, UserId, UserState,
 };
 
-use crate::embedded::{Subject, subject};
 use crate::record;
-use crate::store::{MAX_INTERACTIONS, News, OnlineStore, Position, StoreError, WriteOutcome, Written};
+use crate::store::{
+    MAX_INTERACTIONS, News, OnlineStore, Position, StoreError, Subject, WriteOutcome, Written,
+};
 use connection::Connection;
 use feast::FeastEntities;
 use keys::Keys;
@@ -118,6 +119,17 @@ impl Redis {
             }
             Change::DeleteItem { item } => vec![scripts::delete(&keys.item(item), &at)],
             Change::Interaction(interaction) => vec![self.interaction(interaction, now)],
+            Change::PutRules(rules) => {
+                let json = serde_json::to_string(rules).expect("texts and numbers are always JSON");
+                let mut set = cmd("SET");
+                set.arg(keys.rules()).arg(json);
+                vec![set]
+            }
+            Change::DeleteRules => {
+                let mut delete = cmd("DEL");
+                delete.arg(keys.rules());
+                vec![delete, self.nothing()]
+            }
         })
     }
 
@@ -135,6 +147,13 @@ impl Redis {
         }
     }
 
+    /// A command whose reply says no more than that it was run.
+    fn nothing(&self) -> Cmd {
+        let mut exists = cmd("EXISTS");
+        exists.arg(self.keys.rules());
+        exists
+    }
+
     fn interaction(&self, interaction: &Interaction, now: Moment) -> Cmd {
         let record = record::write(interaction, now);
         let key = self.keys.interactions(&interaction.user);
@@ -147,9 +166,10 @@ impl Redis {
         change: &Change,
         replies: impl Iterator<Item = Result<Value, RedisError>>,
     ) -> Result<Written, StoreError> {
-        let place = || match subject(change) {
+        let place = || match Subject::of(change) {
             Subject::User(user) => self.keys.user(user),
             Subject::Item(item) => self.keys.item(item),
+            Subject::Rules => self.keys.rules(),
         };
         let replies: Vec<Result<Value, RedisError>> = replies.collect();
         let mut last = Value::Nil;
@@ -173,18 +193,19 @@ impl Redis {
             .arg(STREAM_LENGTH)
             .arg("*");
         for change in changes {
-            match subject(change) {
+            match Subject::of(change) {
                 Subject::User(user) => add.arg(keys::USER).arg(user.as_str()),
                 Subject::Item(item) => add.arg(keys::ITEM).arg(item.as_str()),
+                Subject::Rules => add.arg(keys::RULES).arg(""),
             };
         }
         let mut told = vec![add];
         // Names of items stand in a set as well, for whoever starts later.
         let items: Vec<&str> = changes
             .iter()
-            .filter_map(|change| match subject(change) {
+            .filter_map(|change| match Subject::of(change) {
                 Subject::Item(item) => Some(item.as_str()),
-                Subject::User(_) => None,
+                Subject::User(_) | Subject::Rules => None,
             })
             .collect();
         if !items.is_empty() {
@@ -267,6 +288,13 @@ impl OnlineStore for Redis {
         Ok(ids.into_iter().map(ItemId::from).collect())
     }
 
+    async fn rules(&self) -> Result<Option<Rules>, StoreError> {
+        let mut get = cmd("GET");
+        get.arg(self.keys.rules());
+        let reply = self.writes.one(get, PATIENCE).await?;
+        replies::rules(reply)
+    }
+
     async fn write(&self, changes: &[Change], now: Moment) -> Result<WriteOutcome, StoreError> {
         let commands: Vec<Result<Vec<Cmd>, String>> =
             changes.iter().map(|change| self.commands(change, now)).collect();
@@ -325,19 +353,20 @@ impl OnlineStore for Redis {
             }
             self.stream.is_known();
         }
-        let (mut users, mut items) = (Vec::new(), Vec::new());
+        let (mut users, mut items, mut rules) = (Vec::new(), Vec::new(), false);
         for entry in entries {
             *after = entry.position;
             for (kind, name) in entry.names {
                 match kind.as_str() {
                     keys::USER => users.push(name.into()),
                     keys::ITEM => items.push(name.into()),
+                    keys::RULES => rules = true,
                     // Of a later release.
                     _ => {}
                 }
             }
         }
-        Ok(News::Changed { users, items })
+        Ok(News::Changed { users, items, rules })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an online store is.
 
 use async_trait::async_trait;
-use gondola_request::{Change, ItemId, ItemState, Moment, UserId, UserState};
+use gondola_request::{Change, ItemId, ItemState, Moment, Rules, UserId, UserState};
 
 /// The most interactions that are kept of a user; the earliest go first.
 pub const MAX_INTERACTIONS: usize = 1_000;
@@ -17,6 +17,9 @@ pub trait OnlineStore: Send + Sync + 'static {
 
     /// The items of which something is held.
     async fn known_items(&self) -> Result<Vec<ItemId>, StoreError>;
+
+    /// The rules that stand over those of the manifest, if some do.
+    async fn rules(&self) -> Result<Option<Rules>, StoreError>;
 
     /// Makes changes, each for itself, and gives what came of each, in their order. `now` is the time of those that bring none. Whatever
     /// is [`Written::Taken`] outlives this process and the store's.
@@ -67,9 +70,47 @@ pub enum News {
         users: Vec<UserId>,
         /// Items.
         items: Vec<ItemId>,
+        /// Whether the rules did.
+        rules: bool,
     },
     /// More than the store remembers: everything has to be read again.
     Lost,
+}
+
+impl News {
+    /// Nothing.
+    pub fn none() -> Self {
+        Self::Changed {
+            users: Vec::new(),
+            items: Vec::new(),
+            rules: false,
+        }
+    }
+}
+
+/// Whose state a change changes.
+pub(crate) enum Subject<'a> {
+    /// A user's.
+    User(&'a UserId),
+    /// An item's.
+    Item(&'a ItemId),
+    /// The rules.
+    Rules,
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn of(change: &'a Change) -> Self {
+        match change {
+            Change::PutUser { user, .. } | Change::PatchUser { user, .. } | Change::DeleteUser { user } => {
+                Self::User(user)
+            }
+            Change::Interaction(interaction) => Self::User(&interaction.user),
+            Change::PutItem { item, .. } | Change::PatchItem { item, .. } | Change::DeleteItem { item } => {
+                Self::Item(item)
+            }
+            Change::PutRules(_) | Change::DeleteRules => Self::Rules,
+        }
+    }
 }
 
 /// Why a store did not do what it was asked.

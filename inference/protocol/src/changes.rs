@@ -8,8 +8,8 @@ use gondola_request::{
 use crate::conversion::{features, row, same};
 use crate::proto::change::Change as Kind;
 use crate::proto::{
-    ApplyChangesResponse, Change, DeleteItem, DeleteUser, Interaction, InteractionType, PatchItem, Purchase,
-    PurchaseHistory, PutItemRequest, PutUserRequest, RefusedChange,
+    ApplyChangesResponse, Change, DeleteItem, DeleteRules, DeleteUser, Interaction, InteractionType,
+    PatchItem, Purchase, PurchaseHistory, PutItemRequest, PutUserRequest, RefusedChange,
 };
 use crate::service::{self, ChangeReceipt, Code};
 
@@ -54,6 +54,8 @@ impl TryFrom<Change> for request::Change {
             },
             Kind::DeleteItem(DeleteItem { item }) => Self::DeleteItem { item: item.into() },
             Kind::Interaction(interaction) => Self::Interaction(interaction.try_into()?),
+            Kind::PutRules(rules) => Self::PutRules(rules.into()),
+            Kind::DeleteRules(DeleteRules {}) => Self::DeleteRules,
         })
     }
 }
@@ -80,6 +82,8 @@ impl From<request::Change> for Change {
                 item: item.as_str().to_owned(),
             }),
             request::Change::Interaction(interaction) => Kind::Interaction(interaction.into()),
+            request::Change::PutRules(rules) => Kind::PutRules(rules.into()),
+            request::Change::DeleteRules => Kind::DeleteRules(DeleteRules {}),
         };
         Self { change: Some(kind) }
     }

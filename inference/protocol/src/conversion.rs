@@ -177,32 +177,34 @@ type Features = BTreeMap<String, Value>;
 
 /// Raw features, as messages have them.
 pub fn row(features: Features) -> RawRow {
-    let value = |value: Value| match value.kind {
+    let values = features.into_iter();
+    RawRow(values.map(|(column, value)| (column, raw_value(value))).collect())
+}
+
+/// A raw value of a message.
+pub(crate) fn raw_value(value: Value) -> RawValue {
+    match value.kind {
         None => RawValue::Null,
         Some(value::Kind::Text(text)) => RawValue::Text(text),
         Some(value::Kind::Number(number)) => RawValue::Number(number),
-    };
-    RawRow(
-        features
-            .into_iter()
-            .map(|(column, raw)| (column, value(raw)))
-            .collect(),
-    )
+    }
 }
 
 /// Raw features for a message.
 pub fn features(row: RawRow) -> Features {
-    let value = |value: RawValue| Value {
+    let values = row.0.into_iter();
+    values.map(|(column, raw)| (column, value(raw))).collect()
+}
+
+/// A raw value for a message.
+pub(crate) fn value(value: RawValue) -> Value {
+    Value {
         kind: match value {
             RawValue::Null => None,
             RawValue::Text(text) => Some(value::Kind::Text(text)),
             RawValue::Number(number) => Some(value::Kind::Number(number)),
         },
-    };
-    row.0
-        .into_iter()
-        .map(|(column, raw)| (column, value(raw)))
-        .collect()
+    }
 }
 
 impl From<service::PipelineDescription> for GetPipelineResponse {

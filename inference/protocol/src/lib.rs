@@ -9,6 +9,7 @@
 pub mod changes;
 pub mod conversion;
 pub mod proto;
+mod rules;
 pub mod service;
 mod status;
 

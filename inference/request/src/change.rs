@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
-use crate::{ItemId, Moment, RawRow, UserId};
+use crate::{ItemId, Moment, RawRow, Rules, UserId};
 
 /// A change to what a pipeline knows. The same change twice is the same as once.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +49,10 @@ pub enum Change {
     },
     /// Something that a user did.
     Interaction(Interaction),
+    /// Replaces the rules over those of the manifest.
+    PutRules(Rules),
+    /// Goes back to the rules of the manifest.
+    DeleteRules,
 }
 
 /// Raw features of a new or changed user: what `PUT` and `PATCH /v1/users/ID` bring.

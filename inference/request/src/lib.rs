@@ -2,7 +2,7 @@
 //!
 //! - [`id`]: names of users and items; [`row`]: their raw features;
 //! - [`question`]: questions to a pipeline; [`change`]: users and items that are put, and what users do;
-//! - [`state`]: what an online store holds of users and items;
+//! - [`state`]: what an online store holds of users and items; [`rules`]: rules that a shop changes by the hour;
 //! - [`answer`]: items, and why an answer is less than it could be; [`timing`]: how long each stage took;
 //! - [`summary`]: what a variant holds.
 //!
@@ -14,6 +14,7 @@ pub mod change;
 pub mod id;
 pub mod question;
 pub mod row;
+pub mod rules;
 pub mod state;
 pub mod summary;
 pub mod timing;
@@ -23,6 +24,7 @@ pub use change::{Change, Interaction, InteractionKind, ItemPatch, ItemUpdate, Pu
 pub use id::{ItemId, UserId};
 pub use question::{InformedRequest, Question, RecommendRequest, SimilarRequest, SimilarTo};
 pub use row::{RawRow, Value};
+pub use rules::{BoughtRule, CandidateRule, DiversityRule, ItemRule, Rules};
 pub use state::{ItemState, Moment, PastInteraction, StatedRow, UserState};
 pub use summary::VariantSummary;
 pub use timing::{Stage, StageClock, StageTiming};

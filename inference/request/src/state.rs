@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::{InteractionKind, ItemId, PurchaseUpdate, RawRow};
 
 /// A point in time: milliseconds since the beginning of 1970, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Moment(pub i64);
 

@@ -243,13 +243,13 @@ async fn metrics(State(front): State<Arc<Front>>) -> Response {
 
 async fn nothing_here() -> Response {
     let message = "there is nothing at this path; there are /v1/recommend, /v1/similar, /v1/users/ID, /v1/items/ID, \
-                   /v1/items:batch, /v1/interactions, /v1/pipeline, /v1/outcomes, /v1/experiment, /openapi.json, /healthz, /readyz and \
+                   /v1/items:batch, /v1/interactions, /v1/rules, /v1/pipeline, /v1/outcomes, /v1/experiment, /openapi.json, /healthz, /readyz and \
                    /metrics";
     error(StatusCode::NOT_FOUND, Code::NotFound, message)
 }
 
 async fn other_method() -> Response {
-    let message = "this path takes another method: PUT, PATCH or DELETE for /v1/users/ID and /v1/items/ID, POST for \
+    let message = "this path takes another method: PUT, PATCH or DELETE for /v1/users/ID and /v1/items/ID, PUT or DELETE for /v1/rules, POST for \
                    /v1/items:batch, /v1/interactions and /v1/outcomes, GET for all others";
     error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, message)
 }

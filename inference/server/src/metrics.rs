@@ -36,6 +36,8 @@ pub enum Method {
     PatchItem,
     /// An item that leaves the catalog.
     DeleteItem,
+    /// Rules that are replaced, or taken back.
+    PutRules,
     /// Several changes, and what users did.
     ApplyChanges,
     /// What units of an experiment did.
@@ -55,6 +57,7 @@ impl Method {
             Change::PatchItem { .. } => Self::PatchItem,
             Change::DeleteItem { .. } => Self::DeleteItem,
             Change::Interaction(_) => Self::ApplyChanges,
+            Change::PutRules(_) | Change::DeleteRules => Self::PutRules,
         }
     }
 }

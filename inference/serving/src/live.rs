@@ -86,6 +86,7 @@ impl<P: Pipeline> Live<P> {
         let items = self.store.known_items().await?;
         let count = items.len();
         self.make_items(items).await?;
+        self.follow_rules().await?;
         self.users.forget_all();
         self.applied.send_replace(position);
         tracing::info!(items = count, "the online store is caught up with");
@@ -130,10 +131,13 @@ impl<P: Pipeline> Live<P> {
         };
         match self.store.news(at).await? {
             News::Lost => *position = Some(self.catch_up().await?),
-            News::Changed { users, items } => {
+            News::Changed { users, items, rules } => {
                 self.users.changed(&users);
                 let items: BTreeSet<ItemId> = items.into_iter().collect();
                 self.make_items(items.into_iter().collect()).await?;
+                if rules {
+                    self.follow_rules().await?;
+                }
                 self.applied.send_replace(*at);
             }
         }
@@ -163,6 +167,28 @@ impl<P: Pipeline> Live<P> {
             if made.await.is_err() {
                 tracing::error!("items of the online store could not be made");
             }
+        }
+        Ok(())
+    }
+
+    /// Has every variant follow the rules that the store has now.
+    async fn follow_rules(&self) -> Result<(), StoreError> {
+        let rules = self.store.rules().await?;
+        let pipelines = self.pipelines.clone();
+        let followed = spawn_blocking(move || {
+            for pipeline in pipelines {
+                if let Err(error) = pipeline.set_rules(rules.as_ref()) {
+                    let (error, variant) = (with_causes(&error), pipeline.name());
+                    tracing::warn!(
+                        variant,
+                        error,
+                        "the rules of the online store can't be followed; the earlier ones stand"
+                    );
+                }
+            }
+        });
+        if followed.await.is_err() {
+            tracing::error!("the rules of the online store could not be followed");
         }
         Ok(())
     }

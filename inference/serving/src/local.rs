@@ -15,7 +15,7 @@ use gondola_protocol::{
     RefusedChange, Served, ServiceError, VariantDescription,
 };
 use gondola_request::{
-    Answer, Change, Degradation, InformedRequest, ItemId, ItemState, Question, RecommendRequest,
+    Answer, Change, Degradation, InformedRequest, ItemId, ItemState, Question, RecommendRequest, Rules,
     SimilarRequest, VariantSummary,
 };
 
@@ -40,6 +40,8 @@ pub trait Pipeline: Send + Sync + 'static {
     fn check(&self, change: &Change) -> Result<(), RequestError>;
     /// Makes items what an online store says they are.
     fn set_items(&self, states: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem>;
+    /// Follows rules from the next request on, or the manifest's alone.
+    fn set_rules(&self, rules: Option<&Rules>) -> Result<(), RequestError>;
     /// The most popular items, in microseconds.
     fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError>;
     /// Its name.
@@ -71,6 +73,10 @@ impl Pipeline for Variant {
 
     fn set_items(&self, states: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
         Variant::set_items(self, states)
+    }
+
+    fn set_rules(&self, rules: Option<&Rules>) -> Result<(), RequestError> {
+        Variant::set_rules(self, rules)
     }
 
     fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {

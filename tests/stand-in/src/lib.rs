@@ -151,7 +151,12 @@ impl StandIn {
             }
             Change::PutItem { update, .. } => update.features,
             Change::PatchItem { update, .. } => update.features,
-            Change::DeleteItem { .. } | Change::Interaction(_) => return Ok(()),
+            Change::DeleteItem { .. }
+            | Change::Interaction(_)
+            | Change::PutRules(_)
+            | Change::DeleteRules => {
+                return Ok(());
+            }
         };
         match features.0.keys().find(|column| *column != "color") {
             Some(column) => Err(format!(

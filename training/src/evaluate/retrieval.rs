@@ -56,7 +56,7 @@ pub(crate) fn evaluate(
     let nearest = |user: SnapshotRow| -> Result<Vec<u32>, IndexError> {
         let query = towers.embed_user(&encoded.users.row(user));
         Ok(towers
-            .search(&query, CANDIDATES)?
+            .search(&query, CANDIDATES, None)?
             .iter()
             .map(|found| found.item)
             .collect())

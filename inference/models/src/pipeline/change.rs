@@ -23,7 +23,8 @@ impl Variant {
             Change::PutItem { update, .. } => self.check_item(&update.features),
             Change::PatchItem { item, update } => self.check_patch(item, &update.features),
             Change::Interaction(interaction) => self.check_interaction(interaction),
-            Change::DeleteUser { .. } | Change::DeleteItem { .. } => Ok(()),
+            Change::PutRules(rules) => self.check_rules(rules),
+            Change::DeleteUser { .. } | Change::DeleteItem { .. } | Change::DeleteRules => Ok(()),
         }
     }
 

@@ -57,7 +57,7 @@ impl Variant {
         };
         let candidates = |(asked, near): (&Asked<'_>, Neighborhood)| {
             if near.query.iter().all(|value| value.is_finite()) {
-                return Some(self.join(&asked.user, &near.query, near.found, items));
+                return Some(self.join(&asked.user, &asked.rules, &near.query, near.found, items));
             }
             self.log_failed_retrieval(&NothingFound::NotFinite);
             None

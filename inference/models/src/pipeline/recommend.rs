@@ -1,7 +1,9 @@
 //! The personalized pipeline: features, retrieval, filter, scoring, ordering.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
+use super::rules::ActiveRules;
 use super::variant::{AlreadyBought, Diversity, RequestError, Variant, named};
 use crate::features::vocabulary::{NULL, UNKNOWN};
 use crate::features::{Present, User};
@@ -31,6 +33,8 @@ thread_local! {
 /// A request between retrieval and scoring.
 pub(super) struct Asked<'a> {
     pub(super) user: User<'a>,
+    /// The rules that stood when it began.
+    pub(super) rules: Arc<ActiveRules>,
     /// The rows of the candidates that may be recommended.
     pub(super) kept: Vec<u32>,
     degraded: Vec<Degradation>,
@@ -59,7 +63,7 @@ impl Variant {
         request: &RecommendRequest,
         state: Option<&UserState>,
     ) -> Result<Answer, RequestError> {
-        let k = self.count(request.k)?;
+        let k = self.count(request.k, &self.rules.load())?;
         let user = &request.user;
         let wanted = Wanted { user, state, k };
         if self.tensors.is_some() {
@@ -75,7 +79,7 @@ impl Variant {
     /// The stages before scoring.
     pub(super) fn ask(&self, wanted: Wanted<'_>, items: &ItemsView<'_>) -> Asked<'_> {
         let mut asked = self.know(wanted, items);
-        let candidates = || self.candidates(&asked.user, items);
+        let candidates = || self.candidates(&asked.user, &asked.rules, items);
         let found = asked.clock.time(Stage::Retrieval, candidates);
         let found = found.inspect_err(|error| self.log_failed_retrieval(error));
         self.keep(&mut asked, found.ok(), items);
@@ -90,6 +94,7 @@ impl Variant {
         let unknown = (!user.known).then_some(Degradation::UnknownUser);
         Asked {
             user,
+            rules: self.rules.load_full(),
             kept: Vec::new(),
             degraded: Vec::from_iter(unknown),
             clock,
@@ -113,13 +118,17 @@ impl Variant {
         let candidates = found.unwrap_or_else(|| {
             asked.degraded.push(Degradation::Retrieval);
             let popular = items.popular().iter();
-            popular.take(self.settings.quotas.total()).copied().collect()
+            popular.take(asked.rules.quotas.total()).copied().collect()
         });
         let Asked {
-            user, clock, kept, ..
+            user,
+            rules,
+            clock,
+            kept,
+            ..
         } = asked;
         *kept = clock
-            .time(Stage::Filter, || self.filter(user, candidates, items))
+            .time(Stage::Filter, || self.filter(user, rules, candidates, items))
             .kept;
     }
 
@@ -136,6 +145,7 @@ impl Variant {
         items: &ItemsView<'_>,
     ) -> Answer {
         let Asked {
+            rules,
             kept,
             mut degraded,
             mut clock,
@@ -150,7 +160,7 @@ impl Variant {
         });
         let scored = self.without_damaged(scored, &mut degraded);
         let top = clock.time(Stage::Ordering, || {
-            named(&self.order(scored, order, k, items), items)
+            named(&order_items(scored, order, &rules, k, items), items)
         });
         Answer {
             items: top,
@@ -159,23 +169,31 @@ impl Variant {
         }
     }
 
-    fn candidates(&self, user: &User<'_>, items: &ItemsView<'_>) -> Result<Vec<u32>, IndexError> {
+    fn candidates(
+        &self,
+        user: &User<'_>,
+        rules: &ActiveRules,
+        items: &ItemsView<'_>,
+    ) -> Result<Vec<u32>, IndexError> {
         let query = self.retrieval.embed_user(&user.row);
-        let nearest = self.retrieval.search(&query, self.settings.quotas.two_tower)?;
-        Ok(self.join(user, &query, nearest, items))
+        let nearest = self
+            .retrieval
+            .search(&query, rules.quotas.two_tower, rules.in_retrieval())?;
+        Ok(self.join(user, rules, &query, nearest, items))
     }
 
     /// Joins what is nearest to a user's place with items that were put since, and with the other sources.
     pub(super) fn join(
         &self,
         user: &User<'_>,
+        rules: &ActiveRules,
         query: &[f32],
         nearest: Vec<Found>,
         items: &ItemsView<'_>,
     ) -> Vec<u32> {
         let nearest = with_put_items(nearest, items, |item| Some(inner_product(query, &item.vector)));
         sources::join(
-            &self.settings.quotas,
+            &rules.quotas,
             &nearest,
             &user.purchases,
             &self.neighbors,
@@ -184,31 +202,26 @@ impl Variant {
     }
 
     /// Takes away what the rules of the spec, the shop or the user forbid.
-    pub(super) fn filter(&self, user: &User<'_>, candidates: Vec<u32>, items: &ItemsView<'_>) -> Filtered {
-        let remove_bought = self.settings.already_bought == AlreadyBought::Remove;
+    pub(super) fn filter(
+        &self,
+        user: &User<'_>,
+        rules: &ActiveRules,
+        candidates: Vec<u32>,
+        items: &ItemsView<'_>,
+    ) -> Filtered {
+        let remove_bought = rules.already_bought == AlreadyBought::Remove;
         let forbidden = |item: &u32| {
-            !self.may_be_shown(*item, items) || user.dislikes(*item) || (remove_bought && user.bought(*item))
+            !self.may_be_shown(*item, rules, items)
+                || user.dislikes(*item)
+                || (remove_bought && user.bought(*item))
         };
         let (removed, kept) = candidates.into_iter().partition(forbidden);
         Filtered { kept, removed }
     }
 
     /// Whether an item may be in answers at all.
-    pub(super) fn may_be_shown(&self, item: u32, items: &ItemsView<'_>) -> bool {
-        !self.blocked.contains(&item) && items.withdrawn(item).is_none()
-    }
-
-    /// The `k` that are shown; fewer where too many candidates share a value.
-    fn order(&self, scored: Vec<Scored>, order: Order, k: usize, items: &ItemsView<'_>) -> Vec<Scored> {
-        let mut ordered = order.arrange(scored, &mut rand::rng());
-        let Some(Diversity { column, most }) = self.diversity else {
-            ordered.truncate(k);
-            return ordered;
-        };
-        // Items of which the value is not known have nothing in common.
-        let group =
-            |item| Some(items.categorical(item)[column]).filter(|value| ![NULL, UNKNOWN].contains(value));
-        ordering::first_of_each_group(ordered, k, most, group)
+    pub(super) fn may_be_shown(&self, item: u32, rules: &ActiveRules, items: &ItemsView<'_>) -> bool {
+        !self.blocked.contains(&item) && items.withdrawn(item).is_none() && rules.allow(item, items)
     }
 
     /// What a candidate is ranked by.
@@ -272,6 +285,24 @@ impl Variant {
             })
             .collect()
     }
+}
+
+/// The `k` that are shown; fewer where too many candidates share a value.
+fn order_items(
+    scored: Vec<Scored>,
+    order: Order,
+    rules: &ActiveRules,
+    k: usize,
+    items: &ItemsView<'_>,
+) -> Vec<Scored> {
+    let mut ordered = order.arrange(scored, &mut rand::rng());
+    let Some(Diversity { column, most }) = rules.diversity else {
+        ordered.truncate(k);
+        return ordered;
+    };
+    // Items of which the value is not known have nothing in common.
+    let group = |item| Some(items.categorical(item)[column]).filter(|value| ![NULL, UNKNOWN].contains(value));
+    ordering::first_of_each_group(ordered, k, most, group)
 }
 
 /// Refuses scores of which none is a number: where some are, the others are their candidates' alone.

@@ -27,7 +27,7 @@ pub(super) struct Buffers {
 impl Variant {
     /// Answers all users as [`Variant::recommend`] answers each of them, in their order.
     pub fn recommend_all(&self, users: &[UserId], k: Option<usize>) -> Result<Vec<Answer>, RequestError> {
-        let k = self.count(k)?;
+        let k = self.count(k, &self.rules.load())?;
         let state = None;
         let wanted: Vec<Wanted<'_>> = users.iter().map(|user| Wanted { user, state, k }).collect();
         Ok(self.answers(&wanted))
@@ -35,7 +35,8 @@ impl Variant {
 
     /// Answers each request as [`Variant::recommend_informed`] does, in their order: one that can't be answered costs no other its answer.
     pub fn recommend_each(&self, requests: &[InformedRequest]) -> Vec<Result<Answer, RequestError>> {
-        let count = |informed: &InformedRequest| self.count(informed.request.k);
+        let rules = self.rules.load();
+        let count = |informed: &InformedRequest| self.count(informed.request.k, &rules);
         let counts: Vec<Result<usize, RequestError>> = requests.iter().map(count).collect();
         let wanted = requests.iter().zip(&counts);
         let wanted: Vec<Wanted<'_>> = wanted

@@ -13,7 +13,8 @@ use gondola_request::{Stage, StageClock};
 impl Variant {
     /// Answers with the items whose texts are nearest to an item's or to a text; the item itself is left out.
     pub fn similar(&self, request: &SimilarRequest) -> Result<Answer, RequestError> {
-        let k = self.count(request.k)?;
+        let rules = self.rules.load();
+        let k = self.count(request.k, &rules)?;
         let similarity = self.similarity.as_ref().ok_or(RequestError::NotServed {
             what: "similar items",
             missing: "a similarity bundle",
@@ -26,13 +27,15 @@ impl Variant {
             }
             SimilarTo::Text(text) => text_vector(similarity, text).map(|vector| (None, vector)),
         })?;
-        let found = clock.time(Stage::Search, || similarity.search(&vector, k + 1))?;
+        let found = clock.time(Stage::Search, || {
+            similarity.search(&vector, k + 1, rules.in_similarity())
+        })?;
         let scored = clock.time(Stage::Ordering, || {
             let nearest = with_put_items(found, &items, |item| {
                 item.text_vector.as_ref().map(|text| inner_product(text, &vector))
             });
             let others = nearest.into_iter().filter(|found| Some(found.item) != itself);
-            let allowed = others.filter(|found| self.may_be_shown(found.item, &items));
+            let allowed = others.filter(|found| self.may_be_shown(found.item, &rules, &items));
             allowed
                 .take(k)
                 .map(|found| Scored {

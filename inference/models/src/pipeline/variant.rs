@@ -4,6 +4,9 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
+use super::rules::ActiveRules;
 use super::snapshot::FeatureSnapshot;
 use crate::device::{Device, DeviceError};
 use crate::features::pairs::UnknownPairColumn;
@@ -221,6 +224,18 @@ pub enum RequestError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// A rule that can't be followed.
+    #[error("the rule {rule} is {value}; give {least} to {most}")]
+    Rule {
+        /// Which.
+        rule: &'static str,
+        /// What was given.
+        value: usize,
+        /// The least that it can be.
+        least: usize,
+        /// The most that it can be.
+        most: usize,
+    },
     /// A price that can't be one.
     #[error("the price is {price}; give what was paid in all, 0 or more")]
     Price {
@@ -263,6 +278,7 @@ impl RequestError {
             | Self::OutOfRange { .. }
             | Self::NotFinite { .. }
             | Self::Purchase { .. }
+            | Self::Rule { .. }
             | Self::Price { .. } => RequestErrorKind::InvalidArgument,
             Self::UnknownItem { .. } | Self::NoText { .. } => RequestErrorKind::NotFound,
             Self::TooManyItems(_) => RequestErrorKind::ResourceExhausted,
@@ -288,6 +304,8 @@ pub struct Variant {
     pub(super) neighbors: Arc<Neighbors>,
     pub(super) blocked: HashSet<u32>,
     pub(super) diversity: Option<Diversity>,
+    /// The rules that stand now.
+    pub(super) rules: ArcSwap<ActiveRules>,
     pub(super) retrieval: Retrieval,
     pub(super) scorer: Loaded,
     pub(super) similarity: Option<Similarity>,
@@ -344,6 +362,7 @@ impl Variant {
         };
         let variant = Self {
             tensors: settings.device.has_tensors().then(load_tensors).transpose()?,
+            rules: ArcSwap::from_pointee(ActiveRules::of(settings, diversity)),
             diversity,
             blocked,
             items,
@@ -404,12 +423,13 @@ impl Variant {
 
     /// The most popular items: what can always be answered, without any model.
     pub fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {
-        let k = self.count(k)?;
+        let rules = self.rules.load();
+        let k = self.count(k, &rules)?;
         let items = self.items.view();
         let allowed = items
             .popular()
             .iter()
-            .filter(|row| self.may_be_shown(**row, &items))
+            .filter(|row| self.may_be_shown(**row, &rules, &items))
             .take(k);
         let scored: Vec<Scored> = allowed
             .map(|row| Scored {
@@ -424,9 +444,9 @@ impl Variant {
     }
 
     /// How many items a request gets.
-    pub(super) fn count(&self, k: Option<usize>) -> Result<usize, RequestError> {
-        let k = k.unwrap_or(self.settings.limit);
-        let most = self.settings.quotas.total().min(self.items.snapshot_len());
+    pub(super) fn count(&self, k: Option<usize>, rules: &ActiveRules) -> Result<usize, RequestError> {
+        let k = k.unwrap_or(rules.limit);
+        let most = rules.quotas.total().min(self.items.snapshot_len());
         if k == 0 || k > most {
             Err(RequestError::Count { k, most })
         } else {
@@ -448,7 +468,7 @@ impl Variant {
     }
 }
 
-fn diversity(
+pub(super) fn diversity(
     wanted: Option<&DiversitySettings>,
     columns: Vec<String>,
 ) -> Result<Option<Diversity>, LoadError> {

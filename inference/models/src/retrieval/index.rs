@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub mod allowed;
 mod ffi;
 pub mod header;
 mod lists;
@@ -26,6 +27,7 @@ pub mod trial;
 
 pub use header::{Header, HeaderError};
 
+use allowed::Allowed;
 use ffi::{Handle, Threads};
 use lists::Lists;
 
@@ -288,6 +290,17 @@ impl Index {
     /// Puts the (at most) `k` nearest vectors of one query into `out`, nearest first: position (or the number that the
     /// file gives it), and inner product or squared distance, by the metric.
     pub fn search(&self, query: &[f32], k: usize, out: &mut Vec<(i64, f32)>) -> Result<(), IndexError> {
+        self.search_allowed(query, k, None, out)
+    }
+
+    /// The same among the vectors that may be found. Few of them ([`EXACT_BELOW`](allowed::EXACT_BELOW)) are all compared.
+    pub fn search_allowed(
+        &self,
+        query: &[f32],
+        k: usize,
+        allowed: Option<&Allowed>,
+        out: &mut Vec<(i64, f32)>,
+    ) -> Result<(), IndexError> {
         out.clear();
         if query.len() != self.dimension {
             return Err(IndexError::Shape {
@@ -297,14 +310,62 @@ impl Index {
         }
         rows(query, self.dimension, "query")?;
         match &self.engine {
-            Engine::Faiss(handle) => {
-                self.search_rows(handle, query, k, Threads::One, |found| out.extend(found))
-            }
+            Engine::Faiss(handle) => match allowed {
+                None => self.search_rows(handle, query, k, Threads::One, |found| out.extend(found)),
+                Some(few) if few.is_exact(k) => self.compare_all(handle, query, k, few, out),
+                Some(many) => self.search_among(handle, query, k, many, out),
+            },
             Engine::Lists(lists) => {
-                lists.search(query, k.min(self.len), out);
+                lists.search(query, k.min(self.len), allowed, out);
                 Ok(())
             }
         }
+    }
+
+    /// Has FAISS search for so many that enough of them are allowed, half as many again as there would be on average.
+    fn search_among(
+        &self,
+        handle: &Handle,
+        query: &[f32],
+        k: usize,
+        allowed: &Allowed,
+        out: &mut Vec<(i64, f32)>,
+    ) -> Result<(), IndexError> {
+        let wanted = (k as f64 * 1.5 / allowed.share()).ceil() as usize;
+        let may = |id: i64| u32::try_from(id).is_ok_and(|position| allowed.contains(position));
+        self.search_rows(handle, query, wanted, Threads::One, |found| {
+            out.extend(found.filter(|(id, _)| may(*id)).take(k));
+        })
+    }
+
+    /// Compares the query with every vector that is allowed.
+    fn compare_all(
+        &self,
+        handle: &Handle,
+        query: &[f32],
+        k: usize,
+        allowed: &Allowed,
+        out: &mut Vec<(i64, f32)>,
+    ) -> Result<(), IndexError> {
+        let mut vector = vec![0.0; self.dimension];
+        for position in allowed.positions() {
+            let failed = |message| faiss(format!("reconstruct vector {position}"), message);
+            handle
+                .reconstruct(i64::from(*position), &mut vector)
+                .map_err(failed)?;
+            let pairs = query.iter().zip(&vector);
+            let distance = match self.metric {
+                Metric::InnerProduct => pairs.map(|(a, b)| a * b).sum(),
+                Metric::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
+            };
+            out.push((i64::from(*position), distance));
+        }
+        out.sort_by(|(_, a), (_, b)| match self.metric {
+            Metric::InnerProduct => b.total_cmp(a),
+            Metric::L2 => a.total_cmp(b),
+        });
+        out.truncate(k);
+        Ok(())
     }
 
     /// The nearest of many queries (whole rows), with all cores: for offline work, not for requests.

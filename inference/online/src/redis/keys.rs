@@ -20,6 +20,8 @@ pub(super) const COLUMN: &str = "=";
 pub(super) const USER: &str = "u";
 /// News of an item.
 pub(super) const ITEM: &str = "i";
+/// News of the rules.
+pub(super) const RULES: &str = "r";
 
 /// The field of a column.
 pub(super) fn column(name: &str) -> String {
@@ -57,6 +59,11 @@ impl Keys {
     /// The set of all items of which something is held.
     pub(super) fn items(&self) -> String {
         format!("{}:items", self.prefix)
+    }
+
+    /// The rules over those of the manifest, as JSON.
+    pub(super) fn rules(&self) -> String {
+        format!("{}:rules", self.prefix)
     }
 
     /// The stream of news.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use gondola_request::{ItemState, Moment, PastInteraction, RawRow, StatedRow, UserState};
+use gondola_request::{ItemState, Moment, PastInteraction, RawRow, Rules, StatedRow, UserState};
 use redis::{FromRedisValue, Value};
 use serde::de::DeserializeOwned;
 
@@ -99,6 +99,17 @@ pub(super) fn interactions(reply: Value, user: &str) -> Result<Vec<PastInteracti
     let mut interactions: Vec<PastInteraction> = read.collect::<Result<_, _>>()?;
     interactions.sort_by_key(|interaction| interaction.at);
     Ok(interactions)
+}
+
+/// Rules, of a reply to `GET`.
+pub(super) fn rules(reply: Value) -> Result<Option<Rules>, StoreError> {
+    let damaged = |error: &dyn std::fmt::Display| StoreError::Damaged {
+        what: "rules".to_owned(),
+        problem: format!("{error}; put them again, or delete them"),
+    };
+    let json = Option::<String>::from_redis_value(reply).map_err(|error| damaged(&error))?;
+    json.map(|json| serde_json::from_str(&json).map_err(|error| damaged(&error)))
+        .transpose()
 }
 
 /// What came of a script.

@@ -130,17 +130,28 @@ async fn a_key_of_another_type_and_a_full_memory_are_refused_with_the_way_out() 
     );
     let outcome = store
         .write(
-            &[suite::interaction("anna", "e1", "milk", None), put("berta"), put("anna")],
+            &[
+                suite::interaction("anna", "e1", "milk", None),
+                put("berta"),
+                put("anna"),
+            ],
             NOW,
         )
         .await
         .unwrap();
-    assert_eq!(outcome.written[..2], [Written::Taken, Written::Taken], "others' keys are as they were");
+    assert_eq!(
+        outcome.written[..2],
+        [Written::Taken, Written::Taken],
+        "others' keys are as they were"
+    );
     assert!(matches!(&outcome.written[2], Written::Refused { problem } if problem.contains("another type")));
 
     server.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let error = store.write(&[put("carla")], NOW).await.unwrap_err().to_string();
-    assert!(error.contains("out of memory") && error.contains("raise its maxmemory"), "{error}");
+    assert!(
+        error.contains("out of memory") && error.contains("raise its maxmemory"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use gondola_online::store::MAX_INTERACTIONS;
 use gondola_online::{News, OnlineStore, Position, Written};
 use gondola_request::{
-    Change, Interaction, InteractionKind, ItemId, ItemPatch, ItemState, ItemUpdate, Moment, PurchaseUpdate,
-    RawRow, UserId, UserState, UserUpdate, Value,
+    Change, Interaction, InteractionKind, ItemId, ItemPatch, ItemRule, ItemState, ItemUpdate, Moment,
+    PurchaseUpdate, RawRow, Rules, UserId, UserState, UserUpdate, Value,
 };
 
 /// Runs the whole suite.
@@ -16,6 +16,7 @@ pub(crate) async fn run(store: &dyn OnlineStore) {
     items_are_put_patched_blocked_and_deleted(store).await;
     an_event_counts_once_and_another_with_its_id_is_refused(store).await;
     the_earliest_interactions_go_first(store).await;
+    rules_stand_until_they_are_replaced_or_deleted(store).await;
     news_name_what_changed_after_it_did(store).await;
 }
 
@@ -246,16 +247,41 @@ async fn the_earliest_interactions_go_first(store: &dyn OnlineStore) {
     assert_eq!(interactions[0].at, Moment(1_000 + (many - kept) as i64));
 }
 
+async fn rules_stand_until_they_are_replaced_or_deleted(store: &dyn OnlineStore) {
+    assert_eq!(store.rules().await.unwrap(), None);
+    let mut position = store.position().await.unwrap();
+    let rules = Rules {
+        limit: Some(7),
+        items: vec![ItemRule {
+            column: "market".to_owned(),
+            allow: Some(vec!["DE".into(), Value::Null]),
+            deny: vec![Value::Number(0.0)],
+        }],
+        ..Rules::default()
+    };
+    assert_eq!(
+        write(store, &[Change::PutRules(rules.clone())], NOW).await,
+        [Written::Taken]
+    );
+    assert_eq!(store.rules().await.unwrap(), Some(rules));
+    let News::Changed { rules, .. } = store.news(&mut position).await.unwrap() else {
+        panic!("nothing was lost");
+    };
+    assert!(rules, "the news name the rules");
+    assert_eq!(write(store, &[Change::DeleteRules], NOW).await, [Written::Taken]);
+    assert_eq!(store.rules().await.unwrap(), None);
+}
+
 /// All news until there are none.
 pub(crate) async fn all_news(store: &dyn OnlineStore, position: &mut Position) -> (Vec<UserId>, Vec<ItemId>) {
     let (mut all_users, mut all_items) = (Vec::new(), Vec::new());
     loop {
         match store.news(position).await.unwrap() {
             News::Lost => panic!("nothing was lost"),
-            News::Changed { users, items } if users.is_empty() && items.is_empty() => {
+            News::Changed { users, items, .. } if users.is_empty() && items.is_empty() => {
                 return (all_users, all_items);
             }
-            News::Changed { users, items } => {
+            News::Changed { users, items, .. } => {
                 all_users.extend(users);
                 all_items.extend(items);
             }

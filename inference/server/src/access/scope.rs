@@ -78,7 +78,7 @@ pub(crate) enum Need {
 }
 
 /// Every path; one that ends with `*` is all that begin like it. `tests` holds it against the routes and the gRPC services.
-const NEEDS: [(&str, Need); 23] = [
+const NEEDS: [(&str, Need); 24] = [
     ("/v1/recommend", Need::Scope(Scope::Read)),
     ("/v1/similar", Need::Scope(Scope::Read)),
     ("/v1/pipeline", Need::Scope(Scope::Read)),
@@ -86,6 +86,7 @@ const NEEDS: [(&str, Need); 23] = [
     ("/v1/items/*", Need::Scope(Scope::Write)),
     ("/v1/items:batch", Need::Scope(Scope::Write)),
     ("/v1/interactions", Need::Scope(Scope::Write)),
+    ("/v1/rules", Need::Scope(Scope::Write)),
     ("/v1/outcomes", Need::Scope(Scope::Outcomes)),
     (REPORT_PATH, Need::Nothing),
     (openapi::PATH, Need::Nothing),

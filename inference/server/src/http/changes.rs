@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{post, put};
 use axum::{Json, Router};
 use gondola_protocol::ChangeReceipt;
-use gondola_request::{Change, Interaction, ItemId, ItemPatch, ItemUpdate, RawRow, UserUpdate};
+use gondola_request::{Change, Interaction, ItemId, ItemPatch, ItemUpdate, RawRow, Rules, UserUpdate};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Arc<Front>> {
         )
         .route("/v1/items:batch", post(put_items))
         .route("/v1/interactions", post(interact))
+        .route("/v1/rules", put(put_rules).delete(delete_rules))
 }
 
 /// The id that a path ends with.
@@ -89,6 +90,19 @@ async fn patch_item(
 async fn delete_item(front: State<Arc<Front>>, id: Id) -> Result<StatusCode, HttpError> {
     let item = id?.0.into();
     changed(&front, Change::DeleteItem { item }).await
+}
+
+async fn put_rules(
+    front: State<Arc<Front>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, HttpError> {
+    let rules: Rules = parse(&read(&front, &headers, body).await?)?;
+    changed(&front, Change::PutRules(rules)).await
+}
+
+async fn delete_rules(front: State<Arc<Front>>) -> Result<StatusCode, HttpError> {
+    changed(&front, Change::DeleteRules).await
 }
 
 async fn changed(front: &Front, change: Change) -> Result<StatusCode, HttpError> {

@@ -2,7 +2,7 @@
 
 use gondola_events::intake::RawOutcome;
 use gondola_protocol::PipelineDescription;
-use gondola_request::{Interaction, ItemPatch, ItemUpdate, UserUpdate};
+use gondola_request::{Interaction, ItemPatch, ItemUpdate, Rules, UserUpdate};
 use gondola_wire::router_report::{REPORT_PATH, RouterReport};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -180,12 +180,31 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Operation> {
         },
         Operation {
             parameters: vec![id("The item's id.")],
-            answers: of_change,
+            answers: of_change.clone(),
             ..operation(
                 "delete",
                 "/v1/items/{id}",
                 "deleteItem",
                 "Takes an item out of the catalog",
+            )
+        },
+        Operation {
+            body: Some(content::<Rules>(g, example_rules())),
+            answers: of_change.clone(),
+            ..operation(
+                "put",
+                "/v1/rules",
+                "putRules",
+                "Replaces the rules over those of the manifest",
+            )
+        },
+        Operation {
+            answers: of_change,
+            ..operation(
+                "delete",
+                "/v1/rules",
+                "deleteRules",
+                "Goes back to the rules of the manifest",
             )
         },
         Operation {
@@ -320,6 +339,10 @@ pub(super) fn example_items() -> Value {
 
 pub(super) fn example_interactions() -> Value {
     json!({"interactions": [{"event_id": "e-81", "user": "anna", "item": "shoe-7", "type": "purchase", "price": 59.9}]})
+}
+
+pub(super) fn example_rules() -> Value {
+    json!({"already_bought": "remove", "limit": 12, "items": [{"column": "in_stock", "deny": [0]}]})
 }
 
 pub(super) fn example_receipt() -> Value {

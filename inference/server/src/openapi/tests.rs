@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
-use gondola_request::{Interaction, ItemPatch, ItemUpdate, UserUpdate};
+use gondola_request::{Interaction, ItemPatch, ItemUpdate, Rules, UserUpdate};
 use serde::de::DeserializeOwned;
 
 use super::operations::{
     example_answer, example_interactions, example_item, example_items, example_outcomes, example_patch,
-    example_similar, example_user,
+    example_rules, example_similar, example_user,
 };
 use super::*;
 use crate::http::changes::BatchItem;
@@ -77,6 +77,7 @@ fn examples_are_what_the_server_takes() {
     check::<UserUpdate>(example_user());
     check::<ItemUpdate>(example_item());
     check::<ItemPatch>(example_patch());
+    check::<Rules>(example_rules());
     check::<Vec<BatchItem>>(example_items()["items"].clone());
     check::<Vec<Interaction>>(example_interactions()["interactions"].clone());
     for outcome in example_outcomes()["outcomes"].as_array().unwrap() {

@@ -9,7 +9,7 @@ use gondola_models::pipeline::RequestError;
 use gondola_models::pipeline::change::RefusedItem;
 use gondola_protocol::{Inquiry, Recommender, ServiceError};
 use gondola_request::{
-    Answer, Change, InformedRequest, ItemId, ItemState, Question, RecommendRequest, Recommendation,
+    Answer, Change, InformedRequest, ItemId, ItemState, Question, RecommendRequest, Recommendation, Rules,
     SimilarRequest, Stage, StageTiming, UserId, VariantSummary,
 };
 use gondola_server::metrics::ComputeMetrics;
@@ -67,6 +67,10 @@ impl Pipeline for Mirror {
 
     fn set_items(&self, _: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
         Vec::new()
+    }
+
+    fn set_rules(&self, _: Option<&Rules>) -> Result<(), RequestError> {
+        Ok(())
     }
 
     fn popular(&self, _: Option<usize>) -> Result<Answer, RequestError> {

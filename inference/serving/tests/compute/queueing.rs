@@ -10,7 +10,7 @@ use gondola_models::pipeline::RequestError;
 use gondola_models::pipeline::change::RefusedItem;
 use gondola_protocol::proto::RecommendRequest;
 use gondola_request::{
-    Answer, Change, InformedRequest, ItemId, ItemState, Recommendation, SimilarRequest, VariantSummary,
+    Answer, Change, InformedRequest, ItemId, ItemState, Recommendation, Rules, SimilarRequest, VariantSummary,
 };
 use gondola_server::front::{Deadlines, Destination, Front};
 use gondola_serving::compute::{Compute, ComputeSettings, GatherSettings};
@@ -69,6 +69,10 @@ impl Pipeline for Gated {
 
     fn set_items(&self, _: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
         Vec::new()
+    }
+
+    fn set_rules(&self, _: Option<&Rules>) -> Result<(), RequestError> {
+        Ok(())
     }
 
     fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {

@@ -15,6 +15,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::allowed::Allowed;
 use super::ffi::Handle;
 use crate::dense::{Activation, Matrix, Rows, RowsMut, Start, inner_products_at, prefetch};
 use crate::memory::zeros_on_huge_pages;
@@ -137,11 +138,26 @@ impl Lists {
         &self.vectors[position * self.dimension..][..self.dimension]
     }
 
-    /// Adds the (at most) `k` nearest to `out`, nearest first; of equally near ones, the lower position.
-    pub(super) fn search(&self, query: &[f32], k: usize, out: &mut Vec<(i64, f32)>) {
+    /// Adds the (at most) `k` nearest to `out`, nearest first; of equally near ones, the lower position. Those that are not allowed are as if
+    /// they were not there.
+    pub(super) fn search(
+        &self,
+        query: &[f32],
+        k: usize,
+        allowed: Option<&Allowed>,
+        out: &mut Vec<(i64, f32)>,
+    ) {
         BUFFERS.with_borrow_mut(|buffers| {
-            self.choose_lists(query, buffers);
-            self.look(query, kept(k), buffers);
+            match allowed.filter(|allowed| allowed.is_exact(k)) {
+                Some(few) => {
+                    buffers.found.clear();
+                    buffers.found.extend_from_slice(few.positions());
+                }
+                None => {
+                    self.choose_lists(query, self.probes(allowed), buffers);
+                    self.look(query, kept(k), allowed, buffers);
+                }
+            }
             self.compare(query, buffers);
             let exact = &mut buffers.exact;
             if exact.len() > k && k > 0 {
@@ -162,7 +178,7 @@ impl Lists {
             for (queries, all) in queries.chunks(rows * self.dimension).zip(all.chunks_mut(rows)) {
                 scope.spawn(move || {
                     for (query, out) in queries.chunks_exact(self.dimension).zip(all) {
-                        self.search(query, k, out);
+                        self.search(query, k, None, out);
                     }
                 });
             }
@@ -170,8 +186,14 @@ impl Lists {
         all
     }
 
-    /// The `nprobe` lists whose centroids are nearest, as keys, the nearest first.
-    fn choose_lists(&self, query: &[f32], buffers: &mut Buffers) {
+    /// How many lists are looked through: as many as have `nprobe` lists' number of allowed vectors, on average.
+    fn probes(&self, allowed: Option<&Allowed>) -> usize {
+        let share = allowed.map_or(1.0, Allowed::share);
+        (self.nprobe as f64 / share).ceil() as usize
+    }
+
+    /// The `probes` lists whose centroids are nearest, as keys, the nearest first.
+    fn choose_lists(&self, query: &[f32], probes: usize, buffers: &mut Buffers) {
         let Buffers { centroids, lists, .. } = buffers;
         let count = self.centroids.outputs();
         centroids.clear();
@@ -188,16 +210,16 @@ impl Lists {
             .multiply(1, query, Start::Output, Activation::None, out);
         lists.clear();
         lists.extend((0..).zip(centroids.iter()).map(|(list, score)| key(*score, list)));
-        if self.nprobe < count {
-            lists.select_nth_unstable_by(self.nprobe, |a, b| b.cmp(a));
-            lists.truncate(self.nprobe);
+        if probes < count {
+            lists.select_nth_unstable_by(probes, |a, b| b.cmp(a));
+            lists.truncate(probes);
         }
         // The nearest lists first: the sooner near vectors are found, the fewer others are kept for a while.
         lists.sort_unstable_by(|a, b| b.cmp(a));
     }
 
     /// The nearest by their bytes, into `buffers.found`.
-    fn look(&self, query: &[f32], wanted: usize, buffers: &mut Buffers) {
+    fn look(&self, query: &[f32], wanted: usize, allowed: Option<&Allowed>, buffers: &mut Buffers) {
         let Buffers {
             query: query_codes,
             lists,
@@ -215,10 +237,24 @@ impl Lists {
             let place = self.place(*list);
             self.codes.multiply(place.blocks(), query_codes, scores);
             let first = place.first_block * BLOCK as u32;
-            nearest.offer(first, &scores[..place.vectors as usize]);
+            let scores = &mut scores[..place.vectors as usize];
+            if let Some(allowed) = allowed {
+                self.leave_out(first, scores, allowed);
+            }
+            nearest.offer(first, scores);
         }
         found.clear();
         found.extend(nearest.positions().map(|slot| self.positions[slot as usize]));
+    }
+
+    /// Gives those that are not allowed a score that is never among the highest.
+    fn leave_out(&self, first: u32, scores: &mut [f32], allowed: &Allowed) {
+        let positions = &self.positions[first as usize..];
+        for (score, position) in scores.iter_mut().zip(positions) {
+            if !allowed.contains(*position) {
+                *score = f32::NEG_INFINITY;
+            }
+        }
     }
 
     /// Where the list is that a key of [`Lists::choose_lists`] names.

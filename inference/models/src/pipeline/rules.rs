@@ -1,0 +1,192 @@
+//! The rules by which a variant answers: its manifest's, and over them those that a shop changes by the hour.
+//!
+//! A request takes the rules that stand when it begins, and keeps them to its end. What items may be found is worked out once, when
+//! rules change, for every row and every position of an index, so that a search passes over the others; an item that was put is asked
+//! by its own values.
+
+use gondola_request::{BoughtRule, ItemRule, Rules};
+
+use super::variant::{
+    AlreadyBought, Diversity, DiversitySettings, RequestError, Variant, VariantSettings, diversity,
+};
+use crate::features::Cell;
+use crate::items::{Items, ItemsView};
+use crate::retrieval::ItemIndex;
+use crate::retrieval::index::allowed::Allowed;
+use crate::retrieval::sources::Quotas;
+use crate::similarity::Similarity;
+
+/// The most candidates that a rule may ask of a source.
+const MAX_CANDIDATES: usize = 10_000;
+
+/// The rules that stand now.
+pub(super) struct ActiveRules {
+    pub(super) already_bought: AlreadyBought,
+    pub(super) limit: usize,
+    pub(super) quotas: Quotas,
+    pub(super) diversity: Option<Diversity>,
+    items: Vec<ItemRule>,
+    allowed: Option<AllowedItems>,
+}
+
+/// What may be found, by rows of the snapshot and by positions of the indexes.
+struct AllowedItems {
+    rows: Allowed,
+    retrieval: Allowed,
+    similarity: Option<Allowed>,
+}
+
+impl ActiveRules {
+    /// The manifest's.
+    pub(super) fn of(settings: &VariantSettings, diversity: Option<Diversity>) -> Self {
+        Self {
+            already_bought: settings.already_bought,
+            limit: settings.limit,
+            quotas: settings.quotas,
+            diversity,
+            items: Vec::new(),
+            allowed: None,
+        }
+    }
+
+    /// The positions of the retrieval index that may be found; `None` where all may.
+    pub(super) fn in_retrieval(&self) -> Option<&Allowed> {
+        self.allowed.as_ref().map(|allowed| &allowed.retrieval)
+    }
+
+    /// The positions of the similarity index that may be found; `None` where all may.
+    pub(super) fn in_similarity(&self) -> Option<&Allowed> {
+        self.allowed.as_ref()?.similarity.as_ref()
+    }
+
+    /// Whether an item passes the rules for items.
+    pub(super) fn allow(&self, item: u32, items: &ItemsView<'_>) -> bool {
+        let Some(allowed) = &self.allowed else {
+            return true;
+        };
+        match items.is_put(item) {
+            true => passes(&self.items, |column| items.cell(item, column)),
+            false => allowed.rows.contains(item),
+        }
+    }
+}
+
+fn passes<'a>(rules: &[ItemRule], cell: impl Fn(&str) -> Cell<'a>) -> bool {
+    rules.iter().all(|rule| {
+        let cell = cell(&rule.column);
+        let is = |value: &gondola_request::Value| Cell::from(value) == cell;
+        rule.allow.as_ref().is_none_or(|allow| allow.iter().any(is)) && !rule.deny.iter().any(is)
+    })
+}
+
+impl Variant {
+    /// Refuses rules that can't be followed.
+    pub fn check_rules(&self, rules: &Rules) -> Result<(), RequestError> {
+        self.active(rules, None).map(|_| ())
+    }
+
+    /// Follows rules from the next request on, or the manifest's alone.
+    pub fn set_rules(&self, rules: Option<&Rules>) -> Result<(), RequestError> {
+        let rules = rules.cloned().unwrap_or_default();
+        let allowed = (!rules.items.is_empty()).then(|| self.allowed(&rules.items));
+        self.rules.store(self.active(&rules, allowed)?.into());
+        Ok(())
+    }
+
+    fn active(&self, rules: &Rules, allowed: Option<AllowedItems>) -> Result<ActiveRules, RequestError> {
+        let mut active = ActiveRules::of(&self.settings, self.diversity);
+        if let Some(rule) = rules.already_bought {
+            active.already_bought = match rule {
+                BoughtRule::Keep => AlreadyBought::Keep,
+                BoughtRule::Remove => AlreadyBought::Remove,
+            };
+        }
+        if let Some(candidates) = rules.candidates {
+            let quotas = &mut active.quotas;
+            quotas.two_tower = quota("candidates.two_tower", candidates.two_tower, quotas.two_tower)?;
+            quotas.bought_before = quota(
+                "candidates.bought_before",
+                candidates.bought_before,
+                quotas.bought_before,
+            )?;
+            quotas.popular = quota("candidates.popular", candidates.popular, quotas.popular)?;
+        }
+        if let Some(limit) = rules.limit {
+            let most = active.quotas.total().min(self.items.snapshot_len());
+            active.limit = within("limit", limit, 1, most)?;
+        }
+        if let Some(rule) = &rules.diversity {
+            within("diversity.most", rule.most, 1, usize::MAX)?;
+            let wanted = DiversitySettings {
+                column: rule.column.clone(),
+                most: rule.most,
+            };
+            let columns = self.workflow.layout().item_categorical;
+            active.diversity =
+                diversity(Some(&wanted), columns.clone()).map_err(|_| RequestError::UnknownColumn {
+                    entity: "item",
+                    column: rule.column.clone(),
+                    known: columns,
+                })?;
+        }
+        for rule in &rules.items {
+            self.check_column(&rule.column)?;
+        }
+        active.items.clone_from(&rules.items);
+        active.allowed = allowed;
+        Ok(active)
+    }
+
+    fn check_column(&self, column: &str) -> Result<(), RequestError> {
+        let known = self.items.table().columns();
+        if known.iter().any(|known| known == column) || self.workflow.item.reads_as_number(column).is_some() {
+            return Ok(());
+        }
+        Err(RequestError::UnknownColumn {
+            entity: "item",
+            column: column.to_owned(),
+            known: known.to_vec(),
+        })
+    }
+
+    fn allowed(&self, rules: &[ItemRule]) -> AllowedItems {
+        let rows = of_rows(rules, &self.items);
+        AllowedItems {
+            retrieval: of_positions(self.retrieval.items(), &rows),
+            similarity: self
+                .similarity
+                .as_ref()
+                .map(Similarity::items)
+                .map(|items| of_positions(items, &rows)),
+            rows,
+        }
+    }
+}
+
+fn of_rows(rules: &[ItemRule], items: &Items) -> Allowed {
+    let table = items.table();
+    Allowed::of(table.len(), |row| {
+        passes(rules, |column| table.row(row).value(column))
+    })
+}
+
+fn of_positions(index: &ItemIndex, rows: &Allowed) -> Allowed {
+    let of = index.rows();
+    Allowed::of(of.len(), |position| rows.contains(of[position]))
+}
+
+fn quota(rule: &'static str, asked: Option<usize>, present: usize) -> Result<usize, RequestError> {
+    asked.map_or(Ok(present), |asked| within(rule, asked, 0, MAX_CANDIDATES))
+}
+
+fn within(rule: &'static str, value: usize, least: usize, most: usize) -> Result<usize, RequestError> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(RequestError::Rule {
+        rule,
+        value,
+        least,
+        most,
+    })
+}
