@@ -14,8 +14,8 @@ use gondola_online::redis::connection::Connection;
 use gondola_online::{OnlineStore, UserSettings};
 use gondola_protocol::{Code, Inquiry, Recommender, RefusedChange, ServiceError};
 use gondola_request::{
-    Answer, Change, Degradation, InformedRequest, Interaction, InteractionKind, ItemId, ItemState, ItemUpdate, Question,
-    RecommendRequest, Recommendation, SimilarRequest, VariantSummary,
+    Answer, Change, Degradation, InformedRequest, Interaction, InteractionKind, ItemId, ItemState,
+    ItemUpdate, Question, RecommendRequest, Recommendation, Rules, SimilarRequest, VariantSummary,
 };
 use gondola_server::metrics::ComputeMetrics;
 use gondola_serving::compute::{Compute, ComputeSettings};
@@ -27,6 +27,7 @@ use tempfile::TempDir;
 #[derive(Default)]
 struct Mirror {
     items: Mutex<BTreeMap<String, Option<ItemState>>>,
+    rules: Mutex<Option<Rules>>,
 }
 
 impl Pipeline for Mirror {
@@ -60,6 +61,11 @@ impl Pipeline for Mirror {
         let states = states.into_iter().map(|(item, state)| (item.to_string(), state));
         self.items.lock().unwrap().extend(states);
         Vec::new()
+    }
+
+    fn set_rules(&self, rules: Option<&Rules>) -> Result<(), RequestError> {
+        *self.rules.lock().unwrap() = rules.cloned();
+        Ok(())
     }
 
     fn popular(&self, _: Option<usize>) -> Result<Answer, RequestError> {
@@ -107,7 +113,13 @@ struct Served {
 fn variant() -> Served {
     let compute = Compute::start(&ComputeSettings::default(), ComputeMetrics::default()).unwrap();
     let pipeline = Arc::new(Mirror::default());
-    let variant = LocalVariant::new("shop", Arc::clone(&pipeline), 1, BTreeMap::new(), Arc::new(compute));
+    let variant = LocalVariant::new(
+        "shop",
+        Arc::clone(&pipeline),
+        1,
+        BTreeMap::new(),
+        Arc::new(compute),
+    );
     Served { variant, pipeline }
 }
 
@@ -127,7 +139,12 @@ impl Served {
             user: "anna".into(),
             k: None,
         });
-        let answer = self.variant.answer(Inquiry::from(question), soon()).await.unwrap().answer;
+        let answer = self
+            .variant
+            .answer(Inquiry::from(question), soon())
+            .await
+            .unwrap()
+            .answer;
         let items = answer.items.iter().map(|item| item.item.to_string());
         (items.collect(), answer.degraded)
     }
@@ -147,10 +164,20 @@ async fn what_is_acknowledged_is_in_the_next_answer_of_every_variant_that_follow
     let store = file(&folder);
     let served = following(store.clone()).await;
     assert_eq!(served.shown().await, (vec![], vec![]));
-    let changes = vec![put_item("milk"), put_item("odd"), click("e1", "milk"), click("e1", "milk"), click("e1", "soap")];
+    let changes = vec![
+        put_item("milk"),
+        put_item("odd"),
+        click("e1", "milk"),
+        click("e1", "milk"),
+        click("e1", "soap"),
+    ];
     let receipt = served.variant.change(changes, soon()).await.unwrap();
     assert_eq!((receipt.taken, receipt.duplicates), (3, 1));
-    let refused: Vec<(usize, Code)> = receipt.refused.iter().map(|refused| (refused.index, refused.code)).collect();
+    let refused: Vec<(usize, Code)> = receipt
+        .refused
+        .iter()
+        .map(|refused| (refused.index, refused.code))
+        .collect();
     assert_eq!(refused, [(1, Code::NotFound), (4, Code::InvalidArgument)]);
     let RefusedChange { problem, .. } = &receipt.refused[1];
     assert_eq!(
@@ -166,9 +193,16 @@ async fn whoever_starts_makes_what_was_put_before() {
     let folder = TempDir::new().unwrap();
     let store = file(&folder);
     let first = following(store.clone()).await;
-    first.variant.change(vec![put_item("milk")], soon()).await.unwrap();
+    let rules = Rules {
+        limit: Some(7),
+        ..Rules::default()
+    };
+    let changes = vec![put_item("milk"), Change::PutRules(rules.clone())];
+    first.variant.change(changes, soon()).await.unwrap();
+    assert_eq!(*first.pipeline.rules.lock().unwrap(), Some(rules.clone()));
     let second = following(store).await;
     assert!(second.has("milk"), "before the first request");
+    assert_eq!(*second.pipeline.rules.lock().unwrap(), Some(rules));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,19 +215,34 @@ async fn a_store_that_is_away_costs_no_answer_and_takes_no_change() {
     let store = Arc::new(Redis::new(Connection::of(settings).unwrap(), "shop/grocery"));
     let served = following(store).await;
     assert_eq!(served.shown().await, (vec![], vec![Degradation::OnlineStore]));
-    let error = served.variant.change(vec![put_item("milk")], soon()).await.unwrap_err();
+    let error = served
+        .variant
+        .change(vec![put_item("milk")], soon())
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     let said = error.to_string();
-    let wanted = format!("the online store did not take the change: the online store at {nobody} does not answer: ");
-    assert!(said.starts_with(&wanted) && said.ends_with("; send it again"), "{said}");
+    let wanted =
+        format!("the online store did not take the change: the online store at {nobody} does not answer: ");
+    assert!(
+        said.starts_with(&wanted) && said.ends_with("; send it again"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_store_changes_are_refused_with_the_way_out() {
     let served = variant();
-    let error = served.variant.change(vec![put_item("milk")], soon()).await.unwrap_err();
+    let error = served
+        .variant
+        .change(vec![put_item("milk")], soon())
+        .await
+        .unwrap_err();
     assert!(matches!(error, ServiceError::NoOnlineStore));
     assert_eq!(error.code(), Code::Unimplemented);
-    assert!(error.to_string().contains("give it spec.features.online"), "{error}");
+    assert!(
+        error.to_string().contains("give it spec.features.online"),
+        "{error}"
+    );
     assert_eq!(served.shown().await.1, []);
 }
