@@ -1,6 +1,6 @@
 //! Who may send what, and how much of it: what a request passes before anything else reads it.
 //!
-//! 1. Each request has an id ([`request_id`](crate::request_id)), which its answer has as well.
+//! 1. Each request has an id (`request_id.rs`), which its answer has as well.
 //! 2. A browser that asks whether a page may ask is answered ([`cors`]).
 //! 3. What the request needs is looked up by its path ([`scope`]); whoever sends it shows an API key ([`keys`]) or a token of an
 //!    [`issuer`] ([`token`]) that allows it.

@@ -221,7 +221,7 @@ impl Server {
                     app: guarded(everything, Port::Admin),
                     tls: self.tls.as_ref().map(ServerTls::admin),
                 };
-                (ports::main_port(app, main), Some(admin))
+                (ports::main_port(app, main, &self.front), Some(admin))
             }
         };
         let main = Door {

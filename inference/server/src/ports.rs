@@ -51,9 +51,9 @@ pub(crate) const QUESTIONS: [&str; 5] = [
 ];
 
 /// What `port` serves of everything.
-pub(super) fn main_port(everything: axum::Router, port: MainPort) -> axum::Router {
+pub(super) fn main_port(everything: axum::Router, port: MainPort, front: &Front) -> axum::Router {
     match port {
-        MainPort::Everything => everything,
+        MainPort::Everything => only_port(everything, front),
         MainPort::Questions(arm_header) => {
             everything.layer(from_fn(move |mut request: Request, next: Next| {
                 arm_header.apply(request.headers_mut());
@@ -72,7 +72,7 @@ pub(super) fn main_port(everything: axum::Router, port: MainPort) -> axum::Route
     }
 }
 
-/// What a server's only port serves: everything. Where arms have a key, they are signed here too.
+/// What a port serves that has no other beside it for more: everything. Where arms have a key, they are signed here too.
 pub(super) fn only_port(everything: axum::Router, front: &Front) -> axum::Router {
     let arm_header = match front.arm_key().is_some() {
         true => ArmHeader::Signed,
