@@ -1,7 +1,10 @@
 //! What users do and what the shop puts, in the next answer.
 
-use gondola_models::pipeline::{SimilarRequest, SimilarTo, Variant};
-use gondola_request::{InteractionKind, ItemState, Moment, PastInteraction, StatedRow, UserState, Value};
+use gondola_models::pipeline::{RecommendRequest, SimilarRequest, SimilarTo, Variant};
+use gondola_request::{
+    BoughtRule, DiversityRule, InteractionKind, ItemRule, ItemState, Moment, PastInteraction, Rules,
+    StatedRow, UserState, Value,
+};
 
 use super::{NOW, items, recommend, recommend_informed, some_user};
 
@@ -15,6 +18,8 @@ pub(super) fn follows_from_what_users_and_the_shop_do(variant: &Variant) {
     what_is_older_than_the_snapshot_changes_nothing(variant);
     a_user_who_was_deleted_is_nobody(variant);
     an_item_is_blocked_deleted_and_back(variant);
+    rules_are_followed_until_they_are_taken_back(variant);
+    rules_that_can_not_be_followed_are_refused_by_name(variant);
 }
 
 fn did(item: &str, kind: InteractionKind, at: Moment) -> PastInteraction {
@@ -138,4 +143,86 @@ fn an_item_is_blocked_deleted_and_back(variant: &Variant) {
     assert!(error.starts_with("there is no item"), "{error}");
     set(None);
     assert_eq!(shown(), before);
+}
+
+fn rules_are_followed_until_they_are_taken_back(variant: &Variant) {
+    let user = some_user(variant);
+    let shown = |state: &UserState| {
+        let request = RecommendRequest {
+            user: user.as_str().into(),
+            k: None,
+        };
+        items(&variant.recommend_informed(&request, Some(state)).unwrap())
+    };
+    let bought = who_did(vec![did(OTHER, InteractionKind::Purchase, NOW)]);
+    let looked_at = who_did(vec![did(OTHER, InteractionKind::View, NOW)]);
+    let before = shown(&bought);
+    let rules = Rules {
+        already_bought: Some(BoughtRule::Remove),
+        limit: Some(15),
+        items: vec![ItemRule {
+            column: "product_type_name".to_owned(),
+            allow: None,
+            deny: vec!["Vest top".into()],
+        }],
+        ..Rules::default()
+    };
+    variant.check_rules(&rules).unwrap();
+    variant.set_rules(Some(&rules)).unwrap();
+    let after = shown(&bought);
+    assert!(after.len() > before.len() && after.len() <= 15, "{after:?}");
+    assert!(!after.contains(&VEST.to_owned()), "a vest top");
+    assert!(!after.contains(&OTHER.to_owned()), "bought since the snapshot");
+    assert!(shown(&looked_at).contains(&OTHER.to_owned()), "only looked at");
+    let similar = variant.similar(&SimilarRequest {
+        to: SimilarTo::Item(OTHER.into()),
+        k: Some(10),
+    });
+    assert!(!items(&similar.unwrap()).contains(&VEST.to_owned()));
+    let two_kinds = Rules {
+        diversity: Some(DiversityRule {
+            column: "product_type_name".to_owned(),
+            most: 1,
+        }),
+        items: vec![ItemRule {
+            column: "product_type_name".to_owned(),
+            allow: Some(vec!["Vest top".into(), "Dress".into()]),
+            deny: Vec::new(),
+        }],
+        ..Rules::default()
+    };
+    variant.set_rules(Some(&two_kinds)).unwrap();
+    assert_eq!(
+        shown(&UserState::default()).len(),
+        2,
+        "one of each kind that is allowed"
+    );
+    variant.set_rules(None).unwrap();
+    assert_eq!(shown(&bought), before);
+}
+
+fn rules_that_can_not_be_followed_are_refused_by_name(variant: &Variant) {
+    let refused = |rules: Rules| variant.check_rules(&rules).unwrap_err().to_string();
+    let limit = Rules {
+        limit: Some(0),
+        ..Rules::default()
+    };
+    assert_eq!(refused(limit), "the rule limit is 0; give 1 to 20");
+    let column = Rules {
+        items: vec![ItemRule {
+            column: "weather".to_owned(),
+            allow: None,
+            deny: Vec::new(),
+        }],
+        ..Rules::default()
+    };
+    assert!(refused(column).starts_with("there is no item feature \"weather\"; there are ["));
+    let diversity = Rules {
+        diversity: Some(DiversityRule {
+            column: "mean_price".to_owned(),
+            most: 1,
+        }),
+        ..Rules::default()
+    };
+    assert!(refused(diversity).starts_with("there is no item feature \"mean_price\"; there are ["));
 }

@@ -165,3 +165,69 @@ fn only_each_position_once_is_a_permutation() {
         assert!(!check(ids, 3), "{ids:?}");
     }
 }
+
+/// A filter in a hash's way, so that what is allowed lies in all lists; and in the clusters' way, so that it lies in few.
+fn filters(rows: usize) -> Vec<(&'static str, Allowed)> {
+    let scattered = |of: usize| move |position: usize| (position * 2_654_435_761) % 1000 < of;
+    vec![
+        ("90 %", Allowed::of(rows, scattered(900))),
+        ("half", Allowed::of(rows, scattered(500))),
+        ("a fifth", Allowed::of(rows, scattered(200))),
+        ("a tenth", Allowed::of(rows, scattered(100))),
+        ("a hundredth", Allowed::of(rows, scattered(10))),
+        // `vectors` puts each twentieth into one cluster.
+        (
+            "4 clusters of 20",
+            Allowed::of(rows, |position| position % 20 < 4),
+        ),
+        ("nothing", Allowed::of(rows, |_| false)),
+    ]
+}
+
+/// How many of the `k` nearest allowed vectors are found, of all that there are.
+fn recall_among(index: &Index, vectors: &[f32], allowed: Option<&Allowed>, k: usize) -> f64 {
+    let (mut found, mut wanted) = (0, 0);
+    for query in vectors.chunks_exact(DIMENSION).step_by(97) {
+        let product = |position: usize| -> f32 {
+            let vector = &vectors[position * DIMENSION..][..DIMENSION];
+            vector.iter().zip(query).map(|(a, b)| a * b).sum()
+        };
+        let may = |position: &usize| allowed.is_none_or(|allowed| allowed.contains(*position as u32));
+        let mut exact: Vec<usize> = (0..index.len()).filter(may).collect();
+        exact.sort_by(|a, b| product(*b).total_cmp(&product(*a)));
+        exact.truncate(k);
+        let mut seen = Vec::new();
+        index.search_allowed(query, k, allowed, &mut seen).unwrap();
+        assert_eq!(seen.len(), exact.len(), "as many as there are, up to k");
+        assert!(seen.iter().all(|(position, _)| may(&(*position as usize))));
+        wanted += exact.len();
+        found += seen
+            .iter()
+            .filter(|(position, _)| exact.contains(&(*position as usize)))
+            .count();
+    }
+    if wanted == 0 {
+        1.0
+    } else {
+        found as f64 / wanted as f64
+    }
+}
+
+#[test]
+fn a_filter_costs_no_recall_and_few_are_searched_exactly() {
+    let vectors = vectors(6000);
+    let (faiss, ours) = both(&vectors, 16);
+    let k = 20;
+    for index in [&ours, &faiss] {
+        let unfiltered = recall_among(index, &vectors, None, k);
+        for (name, allowed) in filters(6000) {
+            let recall = recall_among(index, &vectors, Some(&allowed), k);
+            println!("{name}: {recall:.4}, without a filter {unfiltered:.4}");
+            if allowed.is_exact(k) {
+                assert!(recall > 0.999, "{name}: {recall}");
+            } else {
+                assert!(recall >= unfiltered - 0.02, "{name}: {recall} of {unfiltered}");
+            }
+        }
+    }
+}
