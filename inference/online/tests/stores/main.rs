@@ -4,3 +4,4 @@ mod embedded;
 mod redis;
 mod server;
 mod suite;
+mod topologies;

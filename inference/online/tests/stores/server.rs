@@ -21,6 +21,10 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// Starts one with these options; what it holds is on disk when it is acknowledged, as far as a killed process goes.
     pub(crate) async fn start(options: &[&str]) -> Self {
+        Self::start_as(None, options).await
+    }
+
+    async fn start_as(config: Option<&str>, options: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -28,6 +32,7 @@ impl RedisServer {
             .port();
         let folder = tempfile::tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let options: Vec<String> = config.into_iter().map(str::to_owned).chain(options).collect();
         let child = spawn(port, folder.path(), &options);
         let mut server = Self {
             child,
@@ -37,6 +42,18 @@ impl RedisServer {
         };
         server.wait().await;
         server
+    }
+
+    /// Starts a sentinel by its file.
+    pub(crate) async fn sentinel(config: &Path) -> Self {
+        let config = config.to_str().expect("a path of ours is text");
+        Self::start_as(Some(config), &["--sentinel"]).await
+    }
+
+    /// The value of an option that it was started with.
+    pub(crate) fn option(&self, name: &str) -> String {
+        let place = self.options.iter().position(|option| option == name);
+        self.options[place.unwrap() + 1].clone()
     }
 
     /// Where it is, as a connection string.
@@ -94,17 +111,19 @@ impl RedisServer {
 fn spawn(port: u16, folder: &Path, options: &[String]) -> Child {
     let program = std::env::var("GONDOLA_REDIS_SERVER")
         .expect("GONDOLA_REDIS_SERVER names the program redis-server; `make test` sets it");
+    // A configuration file comes first, and says for itself what is kept.
+    let (config, options) = match options.split_first() {
+        Some((first, rest)) if !first.starts_with("--") => (Some(first), rest),
+        _ => (None, options),
+    };
+    let kept: &[&str] = match config {
+        Some(_) => &[],
+        None => &["--save", "", "--appendonly", "yes"],
+    };
     Command::new(program)
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "yes",
-        ])
+        .args(config)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(kept)
         .arg("--dir")
         .arg(folder)
         .args(options)
