@@ -13,6 +13,8 @@ use serde_json::Value;
 
 use gondola_tests::http::Response;
 
+/// Why an answer to a user whom nobody knows is degraded: through no fault of whoever answers.
+const UNKNOWN: &str = "unknown_user";
 /// Whoever waits longer than that for an answer has met a server that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -33,7 +35,7 @@ pub(crate) struct Answer {
 pub(crate) enum Ending {
     /// With everything that there is.
     Whole,
-    /// With less, for these reasons as JSON.
+    /// With less, for these reasons.
     Degraded(String),
     /// With a status that says no.
     Refused(u16),
@@ -58,11 +60,26 @@ impl Answer {
         };
         let item = |item: &Value| Some((item["item"].as_str()?.to_owned(), item["score"].as_f64()?));
         let items: Option<Vec<(String, f64)>> = list("items")?.iter().map(item).collect();
-        let degraded = list("degraded")?.iter().map(|reason| reason.as_str());
+        let degraded = list("degraded")?.iter().filter_map(|reason| reason.as_str());
         Ok(Self {
             items: items.with_context(|| format!("an item without id or score: {answer}"))?,
-            degraded: degraded.flatten().map(str::to_owned).collect(),
+            degraded: degraded
+                .filter(|reason| *reason != UNKNOWN)
+                .map(str::to_owned)
+                .collect(),
         })
+    }
+}
+
+impl Ending {
+    /// The end that an answer is.
+    pub(crate) fn of(status: u16, body: &str) -> Self {
+        match (status, reasons(body)) {
+            (200, Some(reasons)) if reasons.is_empty() => Self::Whole,
+            (200, Some(reasons)) => Self::Degraded(reasons.join(", ")),
+            (200, None) => Self::Failed(body.to_owned()),
+            (status, _) => Self::Refused(status),
+        }
     }
 }
 
@@ -133,12 +150,7 @@ impl Client {
     /// Like [`Client::recommend`], but for how that ends alone.
     pub(crate) async fn ending(&self, address: &str, user: &str) -> Ending {
         match self.get(address, &recommend_path(user)).await {
-            Ok(answer) if answer.status == 200 => match reasons(&answer.body) {
-                Some("") => Ending::Whole,
-                Some(reasons) => Ending::Degraded(reasons.to_owned()),
-                None => Ending::Failed(answer.body),
-            },
-            Ok(answer) => Ending::Refused(answer.status),
+            Ok(answer) => Ending::of(answer.status, &answer.body),
             Err(error) => Ending::Failed(format!("{error:#}")),
         }
     }
@@ -155,14 +167,21 @@ impl Client {
     }
 }
 
-fn recommend_path(user: &str) -> String {
+/// Where recommendations are.
+pub(crate) fn recommend_path(user: &str) -> String {
     format!("/v1/recommend?user={user}&k=12")
 }
 
-/// The reasons of a degraded answer; reading all of it would cost the machine more than this.
-fn reasons(body: &str) -> Option<&str> {
+/// Why an answer is degraded; reading all of it would cost the machine more than this.
+fn reasons(body: &str) -> Option<Vec<&str>> {
     let (_, rest) = body.split_once("\"degraded\":[")?;
-    Some(rest.split_once(']')?.0)
+    let (reasons, _) = rest.split_once(']')?;
+    let reasons = reasons.split(',').map(|reason| reason.trim_matches('"'));
+    Some(
+        reasons
+            .filter(|reason| !reason.is_empty() && *reason != UNKNOWN)
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -171,9 +190,10 @@ mod tests {
 
     #[test]
     fn reasons_are_found_without_reading_all_of_an_answer() {
-        assert_eq!(reasons(r#"{"items":[{"item":"a"}],"degraded":[]}"#), Some(""));
-        let degraded = r#"{"items":[],"degraded":["online_store"],"timing":null}"#;
-        assert_eq!(reasons(degraded), Some("\"online_store\""));
+        let whole = r#"{"items":[{"item":"a"}],"degraded":[]}"#;
+        assert_eq!(reasons(whole), Some(vec![]));
+        let degraded = r#"{"items":[],"degraded":["unknown_user","online_store"],"timing":null}"#;
+        assert_eq!(reasons(degraded), Some(vec!["online_store"]));
         assert_eq!(reasons("{}"), None);
     }
 }

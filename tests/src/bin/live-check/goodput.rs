@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Scale;
 use crate::client::Ending;
 use crate::load::{Timed, closed, open};
 use crate::shop::{Premises, Shop, household};
+use crate::sockets::Sockets;
 use crate::table::Row;
 use crate::times::{Times, ms};
 
@@ -25,20 +27,18 @@ const SHARE: f64 = 0.9;
 pub(crate) async fn check(premises: &Premises, work: &Path, scale: Scale) -> anyhow::Result<Vec<Row>> {
     let shop = Shop::open(premises, work).await?;
     let during = Duration::from_secs(scale.of(10).into());
-    let ask = |shop: &Shop| {
-        let (client, address) = (shop.client.clone(), shop.front().to_owned());
-        move |number: u64| {
-            let (client, address) = (client.clone(), address.clone());
-            async move { client.ending(&address, &household(number * 7)).await }
-        }
+    let sockets = Arc::new(Sockets::to(shop.front()));
+    let ask = move |number: u64| {
+        let sockets = Arc::clone(&sockets);
+        async move { sockets.ending(&household(number * 7)).await }
     };
-    let again = ask(&shop);
+    let again = ask.clone();
     let calm = closed(CLIENTS, during, move |client, number| {
         again(client * 151 + number)
     })
     .await?;
     let peak = good(&calm) as f64 / during.as_secs_f64();
-    let flood = open(peak * OVERLOAD, during, ask(&shop)).await?;
+    let flood = open(peak * OVERLOAD, during, ask).await?;
     Ok(vec![answered(peak, &flood), ended(&flood)])
 }
 
@@ -97,7 +97,7 @@ fn name(asked: &Timed<Ending>) -> String {
     match &asked.outcome {
         Ending::Whole if asked.took <= DEADLINE => "whole".to_owned(),
         Ending::Whole => format!("whole after {}", ms(DEADLINE)),
-        Ending::Degraded(reasons) => format!("degraded ({})", reasons.replace('"', "")),
+        Ending::Degraded(reasons) => format!("degraded ({reasons})"),
         Ending::Refused(status) => format!("refused with {status}"),
         Ending::Failed(_) => "failed".to_owned(),
     }

@@ -22,6 +22,7 @@ mod reads;
 mod redis;
 mod shop;
 mod slow_clients;
+mod sockets;
 mod table;
 mod times;
 mod writers;

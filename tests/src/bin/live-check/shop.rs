@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use serde_json::json;
 
 use crate::Args;
 use crate::client::{Answer, Client};
@@ -161,15 +162,16 @@ async fn pod(premises: &Premises, redis: &Redis, order: &Path, log: PathBuf) -> 
 async fn router(premises: &Premises, pods: &[Program; 3], work: &Path) -> anyhow::Result<Program> {
     let address = free_address().await?;
     let [first, second, forest] = pods.each_ref().map(|pod| &pod.address);
-    let routes = work.join("routes.yaml");
-    fs::write(
-        &routes,
-        format!(
-            "namespace: {NAMESPACE}\npipeline: {PIPELINE}\nvariants:\n\
-             - {{name: dlrm, weight: 50, addresses: [\"{first}\", \"{second}\"]}}\n\
-             - {{name: forest, weight: 50, addresses: [\"{forest}\"]}}\n"
-        ),
-    )?;
+    let routes = work.join("routes.json");
+    let written = json!({
+        "namespace": NAMESPACE,
+        "pipeline": PIPELINE,
+        "variants": [
+            {"name": "dlrm", "weight": 50, "addresses": [first, second]},
+            {"name": "forest", "weight": 50, "addresses": [forest]},
+        ],
+    });
+    fs::write(&routes, written.to_string())?;
     let routes = routes.display().to_string();
     let arguments = ["route", "--file", &routes, "--listen", &address];
     let mut command = vec![premises.program("gondola-router")];

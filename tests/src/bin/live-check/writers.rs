@@ -111,13 +111,15 @@ impl Work {
     }
 
     async fn put(&mut self, user: String, number: usize) -> anyhow::Result<()> {
+        // None at all are refused.
+        let purchases = number + 1;
         let body = json!({
             "features": {"kids_count": (number % 3 + 1).to_string()},
-            "history": [{"item": self.item(number), "purchases": number, "days_since_last": 2}],
+            "history": [{"item": self.item(number), "purchases": purchases, "days_since_last": 2}],
         });
         self.until_acknowledged("PUT", &format!("/v1/users/{user}"), body)
             .await?;
-        self.ledger.users.entry(user).or_default().put = Some(number);
+        self.ledger.users.entry(user).or_default().put = Some(purchases);
         Ok(())
     }
 
