@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use gondola_causes::with_causes;
 use gondola_feast::{Connection as Checked, Server, Tls, Topology};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -87,12 +88,7 @@ impl Link {
     /// Runs commands in one round trip, and gives what came of each.
     pub(super) async fn each(&self, commands: Vec<Cmd>, within: Duration) -> Result<Replies, StoreError> {
         let open = self.open().await?;
-        let mut pipeline = Pipeline::with_capacity(commands.len());
-        for command in commands {
-            pipeline.add_command(command);
-        }
-        pipeline.ignore_errors();
-        let replies = tokio::time::timeout(within, open.run(&pipeline)).await;
+        let replies = tokio::time::timeout(within, open.run(commands)).await;
         match replies {
             Ok(Ok(replies)) => Ok(replies),
             Ok(Err(error)) => {
@@ -185,18 +181,35 @@ impl Link {
 }
 
 impl Open {
-    async fn run(&self, pipeline: &Pipeline) -> Result<Replies, RedisError> {
-        match self.to.clone() {
-            Servers::One(mut connection) => query(pipeline, &mut connection).await,
-            Servers::Cluster(mut connection) => query(pipeline, &mut connection).await,
+    async fn run(&self, commands: Vec<Cmd>) -> Result<Replies, RedisError> {
+        match &self.to {
+            Servers::One(connection) => in_a_pipeline(commands, connection.clone()).await,
+            Servers::Cluster(connection) => Ok(side_by_side(&commands, connection).await),
         }
     }
 }
 
-async fn query(pipeline: &Pipeline, connection: &mut impl ConnectionLike) -> Result<Replies, RedisError> {
-    let count = pipeline.len();
-    let replies = connection.req_packed_commands(pipeline, 0, count).await?;
+async fn in_a_pipeline(
+    commands: Vec<Cmd>,
+    mut connection: MultiplexedConnection,
+) -> Result<Replies, RedisError> {
+    let count = commands.len();
+    let mut pipeline = Pipeline::with_capacity(count);
+    for command in commands {
+        pipeline.add_command(command);
+    }
+    pipeline.ignore_errors();
+    let replies = connection.req_packed_commands(&pipeline, 0, count).await?;
     Ok(replies.into_iter().map(Value::extract_error).collect())
+}
+
+/// Each key may be on another server, so that there is no one pipeline.
+async fn side_by_side(commands: &[Cmd], connection: &ClusterConnection) -> Replies {
+    let run = async |command: &Cmd| {
+        let reply = connection.clone().req_packed_command(command).await;
+        reply.and_then(Value::extract_error)
+    };
+    join_all(commands.iter().map(run)).await
 }
 
 /// Why there is no connection.
