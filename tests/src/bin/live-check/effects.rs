@@ -2,7 +2,7 @@
 //!
 //! Each trial makes a change through the router or the first pod, in turn, and asks the second pod of the same variant until it shows
 //! that change. What is measured begins before the change is sent and ends with the first answer that shows it; only whole answers
-//! count.
+//! count. What a new item is like is asked for by its id, which takes no encoder; its text must find it right after.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -49,21 +49,24 @@ async fn dislikes(shop: &Shop, trials: u64) -> anyhow::Result<Times> {
         let (item, _) = &before.items[trial as usize % before.items.len()];
         let started = Instant::now();
         interact(shop, trial, &user, item, "dislike").await?;
-        times.push(seen(started, async || Ok(!shop.recommended(&user).await?.has(item))).await?);
+        let is_gone = async || Ok(!shop.recommended(&user).await?.has(item));
+        let took = seen(started, is_gone).await;
+        times.push(took.with_context(|| format!("user {user} dislikes item {item}"))?);
     }
     Ok(times.into_iter().collect())
 }
 
 async fn purchases(shop: &Shop, trials: u64) -> anyhow::Result<Times> {
-    let items = shop.some_items(200).await?;
     let mut times = Vec::new();
     for trial in 0..trials {
         let user = household(trial);
         let before = shop.recommended(&user).await?;
-        let item = &items[trial as usize % items.len()];
+        let (item, _) = &before.items[trial as usize % before.items.len()];
         let started = Instant::now();
         interact(shop, trial, &user, item, "purchase").await?;
-        times.push(seen(started, async || Ok(shop.recommended(&user).await? != before)).await?);
+        let is_other = async || Ok(shop.recommended(&user).await? != before);
+        let took = seen(started, is_other).await;
+        times.push(took.with_context(|| format!("user {user} buys item {item}"))?);
     }
     Ok(times.into_iter().collect())
 }
@@ -81,18 +84,19 @@ async fn new_items(shop: &Shop, trials: u64) -> anyhow::Result<Times> {
         shop.client
             .change("PUT", through(shop, trial), &path, &features)
             .await?;
-        let is_in =
-            async || {
-                let like = shop
-                    .client
-                    .similar(shop.second(), &format!("item={item}"))
-                    .await?;
-                let text = format!("text=GROCERY National QUINCES {kind}");
-                let found = shop.client.similar(shop.second(), &text).await?;
-                Ok(like.is_some_and(|like| !like.items.is_empty())
-                    && found.is_some_and(|found| found.has(&item)))
-            };
-        times.push(seen(started, is_in).await?);
+        let is_in = async || {
+            let query = format!("item={item}");
+            let like = shop.client.similar(shop.second(), &query).await?;
+            Ok(like.is_some_and(|like| !like.items.is_empty()))
+        };
+        let took = seen(started, is_in).await;
+        times.push(took.with_context(|| format!("item {item} is new"))?);
+        let text = format!("text=GROCERY National QUINCES {kind}");
+        let found = shop.client.similar(shop.second(), &text).await?;
+        ensure!(
+            found.is_some_and(|found| found.has(&item)),
+            "{text} does not find {item}"
+        );
     }
     Ok(times.into_iter().collect())
 }
@@ -112,7 +116,8 @@ async fn blocks(shop: &Shop, trials: u64, blocked: bool) -> anyhow::Result<Times
                 .change("PATCH", through(shop, trial), &path, &patch)
                 .await?;
             let shows = async || Ok(shop.recommended(&user).await?.has(item) != now_blocked);
-            let took = seen(started, shows).await?;
+            let took = seen(started, shows).await;
+            let took = took.with_context(|| format!("item {item} of user {user}, blocked: {now_blocked}"))?;
             if now_blocked == blocked {
                 times.push(took);
             }

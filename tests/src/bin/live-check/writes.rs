@@ -83,12 +83,14 @@ fn taken(batches: &[Timed<Result<u64, String>>]) -> Row {
 fn answered(alone: &[Timed<Ending>], answers: &[Timed<Ending>]) -> Row {
     let times = |answers: &[Timed<Ending>]| -> Times { answers.iter().map(|answer| answer.took).collect() };
     let (before, times) = (times(alone), times(answers));
-    let whole = answers.iter().filter(|answer| answer.outcome == Ending::Whole);
-    let less = answers.len() - whole.count();
+    let less = |answer: &&Timed<Ending>| answer.outcome != Ending::Whole;
+    let example = answers.iter().find(less);
+    let example = example.map_or_else(String::new, |answer| format!(" ({:?} ..)", answer.outcome));
+    let less = answers.iter().filter(less).count();
     Row {
         promise: "meanwhile 100 answers a second, through the router, stay whole and fast: p99 below 5 ms"
             .to_owned(),
-        measured: format!("{times}; {less} not whole; before the interactions came: {before}"),
+        measured: format!("{times}; {less} not whole{example}; before the interactions came: {before}"),
         n: answers.len(),
         holds: less == 0 && times.p99() < BOUND,
     }
