@@ -85,6 +85,8 @@ variables! {
     LOG_FORMAT = "GONDOLA_LOG_FORMAT";
     /// Number of connections that may be open at once on a port.
     MAX_CONNECTIONS = "GONDOLA_MAX_CONNECTIONS";
+    /// Number of questions that a router answers at once.
+    MAX_QUESTIONS = "GONDOLA_MAX_QUESTIONS";
     /// The namespace of the pipeline.
     NAMESPACE = "GONDOLA_NAMESPACE";
     /// Where the online store is: a connection string as Feast writes it.

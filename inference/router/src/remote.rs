@@ -308,11 +308,12 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// Whether the same request may succeed elsewhere: the pod is gone, stopping, broken, too slow or overloaded.
+/// Whether the same request may succeed elsewhere: the pod is gone, stopping, broken or too slow. One that has too much to do is the least busy
+/// of all, so that the others have too much as well.
 fn another_may_answer(status: &Status) -> bool {
     matches!(
         Code::from(status.code()),
-        Code::Unavailable | Code::Internal | Code::ResourceExhausted | Code::DeadlineExceeded
+        Code::Unavailable | Code::Internal | Code::DeadlineExceeded
     )
 }
 

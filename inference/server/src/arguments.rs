@@ -1,5 +1,7 @@
 //! Where and how a program serves: its options, with their defaults.
 
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::Args;
@@ -32,6 +34,10 @@ pub struct ServerArguments {
     /// Maximum number of open connections per port; further ones wait.
     #[arg(long, env = variables::MAX_CONNECTIONS, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
+    /// Number of questions that a router answers at once; more are refused with 429. Default: 64 per core. A variant's queue is bounded
+    /// by itself.
+    #[arg(long, env = variables::MAX_QUESTIONS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_questions: Option<u32>,
     /// Seconds after which a client is asked to reconnect, plus or minus a fifth; 0 means never.
     #[arg(long, env = variables::CONNECTION_AGE_SECONDS, default_value_t = 0)]
     connection_age_seconds: u64,
@@ -55,21 +61,31 @@ impl ServerArguments {
             (false, true) => ArmHeader::Signed,
             (false, false) => ArmHeader::Ignored,
         };
-        self.bind(MainPort::Questions(arm_header)).await
+        self.bind(MainPort::Questions(arm_header), Some(self.questions()))
+            .await
     }
 
     /// Listens for a variant, which routers alone reach.
     pub async fn bind_variant(&self) -> anyhow::Result<Server> {
-        self.bind(MainPort::Everything).await
+        self.bind(MainPort::Everything, None).await
+    }
+
+    /// How many questions a router answers at once: what it hands on takes some milliseconds, and a core does some hundred a second.
+    fn questions(&self) -> usize {
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        self.max_questions.map_or(64 * cores, |most| most as usize)
     }
 
     /// Listens, so that an address in use is known before anything is loaded.
-    async fn bind(&self, main: MainPort) -> anyhow::Result<Server> {
-        let front = Front::new(Deadlines {
+    async fn bind(&self, main: MainPort, questions: Option<usize>) -> anyhow::Result<Server> {
+        let mut front = Front::new(Deadlines {
             ask: Duration::from_millis(self.deadline_ms),
             ..Deadlines::default()
         })
         .with_arm_key(self.access.arm_key()?);
+        if let Some(most) = questions {
+            front = front.with_room_for(most);
+        }
         let age = self.connection_age_seconds;
         let limits = Limits {
             most: self.max_connections as usize,

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use gondola_events::intake::{MAX_OUTCOMES, RawOutcome};
 use gondola_protocol::{
-    ChangeReceipt, Inquiry, PipelineDescription, Recommender, RefusedChange, Served, ServiceError,
+    ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, RefusedChange, Served, ServiceError,
 };
 use gondola_request::{Change, Question, SimilarTo};
 use gondola_wire::router_report::RouterReport;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::access::forced_arm::ArmKey;
 use crate::changes::{Checked, MAX_CHANGES, check_change};
@@ -74,7 +75,15 @@ pub struct Front {
     draining: AtomicBool,
     deadlines: Deadlines,
     arm_key: Option<ArmKey>,
+    /// Places for questions that are being answered, where they are bounded.
+    room: Option<Room>,
     metrics: Metrics,
+}
+
+/// Places for questions: whoever comes when all are taken is refused at once, so that those who have one are answered in time.
+struct Room {
+    most: usize,
+    places: Semaphore,
 }
 
 impl Front {
@@ -85,6 +94,7 @@ impl Front {
             draining: AtomicBool::new(false),
             deadlines,
             arm_key: None,
+            room: None,
             metrics: Metrics::default(),
         }
     }
@@ -93,6 +103,25 @@ impl Front {
     pub fn with_arm_key(mut self, key: Option<ArmKey>) -> Self {
         self.arm_key = key;
         self
+    }
+
+    /// Answers at most so many questions at once.
+    pub fn with_room_for(mut self, most: usize) -> Self {
+        let places = Semaphore::new(most);
+        self.room = Some(Room { most, places });
+        self
+    }
+
+    fn enter(&self) -> Result<Option<SemaphorePermit<'_>>, ServiceError> {
+        let Some(Room { most, places }) = &self.room else {
+            return Ok(None);
+        };
+        places.try_acquire().map(Some).map_err(|_| ServiceError::Refused {
+            code: Code::ResourceExhausted,
+            message: format!(
+                "{most} questions are being answered already, the most at once; ask again later"
+            ),
+        })
     }
 
     /// What arms must be signed with.
@@ -134,6 +163,7 @@ impl Front {
             Question::Similar(_) => Method::Similar,
         };
         let answer = async {
+            let _place = self.enter()?;
             check_question(&inquiry.question)?;
             self.recommender()?
                 .answer(inquiry, deadline(within, self.deadlines.ask))

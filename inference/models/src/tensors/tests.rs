@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::nearest::{AT_A_TIME, check};
 use super::*;
-use crate::features::{EncodedRow, EncodedTable, ItemId, Layout, RawTable};
-use crate::items::{ItemsView, NewItem, block};
+use crate::features::{EncodedRow, EncodedTable, ItemId, Layout, RawRow, RawTable};
+use crate::items::{ItemsView, ItemNow, NewItem, block};
 use crate::retrieval::index::{Index, Metric, SearchParameters};
 use crate::retrieval::tower::{Tower, TowerConfig};
 use crate::retrieval::{Found, TwoTowerConfig};
@@ -117,7 +117,7 @@ fn the_nearest_items_are_those_of_an_exact_index_whatever_the_index() {
             for (device, kernel) in near.query.iter().zip(&query) {
                 assert!((device - kernel).abs() < 1e-5, "{device} is not {kernel}");
             }
-            check_nearest(&near.found, &flat.search(&query, NEAREST).unwrap());
+            check_nearest(&near.found, &flat.search(&query, NEAREST, None).unwrap());
         }
     }
 }
@@ -129,7 +129,7 @@ fn more_items_than_are_looked_at_at_a_time_are_looked_at_one_part_after_the_othe
     let users = users(3);
     for (user, near) in near(&nearest, &users, &[0, 1, 2]).iter().enumerate() {
         let query = retrieval.embed_user(&users.row(user));
-        check_nearest(&near.found, &retrieval.search(&query, NEAREST).unwrap());
+        check_nearest(&near.found, &retrieval.search(&query, NEAREST, None).unwrap());
     }
 }
 
@@ -269,13 +269,18 @@ impl Scene {
 
     fn put_row(&self, id: &str, encoded: EncodedRow) {
         let new = NewItem {
+            raw: RawRow::default(),
             block: block(&encoded, self.loaded.scorer.as_ref()),
             weight: 1.0,
             vector: vec![0.0; DIMENSION],
             text_vector: None,
             encoded,
         };
-        self.items.put(ItemId::from(id), new).unwrap();
+        let now = ItemNow {
+            new: Some(new),
+            withdrawn: None,
+        };
+        self.items.set(vec![(ItemId::from(id), now)]).unwrap();
     }
 
     /// The scores of some users' candidates on the device.

@@ -11,7 +11,7 @@ use serde_json::json;
 use tonic::{Code, Request};
 
 use gondola_test_stand_in::client::{declare, get, put, send};
-use gondola_test_stand_in::{Running, one_variant};
+use gondola_test_stand_in::{Running, one_variant, until, variant};
 
 /// The name that JSON has for what gRPC calls `name`.
 fn in_json(name: &str, prefix: &str) -> String {
@@ -380,4 +380,78 @@ async fn ids_that_are_not_utf8_are_refused_and_never_taken_for_one_another() {
     let answer = get(&server.address, "/v1/recommend?user=%C3%A9&k=1").await.json();
     assert_eq!(answer["user"], "é");
     assert_eq!(answer["items"][0]["item"], "for-é-0");
+}
+
+#[tokio::test]
+async fn a_question_without_a_place_is_429_at_once_and_the_place_is_free_again_after_an_answer() {
+    let (variant, gate) = variant("dlrm");
+    let deadlines = Deadlines {
+        ask: Duration::from_secs(30),
+        ..Deadlines::default()
+    };
+    let front = Front::new(deadlines).with_room_for(1);
+    let server = Running::start(front, Destination::variant(variant)).await;
+    gate.close();
+    let address = server.address.clone();
+    let first = tokio::spawn(async move { get(&address, "/v1/recommend?user=anna").await });
+    until(|| async { gate.arrived() == 1 }).await;
+    let second = get(&server.address, "/v1/recommend?user=berta").await;
+    assert_eq!((second.status, second.code().as_str()), (429, "RESOURCE_EXHAUSTED"));
+    assert_eq!(
+        second.json()["error"]["message"],
+        "1 questions are being answered already, the most at once; ask again later"
+    );
+    gate.open();
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(get(&server.address, "/v1/recommend?user=berta").await.status, 200);
+}
+
+#[tokio::test]
+async fn several_changes_are_made_each_for_itself_over_http() {
+    let (server, _) = one_variant().await;
+    let address = &server.address;
+    for (method, path, body) in [
+        ("PATCH", "/v1/users/anna", r#"{"features": {"age": 3}}"#),
+        ("DELETE", "/v1/users/anna", ""),
+        ("PATCH", "/v1/items/shoe", r#"{"blocked": true}"#),
+        ("DELETE", "/v1/items/shoe", ""),
+        ("PUT", "/v1/rules", r#"{"limit": 3}"#),
+        ("DELETE", "/v1/rules", ""),
+    ] {
+        let answer = send(address, method, path, body).await;
+        assert_eq!(answer.status, 204, "{method} {path}: {answer:?}");
+    }
+    let batch = r#"{"items": [{"item": "shoe", "features": {"color": "red"}}, {"item": "hat", "features": {"size": 3}},
+        {"item": "hat", "color": "red"}, {"item": ""}]}"#;
+    let answer = send(address, "POST", "/v1/items:batch", batch).await.json();
+    assert_eq!((&answer["taken"], &answer["duplicates"]), (&json!(1), &json!(0)));
+    let refused = answer["refused"].as_array().unwrap();
+    let seen: Vec<_> = refused
+        .iter()
+        .map(|one| (one["index"].clone(), one["code"].clone()))
+        .collect();
+    let invalid = json!("INVALID_ARGUMENT");
+    assert_eq!(seen, [1, 2, 3].map(|index| (json!(index), invalid.clone())));
+    assert_eq!(refused[2]["problem"], "item is empty; give one");
+
+    let event = |id: &str, kind: &str| json!({"event_id": id, "user": "anna", "item": "shoe", "type": kind});
+    let interactions = json!({"interactions": [event("e1", "click"), event("e2", "stare"), event(&"e".repeat(129), "view")]});
+    let answer = send(address, "POST", "/v1/interactions", &interactions.to_string())
+        .await
+        .json();
+    assert_eq!(answer["taken"], 1);
+    let problems = answer["refused"].to_string();
+    assert!(
+        problems.contains("unknown variant `stare`") && problems.contains("event_id has 129 bytes"),
+        "{problems}"
+    );
+    let many = json!({"interactions": vec![event("e", "view"); 1001]});
+    let answer = send(address, "POST", "/v1/interactions", &many.to_string()).await;
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer
+            .body
+            .contains("has 1001 changes; send at most 1000 at once"),
+        "{answer:?}"
+    );
 }
