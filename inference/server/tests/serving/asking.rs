@@ -396,7 +396,10 @@ async fn a_question_without_a_place_is_429_at_once_and_the_place_is_free_again_a
     let first = tokio::spawn(async move { get(&address, "/v1/recommend?user=anna").await });
     until(|| async { gate.arrived() == 1 }).await;
     let second = get(&server.address, "/v1/recommend?user=berta").await;
-    assert_eq!((second.status, second.code().as_str()), (429, "RESOURCE_EXHAUSTED"));
+    assert_eq!(
+        (second.status, second.code().as_str()),
+        (429, "RESOURCE_EXHAUSTED")
+    );
     assert_eq!(
         second.json()["error"]["message"],
         "1 questions are being answered already, the most at once; ask again later"

@@ -33,6 +33,8 @@ use std::time::Instant;
 
 use anyhow::{bail, ensure};
 use clap::Parser;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 use shop::Premises;
 use table::{Row, Table};
@@ -88,13 +90,12 @@ impl Scale {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let mut asked_to_stop = signal(SignalKind::terminate())?;
     // Processes end with the shop that started them, which a signal would leave no time for.
     tokio::select! {
         checked = check(&args) => checked,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            bail!("interrupted")
-        }
+        _ = ctrl_c() => bail!("interrupted"),
+        _ = asked_to_stop.recv() => bail!("asked to stop"),
     }
 }
 
