@@ -140,7 +140,7 @@ impl Redis {
         row: &RawRow,
         now: Moment,
         absent: AbsentColumns,
-    ) -> Result<(Vec<Cmd>, Vec<(String, String)>), String> {
+    ) -> Result<(Vec<Cmd>, Vec<HashField>), String> {
         match &self.feast_users {
             Some(feast) => Ok((feast.write(user.as_str(), row, now, absent)?, Vec::new())),
             None => Ok((Vec::new(), columns(row))),
@@ -219,7 +219,10 @@ impl Redis {
     }
 }
 
-fn columns(row: &RawRow) -> Vec<(String, String)> {
+/// A field of a hash, and its value.
+type HashField = (String, String);
+
+fn columns(row: &RawRow) -> Vec<HashField> {
     let json = |value| serde_json::to_string(value).expect("texts and numbers are always JSON");
     row.0
         .iter()

@@ -15,6 +15,8 @@ use crate::times::{Times, ms};
 
 /// What a server gives a request that brings no deadline of its own.
 const DEADLINE: Duration = Duration::from_millis(200);
+/// When the last answer of that deadline must be here: those that are degraded for it are sent once it passed.
+const LATE: Duration = Duration::from_millis(250);
 /// A request that takes longer hangs.
 const HANGS: Duration = Duration::from_secs(1);
 /// Clients of the closed loop.
@@ -78,18 +80,22 @@ fn ended(flood: &[Timed<Ending>]) -> Row {
         .map(|(name, count)| format!("{count} {name}"))
         .collect();
     let times: Times = flood.iter().map(|asked| asked.took).collect();
-    let allowed = |asked: &Timed<Ending>| match &asked.outcome {
-        Ending::Whole | Ending::Refused(429 | 503) => true,
-        Ending::Degraded(_) => asked.took <= HANGS,
-        Ending::Refused(_) | Ending::Failed(_) => false,
+    let late = flood.iter().filter(|asked| {
+        let answered = matches!(asked.outcome, Ending::Whole | Ending::Degraded(_));
+        answered && asked.took > LATE
+    });
+    let late = late.count();
+    let failed = |asked: &Timed<Ending>| match &asked.outcome {
+        Ending::Whole | Ending::Degraded(_) | Ending::Refused(429 | 503) => false,
+        Ending::Refused(_) | Ending::Failed(_) => true,
     };
     Row {
         promise:
-            "whatever else comes then is refused with 429 or 503, or degraded, and nothing hangs for a second"
+            "whatever else comes then is refused with 429 or 503, or degraded within 250 ms, and nothing hangs for a second"
                 .to_owned(),
-        measured: format!("{}; {times}", counted.join(", ")),
+        measured: format!("{}; {late} answers came later; {times}", counted.join(", ")),
         n: flood.len(),
-        holds: flood.iter().all(allowed) && times.longest() <= HANGS,
+        holds: late == 0 && !flood.iter().any(failed) && times.longest() <= HANGS,
     }
 }
 
