@@ -11,7 +11,7 @@ address=${BENCH_LISTEN:-127.0.0.1:8090}
 data=$folder/105542-items-200000-users
 
 for scorer in dlrm forest; do
-    "$binaries/gondola-inference" --log warn up --file "$data/$scorer.yaml" --cache "$folder/fetched" --listen "$address" &
+    "$binaries/gondola-inference" --log warn up --file "$data/$scorer.yaml" --cache "$folder/fetched" --online-file "$folder/online.redb" --listen "$address" &
     server=$!
     trap 'kill $server 2>/dev/null || true' EXIT
     for _ in $(seq 600); do

@@ -28,7 +28,13 @@ fi
     --report "$output/report" \
     --reuse
 
-up=("$bin/gondola-inference" up --file "$pipeline" --store "file://$output/store")
+online=$output/online.redb
+if [[ $mode == check || $mode == scorers ]]; then
+    # A check begins with what the bundles say.
+    online=$output/check.redb
+    rm -f "$online"
+fi
+up=("$bin/gondola-inference" up --file "$pipeline" --store "file://$output/store" --online-file "$online")
 case $mode in
 train) ;;
 serve)
@@ -52,6 +58,7 @@ experiment | experiment-check)
     mkdir -p "$events"
     head -c 32 /dev/urandom | base64 >"$events/unit-key"
     up=("$bin/gondola-inference" up --file "$example/experiment-in-a-minute.yaml" --store "file://$output/store"
+        --online-file "$events/online.redb"
         --events-url "file://$events/store" --events-folder "$events/work" --events-flush 1s --unit-key "$events/unit-key")
     if [[ $mode == experiment-check ]]; then
         "$bin/simulated-shop" --browser "$(command -v chromium)" -- "${up[@]}"

@@ -1,6 +1,9 @@
 //! Online stores: one suite of promises, held against each, and what is one store's own.
 
+#![expect(clippy::unwrap_used, reason = "what is wrong ends a test")]
+
 mod embedded;
+mod feast;
 mod redis;
 mod server;
 mod suite;

@@ -101,7 +101,10 @@ spec:
 
     /// What serves a variant.
     pub(crate) fn up(&self, scorer: &str) -> Vec<String> {
-        self.arguments("up", scorer)
+        let online = self.folder.path().join(format!("{scorer}.redb"));
+        let mut arguments = self.arguments("up", scorer);
+        arguments.extend(["--online-file", online.to_str().unwrap()].map(str::to_owned));
+        arguments
     }
 
     /// What writes the lists of a variant.

@@ -44,6 +44,8 @@ pub(super) async fn becomes_a_variant(folder: &Path, store: &str) {
         pipeline.to_str().unwrap(),
         "--cache",
         folder.join("cache").to_str().unwrap(),
+        "--online-file",
+        folder.join("online.redb").to_str().unwrap(),
     ]
     .map(str::to_owned);
     let server = Server::start(&up).await.unwrap();
