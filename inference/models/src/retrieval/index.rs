@@ -335,7 +335,15 @@ impl Index {
         let may = |id: i64| u32::try_from(id).is_ok_and(|position| allowed.contains(position));
         self.search_rows(handle, query, wanted, Threads::One, |found| {
             out.extend(found.filter(|(id, _)| may(*id)).take(k));
-        })
+        })?;
+        // What is allowed may be far from the query, all of it.
+        match out.len() < k.min(allowed.positions().len()) {
+            true => {
+                out.clear();
+                self.compare_all(handle, query, k, allowed, out)
+            }
+            false => Ok(()),
+        }
     }
 
     /// Compares the query with every vector that is allowed.

@@ -97,10 +97,9 @@ async fn a_variant_that_is_down_is_stood_in_for_by_the_control() {
     assert_eq!(answer["reason"], "Assigned");
 
     let put = put(&server.address, "/v1/users/anna", "{}").await;
-    assert_eq!(put.status, 503);
-    assert!(
-        put.message().contains("variant forest did not take the change"),
-        "{put:?}"
+    assert_eq!(
+        put.status, 204,
+        "one variant hands a change to the online store of all"
     );
 }
 
@@ -171,7 +170,7 @@ async fn without_any_variant_every_request_is_told_so() {
 }
 
 #[tokio::test]
-async fn one_address_of_a_variant_may_be_down_and_changes_go_to_all() {
+async fn one_address_of_a_variant_may_be_down_and_changes_go_to_one() {
     let (here, _) = one_variant().await;
     let (there, _) = one_variant().await;
     let server = router("dlrm", vec![remote("dlrm", 1, &[&here.address, NOBODY])]).await;
@@ -190,9 +189,11 @@ async fn one_address_of_a_variant_may_be_down_and_changes_go_to_all() {
             .status,
         204
     );
-    for pod in [&here.address, &there.address, &server.address] {
-        assert_eq!(recommend(pod, "anna").await["degraded"], json!([]));
+    let mut pods_that_took_it = 0;
+    for pod in [&here.address, &there.address] {
+        pods_that_took_it += usize::from(recommend(pod, "anna").await["degraded"] == json!([]));
     }
+    assert_eq!(pods_that_took_it, 1, "which hands it to the online store of all");
     let described = get(&server.address, "/v1/pipeline").await.json();
     assert_eq!(described["variants"][0]["summary"]["limit"], 3);
     let wrong = put(&server.address, "/v1/items/shoe", r#"{"features": {"size": 4}}"#).await;

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{parse, read};
+use super::{argument, parse, read};
 use crate::front::Front;
 use crate::http_error::HttpError;
 
@@ -97,7 +97,17 @@ async fn put_rules(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, HttpError> {
-    let rules: Rules = parse(&read(&front, &headers, body).await?)?;
+    let json: Value = parse(&read(&front, &headers, body).await?)?;
+    for part in ["candidates", "diversity"] {
+        check_object(&json[part])
+            .map_err(|problem| argument("the body", &format!("has {part} that {problem}")))?;
+    }
+    let items = json["items"].as_array().into_iter().flatten();
+    for item in items {
+        check_object(item).map_err(|problem| argument("the body", &format!("has an item that {problem}")))?;
+    }
+    let rules: Rules = serde_json::from_value(json)
+        .map_err(|error| argument("the body", &format!("is not such JSON: {error}")))?;
     changed(&front, Change::PutRules(rules)).await
 }
 
@@ -169,8 +179,18 @@ async fn interact(
 
 /// Reads each for itself, so that one which is wrong costs the others nothing.
 fn each<T: DeserializeOwned>(values: Vec<Value>) -> impl Iterator<Item = Result<T, String>> {
-    let values = values.into_iter();
-    values.map(|value| serde_json::from_value(value).map_err(|error| format!("is not such JSON: {error}")))
+    values.into_iter().map(|value| {
+        check_object(&value)?;
+        serde_json::from_value(value).map_err(|error| format!("is not such JSON: {error}"))
+    })
+}
+
+/// serde would take an array for a struct's fields in order.
+fn check_object(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Object(_) | Value::Null => Ok(()),
+        _ => Err("is not a JSON object".to_owned()),
+    }
 }
 
 async fn apply<T: Into<Change>>(

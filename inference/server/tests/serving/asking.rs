@@ -234,7 +234,7 @@ async fn every_kind_of_error_has_its_status() {
     grpc.put_item(request).await.unwrap();
 
     assert_eq!(get(address, "/v2/nothing").await.code(), "NOT_FOUND");
-    assert_eq!(send(address, "DELETE", "/v1/users/anna", "").await.status, 405);
+    assert_eq!(send(address, "POST", "/v1/users/anna", "{}").await.status, 405);
 }
 
 #[tokio::test]
