@@ -763,6 +763,56 @@ fn pods_reach_the_api_server_where_it_answers_and_nowhere_else() {
     );
 }
 
+#[test]
+fn an_online_store_is_in_the_order_and_its_secret_in_the_pods_that_serve() {
+    let redis = "{secretRef: {name: shop-redis}, type: Sentinel, sentinelMaster: grocery}";
+    let online = format!("features: {{bundle: features@stable, online: {{redis: {redis}}}}}");
+    let pipeline = changed("features: {bundle: features@stable}", &online);
+    let plan = Cluster::empty().report(&pipeline, resolved("v1")).plan(&pipeline);
+    let variants = plan.children.deployments.iter().filter(|deployment| {
+        let labels = deployment
+            .spec
+            .template
+            .metadata
+            .as_ref()
+            .unwrap()
+            .labels
+            .as_ref();
+        labels.unwrap().contains_key("gondola.dev/variant")
+    });
+    let mut seen = 0;
+    for deployment in variants {
+        let pod = deployment.spec.template.spec.as_ref().unwrap();
+        let text = serde_json::to_string(&pod.containers).unwrap();
+        assert!(
+            text.contains(variables::ONLINE_CREDENTIALS) && text.contains("/etc/gondola/online"),
+            "{text}"
+        );
+        let fetch = serde_json::to_string(&pod.init_containers).unwrap();
+        assert!(
+            !fetch.contains("/etc/gondola/online"),
+            "whoever fetches bundles needs no password"
+        );
+        let secrets = pod
+            .volumes
+            .iter()
+            .flatten()
+            .filter_map(|volume| volume.secret.as_ref());
+        assert!(
+            secrets
+                .clone()
+                .any(|secret| secret.secret_name.as_deref() == Some("shop-redis"))
+        );
+        seen += 1;
+    }
+    assert!(seen > 0);
+    let orders = serde_json::to_string(&plan.children.configs).unwrap();
+    assert!(
+        orders.contains("sentinelMaster") && orders.contains("/grocery"),
+        "{orders}"
+    );
+}
+
 /// What programs set their variables by, and what the operator writes, come from one list: each name that is written is read there, and
 /// each of them is written for some pod or left to people.
 #[test]
@@ -798,6 +848,7 @@ fn every_variable_is_on_the_list_of_those_that_programs_read() {
         variables::MAX_CONNECTIONS,
         variables::MAX_QUESTIONS,
         variables::ONLINE_CONNECTION,
+        variables::ONLINE_CREDENTIALS,
         variables::ONLINE_DEADLINE_MS,
         variables::ONLINE_FILE,
         variables::ONLINE_PATIENCE_SECONDS,

@@ -164,6 +164,7 @@ async fn put_items(
     body: Body,
 ) -> Result<Json<ReceiptBody>, HttpError> {
     let Items { items } = parse(&read(&front, &headers, body).await?)?;
+    check_objects(&items)?;
     apply(&front, each::<BatchItem>(items)).await
 }
 
@@ -173,15 +174,23 @@ async fn interact(
     body: Body,
 ) -> Result<Json<ReceiptBody>, HttpError> {
     let Interactions { interactions } = parse(&read(&front, &headers, body).await?)?;
+    check_objects(&interactions)?;
     let read = each::<Interaction>(interactions).map(|change| change.map(Change::Interaction));
     apply(&front, read).await
 }
 
 /// Reads each for itself, so that one which is wrong costs the others nothing.
 fn each<T: DeserializeOwned>(values: Vec<Value>) -> impl Iterator<Item = Result<T, String>> {
-    values.into_iter().map(|value| {
-        check_object(&value)?;
-        serde_json::from_value(value).map_err(|error| format!("is not such JSON: {error}"))
+    values
+        .into_iter()
+        .map(|value| serde_json::from_value(value).map_err(|error| format!("is not such JSON: {error}")))
+}
+
+fn check_objects(values: &[Value]) -> Result<(), HttpError> {
+    let wrong = |problem: String| argument("the body", &format!("has an entry that {problem}"));
+    values.iter().try_for_each(|value| match value {
+        Value::Null => Err(wrong("is null".to_owned())),
+        value => check_object(value).map_err(wrong),
     })
 }
 
