@@ -128,6 +128,15 @@ fn pod_spec(
         for container in &mut pod.containers {
             pod::set(container, variables::ONLINE_CREDENTIALS, ONLINE_FOLDER);
         }
+        // Whoever fetches bundles needs no password.
+        for mounts in pod
+            .init_containers
+            .iter_mut()
+            .flatten()
+            .filter_map(|container| container.volume_mounts.as_mut())
+        {
+            mounts.retain(|mount| mount.mount_path != ONLINE_FOLDER);
+        }
     }
     access::of_variants(&mut pod, pipeline);
     pod

@@ -2,15 +2,15 @@
 
 use gondola_events::intake::RawOutcome;
 use gondola_protocol::PipelineDescription;
-use gondola_request::{Interaction, ItemPatch, ItemUpdate, Rules, UserUpdate};
+use gondola_request::{ItemPatch, ItemUpdate, Rules, UserUpdate};
 use gondola_wire::router_report::{REPORT_PATH, RouterReport};
 use schemars::{JsonSchema, SchemaGenerator};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::parameters;
 use crate::experimenter::Receipt;
 use crate::front::MAX_ID_BYTES;
-use crate::http::changes::{BatchItem, ReceiptBody};
+use crate::http::changes::ReceiptBody;
 use crate::http::{AnswerBody, RecommendQuery, SimilarQuery};
 use crate::http_error::ErrorBody;
 
@@ -53,8 +53,9 @@ struct OutcomesBody {
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "items are read one by one; this is their schema")]
 struct ItemsBody {
-    /// At most 1000. Each is checked for itself.
-    items: Vec<BatchItem>,
+    /// At most 1000. Each has `item`, `features` and `blocked`, as a `PUT` has them, and is checked for itself, so that one which is wrong
+    /// costs the others nothing.
+    items: Vec<Map<String, Value>>,
 }
 
 /// What `POST /v1/interactions` takes.
@@ -62,8 +63,9 @@ struct ItemsBody {
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "interactions are read one by one; this is their schema")]
 struct InteractionsBody {
-    /// At most 1000. Each is checked for itself.
-    interactions: Vec<Interaction>,
+    /// At most 1000. Each has `event_id`, `user`, `item` and `type` (`view`, `click`, `basket`, `purchase` or `dislike`), and may have
+    /// `event_time`, `price`, `unit` and `request_id`. Each is checked for itself, so that one which is wrong costs the others nothing.
+    interactions: Vec<Map<String, Value>>,
 }
 
 /// All of them. An example of a body stands beside its type, and `tests` reads it as that type.
