@@ -27,7 +27,7 @@ pub fn write(interaction: &Interaction, now: Moment) -> String {
     )
 }
 
-/// Reads what [`write`] wrote; `user` is named in errors.
+/// Reads what [`write()`] wrote; `user` is named in errors.
 pub fn read(record: &str, user: &str) -> Result<PastInteraction, StoreError> {
     let wrong = |problem: String| StoreError::Damaged {
         what: format!("an interaction of user {user:?}"),
