@@ -59,7 +59,7 @@ pub enum RedisKind {
     Sentinel,
 }
 
-/// Feature views of Feast.
+/// Feature views of Feast: the rows of users are there, everything else is kept in the pipeline's own layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Feast {
@@ -76,9 +76,6 @@ pub struct Feast {
     /// The views of users. Default: users are kept in the pipeline's own layout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<FeastViews>,
-    /// The views of items. Default: items are kept in the pipeline's own layout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub items: Option<FeastViews>,
 }
 
 /// Feature views of one entity.
