@@ -59,9 +59,10 @@ pub enum RedisKind {
     Sentinel,
 }
 
-/// Feature views of Feast: the rows of users are there, everything else is kept in the pipeline's own layout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Feature views of Feast: the rows of users, of items or of both are there; everything else is kept in the pipeline's own layout.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.users) || has(self.items)").message("feast names no views; name those of users, of items, or of both"))]
 pub struct Feast {
     /// URL of Feast's registry file, for example `s3://features/registry.db`; read with the credentials of `artifacts`.
     #[schemars(length(min = 1, max = 1024))]
@@ -76,6 +77,13 @@ pub struct Feast {
     /// The views of users. Default: users are kept in the pipeline's own layout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<FeastViews>,
+    /// The views of items. Default: items are kept in the pipeline's own layout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<FeastViews>,
+    /// Seconds after which a pod looks again whether Feast wrote items, of which it tells nobody; default: 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub refresh_seconds: Option<i32>,
 }
 
 /// Feature views of one entity.

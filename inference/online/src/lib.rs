@@ -18,5 +18,5 @@ pub mod redis;
 pub mod store;
 pub mod users;
 
-pub use store::{News, OnlineStore, Position, StoreError, WriteOutcome, Written};
+pub use store::{News, OnlineStore, Position, Seen, StoreError, WriteOutcome, Written};
 pub use users::{NotKnown, OnlineUsers, UserSettings};

@@ -4,7 +4,8 @@
 //! script on one key, which no other can come between. A stream tells the names of what changed, after it did: it is cut to the latest
 //! 100,000 entries, and whoever is further behind reads everything again.
 //!
-//! Where users' rows are in feature views of Feast, they are read and written there ([`feast`]); the rest stays with us.
+//! Where rows of users or items are in feature views of Feast, they are read and written there ([`feast`]); the rest stays with us. Feast
+//! tells nobody of what it writes: whoever serves its items looks again and again at when they were true.
 //!
 //! - [`connection`]: where it is; [`link`]: connections that are made anew when they break;
 //! - [`keys`]: names of keys and fields; [`scripts`]: the changes; [`replies`]: what Redis says, as values of ours.
@@ -20,20 +21,21 @@ use std::time::Duration;
 
 use ::redis::{Cmd, RedisError, Value, cmd};
 use async_trait::async_trait;
+use gondola_causes::with_causes;
 use gondola_feast::AbsentColumns;
 use gondola_request::{
-    Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, Rules, UserId, UserState,
+    Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, Rules, StatedRow, UserId, UserState,
 };
 
 use crate::record;
 use crate::store::{
-    MAX_INTERACTIONS, News, OnlineStore, Position, StoreError, Subject, WriteOutcome, Written,
+    MAX_INTERACTIONS, News, OnlineStore, Position, Seen, StoreError, Subject, WriteOutcome, Written,
 };
 use connection::Connection;
 use feast::FeastEntities;
 use keys::Keys;
 use link::Link;
-use replies::Fields;
+use replies::{Columns, Fields};
 
 /// Entries of the stream that are kept, about.
 const STREAM_LENGTH: usize = 100_000;
@@ -45,12 +47,16 @@ const ITEMS_AT_ONCE: usize = 1_000;
 const WAIT: Duration = Duration::from_secs(1);
 /// How long an answer may take that nobody's request waits for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to look at all keys.
+const PATIENCE_FOR_ALL: Duration = Duration::from_secs(60);
 
 /// An online store in Redis.
 pub struct Redis {
     keys: Keys,
     /// Where users' rows are, if they are in Feast.
     feast_users: Option<FeastEntities>,
+    /// Where items' rows are, if they are in Feast, and how often to look whether they changed.
+    feast_items: Option<(FeastEntities, Duration)>,
     /// Requests have a connection of their own, which no large write holds up.
     reads: Link,
     writes: Link,
@@ -64,6 +70,7 @@ impl Redis {
         Self {
             keys: Keys::of(scope),
             feast_users: None,
+            feast_items: None,
             reads: Link::new(connection.clone()),
             writes: Link::new(connection.clone()),
             stream: Link::new(connection),
@@ -78,6 +85,18 @@ impl Redis {
         }
     }
 
+    /// Reads and writes the rows of items where Feast has them, and looks so often whether it changed some.
+    pub fn with_feast_items(self, items: FeastEntities, look_every: Duration) -> Self {
+        Self {
+            feast_items: Some((items, look_every)),
+            ..self
+        }
+    }
+
+    fn items_in_feast(&self) -> Option<&FeastEntities> {
+        self.feast_items.as_ref().map(|(items, _)| items)
+    }
+
     /// The commands of a change, or why it can't be made. The last one's reply says what came of it.
     fn commands(&self, change: &Change, now: Moment) -> Result<Vec<Cmd>, String> {
         let keys = &self.keys;
@@ -85,39 +104,43 @@ impl Redis {
         Ok(match change {
             Change::PutUser { user, update } => {
                 let absent = AbsentColumns::AreNull;
-                let (mut commands, mut fields) = self.user_row(user, &update.features, now, absent)?;
+                let (mut commands, mut fields) = row_of(self.feast_users.as_ref(), user.as_str(), &update.features, now, absent)?;
                 fields.extend(history(update.history.as_deref()));
                 commands.push(scripts::put(&keys.user(user), &at, fields));
                 commands
             }
             Change::PatchUser { user, update } => {
                 let absent = AbsentColumns::Stay;
-                let (mut commands, mut fields) = self.user_row(user, &update.features, now, absent)?;
+                let (mut commands, mut fields) = row_of(self.feast_users.as_ref(), user.as_str(), &update.features, now, absent)?;
                 fields.extend(history(update.history.as_deref()));
                 commands.push(scripts::patch(&keys.user(user), &at, fields));
                 commands
             }
             Change::DeleteUser { user } => {
                 let delete = scripts::delete_user(&keys.user(user), &keys.interactions(user), &at);
-                let in_feast = self.feast_users.as_ref();
-                let in_feast = in_feast.and_then(|feast| feast.delete(user.as_str()));
-                in_feast.into_iter().chain([delete]).collect()
+                deleted_of(self.feast_users.as_ref(), user.as_str(), delete)
             }
             Change::PutItem { item, update } => {
-                let mut fields = columns(&update.features);
+                let absent = AbsentColumns::AreNull;
+                let (mut commands, mut fields) =
+                    row_of(self.items_in_feast(), item.as_str(), &update.features, now, absent)?;
                 fields.push((keys::BLOCKED.to_owned(), flag(update.blocked)));
-                vec![scripts::put(&keys.item(item), &at, fields)]
+                commands.push(scripts::put(&keys.item(item), &at, fields));
+                commands
             }
             Change::PatchItem { item, update } => {
-                let mut fields = columns(&update.features);
-                fields.extend(
-                    update
-                        .blocked
-                        .map(|blocked| (keys::BLOCKED.to_owned(), flag(blocked))),
-                );
-                vec![scripts::patch(&keys.item(item), &at, fields)]
+                let absent = AbsentColumns::Stay;
+                let (mut commands, mut fields) =
+                    row_of(self.items_in_feast(), item.as_str(), &update.features, now, absent)?;
+                let blocked = update.blocked;
+                fields.extend(blocked.map(|blocked| (keys::BLOCKED.to_owned(), flag(blocked))));
+                commands.push(scripts::patch(&keys.item(item), &at, fields));
+                commands
             }
-            Change::DeleteItem { item } => vec![scripts::delete(&keys.item(item), &at)],
+            Change::DeleteItem { item } => {
+                let delete = scripts::delete(&keys.item(item), &at);
+                deleted_of(self.items_in_feast(), item.as_str(), delete)
+            }
             Change::Interaction(interaction) => vec![self.interaction(interaction, now)],
             Change::PutRules(rules) => {
                 let json = serde_json::to_string(rules).expect("texts and numbers are always JSON");
@@ -131,20 +154,6 @@ impl Redis {
                 vec![delete, self.nothing()]
             }
         })
-    }
-
-    /// A user's row: commands for Feast, or fields of ours.
-    fn user_row(
-        &self,
-        user: &UserId,
-        row: &RawRow,
-        now: Moment,
-        absent: AbsentColumns,
-    ) -> Result<(Vec<Cmd>, Vec<HashField>), String> {
-        match &self.feast_users {
-            Some(feast) => Ok((feast.write(user.as_str(), row, now, absent)?, Vec::new())),
-            None => Ok((Vec::new(), columns(row))),
-        }
     }
 
     /// A command whose reply says no more than that it was run.
@@ -222,6 +231,26 @@ impl Redis {
 /// A field of a hash, and its value.
 type HashField = (String, String);
 
+/// A row to be written: commands for Feast, or fields of ours.
+fn row_of(
+    feast: Option<&FeastEntities>,
+    id: &str,
+    row: &RawRow,
+    now: Moment,
+    absent: AbsentColumns,
+) -> Result<(Vec<Cmd>, Vec<HashField>), String> {
+    match feast {
+        Some(feast) => Ok((feast.write(id, row, now, absent)?, Vec::new())),
+        None => Ok((Vec::new(), columns(row))),
+    }
+}
+
+/// The commands that delete something of Feast's before something of ours.
+fn deleted_of(feast: Option<&FeastEntities>, id: &str, ours: Cmd) -> Vec<Cmd> {
+    let in_feast = feast.and_then(|feast| feast.delete(id));
+    in_feast.into_iter().chain([ours]).collect()
+}
+
 fn columns(row: &RawRow) -> Vec<HashField> {
     let json = |value| serde_json::to_string(value).expect("texts and numbers are always JSON");
     row.0
@@ -257,28 +286,21 @@ impl OnlineStore for Redis {
             |key: &dyn Fn() -> String| self.reads.reply(replies.next().unwrap_or(Ok(Value::Nil)), key);
         let fields = Fields::of(next(&|| self.keys.user(user))?, id)?;
         let interactions = replies::interactions(next(&|| self.keys.interactions(user))?, id)?;
-        let elsewhere = match feast {
-            Some(feast) => feast.row(next(&|| format!("the key of {id:?} in Feast"))?, id)?,
-            None => None,
+        let columns = match (feast, &self.feast_users) {
+            (Some(feast), _) => {
+                let reply = next(&|| format!("the key of {id:?} in Feast"))?;
+                Columns::InFeast(feast.whole_row(reply, id)?)
+            }
+            (None, Some(_)) => Columns::InFeast(None),
+            (None, None) => Columns::Here,
         };
-        fields.user(interactions, elsewhere)
+        fields.user(interactions, columns)
     }
 
     async fn items(&self, items: &[ItemId]) -> Result<Vec<Option<ItemState>>, StoreError> {
         let mut states = Vec::with_capacity(items.len());
         for items in items.chunks(ITEMS_AT_ONCE) {
-            let read = |item: &ItemId| {
-                let mut read = cmd("HGETALL");
-                read.arg(self.keys.item(item));
-                read
-            };
-            let replies = self
-                .writes
-                .all(items.iter().map(read).collect(), PATIENCE)
-                .await?;
-            for (item, reply) in items.iter().zip(replies) {
-                states.push(Fields::of(reply, item.as_str())?.item()?);
-            }
+            states.extend(self.item_states(items).await?);
         }
         Ok(states)
     }
@@ -289,6 +311,30 @@ impl OnlineStore for Redis {
         let reply = self.writes.one(known, PATIENCE).await?;
         let ids = self.writes.read(reply, replies::texts)?;
         Ok(ids.into_iter().map(ItemId::from).collect())
+    }
+
+    fn look_every(&self) -> Option<Duration> {
+        self.feast_items.as_ref().map(|(_, look_every)| *look_every)
+    }
+
+    async fn unannounced(&self, seen: &Seen) -> Result<(Vec<ItemId>, Seen), StoreError> {
+        let Some(feast) = self.items_in_feast() else {
+            return Ok((Vec::new(), Seen::default()));
+        };
+        let keys = self.writes.scan(&feast.pattern(), PATIENCE_FOR_ALL).await?;
+        let mut now = Seen::default();
+        for keys in keys.chunks(ITEMS_AT_ONCE) {
+            let commands = keys.iter().map(|key| feast.times(key)).collect();
+            let replies = self.writes.each(commands, PATIENCE).await?;
+            for (key, reply) in keys.iter().zip(replies) {
+                // A key of another type is nothing of Feast's.
+                let (Some(id), Ok(times)) = (feast.id_of(key), reply) else {
+                    continue;
+                };
+                now.0.insert(id.into(), replies::mark(&times));
+            }
+        }
+        Ok((now.changed_since(seen), now))
     }
 
     async fn rules(&self) -> Result<Option<Rules>, StoreError> {
@@ -374,6 +420,53 @@ impl OnlineStore for Redis {
 }
 
 impl Redis {
+    /// What is held of some items: ours of all, and Feast's of those that it may have.
+    async fn item_states(&self, items: &[ItemId]) -> Result<Vec<Option<ItemState>>, StoreError> {
+        let read_ours = |item: &ItemId| {
+            let mut read = cmd("HGETALL");
+            read.arg(self.keys.item(item));
+            read
+        };
+        let ours: Vec<Cmd> = items.iter().map(read_ours).collect();
+        let feast = self.items_in_feast();
+        let theirs: Vec<Option<Cmd>> = items
+            .iter()
+            .map(|item| feast?.read(item.as_str()))
+            .collect();
+        let in_feast: Vec<bool> = theirs.iter().map(Option::is_some).collect();
+        let commands = ours.into_iter().chain(theirs.into_iter().flatten()).collect();
+        let mut ours = self.writes.each(commands, PATIENCE).await?;
+        let mut theirs = ours.split_off(items.len()).into_iter();
+        let mut states = Vec::with_capacity(items.len());
+        for ((item, ours), in_feast) in items.iter().zip(ours).zip(in_feast) {
+            let columns = match feast {
+                None => Columns::Here,
+                Some(_) if !in_feast => Columns::InFeast(None),
+                Some(feast) => Columns::InFeast(self.row_in_feast(feast, item, theirs.next())),
+            };
+            let ours = self.writes.reply(ours, || self.keys.item(item))?;
+            states.push(Fields::of(ours, item.as_str())?.item(columns)?);
+        }
+        Ok(states)
+    }
+
+    /// What Feast says of an item; nothing where that can't be read, since what is wrong with one item is no reason to serve none.
+    fn row_in_feast(
+        &self,
+        feast: &FeastEntities,
+        item: &ItemId,
+        reply: Option<Result<Value, RedisError>>,
+    ) -> Option<StatedRow> {
+        let key = || format!("the key of {:?} in Feast", item.as_str());
+        let reply = self.writes.reply(reply.unwrap_or(Ok(Value::Nil)), key);
+        let row = reply.and_then(|reply| feast.row_over(reply, item.as_str()));
+        row.unwrap_or_else(|error| {
+            let error = with_causes(&error);
+            tracing::warn!(error, "an item of Feast can't be read; it is served as the bundle has it");
+            None
+        })
+    }
+
     /// Whether news after a position are gone: cut off, or in a Redis that lost its data.
     async fn has_lost(&self, after: Position) -> Result<bool, StoreError> {
         let (mut first, mut last) = (cmd("XRANGE"), cmd("XREVRANGE"));

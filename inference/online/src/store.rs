@@ -1,5 +1,8 @@
 //! What an online store is.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use gondola_request::{Change, ItemId, ItemState, Moment, Rules, UserId, UserState};
 
@@ -18,6 +21,16 @@ pub trait OnlineStore: Send + Sync + 'static {
     /// The items of which something is held.
     async fn known_items(&self) -> Result<Vec<ItemId>, StoreError>;
 
+    /// How often to ask for [`unannounced`](Self::unannounced) changes; never where nobody else writes.
+    fn look_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The items that others wrote without telling news since `seen`, and what is seen now. All are new to who has seen nothing.
+    async fn unannounced(&self, _seen: &Seen) -> Result<(Vec<ItemId>, Seen), StoreError> {
+        Ok((Vec::new(), Seen::default()))
+    }
+
     /// The rules that stand over those of the manifest, if some do.
     async fn rules(&self) -> Result<Option<Rules>, StoreError>;
 
@@ -30,6 +43,19 @@ pub trait OnlineStore: Send + Sync + 'static {
 
     /// The news after a position, which moves on; waits up to a second for some.
     async fn news(&self, after: &mut Position) -> Result<News, StoreError>;
+}
+
+/// The items that others write, and of each what changes with every write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen(pub(crate) HashMap<ItemId, Vec<u8>>);
+
+impl Seen {
+    /// The items that are not as they were `before`, those that are gone among them.
+    pub(crate) fn changed_since(&self, before: &Self) -> Vec<ItemId> {
+        let changed = self.0.iter().filter(|(item, mark)| before.0.get(*item) != Some(*mark));
+        let gone = before.0.keys().filter(|item| !self.0.contains_key(*item));
+        changed.map(|(item, _)| item).chain(gone).cloned().collect()
+    }
 }
 
 /// What came of some changes.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use gondola_request::{Answer, Change, Question, VariantSummary};
+use gondola_request::{Answer, Change, Question, Rules, VariantSummary};
 use schemars::JsonSchema;
 use serde::Serialize;
 use strum::IntoStaticStr;
@@ -18,6 +18,9 @@ pub trait Recommender: Send + Sync + 'static {
 
     /// Makes changes, each for itself: one that is refused costs no other. The same change twice is the same as once.
     async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError>;
+
+    /// The rules that the online store holds over those of the manifest; none are the same as empty ones.
+    async fn rules(&self, deadline: Instant) -> Result<Rules, ServiceError>;
 
     /// Describes what is loaded.
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError>;

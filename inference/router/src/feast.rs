@@ -106,6 +106,8 @@ pub struct FeastProject {
     pub layout: KeyLayout,
     /// The views of users, if the pipeline names some.
     pub users: Option<EntityViews>,
+    /// The views of items, if the pipeline names some.
+    pub items: Option<EntityViews>,
 }
 
 /// Reads a pipeline's part of a registry.
@@ -127,18 +129,19 @@ pub async fn project(feast: &Feast, access: &Access) -> Result<FeastProject, Fea
     };
     let registry = Registry::read(&bytes).map_err(wrong)?;
     let project = registry.project(&feast.project).map_err(wrong)?;
-    let views = |entity, named: &FeastViews| {
-        let names: Vec<&str> = named.views.iter().map(String::as_str).collect();
-        project
-            .views_of(&names, Versioning::Off)
+    let views = |entity, named: &Option<FeastViews>| {
+        let Some(FeastViews { views }) = named else {
+            return Ok(None);
+        };
+        let names: Vec<&str> = views.iter().map(String::as_str).collect();
+        let views = project.views_of(&names, Versioning::Off);
+        views
+            .map(Some)
             .map_err(|source| FeastError::Views { entity, source })
     };
     Ok(FeastProject {
-        users: feast
-            .users
-            .as_ref()
-            .map(|named| views("users", named))
-            .transpose()?,
+        users: views("users", &feast.users)?,
+        items: views("items", &feast.items)?,
         layout: KeyLayout {
             version: match feast.entity_key_version {
                 Some(2) => KeyVersion::V2,
@@ -149,43 +152,56 @@ pub async fn project(feast: &Feast, access: &Access) -> Result<FeastProject, Fea
     })
 }
 
-/// Refuses views that lack a column of the users of a bundle, or have it as something else. `place` is the bundle's folder in the store.
-pub async fn check_users(
-    views: &EntityViews,
-    store: &Store,
-    bundle: &str,
-    place: &str,
-) -> Result<(), FeastError> {
-    let file = format!("{place}/workflow.json");
-    let url = format!("{}/{file}", store.url());
-    let json = read(store, &file, &url, MAX_WORKFLOW_BYTES).await?;
-    let workflow: Workflow =
-        serde_json::from_slice(&json).map_err(|source| FeastError::Workflow { url, source })?;
-    let texts = workflow
-        .user
-        .categorical
-        .iter()
-        .map(|column| (column.as_str(), ColumnKind::Text));
-    let numbers = workflow.user.numeric.iter();
-    let numbers = numbers.map(|numeric| (numeric.column.as_str(), ColumnKind::Number));
-    let wanted: Vec<(&str, ColumnKind)> = texts.chain(numbers).collect();
-    compare(&wanted, views).map_err(|mismatches| FeastError::Mismatch {
-        entity: "users",
-        bundle: bundle.to_owned(),
-        mismatches,
-    })
+impl FeastProject {
+    /// Refuses views that lack a column of the users or the items of a bundle, or have it as something else. `place` is the bundle's folder
+    /// in the store.
+    pub async fn check(&self, store: &Store, bundle: &str, place: &str) -> Result<(), FeastError> {
+        if self.users.is_none() && self.items.is_none() {
+            return Ok(());
+        }
+        let file = format!("{place}/workflow.json");
+        let url = format!("{}/{file}", store.url());
+        let json = read(store, &file, &url, MAX_WORKFLOW_BYTES).await?;
+        let workflow: Workflow =
+            serde_json::from_slice(&json).map_err(|source| FeastError::Workflow { url, source })?;
+        let entities = [
+            ("users", &workflow.user, &self.users),
+            ("items", &workflow.item, &self.items),
+        ];
+        for (entity, columns, views) in entities {
+            let Some(views) = views else { continue };
+            compare(&columns.wanted(), views).map_err(|mismatches| FeastError::Mismatch {
+                entity,
+                bundle: bundle.to_owned(),
+                mismatches,
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// What a workflow says of its columns.
 #[derive(Deserialize)]
 struct Workflow {
     user: Columns,
+    item: Columns,
 }
 
 #[derive(Deserialize)]
 struct Columns {
     categorical: Vec<String>,
     numeric: Vec<Numeric>,
+}
+
+impl Columns {
+    /// What views must have.
+    fn wanted(&self) -> Vec<(&str, ColumnKind)> {
+        let texts = self.categorical.iter();
+        let texts = texts.map(|column| (column.as_str(), ColumnKind::Text));
+        let numbers = self.numeric.iter();
+        let numbers = numbers.map(|numeric| (numeric.column.as_str(), ColumnKind::Number));
+        texts.chain(numbers).collect()
+    }
 }
 
 #[derive(Deserialize)]

@@ -18,7 +18,7 @@ use gondola_protocol::proto::{self, similar_request};
 use gondola_protocol::{
     ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
 };
-use gondola_request::{Change, Question, RecommendRequest, SimilarRequest, SimilarTo};
+use gondola_request::{Change, Question, RecommendRequest, Rules, SimilarRequest, SimilarTo};
 use gondola_server::tls::ClientTls;
 
 use crate::hedge::{Cause, Outlive, Pace, first_answer};
@@ -42,6 +42,7 @@ struct Paces {
     recommend: Pace,
     similar: Pace,
     change: Pace,
+    rules: Pace,
     describe: Pace,
 }
 
@@ -361,6 +362,15 @@ impl Recommender for RemoteVariant {
             changes: changes.into_iter().map(Into::into).collect(),
         };
         Ok(self.apply(message, deadline).await?.into())
+    }
+
+    async fn rules(&self, deadline: Instant) -> Result<Rules, ServiceError> {
+        let ask =
+            |mut client: RecommenderClient<Channel>, request| async move { client.get_rules(request).await };
+        let response = self
+            .ask(|paces| &paces.rules, deadline, proto::GetRulesRequest {}, ask)
+            .await?;
+        Ok(response.rules.unwrap_or_default().into())
     }
 
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {

@@ -125,14 +125,9 @@ async fn check_feast(
     };
     let wrong = |error: FeastError| refusal(feast_reason(&error), &error);
     let project = feast::project(named, access).await.map_err(wrong)?;
-    let Some(users) = &project.users else {
-        return Ok(());
-    };
     let (name, version) = (&features.manifest.name, &features.version);
     let place = format!("{name}/{version}");
-    feast::check_users(users, store, &place, &place)
-        .await
-        .map_err(wrong)
+    project.check(store, &place, &place).await.map_err(wrong)
 }
 
 fn bundle(resolved: &Resolved) -> ResolvedBundle {

@@ -22,7 +22,7 @@ use gondola_protocol::{
     AssignmentReason, ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
     VariantDescription, Visit,
 };
-use gondola_request::{Change, Degradation, Moment, Question, RecommendRequest, SimilarRequest};
+use gondola_request::{Change, Degradation, Moment, Question, RecommendRequest, Rules, SimilarRequest};
 use gondola_server::experimenter::{Experimenter, Receipt};
 
 use crate::experiment::{Enrolment, Recording, Ticket};
@@ -372,6 +372,17 @@ impl Recommender for Router {
         let receipt = self.change_somewhere(&changes, deadline).await?;
         self.record_interactions(&changes, &receipt);
         Ok(receipt)
+    }
+
+    async fn rules(&self, deadline: Instant) -> Result<Rules, ServiceError> {
+        let mut last = ServiceError::NoVariant;
+        for backend in &self.backends {
+            match backend.recommender.rules(deadline).await {
+                Err(error @ (ServiceError::Unreachable { .. } | ServiceError::Loading)) => last = error,
+                outcome => return outcome,
+            }
+        }
+        Err(last)
     }
 
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {

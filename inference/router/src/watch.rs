@@ -14,7 +14,7 @@ use futures::{FutureExt as _, Stream, StreamExt as _};
 use gondola_causes::with_causes;
 use gondola_events::intake::RawOutcome;
 use gondola_protocol::{ChangeReceipt, Inquiry, PipelineDescription, Recommender, Served, ServiceError};
-use gondola_request::Change;
+use gondola_request::{Change, Rules};
 use gondola_server::experimenter::{Experimenter, Receipt};
 use gondola_wire::router_report::RouterReport;
 use gondola_wire::routes::{ROUTES_KEY, Routes};
@@ -82,6 +82,10 @@ impl Recommender for CurrentRouter {
 
     async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {
         self.now()?.change(changes, deadline).await
+    }
+
+    async fn rules(&self, deadline: Instant) -> Result<Rules, ServiceError> {
+        self.now()?.rules(deadline).await
     }
 
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {

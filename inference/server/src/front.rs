@@ -8,7 +8,7 @@ use gondola_events::intake::{MAX_OUTCOMES, RawOutcome};
 use gondola_protocol::{
     ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, RefusedChange, Served, ServiceError,
 };
-use gondola_request::{Change, Question, SimilarTo};
+use gondola_request::{Change, Question, Rules, SimilarTo};
 use gondola_wire::router_report::RouterReport;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -228,6 +228,15 @@ impl Front {
             Ok(receipt)
         };
         self.measure(Method::ApplyChanges, apply).await
+    }
+
+    /// The rules that stand over those of the manifest.
+    pub async fn rules(&self, within: Option<Duration>) -> Result<Rules, ServiceError> {
+        let ask = async {
+            let deadline = deadline(within, self.deadlines.put);
+            self.recommender()?.rules(deadline).await
+        };
+        self.measure(Method::GetRules, ask).await
     }
 
     /// Describes what is loaded.

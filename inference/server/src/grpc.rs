@@ -13,7 +13,7 @@ use gondola_protocol::conversion::AnswerParts;
 use gondola_protocol::proto::recommender_server::{Recommender, RecommenderServer};
 use gondola_protocol::proto::{
     ApplyChangesRequest, ApplyChangesResponse, AssignmentReason, GetPipelineRequest, GetPipelineResponse,
-    Outcome, PutItemRequest, PutItemResponse, PutUserRequest, PutUserResponse, RecommendRequest,
+    GetRulesRequest, GetRulesResponse, Outcome, PutItemRequest, PutItemResponse, PutUserRequest, PutUserResponse, RecommendRequest,
     RecommendResponse, RecordOutcomesRequest, RecordOutcomesResponse, RefusedOutcome, SimilarRequest,
     SimilarResponse, similar_request,
 };
@@ -136,6 +136,17 @@ impl Recommender for Service {
             changes.map(|change| Change::try_from(change).map_err(|error| format!("can't be read: {error}")));
         let receipt = self.front.apply(read.collect(), within).await.map_err(status)?;
         Ok(Response::new(receipt.into()))
+    }
+
+    async fn get_rules(
+        &self,
+        request: Request<GetRulesRequest>,
+    ) -> Result<Response<GetRulesResponse>, Status> {
+        let within = timeout(request.metadata())?;
+        let rules = self.front.rules(within).await.map_err(status)?;
+        Ok(Response::new(GetRulesResponse {
+            rules: Some(rules.into()),
+        }))
     }
 
     async fn record_outcomes(

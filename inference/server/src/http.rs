@@ -249,7 +249,7 @@ async fn nothing_here() -> Response {
 }
 
 async fn other_method() -> Response {
-    let message = "this path takes another method: PUT, PATCH or DELETE for /v1/users/ID and /v1/items/ID, PUT or DELETE for /v1/rules, POST for \
+    let message = "this path takes another method: PUT, PATCH or DELETE for /v1/users/ID and /v1/items/ID, GET, PUT or DELETE for /v1/rules, POST for \
                    /v1/items:batch, /v1/interactions and /v1/outcomes, GET for all others";
     error(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidArgument, message)
 }

@@ -38,6 +38,8 @@ pub enum Method {
     DeleteItem,
     /// Rules that are replaced, or taken back.
     PutRules,
+    /// The rules that stand.
+    GetRules,
     /// Several changes, and what users did.
     ApplyChanges,
     /// What units of an experiment did.

@@ -1,8 +1,9 @@
 //! What happens while variants serve: their online store, followed.
 //!
 //! Whoever starts notes where the news of the store end, reads all items that were put, and only then serves; from there on it follows
-//! the news. An item is made anew in every variant of this process when the news name it; a user is read when somebody asks for
-//! them. What a store says now is always the later truth, so that news may come twice and in any order.
+//! the news. An item is made anew in every variant of this process when the news name it, or a look around finds that somebody wrote it
+//! who tells no news; a user is read when somebody asks for them. What a store says now is always the later truth, so that news may come
+//! twice and in any order.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gondola_causes::with_causes;
 use gondola_online::{
-    News, NotKnown, OnlineStore, OnlineUsers, Position, StoreError, UserSettings, WriteOutcome,
+    News, NotKnown, OnlineStore, OnlineUsers, Position, Seen, StoreError, UserSettings, WriteOutcome,
 };
-use gondola_request::{Change, ItemId, Moment, UserId, UserState};
-use tokio::sync::watch;
+use gondola_request::{Change, ItemId, Moment, Rules, UserId, UserState};
+use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::local::Pipeline;
@@ -33,6 +34,10 @@ pub struct Live<P> {
     users: OnlineUsers,
     pipelines: Vec<Arc<P>>,
     applied: watch::Sender<Position>,
+    /// Items that others write, as they were when they were last made.
+    seen: Mutex<Seen>,
+    /// Items are read and made by one at a time: else what was read earlier could be made later.
+    making: Mutex<()>,
 }
 
 /// What a request knows of its user beyond the snapshot.
@@ -57,6 +62,8 @@ impl<P: Pipeline> Live<P> {
             store,
             pipelines,
             applied: watch::Sender::new(Position::default()),
+            seen: Mutex::default(),
+            making: Mutex::default(),
         });
         let until = Instant::now() + patience;
         let position = loop {
@@ -76,6 +83,9 @@ impl<P: Pipeline> Live<P> {
                 }
             }
         };
+        if let Some(every) = live.store.look_every() {
+            Arc::clone(&live).look(every);
+        }
         Arc::clone(&live).follow(position);
         Ok(live)
     }
@@ -86,11 +96,38 @@ impl<P: Pipeline> Live<P> {
         let items = self.store.known_items().await?;
         let count = items.len();
         self.make_items(items).await?;
+        *self.seen.lock().await = Seen::default();
+        self.make_unannounced().await?;
         self.follow_rules().await?;
         self.users.forget_all();
         self.applied.send_replace(position);
         tracing::info!(items = count, "the online store is caught up with");
         Ok(position)
+    }
+
+    /// Makes the items that others wrote since this was done last.
+    async fn make_unannounced(&self) -> Result<(), StoreError> {
+        let mut seen = self.seen.lock().await;
+        let (items, now) = self.store.unannounced(&seen).await?;
+        if !items.is_empty() {
+            tracing::info!(items = items.len(), "items were written elsewhere");
+        }
+        self.make_items(items).await?;
+        *seen = now;
+        Ok(())
+    }
+
+    /// Looks for such items again and again.
+    fn look(self: Arc<Self>, every: Duration) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                if let Err(error) = self.make_unannounced().await {
+                    let error = with_causes(&error);
+                    tracing::warn!(error, "items that were written elsewhere can't be read");
+                }
+            }
+        })
     }
 
     fn follow(self: Arc<Self>, from: Option<Position>) -> JoinHandle<()> {
@@ -147,6 +184,7 @@ impl<P: Pipeline> Live<P> {
     /// Makes items in every variant as the store has them now.
     async fn make_items(&self, items: Vec<ItemId>) -> Result<(), StoreError> {
         for items in items.chunks(ITEMS_AT_ONCE) {
+            let _one_at_a_time = self.making.lock().await;
             let states = self.store.items(items).await?;
             let states: Vec<_> = items.iter().cloned().zip(states).collect();
             let pipelines = self.pipelines.clone();
@@ -191,6 +229,11 @@ impl<P: Pipeline> Live<P> {
             tracing::error!("the rules of the online store could not be followed");
         }
         Ok(())
+    }
+
+    /// The rules that the store has now.
+    pub(crate) async fn rules(&self) -> Result<Rules, StoreError> {
+        Ok(self.store.rules().await?.unwrap_or_default())
     }
 
     /// What is known of a user. Never waits longer than the settings say, nor than `within`.

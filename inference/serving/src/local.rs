@@ -281,6 +281,13 @@ impl<P: Pipeline> Recommender for LocalVariant<P> {
         Ok(receipt)
     }
 
+    async fn rules(&self, deadline: Instant) -> Result<Rules, ServiceError> {
+        let live = self.live.as_ref().ok_or(ServiceError::NoOnlineStore)?;
+        let read = tokio::time::timeout_at(deadline.into(), live.rules()).await;
+        read.map_err(|_| ServiceError::DeadlineExceeded)?
+            .map_err(not_read)
+    }
+
     async fn describe(&self, _deadline: Instant) -> Result<PipelineDescription, ServiceError> {
         Ok(self.description.clone())
     }
@@ -319,6 +326,14 @@ fn note(receipt: &mut ChangeReceipt, index: usize, change: &Change, written: Wri
 fn not_written(error: StoreError) -> ServiceError {
     ServiceError::OnlineStore {
         problem: with_causes(&error),
+    }
+}
+
+/// The error of what an online store did not say.
+fn not_read(error: StoreError) -> ServiceError {
+    ServiceError::Refused {
+        code: Code::Unavailable,
+        message: with_causes(&error),
     }
 }
 

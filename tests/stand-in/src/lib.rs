@@ -19,7 +19,7 @@ use gondola_protocol::{
     ServiceError, VariantDescription,
 };
 use gondola_request::{
-    Answer, Change, Degradation, Question, RecommendRequest, Recommendation, SimilarRequest, SimilarTo,
+    Answer, Change, Degradation, Question, RecommendRequest, Recommendation, Rules, SimilarRequest, SimilarTo,
     Stage, StageTiming, VariantSummary,
 };
 use gondola_server::front::{Deadlines, Destination, Front};
@@ -38,6 +38,7 @@ struct StandIn {
     name: String,
     bundles: BTreeMap<String, BundleDescription>,
     users: Mutex<BTreeSet<String>>,
+    rules: Mutex<Rules>,
     gate: Arc<Gate>,
 }
 
@@ -151,12 +152,15 @@ impl StandIn {
             }
             Change::PutItem { update, .. } => update.features,
             Change::PatchItem { update, .. } => update.features,
-            Change::DeleteItem { .. }
-            | Change::Interaction(_)
-            | Change::PutRules(_)
-            | Change::DeleteRules => {
+            Change::PutRules(rules) => {
+                *self.rules.lock().unwrap() = rules;
                 return Ok(());
             }
+            Change::DeleteRules => {
+                *self.rules.lock().unwrap() = Rules::default();
+                return Ok(());
+            }
+            Change::DeleteItem { .. } | Change::Interaction(_) => return Ok(()),
         };
         match features.0.keys().find(|column| *column != "color") {
             Some(column) => Err(format!(
@@ -214,6 +218,10 @@ impl Recommender for StandIn {
         Ok(receipt)
     }
 
+    async fn rules(&self, _deadline: Instant) -> Result<Rules, ServiceError> {
+        Ok(self.rules.lock().unwrap().clone())
+    }
+
     async fn describe(&self, _deadline: Instant) -> Result<PipelineDescription, ServiceError> {
         let variant = VariantDescription {
             name: self.name.clone(),
@@ -258,6 +266,7 @@ pub fn variant(name: &str) -> (Arc<dyn Recommender>, Arc<Gate>) {
         name: name.to_owned(),
         bundles: BTreeMap::from([("scorer".to_owned(), bundle)]),
         users: Mutex::default(),
+        rules: Mutex::default(),
         gate: Arc::clone(&gate),
     };
     (Arc::new(stand_in), gate)

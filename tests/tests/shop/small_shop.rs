@@ -33,6 +33,9 @@ use crate::project;
 /// Items of the shop.
 const ITEMS: usize = 20;
 
+/// A column of items that no model reads.
+const RULES_COLUMN: &str = "department_no";
+
 /// The example's configuration with what twenty items need: an index without lists, and no rare values.
 fn write_config(folder: &Path) -> PathBuf {
     let mut config = DatasetConfig::read(&project("examples/h-and-m/dataset.yaml")).unwrap();
@@ -45,6 +48,7 @@ fn write_config(folder: &Path) -> PathBuf {
     config.training.boosting.leaf_pairs = 2;
     config.windows.training = 2;
     config.features.frequency_thresholds.clear();
+    config.items.rules = vec![RULES_COLUMN.to_owned()];
     let path = folder.join("dataset.yaml");
     fs::write(&path, serde_saphyr::to_string(&config).unwrap()).unwrap();
     path

@@ -141,13 +141,17 @@ pub struct Entity {
     /// Columns whose texts describe an item, in reading order.
     #[serde(default)]
     pub text: Vec<String>,
+    /// Columns of items that rules alone ask for, as stock and market: no model sees them, and they may change by the hour.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
 }
 
 impl Entity {
     /// Every column that is kept, each once.
     pub fn columns(&self) -> Vec<&str> {
         let mut columns: Vec<&str> = Vec::new();
-        for column in self.categorical.iter().chain(&self.numeric).chain(&self.text) {
+        let read = self.categorical.iter().chain(&self.numeric).chain(&self.text);
+        for column in read.chain(&self.rules) {
             if !columns.contains(&column.as_str()) {
                 columns.push(column);
             }

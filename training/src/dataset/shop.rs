@@ -208,7 +208,7 @@ fn role(entity: &Entity, column: &str) -> Role {
     let is_among = |columns: &[String]| columns.iter().any(|other| other == column);
     if is_among(&entity.numeric) {
         Role::Quantity
-    } else if is_among(&entity.categorical) {
+    } else if is_among(&entity.categorical) || is_among(&entity.rules) {
         Role::Category
     } else {
         Role::Text

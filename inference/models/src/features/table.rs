@@ -129,6 +129,20 @@ impl Cell<'_> {
         };
         number.filter(|number: &f64| number.is_finite())
     }
+
+    /// Whether models can't tell it from another one: a number of 32 bits is the number of 64 bits that it was made of, and a category
+    /// that is a number is its text.
+    pub fn is_same(self, other: Cell<'_>) -> bool {
+        match (self, other) {
+            (Cell::Null, Cell::Null) => true,
+            (Cell::Number(one), Cell::Number(other)) => one as f32 == other as f32,
+            (Cell::Text(one), Cell::Text(other)) => one == other,
+            (Cell::Number(number), Cell::Text(text)) | (Cell::Text(text), Cell::Number(number)) => {
+                number.to_string() == text
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Anything that has raw values by column name.
@@ -204,6 +218,12 @@ impl RawTable {
     /// Names of the columns, without the id's, in the file's order.
     pub fn columns(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether a column's values are numbers; `None` where there is no such column.
+    pub fn has_numbers(&self, column: &str) -> Option<bool> {
+        let position = *self.positions.get(column)?;
+        Some(matches!(self.columns[position], Column::Number(_)))
     }
 
     /// The row of an id.

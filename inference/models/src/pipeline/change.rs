@@ -3,6 +3,8 @@
 //! A variant keeps no users: what was put of one comes with each request. Items are prepared here, whenever the online store says that
 //! one changed.
 
+use std::collections::BTreeSet;
+
 use gondola_request::{Change, Interaction, ItemState, PurchaseUpdate, StatedRow, UserUpdate};
 
 use super::variant::{RequestError, Variant};
@@ -29,7 +31,9 @@ impl Variant {
     }
 
     fn check_user(&self, update: &UserUpdate) -> Result<(), RequestError> {
-        check_columns("user", &update.features, &self.workflow.user, &[])?;
+        let workflow = &self.workflow.user;
+        let known = || workflow.columns().map(str::to_owned).collect();
+        check_columns("user", &update.features, |column| workflow.reads_as_number(column), known)?;
         let items = self.items.view();
         let history = update.history.as_deref().unwrap_or_default();
         history
@@ -39,13 +43,29 @@ impl Variant {
     }
 
     fn check_item(&self, features: &RawRow) -> Result<(), RequestError> {
-        check_columns("item", features, &self.workflow.item, self.text_columns())?;
+        self.check_item_columns(features)?;
         if !self.items.view().has_room() {
             return Err(TooManyItems.into());
         }
         let new = self.new_item(features.clone())?;
         check_range("item", features, &new.encoded, &self.workflow.item)?;
         self.try_item(&new)
+    }
+
+    /// Refuses columns that nothing asks for: neither models nor texts nor, with those of the snapshot, rules.
+    fn check_item_columns(&self, features: &RawRow) -> Result<(), RequestError> {
+        let (workflow, table, texts) = (&self.workflow.item, self.items.table(), self.text_columns());
+        let is_number = |column: &str| {
+            let read = workflow.reads_as_number(column);
+            read.or_else(|| texts.iter().any(|text| text == column).then_some(false))
+                .or_else(|| table.has_numbers(column))
+        };
+        let known = || {
+            let read = workflow.columns().map(str::to_owned);
+            let known: BTreeSet<String> = read.chain(texts.iter().chain(table.columns()).cloned()).collect();
+            known.into_iter().collect()
+        };
+        check_columns("item", features, is_number, known)
     }
 
     fn check_patch(&self, item: &ItemId, features: &RawRow) -> Result<(), RequestError> {
@@ -56,7 +76,7 @@ impl Variant {
         if features.0.is_empty() {
             return Ok(());
         }
-        check_columns("item", features, &self.workflow.item, self.text_columns())?;
+        self.check_item_columns(features)?;
         let present = match items.put_item(row) {
             Some(put) => put.raw.clone(),
             None => self.snapshot_row(item, &items),
@@ -99,7 +119,10 @@ impl Variant {
         let row = state
             .row
             .filter(|row| !known || row.always || row.at >= self.as_of);
-        let new = row.map(|row| self.new_item(self.present_row(item, row, &items)));
+        let row = row.map(|row| self.present_row(item, row, &items));
+        // What says nothing new needs no place beside the snapshot, of which there are few.
+        let row = row.filter(|row| !self.is_snapshot(item, row, &items));
+        let new = row.map(|row| self.new_item(row));
         let withdrawn = match (state.deleted, state.blocked) {
             (true, _) => Some(Withdrawn::Deleted),
             (false, true) => Some(Withdrawn::Blocked),
@@ -129,6 +152,15 @@ impl Variant {
                 .map(|column| (column.clone(), Value::from(row.cell(column))))
                 .collect(),
         )
+    }
+
+    /// Whether a row says of an item what the snapshot says.
+    fn is_snapshot(&self, item: &ItemId, row: &RawRow, items: &ItemsView<'_>) -> bool {
+        let Some(snapshot) = items.snapshot_row(item) else {
+            return false;
+        };
+        let mut columns = row.0.keys().chain(self.items.table().columns());
+        columns.all(|column| row.cell(column).is_same(snapshot.cell(column)))
     }
 
     /// Encodes an item and embeds it in both spaces.
@@ -185,23 +217,20 @@ fn check_purchase(put: &PurchaseUpdate, items: &ItemsView<'_>) -> Result<(), Req
     })
 }
 
+/// Refuses columns that are not known, and texts where numbers are read. `is_number` says of a known column whether it is read as one.
 fn check_columns(
     entity: &'static str,
     features: &RawRow,
-    workflow: &EntityWorkflow,
-    text_columns: &[String],
+    is_number: impl Fn(&str) -> Option<bool>,
+    known: impl Fn() -> Vec<String>,
 ) -> Result<(), RequestError> {
     for (column, value) in &features.0 {
-        match workflow.reads_as_number(column) {
-            None if !text_columns.contains(column) => {
-                let known = workflow
-                    .columns()
-                    .map(str::to_owned)
-                    .chain(text_columns.iter().cloned());
+        match is_number(column) {
+            None => {
                 return Err(RequestError::UnknownColumn {
                     entity,
                     column: column.clone(),
-                    known: known.collect(),
+                    known: known(),
                 });
             }
             Some(true) if *value != Value::Null && Cell::from(value).as_number().is_none() => {

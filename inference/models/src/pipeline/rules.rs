@@ -4,7 +4,7 @@
 //! rules change, for every row and every position of an index, so that a search passes over the others; an item that was put is asked
 //! by its own values.
 
-use gondola_request::{BoughtRule, ItemRule, Rules};
+use gondola_request::{BoughtRule, ItemRule, Rules, Value};
 
 use super::variant::{
     AlreadyBought, Diversity, DiversitySettings, RequestError, Variant, VariantSettings, diversity,
@@ -74,7 +74,7 @@ impl ActiveRules {
 fn passes<'a>(rules: &[ItemRule], cell: impl Fn(&str) -> Cell<'a>) -> bool {
     rules.iter().all(|rule| {
         let cell = cell(&rule.column);
-        let is = |value: &gondola_request::Value| Cell::from(value) == cell;
+        let is = |value: &Value| Cell::from(value).is_same(cell);
         rule.allow.as_ref().is_none_or(|allow| allow.iter().any(is)) && !rule.deny.iter().any(is)
     })
 }

@@ -1,10 +1,10 @@
-//! Users whose rows are in feature views of Feast: read as Feast's readers do, and written so that they see it.
+//! Users and items whose rows are in feature views of Feast: read as Feast's readers do, and written so that they see it.
 
 use std::time::Duration;
 
 use gondola_causes::with_causes;
-use gondola_feast::{AbsentColumns, EntityViews, EventTime, Found, KeyLayout};
-use gondola_request::{Moment, RawRow, StatedRow};
+use gondola_feast::{AbsentColumns, EntityViews, EventTime, Found, KeyLayout, time_field};
+use gondola_request::{Moment, RawRow, StatedRow, Value as RawValue};
 use redis::{Cmd, FromRedisValue, Value, cmd};
 
 use crate::store::StoreError;
@@ -28,8 +28,8 @@ impl FeastEntities {
         Some(read)
     }
 
-    /// The row in a reply to [`read`](Self::read): what Feast says counts, however old it is.
-    pub(super) fn row(&self, reply: Value, id: &str) -> Result<Option<StatedRow>, StoreError> {
+    /// The row in a reply to [`read`](Self::read): all that is known, as of users. What Feast says counts, however old it is.
+    pub(super) fn whole_row(&self, reply: Value, id: &str) -> Result<Option<StatedRow>, StoreError> {
         let damaged = |problem: String| StoreError::Damaged {
             what: format!("features of {id:?} in Feast"),
             problem,
@@ -49,6 +49,39 @@ impl FeastEntities {
                 at: newest.map_or(Moment::default(), moment),
             })),
         }
+    }
+
+    /// The same, over a snapshot's: what no view has stays, as of items, of which rules and texts may ask for more than models do.
+    pub(super) fn row_over(&self, reply: Value, id: &str) -> Result<Option<StatedRow>, StoreError> {
+        let row = self.whole_row(reply, id)?;
+        Ok(row.map(|mut row| {
+            let readable = self.views.columns.iter();
+            for column in readable.filter(|column| column.value_type.column_kind().is_some()) {
+                row.columns.0.entry(column.name.clone()).or_insert(RawValue::Null);
+            }
+            StatedRow { whole: false, ..row }
+        }))
+    }
+
+    /// The command that reads when each view of an entity was true.
+    pub(super) fn times(&self, key: &[u8]) -> Cmd {
+        let mut read = cmd("HMGET");
+        read.arg(key);
+        for view in &self.views.views {
+            read.arg(time_field(&view.stored_as));
+        }
+        read
+    }
+
+    /// What the keys of all its entities match, and maybe others.
+    pub(super) fn pattern(&self) -> Vec<u8> {
+        self.layout.scan_pattern(&[&self.views.join_key])
+    }
+
+    /// The id of an entity by its key; none if the key is something else.
+    pub(super) fn id_of(&self, key: &[u8]) -> Option<String> {
+        let entity = self.layout.parse(&[&self.views.join_key], key).ok()?;
+        self.views.id_of(&entity)
     }
 
     /// The commands that replace a row, or change some of its columns; the error says why Feast could not read it.

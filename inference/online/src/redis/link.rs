@@ -1,5 +1,6 @@
 //! A connection that is made when it is needed, and anew when it breaks.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +12,12 @@ use gondola_feast::{Connection as Checked, Server, Tls, Topology};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo};
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo,
-    Pipeline, RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, TlsMode, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, TlsMode,
+    Value, cmd,
 };
 
 use super::connection::Connection;
@@ -22,6 +25,8 @@ use crate::store::StoreError;
 
 /// How long connecting may take where the connection says nothing.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// Keys that a step of a scan looks at, about: Redis does nothing else meanwhile, some tenths of a millisecond.
+const KEYS_AT_ONCE: usize = 1_000;
 /// After a connection could not be made, the next attempt waits so long.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 
@@ -98,6 +103,22 @@ impl Link {
             Err(_) => {
                 self.close();
                 Err(away(&open.place, format!("no answer within {within:?}")))
+            }
+        }
+    }
+
+    /// All keys that match a pattern, of all primaries; one that is there all the while is found, maybe twice.
+    pub(super) async fn scan(&self, pattern: &[u8], within: Duration) -> Result<Vec<Vec<u8>>, StoreError> {
+        let open = self.open().await?;
+        match tokio::time::timeout(within, open.scan(pattern)).await {
+            Ok(Ok(keys)) => Ok(keys),
+            Ok(Err(error)) => {
+                self.close();
+                Err(refusal(&open.place, &error, || "one of its keys".to_owned()))
+            }
+            Err(_) => {
+                self.close();
+                Err(away(&open.place, format!("no end of its keys within {within:?}")))
             }
         }
     }
@@ -187,6 +208,76 @@ impl Open {
             Servers::Cluster(connection) => Ok(side_by_side(&commands, connection).await),
         }
     }
+
+    async fn scan(&self, pattern: &[u8]) -> Result<Vec<Vec<u8>>, RedisError> {
+        match &self.to {
+            Servers::One(connection) => scan_one(pattern, connection.clone()).await,
+            Servers::Cluster(connection) => scan_cluster(pattern, connection.clone()).await,
+        }
+    }
+}
+
+/// A step of a scan: the cursor from which it goes on, 0 at the end, and keys.
+type Step = (u64, Vec<Vec<u8>>);
+
+fn scan_from(cursor: u64, pattern: &[u8]) -> Cmd {
+    let mut scan = cmd("SCAN");
+    scan.arg(cursor)
+        .arg("MATCH")
+        .arg(pattern)
+        .arg("COUNT")
+        .arg(KEYS_AT_ONCE);
+    scan
+}
+
+async fn scan_one(
+    pattern: &[u8],
+    mut connection: MultiplexedConnection,
+) -> Result<Vec<Vec<u8>>, RedisError> {
+    let (mut cursor, mut keys) = (0, Vec::new());
+    loop {
+        let found: Vec<Vec<u8>>;
+        (cursor, found) = scan_from(cursor, pattern).query_async(&mut connection).await?;
+        keys.extend(found);
+        if cursor == 0 {
+            return Ok(keys);
+        }
+    }
+}
+
+/// The first step goes to all primaries, and its answer says who they are; the others go to each by its address.
+async fn scan_cluster(
+    pattern: &[u8],
+    mut connection: ClusterConnection,
+) -> Result<Vec<Vec<u8>>, RedisError> {
+    let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+    let first = connection.route_command(scan_from(0, pattern), all).await?;
+    let mut keys = Vec::new();
+    for (address, (mut cursor, found)) in HashMap::<String, Step>::from_redis_value(first)? {
+        keys.extend(found);
+        let node = node_at(&address)?;
+        while cursor != 0 {
+            let there = RoutingInfo::SingleNode(node.clone());
+            let step = connection
+                .route_command(scan_from(cursor, pattern), there)
+                .await?;
+            let found: Vec<Vec<u8>>;
+            (cursor, found) = Step::from_redis_value(step)?;
+            keys.extend(found);
+        }
+    }
+    Ok(keys)
+}
+
+fn node_at(address: &str) -> Result<SingleNodeRoutingInfo, RedisError> {
+    let node = address.rsplit_once(':').and_then(|(host, port)| {
+        Some(SingleNodeRoutingInfo::ByAddress {
+            host: host.to_owned(),
+            port: port.parse().ok()?,
+        })
+    });
+    let wrong = (ErrorKind::Parse, "a node of the cluster has no port");
+    node.ok_or_else(|| RedisError::from(wrong))
 }
 
 async fn in_a_pipeline(

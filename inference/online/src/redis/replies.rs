@@ -10,6 +10,14 @@ use super::keys;
 use crate::record;
 use crate::store::{Position, StoreError, Written};
 
+/// Where the columns of a row are.
+pub(super) enum Columns {
+    /// Among the fields of ours.
+    Here,
+    /// In Feast, if it has any.
+    InFeast(Option<StatedRow>),
+}
+
 /// The fields of a hash.
 pub(super) struct Fields {
     of: String,
@@ -26,33 +34,31 @@ impl Fields {
         })
     }
 
-    /// A user, who also did this, and whose row is elsewhere or here.
+    /// A user, who also did this.
     pub(super) fn user(
         mut self,
         interactions: Vec<PastInteraction>,
-        elsewhere: Option<StatedRow>,
+        columns: Columns,
     ) -> Result<Option<UserState>, StoreError> {
-        if self.fields.is_empty() && interactions.is_empty() && elsewhere.is_none() {
+        let row = self.row(columns)?;
+        if self.fields.is_empty() && interactions.is_empty() && row.is_none() {
             return Ok(None);
         }
         let history = self.fields.remove(keys::HISTORY);
         Ok(Some(UserState {
             deleted: self.fields.contains_key(keys::DELETED),
             history: history.map(|json| self.json(&json)).transpose()?,
-            row: match elsewhere {
-                Some(row) => Some(row),
-                None => self.row()?,
-            },
+            row,
             interactions,
         }))
     }
 
     /// An item.
-    pub(super) fn item(self) -> Result<Option<ItemState>, StoreError> {
-        if self.fields.is_empty() {
+    pub(super) fn item(self, columns: Columns) -> Result<Option<ItemState>, StoreError> {
+        let row = self.row(columns)?;
+        if self.fields.is_empty() && row.is_none() {
             return Ok(None);
         }
-        let row = self.row()?;
         Ok(Some(ItemState {
             deleted: self.fields.contains_key(keys::DELETED),
             blocked: self.fields.get(keys::BLOCKED).is_some_and(|flag| flag == "1"),
@@ -61,7 +67,14 @@ impl Fields {
         }))
     }
 
-    fn row(&self) -> Result<Option<StatedRow>, StoreError> {
+    fn row(&self, columns: Columns) -> Result<Option<StatedRow>, StoreError> {
+        match columns {
+            Columns::Here => self.own_row(),
+            Columns::InFeast(row) => Ok(row),
+        }
+    }
+
+    fn own_row(&self) -> Result<Option<StatedRow>, StoreError> {
         let Some(kind) = self.fields.get(keys::ROW) else {
             return Ok(None);
         };
@@ -110,6 +123,16 @@ pub(super) fn rules(reply: Value) -> Result<Option<Rules>, StoreError> {
     let json = Option::<String>::from_redis_value(reply).map_err(|error| damaged(&error))?;
     json.map(|json| serde_json::from_str(&json).map_err(|error| damaged(&error)))
         .transpose()
+}
+
+/// Bytes that are others where the values of a reply to `HMGET` are.
+pub(super) fn mark(reply: &Value) -> Vec<u8> {
+    let values = Vec::<Option<Vec<u8>>>::from_redis_value_ref(reply).unwrap_or_default();
+    let parts = values.into_iter().map(|value| match value {
+        Some(value) => [vec![value.len() as u8], value].concat(),
+        None => vec![u8::MAX],
+    });
+    parts.flatten().collect()
 }
 
 /// What came of a script.

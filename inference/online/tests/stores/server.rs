@@ -100,11 +100,16 @@ impl RedisServer {
 
     /// Runs a command, as another program would.
     pub(crate) async fn run(&self, command: &[&str]) -> redis::Value {
-        let client = redis::Client::open(format!("redis://{}", self.address())).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut run = redis::cmd(command[0]);
         run.arg(&command[1..]);
-        run.query_async(&mut connection).await.unwrap()
+        self.send(run).await
+    }
+
+    /// The same, of a command with bytes.
+    pub(crate) async fn send(&self, command: redis::Cmd) -> redis::Value {
+        let client = redis::Client::open(format!("redis://{}", self.address())).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        command.query_async(&mut connection).await.unwrap()
     }
 }
 

@@ -4,15 +4,16 @@ use std::net::TcpListener as Bound;
 use std::time::Duration;
 
 use gondola_feast::{RedisType, StoreSettings};
-use gondola_online::OnlineStore;
+use gondola_online::{OnlineStore, Seen};
 use gondola_online::redis::Redis;
 use gondola_online::redis::connection::Connection;
-use gondola_request::{Moment, Value};
+use gondola_request::{Change, ItemId, ItemUpdate, Moment, RawRow, Value};
+use redis::FromRedisValue as _;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use crate::server::RedisServer;
-use crate::suite;
+use crate::{feast, suite};
 
 const NOW: Moment = Moment(1_764_460_800_000);
 
@@ -60,6 +61,36 @@ async fn a_cluster_keeps_every_promise_of_an_online_store() {
         ..StoreSettings::default()
     });
     suite::run(&cluster).await;
+}
+
+#[tokio::test]
+async fn items_of_feast_are_found_on_every_server_of_a_cluster() {
+    let servers = cluster().await;
+    let cluster = store(StoreSettings {
+        connection_string: servers[0].address(),
+        redis_type: RedisType::RedisCluster,
+        ..StoreSettings::default()
+    });
+    let cluster = cluster.with_feast_items(feast::articles(), feast::LOOK_EVERY);
+    let ids: Vec<String> = (1..=2_500).map(|id| id.to_string()).collect();
+    let put = |id: &String| Change::PutItem {
+        item: id.as_str().into(),
+        update: ItemUpdate {
+            features: RawRow::from([("price", Value::Number(1.5))]),
+            blocked: false,
+        },
+    };
+    let puts: Vec<Change> = ids.iter().map(put).collect();
+    cluster.write(&puts, NOW).await.unwrap();
+    for server in &servers {
+        let keys = usize::from_redis_value(server.run(&["DBSIZE"]).await).unwrap();
+        assert!(keys > 2_000, "more than one step of a scan: {keys}");
+    }
+    let (mut found, _) = cluster.unannounced(&Seen::default()).await.unwrap();
+    found.sort();
+    let mut wanted: Vec<ItemId> = ids.iter().map(|id| id.as_str().into()).collect();
+    wanted.sort();
+    assert_eq!(found, wanted);
 }
 
 #[tokio::test]

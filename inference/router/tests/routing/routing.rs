@@ -196,6 +196,10 @@ async fn one_address_of_a_variant_may_be_down_and_changes_go_to_one() {
     assert_eq!(pods_that_took_it, 1, "which hands it to the online store of all");
     let described = get(&server.address, "/v1/pipeline").await.json();
     assert_eq!(described["variants"][0]["summary"]["limit"], 3);
+    let server = router("dlrm", vec![remote("dlrm", 1, &[&here.address, NOBODY])]).await;
+    let rules = r#"{"limit":2}"#;
+    assert_eq!(put(&server.address, "/v1/rules", rules).await.status, 204);
+    assert_eq!(get(&server.address, "/v1/rules").await.json().to_string(), rules);
     let wrong = put(&server.address, "/v1/items/shoe", r#"{"features": {"size": 4}}"#).await;
     assert_eq!(
         (wrong.status, wrong.message()),

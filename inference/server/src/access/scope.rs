@@ -78,7 +78,7 @@ pub(crate) enum Need {
 }
 
 /// Every path; one that ends with `*` is all that begin like it. `tests` holds it against the routes and the gRPC services.
-const NEEDS: [(&str, Need); 24] = [
+const NEEDS: [(&str, Need); 25] = [
     ("/v1/recommend", Need::Scope(Scope::Read)),
     ("/v1/similar", Need::Scope(Scope::Read)),
     ("/v1/pipeline", Need::Scope(Scope::Read)),
@@ -99,6 +99,7 @@ const NEEDS: [(&str, Need); 24] = [
     ("/gondola.v1.Recommender/PutUser", Need::Scope(Scope::Write)),
     ("/gondola.v1.Recommender/PutItem", Need::Scope(Scope::Write)),
     ("/gondola.v1.Recommender/ApplyChanges", Need::Scope(Scope::Write)),
+    ("/gondola.v1.Recommender/GetRules", Need::Scope(Scope::Write)),
     (
         "/gondola.v1.Recommender/RecordOutcomes",
         Need::Scope(Scope::Outcomes),

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{post, put};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use gondola_protocol::ChangeReceipt;
 use gondola_request::{Change, Interaction, ItemId, ItemPatch, ItemUpdate, RawRow, Rules, UserUpdate};
@@ -19,7 +19,7 @@ use super::{argument, parse, read};
 use crate::front::Front;
 use crate::http_error::HttpError;
 
-/// The paths of everything that makes changes.
+/// The paths of everything that makes changes, and of the rules that were made.
 pub(super) fn routes() -> Router<Arc<Front>> {
     Router::new()
         .route(
@@ -32,7 +32,7 @@ pub(super) fn routes() -> Router<Arc<Front>> {
         )
         .route("/v1/items:batch", post(put_items))
         .route("/v1/interactions", post(interact))
-        .route("/v1/rules", put(put_rules).delete(delete_rules))
+        .route("/v1/rules", get(rules).put(put_rules).delete(delete_rules))
 }
 
 /// The id that a path ends with.
@@ -90,6 +90,10 @@ async fn patch_item(
 async fn delete_item(front: State<Arc<Front>>, id: Id) -> Result<StatusCode, HttpError> {
     let item = id?.0.into();
     changed(&front, Change::DeleteItem { item }).await
+}
+
+async fn rules(front: State<Arc<Front>>) -> Result<Json<Rules>, HttpError> {
+    Ok(Json(front.rules(None).await?))
 }
 
 async fn put_rules(

@@ -81,7 +81,7 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Operation> {
         description: "The online store has the change; requests from now on see it.",
         content: Value::Null,
     };
-    let away = answer::<ErrorBody>(g, 503, "The online store does not take changes now.", json!(null));
+    let away = answer::<ErrorBody>(g, 503, "The online store does not answer now.", json!(null));
     let of_change = vec![
         changed,
         invalid.clone(),
@@ -102,7 +102,7 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Operation> {
         too_large.clone(),
         too_slow.clone(),
         unserved.clone(),
-        away,
+        away.clone(),
     ];
     let none = json!(null);
     vec![
@@ -188,6 +188,24 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Operation> {
                 "/v1/items/{id}",
                 "deleteItem",
                 "Takes an item out of the catalog",
+            )
+        },
+        Operation {
+            answers: vec![
+                answer::<Rules>(
+                    g,
+                    200,
+                    "The rules over those of the manifest; empty where there are none.",
+                    example_rules(),
+                ),
+                unserved.clone(),
+                away,
+            ],
+            ..operation(
+                "get",
+                "/v1/rules",
+                "getRules",
+                "Tells the rules over those of the manifest",
             )
         },
         Operation {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gondola_protocol::proto::{
-    Degradation, GetPipelineRequest, PutItemRequest, PutUserRequest, RecommendRequest, SimilarRequest, Value,
+    Degradation, GetPipelineRequest, GetRulesRequest, PutItemRequest, PutUserRequest, RecommendRequest, SimilarRequest, Value,
     similar_request, value,
 };
 use gondola_server::Server;
@@ -407,6 +407,21 @@ async fn a_question_without_a_place_is_429_at_once_and_the_place_is_free_again_a
     gate.open();
     assert_eq!(first.await.unwrap().status, 200);
     assert_eq!(get(&server.address, "/v1/recommend?user=berta").await.status, 200);
+}
+
+#[tokio::test]
+async fn rules_that_stand_are_told_in_the_form_in_which_they_are_put() {
+    let (server, _) = one_variant().await;
+    let address = &server.address;
+    let rules = json!({"limit": 3, "items": [{"column": "market", "allow": ["DE"]}]});
+    assert_eq!(get(address, "/v1/rules").await.json(), json!({}));
+    let put = send(address, "PUT", "/v1/rules", &rules.to_string()).await;
+    assert_eq!(put.status, 204);
+    assert_eq!(get(address, "/v1/rules").await.json(), rules);
+    let told = server.grpc().await.get_rules(GetRulesRequest {}).await;
+    let told = told.unwrap().into_inner();
+    let told = gondola_request::Rules::from(told.rules.unwrap());
+    assert_eq!(serde_json::to_value(told).unwrap(), rules);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use gondola_artifacts::Access;
-use gondola_crds::online::{Redis as RedisSpec, RedisKind};
+use gondola_crds::online::{Feast as FeastSpec, Redis as RedisSpec, RedisKind};
 use gondola_feast::{RedisType, StoreSettings};
 use gondola_models::pipeline::Variant;
 use gondola_online::embedded::Embedded;
@@ -19,6 +19,9 @@ use gondola_router::feast::{self, FeastProject};
 use gondola_serving::live::Live;
 use gondola_wire::serve_order::OnlineOrder;
 use gondola_wire::variables;
+
+/// How often a pod looks whether Feast wrote items.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Where the online store is, and how long it is waited for.
 #[derive(Debug, Args)]
@@ -71,15 +74,19 @@ impl OnlineArguments {
         if let Some(feast) = order.and_then(|order| order.store.feast.as_ref()) {
             let key_ttl = spec.and_then(|redis| u64::try_from(redis.key_ttl_seconds?).ok());
             let key_ttl = key_ttl.map(Duration::from_secs);
-            let FeastProject { layout, users } = feast::project(feast, access).await?;
+            let FeastProject { layout, users, items } = feast::project(feast, access).await?;
+            let entities = |views| FeastEntities {
+                layout: layout.clone(),
+                views,
+                key_ttl,
+            };
             if let Some(views) = users {
                 // Feast tells nobody of what it writes.
                 cached = 0;
-                store = store.with_feast_users(FeastEntities {
-                    layout,
-                    views,
-                    key_ttl,
-                });
+                store = store.with_feast_users(entities(views));
+            }
+            if let Some(views) = items {
+                store = store.with_feast_items(entities(views), look_every(feast));
             }
         }
         Ok(Some(self.online(Arc::new(store), cached, order)))
@@ -117,6 +124,11 @@ impl Online {
     pub(super) async fn start(self, variants: Vec<Arc<Variant>>) -> anyhow::Result<Arc<Live<Variant>>> {
         Ok(Live::start(self.store, self.settings, variants, self.patience).await?)
     }
+}
+
+fn look_every(feast: &FeastSpec) -> Duration {
+    let seconds = feast.refresh_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.map_or(LOOK_EVERY, Duration::from_secs)
 }
 
 fn store_settings(redis: &RedisSpec) -> StoreSettings {

@@ -1,12 +1,13 @@
 //! What users do and what the shop puts, in the next answer.
 
+use gondola_models::features::{Cells as _, RawRow};
 use gondola_models::pipeline::{RecommendRequest, SimilarRequest, SimilarTo, Variant};
 use gondola_request::{
-    BoughtRule, DiversityRule, InteractionKind, ItemRule, ItemState, Moment, PastInteraction, Rules,
+    BoughtRule, Change, DiversityRule, InteractionKind, ItemRule, ItemState, Moment, PastInteraction, Rules,
     StatedRow, UserState, Value,
 };
 
-use super::{NOW, items, recommend, recommend_informed, some_user};
+use super::{NOW, RULES_COLUMN, items, recommend, recommend_informed, some_user};
 
 /// Two items of the shop.
 const VEST: &str = "0108775044";
@@ -18,6 +19,8 @@ pub(super) fn follows_from_what_users_and_the_shop_do(variant: &Variant) {
     what_is_older_than_the_snapshot_changes_nothing(variant);
     a_user_who_was_deleted_is_nobody(variant);
     an_item_is_blocked_deleted_and_back(variant);
+    an_item_follows_a_column_that_rules_alone_read(variant);
+    a_row_that_says_nothing_new_is_not_kept(variant);
     rules_are_followed_until_they_are_taken_back(variant);
     rules_that_can_not_be_followed_are_refused_by_name(variant);
 }
@@ -143,6 +146,86 @@ fn an_item_is_blocked_deleted_and_back(variant: &Variant) {
     assert!(error.starts_with("there is no item"), "{error}");
     set(None);
     assert_eq!(shown(), before);
+}
+
+/// As a shop's stock does.
+fn an_item_follows_a_column_that_rules_alone_read(variant: &Variant) {
+    let user = some_user(variant);
+    let shown = || items(&recommend(variant, &user, 20).unwrap());
+    let before = shown();
+    let without = |value: Value| Rules {
+        items: vec![ItemRule {
+            column: RULES_COLUMN.to_owned(),
+            allow: None,
+            deny: vec![value],
+        }],
+        ..Rules::default()
+    };
+    let table = variant.items().table();
+    let value = Value::from(table.row(table.find(OTHER).unwrap()).cell(RULES_COLUMN));
+    variant.set_rules(Some(&without(value))).unwrap();
+    assert!(!shown().contains(&OTHER.to_owned()), "as the snapshot has it");
+    variant.set_rules(Some(&without(Value::Number(0.0)))).unwrap();
+    assert_eq!(shown(), before);
+    let update = ItemPatch {
+        features: RawRow::from([(RULES_COLUMN, "0".into())]),
+        blocked: None,
+    };
+    variant
+        .check(&Change::PatchItem {
+            item: OTHER.into(),
+            update: update.clone(),
+        })
+        .unwrap();
+    let row = StatedRow {
+        columns: update.features,
+        at: NOW,
+        ..StatedRow::default()
+    };
+    set_row(variant, OTHER, row);
+    assert!(!shown().contains(&OTHER.to_owned()), "the text 0 is the number");
+    variant.set_items(vec![(OTHER.into(), None)]);
+    variant.set_rules(None).unwrap();
+    assert_eq!(shown(), before);
+}
+
+/// A feature store has a row for every item, and most of them are the snapshot's: they must not take the places of those that are put.
+fn a_row_that_says_nothing_new_is_not_kept(variant: &Variant) {
+    let row = variant.items().table().find(OTHER).unwrap();
+    let table = variant.items().table();
+    let columns: Vec<(String, Value)> = table
+        .columns()
+        .iter()
+        .map(|column| (column.clone(), Value::from(table.row(row).cell(column))))
+        .collect();
+    let as_feast_has_it = |value: &Value| match value {
+        Value::Number(number) => Value::Number(f64::from(*number as f32)),
+        other => other.clone(),
+    };
+    let same = columns.iter().map(|(column, value)| (column.clone(), as_feast_has_it(value)));
+    let row = StatedRow {
+        columns: RawRow(same.collect()),
+        always: true,
+        ..StatedRow::default()
+    };
+    let put = || variant.items().view().put_items().filter(|item| item.id.as_str() == OTHER).count();
+    set_row(variant, OTHER, row.clone());
+    assert_eq!(put(), 0);
+    let mut other = row.clone();
+    other.columns.0.insert("mean_price".to_owned(), Value::Number(0.5));
+    set_row(variant, OTHER, other);
+    assert_eq!(put(), 1, "as it is not what the snapshot says");
+    set_row(variant, OTHER, row);
+    assert_eq!(put(), 0, "as it is again");
+}
+
+fn set_row(variant: &Variant, item: &str, row: StatedRow) {
+    let state = ItemState {
+        row: Some(row),
+        ..ItemState::default()
+    };
+    let refused = variant.set_items(vec![(item.into(), Some(state))]);
+    assert!(refused.is_empty(), "{refused:?}");
 }
 
 fn rules_are_followed_until_they_are_taken_back(variant: &Variant) {

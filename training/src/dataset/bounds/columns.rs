@@ -22,6 +22,10 @@ pub(super) fn check(config: &DatasetConfig) -> Result<(), ConfigError> {
     }
     if let Some(users) = &config.users {
         entity("users", users, &names::of_users(config))?;
+        if let Some(column) = users.rules.first() {
+            let wanted = "rules ask for columns of items alone; leave it out, or name it in users.categorical";
+            return Err(refused("users.rules", format!("{column:?}"), wanted));
+        }
     }
     entity("items", &config.items, &names::of_items(config))?;
     for (field, names) in [
@@ -46,6 +50,7 @@ fn entity(which: &str, entity: &Entity, computed: &[String]) -> Result<(), Confi
         ("categorical", &entity.categorical),
         ("numeric", &entity.numeric),
         ("text", &entity.text),
+        ("rules", &entity.rules),
     ];
     for (role, columns) in roles {
         let field = format!("{which}.{role}");
@@ -61,7 +66,8 @@ fn entity(which: &str, entity: &Entity, computed: &[String]) -> Result<(), Confi
         }
     }
     different(&format!("{which}.categorical"), &entity.categorical)?;
-    different(&format!("{which}.numeric"), &entity.numeric)
+    different(&format!("{which}.numeric"), &entity.numeric)?;
+    different(&format!("{which}.rules"), &entity.rules)
 }
 
 /// Refuses the name of a column that is none, or that no file can be called by.
