@@ -6,9 +6,7 @@
 
 use gondola_request::{BoughtRule, ItemRule, Rules};
 
-use super::variant::{
-    AlreadyBought, Diversity, DiversitySettings, RequestError, Variant, VariantSettings, diversity,
-};
+use super::variant::{Diversity, DiversitySettings, RequestError, Variant, VariantSettings, diversity};
 use crate::features::Cell;
 use crate::items::{Items, ItemsView};
 use crate::retrieval::ItemIndex;
@@ -21,7 +19,7 @@ const MAX_CANDIDATES: usize = 10_000;
 
 /// The rules that stand now.
 pub(super) struct ActiveRules {
-    pub(super) already_bought: AlreadyBought,
+    pub(super) already_bought: BoughtRule,
     pub(super) limit: usize,
     pub(super) quotas: Quotas,
     pub(super) diversity: Option<Diversity>,
@@ -96,10 +94,7 @@ impl Variant {
     fn active(&self, rules: &Rules, allowed: Option<AllowedItems>) -> Result<ActiveRules, RequestError> {
         let mut active = ActiveRules::of(&self.settings, self.diversity);
         if let Some(rule) = rules.already_bought {
-            active.already_bought = match rule {
-                BoughtRule::Keep => AlreadyBought::Keep,
-                BoughtRule::Remove => AlreadyBought::Remove,
-            };
+            active.already_bought = rule;
         }
         if let Some(candidates) = rules.candidates {
             let quotas = &mut active.quotas;
