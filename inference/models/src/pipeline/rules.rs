@@ -80,18 +80,20 @@ fn passes<'a>(rules: &[ItemRule], cell: impl Fn(&str) -> Cell<'a>) -> bool {
 impl Variant {
     /// Refuses rules that can't be followed.
     pub fn check_rules(&self, rules: &Rules) -> Result<(), RequestError> {
-        self.active(rules, None).map(|_| ())
+        self.active(rules).map(|_| ())
     }
 
     /// Follows rules from the next request on, or the manifest's alone.
     pub fn set_rules(&self, rules: Option<&Rules>) -> Result<(), RequestError> {
         let rules = rules.cloned().unwrap_or_default();
-        let allowed = (!rules.items.is_empty()).then(|| self.allowed(&rules.items));
-        self.rules.store(self.active(&rules, allowed)?.into());
+        let mut active = self.active(&rules)?;
+        active.allowed = (!rules.items.is_empty()).then(|| self.allowed(&rules.items));
+        self.rules.store(active.into());
         Ok(())
     }
 
-    fn active(&self, rules: &Rules, allowed: Option<AllowedItems>) -> Result<ActiveRules, RequestError> {
+    /// Rules that can be followed, before it is worked out which items they allow.
+    fn active(&self, rules: &Rules) -> Result<ActiveRules, RequestError> {
         let mut active = ActiveRules::of(&self.settings, self.diversity);
         if let Some(rule) = rules.already_bought {
             active.already_bought = rule;
@@ -128,7 +130,6 @@ impl Variant {
             self.check_column(&rule.column)?;
         }
         active.items.clone_from(&rules.items);
-        active.allowed = allowed;
         Ok(active)
     }
 
