@@ -8,7 +8,7 @@ use gondola_models::device::Device;
 use gondola_models::features::{RawTable, UserId, Workflow};
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{
-    AlreadyBought, Answer, RecommendRequest, Variant, VariantFolders, VariantSettings,
+    Answer, BoughtRule, RecommendRequest, Variant, VariantFolders, VariantSettings,
 };
 use gondola_models::retrieval::Retrieval;
 use gondola_models::retrieval::index::SearchParameters;
@@ -71,7 +71,7 @@ pub(crate) fn load(bundles: &Path, scorer: &str, nprobe: u32) -> anyhow::Result<
         search: search(nprobe),
         similarity_search: search(32),
         device: Device::Cpu,
-        already_bought: AlreadyBought::Keep,
+        already_bought: BoughtRule::Keep,
         blocked_items: Vec::new(),
         limit: ITEMS,
         order: Order::BestFirst,

@@ -130,12 +130,12 @@ impl VersionRecord {
     /// The view of this version; none if the record is of a view without a spec.
     pub(crate) fn view(&self) -> Result<Option<View>, prost::DecodeError> {
         let message = self.message.as_slice();
-        let view = if self.is_stream {
-            stream_view(messages::StreamFeatureView::decode(message)?)
+        let message = if self.is_stream {
+            messages::StreamFeatureView::decode(message)?.into()
         } else {
-            view(messages::FeatureView::decode(message)?)
+            messages::FeatureView::decode(message)?
         };
-        Ok(view.map(|(_, view)| View {
+        Ok(view(message).map(|(_, view)| View {
             version: self.version,
             ..view
         }))
@@ -154,10 +154,9 @@ impl Registry {
         for entity in message.entities.into_iter().filter_map(|entity| entity.spec) {
             registry.add_entity(entity);
         }
-        for (named, view) in message.feature_views.into_iter().filter_map(view) {
-            registry.at(named.project).views.insert(named.name, view);
-        }
-        for (named, view) in message.stream_feature_views.into_iter().filter_map(stream_view) {
+        let streams = message.stream_feature_views.into_iter();
+        let views = message.feature_views.into_iter().chain(streams.map(Into::into));
+        for (named, view) in views.filter_map(view) {
             registry.at(named.project).views.insert(named.name, view);
         }
         registry.add_others(message.on_demand_feature_views, OtherView::OnDemand);
@@ -253,24 +252,6 @@ struct Named {
 }
 
 fn view(message: messages::FeatureView) -> Option<(Named, View)> {
-    let spec = message.spec?;
-    let named = Named {
-        project: spec.project,
-        name: spec.name,
-    };
-    let view = View {
-        entities: spec.entities,
-        features: features(spec.features, &spec.entity_columns),
-        key_types: key_types(spec.entity_columns),
-        ttl: ttl(spec.ttl),
-        online: spec.online,
-        disabled: spec.disabled,
-        version: current_version(message.meta),
-    };
-    Some((named, view))
-}
-
-fn stream_view(message: messages::StreamFeatureView) -> Option<(Named, View)> {
     let spec = message.spec?;
     let named = Named {
         project: spec.project,

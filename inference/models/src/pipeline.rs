@@ -16,11 +16,10 @@ pub mod snapshot;
 pub mod variant;
 
 pub use gondola_request::{
-    Answer, Degradation, PurchaseUpdate, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, Stage,
-    StageClock, StageTiming, UserUpdate, VariantSummary,
+    Answer, BoughtRule, Degradation, PurchaseUpdate, RecommendRequest, Recommendation, SimilarRequest,
+    SimilarTo, Stage, StageClock, StageTiming, UserUpdate, VariantSummary,
 };
 pub use snapshot::FeatureSnapshot;
 pub use variant::{
-    AlreadyBought, DiversitySettings, LoadError, RequestError, RequestErrorKind, Variant, VariantFolders,
-    VariantSettings,
+    DiversitySettings, LoadError, RequestError, RequestErrorKind, Variant, VariantFolders, VariantSettings,
 };

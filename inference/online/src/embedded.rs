@@ -80,11 +80,7 @@ struct PutUser {
 impl Embedded {
     /// Opens the file, or makes it. Another process that has it open is an error.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let at = |problem: String| StoreError::Away {
-            place: path.display().to_string(),
-            problem,
-        };
-        let database = Database::create(path).map_err(|error| at(way_out(&error)))?;
+        let database = Database::create(path).map_err(|error| away(path, way_out(&error)))?;
         let tables = || -> Result<(), redb::Error> {
             let transaction = database.begin_write()?;
             transaction.open_table(USERS)?;
@@ -93,7 +89,7 @@ impl Embedded {
             transaction.open_table(RULES)?;
             Ok(transaction.commit()?)
         };
-        tables().map_err(|error| at(error.to_string()))?;
+        tables().map_err(|error| away(path, error))?;
         let database = Arc::new(database);
         let (work, jobs) = channel();
         let (news, unread) = broadcast::channel(MAX_NEWS);
@@ -106,7 +102,7 @@ impl Embedded {
         thread::Builder::new()
             .name("online-store".to_owned())
             .spawn(move || writer.run(&jobs))
-            .map_err(|error| at(format!("cannot start its thread: {error}")))?;
+            .map_err(|error| away(path, format!("cannot start its thread: {error}")))?;
         Ok(Self {
             path: path.to_owned(),
             database,

@@ -345,13 +345,16 @@ impl OnlineStore for Redis {
     }
 
     async fn write(&self, changes: &[Change], now: Moment) -> Result<WriteOutcome, StoreError> {
-        let commands: Vec<Result<Vec<Cmd>, String>> =
-            changes.iter().map(|change| self.commands(change, now)).collect();
-        let counts: Vec<Result<usize, String>> = commands
-            .iter()
-            .map(|commands| commands.as_ref().map(Vec::len).map_err(String::clone))
-            .collect();
-        let all: Vec<Cmd> = commands.into_iter().flatten().flatten().collect();
+        let mut all: Vec<Cmd> = Vec::new();
+        // How many commands each change has, or why it can't be made.
+        let mut counts = Vec::with_capacity(changes.len());
+        for change in changes {
+            counts.push(self.commands(change, now).map(|commands| {
+                let count = commands.len();
+                all.extend(commands);
+                count
+            }));
+        }
         let mut replies = match all.is_empty() {
             true => Vec::new(),
             false => self.writes.each(all, PATIENCE).await?,
@@ -375,9 +378,7 @@ impl OnlineStore for Redis {
     }
 
     async fn position(&self) -> Result<Position, StoreError> {
-        let mut last = cmd("XREVRANGE");
-        last.arg(self.keys.news()).arg("+").arg("-").arg("COUNT").arg(1);
-        let reply = self.writes.one(last, PATIENCE).await?;
+        let reply = self.writes.one(self.last_entry(), PATIENCE).await?;
         let entries = self.writes.read(reply, replies::entries)?;
         Ok(entries.last().map(|entry| entry.position).unwrap_or_default())
     }
@@ -469,10 +470,8 @@ impl Redis {
 
     /// Whether news after a position are gone: cut off, or in a Redis that lost its data.
     async fn has_lost(&self, after: Position) -> Result<bool, StoreError> {
-        let (mut first, mut last) = (cmd("XRANGE"), cmd("XREVRANGE"));
-        first.arg(self.keys.news()).arg("-").arg("+").arg("COUNT").arg(1);
-        last.arg(self.keys.news()).arg("+").arg("-").arg("COUNT").arg(1);
-        let replies = self.writes.all(vec![first, last], PATIENCE).await?;
+        let asked = vec![self.first_entry(), self.last_entry()];
+        let replies = self.writes.all(asked, PATIENCE).await?;
         let mut ends = Vec::with_capacity(2);
         for reply in replies {
             let entries = self.writes.read(reply, replies::entries)?;
@@ -483,5 +482,19 @@ impl Redis {
         };
         let cut_off = first.is_some_and(|first| first > after) && after != Position::default();
         Ok(cut_off || last.unwrap_or_default() < after)
+    }
+
+    /// The earliest entry of the stream that is there.
+    fn first_entry(&self) -> Cmd {
+        let mut first = cmd("XRANGE");
+        first.arg(self.keys.news()).arg("-").arg("+").arg("COUNT").arg(1);
+        first
+    }
+
+    /// The latest entry of the stream.
+    fn last_entry(&self) -> Cmd {
+        let mut last = cmd("XREVRANGE");
+        last.arg(self.keys.news()).arg("+").arg("-").arg("COUNT").arg(1);
+        last
     }
 }

@@ -1,5 +1,7 @@
 //! What an online store holds of users and items, over what their bundle's snapshot says.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,14 @@ use crate::{InteractionKind, ItemId, PurchaseUpdate, RawRow};
 )]
 #[serde(transparent)]
 pub struct Moment(pub i64);
+
+impl Moment {
+    /// By the system's clock; one that is set before 1970 counts as its beginning.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self(since.map_or(0, |since| since.as_millis() as i64))
+    }
+}
 
 /// Raw values that were put.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,5 @@
 //! What is refused of changes before anybody else sees them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use gondola_causes::with_causes;
 use gondola_protocol::{RefusedChange, ServiceError};
 use gondola_request::{Change, Interaction, Moment};
@@ -59,7 +57,7 @@ pub(crate) fn check_change(change: &Change) -> Result<(), ServiceError> {
         Change::PutItem { item, .. } | Change::PatchItem { item, .. } | Change::DeleteItem { item } => {
             check_id("item", item.as_str())
         }
-        Change::Interaction(interaction) => check_interaction(interaction, now()),
+        Change::Interaction(interaction) => check_interaction(interaction, Moment::now()),
         // What is in them the models know.
         Change::PutRules(_) | Change::DeleteRules => Ok(()),
     }
@@ -87,11 +85,6 @@ fn check_interaction(interaction: &Interaction, now: Moment) -> Result<(), Servi
         )),
         _ => Ok(()),
     }
-}
-
-fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Moment(since.map_or(0, |since| since.as_millis() as i64))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use gondola_causes::with_causes;
 use gondola_online::{
@@ -250,7 +250,7 @@ impl<P: Pipeline> Live<P> {
 
     /// Makes changes, and waits until the answers of this process show them.
     pub(crate) async fn write(&self, changes: &[Change]) -> Result<WriteOutcome, StoreError> {
-        let outcome = self.store.write(changes, now()).await?;
+        let outcome = self.store.write(changes, Moment::now()).await?;
         let mut applied = self.applied.subscribe();
         let here = applied.wait_for(|applied| *applied >= outcome.position);
         // Whatever takes longer is acknowledged all the same: the store has it.
@@ -262,9 +262,4 @@ impl<P: Pipeline> Live<P> {
 fn log_not_known(error: &NotKnown) {
     let error = with_causes(error);
     tracing::debug!(error, "falling back to the snapshot");
-}
-
-fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Moment(since.map_or(0, |since| since.as_millis() as i64))
 }

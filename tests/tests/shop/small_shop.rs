@@ -16,8 +16,8 @@ use gondola_models::device::Device;
 use gondola_models::features::{ItemId, RawRow, Value};
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{
-    AlreadyBought, Answer, Degradation, RecommendRequest, RequestError, SimilarRequest, SimilarTo,
-    UserUpdate, Variant, VariantFolders, VariantSettings,
+    Answer, BoughtRule, Degradation, RecommendRequest, RequestError, SimilarRequest, SimilarTo, UserUpdate,
+    Variant, VariantFolders, VariantSettings,
 };
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
@@ -72,7 +72,7 @@ async fn train(folder: &Path) -> RunConfig {
     config
 }
 
-async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: AlreadyBought) -> Variant {
+async fn load(folder: &Path, config: &RunConfig, scorer: &str, already_bought: BoughtRule) -> Variant {
     load_on(Device::Cpu, folder, config, scorer, already_bought).await
 }
 
@@ -81,7 +81,7 @@ async fn load_on(
     folder: &Path,
     config: &RunConfig,
     scorer: &str,
-    already_bought: AlreadyBought,
+    already_bought: BoughtRule,
 ) -> Variant {
     let store = Store::open(&config.store).unwrap();
     let names = ["features", "two-tower", scorer, "item-text"];
@@ -201,7 +201,7 @@ async fn a_shop_goes_from_its_files_to_answers() {
     let folder = TempDir::new().unwrap();
     let config = train(folder.path()).await;
     for scorer in Scorer::ALL.map(Scorer::bundle) {
-        let variant = load(folder.path(), &config, scorer, AlreadyBought::Keep).await;
+        let variant = load(folder.path(), &config, scorer, BoughtRule::Keep).await;
         known_and_unknown_users_are_answered(&variant);
         a_count_that_can_not_be_had_is_refused(&variant);
         a_new_user_and_a_new_item_are_served_at_once(&variant);
@@ -365,7 +365,7 @@ fn similar_items_leave_the_item_out(variant: &Variant) {
 }
 
 async fn what_was_bought_can_be_left_out(folder: &Path, config: &RunConfig) {
-    let variant = load(folder, config, "forest", AlreadyBought::Remove).await;
+    let variant = load(folder, config, "forest", BoughtRule::Remove).await;
     let purchases = ["0108775044", "0108866015"];
     let history = purchases
         .iter()

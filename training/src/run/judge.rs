@@ -4,7 +4,7 @@ use gondola_models::device::Device;
 use gondola_models::features::Neighbors;
 use gondola_models::features::neighbors::NEIGHBOURS;
 use gondola_models::ordering::Order;
-use gondola_models::pipeline::{AlreadyBought, Variant, VariantSettings};
+use gondola_models::pipeline::{BoughtRule, Variant, VariantSettings};
 use gondola_models::retrieval::Retrieval;
 use gondola_models::retrieval::index::SearchParameters;
 
@@ -187,7 +187,7 @@ pub(super) fn variant_settings(dataset: &Dataset, scorer: Scorer) -> VariantSett
         search: two_tower::search(&config.training.two_tower),
         similarity_search: SearchParameters::default(),
         device: Device::Cpu,
-        already_bought: AlreadyBought::Keep,
+        already_bought: BoughtRule::Keep,
         blocked_items: Vec::new(),
         limit: end_to_end::K,
         order: Order::BestFirst,

@@ -70,6 +70,7 @@ pub(super) struct FeatureViewSpec {
     pub(super) disabled: bool,
 }
 
+/// Of the same parts as a [`FeatureView`], most of them under other tags.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StreamFeatureView {
     #[prost(message, optional, tag = "1")]
@@ -96,6 +97,40 @@ pub(super) struct StreamFeatureViewSpec {
     pub(super) online: bool,
     #[prost(bool, tag = "23")]
     pub(super) disabled: bool,
+}
+
+impl From<StreamFeatureView> for FeatureView {
+    fn from(stream: StreamFeatureView) -> Self {
+        Self {
+            spec: stream.spec.map(Into::into),
+            meta: stream.meta,
+        }
+    }
+}
+
+impl From<StreamFeatureViewSpec> for FeatureViewSpec {
+    fn from(stream: StreamFeatureViewSpec) -> Self {
+        let StreamFeatureViewSpec {
+            name,
+            project,
+            entities,
+            features,
+            entity_columns,
+            ttl,
+            online,
+            disabled,
+        } = stream;
+        Self {
+            name,
+            project,
+            entities,
+            features,
+            ttl,
+            online,
+            entity_columns,
+            disabled,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -66,9 +66,11 @@ impl<'u> Present<'u, '_> {
             false => self.workflow.encode(&row),
             true => {
                 // A row that is whole has in it what was done before.
-                let since = put.filter(|put| put.whole).map(|put| put.at);
-                let later = news().filter(|done| since.is_none_or(|since| done.at >= since));
-                let later = Activity::of(later, self.items, &self.weights);
+                let since_put = put.filter(|put| put.whole).map(|put| {
+                    let later = news().filter(|done| done.at >= put.at);
+                    Activity::of(later, self.items, &self.weights)
+                });
+                let later = since_put.as_ref().unwrap_or(&activity);
                 self.workflow.encode(&later.carried_on(row, &purchases, self))
             }
         };

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::rules::ActiveRules;
-use super::variant::{AlreadyBought, Diversity, RequestError, Variant, named};
+use super::variant::{Diversity, RequestError, Variant, named};
 use crate::features::vocabulary::{NULL, UNKNOWN};
 use crate::features::{Present, User};
 use crate::items::{ItemsView, PutItem};
@@ -12,7 +12,7 @@ use crate::ordering::{self, Order, Scored};
 use crate::retrieval::index::IndexError;
 use crate::retrieval::{Found, inner_product, sources};
 use crate::scoring::{CandidateBatch, ScoreError, check_numbers};
-use gondola_request::{Answer, Degradation, RecommendRequest, UserId, UserState};
+use gondola_request::{Answer, BoughtRule, Degradation, RecommendRequest, UserId, UserState};
 use gondola_request::{Stage, StageClock};
 
 /// Candidates that may be recommended, and those that may not.
@@ -209,7 +209,7 @@ impl Variant {
         candidates: Vec<u32>,
         items: &ItemsView<'_>,
     ) -> Filtered {
-        let remove_bought = rules.already_bought == AlreadyBought::Remove;
+        let remove_bought = rules.already_bought == BoughtRule::Remove;
         let forbidden = |item: &u32| {
             !self.may_be_shown(*item, rules, items)
                 || user.dislikes(*item)

@@ -6,9 +6,7 @@
 
 use gondola_request::{BoughtRule, ItemRule, Rules, Value};
 
-use super::variant::{
-    AlreadyBought, Diversity, DiversitySettings, RequestError, Variant, VariantSettings, diversity,
-};
+use super::variant::{Diversity, DiversitySettings, RequestError, Variant, VariantSettings, diversity};
 use crate::features::Cell;
 use crate::items::{Items, ItemsView};
 use crate::retrieval::ItemIndex;
@@ -21,7 +19,7 @@ const MAX_CANDIDATES: usize = 10_000;
 
 /// The rules that stand now.
 pub(super) struct ActiveRules {
-    pub(super) already_bought: AlreadyBought,
+    pub(super) already_bought: BoughtRule,
     pub(super) limit: usize,
     pub(super) quotas: Quotas,
     pub(super) diversity: Option<Diversity>,
@@ -82,24 +80,23 @@ fn passes<'a>(rules: &[ItemRule], cell: impl Fn(&str) -> Cell<'a>) -> bool {
 impl Variant {
     /// Refuses rules that can't be followed.
     pub fn check_rules(&self, rules: &Rules) -> Result<(), RequestError> {
-        self.active(rules, None).map(|_| ())
+        self.active(rules).map(|_| ())
     }
 
     /// Follows rules from the next request on, or the manifest's alone.
     pub fn set_rules(&self, rules: Option<&Rules>) -> Result<(), RequestError> {
         let rules = rules.cloned().unwrap_or_default();
-        let allowed = (!rules.items.is_empty()).then(|| self.allowed(&rules.items));
-        self.rules.store(self.active(&rules, allowed)?.into());
+        let mut active = self.active(&rules)?;
+        active.allowed = (!rules.items.is_empty()).then(|| self.allowed(&rules.items));
+        self.rules.store(active.into());
         Ok(())
     }
 
-    fn active(&self, rules: &Rules, allowed: Option<AllowedItems>) -> Result<ActiveRules, RequestError> {
+    /// Rules that can be followed, before it is worked out which items they allow.
+    fn active(&self, rules: &Rules) -> Result<ActiveRules, RequestError> {
         let mut active = ActiveRules::of(&self.settings, self.diversity);
         if let Some(rule) = rules.already_bought {
-            active.already_bought = match rule {
-                BoughtRule::Keep => AlreadyBought::Keep,
-                BoughtRule::Remove => AlreadyBought::Remove,
-            };
+            active.already_bought = rule;
         }
         if let Some(candidates) = rules.candidates {
             let quotas = &mut active.quotas;
@@ -133,7 +130,6 @@ impl Variant {
             self.check_column(&rule.column)?;
         }
         active.items.clone_from(&rules.items);
-        active.allowed = allowed;
         Ok(active)
     }
 

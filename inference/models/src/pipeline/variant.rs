@@ -23,7 +23,7 @@ use crate::similarity::encoder::EncodeError;
 use crate::similarity::{Similarity, SimilarityError};
 pub use crate::tensors::TensorsError;
 use crate::tensors::{OfVariant, Tensors};
-use gondola_request::{Answer, Moment, RecommendRequest, Recommendation, VariantSummary};
+use gondola_request::{Answer, BoughtRule, Moment, RecommendRequest, Recommendation, VariantSummary};
 
 /// Where a variant's bundles are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct VariantSettings {
     /// What the networks and the text encoder run on.
     pub device: Device,
     /// Whether items that the user bought before may be recommended.
-    pub already_bought: AlreadyBought,
+    pub already_bought: BoughtRule,
     /// Items that are never recommended.
     pub blocked_items: Vec<ItemId>,
     /// How many items a request gets that names no number.
@@ -77,15 +77,6 @@ pub struct DiversitySettings {
 pub(super) struct Diversity {
     pub(super) column: usize,
     pub(super) most: usize,
-}
-
-/// Whether items that the user bought before may be recommended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AlreadyBought {
-    /// They may: groceries are bought again.
-    Keep,
-    /// They may not.
-    Remove,
 }
 
 /// Why a variant could not be loaded.

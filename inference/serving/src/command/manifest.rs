@@ -8,7 +8,7 @@ use gondola_crds::experiment::Experiment;
 use gondola_crds::spec::{self, Search};
 use gondola_models::device::Device;
 use gondola_models::ordering::Order;
-use gondola_models::pipeline::{AlreadyBought, DiversitySettings, VariantSettings};
+use gondola_models::pipeline::{BoughtRule, DiversitySettings, VariantSettings};
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::Quotas;
 use gondola_router::resolver;
@@ -162,8 +162,8 @@ fn settings(order: &VariantOrder) -> VariantSettings {
             Some(spec::Device::Cuda) => Device::Cuda,
         },
         already_bought: match filters.already_bought {
-            None | Some(spec::AlreadyBought::Keep) => AlreadyBought::Keep,
-            Some(spec::AlreadyBought::Remove) => AlreadyBought::Remove,
+            None | Some(spec::AlreadyBought::Keep) => BoughtRule::Keep,
+            Some(spec::AlreadyBought::Remove) => BoughtRule::Remove,
         },
         blocked_items: filters.blocked_items.into_iter().map(Into::into).collect(),
         limit: ordering.map_or(DEFAULT_LIMIT, |ordering| count(ordering.limit)),

@@ -1,84 +1,40 @@
 //! A variant that follows an online store: changes that are acknowledged, and a store that is away.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gondola_feast::StoreSettings;
 use gondola_models::pipeline::RequestError;
-use gondola_models::pipeline::change::RefusedItem;
 use gondola_online::embedded::Embedded;
 use gondola_online::redis::Redis;
 use gondola_online::redis::connection::Connection;
 use gondola_online::{OnlineStore, UserSettings};
 use gondola_protocol::{Code, Inquiry, Recommender, RefusedChange, ServiceError};
 use gondola_request::{
-    Answer, Change, Degradation, InformedRequest, Interaction, InteractionKind, ItemId, ItemState,
-    ItemUpdate, Question, RecommendRequest, Recommendation, Rules, SimilarRequest, VariantSummary,
+    Answer, Change, Degradation, InformedRequest, Interaction, InteractionKind, ItemUpdate, Question,
+    RecommendRequest, Recommendation, Rules,
 };
 use gondola_server::metrics::ComputeMetrics;
 use gondola_serving::compute::{Compute, ComputeSettings};
 use gondola_serving::live::Live;
-use gondola_serving::local::{LocalVariant, Pipeline};
+use gondola_serving::local::LocalVariant;
 use tempfile::TempDir;
 
-/// Recommends to everybody what they did something with, and notes items that are set.
-#[derive(Default)]
-struct Mirror {
-    items: Mutex<BTreeMap<String, Option<ItemState>>>,
-    rules: Mutex<Option<Rules>>,
-}
+use crate::stand_in::StandIn;
 
-impl Pipeline for Mirror {
-    fn recommend(&self, informed: &InformedRequest) -> Result<Answer, RequestError> {
-        let state = informed.state.as_deref();
-        let done = state.into_iter().flat_map(|state| &state.interactions);
-        let items = done.map(|done| Recommendation {
-            item: done.item.clone(),
-            score: 1.0,
-        });
-        Ok(Answer {
-            items: items.collect(),
-            ..Answer::default()
-        })
-    }
-
-    fn similar(&self, _: &SimilarRequest) -> Result<Answer, RequestError> {
-        Ok(Answer::default())
-    }
-
-    fn check(&self, change: &Change) -> Result<(), RequestError> {
-        match change {
-            Change::PutItem { item, .. } if item.as_str() == "odd" => {
-                Err(RequestError::UnknownItem { item: item.clone() })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn set_items(&self, states: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
-        let states = states.into_iter().map(|(item, state)| (item.to_string(), state));
-        self.items.lock().unwrap().extend(states);
-        Vec::new()
-    }
-
-    fn set_rules(&self, rules: Option<&Rules>) -> Result<(), RequestError> {
-        *self.rules.lock().unwrap() = rules.cloned();
-        Ok(())
-    }
-
-    fn popular(&self, _: Option<usize>) -> Result<Answer, RequestError> {
-        Ok(Answer::default())
-    }
-
-    fn name(&self) -> &str {
-        "mirror"
-    }
-
-    fn summary(&self) -> VariantSummary {
-        crate::summary(3, 1)
-    }
+/// Recommends to everybody what they did something with.
+fn what_was_done(informed: &InformedRequest) -> Result<Answer, RequestError> {
+    let state = informed.state.as_deref();
+    let done = state.into_iter().flat_map(|state| &state.interactions);
+    let items = done.map(|done| Recommendation {
+        item: done.item.clone(),
+        score: 1.0,
+    });
+    Ok(Answer {
+        items: items.collect(),
+        ..Answer::default()
+    })
 }
 
 fn put_item(item: &str) -> Change {
@@ -106,21 +62,17 @@ fn soon() -> Instant {
 }
 
 struct Served {
-    variant: LocalVariant<Mirror>,
-    pipeline: Arc<Mirror>,
+    variant: LocalVariant<StandIn>,
+    pipeline: Arc<StandIn>,
 }
 
 fn variant() -> Served {
     let compute = Compute::start(&ComputeSettings::default(), ComputeMetrics::default()).unwrap();
-    let pipeline = Arc::new(Mirror::default());
-    let variant = LocalVariant::new(
-        "shop",
-        Arc::clone(&pipeline),
-        1,
-        BTreeMap::new(),
-        Arc::new(compute),
-    );
-    Served { variant, pipeline }
+    let pipeline = Arc::new(StandIn::new(what_was_done));
+    Served {
+        variant: pipeline.on(compute),
+        pipeline,
+    }
 }
 
 async fn following(store: Arc<dyn OnlineStore>) -> Served {

@@ -1,92 +1,47 @@
 //! A variant whose requests are answered together, asked by many at once.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gondola_models::pipeline::RequestError;
-use gondola_models::pipeline::change::RefusedItem;
 use gondola_protocol::{Inquiry, Recommender, ServiceError};
 use gondola_request::{
-    Answer, Change, InformedRequest, ItemId, ItemState, Question, RecommendRequest, Recommendation, Rules,
-    SimilarRequest, Stage, StageTiming, UserId, VariantSummary,
+    Answer, InformedRequest, ItemId, Question, RecommendRequest, Recommendation, Stage, StageTiming, UserId,
 };
 use gondola_server::metrics::ComputeMetrics;
 use gondola_serving::compute::{Compute, ComputeSettings, GatherSettings};
-use gondola_serving::local::{LocalVariant, Pipeline};
+use gondola_serving::local::LocalVariant;
+
+use crate::stand_in::StandIn;
 
 /// The most items that can be asked for.
 const MOST: usize = 5;
 const TOOK: Duration = Duration::from_millis(3);
 
-/// Recommends users to themselves, and notes who was answered together.
-#[derive(Default)]
-struct Mirror {
-    together: Arc<Mutex<Vec<usize>>>,
+/// Recommends users to themselves.
+fn themselves(informed: &InformedRequest) -> Result<Answer, RequestError> {
+    let request = &informed.request;
+    let k = request.k.unwrap_or(1);
+    if k > MOST {
+        return Err(RequestError::Count { k, most: MOST });
+    }
+    let item = Recommendation {
+        item: ItemId::from(request.user.as_str()),
+        score: k as f32,
+    };
+    let timing = StageTiming {
+        stage: Stage::Scoring,
+        took: TOOK,
+    };
+    Ok(Answer {
+        items: vec![item; k],
+        timing: vec![timing],
+        ..Answer::default()
+    })
 }
 
-impl Pipeline for Mirror {
-    fn recommend(&self, informed: &InformedRequest) -> Result<Answer, RequestError> {
-        let request = &informed.request;
-        let k = request.k.unwrap_or(1);
-        if k > MOST {
-            return Err(RequestError::Count { k, most: MOST });
-        }
-        let item = Recommendation {
-            item: ItemId::from(request.user.as_str()),
-            score: k as f32,
-        };
-        let timing = StageTiming {
-            stage: Stage::Scoring,
-            took: TOOK,
-        };
-        Ok(Answer {
-            items: vec![item; k],
-            timing: vec![timing],
-            ..Answer::default()
-        })
-    }
-
-    fn gathers(&self) -> bool {
-        true
-    }
-
-    fn recommend_each(&self, requests: &[InformedRequest]) -> Vec<Result<Answer, RequestError>> {
-        self.together.lock().unwrap().push(requests.len());
-        requests.iter().map(|request| self.recommend(request)).collect()
-    }
-
-    fn similar(&self, _: &SimilarRequest) -> Result<Answer, RequestError> {
-        Ok(Answer::default())
-    }
-
-    fn check(&self, _: &Change) -> Result<(), RequestError> {
-        Ok(())
-    }
-
-    fn set_items(&self, _: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
-        Vec::new()
-    }
-
-    fn set_rules(&self, _: Option<&Rules>) -> Result<(), RequestError> {
-        Ok(())
-    }
-
-    fn popular(&self, _: Option<usize>) -> Result<Answer, RequestError> {
-        Ok(Answer::default())
-    }
-
-    fn name(&self) -> &str {
-        "mirror"
-    }
-
-    fn summary(&self) -> VariantSummary {
-        crate::summary(MOST, 1)
-    }
-}
-
-async fn ask(variant: &LocalVariant<Mirror>, user: usize, k: usize) -> Result<Answer, ServiceError> {
+async fn ask(variant: &LocalVariant<StandIn>, user: usize, k: usize) -> Result<Answer, ServiceError> {
     let request = RecommendRequest {
         user: UserId::from(format!("user-{user}")),
         k: Some(k),
@@ -110,11 +65,12 @@ async fn everybody_gets_their_own_answer_and_their_own_error() {
         },
     };
     let metrics = ComputeMetrics::default();
-    let compute = Arc::new(Compute::start(&settings, metrics.clone()).unwrap());
-    let (pipeline, alone) = (Mirror::default(), Mirror::default());
-    let together = Arc::clone(&pipeline.together);
-    let variant = LocalVariant::new("shop", Arc::new(pipeline), 1, BTreeMap::new(), compute);
-    let variant = Arc::new(variant);
+    let compute = Compute::start(&settings, metrics.clone()).unwrap();
+    let pipeline = Arc::new(StandIn {
+        gathers: true,
+        ..StandIn::new(themselves)
+    });
+    let variant = Arc::new(pipeline.on(compute));
     let asked: Vec<_> = (0..200)
         .map(|user| {
             let variant = Arc::clone(&variant);
@@ -128,7 +84,7 @@ async fn everybody_gets_their_own_answer_and_their_own_error() {
             user: UserId::from(format!("user-{user}")),
             k: Some(k),
         };
-        match (asked.await.unwrap(), alone.recommend(&request.into())) {
+        match (asked.await.unwrap(), themselves(&request.into())) {
             (Ok(answer), Ok(wanted)) => {
                 assert_eq!(answer.items, wanted.items);
                 assert_eq!(answer.timing, wanted.timing);
@@ -139,7 +95,7 @@ async fn everybody_gets_their_own_answer_and_their_own_error() {
             (answer, wanted) => panic!("user {user}: {answer:?} is not {wanted:?}"),
         }
     }
-    let sizes = together.lock().unwrap().clone();
+    let sizes = pipeline.together.lock().unwrap().clone();
     assert_eq!(sizes.iter().sum::<usize>(), 200);
     assert!(sizes.iter().all(|size| *size <= 16), "{sizes:?}");
     assert!(sizes.len() < 200, "nobody was answered together");

@@ -1,27 +1,20 @@
 //! A variant on one compute thread, asked over real sockets: what waits, what is refused, and what comes too late.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use gondola_models::pipeline::RequestError;
-use gondola_models::pipeline::change::RefusedItem;
 use gondola_protocol::proto::RecommendRequest;
-use gondola_request::{
-    Answer, Change, InformedRequest, ItemId, ItemState, Recommendation, Rules, SimilarRequest, VariantSummary,
-};
+use gondola_request::Answer;
 use gondola_server::front::{Deadlines, Destination, Front};
 use gondola_serving::compute::{Compute, ComputeSettings, GatherSettings};
-use gondola_serving::local::{LocalVariant, Pipeline};
 use gondola_test_stand_in::client::get;
 use gondola_test_stand_in::{Running, until};
 use serde_json::json;
 use tonic::Code;
 
-/// Answers when the gate is open.
-struct Gated(Arc<Gate>);
+use crate::stand_in::StandIn;
 
 /// Holds the compute thread up.
 #[derive(Default)]
@@ -52,50 +45,7 @@ impl Gate {
     }
 }
 
-impl Pipeline for Gated {
-    fn recommend(&self, _: &InformedRequest) -> Result<Answer, RequestError> {
-        self.0.pass();
-        Ok(Answer::default())
-    }
-
-    fn similar(&self, _: &SimilarRequest) -> Result<Answer, RequestError> {
-        self.0.pass();
-        Ok(Answer::default())
-    }
-
-    fn check(&self, _: &Change) -> Result<(), RequestError> {
-        Ok(())
-    }
-
-    fn set_items(&self, _: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
-        Vec::new()
-    }
-
-    fn set_rules(&self, _: Option<&Rules>) -> Result<(), RequestError> {
-        Ok(())
-    }
-
-    fn popular(&self, k: Option<usize>) -> Result<Answer, RequestError> {
-        let item = |rank| Recommendation {
-            item: format!("popular-{rank}").into(),
-            score: 0.0,
-        };
-        Ok(Answer {
-            items: (0..k.unwrap_or(3)).map(item).collect(),
-            ..Answer::default()
-        })
-    }
-
-    fn name(&self) -> &str {
-        "dlrm"
-    }
-
-    fn summary(&self) -> VariantSummary {
-        crate::summary(3, 3)
-    }
-}
-
-/// A variant on one thread with `queue` places, which has `ask` for a question.
+/// A variant on one thread with `queue` places, which has `ask` for a question; it recommends when the gate is open.
 async fn one_variant(ask: Duration, queue: usize) -> (Running, Arc<Gate>) {
     let front = Front::new(Deadlines {
         ask,
@@ -106,19 +56,15 @@ async fn one_variant(ask: Duration, queue: usize) -> (Running, Arc<Gate>) {
         queue,
         gather: GatherSettings::default(),
     };
+    let compute = Compute::start(&settings, front.metrics().compute().clone()).unwrap();
     let gate = Arc::new(Gate::default());
-    let compute = Arc::new(Compute::start(&settings, front.metrics().compute().clone()).unwrap());
-    let variant = LocalVariant::new(
-        "shop",
-        Arc::new(Gated(Arc::clone(&gate))),
-        1,
-        BTreeMap::new(),
-        compute,
-    );
-    (
-        Running::start(front, Destination::variant(Arc::new(variant))).await,
-        gate,
-    )
+    let to_pass = Arc::clone(&gate);
+    let pipeline = Arc::new(StandIn::new(move |_| {
+        to_pass.pass();
+        Ok(Answer::default())
+    }));
+    let variant = Arc::new(pipeline.on(compute));
+    (Running::start(front, Destination::variant(variant)).await, gate)
 }
 
 #[tokio::test]
@@ -193,7 +139,7 @@ async fn a_late_answer_is_popular_items_and_says_so() {
     .await;
     let metrics = get(&server.address, "/metrics").await.body;
     assert!(
-        metrics.contains(r#"gondola_degraded_total{variant="dlrm",reason="deadline"} 1"#),
+        metrics.contains(r#"gondola_degraded_total{variant="stand-in",reason="deadline"} 1"#),
         "{metrics}"
     );
     assert!(

@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use crate::Scale;
+use crate::client::Answer;
 use crate::shop::{Premises, Shop, household};
 use crate::table::Row;
 use crate::times::Times;
@@ -42,31 +43,31 @@ fn row(what: &str, times: Times) -> Row {
 }
 
 async fn dislikes(shop: &Shop, trials: u64) -> anyhow::Result<Times> {
-    let mut times = Vec::new();
-    for trial in 0..trials {
-        let user = household(trial);
-        let before = shop.recommended(&user).await?;
-        let (item, _) = &before.items[trial as usize % before.items.len()];
-        let started = Instant::now();
-        interact(shop, trial, &user, item, "dislike").await?;
-        let is_gone = async || Ok(!shop.recommended(&user).await?.has(item));
-        let took = seen(started, is_gone).await;
-        times.push(took.with_context(|| format!("user {user} dislikes item {item}"))?);
-    }
-    Ok(times.into_iter().collect())
+    interactions(shop, trials, "dislike", |item, _, now| !now.has(item)).await
 }
 
 async fn purchases(shop: &Shop, trials: u64) -> anyhow::Result<Times> {
+    interactions(shop, trials, "purchase", |_, before, now| now != before).await
+}
+
+/// Has users do something with an item that is recommended to them; `shows` says of the item and the answers before and now whether
+/// these show it.
+async fn interactions(
+    shop: &Shop,
+    trials: u64,
+    kind: &str,
+    shows: impl Fn(&str, &Answer, &Answer) -> bool,
+) -> anyhow::Result<Times> {
     let mut times = Vec::new();
     for trial in 0..trials {
         let user = household(trial);
         let before = shop.recommended(&user).await?;
         let (item, _) = &before.items[trial as usize % before.items.len()];
         let started = Instant::now();
-        interact(shop, trial, &user, item, "purchase").await?;
-        let is_other = async || Ok(shop.recommended(&user).await? != before);
-        let took = seen(started, is_other).await;
-        times.push(took.with_context(|| format!("user {user} buys item {item}"))?);
+        interact(shop, trial, &user, item, kind).await?;
+        let is_seen = async || Ok(shows(item, &before, &shop.recommended(&user).await?));
+        let took = seen(started, is_seen).await;
+        times.push(took.with_context(|| format!("{kind} of item {item} by user {user}"))?);
     }
     Ok(times.into_iter().collect())
 }

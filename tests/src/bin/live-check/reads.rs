@@ -1,7 +1,7 @@
 //! What a round trip to the store takes: reads of users, one after the other, past every cache.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use gondola_online::{OnlineStore as _, Written};
@@ -31,7 +31,7 @@ pub(crate) async fn check(premises: &Premises, work: &Path, scale: Scale) -> any
     let numbers: Vec<u32> = (0..users).collect();
     for some in numbers.chunks(AT_ONCE) {
         let changes: Vec<Change> = some.iter().flat_map(|number| changes(*number)).collect();
-        let outcome = store.write(&changes, now()).await?;
+        let outcome = store.write(&changes, Moment::now()).await?;
         let taken = outcome.written.iter().all(|written| *written == Written::Taken);
         ensure!(taken, "not every user was taken: {:?}", outcome.written);
     }
@@ -95,9 +95,4 @@ fn changes(number: u32) -> impl Iterator<Item = Change> {
         })
     };
     std::iter::once(put).chain((0..INTERACTIONS).map(interaction))
-}
-
-fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Moment(since.map_or(0, |since| since.as_millis() as i64))
 }

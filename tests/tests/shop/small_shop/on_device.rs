@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gondola_models::device::Device;
 use gondola_models::features::{RawRow, UserId, Value};
 use gondola_models::pipeline::{
-    AlreadyBought, Answer, Degradation, RecommendRequest, RequestError, Stage, UserUpdate, Variant,
+    Answer, BoughtRule, Degradation, RecommendRequest, RequestError, Stage, UserUpdate, Variant,
 };
 use gondola_request::{InformedRequest, UserState};
 use gondola_training::run::RunConfig;
@@ -18,8 +18,8 @@ const TOLERANCE: f32 = 1e-4;
 
 /// The same items, with nearly the same scores: of as few items retrieval is exact on the processor too.
 pub(super) async fn answers_are_those_of_the_processor(folder: &Path, config: &RunConfig, scorer: &str) {
-    let processor = load(folder, config, scorer, AlreadyBought::Keep).await;
-    let device = load_on(Device::CpuTensors, folder, config, scorer, AlreadyBought::Keep).await;
+    let processor = load(folder, config, scorer, BoughtRule::Keep).await;
+    let device = load_on(Device::CpuTensors, folder, config, scorer, BoughtRule::Keep).await;
     assert!(device.has_device() && !processor.has_device());
     everybody_is_answered_alike(&processor, &device);
     for variant in [&processor, &device] {
