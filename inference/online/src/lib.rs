@@ -19,4 +19,4 @@ pub mod store;
 pub mod users;
 
 pub use store::{News, OnlineStore, Position, Seen, StoreError, WriteOutcome, Written};
-pub use users::{NotKnown, OnlineUsers, UserSettings};
+pub use users::{NotKnown, OnlineUsers, UserRead, UserSettings};

@@ -24,7 +24,8 @@ use async_trait::async_trait;
 use gondola_causes::with_causes;
 use gondola_feast::AbsentColumns;
 use gondola_request::{
-    Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, Rules, StatedRow, UserId, UserState,
+    Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, Rules, StatedRow, UserId,
+    UserState,
 };
 
 use crate::record;
@@ -104,14 +105,26 @@ impl Redis {
         Ok(match change {
             Change::PutUser { user, update } => {
                 let absent = AbsentColumns::AreNull;
-                let (mut commands, mut fields) = row_of(self.feast_users.as_ref(), user.as_str(), &update.features, now, absent)?;
+                let (mut commands, mut fields) = row_of(
+                    self.feast_users.as_ref(),
+                    user.as_str(),
+                    &update.features,
+                    now,
+                    absent,
+                )?;
                 fields.extend(history(update.history.as_deref()));
                 commands.push(scripts::put(&keys.user(user), &at, fields));
                 commands
             }
             Change::PatchUser { user, update } => {
                 let absent = AbsentColumns::Stay;
-                let (mut commands, mut fields) = row_of(self.feast_users.as_ref(), user.as_str(), &update.features, now, absent)?;
+                let (mut commands, mut fields) = row_of(
+                    self.feast_users.as_ref(),
+                    user.as_str(),
+                    &update.features,
+                    now,
+                    absent,
+                )?;
                 fields.extend(history(update.history.as_deref()));
                 commands.push(scripts::patch(&keys.user(user), &at, fields));
                 commands
@@ -122,16 +135,26 @@ impl Redis {
             }
             Change::PutItem { item, update } => {
                 let absent = AbsentColumns::AreNull;
-                let (mut commands, mut fields) =
-                    row_of(self.items_in_feast(), item.as_str(), &update.features, now, absent)?;
+                let (mut commands, mut fields) = row_of(
+                    self.items_in_feast(),
+                    item.as_str(),
+                    &update.features,
+                    now,
+                    absent,
+                )?;
                 fields.push((keys::BLOCKED.to_owned(), flag(update.blocked)));
                 commands.push(scripts::put(&keys.item(item), &at, fields));
                 commands
             }
             Change::PatchItem { item, update } => {
                 let absent = AbsentColumns::Stay;
-                let (mut commands, mut fields) =
-                    row_of(self.items_in_feast(), item.as_str(), &update.features, now, absent)?;
+                let (mut commands, mut fields) = row_of(
+                    self.items_in_feast(),
+                    item.as_str(),
+                    &update.features,
+                    now,
+                    absent,
+                )?;
                 let blocked = update.blocked;
                 fields.extend(blocked.map(|blocked| (keys::BLOCKED.to_owned(), flag(blocked))));
                 commands.push(scripts::patch(&keys.item(item), &at, fields));
@@ -430,10 +453,7 @@ impl Redis {
         };
         let ours: Vec<Cmd> = items.iter().map(read_ours).collect();
         let feast = self.items_in_feast();
-        let theirs: Vec<Option<Cmd>> = items
-            .iter()
-            .map(|item| feast?.read(item.as_str()))
-            .collect();
+        let theirs: Vec<Option<Cmd>> = items.iter().map(|item| feast?.read(item.as_str())).collect();
         let in_feast: Vec<bool> = theirs.iter().map(Option::is_some).collect();
         let commands = ours.into_iter().chain(theirs.into_iter().flatten()).collect();
         let mut ours = self.writes.each(commands, PATIENCE).await?;
@@ -463,7 +483,10 @@ impl Redis {
         let row = reply.and_then(|reply| feast.row_over(reply, item.as_str()));
         row.unwrap_or_else(|error| {
             let error = with_causes(&error);
-            tracing::warn!(error, "an item of Feast can't be read; it is served as the bundle has it");
+            tracing::warn!(
+                error,
+                "an item of Feast can't be read; it is served as the bundle has it"
+            );
             None
         })
     }

@@ -52,7 +52,10 @@ pub struct Seen(pub(crate) HashMap<ItemId, Vec<u8>>);
 impl Seen {
     /// The items that are not as they were `before`, those that are gone among them.
     pub(crate) fn changed_since(&self, before: &Self) -> Vec<ItemId> {
-        let changed = self.0.iter().filter(|(item, mark)| before.0.get(*item) != Some(*mark));
+        let changed = self
+            .0
+            .iter()
+            .filter(|(item, mark)| before.0.get(*item) != Some(*mark));
         let gone = before.0.keys().filter(|item| !self.0.contains_key(*item));
         changed.map(|(item, _)| item).chain(gone).cloned().collect()
     }

@@ -47,6 +47,15 @@ pub struct OnlineUsers {
     breaker: Breaker,
 }
 
+/// What the store holds of a user.
+#[derive(Clone, Debug)]
+pub struct UserRead {
+    /// What it holds; `None` where nothing.
+    pub state: Option<Arc<UserState>>,
+    /// Whether it was known here, so that the store was not asked.
+    pub cached: bool,
+}
+
 /// The store did not say in time what it holds of a user.
 #[derive(Debug, thiserror::Error)]
 pub enum NotKnown {
@@ -78,17 +87,18 @@ impl OnlineUsers {
     }
 
     /// What the store holds of a user: from the cache, else in one round trip, and never later than the deadline of [`UserSettings`].
-    pub async fn user(&self, user: &UserId) -> Result<Option<Arc<UserState>>, NotKnown> {
+    pub async fn user(&self, user: &UserId) -> Result<UserRead, NotKnown> {
+        let read = |state| UserRead { state, cached: false };
         if self.settings.cached == 0 || !self.told.load(Ordering::Relaxed) {
-            return self.ask(user).await;
+            return self.ask(user).await.map(read);
         }
         let ticket = match self.cache.get(user) {
-            Ok(known) => return Ok(known),
+            Ok(state) => return Ok(UserRead { state, cached: true }),
             Err(ticket) => ticket,
         };
-        let known = self.ask(user).await?;
-        self.cache.keep(user, ticket, known.clone());
-        Ok(known)
+        let state = self.ask(user).await?;
+        self.cache.keep(user, ticket, state.clone());
+        Ok(read(state))
     }
 
     async fn ask(&self, user: &UserId) -> Result<Option<Arc<UserState>>, NotKnown> {

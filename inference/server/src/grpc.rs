@@ -13,9 +13,9 @@ use gondola_protocol::conversion::AnswerParts;
 use gondola_protocol::proto::recommender_server::{Recommender, RecommenderServer};
 use gondola_protocol::proto::{
     ApplyChangesRequest, ApplyChangesResponse, AssignmentReason, GetPipelineRequest, GetPipelineResponse,
-    GetRulesRequest, GetRulesResponse, Outcome, PutItemRequest, PutItemResponse, PutUserRequest, PutUserResponse, RecommendRequest,
-    RecommendResponse, RecordOutcomesRequest, RecordOutcomesResponse, RefusedOutcome, SimilarRequest,
-    SimilarResponse, similar_request,
+    GetRulesRequest, GetRulesResponse, Outcome, PutItemRequest, PutItemResponse, PutUserRequest,
+    PutUserResponse, RecommendRequest, RecommendResponse, RecordOutcomesRequest, RecordOutcomesResponse,
+    RefusedOutcome, SimilarRequest, SimilarResponse, similar_request,
 };
 use gondola_protocol::{Inquiry, ServiceError};
 use gondola_request::{self as request, Change, SimilarTo};

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use gondola_causes::with_causes;
 use gondola_online::{
-    News, NotKnown, OnlineStore, OnlineUsers, Position, Seen, StoreError, UserSettings, WriteOutcome,
+    News, NotKnown, OnlineStore, OnlineUsers, Position, Seen, StoreError, UserRead, UserSettings,
+    WriteOutcome,
 };
 use gondola_request::{Change, ItemId, Moment, Rules, UserId, UserState};
+use gondola_server::metrics::{OnlineMetrics, OnlineRead};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -32,6 +34,7 @@ const EFFECT_WITHIN: Duration = Duration::from_secs(1);
 pub struct Live<P> {
     store: Arc<dyn OnlineStore>,
     users: OnlineUsers,
+    metrics: OnlineMetrics,
     pipelines: Vec<Arc<P>>,
     applied: watch::Sender<Position>,
     /// Items that others write, as they were when they were last made.
@@ -56,10 +59,12 @@ impl<P: Pipeline> Live<P> {
         settings: UserSettings,
         pipelines: Vec<Arc<P>>,
         patience: Duration,
+        metrics: OnlineMetrics,
     ) -> Result<Arc<Self>, StoreError> {
         let live = Arc::new(Self {
             users: OnlineUsers::new(Arc::clone(&store), settings),
             store,
+            metrics,
             pipelines,
             applied: watch::Sender::new(Position::default()),
             seen: Mutex::default(),
@@ -142,9 +147,11 @@ impl<P: Pipeline> Live<P> {
                         }
                         failing = false;
                         self.users.trust_news(true);
+                        self.metrics.followed.set(1);
                     }
                     Err(error) => {
                         self.users.trust_news(false);
+                        self.metrics.followed.set(0);
                         if !failing {
                             let error = with_causes(&error);
                             tracing::warn!(
@@ -169,6 +176,8 @@ impl<P: Pipeline> Live<P> {
         match self.store.news(at).await? {
             News::Lost => *position = Some(self.catch_up().await?),
             News::Changed { users, items, rules } => {
+                let many = users.len() + items.len() + usize::from(rules);
+                self.metrics.news.inc_by(many as u64);
                 self.users.changed(&users);
                 let items: BTreeSet<ItemId> = items.into_iter().collect();
                 self.make_items(items.into_iter().collect()).await?;
@@ -188,9 +197,11 @@ impl<P: Pipeline> Live<P> {
             let states = self.store.items(items).await?;
             let states: Vec<_> = items.iter().cloned().zip(states).collect();
             let pipelines = self.pipelines.clone();
+            let refused = self.metrics.refused_items.clone();
             let made = spawn_blocking(move || {
                 for pipeline in pipelines {
                     for (item, error) in pipeline.set_items(states.clone()) {
+                        refused.inc();
                         let error = with_causes(&error);
                         let (item, variant) = (item.as_str(), pipeline.name());
                         tracing::warn!(
@@ -238,13 +249,17 @@ impl<P: Pipeline> Live<P> {
 
     /// What is known of a user. Never waits longer than the settings say, nor than `within`.
     pub(crate) async fn user(&self, user: &UserId, within: Duration) -> Informed {
-        match tokio::time::timeout(within, self.users.user(user)).await {
-            Ok(Ok(state)) => Informed::Fully(state),
-            Ok(Err(error)) => {
-                log_not_known(&error);
+        let started = Instant::now();
+        let read = tokio::time::timeout(within, self.users.user(user)).await;
+        let read = read.unwrap_or(Err(NotKnown::Late(within)));
+        self.metrics.read(how(&read), started.elapsed());
+        match read {
+            Ok(read) => Informed::Fully(read.state),
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::debug!(error, "falling back to the snapshot");
                 Informed::Not
             }
-            Err(_) => Informed::Not,
         }
     }
 
@@ -259,7 +274,13 @@ impl<P: Pipeline> Live<P> {
     }
 }
 
-fn log_not_known(error: &NotKnown) {
-    let error = with_causes(error);
-    tracing::debug!(error, "falling back to the snapshot");
+fn how(read: &Result<UserRead, NotKnown>) -> OnlineRead {
+    match read {
+        Ok(UserRead { cached: true, .. }) => OnlineRead::Cached,
+        Ok(UserRead { cached: false, .. }) => OnlineRead::Read,
+        Err(NotKnown::Late(_)) => OnlineRead::Late,
+        Err(NotKnown::Busy(_)) => OnlineRead::Busy,
+        Err(NotKnown::Resting) => OnlineRead::Resting,
+        Err(NotKnown::Failed(_)) => OnlineRead::Failed,
+    }
 }

@@ -19,8 +19,8 @@ use gondola_protocol::{
     ServiceError, VariantDescription,
 };
 use gondola_request::{
-    Answer, Change, Degradation, Question, RecommendRequest, Recommendation, Rules, SimilarRequest, SimilarTo,
-    Stage, StageTiming, VariantSummary,
+    Answer, Change, Degradation, Question, RecommendRequest, Recommendation, Rules, SimilarRequest,
+    SimilarTo, Stage, StageTiming, VariantSummary,
 };
 use gondola_server::front::{Deadlines, Destination, Front};
 use gondola_server::{Drain, ServeError, Server};

@@ -33,7 +33,12 @@ impl Variant {
     fn check_user(&self, update: &UserUpdate) -> Result<(), RequestError> {
         let workflow = &self.workflow.user;
         let known = || workflow.columns().map(str::to_owned).collect();
-        check_columns("user", &update.features, |column| workflow.reads_as_number(column), known)?;
+        check_columns(
+            "user",
+            &update.features,
+            |column| workflow.reads_as_number(column),
+            known,
+        )?;
         let items = self.items.view();
         let history = update.history.as_deref().unwrap_or_default();
         history

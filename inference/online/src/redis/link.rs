@@ -230,10 +230,7 @@ fn scan_from(cursor: u64, pattern: &[u8]) -> Cmd {
     scan
 }
 
-async fn scan_one(
-    pattern: &[u8],
-    mut connection: MultiplexedConnection,
-) -> Result<Vec<Vec<u8>>, RedisError> {
+async fn scan_one(pattern: &[u8], mut connection: MultiplexedConnection) -> Result<Vec<Vec<u8>>, RedisError> {
     let (mut cursor, mut keys) = (0, Vec::new());
     loop {
         let found: Vec<Vec<u8>>;
@@ -246,10 +243,7 @@ async fn scan_one(
 }
 
 /// The first step goes to all primaries, and its answer says who they are; the others go to each by its address.
-async fn scan_cluster(
-    pattern: &[u8],
-    mut connection: ClusterConnection,
-) -> Result<Vec<Vec<u8>>, RedisError> {
+async fn scan_cluster(pattern: &[u8], mut connection: ClusterConnection) -> Result<Vec<Vec<u8>>, RedisError> {
     let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
     let first = connection.route_command(scan_from(0, pattern), all).await?;
     let mut keys = Vec::new();

@@ -176,7 +176,10 @@ async fn push(server: &RedisServer, id: &str, price: f32, seconds: i64) {
     let feast = articles();
     let row = RawRow::from([("price", Value::Number(f64::from(price)))]);
     let time = EventTime::new(seconds, 0).unwrap();
-    let fields = feast.views.fields_of(id, &row, time, AbsentColumns::Stay).unwrap();
+    let fields = feast
+        .views
+        .fields_of(id, &row, time, AbsentColumns::Stay)
+        .unwrap();
     let mut set = redis::cmd("HSET");
     set.arg(feast.layout.redis_key(&feast.views.entity_key(id).unwrap()));
     for (field, value) in fields {
@@ -246,7 +249,10 @@ async fn items_are_put_where_feast_reads_them_and_blocked_where_we_do() {
     let Written::Refused { problem } = &outcome.written[1] else {
         panic!("{:?}", outcome.written[1]);
     };
-    assert!(problem.starts_with("the id new is not a whole number"), "{problem}");
+    assert!(
+        problem.starts_with("the id new is not a whole number"),
+        "{problem}"
+    );
     let row = in_feast(&server, &articles(), "4711").await.unwrap();
     assert_eq!(row.get("price"), &Value::Number(1.5));
     let state = store.items(&["4711".into()]).await.unwrap().remove(0).unwrap();

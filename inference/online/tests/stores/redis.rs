@@ -160,10 +160,11 @@ async fn nobody_waits_for_a_redis_that_says_nothing() {
     let store: Arc<dyn OnlineStore> = Arc::new(server.store());
     store.write(&[put("anna")], NOW).await.unwrap();
     let users = OnlineUsers::new(Arc::clone(&store), UserSettings::default());
-    assert!(users.user(&"anna".into()).await.unwrap().is_some());
+    assert!(users.user(&"anna".into()).await.unwrap().state.is_some());
     server.run(&["CLIENT", "PAUSE", "3000", "ALL"]).await;
+    let cached = users.user(&"anna".into()).await.unwrap();
     assert!(
-        users.user(&"anna".into()).await.unwrap().is_some(),
+        cached.state.is_some() && cached.cached,
         "what is cached needs no store"
     );
     let mut late = 0;

@@ -4,9 +4,9 @@ use std::net::TcpListener as Bound;
 use std::time::Duration;
 
 use gondola_feast::{RedisType, StoreSettings};
-use gondola_online::{OnlineStore, Seen};
 use gondola_online::redis::Redis;
 use gondola_online::redis::connection::Connection;
+use gondola_online::{OnlineStore, Seen};
 use gondola_request::{Change, ItemId, ItemUpdate, Moment, RawRow, Value};
 use redis::FromRedisValue as _;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

@@ -26,8 +26,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Publishes a bundle with the contract that a set of one workflow has; gives its version.
 async fn put(store: &Store, name: &str, kind: Kind, workflow: &str, content: &str) -> String {
+    put_file(store, name, kind, workflow, ("file", content)).await
+}
+
+/// The same, with a file of a name.
+async fn put_file(
+    store: &Store,
+    name: &str,
+    kind: Kind,
+    workflow: &str,
+    (file, content): (&str, &str),
+) -> String {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("file"), content).unwrap();
+    std::fs::write(folder.path().join(file), content).unwrap();
     let space = kind == Kind::Retrieval;
     let contract = Contract {
         workflow: Some(Digest::of(workflow.as_bytes())),
@@ -318,4 +329,102 @@ async fn a_store_that_cannot_be_opened_or_asked_is_distinguished_from_one_that_l
     };
     let found = resolve(&two_variants("s3://models/x"), 1, &access, PATIENCE).await;
     assert_eq!(reason(&found, "dlrm"), Some(RefusalReason::AccessDenied));
+}
+
+/// What Feast's registry of `gondola-feast`'s samples has, and a workflow that reads these columns of users and items.
+async fn shop_with_feast(folder: &Path, items: &str) -> (Store, String) {
+    let url = format!("file://{}", folder.display());
+    let store = Store::open(&url).unwrap();
+    let registry = concat!(env!("CARGO_MANIFEST_DIR"), "/../feast/tests/samples/registry.pb");
+    std::fs::copy(registry, folder.join("registry.pb")).unwrap();
+    let workflow = json!({
+        "user": {"categorical": ["club"], "numeric": [{"column": "age"}]},
+        "item": {"categorical": [items], "numeric": [{"column": "price"}]},
+    });
+    let workflow = workflow.to_string();
+    put_file(
+        &store,
+        "features",
+        Kind::Features,
+        "a",
+        ("workflow.json", &workflow),
+    )
+    .await;
+    put(&store, "two-tower", Kind::Retrieval, "a", "towers").await;
+    put(&store, "dlrm", Kind::Scorer, "a", "dlrm").await;
+    (store, url)
+}
+
+/// What is refused where the pipeline's features are in these views.
+async fn refused_by_feast(url: &str, feast: Value) -> Option<Refusal> {
+    let mut spec = spec(json!({"url": url}));
+    spec["features"]["online"] = json!({"redis": {"secretRef": {"name": "shop-redis"}}, "feast": feast});
+    let spec: RecommenderPipelineSpec = serde_json::from_value(spec).unwrap();
+    let found = resolve(&spec, 1, &Access::default(), PATIENCE).await;
+    refusal(&found).cloned()
+}
+
+#[tokio::test]
+async fn views_of_feast_that_do_not_fit_a_bundle_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, url) = shop_with_feast(folder.path(), "group").await;
+    let views = |users: &str, items: &str, project: &str| {
+        json!({
+            "registry": format!("{url}/registry.pb"), "project": project,
+            "users": {"views": [users]}, "items": {"views": [items]},
+        })
+    };
+    let fitting = views("customer_features", "article_features", "shop");
+    assert_eq!(refused_by_feast(&url, fitting.clone()).await, None);
+    for (feast, parts) in [
+        (
+            views("customer_features", "article_features", "web"),
+            ["the registry has no project web; it has shop", ""],
+        ),
+        (
+            views("customer_features", "cust_article", "shop"),
+            ["the feature views of items can't be used", "needs one alone"],
+        ),
+        (
+            views("article_features", "article_features", "shop"),
+            [
+                "the feature views of users are not what features/",
+                "column age, of which the bundle has numbers",
+            ],
+        ),
+        (
+            views("customer_features", "customer_features", "shop"),
+            [
+                "the feature views of items are not what features/",
+                "column group, of which the bundle has texts",
+            ],
+        ),
+    ] {
+        let refusal = refused_by_feast(&url, feast).await.unwrap();
+        assert_eq!(refusal.reason, RefusalReason::ContractMismatch, "{refusal:?}");
+        assert!(
+            parts.iter().all(|part| refusal.message.contains(part)),
+            "{parts:?}: {refusal:?}"
+        );
+    }
+    let elsewhere = json!({"registry": format!("{url}/registry.db"), "project": "shop",
+        "items": {"views": ["article_features"]}});
+    let refusal = refused_by_feast(&url, elsewhere).await.unwrap();
+    assert_eq!(refusal.reason, RefusalReason::BundleNotFound, "{refusal:?}");
+
+    // A type that differs: numbers in the bundle, texts in Feast.
+    let workflow = json!({"user": {"categorical": [], "numeric": []},
+        "item": {"categorical": [], "numeric": [{"column": "group"}]}})
+    .to_string();
+    put_file(
+        &store,
+        "features",
+        Kind::Features,
+        "a",
+        ("workflow.json", &workflow),
+    )
+    .await;
+    let refusal = refused_by_feast(&url, fitting).await.unwrap();
+    let wanted = "column group has numbers in the bundle and STRING in feature view article_features";
+    assert!(refusal.message.contains(wanted), "{refusal:?}");
 }

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gondola_protocol::proto::{
-    Degradation, GetPipelineRequest, GetRulesRequest, PutItemRequest, PutUserRequest, RecommendRequest, SimilarRequest, Value,
-    similar_request, value,
+    Degradation, GetPipelineRequest, GetRulesRequest, PutItemRequest, PutUserRequest, RecommendRequest,
+    SimilarRequest, Value, similar_request, value,
 };
 use gondola_server::Server;
 use gondola_server::front::{Deadlines, Destination, Front};

@@ -16,6 +16,7 @@ use gondola_online::redis::connection::Connection;
 use gondola_online::redis::feast::FeastEntities;
 use gondola_online::{OnlineStore, UserSettings};
 use gondola_router::feast::{self, FeastProject};
+use gondola_server::metrics::OnlineMetrics;
 use gondola_serving::live::Live;
 use gondola_wire::serve_order::OnlineOrder;
 use gondola_wire::variables;
@@ -45,6 +46,7 @@ pub(super) struct Online {
     store: Arc<dyn OnlineStore>,
     settings: UserSettings,
     patience: Duration,
+    metrics: OnlineMetrics,
 }
 
 impl OnlineArguments {
@@ -54,6 +56,7 @@ impl OnlineArguments {
         order: Option<&OnlineOrder>,
         scope: &str,
         access: &Access,
+        metrics: &OnlineMetrics,
     ) -> anyhow::Result<Option<Online>> {
         let scope = order.map_or(scope, |order| order.scope.as_str());
         let spec = order.map(|order| &order.store.redis);
@@ -89,20 +92,26 @@ impl OnlineArguments {
                 store = store.with_feast_items(entities(views), look_every(feast));
             }
         }
-        Ok(Some(self.online(Arc::new(store), cached, order)))
+        Ok(Some(self.online(Arc::new(store), cached, order, metrics)))
     }
 
     /// The store in a file.
-    pub(super) fn file(&self, path: &std::path::Path) -> anyhow::Result<Online> {
+    pub(super) fn file(&self, path: &std::path::Path, metrics: &OnlineMetrics) -> anyhow::Result<Online> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder of the online store {}", path.display()))?;
         }
         let cached = UserSettings::default().cached;
-        Ok(self.online(Arc::new(Embedded::open(path)?), cached, None))
+        Ok(self.online(Arc::new(Embedded::open(path)?), cached, None, metrics))
     }
 
-    fn online(&self, store: Arc<dyn OnlineStore>, cached: usize, order: Option<&OnlineOrder>) -> Online {
+    fn online(
+        &self,
+        store: Arc<dyn OnlineStore>,
+        cached: usize,
+        order: Option<&OnlineOrder>,
+        metrics: &OnlineMetrics,
+    ) -> Online {
         let ordered = order.and_then(|order| order.store.deadline_milliseconds);
         let ordered = ordered.and_then(|deadline| u64::try_from(deadline).ok());
         let deadline = self.online_deadline_ms.or(ordered).map(Duration::from_millis);
@@ -115,6 +124,7 @@ impl OnlineArguments {
                 ..default
             },
             patience: Duration::from_secs(self.online_patience_seconds),
+            metrics: metrics.clone(),
         }
     }
 }
@@ -122,12 +132,20 @@ impl OnlineArguments {
 impl Online {
     /// Brings variants up to what the store holds, and follows it.
     pub(super) async fn start(self, variants: Vec<Arc<Variant>>) -> anyhow::Result<Arc<Live<Variant>>> {
-        Ok(Live::start(self.store, self.settings, variants, self.patience).await?)
+        let Self {
+            store,
+            settings,
+            patience,
+            metrics,
+        } = self;
+        Ok(Live::start(store, settings, variants, patience, metrics).await?)
     }
 }
 
 fn look_every(feast: &FeastSpec) -> Duration {
-    let seconds = feast.refresh_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds = feast
+        .refresh_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok());
     seconds.map_or(LOOK_EVERY, Duration::from_secs)
 }
 

@@ -110,8 +110,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let server = settings.bind_variant().await?;
     let compute = compute.start(server.front())?;
     let scope = format!("{namespace}/{pipeline}");
+    let metrics = server.front().metrics().online().clone();
     let load = async {
-        let online = online.redis(ordered.as_ref(), &scope, &bundles.access()).await?;
+        let online = online
+            .redis(ordered.as_ref(), &scope, &bundles.access(), &metrics)
+            .await?;
         let loaded = loading::load(&bundles, &store, &pipeline, &[variant], &compute, online).await?;
         let message = announce(&loaded);
         let variant = loaded.into_iter().next().context("nothing was loaded")?;

@@ -13,6 +13,7 @@ use gondola_router::{Backend, Router};
 use gondola_server::arguments::ServerArguments;
 use gondola_server::connections::serve_beside;
 use gondola_server::front::Destination;
+use gondola_server::metrics::OnlineMetrics;
 use gondola_wire::variables;
 use tokio::net::TcpListener;
 
@@ -78,8 +79,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Arc::new(recording.start(&base))
     };
     let recorded = pipeline.experiment.is_some().then(|| recording_of(&pipeline));
+    let metrics = server.front().metrics().online().clone();
     let load = async {
-        let online = open(&online, online_file, &pipeline, &bundles.access()).await?;
+        let online = open(&online, online_file, &pipeline, &bundles.access(), &metrics).await?;
         let loaded = loading::load(
             &bundles,
             &pipeline.store,
@@ -127,9 +129,11 @@ async fn open(
     file: Option<PathBuf>,
     pipeline: &Pipeline,
     access: &Access,
+    metrics: &OnlineMetrics,
 ) -> anyhow::Result<Online> {
     let scope = pipeline.scope();
-    if let Some(redis) = arguments.redis(pipeline.online.as_ref(), &scope, access).await? {
+    let redis = arguments.redis(pipeline.online.as_ref(), &scope, access, metrics);
+    if let Some(redis) = redis.await? {
         return Ok(redis);
     }
     let in_home = || {
@@ -139,7 +143,7 @@ async fn open(
     let file = file
         .or_else(in_home)
         .context("there is no home folder; name a file with --online-file")?;
-    arguments.file(&file)
+    arguments.file(&file, metrics)
 }
 
 /// Lets an experiment run, and shows it at an address: gives its router, and where it is shown.

@@ -15,7 +15,7 @@ use gondola_request::{
     Answer, Change, Degradation, InformedRequest, Interaction, InteractionKind, ItemUpdate, Question,
     RecommendRequest, Recommendation, Rules,
 };
-use gondola_server::metrics::ComputeMetrics;
+use gondola_server::metrics::{ComputeMetrics, OnlineMetrics};
 use gondola_serving::compute::{Compute, ComputeSettings};
 use gondola_serving::live::Live;
 use gondola_serving::local::LocalVariant;
@@ -78,7 +78,13 @@ fn variant() -> Served {
 async fn following(store: Arc<dyn OnlineStore>) -> Served {
     let Served { variant, pipeline } = variant();
     let pipelines = vec![Arc::clone(&pipeline)];
-    let live = Live::start(store, UserSettings::default(), pipelines, Duration::ZERO);
+    let live = Live::start(
+        store,
+        UserSettings::default(),
+        pipelines,
+        Duration::ZERO,
+        OnlineMetrics::default(),
+    );
     Served {
         variant: variant.with_live(live.await.unwrap()),
         pipeline,

@@ -202,17 +202,29 @@ fn a_row_that_says_nothing_new_is_not_kept(variant: &Variant) {
         Value::Number(number) => Value::Number(f64::from(*number as f32)),
         other => other.clone(),
     };
-    let same = columns.iter().map(|(column, value)| (column.clone(), as_feast_has_it(value)));
+    let same = columns
+        .iter()
+        .map(|(column, value)| (column.clone(), as_feast_has_it(value)));
     let row = StatedRow {
         columns: RawRow(same.collect()),
         always: true,
         ..StatedRow::default()
     };
-    let put = || variant.items().view().put_items().filter(|item| item.id.as_str() == OTHER).count();
+    let put = || {
+        variant
+            .items()
+            .view()
+            .put_items()
+            .filter(|item| item.id.as_str() == OTHER)
+            .count()
+    };
     set_row(variant, OTHER, row.clone());
     assert_eq!(put(), 0);
     let mut other = row.clone();
-    other.columns.0.insert("mean_price".to_owned(), Value::Number(0.5));
+    other
+        .columns
+        .0
+        .insert("mean_price".to_owned(), Value::Number(0.5));
     set_row(variant, OTHER, other);
     assert_eq!(put(), 1, "as it is not what the snapshot says");
     set_row(variant, OTHER, row);

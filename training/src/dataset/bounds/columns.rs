@@ -23,7 +23,8 @@ pub(super) fn check(config: &DatasetConfig) -> Result<(), ConfigError> {
     if let Some(users) = &config.users {
         entity("users", users, &names::of_users(config))?;
         if let Some(column) = users.rules.first() {
-            let wanted = "rules ask for columns of items alone; leave it out, or name it in users.categorical";
+            let wanted =
+                "rules ask for columns of items alone; leave it out, or name it in users.categorical";
             return Err(refused("users.rules", format!("{column:?}"), wanted));
         }
     }
