@@ -69,6 +69,8 @@ struct Put {
     /// Where in `items` a row is.
     rows: HashMap<u32, usize>,
     ids: HashMap<ItemId, u32>,
+    /// Columns of rows of the snapshot that rules alone read.
+    for_rules: HashMap<u32, Arc<RawRow>>,
     /// Rows that are in no answer.
     withdrawn: HashMap<u32, Withdrawn>,
 }
@@ -82,11 +84,22 @@ pub enum Withdrawn {
     Deleted,
 }
 
+/// What is known of an item.
+#[derive(Debug)]
+pub enum ItemFeatures {
+    /// What the snapshot says.
+    Snapshot,
+    /// That as well, as far as models and texts go; of these columns rules see other values.
+    ForRules(RawRow),
+    /// Something else. Of these there are [`MAX_PUT_ITEMS`] at most.
+    New(NewItem),
+}
+
 /// What an item becomes.
 #[derive(Debug)]
 pub struct ItemNow {
-    /// Its features, if they are not the snapshot's.
-    pub new: Option<NewItem>,
+    /// What is known of it.
+    pub features: ItemFeatures,
     /// Whether it is in no answer.
     pub withdrawn: Option<Withdrawn>,
 }
@@ -174,7 +187,8 @@ impl Items {
 impl Put {
     fn set(&mut self, id: ItemId, now: ItemNow, items: &Items) -> Result<(), TooManyItems> {
         let known = self.row(&id, items);
-        let Some(row) = known.or_else(|| now.new.is_some().then(|| self.next_row(items))) else {
+        let is_new = matches!(now.features, ItemFeatures::New(_));
+        let Some(row) = known.or_else(|| is_new.then(|| self.next_row(items))) else {
             // Whatever is taken back was never here.
             return Ok(());
         };
@@ -182,13 +196,16 @@ impl Put {
             Some(why) => self.withdrawn.insert(row, why),
             None => self.withdrawn.remove(&row),
         };
-        match now.new {
-            Some(new) => self.insert(row, id, new, items),
-            None => {
-                self.remove(row, items);
-                Ok(())
+        self.for_rules.remove(&row);
+        match now.features {
+            ItemFeatures::New(new) => return self.insert(row, id, new, items),
+            ItemFeatures::ForRules(columns) => {
+                self.for_rules.insert(row, Arc::new(columns));
             }
+            ItemFeatures::Snapshot => {}
         }
+        self.remove(row, items);
+        Ok(())
     }
 
     fn row(&self, id: &ItemId, items: &Items) -> Option<u32> {
@@ -288,7 +305,10 @@ impl ItemsView<'_> {
     pub fn cell(&self, row: u32, column: &str) -> Cell<'_> {
         match self.put_item(row) {
             Some(item) => item.raw.cell(column),
-            None => self.items.table.row(row as usize).value(column),
+            None => match self.for_rules(row).and_then(|columns| columns.0.get(column)) {
+                Some(value) => value.into(),
+                None => self.items.table.row(row as usize).value(column),
+            },
         }
     }
 
@@ -341,6 +361,11 @@ impl ItemsView<'_> {
     /// Which of [`Self::put_items`] is in this row.
     pub(crate) fn put_slot(&self, row: u32) -> Option<usize> {
         self.put.rows.get(&row).copied()
+    }
+
+    /// Columns of a row of the snapshot of which rules see other values.
+    pub(crate) fn for_rules(&self, row: u32) -> Option<&RawRow> {
+        self.put.for_rules.get(&row).map(Arc::as_ref)
     }
 
     /// Everything that was put.

@@ -4,6 +4,7 @@
 //! one changed.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use gondola_request::{Change, Interaction, ItemState, PurchaseUpdate, StatedRow, UserUpdate};
 
@@ -11,7 +12,7 @@ use super::variant::{RequestError, Variant};
 use crate::features::present::purchases;
 use crate::features::workflow::NumericColumn;
 use crate::features::{Cell, Cells, EncodedRow, EntityWorkflow, ItemId, RawRow, Value};
-use crate::items::{ItemNow, ItemsView, NewItem, TooManyItems, Withdrawn, block, text, weight};
+use crate::items::{ItemFeatures, ItemNow, ItemsView, NewItem, TooManyItems, Withdrawn, block, text, weight};
 use crate::similarity::Similarity;
 
 /// An item that could not be made what the online store says it is, and why.
@@ -22,7 +23,7 @@ impl Variant {
     pub fn check(&self, change: &Change) -> Result<(), RequestError> {
         match change {
             Change::PutUser { update, .. } | Change::PatchUser { update, .. } => self.check_user(update),
-            Change::PutItem { update, .. } => self.check_item(&update.features),
+            Change::PutItem { item, update } => self.check_item(item, update.features.clone()),
             Change::PatchItem { item, update } => self.check_patch(item, &update.features),
             Change::Interaction(interaction) => self.check_interaction(interaction),
             Change::PutRules(rules) => self.check_rules(rules),
@@ -47,13 +48,16 @@ impl Variant {
         self.try_user(&update.features, &purchases(history, &items), &items)
     }
 
-    fn check_item(&self, features: &RawRow) -> Result<(), RequestError> {
-        self.check_item_columns(features)?;
-        if !self.items.view().has_room() {
+    fn check_item(&self, item: &ItemId, features: RawRow) -> Result<(), RequestError> {
+        self.check_item_columns(&features)?;
+        let items = self.items.view();
+        let ItemFeatures::New(new) = self.item_features(item, features, &items)? else {
+            return Ok(());
+        };
+        if !items.has_room() {
             return Err(TooManyItems.into());
         }
-        let new = self.new_item(features.clone())?;
-        check_range("item", features, &new.encoded, &self.workflow.item)?;
+        check_range("item", &new.raw, &new.encoded, &self.workflow.item)?;
         self.try_item(&new)
     }
 
@@ -82,11 +86,12 @@ impl Variant {
             return Ok(());
         }
         self.check_item_columns(features)?;
-        let present = match items.put_item(row) {
-            Some(put) => put.raw.clone(),
-            None => self.snapshot_row(item, &items),
+        let present = match (items.put_item(row), items.for_rules(row)) {
+            (Some(put), _) => put.raw.clone(),
+            (None, Some(columns)) => over(self.snapshot_row(item, &items), columns),
+            (None, None) => self.snapshot_row(item, &items),
         };
-        self.check_item(&over(present, features))
+        self.check_item(item, over(present, features))
     }
 
     fn check_interaction(&self, interaction: &Interaction) -> Result<(), RequestError> {
@@ -103,6 +108,7 @@ impl Variant {
     /// Makes items what the online store says they are, or, of those that it doesn't have, what the snapshot says. Served from the next
     /// request on. Those that can't be are left as they were.
     pub fn set_items(&self, states: Vec<(ItemId, Option<ItemState>)>) -> Vec<RefusedItem> {
+        let _one_at_a_time = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         let mut refused = Vec::new();
         let mut changes = Vec::with_capacity(states.len());
         for (item, state) in states {
@@ -112,8 +118,9 @@ impl Variant {
             }
         }
         let ids: Vec<ItemId> = changes.iter().map(|(item, _)| item.clone()).collect();
-        if let Err(TooManyItems) = self.items.set(changes) {
-            refused.extend(ids.into_iter().map(|item| (item, TooManyItems.into())));
+        match self.items.set(changes) {
+            Ok(()) => self.follow_items(&ids),
+            Err(TooManyItems) => refused.extend(ids.into_iter().map(|item| (item, TooManyItems.into()))),
         }
         refused
     }
@@ -124,19 +131,16 @@ impl Variant {
         let row = state
             .row
             .filter(|row| !known || row.always || row.at >= self.as_of);
-        let row = row.map(|row| self.present_row(item, row, &items));
-        // What says nothing new needs no place beside the snapshot, of which there are few.
-        let row = row.filter(|row| !self.is_snapshot(item, row, &items));
-        let new = row.map(|row| self.new_item(row));
+        let features = match row {
+            Some(row) => self.item_features(item, self.present_row(item, row, &items), &items)?,
+            None => ItemFeatures::Snapshot,
+        };
         let withdrawn = match (state.deleted, state.blocked) {
             (true, _) => Some(Withdrawn::Deleted),
             (false, true) => Some(Withdrawn::Blocked),
             (false, false) => None,
         };
-        Ok(ItemNow {
-            new: new.transpose()?,
-            withdrawn,
-        })
+        Ok(ItemNow { features, withdrawn })
     }
 
     fn present_row(&self, item: &ItemId, row: StatedRow, items: &ItemsView<'_>) -> RawRow {
@@ -159,13 +163,38 @@ impl Variant {
         )
     }
 
-    /// Whether a row says of an item what the snapshot says.
-    fn is_snapshot(&self, item: &ItemId, row: &RawRow, items: &ItemsView<'_>) -> bool {
+    /// What a row says of an item, beside what the snapshot says.
+    fn item_features(
+        &self,
+        item: &ItemId,
+        row: RawRow,
+        items: &ItemsView<'_>,
+    ) -> Result<ItemFeatures, RequestError> {
         let Some(snapshot) = items.snapshot_row(item) else {
-            return false;
+            return Ok(ItemFeatures::New(self.new_item(row)?));
         };
-        let mut columns = row.0.keys().chain(self.items.table().columns());
-        columns.all(|column| row.cell(column).is_same(snapshot.cell(column)))
+        let known = self.items.table().columns().iter();
+        let columns: BTreeSet<&String> = row.0.keys().chain(known).collect();
+        let differs = |column: &&String| !row.cell(column).is_same(snapshot.cell(column));
+        let other: Vec<&String> = columns.into_iter().filter(differs).collect();
+        if other.is_empty() {
+            return Ok(ItemFeatures::Snapshot);
+        }
+        if other.iter().any(|column| self.is_read(column)) {
+            return Ok(ItemFeatures::New(self.new_item(row)?));
+        }
+        let values = other
+            .into_iter()
+            .map(|column| (column.clone(), row.get(column).clone()));
+        Ok(ItemFeatures::ForRules(RawRow(values.collect())))
+    }
+
+    /// Whether anything but rules reads a column of items.
+    fn is_read(&self, column: &str) -> bool {
+        let sampled_by = self.scorer.sampled_by.as_ref();
+        self.workflow.item.reads_as_number(column).is_some()
+            || self.text_columns().iter().any(|text| text == column)
+            || sampled_by.is_some_and(|sampled_by| sampled_by.column == column)
     }
 
     /// Encodes an item and embeds it in both spaces.

@@ -1,14 +1,17 @@
 //! The rules by which a variant answers: its manifest's, and over them those that a shop changes by the hour.
 //!
 //! A request takes the rules that stand when it begins, and keeps them to its end. What items may be found is worked out once, when
-//! rules change, for every row and every position of an index, so that a search passes over the others; an item that was put is asked
-//! by its own values.
+//! rules change, for every row and every position of an index, so that a search passes over the others, and again for an item of which
+//! they see other values; an item that was put is asked by its own values.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 
 use gondola_request::{BoughtRule, ItemRule, Rules, Value};
 
 use super::variant::{Diversity, DiversitySettings, RequestError, Variant, VariantSettings, diversity};
-use crate::features::Cell;
-use crate::items::{Items, ItemsView};
+use crate::features::{Cell, ItemId};
+use crate::items::ItemsView;
 use crate::retrieval::ItemIndex;
 use crate::retrieval::index::allowed::Allowed;
 use crate::retrieval::sources::Quotas;
@@ -18,6 +21,7 @@ use crate::similarity::Similarity;
 const MAX_CANDIDATES: usize = 10_000;
 
 /// The rules that stand now.
+#[derive(Clone)]
 pub(super) struct ActiveRules {
     pub(super) already_bought: BoughtRule,
     pub(super) limit: usize,
@@ -28,10 +32,19 @@ pub(super) struct ActiveRules {
 }
 
 /// What may be found, by rows of the snapshot and by positions of the indexes.
+#[derive(Clone)]
 struct AllowedItems {
     rows: Allowed,
-    retrieval: Allowed,
-    similarity: Option<Allowed>,
+    retrieval: InIndex,
+    similarity: Option<InIndex>,
+}
+
+/// What may be found in an index.
+#[derive(Clone)]
+struct InIndex {
+    allowed: Allowed,
+    /// The position of each row that is there.
+    positions: Arc<HashMap<u32, u32>>,
 }
 
 impl ActiveRules {
@@ -49,12 +62,13 @@ impl ActiveRules {
 
     /// The positions of the retrieval index that may be found; `None` where all may.
     pub(super) fn in_retrieval(&self) -> Option<&Allowed> {
-        self.allowed.as_ref().map(|allowed| &allowed.retrieval)
+        self.allowed.as_ref().map(|allowed| &allowed.retrieval.allowed)
     }
 
     /// The positions of the similarity index that may be found; `None` where all may.
     pub(super) fn in_similarity(&self) -> Option<&Allowed> {
-        self.allowed.as_ref()?.similarity.as_ref()
+        let similarity = self.allowed.as_ref()?.similarity.as_ref()?;
+        Some(&similarity.allowed)
     }
 
     /// Whether an item passes the rules for items.
@@ -85,6 +99,7 @@ impl Variant {
 
     /// Follows rules from the next request on, or the manifest's alone.
     pub fn set_rules(&self, rules: Option<&Rules>) -> Result<(), RequestError> {
+        let _one_at_a_time = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         let rules = rules.cloned().unwrap_or_default();
         let mut active = self.active(&rules)?;
         active.allowed = (!rules.items.is_empty()).then(|| self.allowed(&rules.items));
@@ -146,29 +161,68 @@ impl Variant {
     }
 
     fn allowed(&self, rules: &[ItemRule]) -> AllowedItems {
-        let rows = of_rows(rules, &self.items);
+        let items = self.items.view();
+        let rows = Allowed::of(self.items.snapshot_len(), |row| {
+            passes(rules, |column| items.cell(row as u32, column))
+        });
+        let in_index = |index: &ItemIndex| InIndex::of(index, &rows);
         AllowedItems {
-            retrieval: of_positions(self.retrieval.items(), &rows),
-            similarity: self
-                .similarity
-                .as_ref()
-                .map(Similarity::items)
-                .map(|items| of_positions(items, &rows)),
+            retrieval: in_index(self.retrieval.items()),
+            similarity: self.similarity.as_ref().map(Similarity::items).map(in_index),
             rows,
+        }
+    }
+
+    /// Works out anew whether the rules allow items that changed.
+    pub(super) fn follow_items(&self, changed: &[ItemId]) {
+        let rules = self.rules.load();
+        let Some(allowed) = &rules.allowed else {
+            return;
+        };
+        let (items, table) = (self.items.view(), self.items.table());
+        let rows = changed.iter().filter_map(|item| table.find(item.as_str()));
+        let now = rows.map(|row| {
+            let row = row as u32;
+            (row, passes(&rules.items, |column| items.cell(row, column)))
+        });
+        let others: Vec<(u32, bool)> = now
+            .filter(|(row, passes)| allowed.rows.contains(*row) != *passes)
+            .collect();
+        if others.is_empty() {
+            return;
+        }
+        let mut next = ActiveRules::clone(&rules);
+        next.allowed = Some(allowed.with(&others));
+        self.rules.store(next.into());
+    }
+}
+
+impl AllowedItems {
+    fn with(&self, rows: &[(u32, bool)]) -> Self {
+        Self {
+            rows: self.rows.with(rows.iter().copied()),
+            retrieval: self.retrieval.with(rows),
+            similarity: self.similarity.as_ref().map(|similarity| similarity.with(rows)),
         }
     }
 }
 
-fn of_rows(rules: &[ItemRule], items: &Items) -> Allowed {
-    let table = items.table();
-    Allowed::of(table.len(), |row| {
-        passes(rules, |column| table.row(row).value(column))
-    })
-}
+impl InIndex {
+    fn of(index: &ItemIndex, rows: &Allowed) -> Self {
+        let of = index.rows();
+        Self {
+            allowed: Allowed::of(of.len(), |position| rows.contains(of[position])),
+            positions: Arc::new(of.iter().copied().zip(0..).collect()),
+        }
+    }
 
-fn of_positions(index: &ItemIndex, rows: &Allowed) -> Allowed {
-    let of = index.rows();
-    Allowed::of(of.len(), |position| rows.contains(of[position]))
+    fn with(&self, rows: &[(u32, bool)]) -> Self {
+        let at = |(row, passes): &(u32, bool)| Some((*self.positions.get(row)?, *passes));
+        Self {
+            allowed: self.allowed.with(rows.iter().filter_map(at)),
+            positions: Arc::clone(&self.positions),
+        }
+    }
 }
 
 fn quota(rule: &'static str, asked: Option<usize>, present: usize) -> Result<usize, RequestError> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
@@ -297,6 +297,8 @@ pub struct Variant {
     pub(super) diversity: Option<Diversity>,
     /// The rules that stand now.
     pub(super) rules: ArcSwap<ActiveRules>,
+    /// One change of items or rules at a time: what rules allow depends on both.
+    pub(super) following: Mutex<()>,
     pub(super) retrieval: Retrieval,
     pub(super) scorer: Loaded,
     pub(super) similarity: Option<Similarity>,
@@ -354,6 +356,7 @@ impl Variant {
         let variant = Self {
             tensors: settings.device.has_tensors().then(load_tensors).transpose()?,
             rules: ArcSwap::from_pointee(ActiveRules::of(settings, diversity)),
+            following: Mutex::default(),
             diversity,
             blocked,
             items,
@@ -410,6 +413,11 @@ impl Variant {
     /// The users of its snapshot.
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// The items, as they are now.
+    pub fn items(&self) -> &Items {
+        &self.items
     }
 
     /// The most popular items: what can always be answered, without any model.

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use super::nearest::{AT_A_TIME, check};
 use super::*;
 use crate::features::{EncodedRow, EncodedTable, ItemId, Layout, RawRow, RawTable};
-use crate::items::{ItemNow, ItemsView, NewItem, block};
+use crate::items::{ItemFeatures, ItemNow, ItemsView, NewItem, block};
 use crate::retrieval::index::{Index, Metric, SearchParameters};
 use crate::retrieval::tower::{Tower, TowerConfig};
 use crate::retrieval::{Found, TwoTowerConfig};
@@ -277,7 +277,7 @@ impl Scene {
             encoded,
         };
         let now = ItemNow {
-            new: Some(new),
+            features: ItemFeatures::New(new),
             withdrawn: None,
         };
         self.items.set(vec![(ItemId::from(id), now)]).unwrap();

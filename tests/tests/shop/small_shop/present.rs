@@ -177,13 +177,32 @@ fn an_item_follows_a_column_that_rules_alone_read(variant: &Variant) {
             update: update.clone(),
         })
         .unwrap();
+    let put_before = variant.items().view().put_items().count();
     let row = StatedRow {
         columns: update.features,
         at: NOW,
         ..StatedRow::default()
     };
-    set_row(variant, OTHER, row);
+    set_row(variant, OTHER, row.clone());
     assert!(!shown().contains(&OTHER.to_owned()), "the text 0 is the number");
+    assert_eq!(
+        variant.items().view().put_items().count(),
+        put_before,
+        "no model reads it"
+    );
+    variant.set_rules(None).unwrap();
+    assert_eq!(shown(), before);
+    variant.set_rules(Some(&without(Value::Number(0.0)))).unwrap();
+    assert!(
+        !shown().contains(&OTHER.to_owned()),
+        "rules come after it as well"
+    );
+    let one = StatedRow {
+        columns: RawRow::from([(RULES_COLUMN, Value::Number(1.0))]),
+        ..row
+    };
+    set_row(variant, OTHER, one);
+    assert_eq!(shown(), before, "and it is back");
     variant.set_items(vec![(OTHER.into(), None)]);
     variant.set_rules(None).unwrap();
     assert_eq!(shown(), before);

@@ -19,12 +19,35 @@ impl Allowed {
     /// The positions below `len` that pass.
     pub fn of(len: usize, passes: impl Fn(usize) -> bool) -> Self {
         let mut bits = vec![0; len.div_ceil(64)];
-        let mut positions = Vec::new();
         for position in (0..len).filter(|position| passes(*position)) {
             bits[position / 64] |= 1 << (position % 64);
-            positions.push(position as u32);
         }
-        Self { bits, positions, len }
+        Self {
+            positions: set(&bits).collect(),
+            bits,
+            len,
+        }
+    }
+
+    /// The same, but for some positions, of which others may be found now; what is past the index is left out.
+    pub fn with(&self, changes: impl IntoIterator<Item = (u32, bool)>) -> Self {
+        let mut bits = self.bits.clone();
+        for (position, passes) in changes {
+            if position as usize >= self.len {
+                continue;
+            }
+            let (word, bit) = (position as usize / 64, 1 << (position % 64));
+            match passes {
+                true => bits[word] |= bit,
+                false => bits[word] &= !bit,
+            }
+        }
+        let len = self.len;
+        Self {
+            positions: set(&bits).collect(),
+            bits,
+            len,
+        }
     }
 
     /// Whether a position may be found.
@@ -49,9 +72,29 @@ impl Allowed {
     }
 }
 
+/// The positions of all bits that are set, in ascending order.
+fn set(bits: &[u64]) -> impl Iterator<Item = u32> {
+    bits.iter().zip(0u32..).flat_map(|(word, place)| {
+        let rest = |word: &u64| Some(word & (word - 1)).filter(|rest| *rest != 0);
+        let words = std::iter::successors(Some(*word).filter(|word| *word != 0), rest);
+        words.map(move |word| place * 64 + word.trailing_zeros())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_positions_change_and_the_others_stay() {
+        let allowed = Allowed::of(200, |position| position % 7 == 3);
+        let changed = allowed.with([(3, false), (4, true), (199, true), (10, true), (200, true)]);
+        let wanted = Allowed::of(200, |position| {
+            (position % 7 == 3 && position != 3) || position == 4 || position == 199
+        });
+        assert_eq!(changed.positions(), wanted.positions());
+        assert!((0..300).all(|position| changed.contains(position) == wanted.contains(position)));
+    }
 
     #[test]
     fn positions_and_bits_say_the_same() {
