@@ -5,6 +5,7 @@
 mod embedded;
 mod feast;
 mod redis;
+mod secure;
 mod server;
 mod suite;
 mod topologies;

@@ -25,11 +25,7 @@ impl RedisServer {
     }
 
     async fn start_as(config: Option<&str>, options: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port().parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let options: Vec<String> = config.into_iter().map(str::to_owned).chain(options).collect();
@@ -111,6 +107,12 @@ impl RedisServer {
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         command.query_async(&mut connection).await.unwrap()
     }
+}
+
+/// A port that nobody listens at.
+pub(crate) fn free_port() -> String {
+    let bound = TcpListener::bind("127.0.0.1:0").unwrap();
+    bound.local_addr().unwrap().port().to_string()
 }
 
 fn spawn(port: u16, folder: &Path, options: &[String]) -> Child {

@@ -1,6 +1,5 @@
 //! Redis in other shapes than one server: a cluster, sentinels, and a server that is not ready yet.
 
-use std::net::TcpListener as Bound;
 use std::time::Duration;
 
 use gondola_feast::{RedisType, StoreSettings};
@@ -12,15 +11,10 @@ use redis::FromRedisValue as _;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-use crate::server::RedisServer;
+use crate::server::{RedisServer, free_port};
 use crate::{feast, suite};
 
 const NOW: Moment = Moment(1_764_460_800_000);
-
-fn free_port() -> String {
-    let bound = Bound::bind("127.0.0.1:0").unwrap();
-    bound.local_addr().unwrap().port().to_string()
-}
 
 /// A server of a cluster, which has some of the slots.
 async fn member(slots: (&str, &str)) -> RedisServer {
