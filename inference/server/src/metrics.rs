@@ -4,7 +4,7 @@ mod experiment;
 
 use std::time::Duration;
 
-use gondola_protocol::{Served, ServiceError};
+use gondola_protocol::{Code, Served, ServiceError};
 use gondola_request::Change;
 use gondola_wire::router_report::RouterReport;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -105,6 +105,15 @@ pub struct ComputeMetrics {
     pub batches: Counter,
 }
 
+/// What the room for questions counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RoomMetrics {
+    /// How many questions may be answered at once now.
+    pub(crate) places: Gauge,
+    /// Questions that were refused because every place was taken.
+    pub(crate) refused: Counter,
+}
+
 /// Everything that a server counts.
 pub struct Metrics {
     registry: Registry,
@@ -139,7 +148,7 @@ impl Default for Metrics {
         );
         registry.register(
             "request_seconds",
-            "Seconds from the complete request to its answer",
+            "Seconds from the complete request to its answer, of all but questions that had no place",
             metrics.seconds.clone(),
         );
         registry.register(
@@ -206,6 +215,22 @@ impl Metrics {
         &self.compute
     }
 
+    /// What the room for questions counts, where there is one.
+    pub(crate) fn of_room(&mut self) -> RoomMetrics {
+        let room = RoomMetrics::default();
+        self.registry.register(
+            "room_places",
+            "Questions that may be answered at once now, which follows how they are answered",
+            room.places.clone(),
+        );
+        self.registry.register(
+            "room_refused",
+            "Questions refused because every place was taken",
+            room.refused.clone(),
+        );
+        room
+    }
+
     /// Notes whether requests are accepted.
     pub fn set_ready(&self, ready: bool) {
         self.ready.set(ready.into());
@@ -221,6 +246,12 @@ impl Metrics {
         self.seconds
             .get_or_create(&TimeLabels { method })
             .observe(took.as_secs_f64());
+    }
+
+    /// Notes a question that had no place. It took no time, which would hide how long the others take.
+    pub(crate) fn refused(&self, method: Method) {
+        let (method, code) = (method.into(), Code::ResourceExhausted.as_str());
+        self.requests.get_or_create(&RequestLabels { method, code }).inc();
     }
 
     /// Notes that a request was not let in.
