@@ -130,10 +130,7 @@ impl AnswerBody {
     }
 }
 
-async fn recommend(
-    State(front): State<Arc<Front>>,
-    request: Request,
-) -> Result<Json<AnswerBody>, HttpError> {
+async fn recommend(State(front): State<Arc<Front>>, request: Request) -> Result<Json<AnswerBody>, HttpError> {
     let place = front.enter(Method::Recommend)?;
     let (head, _) = request.into_parts();
     let query: RecommendQuery = query::read(&head.uri)?;
@@ -202,10 +199,7 @@ async fn report(State(front): State<Arc<Front>>) -> Result<Response, HttpError> 
     }
 }
 
-async fn similar(
-    State(front): State<Arc<Front>>,
-    request: Request,
-) -> Result<Json<AnswerBody>, HttpError> {
+async fn similar(State(front): State<Arc<Front>>, request: Request) -> Result<Json<AnswerBody>, HttpError> {
     let place = front.enter(Method::Similar)?;
     let (head, _) = request.into_parts();
     let SimilarQuery {

@@ -43,7 +43,7 @@ impl Sign {
     ///
     /// Time says nearly all of it: what is late took long, and so did an answer of another variant, or of the last resort, in place
     /// of one that was late. A variant whose queue is full is quick, but nobody else is asked then, so that its error comes here. A
-    /// degraded answer by itself says nothing: without its online store every answer is degraded, and none takes longer for few.
+    /// degraded answer by itself says nothing: while the online store is away every answer is one, however few are asked for.
     fn of<T>(outcome: &Result<T, ServiceError>, took: Duration, good_time: Duration) -> Self {
         match outcome.as_ref().map_err(ServiceError::code) {
             Err(Code::ResourceExhausted) => Self::TooMuch,

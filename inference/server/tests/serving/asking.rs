@@ -412,7 +412,12 @@ async fn a_question_without_a_place_is_429_at_once_and_the_place_is_free_again_a
         assert_eq!(second.header("retry-after"), Some("1"));
         assert_eq!(second.header("content-type"), Some("application/json"));
     }
-    let status = server.grpc().await.recommend(ask("berta", None)).await.unwrap_err();
+    let status = server
+        .grpc()
+        .await
+        .recommend(ask("berta", None))
+        .await
+        .unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
         (Code::ResourceExhausted, message)

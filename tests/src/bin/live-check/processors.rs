@@ -61,7 +61,10 @@ fn allowed() -> anyhow::Result<String> {
     let list = status
         .lines()
         .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-    Ok(list.context("/proc/self/status has no Cpus_allowed_list")?.trim().to_owned())
+    Ok(list
+        .context("/proc/self/status has no Cpus_allowed_list")?
+        .trim()
+        .to_owned())
 }
 
 fn keep_on(processors: &str) -> anyhow::Result<()> {
@@ -95,7 +98,11 @@ mod tests {
 
     #[test]
     fn two_of_the_processors_that_may_be_used_are_kept_apart() {
-        let of = |list: &str| Apart::of(list).unwrap().map(|apart| (apart.servers, apart.clients));
+        let of = |list: &str| {
+            Apart::of(list)
+                .unwrap()
+                .map(|apart| (apart.servers, apart.clients))
+        };
         let two = |servers: &str, clients: &str| Some((servers.to_owned(), clients.to_owned()));
         assert_eq!(of("0-1"), two("0", "1"));
         assert_eq!(of("3,5-7"), two("3", "5"));
