@@ -355,13 +355,9 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// Whether a fault of ours kept a request from its answer. Who is not ready, or stops, says so elsewhere.
 fn failed(response: &Response) -> bool {
-    let internal = tonic::Code::Internal as i32;
-    let grpc = response
-        .headers()
-        .get("grpc-status")
-        .and_then(|status| status.to_str().ok());
-    response.status() == StatusCode::INTERNAL_SERVER_ERROR
-        || grpc.is_some_and(|code| code == internal.to_string())
+    let grpc = response.headers().get("grpc-status");
+    let grpc = grpc.map(|status| tonic::Code::from_bytes(status.as_bytes()));
+    response.status() == StatusCode::INTERNAL_SERVER_ERROR || grpc == Some(tonic::Code::Internal)
 }
 
 /// Bounds how much is logged.

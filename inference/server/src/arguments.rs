@@ -34,8 +34,8 @@ pub struct ServerArguments {
     /// Maximum number of open connections per port; further ones wait.
     #[arg(long, env = variables::MAX_CONNECTIONS, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
-    /// Number of questions that a router answers at once; more are refused with 429. Default: 64 per core. A variant's queue is bounded
-    /// by itself.
+    /// Most questions that a router answers at once; more are refused with 429. Default: 64 per core. It answers fewer, down to an
+    /// eighth, while they take more than a tenth of their time, or a variant's queue is full.
     #[arg(long, env = variables::MAX_QUESTIONS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_questions: Option<u32>,
     /// Seconds after which a client is asked to reconnect, plus or minus a fifth; 0 means never.
@@ -70,7 +70,8 @@ impl ServerArguments {
         self.bind(MainPort::Everything, None).await
     }
 
-    /// How many questions a router answers at once: what it hands on takes some milliseconds, and a core does some hundred a second.
+    /// How many questions a router answers at once at most: what it hands on takes some milliseconds, and a core does some hundred a
+    /// second. How many are in time is for the room to find out: most of the work is done elsewhere.
     fn questions(&self) -> usize {
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         self.max_questions.map_or(64 * cores, |most| most as usize)

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use gondola_events::intake::{MAX_OUTCOMES, RawOutcome};
 use gondola_protocol::{
-    ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, RefusedChange, Served, ServiceError,
+    ChangeReceipt, Inquiry, PipelineDescription, Recommender, RefusedChange, Served, ServiceError,
 };
 use gondola_request::{Change, Question, Rules, SimilarTo};
 use gondola_wire::router_report::RouterReport;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::access::forced_arm::ArmKey;
 use crate::changes::{Checked, MAX_CHANGES, check_change};
 use crate::experimenter::{Experimenter, Receipt};
 use crate::metrics::{Method, Metrics};
+use crate::room::{NoPlace, Place, Room};
 
 /// Longest id of a user or item, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
@@ -76,14 +76,8 @@ pub struct Front {
     deadlines: Deadlines,
     arm_key: Option<ArmKey>,
     /// Places for questions that are being answered, where they are bounded.
-    room: Option<Room>,
+    room: Option<Arc<Room>>,
     metrics: Metrics,
-}
-
-/// Places for questions: whoever comes when all are taken is refused at once, so that those who have one are answered in time.
-struct Room {
-    most: usize,
-    places: Semaphore,
 }
 
 impl Front {
@@ -105,23 +99,10 @@ impl Front {
         self
     }
 
-    /// Answers at most so many questions at once.
+    /// Answers at most so many questions at once, and fewer while they are not answered in good time.
     pub fn with_room_for(mut self, most: usize) -> Self {
-        let places = Semaphore::new(most);
-        self.room = Some(Room { most, places });
+        self.room = Some(Arc::new(Room::new(most, self.metrics.of_room())));
         self
-    }
-
-    fn enter(&self) -> Result<Option<SemaphorePermit<'_>>, ServiceError> {
-        let Some(Room { most, places }) = &self.room else {
-            return Ok(None);
-        };
-        places.try_acquire().map(Some).map_err(|_| ServiceError::Refused {
-            code: Code::ResourceExhausted,
-            message: format!(
-                "{most} questions are being answered already, the most at once; ask again later"
-            ),
-        })
     }
 
     /// What arms must be signed with.
@@ -156,20 +137,39 @@ impl Front {
         self.destination.get().is_some() && !self.draining.load(Ordering::Relaxed)
     }
 
-    /// Answers a question. `within` is the client's own time.
-    pub async fn answer(&self, inquiry: Inquiry, within: Option<Duration>) -> Result<Served, ServiceError> {
+    /// Takes a place for a question, where places are bounded: before any of it is read, so that a refusal costs next to nothing.
+    pub(crate) fn enter(&self, method: Method) -> Result<Option<Place>, NoPlace> {
+        let Some(room) = &self.room else {
+            return Ok(None);
+        };
+        room.enter()
+            .map(Some)
+            .inspect_err(|_| self.metrics.refused(method))
+    }
+
+    /// Answers a question that has its place. `within` is the client's own time.
+    pub(crate) async fn answer(
+        &self,
+        place: Option<Place>,
+        inquiry: Inquiry,
+        within: Option<Duration>,
+    ) -> Result<Served, ServiceError> {
         let method = match inquiry.question {
             Question::Recommend(_) => Method::Recommend,
             Question::Similar(_) => Method::Similar,
         };
+        let time = time(within, self.deadlines.ask);
         let answer = async {
-            let _place = self.enter()?;
             check_question(&inquiry.question)?;
-            self.recommender()?
-                .answer(inquiry, deadline(within, self.deadlines.ask))
-                .await
+            let deadline = Instant::now() + time;
+            self.recommender()?.answer(inquiry, deadline).await
         };
-        let served = self.measure(method, answer).await?;
+        let outcome = self.measure(method, answer).await;
+        if let Some(place) = place {
+            // A client in a hurry finds the same crowd as everybody else.
+            place.answered(&outcome, time.max(self.deadlines.ask));
+        }
+        let served = outcome?;
         self.metrics.answered(&served);
         Ok(served)
     }
@@ -321,9 +321,13 @@ impl Front {
 }
 
 /// A tenth of a client's own time is left for the way back: an answer that comes after the client gave up helps nobody.
-fn deadline(within: Option<Duration>, default: Duration) -> Instant {
+fn time(within: Option<Duration>, default: Duration) -> Duration {
     let within = within.map(|within| within - within / 10);
-    Instant::now() + within.unwrap_or(default).min(MAX_TIME)
+    within.unwrap_or(default).min(MAX_TIME)
+}
+
+fn deadline(within: Option<Duration>, default: Duration) -> Instant {
+    Instant::now() + time(within, default)
 }
 
 fn check_question(question: &Question) -> Result<(), ServiceError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 
 use gondola_causes::with_causes;
@@ -17,12 +17,14 @@ use gondola_protocol::proto::{
     PutUserResponse, RecommendRequest, RecommendResponse, RecordOutcomesRequest, RecordOutcomesResponse,
     RefusedOutcome, SimilarRequest, SimilarResponse, similar_request,
 };
-use gondola_protocol::{Inquiry, ServiceError};
+use gondola_protocol::{Code, Inquiry, ServiceError};
 use gondola_request::{self as request, Change, SimilarTo};
 
 use crate::experimenter::Receipt;
 use crate::front::{Front, MAX_BODY_BYTES};
 use crate::http;
+use crate::metrics::Method;
+use crate::room::NoPlace;
 
 /// The service.
 pub fn service(front: Arc<Front>) -> RecommenderServer<impl Recommender> {
@@ -39,6 +41,7 @@ impl Recommender for Service {
         &self,
         request: Request<RecommendRequest>,
     ) -> Result<Response<RecommendResponse>, Status> {
+        let place = self.front.enter(Method::Recommend).map_err(no_place)?;
         let within = timeout(request.metadata())?;
         let metadata = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
         let visit = http::visit(&self.front, &request.get_ref().user, metadata).map_err(status)?;
@@ -55,7 +58,7 @@ impl Recommender for Service {
             question: question.into(),
             visit,
         };
-        let served = self.front.answer(inquiry, within).await.map_err(status)?;
+        let served = self.front.answer(place, inquiry, within).await.map_err(status)?;
         let AnswerParts {
             items,
             degraded,
@@ -77,6 +80,7 @@ impl Recommender for Service {
     }
 
     async fn similar(&self, request: Request<SimilarRequest>) -> Result<Response<SimilarResponse>, Status> {
+        let place = self.front.enter(Method::Similar).map_err(no_place)?;
         let within = timeout(request.metadata())?;
         let SimilarRequest {
             to,
@@ -96,7 +100,8 @@ impl Recommender for Service {
             to,
             k: k.map(|k| k as usize),
         };
-        let served = self.front.answer(question.into(), within).await.map_err(status)?;
+        let answer = self.front.answer(place, question.into(), within);
+        let served = answer.await.map_err(status)?;
         let AnswerParts {
             items,
             degraded,
@@ -198,7 +203,22 @@ fn response(receipt: Receipt) -> RecordOutcomesResponse {
 }
 
 fn status(error: ServiceError) -> Status {
-    Status::new(error.code().into(), with_causes(&error))
+    let status = Status::new(error.code().into(), with_causes(&error));
+    match error.code() {
+        Code::ResourceExhausted => ask_again(status),
+        _ => status,
+    }
+}
+
+fn no_place(no_place: NoPlace) -> Status {
+    ask_again(Status::resource_exhausted(no_place.to_string()))
+}
+
+/// Says when, as over HTTP.
+fn ask_again(mut status: Status) -> Status {
+    let second = MetadataValue::from_static("1");
+    status.metadata_mut().insert("retry-after", second);
+    status
 }
 
 /// The client's own time: the header `grpc-timeout`, at most eight digits and a unit.

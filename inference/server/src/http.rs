@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,9 +24,9 @@ use crate::access::forced_arm::ARM_SIGNATURE;
 use crate::experimenter::MAX_UNIT_BYTES;
 use crate::front::{Front, MAX_BODY_BYTES, MAX_ID_BYTES, MAX_TEXT_BYTES};
 use crate::http_error::{HttpError, error};
-use crate::openapi;
-use crate::query::Asked;
+use crate::metrics::Method;
 use crate::request_id::REQUEST_ID;
+use crate::{openapi, query};
 
 /// The header with which a tester chooses an arm.
 pub(super) const ARM_HEADER: &str = "x-gondola-arm";
@@ -130,13 +130,11 @@ impl AnswerBody {
     }
 }
 
-async fn recommend(
-    State(front): State<Arc<Front>>,
-    headers: HeaderMap,
-    query: Asked<RecommendQuery>,
-) -> Result<Json<AnswerBody>, HttpError> {
-    let Asked(query) = query;
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+async fn recommend(State(front): State<Arc<Front>>, request: Request) -> Result<Json<AnswerBody>, HttpError> {
+    let place = front.enter(Method::Recommend)?;
+    let (head, _) = request.into_parts();
+    let query: RecommendQuery = query::read(&head.uri)?;
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let user = UserId::from(query.user);
     let visit = visit(&front, user.as_str(), header)?;
     let request = RecommendRequest {
@@ -147,7 +145,7 @@ async fn recommend(
         question: request.into(),
         visit,
     };
-    let served = front.answer(inquiry, None).await?;
+    let served = front.answer(place, inquiry, None).await?;
     Ok(Json(AnswerBody::new(Some(user), served, query.explain)))
 }
 
@@ -201,23 +199,22 @@ async fn report(State(front): State<Arc<Front>>) -> Result<Response, HttpError> 
     }
 }
 
-async fn similar(
-    State(front): State<Arc<Front>>,
-    query: Asked<SimilarQuery>,
-) -> Result<Json<AnswerBody>, HttpError> {
-    let Asked(SimilarQuery {
+async fn similar(State(front): State<Arc<Front>>, request: Request) -> Result<Json<AnswerBody>, HttpError> {
+    let place = front.enter(Method::Similar)?;
+    let (head, _) = request.into_parts();
+    let SimilarQuery {
         item,
         text,
         k,
         explain,
-    }) = query;
+    } = query::read(&head.uri)?;
     let to = match (item, text) {
         (Some(item), None) => SimilarTo::Item(item.into()),
         (None, Some(text)) => SimilarTo::Text(text),
         (None, None) => return Err(argument("the query", "asks for nothing; give item= or text=")),
         (Some(_), Some(_)) => return Err(argument("the query", "has item= and text=; give one of them")),
     };
-    let served = front.answer(SimilarRequest { to, k }.into(), None).await?;
+    let served = front.answer(place, SimilarRequest { to, k }.into(), None).await?;
     Ok(Json(AnswerBody::new(None, served, explain)))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`connections`] are accepted and ended, in plain text or over [`tls`]; [`ports`] say what is served on which, and [`access`] who may
 //! send it. A request comes in through [`http`] or [`grpc`],
-//! is checked ([`changes`] too) and counted by [`front`], and is answered by a [`Recommender`](gondola_protocol::Recommender): a variant's models, or
+//! is checked ([`changes`] too) and counted by [`front`], a question if `room.rs` has a place for it, and is answered by a [`Recommender`](gondola_protocol::Recommender): a variant's models, or
 //! the router, which is an [`experimenter`] as well. Errors become statuses here and nowhere else.
 //!
 //! [`arguments`] and [`program`] are what every program that serves has in common: its options, its log, its end.
@@ -25,6 +25,7 @@ pub mod program;
 mod query;
 mod reloading;
 mod request_id;
+mod room;
 pub mod tls;
 
 use std::io;

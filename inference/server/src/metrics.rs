@@ -1,10 +1,11 @@
-//! What is counted and timed, and its text for Prometheus. What an experiment's arms did: [`experiment`].
+//! What is counted and timed, and its text for Prometheus. Of an online store: [`online`]; what an experiment's arms did: [`experiment`].
 
 mod experiment;
+mod online;
 
 use std::time::Duration;
 
-use gondola_protocol::{Served, ServiceError};
+use gondola_protocol::{Code, Served, ServiceError};
 use gondola_request::Change;
 use gondola_wire::router_report::RouterReport;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -15,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use strum::IntoStaticStr;
+
+pub use online::{OnlineMetrics, OnlineRead};
 
 /// The kinds of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
@@ -82,11 +85,6 @@ struct AnswerLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DenialLabels {
     reason: &'static str,
 }
@@ -112,88 +110,13 @@ pub struct ComputeMetrics {
     pub batches: Counter,
 }
 
-/// How a request came to know what the online store holds of its user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum OnlineRead {
-    /// It was known here.
-    Cached,
-    /// The store was asked.
-    Read,
-    /// It did not come to know: the store took too long.
-    Late,
-    /// The same: too many waited for the store.
-    Busy,
-    /// The same: the store failed several times, and was left alone.
-    Resting,
-    /// The same: the store failed.
-    Failed,
-}
-
-/// What a variant's pod counts of its online store.
-#[derive(Clone, Debug)]
-pub struct OnlineMetrics {
-    reads: Family<OutcomeLabels, Counter>,
-    read_seconds: Histogram,
-    /// Changes that the store's news told of.
-    pub news: Counter,
-    /// Items that the store holds and that can't be served.
-    pub refused_items: Counter,
-    /// 1 while the news are followed.
-    pub followed: Gauge,
-}
-
-impl Default for OnlineMetrics {
-    fn default() -> Self {
-        Self {
-            reads: Family::default(),
-            read_seconds: times(),
-            news: Counter::default(),
-            refused_items: Counter::default(),
-            followed: Gauge::default(),
-        }
-    }
-}
-
-impl OnlineMetrics {
-    /// Notes how a user was read, and how long that took where the store was asked.
-    pub fn read(&self, outcome: OnlineRead, took: Duration) {
-        let outcome_label = OutcomeLabels {
-            outcome: outcome.into(),
-        };
-        self.reads.get_or_create(&outcome_label).inc();
-        if matches!(outcome, OnlineRead::Read | OnlineRead::Late | OnlineRead::Failed) {
-            self.read_seconds.observe(took.as_secs_f64());
-        }
-    }
-
-    fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "online_reads",
-            "Reads of users from the online store, by outcome",
-            self.reads.clone(),
-        );
-        registry.register(
-            "online_read_seconds",
-            "Seconds that requests waited for the online store",
-            self.read_seconds.clone(),
-        );
-        registry.register(
-            "online_news",
-            "Changes that the online store told of",
-            self.news.clone(),
-        );
-        registry.register(
-            "online_refused_items",
-            "Items of the online store that could not be served",
-            self.refused_items.clone(),
-        );
-        registry.register(
-            "online_followed",
-            "1 while the changes of the online store are followed",
-            self.followed.clone(),
-        );
-    }
+/// What the room for questions counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RoomMetrics {
+    /// How many questions may be answered at once now.
+    pub(crate) places: Gauge,
+    /// Questions that were refused because every place was taken.
+    pub(crate) refused: Counter,
 }
 
 /// Everything that a server counts.
@@ -232,7 +155,7 @@ impl Default for Metrics {
         );
         registry.register(
             "request_seconds",
-            "Seconds from the complete request to its answer",
+            "Seconds from the complete request to its answer, of all but questions that had no place",
             metrics.seconds.clone(),
         );
         registry.register(
@@ -305,6 +228,22 @@ impl Metrics {
         &self.online
     }
 
+    /// What the room for questions counts, where there is one.
+    pub(crate) fn of_room(&mut self) -> RoomMetrics {
+        let room = RoomMetrics::default();
+        self.registry.register(
+            "room_places",
+            "Questions that may be answered at once now, which follows how they are answered",
+            room.places.clone(),
+        );
+        self.registry.register(
+            "room_refused",
+            "Questions refused because every place was taken",
+            room.refused.clone(),
+        );
+        room
+    }
+
     /// Notes whether requests are accepted.
     pub fn set_ready(&self, ready: bool) {
         self.ready.set(ready.into());
@@ -320,6 +259,12 @@ impl Metrics {
         self.seconds
             .get_or_create(&TimeLabels { method })
             .observe(took.as_secs_f64());
+    }
+
+    /// Notes a question that had no place. It took no time, which would hide how long the others take.
+    pub(crate) fn refused(&self, method: Method) {
+        let (method, code) = (method.into(), Code::ResourceExhausted.as_str());
+        self.requests.get_or_create(&RequestLabels { method, code }).inc();
     }
 
     /// Notes that a request was not let in.

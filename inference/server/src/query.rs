@@ -1,28 +1,21 @@
 //! The query of a URL, read strictly: other readers take every byte that is not UTF-8 for the same sign, and then two users
 //! are one.
 
-use axum::extract::{FromRequestParts, Query};
-use axum::http::StatusCode;
-use axum::http::request::Parts;
+use axum::extract::Query;
+use axum::http::{StatusCode, Uri};
 use serde::de::DeserializeOwned;
 
 use crate::http_error::HttpError;
 
 /// The parameters of a query.
-pub(super) struct Asked<T>(pub(super) T);
-
-impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
-    type Rejection = HttpError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpError> {
-        if !is_utf8(parts.uri.query().unwrap_or_default()) {
-            let message = "the query has percent-encoded bytes that are no UTF-8; encode its values as UTF-8";
-            return Err(HttpError::rejected(StatusCode::BAD_REQUEST, message.to_owned()));
-        }
-        match Query::try_from_uri(&parts.uri) {
-            Ok(Query(asked)) => Ok(Self(asked)),
-            Err(rejection) => Err(HttpError::rejected(rejection.status(), rejection.body_text())),
-        }
+pub(super) fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, HttpError> {
+    if !is_utf8(uri.query().unwrap_or_default()) {
+        let message = "the query has percent-encoded bytes that are no UTF-8; encode its values as UTF-8";
+        return Err(HttpError::rejected(StatusCode::BAD_REQUEST, message.to_owned()));
+    }
+    match Query::try_from_uri(uri) {
+        Ok(Query(parameters)) => Ok(parameters),
+        Err(rejection) => Err(HttpError::rejected(rejection.status(), rejection.body_text())),
     }
 }
 

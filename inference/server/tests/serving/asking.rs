@@ -395,15 +395,42 @@ async fn a_question_without_a_place_is_429_at_once_and_the_place_is_free_again_a
     let address = server.address.clone();
     let first = tokio::spawn(async move { get(&address, "/v1/recommend?user=anna").await });
     until(|| async { gate.arrived() == 1 }).await;
-    let second = get(&server.address, "/v1/recommend?user=berta").await;
+    let message = "as many questions are being answered already as can be in good time; ask again later";
+    // The last one can't even be read, which nobody tries.
+    for path in [
+        "/v1/recommend?user=berta",
+        "/v1/similar?item=shoe",
+        "/v1/recommend?user=%E9",
+    ] {
+        let second = get(&server.address, path).await;
+        assert_eq!(
+            (second.status, second.code().as_str()),
+            (429, "RESOURCE_EXHAUSTED"),
+            "{path}"
+        );
+        assert_eq!(second.message(), message);
+        assert_eq!(second.header("retry-after"), Some("1"));
+        assert_eq!(second.header("content-type"), Some("application/json"));
+    }
+    let status = server
+        .grpc()
+        .await
+        .recommend(ask("berta", None))
+        .await
+        .unwrap_err();
     assert_eq!(
-        (second.status, second.code().as_str()),
-        (429, "RESOURCE_EXHAUSTED")
+        (status.code(), status.message()),
+        (Code::ResourceExhausted, message)
     );
-    assert_eq!(
-        second.json()["error"]["message"],
-        "1 questions are being answered already, the most at once; ask again later"
-    );
+    assert_eq!(status.metadata().get("retry-after").unwrap(), "1");
+    let metrics = get(&server.address, "/metrics").await.body;
+    for counted in [
+        "gondola_room_places 1",
+        "gondola_room_refused_total 4",
+        r#"gondola_requests_total{method="recommend",code="RESOURCE_EXHAUSTED"} 3"#,
+    ] {
+        assert!(metrics.contains(counted), "{counted}: {metrics}");
+    }
     gate.open();
     assert_eq!(first.await.unwrap().status, 200);
     assert_eq!(get(&server.address, "/v1/recommend?user=berta").await.status, 200);
@@ -422,6 +449,23 @@ async fn rules_that_stand_are_told_in_the_form_in_which_they_are_put() {
     let told = told.unwrap().into_inner();
     let told = gondola_request::Rules::from(told.rules.unwrap());
     assert_eq!(serde_json::to_value(told).unwrap(), rules);
+}
+
+#[tokio::test]
+async fn a_late_answer_leaves_fewer_places() {
+    let (variant, gate) = variant("dlrm");
+    let deadlines = Deadlines {
+        ask: Duration::from_millis(20),
+        ..Deadlines::default()
+    };
+    let front = Front::new(deadlines).with_room_for(64);
+    let server = Running::start(front, Destination::variant(variant)).await;
+    gate.close();
+    let late = get(&server.address, "/v1/recommend?user=anna").await;
+    assert_eq!(late.json()["degraded"], json!(["deadline"]));
+    gate.open();
+    let metrics = get(&server.address, "/metrics").await.body;
+    assert!(metrics.contains("gondola_room_places 14"), "16 before: {metrics}");
 }
 
 #[tokio::test]

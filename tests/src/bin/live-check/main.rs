@@ -17,6 +17,7 @@ mod hang;
 mod kills;
 mod load;
 mod orders;
+mod processors;
 mod program;
 mod reads;
 mod redis;

@@ -65,13 +65,13 @@ impl Program {
             if let Some(status) = self.child.try_wait()? {
                 bail!(
                     "{} ended before it was ready: {status}; see {log}",
-                    self.command[0]
+                    self.command.join(" ")
                 );
             }
             ensure!(
                 Instant::now() < give_up,
                 "{} was not ready within {READY_WITHIN:?}; see {log}",
-                self.command[0]
+                self.command.join(" ")
             );
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }

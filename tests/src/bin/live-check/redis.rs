@@ -25,7 +25,7 @@ impl Redis {
         fs::create_dir_all(&folder)?;
         let (host, port) = address.split_once(':').context("an address has a port")?;
         let folder = folder.display().to_string();
-        let mut command = vec![premises.redis_server.display().to_string()];
+        let mut command = premises.command(&premises.redis_server);
         let arguments = [
             "--bind",
             host,

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::Args;
 use crate::client::{Answer, Client};
 use crate::orders;
+use crate::processors::command_on;
 use crate::program::{Program, free_address};
 use crate::redis::Redis;
 
@@ -21,8 +22,11 @@ pub(crate) const SCOPE: &str = "live-check/complete-journey";
 const HOUSEHOLDS: u64 = 2_400;
 
 /// What every shop is made of.
+#[derive(Clone)]
 pub(crate) struct Premises {
     programs: PathBuf,
+    /// Where all of its programs run, if not on all processors.
+    processor: Option<String>,
     store_url: String,
     work: PathBuf,
     pub(crate) redis_server: PathBuf,
@@ -34,6 +38,7 @@ impl Premises {
         let absolute = |path: &Path| std::path::absolute(path).context("no such path can be");
         Ok(Self {
             programs: absolute(&args.programs)?,
+            processor: None,
             store_url: format!("file://{}", absolute(&args.store)?.display()),
             work: absolute(&args.work)?,
             redis_server: args.redis_server.clone(),
@@ -51,8 +56,22 @@ impl Premises {
         Ok(folder)
     }
 
-    fn program(&self, name: &str) -> String {
-        self.programs.join(name).display().to_string()
+    /// The same, with all programs on one processor, the only one that they see.
+    pub(crate) fn on(&self, processor: &str) -> Self {
+        Self {
+            processor: Some(processor.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// A command that runs a program, without its arguments.
+    pub(crate) fn command(&self, program: &Path) -> Vec<String> {
+        let processor = self.processor.iter().flat_map(|processor| command_on(processor));
+        processor.chain([program.display().to_string()]).collect()
+    }
+
+    fn own(&self, program: &str) -> Vec<String> {
+        self.command(&self.programs.join(program))
     }
 }
 
@@ -154,7 +173,7 @@ async fn pod(premises: &Premises, redis: &Redis, order: &Path, log: PathBuf) -> 
         "--listen",
         &address,
     ];
-    let mut command = vec![premises.program("gondola-inference")];
+    let mut command = premises.own("gondola-inference");
     command.extend(arguments.map(str::to_owned));
     Program::start(address, command, log)
 }
@@ -174,7 +193,7 @@ async fn router(premises: &Premises, pods: &[Program; 3], work: &Path) -> anyhow
     fs::write(&routes, written.to_string())?;
     let routes = routes.display().to_string();
     let arguments = ["route", "--file", &routes, "--listen", &address];
-    let mut command = vec![premises.program("gondola-router")];
+    let mut command = premises.own("gondola-router");
     command.extend(arguments.map(str::to_owned));
     Program::start(address, command, work.join("router.log"))
 }
