@@ -1,19 +1,21 @@
 //! A variant that follows an online store: changes that are acknowledged, and a store that is away.
 
 use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gondola_feast::StoreSettings;
+use gondola_feast::{KeyLayout, KeyVersion, Registry, StoreSettings, Versioning};
 use gondola_models::pipeline::RequestError;
 use gondola_online::embedded::Embedded;
 use gondola_online::redis::Redis;
 use gondola_online::redis::connection::Connection;
+use gondola_online::redis::feast::FeastEntities;
 use gondola_online::{OnlineStore, UserSettings};
 use gondola_protocol::{Code, Inquiry, Recommender, RefusedChange, ServiceError};
 use gondola_request::{
-    Answer, Change, Degradation, InformedRequest, Interaction, InteractionKind, ItemUpdate, Question,
-    RecommendRequest, Recommendation, Rules,
+    Answer, Change, Degradation, InformedRequest, Interaction, InteractionKind, ItemUpdate, Moment, Question,
+    RawRow, RecommendRequest, Recommendation, Rules, Value,
 };
 use gondola_server::metrics::{ComputeMetrics, OnlineMetrics};
 use gondola_serving::compute::{Compute, ComputeSettings};
@@ -203,4 +205,98 @@ async fn without_a_store_changes_are_refused_with_the_way_out() {
         "{error}"
     );
     assert_eq!(served.shown().await.1, []);
+}
+
+/// A Redis of our own, which ends with this value.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(folder: &TempDir) -> Self {
+        let bound = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = bound.local_addr().unwrap();
+        drop(bound);
+        let program = std::env::var("GONDOLA_REDIS_SERVER")
+            .expect("GONDOLA_REDIS_SERVER names the program redis-server; `make test` sets it");
+        let process = Command::new(program)
+            .args(["--port", &address.port().to_string(), "--save", "", "--dir"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            process,
+            address: address.to_string(),
+        }
+    }
+
+    /// The store of a pipeline, whose items are in Feast. Those of two pipelines are the same, and the news of one are not the other's.
+    fn of_pipeline(&self, scope: &str) -> Redis {
+        let settings = StoreSettings {
+            connection_string: self.address.clone(),
+            ..StoreSettings::default()
+        };
+        let registry = concat!(env!("CARGO_MANIFEST_DIR"), "/../feast/tests/samples/registry.pb");
+        let registry = Registry::read(&std::fs::read(registry).unwrap()).unwrap();
+        let project = registry.project("shop").unwrap();
+        let articles = FeastEntities {
+            layout: KeyLayout {
+                version: KeyVersion::V3,
+                project: "shop".to_owned(),
+            },
+            views: project.views_of(&["article_features"], Versioning::Off).unwrap(),
+            key_ttl: None,
+        };
+        let store = Redis::new(Connection::of(settings).unwrap(), scope);
+        store.with_feast_items(articles, Duration::from_millis(50))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+async fn until(so: impl Fn() -> bool) {
+    let give_up = soon();
+    while !so() {
+        assert!(Instant::now() < give_up, "it did not become so");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_that_feast_tells_nobody_of_are_made_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(&folder);
+    let elsewhere = server.of_pipeline("shop/elsewhere");
+    let now = Moment::now();
+    let give_up = soon();
+    while elsewhere.write(&[put_item("1")], now).await.is_err() {
+        assert!(Instant::now() < give_up, "redis-server does not answer");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let served = following(Arc::new(server.of_pipeline("shop/grocery"))).await;
+    assert!(served.has("1"), "before the first request");
+    let price = ItemUpdate {
+        features: RawRow::from([("price", Value::Number(2.5))]),
+        ..ItemUpdate::default()
+    };
+    let put = Change::PutItem {
+        item: "2".into(),
+        update: price,
+    };
+    elsewhere.write(&[put], now).await.unwrap();
+    until(|| served.has("2")).await;
+    let made = |item: &str| served.pipeline.items.lock().unwrap()[item].clone();
+    let row = made("2").unwrap().row.unwrap();
+    assert_eq!(row.columns.get("price"), &Value::Number(2.5));
+    let delete = Change::DeleteItem { item: "2".into() };
+    elsewhere.write(&[delete], now).await.unwrap();
+    until(|| made("2").is_none()).await;
+    assert!(made("1").is_some());
 }

@@ -66,10 +66,7 @@ async fn everybody_gets_their_own_answer_and_their_own_error() {
     };
     let metrics = ComputeMetrics::default();
     let compute = Compute::start(&settings, metrics.clone()).unwrap();
-    let pipeline = Arc::new(StandIn {
-        gathers: true,
-        ..StandIn::new(themselves)
-    });
+    let pipeline = Arc::new(StandIn::new(themselves).gathering());
     let variant = Arc::new(pipeline.on(compute));
     let asked: Vec<_> = (0..200)
         .map(|user| {

@@ -16,8 +16,7 @@ type Recommend = Box<dyn Fn(&InformedRequest) -> Result<Answer, RequestError> + 
 /// Recommends as a test says, refuses the item `odd`, and notes what else is done with it.
 pub struct StandIn {
     recommend: Recommend,
-    /// Whether requests are answered together.
-    pub gathers: bool,
+    gathers: bool,
     /// How many requests were answered together, each time.
     pub together: Mutex<Vec<usize>>,
     /// Items that were set.
@@ -36,6 +35,14 @@ impl StandIn {
             together: Mutex::default(),
             items: Mutex::default(),
             rules: Mutex::default(),
+        }
+    }
+
+    /// Has requests answered together.
+    pub fn gathering(self) -> Self {
+        Self {
+            gathers: true,
+            ..self
         }
     }
 

@@ -3,8 +3,8 @@
 use gondola_models::features::{Cells as _, RawRow};
 use gondola_models::pipeline::{RecommendRequest, SimilarRequest, SimilarTo, Variant};
 use gondola_request::{
-    BoughtRule, Change, DiversityRule, InteractionKind, ItemRule, ItemState, Moment, PastInteraction, Rules,
-    StatedRow, UserState, Value,
+    BoughtRule, Change, DiversityRule, InteractionKind, ItemPatch, ItemRule, ItemState, Moment,
+    PastInteraction, Rules, StatedRow, UserState, Value,
 };
 
 use super::{NOW, RULES_COLUMN, items, recommend, recommend_informed, some_user};
