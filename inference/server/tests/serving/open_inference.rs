@@ -93,7 +93,7 @@ async fn a_request_has_one_place_however_many_rows_it_has() {
         let (address, body) = (address.clone(), body.clone());
         async move { infer(&address, "recommend", &body).await }
     });
-    until(|| gate.arrived() == 6).await;
+    until(async || gate.arrived() == 6).await;
     let (status, refused) = infer(&address, "recommend", &body).await;
     assert_eq!(status, 429, "{refused}");
     gate.open();
