@@ -30,6 +30,9 @@ export GONDOLA_FEAST ?= $(FEAST)/bin/python
 export GONDOLA_REDIS_SERVER ?= /usr/bin/redis-server
 # What asks a server what its OpenAPI document says.
 export GONDOLA_SCHEMATHESIS ?= $(TOOLS)/schemathesis/bin/schemathesis
+# Clients of the Open Inference Protocol, as people have them.
+export GONDOLA_TRITON_CLIENT ?= $(TRITON)/bin/python
+export GONDOLA_KSERVE_CLIENT ?= $(KSERVE)/bin/python
 # Last, so that a Rust that is already on this machine comes before one that `setup` installed.
 export PATH := $(PATH):$(TOOLS)/bin:$(HOME)/.cargo/bin
 
@@ -42,6 +45,8 @@ MOTO_VERSION := 5.2.5
 FEAST_VERSION := 0.67.0
 SCHEMATHESIS_VERSION := 4.32.5
 KUBERNETES_VALIDATE_VERSION := 1.37.0
+TRITON_CLIENT_VERSION := 2.59.0
+KSERVE_VERSION := 0.21.0
 # Azurite asks for Node 22; Debian 12 has 18.
 NODE_VERSION := 24.19.0
 AZURITE_VERSION := 3.37.0
@@ -98,6 +103,19 @@ redis:
 $(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION): | $(TOOLS)/bin/python
 	$(TOOLS)/bin/python -m venv $(TOOLS)/schemathesis
 	$(TOOLS)/schemathesis/bin/python -m pip install --quiet schemathesis==$(SCHEMATHESIS_VERSION)
+	@touch $@
+
+# Each in a venv of its own: both bring the protocol's messages, which can be in a process once.
+TRITON = $(CACHE)/tritonclient-$(TRITON_CLIENT_VERSION)
+$(TRITON)/ready: | packages
+	python3 -m venv $(TRITON)
+	$(TRITON)/bin/python -m pip install --quiet "tritonclient[http,grpc]==$(TRITON_CLIENT_VERSION)"
+	@touch $@
+
+KSERVE = $(CACHE)/kserve-$(KSERVE_VERSION)
+$(KSERVE)/ready: | packages
+	python3 -m venv $(KSERVE)
+	$(KSERVE)/bin/python -m pip install --quiet kserve==$(KSERVE_VERSION)
 	@touch $@
 
 $(GONDOLA_DATA)/complete-journey: | $(TOOLS)/bin/python
@@ -170,7 +188,7 @@ ALL := --features gondola-training/ballista
 test: lint tests docs chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
 
 .PHONY: tests
-tests: setup api-server redis $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION) $(FEAST)/ready ## Only the tests
+tests: setup api-server redis $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION) $(FEAST)/ready $(TRITON)/ready $(KSERVE)/ready ## Only the tests
 	cargo test --locked --release --workspace $(ALL)
 
 .PHONY: test-azure

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use strum::IntoStaticStr;
+use strum::{EnumIter, IntoStaticStr};
 
 /// The stages, in the order in which a request meets them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Stage {
     /// Look-up of the user's raw row and the workflow.

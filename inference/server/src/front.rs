@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use gondola_events::intake::{MAX_OUTCOMES, RawOutcome};
+use gondola_open_inference::{Model, Statistics};
 use gondola_protocol::{
     ChangeReceipt, Inquiry, PipelineDescription, Recommender, RefusedChange, Served, ServiceError,
 };
@@ -78,6 +79,7 @@ pub struct Front {
     /// Places for questions that are being answered, where they are bounded.
     room: Option<Arc<Room>>,
     metrics: Metrics,
+    statistics: Statistics,
 }
 
 impl Front {
@@ -90,6 +92,7 @@ impl Front {
             arm_key: None,
             room: None,
             metrics: Metrics::default(),
+            statistics: Statistics::default(),
         }
     }
 
@@ -113,6 +116,11 @@ impl Front {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What is counted for clients of the Open Inference Protocol.
+    pub(crate) fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     /// How long requests may take that bring no deadline of their own.
@@ -154,10 +162,11 @@ impl Front {
         inquiry: Inquiry,
         within: Option<Duration>,
     ) -> Result<Served, ServiceError> {
-        let method = match inquiry.question {
-            Question::Recommend(_) => Method::Recommend,
-            Question::Similar(_) => Method::Similar,
+        let (method, model) = match inquiry.question {
+            Question::Recommend(_) => (Method::Recommend, Model::Recommend),
+            Question::Similar(_) => (Method::Similar, Model::Similar),
         };
+        let started = Instant::now();
         let time = time(within, self.deadlines.ask);
         let answer = async {
             check_question(&inquiry.question)?;
@@ -169,8 +178,10 @@ impl Front {
             // A client in a hurry finds the same crowd as everybody else.
             place.answered(&outcome, time.max(self.deadlines.ask));
         }
-        let served = outcome?;
+        let took = started.elapsed();
+        let served = outcome.inspect_err(|_| self.statistics.failed(model, took))?;
         self.metrics.answered(&served);
+        self.statistics.answered(model, took, &served.answer.timing);
         Ok(served)
     }
 

@@ -215,14 +215,14 @@ fn no_place(no_place: NoPlace) -> Status {
 }
 
 /// Says when, as over HTTP.
-fn ask_again(mut status: Status) -> Status {
+pub(super) fn ask_again(mut status: Status) -> Status {
     let second = MetadataValue::from_static("1");
     status.metadata_mut().insert("retry-after", second);
     status
 }
 
 /// The client's own time: the header `grpc-timeout`, at most eight digits and a unit.
-fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Status> {
+pub(super) fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Status> {
     let Some(header) = metadata.get("grpc-timeout") else {
         return Ok(None);
     };

@@ -26,7 +26,7 @@ use crate::front::{Front, MAX_BODY_BYTES, MAX_ID_BYTES, MAX_TEXT_BYTES};
 use crate::http_error::{HttpError, error};
 use crate::metrics::Method;
 use crate::request_id::REQUEST_ID;
-use crate::{openapi, query};
+use crate::{open_inference, openapi, query};
 
 /// The header with which a tester chooses an arm.
 pub(super) const ARM_HEADER: &str = "x-gondola-arm";
@@ -38,6 +38,7 @@ pub fn routes(front: Arc<Front>) -> Router {
         .route("/v1/recommend", get(recommend))
         .route("/v1/similar", get(similar))
         .merge(changes::routes())
+        .merge(open_inference::http::routes())
         .route("/v1/pipeline", get(describe))
         .route("/v1/outcomes", post(record_outcomes))
         .route(REPORT_PATH, get(report))
@@ -252,7 +253,7 @@ async fn other_method() -> Response {
 }
 
 /// The whole body: refused by its declared length before any of it is read, and not waited for longer than for a change.
-async fn read(front: &Front, headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> {
+pub(super) async fn read(front: &Front, headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> {
     let too_large = || HttpError::Rejected {
         status: StatusCode::PAYLOAD_TOO_LARGE,
         message: format!("the body is larger than {MAX_BODY_BYTES} bytes; send less"),

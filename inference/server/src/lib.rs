@@ -1,7 +1,7 @@
 //! HTTP and gRPC on one port or two, health, metrics, and an orderly end, in front of whatever answers.
 //!
 //! [`connections`] are accepted and ended, in plain text or over [`tls`]; [`ports`] say what is served on which, and [`access`] who may
-//! send it. A request comes in through [`http`] or [`grpc`],
+//! send it. A request comes in through [`http`] or [`grpc`], or as clients of Triton and KServe send it (`open_inference.rs`),
 //! is checked ([`changes`] too) and counted by [`front`], a question if `room.rs` has a place for it, and is answered by a [`Recommender`](gondola_protocol::Recommender): a variant's models, or
 //! the router, which is an [`experimenter`] as well. Errors become statuses here and nowhere else.
 //!
@@ -19,6 +19,7 @@ pub mod grpc;
 pub mod http;
 mod http_error;
 pub mod metrics;
+mod open_inference;
 mod openapi;
 pub mod ports;
 pub mod program;
@@ -281,11 +282,13 @@ fn routes(front: &Arc<Front>, health: &HealthReporter) -> axum::Router {
     );
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(gondola_open_inference::proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("the definitions were compiled with this program");
     Routes::from(http::routes(Arc::clone(front)))
         .add_service(grpc::service(Arc::clone(front)))
+        .add_service(open_inference::grpc::service(Arc::clone(front)))
         .add_service(health)
         .add_service(reflection)
         .into_axum_router()

@@ -41,6 +41,9 @@ pub enum ArmHeader {
     Ignored,
 }
 
+/// Clients of the Open Inference Protocol ask questions alone: it has no changes.
+const OPEN_INFERENCE: [&str; 3] = ["/v2", "/v2/", "/inference.GRPCInferenceService/"];
+
 /// What is a question: everything else is on the admin port.
 pub(crate) const QUESTIONS: [&str; 5] = [
     openapi::PATH,
@@ -49,6 +52,11 @@ pub(crate) const QUESTIONS: [&str; 5] = [
     "/gondola.v1.Recommender/Recommend",
     "/gondola.v1.Recommender/Similar",
 ];
+
+fn is_question(path: &str) -> bool {
+    let [all, below, grpc] = OPEN_INFERENCE;
+    QUESTIONS.contains(&path) || path == all || path.starts_with(below) || path.starts_with(grpc)
+}
 
 /// What `port` serves of everything.
 pub(super) fn main_port(everything: axum::Router, port: MainPort, front: &Front) -> axum::Router {
@@ -61,7 +69,7 @@ pub(super) fn main_port(everything: axum::Router, port: MainPort, front: &Front)
                     view.questions_alone = true;
                 }
                 async move {
-                    if QUESTIONS.contains(&request.uri().path()) {
+                    if is_question(request.uri().path()) {
                         next.run(request).await
                     } else {
                         refused(&request)
@@ -129,6 +137,6 @@ fn refused(request: &Request) -> Response {
         let message = format!("{method} is served on the admin port");
         return Status::permission_denied(message).into_http::<Body>();
     }
-    let message = "this port serves GET /v1/recommend, /v1/similar and /openapi.json alone; everything else is on the admin port";
+    let message = "this port serves GET /v1/recommend, /v1/similar, /openapi.json and /v2 alone; everything else is on the admin port";
     http_error::error(StatusCode::NOT_FOUND, Code::NotFound, message)
 }

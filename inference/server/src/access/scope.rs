@@ -78,7 +78,7 @@ pub(crate) enum Need {
 }
 
 /// Every path; one that ends with `*` is all that begin like it. `tests` holds it against the routes and the gRPC services.
-const NEEDS: [(&str, Need); 25] = [
+const NEEDS: [(&str, Need); 31] = [
     ("/v1/recommend", Need::Scope(Scope::Read)),
     ("/v1/similar", Need::Scope(Scope::Read)),
     ("/v1/pipeline", Need::Scope(Scope::Read)),
@@ -104,6 +104,12 @@ const NEEDS: [(&str, Need); 25] = [
         "/gondola.v1.Recommender/RecordOutcomes",
         Need::Scope(Scope::Outcomes),
     ),
+    ("/v2", Need::Scope(Scope::Read)),
+    ("/v2/health/*", Need::Nothing),
+    ("/v2/*", Need::Scope(Scope::Read)),
+    ("/inference.GRPCInferenceService/ServerLive", Need::Nothing),
+    ("/inference.GRPCInferenceService/ServerReady", Need::Nothing),
+    ("/inference.GRPCInferenceService/*", Need::Scope(Scope::Read)),
     ("/grpc.health.v1.Health/*", Need::Nothing),
     ("/grpc.reflection.v1.ServerReflection/*", Need::Scope(Scope::Read)),
     // What nobody wrote down needs most.
@@ -134,7 +140,11 @@ mod tests {
 
     #[test]
     fn every_route_and_every_method_is_on_the_table() {
-        let sources = [include_str!("../http.rs"), include_str!("../http/changes.rs")];
+        let sources = [
+            include_str!("../http.rs"),
+            include_str!("../http/changes.rs"),
+            include_str!("../open_inference/http.rs"),
+        ];
         let routes = sources
             .into_iter()
             .flat_map(|source| source.split(".route(").skip(1));
@@ -166,7 +176,7 @@ mod tests {
     fn what_nobody_wrote_down_needs_most() {
         for path in [
             "/",
-            "/v2/recommend",
+            "/v3/recommend",
             "/v1/recommend/",
             "/V1/recommend",
             "//v1/recommend",

@@ -9,6 +9,7 @@
 mod access;
 mod asking;
 mod leaving;
+mod open_inference;
 mod openapi;
 mod security_page;
 mod stopping;

@@ -1,0 +1,93 @@
+//! The Open Inference Protocol: the same questions, as clients of Triton and KServe send them, on the same ports.
+//!
+//! What it says is in `gondola-open-inference`; here are its paths ([`http`]) and its service ([`grpc`]), and how the rows of a request
+//! become questions to the front.
+
+pub(super) mod grpc;
+pub(super) mod http;
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use gondola_open_inference::infer::WrongInference;
+use gondola_open_inference::{Inference, InferenceResult, Model};
+use gondola_protocol::{Code, Inquiry, Served, ServiceError};
+use gondola_request::Question;
+
+use crate::front::Front;
+use crate::http::visit;
+use crate::metrics::Method;
+use crate::room::NoPlace;
+
+/// Rows of a request that are answered beside each other.
+const ROWS_AT_ONCE: usize = 8;
+/// What loading or unloading is answered with.
+const NOT_LOADED_HERE: &str =
+    "models are not loaded or unloaded by requests here: the spec of the pipeline says what is served";
+/// What is served beyond the protocol's core.
+const EXTENSIONS: [&str; 4] = [
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+];
+/// The name that this server has for such clients.
+const NAME: &str = "gondola";
+
+/// Why a request has no response.
+#[derive(Debug, thiserror::Error)]
+enum InferError {
+    #[error(transparent)]
+    Wrong(#[from] WrongInference),
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl InferError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Wrong(_) => Code::InvalidArgument,
+            Self::NoPlace(_) => Code::ResourceExhausted,
+            Self::Service(error) => error.code(),
+        }
+    }
+}
+
+/// Asks a model. A request has one place, however many rows it has, and so has some of them answered at once.
+async fn infer<'a>(
+    front: &Front,
+    inference: Inference,
+    within: Option<Duration>,
+    header: impl Fn(&str) -> Option<&'a str>,
+) -> Result<InferenceResult, InferError> {
+    let method = match inference.model {
+        Model::Similar => Method::Similar,
+        Model::Recommend | Model::Stage(_) => Method::Recommend,
+    };
+    let _place = front.enter(method)?;
+    let questions = inference.questions()?;
+    let inquiries: Vec<Inquiry> = questions
+        .into_iter()
+        .map(|question| inquiry(front, question, &header))
+        .collect::<Result<_, _>>()?;
+    let asks = inquiries
+        .into_iter()
+        .map(|inquiry| front.answer(None, inquiry, within));
+    let rows: Vec<Served> = stream::iter(asks).buffered(ROWS_AT_ONCE).try_collect().await?;
+    Ok(inference.result(&rows))
+}
+
+fn inquiry<'a>(
+    front: &Front,
+    question: Question,
+    header: impl Fn(&str) -> Option<&'a str>,
+) -> Result<Inquiry, ServiceError> {
+    let user = match &question {
+        Question::Recommend(request) => request.user.as_str(),
+        Question::Similar(_) => return Ok(question.into()),
+    };
+    let visit = visit(front, user, header)?;
+    Ok(Inquiry { question, visit })
+}
