@@ -238,8 +238,18 @@ fn to_json(values: &Values) -> Value {
         Values::Int64(values) => json!(values),
         Values::Uint32(values) => json!(values),
         Values::Uint64(values) => json!(values),
-        Values::Fp32(values) => json!(values),
+        Values::Fp32(values) => json!(
+            values
+                .iter()
+                .map(|value| as_written(*value))
+                .collect::<Vec<f64>>()
+        ),
     }
+}
+
+/// The number whose digits are those of one of 32 bits: 0.45, and not 0.44999998807907104.
+fn as_written(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| value.into())
 }
 
 /// What a model is given and gives, as JSON.

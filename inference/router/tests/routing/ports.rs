@@ -71,7 +71,7 @@ async fn the_main_port_answers_questions_and_the_admin_port_everything() {
         assert_eq!((refused.status, &*refused.code()), (404, "NOT_FOUND"), "{path}");
         assert_eq!(
             refused.message(),
-            "this port serves GET /v1/recommend, /v1/similar and /openapi.json alone; everything else is on the admin port"
+            "this port serves GET /v1/recommend, /v1/similar, /openapi.json and /v2 alone; everything else is on the admin port"
         );
         assert_eq!(send(&admin, method, path, body).await.status, status, "{path}");
     }

@@ -21,7 +21,7 @@ use crate::http_error::{ASK_AGAIN, HttpError, status};
 pub(crate) fn routes() -> Router<Arc<Front>> {
     Router::new()
         .route("/v2", get(server))
-        .route("/v2/health/live", get(|| async { StatusCode::OK }))
+        .route("/v2/health/live", get(|| async { Json(json!({"live": true})) }))
         .route("/v2/health/ready", get(ready))
         .route("/v2/models/stats", get(statistics_of_all))
         .route("/v2/models/{model}", get(metadata))
@@ -76,15 +76,17 @@ async fn server() -> Json<Value> {
     Json(json!({"name": NAME, "version": env!("CARGO_PKG_VERSION"), "extensions": EXTENSIONS}))
 }
 
-async fn ready(State(front): State<Arc<Front>>) -> StatusCode {
-    is_ready(&front)
+async fn ready(State(front): State<Arc<Front>>) -> Response {
+    readiness(&front, json!({"ready": front.ready()}))
 }
 
-fn is_ready(front: &Front) -> StatusCode {
-    match front.ready() {
+/// Triton's clients read the status, KServe's the body.
+fn readiness(front: &Front, body: Value) -> Response {
+    let status = match front.ready() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
-    }
+    };
+    (status, Json(body)).into_response()
 }
 
 async fn metadata(Path(model): Path<String>) -> Result<Json<Value>, Refusal> {
@@ -112,7 +114,10 @@ async fn about_version(
 fn about_model(front: &Front, model: &str, version: &str, what: &str) -> Result<Response, Refusal> {
     let model = Model::find(model, version)?;
     match what {
-        "ready" => Ok(is_ready(front).into_response()),
+        "ready" => {
+            let body = json!({"name": model.name(), "ready": front.ready()});
+            Ok(readiness(front, body))
+        }
         "config" => Ok(Json(bodies::config(model)).into_response()),
         "stats" => Ok(statistics(front, [model]).into_response()),
         _ => Err(nothing_like(what)),

@@ -33,13 +33,23 @@ async fn rows_are_answered_as_questions_are() {
     let plain = get(&server.address, "/v1/recommend?user=berta&k=2").await.json();
     let output = |name: &str| {
         let outputs = response["outputs"].as_array().unwrap();
-        outputs.iter().find(|output| output["name"] == name).unwrap().clone()
+        outputs
+            .iter()
+            .find(|output| output["name"] == name)
+            .unwrap()
+            .clone()
     };
     assert_eq!(output("item")["shape"], json!([2, 2]));
     assert_eq!(output("item")["data"][2], plain["items"][0]["item"]);
     assert_eq!(output("score")["data"][3], plain["items"][1]["score"]);
-    assert_eq!(output("degraded")["data"], json!(["unknown_user", "unknown_user"]));
-    assert_eq!((&response["id"], &response["model_version"]), (&json!("7"), &json!("1")));
+    assert_eq!(
+        output("degraded")["data"],
+        json!(["unknown_user", "unknown_user"])
+    );
+    assert_eq!(
+        (&response["id"], &response["model_version"]),
+        (&json!("7"), &json!("1"))
+    );
 }
 
 #[tokio::test]
@@ -47,8 +57,18 @@ async fn a_request_that_is_none_is_refused_as_the_protocol_does() {
     let (server, _) = one_variant().await;
     let address = &server.address;
     for (model, body, status, said) in [
-        ("nobody", json!({"inputs": []}), 404, "there is no model \"nobody\""),
-        ("recommend", json!({"inputs": []}), 400, "model recommend needs the input user"),
+        (
+            "nobody",
+            json!({"inputs": []}),
+            404,
+            "there is no model \"nobody\"",
+        ),
+        (
+            "recommend",
+            json!({"inputs": []}),
+            400,
+            "model recommend needs the input user",
+        ),
         ("recommend", json!({}), 400, "the body is no inference request"),
         ("scoring", json!({"inputs": []}), 400, "scoring is a stage"),
         (
