@@ -27,6 +27,13 @@ pub(crate) fn door(door: &Door<'_>) -> Markup {
             h2 #examples { "A few households" }
             (customers(&door.examples))
         }
+        section aria-labelledby="new" {
+            h2 #new { "Somebody new" }
+            form action=(links::LOG_IN) method="post" {
+                input type="hidden" name="customer" value=(NEW);
+                button type="submit" { "I am new here" }
+            }
+        }
         section aria-labelledby="by-id" {
             h2 #by-id { "By number" }
             form.search action=(links::LOG_IN) method="get" {
@@ -41,13 +48,6 @@ pub(crate) fn door(door: &Door<'_>) -> Markup {
                     }
                     (customers(&door.found))
                 }
-            }
-        }
-        section aria-labelledby="new" {
-            h2 #new { "Somebody new" }
-            form action=(links::LOG_IN) method="post" {
-                input type="hidden" name="customer" value=(NEW);
-                button type="submit" { "I am new here" }
             }
         }
     }

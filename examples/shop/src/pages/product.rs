@@ -15,7 +15,8 @@ pub(crate) fn product(
     similar: &Asked,
     catalogue: &Catalogue,
 ) -> Markup {
-    let back = links::product(&product.id, None);
+    // With the answer, so that whoever comes back looks at the same page, and not at another.
+    let back = links::product(&product.id, request);
     let shelf = Shelf {
         id: "similar",
         title: "Similar products",
@@ -97,6 +98,10 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("name=\"request\" value=\"r-7\""), "{page}");
+        assert!(
+            page.contains("name=\"back\" value=\"/product/7?request=r-7\""),
+            "{page}"
+        );
         assert!(page.contains("nobody is there"), "{page}");
     }
 

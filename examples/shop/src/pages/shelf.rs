@@ -3,9 +3,11 @@
 use maud::{Markup, html};
 
 use super::{links, picture};
+use crate::catalogue::names::readable;
 use crate::catalogue::{Catalogue, Product};
 use crate::pipeline::Asked;
 use crate::pipeline::answer::Answer;
+use crate::pipeline::question::Wish;
 
 /// Products side by side.
 #[derive(Clone, Copy)]
@@ -44,7 +46,7 @@ impl Shelf<'_> {
             .filter_map(|found| self.catalogue.get(found.item.as_str()))
             .collect();
         html! {
-            @if let Some(note) = note(answer) {
+            @if let Some(note) = note(&self.asked.question.wish, answer) {
                 p.note { (note) }
             }
             @if products.is_empty() {
@@ -63,7 +65,7 @@ impl Shelf<'_> {
             article.tile {
                 a.product href=(links::product(&product.id, request)) {
                     (picture::picture(product))
-                    span.name { (product.name) }
+                    span.name { (breakable(&product.name)) }
                 }
                 p.facts { (facts(product)) }
                 div.buy {
@@ -120,32 +122,39 @@ fn hidden(product: &Product, back: &str) -> Markup {
     }
 }
 
+/// What tells a product from others of its name; its category where nothing does.
 fn facts(product: &Product) -> String {
-    let brand = if product.own_brand { "Our brand" } else { "Brand" };
-    match &product.size {
-        Some(size) => format!("{brand}, {size}"),
-        None => brand.to_owned(),
+    let own = product.own_brand.then_some("Our brand");
+    let known: Vec<&str> = own.into_iter().chain(product.size.as_deref()).collect();
+    match known.as_slice() {
+        [] => readable(&product.category),
+        known => known.join(", "),
     }
 }
 
-/// What a customer should know of an answer that is less than it could be.
-fn note(answer: &Answer) -> Option<&'static str> {
+/// What a customer should know of an answer that is less than it could be. Somebody of whom nothing is known is what was asked about
+/// where it is not about a customer.
+fn note(wish: &Wish, answer: &Answer) -> Option<&'static str> {
     let degraded: Vec<&str> = answer.degraded.iter().map(String::as_str).collect();
-    match degraded.as_slice() {
-        [] => None,
-        ["unknown_user"] => Some("We know nothing of you yet, so this is what most people like."),
+    match (wish, degraded.as_slice()) {
+        (_, []) | (Wish::ForAnybody, ["unknown_user"]) => None,
+        (_, ["unknown_user"]) => Some("We know nothing of you yet, so this is what most people like."),
         _ => Some("This list is not as good as it could be; the panel below says why."),
     }
+}
+
+/// A name that may be broken after each slash.
+fn breakable(name: &str) -> String {
+    name.replace('/', "/\u{200b}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::question::Wish;
 
     fn asked(answer: Result<Answer, String>) -> Asked {
         Asked {
-            question: Wish::ForAnybody.of(12),
+            question: Wish::For("1".into()).of(12),
             answer,
         }
     }
@@ -186,6 +195,22 @@ mod tests {
     }
 
     #[test]
+    fn brand_and_size_tell_products_of_one_name_apart() {
+        let product = crate::catalogue::tests::sample("7");
+        assert_eq!(facts(&product), "Our brand, 20 ct");
+        let product = Product {
+            own_brand: false,
+            ..product
+        };
+        assert_eq!(facts(&product), "20 ct");
+        let product = Product {
+            size: None,
+            ..product
+        };
+        assert_eq!(facts(&product), "Teas");
+    }
+
+    #[test]
     fn what_the_shop_does_not_have_is_left_out() {
         let shelf = rendered(Ok(answer(&["8", "7"], &[])), false);
         assert_eq!(shelf.matches("<li>").count(), 1, "{shelf}");
@@ -208,5 +233,7 @@ mod tests {
         );
         assert!(rendered(Ok(answer(&["7"], &["scoring"])), false).contains("not as good as it could be"));
         assert!(!rendered(Ok(answer(&["7"], &[])), false).contains("class=\"note\""));
+        let anybody = answer(&["7"], &["unknown_user"]);
+        assert_eq!(note(&Wish::ForAnybody, &anybody), None);
     }
 }

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use gondola_request::ItemId;
 use serde::Deserialize;
 
-/// Stages in the order in which a request meets them; the answer has them by name.
+/// Stages in the order in which requests of both kinds meet them; the answer has them by name.
 const STAGES: [&str; 7] = [
     "features",
     "retrieval",
     "filter",
-    "scoring",
-    "ordering",
     "embedding",
     "search",
+    "scoring",
+    "ordering",
 ];
 
 /// Items, and where they come from.

@@ -133,7 +133,7 @@ pub(super) async fn product(
         loaded: &loaded,
         visit: &visit,
         catalogue: &shop.catalogue,
-        back: &links::product(&product.id, None),
+        back: &links::product(&product.id, request.as_deref()),
     };
     let main = pages::product(product, request.as_deref(), &similar, &shop.catalogue);
     page(&product.name, "", &visit, main, &panel).into_response()
