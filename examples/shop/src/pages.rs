@@ -27,6 +27,10 @@ pub(crate) use shelf::Shelf;
 
 use crate::visit::Visit;
 
+/// Products of a list for a customer, and of a search: as many as the pipeline gives.
+pub(crate) const MANY: usize = 12;
+/// Products of a list beside others.
+pub(crate) const FEW: usize = 6;
 /// The style of all pages.
 pub(crate) const STYLE: &str = include_str!("pages/style.css");
 /// The picture that a browser shows beside a title.

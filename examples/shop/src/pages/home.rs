@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Shelf, links};
+use super::{FEW, MANY, Shelf, links};
 use crate::catalogue::{Catalogue, Product};
 use crate::pipeline::Asked;
 
@@ -26,6 +26,7 @@ pub(crate) fn home(home: &Home<'_>) -> Markup {
         asked: home.for_you,
         catalogue: home.catalogue,
         back: links::HOME,
+        places: MANY,
         dislikes: true,
     };
     html! {
@@ -33,8 +34,8 @@ pub(crate) fn home(home: &Home<'_>) -> Markup {
         (shelf.render())
         @if let Some((bought, asked)) = home.because {
             @let title = format!("Because you bought {}", bought.name);
-            (Shelf { id: "because", title: &title, asked, dislikes: false, ..shelf }.render())
+            (Shelf { id: "because", title: &title, asked, places: FEW, dislikes: false, ..shelf }.render())
         }
-        (Shelf { id: "popular", title: "Popular", asked: home.popular, dislikes: false, ..shelf }.render())
+        (Shelf { id: "popular", title: "Popular", asked: home.popular, places: FEW, dislikes: false, ..shelf }.render())
     }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::shelf::{add, dislike, price};
-use super::{Shelf, links, picture};
+use super::{FEW, Shelf, links, picture};
 use crate::catalogue::names::readable;
 use crate::catalogue::{Catalogue, Product};
 use crate::pipeline::Asked;
@@ -23,6 +23,7 @@ pub(crate) fn product(
         asked: similar,
         catalogue,
         back: &back,
+        places: FEW,
         dislikes: false,
     };
     html! {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Shelf, links};
+use super::{MANY, Shelf, links};
 use crate::catalogue::Catalogue;
 use crate::pipeline::Asked;
 
@@ -14,6 +14,7 @@ pub(crate) fn results(text: &str, asked: &Asked, catalogue: &Catalogue) -> Marku
         asked,
         catalogue,
         back: &links::search(text),
+        places: MANY,
         dislikes: false,
     };
     html! {

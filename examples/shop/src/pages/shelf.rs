@@ -22,6 +22,8 @@ pub(crate) struct Shelf<'a> {
     pub(crate) catalogue: &'a Catalogue,
     /// The page that it is on.
     pub(crate) back: &'a str,
+    /// How many products have a place on it: more may have been asked for, because the shop does not have all of them.
+    pub(crate) places: usize,
     /// Whether products can be put off it.
     pub(crate) dislikes: bool,
 }
@@ -44,6 +46,7 @@ impl Shelf<'_> {
         let items = answer.items.iter();
         let products: Vec<&Product> = items
             .filter_map(|found| self.catalogue.get(found.item.as_str()))
+            .take(self.places)
             .collect();
         html! {
             @if let Some(note) = note(&self.asked.question.wish, answer) {
@@ -179,6 +182,7 @@ mod tests {
             asked: &asked(answer),
             catalogue: &catalogue,
             back: "/",
+            places: 1,
             dislikes,
         };
         shelf.render().into_string()
@@ -211,7 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_shop_does_not_have_is_left_out() {
+    fn what_the_shop_does_not_have_is_left_out_and_what_has_no_place_too() {
+        let shelf = rendered(Ok(answer(&["7", "7"], &[])), false);
+        assert_eq!(shelf.matches("<li>").count(), 1, "{shelf}");
         let shelf = rendered(Ok(answer(&["8", "7"], &[])), false);
         assert_eq!(shelf.matches("<li>").count(), 1, "{shelf}");
         assert!(rendered(Ok(answer(&["8"], &[])), false).contains("Nothing was found."));

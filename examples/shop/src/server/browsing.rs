@@ -9,15 +9,10 @@ use serde::Deserialize;
 
 use super::{Shop, nothing_here};
 use crate::cookies::Login;
-use crate::pages::{self, Frame, Home, Panel, links};
+use crate::pages::{self, FEW, Frame, Home, MANY, Panel, links};
 use crate::pipeline::Asked;
 use crate::pipeline::question::Wish;
 use crate::visit::Visit;
-
-/// Products of a list for a customer, and of a search: as many as the pipeline gives.
-const MANY: usize = 12;
-/// Products of a list beside others.
-const FEW: usize = 6;
 
 /// What a search is for.
 #[derive(Deserialize)]
@@ -54,7 +49,7 @@ pub(super) async fn home(State(shop): State<Arc<Shop>>, login: Login) -> Html<St
     let (for_you, because, popular, loaded) = tokio::join!(
         ask(Wish::For(visit.customer.clone()), MANY),
         because,
-        ask(Wish::ForAnybody, FEW),
+        ask(Wish::ForAnybody, MANY),
         shop.pipeline.variants(),
     );
     let home = Home {
