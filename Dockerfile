@@ -6,6 +6,7 @@
 #     docker build --target train          --tag gondola-train          .
 #     docker build --target train-ballista --tag gondola-train-ballista .
 #     docker build --target inference-cuda --tag gondola-inference-cuda .
+#     docker build --target shop           --tag gondola-shop           .
 #
 # What a root file system holds is decided by scripts/root-filesystem.sh alone, which tests use without Docker as well.
 
@@ -20,7 +21,8 @@ RUN --mount=type=cache,target=/var/cache/gondola \
     scripts/root-filesystem.sh operator /out/operator && \
     scripts/root-filesystem.sh router /out/router && \
     scripts/root-filesystem.sh inference /out/inference && \
-    scripts/root-filesystem.sh train /out/train
+    scripts/root-filesystem.sh train /out/train && \
+    scripts/root-filesystem.sh shop /out/shop
 
 # Built on what the others were built from: CUDA's kernels and what they touch come on top.
 FROM build AS build-cuda
@@ -40,6 +42,12 @@ FROM scratch AS router
 COPY --from=build /out/router/ /
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/gondola-router"]
+
+# The example of a shop: pages over a pipeline.
+FROM scratch AS shop
+COPY --from=build /out/shop/ /
+USER 65532:65532
+ENTRYPOINT ["/usr/bin/gondola-shop"]
 
 # What trains models, from a shop's files to bundles in a store.
 FROM scratch AS train

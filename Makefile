@@ -14,6 +14,8 @@ PEERS := $(CACHE)/peers
 # Where the demo puts its store and its report.
 DEMO ?= .demo
 LISTEN ?= 127.0.0.1:8080
+# Where the shop over it is.
+SHOP ?= 127.0.0.1:8090
 
 # One profile for everything, and one place for what it compiles: FAISS, LightGBM and some 470 crates.
 export CARGO_TARGET_DIR ?= $(CACHE)/target
@@ -156,6 +158,10 @@ $(CUDA): | $(TOOLS)/bin/python
 .PHONY: demo
 demo: build ## Train on a year of a grocery's purchases, publish, and serve recommendations until Ctrl-C
 	@scripts/demo.sh serve $(DEMO) $(LISTEN)
+
+.PHONY: shop
+shop: build ## A shop in the browser (127.0.0.1:8090) over the demo's pipeline, until Ctrl-C
+	@scripts/shop.sh $(DEMO) $(LISTEN) $(SHOP)
 
 .PHONY: demo-check
 demo-check: build ## The same, then send requests as a client would, check the answers, and stop

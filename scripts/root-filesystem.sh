@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # Lays out the root file system of an image: a program, the libraries that it is linked to, certificates, time zones.
 #
-#     scripts/root-filesystem.sh operator|router|inference|train|train-ballista FOLDER
+#     scripts/root-filesystem.sh operator|router|inference|shop|train|train-ballista FOLDER
 #     scripts/root-filesystem.sh inference-cuda FOLDER TOOLKIT
 #
 # The Dockerfile and the tests both call this, so that what is tested is what is shipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-image=${1:?name an image: operator, router, inference, train, train-ballista or inference-cuda}
+image=${1:?name an image: operator, router, inference, shop, train, train-ballista or inference-cuda}
 root=${2:?name the folder to lay the root file system out in}
 case $image in
-operator | router | inference | train) toolkit= make=build ;;
+operator | router | inference | shop | train) toolkit= make=build ;;
 train-ballista) toolkit= make=build-ballista ;;
 inference-cuda) toolkit=${3:?name the folder of the CUDA toolkit} make=build-cuda ;;
-*) echo "root-filesystem.sh: there is no image $image; name operator, router, inference, train, train-ballista or inference-cuda" >&2; exit 2 ;;
+*) echo "root-filesystem.sh: there is no image $image; name operator, router, inference, shop, train, train-ballista or inference-cuda" >&2; exit 2 ;;
 esac
 release=${CARGO_TARGET_DIR:-target}/release
 # What was built, and what it is called in the image.

@@ -60,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &["artifacts", "causes", "crds", "events", "experiments", "models"],
     ),
+    ("shop", &["causes", "request"]),
 ];
 
 /// What some crates must never bring along, at whatever distance, and why.
@@ -116,6 +117,8 @@ const ABSENT: &[(&str, &[&str])] = &[
             "datafusion-proto",
         ],
     ),
+    // A shop of somebody else's: it reaches a pipeline by its addresses alone.
+    ("shop", &["tonic", "candle-core", "faiss", "kube-core", "object_store"]),
 ];
 
 /// Kubernetes is what these don't speak, though the API's types come through `crds`.
