@@ -20,7 +20,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("online", &["causes", "feast", "request"]),
     ("experiments", &["crds", "pages", "wire"]),
     ("events", &["artifacts", "crds", "experiments", "wire"]),
-    ("server", &["causes", "events", "protocol", "request", "wire"]),
+    ("open-inference", &["protocol", "request"]),
+    (
+        "server",
+        &["causes", "events", "open-inference", "protocol", "request", "wire"],
+    ),
     (
         "router",
         &[

@@ -331,7 +331,7 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Operation> {
 }
 
 pub(super) fn example_answer() -> Value {
-    json!({"user": "anna", "variant": "dlrm", "reason": "assigned", "bundles": {"scorer": "sha256:6d5e"},
+    json!({"user": "anna", "variant": "dlrm", "reason": "Assigned", "bundles": {"scorer": "sha256:6d5e"},
         "items": [{"item": "shoe-7", "score": 0.5}], "degraded": []})
 }
 
