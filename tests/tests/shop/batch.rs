@@ -106,7 +106,7 @@ async fn a_device_makes_the_lists_that_it_answers_with(shop: &Shop, scorer: &str
     let lists = read(&out);
     assert_eq!(lists.len(), ASKED);
     // Tensors take their time on a processor.
-    let more = [ON_DEVICE, ["--deadline-ms", "60000"]].concat();
+    let more = [ON_DEVICE, ["--deadline-ms", "60000"], ["--max-questions", "1000"]].concat();
     let up = [shop.up(scorer), more.into_iter().map(str::to_owned).collect()].concat();
     let server = Server::start(&up).await.unwrap();
     let client = RecommenderClient::connect(format!("http://{}", server.address))
