@@ -23,7 +23,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("open-inference", &["protocol", "request"]),
     (
         "server",
-        &["causes", "events", "open-inference", "protocol", "request", "wire"],
+        &[
+            "causes",
+            "events",
+            "open-inference",
+            "protocol",
+            "request",
+            "wire",
+        ],
     ),
     (
         "router",
@@ -122,7 +129,10 @@ const ABSENT: &[(&str, &[&str])] = &[
         ],
     ),
     // A shop of somebody else's: it reaches a pipeline by its addresses alone.
-    ("shop", &["tonic", "candle-core", "faiss", "kube-core", "object_store"]),
+    (
+        "shop",
+        &["tonic", "candle-core", "faiss", "kube-core", "object_store"],
+    ),
 ];
 
 /// Kubernetes is what these don't speak, though the API's types come through `crds`.
