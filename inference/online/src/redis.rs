@@ -98,71 +98,54 @@ impl Redis {
         self.feast_items.as_ref().map(|(items, _)| items)
     }
 
+    fn user_row<'a>(&'a self, user: &'a UserId) -> RowPlace<'a> {
+        RowPlace {
+            feast: self.feast_users.as_ref(),
+            id: user.as_str(),
+            key: self.keys.user(user),
+        }
+    }
+
+    fn item_row<'a>(&'a self, item: &'a ItemId) -> RowPlace<'a> {
+        RowPlace {
+            feast: self.items_in_feast(),
+            id: item.as_str(),
+            key: self.keys.item(item),
+        }
+    }
+
     /// The commands of a change, or why it can't be made. The last one's reply says what came of it.
     fn commands(&self, change: &Change, now: Moment) -> Result<Vec<Cmd>, String> {
         let keys = &self.keys;
         let at = now.0.to_string();
         Ok(match change {
             Change::PutUser { user, update } => {
-                let absent = AbsentColumns::AreNull;
-                let (mut commands, mut fields) = row_of(
-                    self.feast_users.as_ref(),
-                    user.as_str(),
-                    &update.features,
-                    now,
-                    absent,
-                )?;
-                fields.extend(history(update.history.as_deref()));
-                commands.push(scripts::put(&keys.user(user), &at, fields));
-                commands
+                let history = history(update.history.as_deref());
+                self.user_row(user)
+                    .write(&update.features, history, AbsentColumns::AreNull, now)?
             }
             Change::PatchUser { user, update } => {
-                let absent = AbsentColumns::Stay;
-                let (mut commands, mut fields) = row_of(
-                    self.feast_users.as_ref(),
-                    user.as_str(),
-                    &update.features,
-                    now,
-                    absent,
-                )?;
-                fields.extend(history(update.history.as_deref()));
-                commands.push(scripts::patch(&keys.user(user), &at, fields));
-                commands
+                let history = history(update.history.as_deref());
+                self.user_row(user)
+                    .write(&update.features, history, AbsentColumns::Stay, now)?
             }
             Change::DeleteUser { user } => {
                 let delete = scripts::delete_user(&keys.user(user), &keys.interactions(user), &at);
-                deleted_of(self.feast_users.as_ref(), user.as_str(), delete)
+                self.user_row(user).delete(delete)
             }
             Change::PutItem { item, update } => {
-                let absent = AbsentColumns::AreNull;
-                let (mut commands, mut fields) = row_of(
-                    self.items_in_feast(),
-                    item.as_str(),
-                    &update.features,
-                    now,
-                    absent,
-                )?;
-                fields.push((keys::BLOCKED.to_owned(), flag(update.blocked)));
-                commands.push(scripts::put(&keys.item(item), &at, fields));
-                commands
+                let blocked = Some(blocked(update.blocked));
+                self.item_row(item)
+                    .write(&update.features, blocked, AbsentColumns::AreNull, now)?
             }
             Change::PatchItem { item, update } => {
-                let absent = AbsentColumns::Stay;
-                let (mut commands, mut fields) = row_of(
-                    self.items_in_feast(),
-                    item.as_str(),
-                    &update.features,
-                    now,
-                    absent,
-                )?;
-                let blocked = update.blocked;
-                fields.extend(blocked.map(|blocked| (keys::BLOCKED.to_owned(), flag(blocked))));
-                commands.push(scripts::patch(&keys.item(item), &at, fields));
-                commands
+                let blocked = update.blocked.map(blocked);
+                self.item_row(item)
+                    .write(&update.features, blocked, AbsentColumns::Stay, now)?
             }
             Change::DeleteItem { item } => {
                 let delete = scripts::delete(&keys.item(item), &at);
-                deleted_of(self.items_in_feast(), item.as_str(), delete)
+                self.item_row(item).delete(delete)
             }
             Change::Interaction(interaction) => vec![self.interaction(interaction, now)],
             Change::PutRules(rules) => {
@@ -254,24 +237,41 @@ impl Redis {
 /// A field of a hash, and its value.
 type HashField = (String, String);
 
-/// A row to be written: commands for Feast, or fields of ours.
-fn row_of(
-    feast: Option<&FeastEntities>,
-    id: &str,
-    row: &RawRow,
-    now: Moment,
-    absent: AbsentColumns,
-) -> Result<(Vec<Cmd>, Vec<HashField>), String> {
-    match feast {
-        Some(feast) => Ok((feast.write(id, row, now, absent)?, Vec::new())),
-        None => Ok((Vec::new(), columns(row))),
-    }
+/// Where the row of a user or an item is written.
+struct RowPlace<'a> {
+    feast: Option<&'a FeastEntities>,
+    id: &'a str,
+    /// Our key.
+    key: String,
 }
 
-/// The commands that delete something of Feast's before something of ours.
-fn deleted_of(feast: Option<&FeastEntities>, id: &str, ours: Cmd) -> Vec<Cmd> {
-    let in_feast = feast.and_then(|feast| feast.delete(id));
-    in_feast.into_iter().chain([ours]).collect()
+impl RowPlace<'_> {
+    /// The commands that replace the row, or change some of its columns, and what else we hold.
+    fn write(
+        &self,
+        row: &RawRow,
+        more: Option<HashField>,
+        absent: AbsentColumns,
+        now: Moment,
+    ) -> Result<Vec<Cmd>, String> {
+        let (mut commands, mut fields) = match self.feast {
+            Some(feast) => (feast.write(self.id, row, now, absent)?, Vec::new()),
+            None => (Vec::new(), columns(row)),
+        };
+        fields.extend(more);
+        let at = now.0.to_string();
+        commands.push(match absent {
+            AbsentColumns::AreNull => scripts::put(&self.key, &at, fields),
+            AbsentColumns::Stay => scripts::patch(&self.key, &at, fields),
+        });
+        Ok(commands)
+    }
+
+    /// The commands that delete what Feast has, and then ours.
+    fn delete(&self, ours: Cmd) -> Vec<Cmd> {
+        let in_feast = self.feast.and_then(|feast| feast.delete(self.id));
+        in_feast.into_iter().chain([ours]).collect()
+    }
 }
 
 fn columns(row: &RawRow) -> Vec<HashField> {
@@ -282,13 +282,13 @@ fn columns(row: &RawRow) -> Vec<HashField> {
         .collect()
 }
 
-fn history(history: Option<&[PurchaseUpdate]>) -> Option<(String, String)> {
+fn history(history: Option<&[PurchaseUpdate]>) -> Option<HashField> {
     let json = |history| serde_json::to_string(history).expect("texts and numbers are always JSON");
     history.map(|history| (keys::HISTORY.to_owned(), json(history)))
 }
 
-fn flag(set: bool) -> String {
-    u8::from(set).to_string()
+fn blocked(blocked: bool) -> HashField {
+    (keys::BLOCKED.to_owned(), u8::from(blocked).to_string())
 }
 
 #[async_trait]

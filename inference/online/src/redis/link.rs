@@ -93,34 +93,32 @@ impl Link {
     /// Runs commands in one round trip, and gives what came of each.
     pub(super) async fn each(&self, commands: Vec<Cmd>, within: Duration) -> Result<Replies, StoreError> {
         let open = self.open().await?;
-        let replies = tokio::time::timeout(within, open.run(commands)).await;
-        match replies {
-            Ok(Ok(replies)) => Ok(replies),
-            Ok(Err(error)) => {
-                self.close();
-                Err(refusal(&open.place, &error, || "one of its keys".to_owned()))
-            }
-            Err(_) => {
-                self.close();
-                Err(away(&open.place, format!("no answer within {within:?}")))
-            }
-        }
+        let late = || format!("no answer within {within:?}");
+        self.within(within, &open, open.run(commands), late).await
     }
 
     /// All keys that match a pattern, of all primaries; one that is there all the while is found, maybe twice.
     pub(super) async fn scan(&self, pattern: &[u8], within: Duration) -> Result<Vec<Vec<u8>>, StoreError> {
         let open = self.open().await?;
-        match tokio::time::timeout(within, open.scan(pattern)).await {
-            Ok(Ok(keys)) => Ok(keys),
-            Ok(Err(error)) => {
-                self.close();
-                Err(refusal(&open.place, &error, || "one of its keys".to_owned()))
-            }
-            Err(_) => {
-                self.close();
-                Err(away(&open.place, format!("no end of its keys within {within:?}")))
-            }
-        }
+        let late = || format!("no end of its keys within {within:?}");
+        self.within(within, &open, open.scan(pattern), late).await
+    }
+
+    /// What comes over a connection, which is closed where nothing does.
+    async fn within<T>(
+        &self,
+        within: Duration,
+        open: &Open,
+        run: impl Future<Output = Result<T, RedisError>>,
+        late: impl Fn() -> String,
+    ) -> Result<T, StoreError> {
+        let error = match tokio::time::timeout(within, run).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => refusal(&open.place, &error, || "one of its keys".to_owned()),
+            Err(_) => away(&open.place, late()),
+        };
+        self.close();
+        Err(error)
     }
 
     /// A reply, or what its error means; `key` names what it is about.
