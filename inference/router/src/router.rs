@@ -239,16 +239,14 @@ impl Router {
         false
     }
 
-    /// Has a variant make changes: the control, or another if it can't be reached. They go through the online store to every pod of every
-    /// variant.
-    async fn change_somewhere(
-        &self,
-        changes: &[Change],
-        deadline: Instant,
-    ) -> Result<ChangeReceipt, ServiceError> {
+    /// What a variant says of what all have in common, the online store: the control, or another if it can't be reached.
+    async fn somewhere<T, F>(&self, ask: impl Fn(usize) -> F) -> Result<T, ServiceError>
+    where
+        F: Future<Output = Result<T, ServiceError>>,
+    {
         let mut last = ServiceError::NoVariant;
-        for backend in &self.backends {
-            match backend.recommender.change(changes.to_vec(), deadline).await {
+        for place in 0..self.backends.len() {
+            match ask(place).await {
                 Err(error @ (ServiceError::Unreachable { .. } | ServiceError::Loading)) => last = error,
                 outcome => return outcome,
             }
@@ -369,20 +367,18 @@ impl Recommender for Router {
     }
 
     async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {
-        let receipt = self.change_somewhere(&changes, deadline).await?;
+        let change = |place: usize| {
+            let recommender = &self.backends[place].recommender;
+            recommender.change(changes.clone(), deadline)
+        };
+        let receipt = self.somewhere(change).await?;
         self.record_interactions(&changes, &receipt);
         Ok(receipt)
     }
 
     async fn rules(&self, deadline: Instant) -> Result<Rules, ServiceError> {
-        let mut last = ServiceError::NoVariant;
-        for backend in &self.backends {
-            match backend.recommender.rules(deadline).await {
-                Err(error @ (ServiceError::Unreachable { .. } | ServiceError::Loading)) => last = error,
-                outcome => return outcome,
-            }
-        }
-        Err(last)
+        self.somewhere(|place| self.backends[place].recommender.rules(deadline))
+            .await
     }
 
     async fn describe(&self, deadline: Instant) -> Result<PipelineDescription, ServiceError> {

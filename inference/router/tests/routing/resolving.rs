@@ -331,6 +331,12 @@ async fn a_store_that_cannot_be_opened_or_asked_is_distinguished_from_one_that_l
     assert_eq!(reason(&found, "dlrm"), Some(RefusalReason::AccessDenied));
 }
 
+/// Publishes a features bundle with this workflow.
+async fn put_workflow(store: &Store, workflow: &Value) {
+    let file = ("workflow.json", &*workflow.to_string());
+    put_file(store, "features", Kind::Features, "a", file).await;
+}
+
 /// What Feast's registry of `gondola-feast`'s samples has, and a workflow that reads these columns of users and items.
 async fn shop_with_feast(folder: &Path, items: &str) -> (Store, String) {
     let url = format!("file://{}", folder.display());
@@ -341,15 +347,7 @@ async fn shop_with_feast(folder: &Path, items: &str) -> (Store, String) {
         "user": {"categorical": ["club"], "numeric": [{"column": "age"}]},
         "item": {"categorical": [items], "numeric": [{"column": "price"}]},
     });
-    let workflow = workflow.to_string();
-    put_file(
-        &store,
-        "features",
-        Kind::Features,
-        "a",
-        ("workflow.json", &workflow),
-    )
-    .await;
+    put_workflow(&store, &workflow).await;
     put(&store, "two-tower", Kind::Retrieval, "a", "towers").await;
     put(&store, "dlrm", Kind::Scorer, "a", "dlrm").await;
     (store, url)
@@ -414,16 +412,8 @@ async fn views_of_feast_that_do_not_fit_a_bundle_are_refused_by_name() {
 
     // A type that differs: numbers in the bundle, texts in Feast.
     let workflow = json!({"user": {"categorical": [], "numeric": []},
-        "item": {"categorical": [], "numeric": [{"column": "group"}]}})
-    .to_string();
-    put_file(
-        &store,
-        "features",
-        Kind::Features,
-        "a",
-        ("workflow.json", &workflow),
-    )
-    .await;
+        "item": {"categorical": [], "numeric": [{"column": "group"}]}});
+    put_workflow(&store, &workflow).await;
     let refusal = refused_by_feast(&url, fitting).await.unwrap();
     let wanted = "column group has numbers in the bundle and STRING in feature view article_features";
     assert!(refusal.message.contains(wanted), "{refusal:?}");
