@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::infer::{Inference, InferenceResult};
+use crate::messages::triton_type;
 use crate::model::Model;
 use crate::tensor::{Datatype, Tensor, Values, WrongTensor};
 
@@ -133,12 +134,7 @@ pub fn read(
 
 fn tensor(input: Input, bytes: &mut &[u8]) -> Result<Tensor, WrongTensor> {
     let wrong = |problem: String| WrongTensor::new(&input.name, problem);
-    let datatype: Datatype = input.datatype.parse().map_err(|_| {
-        let given = &input.datatype;
-        wrong(format!(
-            "is of type {given}; give BYTES, INT32, INT64, UINT32, UINT64 or FP32"
-        ))
-    })?;
+    let datatype = Datatype::of_request(&input.name, &input.datatype)?;
     let values = match (input.parameters.binary_data_size, &input.data) {
         (Some(size), None) => {
             let (own, rest) = bytes
@@ -297,12 +293,12 @@ impl Metadata {
 pub fn config(model: Model) -> Value {
     let inputs = model.inputs().iter().map(|input| {
         json!({
-            "name": input.name, "data_type": triton_type(input.datatype), "format": "FORMAT_NONE",
+            "name": input.name, "data_type": triton_type(input.datatype).as_str_name(), "format": "FORMAT_NONE",
             "dims": [input.width], "optional": input.optional,
         })
     });
     let outputs = model.outputs().iter().map(|output| {
-        json!({"name": output.name, "data_type": triton_type(output.datatype), "dims": [output.width]})
+        json!({"name": output.name, "data_type": triton_type(output.datatype).as_str_name(), "dims": [output.width]})
     });
     let mut config = json!({
         "name": model.name(),
@@ -322,17 +318,6 @@ pub fn config(model: Model) -> Value {
         config["ensemble_scheduling"] = json!({"step": steps.collect::<Vec<Value>>()});
     }
     config
-}
-
-fn triton_type(datatype: Datatype) -> &'static str {
-    match datatype {
-        Datatype::Bytes => "TYPE_STRING",
-        Datatype::Int32 => "TYPE_INT32",
-        Datatype::Int64 => "TYPE_INT64",
-        Datatype::Uint32 => "TYPE_UINT32",
-        Datatype::Uint64 => "TYPE_UINT64",
-        Datatype::Fp32 => "TYPE_FP32",
-    }
 }
 
 #[cfg(test)]

@@ -56,12 +56,7 @@ fn count(parameter: &InferParameter) -> Result<usize, WrongTensor> {
 
 fn tensor(input: InferInputTensor, beside: Option<&[u8]>) -> Result<Tensor, WrongTensor> {
     let wrong = |problem: String| WrongTensor::new(&input.name, problem);
-    let datatype: Datatype = input.datatype.parse().map_err(|_| {
-        let given = &input.datatype;
-        wrong(format!(
-            "is of type {given}; give BYTES, INT32, INT64, UINT32, UINT64 or FP32"
-        ))
-    })?;
+    let datatype = Datatype::of_request(&input.name, &input.datatype)?;
     let values = match beside {
         Some(bytes) => Values::read(datatype, bytes).map_err(wrong)?,
         None => inside(datatype, input.contents.unwrap_or_default()).map_err(wrong)?,
@@ -158,14 +153,14 @@ pub fn config(model: Model) -> ModelConfig {
     }
 }
 
-fn triton_type(datatype: Datatype) -> DataType {
+pub(crate) fn triton_type(datatype: Datatype) -> DataType {
     match datatype {
         Datatype::Bytes => DataType::TypeString,
         Datatype::Int32 => DataType::TypeInt32,
         Datatype::Int64 => DataType::TypeInt64,
         Datatype::Fp32 => DataType::TypeFp32,
-        // No model has these.
-        Datatype::Uint32 | Datatype::Uint64 => DataType::TypeInvalid,
+        Datatype::Uint32 => DataType::TypeUint32,
+        Datatype::Uint64 => DataType::TypeUint64,
     }
 }
 

@@ -22,6 +22,16 @@ pub enum Datatype {
     Fp32,
 }
 
+impl Datatype {
+    /// The type that a tensor of a request is said to have.
+    pub fn of_request(tensor: &str, datatype: &str) -> Result<Self, WrongTensor> {
+        datatype.parse().map_err(|_| {
+            let problem = format!("is of type {datatype}; give BYTES, INT32, INT64, UINT32, UINT64 or FP32");
+            WrongTensor::new(tensor, problem)
+        })
+    }
+}
+
 /// Values of one type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {

@@ -34,6 +34,14 @@ const EXTENSIONS: [&str; 4] = [
 /// The name that this server has for such clients.
 const NAME: &str = "gondola";
 
+/// Whether models answer, and why not, as an index of them says it.
+fn state(front: &Front) -> (&'static str, &'static str) {
+    match front.ready() {
+        true => ("READY", ""),
+        false => ("UNAVAILABLE", "loading, or stopping"),
+    }
+}
+
 /// Why a request has no response.
 #[derive(Debug, thiserror::Error)]
 enum InferError {

@@ -19,7 +19,7 @@ use gondola_open_inference::proto::{
 use gondola_open_inference::{Model, UnknownModel, VERSION, messages};
 use tonic::{Request, Response, Status};
 
-use super::{EXTENSIONS, InferError, NAME, NOT_LOADED_HERE, infer};
+use super::{EXTENSIONS, InferError, NAME, NOT_LOADED_HERE, infer, state};
 use crate::front::{Front, MAX_BODY_BYTES};
 use crate::grpc::{ask_again, timeout};
 
@@ -131,10 +131,7 @@ impl GrpcInferenceService for Service {
         &self,
         _: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
-        let (state, reason) = match self.front.ready() {
-            true => ("READY", ""),
-            false => ("UNAVAILABLE", "loading, or stopping"),
-        };
+        let (state, reason) = state(&self.front);
         let models = Model::all().map(|model| ModelIndex {
             name: model.name().to_owned(),
             version: VERSION.to_owned(),

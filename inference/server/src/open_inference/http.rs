@@ -13,7 +13,7 @@ use gondola_open_inference::{Model, UnknownModel, json as bodies};
 use gondola_protocol::Code;
 use serde_json::{Value, json};
 
-use super::{EXTENSIONS, InferError, NAME, NOT_LOADED_HERE, infer};
+use super::{EXTENSIONS, InferError, NAME, NOT_LOADED_HERE, infer, state};
 use crate::front::Front;
 use crate::http_error::{ASK_AGAIN, HttpError, status};
 
@@ -212,10 +212,7 @@ async fn inferred(
 }
 
 async fn index(State(front): State<Arc<Front>>) -> Json<Value> {
-    let (state, reason) = match front.ready() {
-        true => ("READY", ""),
-        false => ("UNAVAILABLE", "loading, or stopping"),
-    };
+    let (state, reason) = state(&front);
     let models = Model::all().map(|model| {
         json!({
             "name": model.name(), "version": gondola_open_inference::VERSION,
