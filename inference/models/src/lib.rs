@@ -10,7 +10,7 @@
 //!
 //! [`similarity`] is the second pipeline: text of an item, its embedding, its neighbors. [`dense`] holds the layers
 //! that towers and neural scorers share. [`device`] says what models run on; on a GPU, networks answer many users at a time, in
-//! candle's tensors (`tensors`).
+//! candle's tensors (`tensors`). [`trial`] has files of models tried in a child process before a server trusts them.
 //!
 //! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.
 //!
@@ -27,3 +27,4 @@ pub mod retrieval;
 pub mod scoring;
 pub mod similarity;
 mod tensors;
+pub mod trial;

@@ -10,6 +10,7 @@ pub mod forest;
 pub mod import;
 pub mod mlp;
 pub mod neural;
+pub mod onnx;
 pub mod wide_deep;
 
 use std::fs;
@@ -28,6 +29,7 @@ use forest::{ForestError, ForestScorer, Format, Remark};
 use mlp::{Mlp, MlpConfig, MlpScorer};
 use neural::InputShape;
 use neural::parts::Parts;
+use onnx::{OnnxConfig, OnnxError, OnnxScorer};
 use wide_deep::{WideDeep, WideDeepConfig, WideDeepScorer};
 
 /// Gives every candidate a score.
@@ -113,6 +115,9 @@ pub enum ScoreError {
     /// The device that the model runs on failed.
     #[error("the device failed to score; the log has its error")]
     Device,
+    /// The network of another framework gave nothing.
+    #[error(transparent)]
+    Network(#[from] gondola_onnx::RunError),
     /// The model gave a score that is not a finite number.
     #[error(
         "the model gave the score {score} to candidate {position}; its weights or the candidate's features are damaged, publish them again"
@@ -192,17 +197,19 @@ pub enum Family {
     Mlp(MlpConfig),
     /// A random forest or boosted trees; the name of the model's file says its format ([`Format::file`]).
     Forest,
+    /// A network of another framework; it is in `model.onnx`.
+    Onnx(OnnxConfig),
 }
 
 impl Family {
-    /// How many inputs of each kind a neural model reads; a forest's text says itself.
+    /// How many inputs of each kind a neural model reads; the files of others say themselves.
     fn shape(&self) -> Option<&InputShape> {
         match self {
             Self::Dlrm(config) => Some(&config.shape),
             Self::WideDeep(config) => Some(&config.shape),
             Self::Dcn(config) => Some(&config.shape),
             Self::Mlp(config) => Some(&config.shape),
-            Self::Forest => None,
+            Self::Forest | Self::Onnx(_) => None,
         }
     }
 }
@@ -287,6 +294,15 @@ pub enum LoadError {
         #[source]
         source: ForestError,
     },
+    /// A network of another framework.
+    #[error("cannot load the network of {folder}")]
+    Onnx {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The cause.
+        #[source]
+        source: OnnxError,
+    },
 }
 
 /// A scorer, and what must be known to rank by its scores.
@@ -314,6 +330,12 @@ impl ScorerConfig {
     }
 }
 
+/// The network of another framework that a scorer bundle's folder holds, if it is of that family and can be read.
+pub fn network_file(folder: &Path) -> Option<PathBuf> {
+    let family = ScorerConfig::read(folder).ok()?.family;
+    matches!(family, Family::Onnx(_)).then(|| folder.join(onnx::FILE))
+}
+
 /// Loads a scorer bundle's folder: the only place that knows every family, with [`load_parts`].
 pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
     let config = ScorerConfig::read(folder)?;
@@ -333,6 +355,7 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
             remarks = forest.forest().remarks().to_vec();
             Box::new(forest)
         }
+        Family::Onnx(config) => Box::new(load_onnx(folder, config, layout)?),
     };
     Ok(Loaded {
         scorer,
@@ -347,7 +370,7 @@ pub(crate) struct PartsOfShape {
     pub(crate) shape: InputShape,
 }
 
-/// Brings the network of a scorer bundle's folder, which [`load`] found to be sound, to a device; a forest has none.
+/// Brings the network of a scorer bundle's folder, which [`load`] found to be sound, to a device; the others have none of ours.
 pub(crate) fn load_parts(folder: &Path, device: &Device) -> Result<Option<PartsOfShape>, LoadError> {
     let family = ScorerConfig::read(folder)?.family;
     let Some(shape) = family.shape() else {
@@ -360,7 +383,7 @@ pub(crate) fn load_parts(folder: &Path, device: &Device) -> Result<Option<PartsO
             Family::WideDeep(config) => Box::new(WideDeep::new(config, weights()?)?.into_parts(config)?),
             Family::Dcn(config) => Box::new(Dcn::new(config, weights()?)?.into_parts(config)?),
             Family::Mlp(config) => Box::new(Mlp::new(config, weights()?)?.into_parts(config)?),
-            Family::Forest => return Ok(None),
+            Family::Forest | Family::Onnx(_) => return Ok(None),
         }))
     };
     let parts = parts().map_err(|source| LoadError::Network {
@@ -369,6 +392,13 @@ pub(crate) fn load_parts(folder: &Path, device: &Device) -> Result<Option<PartsO
     })?;
     let shape = shape.clone();
     Ok(parts.map(|parts| PartsOfShape { parts, shape }))
+}
+
+fn load_onnx(folder: &Path, config: &OnnxConfig, layout: &Layout) -> Result<OnnxScorer, LoadError> {
+    OnnxScorer::load(&folder.join(onnx::FILE), config, layout).map_err(|source| LoadError::Onnx {
+        folder: folder.to_owned(),
+        source,
+    })
 }
 
 fn load_forest(folder: &Path, layout: &Layout) -> Result<ForestScorer, LoadError> {

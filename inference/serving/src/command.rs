@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gondola_causes::with_causes;
-use gondola_models::retrieval::index::trial;
+use gondola_models::trial;
 use gondola_server::program::{LogArguments, runtime_beside_models};
 use tokio::runtime::Runtime;
 
@@ -41,16 +41,16 @@ enum Command {
     Fetch(fetch::Arguments),
     /// Writes the recommendations of all users, or of a list of them, as Parquet.
     Batch(batch::Arguments),
-    /// Loads and searches an index file: what a server does in a child process before it trusts the file.
+    /// Loads and uses the file of an index or of a network: what a server does in a child process before it trusts the file.
     #[command(hide = true)]
-    TryIndex { path: PathBuf },
+    TryFile { path: PathBuf },
 }
 
 /// Runs the command.
 pub(crate) fn run() -> ExitCode {
     let Arguments { log, command } = Arguments::parse();
     // Its limits on memory leave no room for a runtime's threads.
-    if let Command::TryIndex { path } = command {
+    if let Command::TryFile { path } = command {
         return trial::run(&path);
     }
     match start(&log, command) {
@@ -75,7 +75,7 @@ fn start(log: &LogArguments, command: Command) -> anyhow::Result<()> {
             Command::Serve(arguments) => serving::run(arguments).await,
             Command::Fetch(arguments) => fetch::run(arguments).await,
             Command::Batch(arguments) => batch::run(arguments).await,
-            Command::TryIndex { .. } => unreachable!("handled before any runtime starts"),
+            Command::TryFile { .. } => unreachable!("handled before any runtime starts"),
         }
     });
     // Bundles that are still being loaded when a signal comes are not waited for.

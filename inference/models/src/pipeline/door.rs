@@ -27,7 +27,7 @@ impl Variant {
             Ok(score) if score.is_finite() => Ok(()),
             Ok(_) | Err(ScoreError::NotANumber { .. }) => Err(not_finite("score")),
             // What is wrong with the model is wrong with every item.
-            Err(ScoreError::UserShape { .. } | ScoreError::Device) => Ok(()),
+            Err(ScoreError::UserShape { .. } | ScoreError::Device | ScoreError::Network(_)) => Ok(()),
         }
     }
 
@@ -75,7 +75,7 @@ impl Variant {
         match self.score(&user, &tried, items) {
             Ok(scored) if scored.is_empty() || scored.iter().any(|scored| scored.score.is_finite()) => Ok(()),
             Ok(_) | Err(ScoreError::NotANumber { .. }) => Err(not_finite("score")),
-            Err(ScoreError::UserShape { .. } | ScoreError::Device) => Ok(()),
+            Err(ScoreError::UserShape { .. } | ScoreError::Device | ScoreError::Network(_)) => Ok(()),
         }
     }
 

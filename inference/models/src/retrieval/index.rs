@@ -2,7 +2,7 @@
 //!
 //! An [`Index`] is read-only once it is made, so that requests share it without a lock; what can be tuned (`nprobe`,
 //! `efSearch`) is set once, when it is loaded. A file goes through [`header::check`] before FAISS parses it, and in a
-//! server through a child process before that ([`trial::try_load`]).
+//! server through a child process before that ([`crate::trial::try_file`]).
 //!
 //! What is loaded as an inverted file of whole vectors is searched by our own code ([`lists`]), everything else by FAISS.
 //! A search runs on its caller's thread: other cores belong to other requests. Building uses them all.
@@ -23,7 +23,6 @@ pub mod header;
 mod lists;
 #[cfg(test)]
 mod tests;
-pub mod trial;
 
 pub use header::{Header, HeaderError};
 
@@ -117,16 +116,6 @@ pub enum IndexError {
         needed: usize,
         /// How many came.
         found: usize,
-    },
-    /// The child that tried to load the index did not succeed.
-    #[error("{path}: loading it in a trial process failed ({outcome}): {stderr}")]
-    TrialFailed {
-        /// The file.
-        path: PathBuf,
-        /// How the child ended.
-        outcome: String,
-        /// The last that it said.
-        stderr: String,
     },
 }
 

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::forest::Format;
+use super::forest::{Forest, ForestError, Format};
 use gondola_forest::misplaced::Misplaced;
+use gondola_forest::{FormatError, OnnxError};
 
 /// Why there is no model that can score.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,24 @@ struct ModelFile {
     format: Format,
 }
 
+impl ModelFile {
+    /// The family that scores with it: an ONNX file may be a tree ensemble, which is read as such, or any other network.
+    fn family(&self) -> Result<&'static str, ImportError> {
+        if self.format != Format::Onnx {
+            return Ok("forest");
+        }
+        let bytes = fs::read(&self.path).map_err(|source| ImportError::File {
+            path: self.path.clone(),
+            source,
+        })?;
+        let other = OnnxError::is_of_no_forest;
+        match Forest::parse(Format::Onnx, &bytes) {
+            Err(ForestError::Format(FormatError::Onnx(error))) if other(&error) => Ok("onnx"),
+            _ => Ok("forest"),
+        }
+    }
+}
+
 /// Gives the folder of a scorer bundle: `place` itself where it is one, else `into`, with the model of `place` under its name in
 /// bundles and a `scorer.json` that says which `inputs` it reads, in order.
 pub fn scorer_folder(place: &Path, inputs: &[String], into: &Path) -> Result<PathBuf, ImportError> {
@@ -100,7 +119,7 @@ pub fn scorer_folder(place: &Path, inputs: &[String], into: &Path) -> Result<Pat
         return Ok(place.to_owned());
     }
     let model = find(place)?;
-    let config = json!({"family": "forest", "inputs": inputs}).to_string();
+    let config = json!({"family": model.family()?, "inputs": inputs}).to_string();
     let file = |path: PathBuf| move |source| ImportError::File { path, source };
     fs::create_dir_all(into).map_err(file(into.to_owned()))?;
     fs::copy(&model.path, into.join(model.format.file())).map_err(file(model.path.clone()))?;

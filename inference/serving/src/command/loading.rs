@@ -7,9 +7,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 use futures::future::try_join_all;
-use gondola_models::memory;
 use gondola_models::pipeline::{FeatureSnapshot, Variant, VariantFolders, VariantSettings};
-use gondola_models::retrieval::index::trial;
+use gondola_models::{memory, scoring, trial};
 use gondola_protocol::BundleDescription;
 use gondola_serving::compute::Compute;
 use gondola_serving::local::LocalVariant;
@@ -90,7 +89,7 @@ pub(super) async fn load_models(
         );
     }
     let fetched_in = started.elapsed();
-    try_indexes(fetched.iter().map(|bundles| &bundles.folders)).await?;
+    try_files(fetched.iter().map(|bundles| &bundles.folders)).await?;
     let snapshots = snapshots(plans, &fetched).await?;
     let load = |(plan, bundles): (&VariantPlan, &bundles::VariantBundles)| {
         let snapshot = snapshots[&bundles.folders.features].clone();
@@ -146,18 +145,28 @@ async fn load_one(
     Ok(variant)
 }
 
-/// Has a child process load every index first, each once.
-async fn try_indexes(folders: impl Iterator<Item = &VariantFolders>) -> anyhow::Result<()> {
+/// Has a child process load every index and every network first, each once.
+async fn try_files(folders: impl Iterator<Item = &VariantFolders>) -> anyhow::Result<()> {
     let program =
-        std::env::current_exe().context("cannot find this program's own file, to try indexes with")?;
-    let with_index = folders.flat_map(|folders| [Some(&folders.retrieval), folders.similarity.as_ref()]);
-    let paths: BTreeSet<PathBuf> = with_index.flatten().map(|folder| folder.join(INDEX)).collect();
+        std::env::current_exe().context("cannot find this program's own file, to try models with")?;
+    let paths: BTreeSet<PathBuf> = folders.flat_map(tried_files).collect();
     let tried = paths.into_iter().map(|path| {
         let program = program.clone();
-        spawn_blocking(move || trial::try_load(&program, &path))
+        spawn_blocking(move || trial::try_file(&program, &path))
     });
     for tried in try_join_all(tried).await? {
         tried?;
     }
     Ok(())
+}
+
+fn tried_files(folders: &VariantFolders) -> Vec<PathBuf> {
+    let indexes = [Some(&folders.retrieval), folders.similarity.as_ref()];
+    let mut files: Vec<PathBuf> = indexes
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join(INDEX))
+        .collect();
+    files.extend(scoring::network_file(&folders.scorer));
+    files
 }

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 
-use super::trial::Trial;
 use super::*;
+use crate::trial::{self, Trial};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -240,7 +240,7 @@ fn no_flipped_byte_brings_the_process_down() {
             bytes[at] ^= flip;
             std::fs::write(file.path(), &bytes).unwrap();
             // Either answer will do; a crash would not.
-            let _ = trial::load_and_search(file.path());
+            let _ = trial::load_and_use(file.path());
             bytes[at] = kept;
         }
     }
@@ -391,7 +391,7 @@ fn child_that_tries_an_index() {
         .next_back()
         .filter(|argument| argument.ends_with(".faiss"))
     {
-        trial::load_and_search(Path::new(&path)).unwrap();
+        trial::load_and_use(Path::new(&path)).unwrap();
     }
 }
 
@@ -414,11 +414,11 @@ fn a_good_index_passes_its_trial() {
 #[test]
 fn a_program_that_cannot_try_an_index_is_an_error() {
     let path = folder().join("flat_l2.faiss");
-    let message = trial::try_load(Path::new("/bin/false"), &path)
+    let message = trial::try_file(Path::new("/bin/false"), &path)
         .unwrap_err()
         .to_string();
     assert!(message.contains("exit status: 1"), "{message}");
-    trial::try_load(Path::new("/bin/true"), &path).unwrap();
+    trial::try_file(Path::new("/bin/true"), &path).unwrap();
 }
 
 #[test]

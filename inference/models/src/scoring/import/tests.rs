@@ -22,11 +22,18 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn imported(place: &Path) -> Result<String, String> {
+    imported_as("forest", place)
+}
+
+fn imported_as(family: &str, place: &Path) -> Result<String, String> {
     let into = tempfile::tempdir().unwrap();
     let inputs = ["user.age".to_owned()];
     let folder = scorer_folder(place, &inputs, into.path()).map_err(|error| error.to_string())?;
     let described = fs::read_to_string(folder.join("scorer.json")).unwrap();
-    assert_eq!(described, r#"{"family":"forest","inputs":["user.age"]}"#);
+    assert_eq!(
+        described,
+        format!(r#"{{"family":"{family}","inputs":["user.age"]}}"#)
+    );
     let mut names: Vec<String> = entries(&folder).unwrap().iter().map(|path| name(path)).collect();
     names.retain(|name| name != "scorer.json");
     Ok(names.join(" "))
@@ -53,6 +60,18 @@ fn folders_of_mlflow_are_read_as_they_are() {
         let folder = folder(&[("MLmodel", &described), (data, model)]);
         fs::write(folder.path().join("requirements.txt"), "mlflow==3.17.2\n").unwrap();
         assert_eq!(imported(folder.path()).as_deref(), Ok(becomes));
+    }
+}
+
+#[test]
+fn networks_of_onnx_are_not_taken_for_forests() {
+    for network in ["dlrm_dot_gather.legacy.onnx", "scikit_learn.onnx"] {
+        let path = Path::new("../onnx/tests/fixtures").join(network);
+        assert_eq!(
+            imported_as("onnx", &path).as_deref(),
+            Ok("model.onnx"),
+            "{network}"
+        );
     }
 }
 

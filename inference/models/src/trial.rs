@@ -1,9 +1,10 @@
-//! Loading an index in a child process first, with limits on memory and time.
+//! Trying a model's file in a child process first, with limits on memory and time.
 //!
-//! [`super::header`] refuses what we know to be wrong; this is for what we don't know. [`try_load`] starts the child: this
-//! very program with the hidden subcommand `try-index PATH`, which calls [`run`], which loads the file and searches it
-//! once. If the C++ code crashes, grows or hangs, the child dies of it, and the server has an error to report instead.
+//! Checks of our own refuse what we know to be wrong with the file of an index or of a network; this is for what we don't know.
+//! [`try_file`] starts the child: this very program with the hidden subcommand `try-file PATH`, which calls [`run`], which loads the
+//! file and uses it once. If the C++ code crashes, grows or hangs, the child dies of it, and the server has an error to report instead.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -11,9 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Index, IndexError, SearchParameters};
+use gondola_onnx::{Limits, Network, RunError};
 
-/// Address space for the program itself, its stacks and FAISS's scratch memory, beside the index. CUDA's libraries, which nothing
+use crate::retrieval::index::{Index, SearchParameters};
+use crate::scoring::onnx;
+
+/// Address space for the program itself, its stacks, ONNX Runtime and scratch memory, beside the file. CUDA's libraries, which nothing
 /// here calls, are most of a gigabyte.
 const ROOM_BYTES: u64 = if cfg!(feature = "cuda") { 2 << 30 } else { 1 << 30 };
 const CPU_SECONDS: u64 = 60;
@@ -21,19 +25,36 @@ const CPU_SECONDS: u64 = 60;
 const PATIENCE: Duration = Duration::from_secs(120);
 const STDERR_TAIL_BYTES: usize = 2048;
 
-/// Has `program try-index PATH` load and search the index, within limits on its memory and time.
-///
-/// `program` is this very program in a server ([`std::env::current_exe`]).
-pub fn try_load(program: &Path, path: &Path) -> Result<(), IndexError> {
-    Trial::by(program.to_owned(), ["try-index"]).check(path)
+/// How long a network may take for the rows of a trial: the machine may be busy, and nobody waits for an answer yet.
+const NETWORK_TIME: Duration = Duration::from_secs(10);
+/// How many rows it gets.
+const NETWORK_ROWS: usize = 64;
+
+/// The child that tried a file did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: loading it in a trial process failed ({outcome}): {stderr}", .path.display())]
+pub struct TrialError {
+    /// The file.
+    pub path: PathBuf,
+    /// How the child ended.
+    pub outcome: String,
+    /// The last that it said.
+    pub stderr: String,
 }
 
-/// What the child does: loads the index and searches it once. Says on stderr what is wrong with it.
+/// Has `program try-file PATH` load and use the file of an index or of a network, within limits on its memory and time.
+///
+/// `program` is this very program in a server ([`std::env::current_exe`]).
+pub fn try_file(program: &Path, path: &Path) -> Result<(), TrialError> {
+    Trial::by(program.to_owned(), ["try-file"]).check(path)
+}
+
+/// What the child does: loads the file and uses it once. Says on stderr what is wrong with it.
 pub fn run(path: &Path) -> ExitCode {
-    match load_and_search(path) {
+    match load_and_use(path) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut cause: Option<&dyn std::error::Error> = Some(&error);
+            let mut cause: Option<&dyn Error> = Some(&*error);
             while let Some(error) = cause {
                 eprintln!("{error}");
                 cause = error.source();
@@ -43,22 +64,42 @@ pub fn run(path: &Path) -> ExitCode {
     }
 }
 
-pub(super) fn load_and_search(path: &Path) -> Result<(), IndexError> {
-    let index = Index::load(path, &SearchParameters::default())?;
-    let query = vec![0.5; index.dimension()];
-    index.search(&query, 10, &mut Vec::new())
+pub(crate) fn load_and_use(path: &Path) -> Result<(), Box<dyn Error>> {
+    if path.ends_with(onnx::FILE) {
+        load_and_run(path)
+    } else {
+        load_and_search(path)
+    }
 }
 
-/// How to start the child that tries an index: a program and its arguments, to which the path is added.
+fn load_and_search(path: &Path) -> Result<(), Box<dyn Error>> {
+    let index = Index::load(path, &SearchParameters::default())?;
+    let query = vec![0.5; index.dimension()];
+    Ok(index.search(&query, 10, &mut Vec::new())?)
+}
+
+/// Rows of zeros are not what every network takes: one that refuses them is as good as another here.
+fn load_and_run(path: &Path) -> Result<(), Box<dyn Error>> {
+    let limits = Limits {
+        time: NETWORK_TIME,
+        weights: 0,
+    };
+    match Network::load(path, limits)?.run_zeros(NETWORK_ROWS) {
+        Err(error @ RunError::TooLong { .. }) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// How to start the child that tries a file: a program and its arguments, to which the path is added.
 #[derive(Debug, Clone)]
-pub(super) struct Trial {
+pub(crate) struct Trial {
     program: PathBuf,
     arguments: Vec<OsString>,
     patience: Duration,
 }
 
 impl Trial {
-    pub(super) fn by(program: PathBuf, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+    pub(crate) fn by(program: PathBuf, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
         Self {
             program,
@@ -68,12 +109,12 @@ impl Trial {
     }
 
     #[cfg(test)]
-    pub(super) fn patience(self, patience: Duration) -> Self {
+    pub(crate) fn patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
-    pub(super) fn check(&self, path: &Path) -> Result<(), IndexError> {
-        let failed = |outcome: String, stderr: String| IndexError::TrialFailed {
+    pub(crate) fn check(&self, path: &Path) -> Result<(), TrialError> {
+        let failed = |outcome: String, stderr: String| TrialError {
             path: path.to_owned(),
             outcome,
             stderr,
@@ -101,7 +142,8 @@ impl Trial {
     }
 
     fn spawn(&self, path: &Path, bytes: u64) -> std::io::Result<Child> {
-        // The index as FAISS has it, what is taken out of it to be searched by us, and tables of its ids.
+        // An index as FAISS has it, what is taken out of it to be searched by us, and tables of its ids; a network's file, and its weights
+        // twice while they are arranged anew.
         let memory = bytes.saturating_mul(3).saturating_add(ROOM_BYTES);
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(path);
