@@ -25,7 +25,7 @@ use crate::online::Online;
 use crate::schema;
 use crate::status::RecommenderPipelineStatus;
 use crate::store::{Credentials, SecretRef, VolumeClaim};
-use crate::text::{BundleRef, ENDPOINT, PollInterval, Temperature, VARIANT_NAME};
+use crate::text::{BundleRef, CollectorUrl, ENDPOINT, Percent, PollInterval, Temperature, VARIANT_NAME};
 
 /// A recommender: its models and indexes in object storage, how requests are answered, and the variants that users are split between.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,6 +120,9 @@ pub struct RecommenderPipelineSpec {
     /// Scraping by Prometheus, if its operator is installed. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
+    /// Spans of requests, for OpenTelemetry. Default: none are sent, and `traceparent` is handed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
     /// Who may reach the pods, and what they may reach. Default: no rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkRules>,
@@ -273,6 +276,18 @@ pub struct Monitoring {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub from: Vec<NetworkPolicyPeer>,
+}
+
+/// Spans of requests: of the router, of the pods that it asks, and of each stage of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tracing {
+    /// An OpenTelemetry collector of the cluster that takes spans over OTLP and gRPC, as `http://HOST:PORT`. With `networkPolicy`, name it
+    /// there under `egress` too.
+    pub endpoint: CollectorUrl,
+    /// Share of the traces that are kept where a client's `traceparent` does not say; default: 1%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Percent>,
 }
 
 /// Who may reach the pods, and what they may reach: NetworkPolicies that deny everything else. DNS, the API server (for pods that need

@@ -108,6 +108,11 @@ text!(
     Percent, "percentage from 0% to 100%", "2.5%", 8, r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$"
 );
 text!(
+    /// Where an OpenTelemetry collector takes spans over gRPC, in plain text.
+    CollectorUrl, "URL of a collector", "http://collector.observability:4317", 253,
+    r"^http://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:[0-9]{1,5}$"
+);
+text!(
     /// A probability above 0 and below 1, with at most six digits.
     Probability, "probability between 0 and 1", "0.05", 8, r"^0\.[0-9]{0,5}[1-9]$"
 );

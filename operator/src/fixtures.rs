@@ -84,6 +84,8 @@ pub(crate) fn secured() -> RecommenderPipeline {
     pipeline.spec.gateway =
         serde_json::from_value(json!({"parentRefs": [{"name": "public"}]})).expect("it is a gateway");
     pipeline.spec.monitoring = serde_json::from_value(json!({})).expect("it is monitoring");
+    let tracing = json!({"endpoint": "http://collector.observability:4317", "sampling": "2.5%"});
+    pipeline.spec.tracing = serde_json::from_value(tracing).expect("it is tracing");
     pipeline
 }
 

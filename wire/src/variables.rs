@@ -133,6 +133,10 @@ variables! {
     THREADS = "GONDOLA_THREADS";
     /// Folder of a server's certificate.
     TLS = "GONDOLA_TLS";
+    /// The OpenTelemetry collector that spans go to.
+    TRACES_ENDPOINT = "GONDOLA_TRACES_ENDPOINT";
+    /// Share of the traces that are kept.
+    TRACES_SAMPLING = "GONDOLA_TRACES_SAMPLING";
     /// A file, or a folder with the file unit-key, that ids of units are hashed with.
     UNIT_KEY = "GONDOLA_UNIT_KEY";
     /// Authorities that variants' certificates must be signed by.

@@ -20,6 +20,7 @@ use gondola_protocol::{
 };
 use gondola_request::{Change, Question, RecommendRequest, Rules, SimilarRequest, SimilarTo};
 use gondola_server::tls::ClientTls;
+use gondola_server::traces::{self, Span};
 
 use crate::hedge::{Cause, Outlive, Pace, first_answer};
 pub use crate::peer::AddressError;
@@ -149,9 +150,9 @@ impl RemoteVariant {
             asked.push(place);
             let peer = Arc::clone(&self.peers[place]);
             let (paces, message) = (Arc::clone(&self.paces), message.clone());
-            Some(Outlive::new(async move {
+            Some(Outlive::new(traces::here(async move {
                 ask_peer(&peer, pace(&paces), deadline, message, ask).await
-            }))
+            })))
         };
         let patience = |asked: u32| own_pace.patience(left(deadline)) * asked;
         let outcome = first_answer(next, patience, |status| !another_may_answer(status)).await;
@@ -245,7 +246,11 @@ where
 {
     let started = Instant::now();
     let under_way = peer.standing.begin();
-    let outcome = send(peer, deadline, message, ask).await;
+    let span = Span::of_question(&peer.address);
+    let outcome = traces::within(span.as_ref(), send(peer, deadline, message, ask)).await;
+    if let (Some(span), Err(status)) = (span, &outcome) {
+        span.failed(status.message().to_owned());
+    }
     drop(under_way);
     let took = started.elapsed();
     match &outcome {
@@ -296,6 +301,7 @@ where
 {
     let mut request = Request::new(message);
     request.set_timeout(left(deadline));
+    traces::write(request.metadata_mut());
     match tokio::time::timeout_at(deadline.into(), send(peer.client.clone(), request)).await {
         Ok(response) => Ok(response?.into_inner()),
         Err(_) => Err(Status::deadline_exceeded(format!(

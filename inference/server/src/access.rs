@@ -36,6 +36,7 @@ use crate::http_error;
 use crate::openapi::{self, View};
 use crate::reloading::{FilesError, Reloading};
 use crate::request_id::{self, REQUEST_ID};
+use crate::traces::{self, Span};
 use cors::{Cors, Origin};
 use issuer::{Issuer, IssuerError, Place};
 use keys::Keys;
@@ -331,15 +332,20 @@ async fn pass(guard: &Guard, front: &Front, port: Port, mut request: Request, ne
     }
     let grpc = is_grpc(request.headers());
     let uri = request.uri().clone();
+    let span = Span::of_request(request.method().as_str(), &uri, request.headers());
     let mut response = match guard.admit(&request, port) {
-        Ok(_admission) => next.run(request).await,
+        Ok(_admission) => traces::within(span.as_ref(), next.run(request)).await,
         Err(denial) => {
             front.metrics().denied(denial.reason());
             denial.into_response(grpc)
         }
     };
+    if let Some(span) = &span {
+        span.came_out(&id, response.status());
+    }
     if failed(&response) && guard.lines.may() {
-        tracing::warn!(request_id = ?id, path = uri.path(), status = response.status().as_u16(), "a request failed");
+        let trace_id = span.as_ref().and_then(Span::trace_id);
+        tracing::warn!(request_id = ?id, trace_id, path = uri.path(), status = response.status().as_u16(), "a request failed");
     }
     if for_pages {
         guard.cors.mark(origin.as_ref(), response.headers_mut());

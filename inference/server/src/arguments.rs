@@ -12,6 +12,7 @@ use crate::connections::Limits;
 use crate::front::{Deadlines, Destination, Front};
 use crate::ports::{ArmHeader, MainPort};
 use crate::program::on_signal;
+use crate::traces::arguments::TraceArguments;
 use crate::{Drain, Opening, Server};
 
 /// Where and how a server serves.
@@ -51,6 +52,8 @@ pub struct ServerArguments {
     // Many, and most of them are left out.
     #[command(flatten)]
     access: Box<AccessArguments>,
+    #[command(flatten)]
+    traces: TraceArguments,
 }
 
 impl ServerArguments {
@@ -119,6 +122,7 @@ impl ServerArguments {
         let address = server.address()?;
         let admin = server.admin_address()?;
         let scheme = self.access.scheme();
+        let _export = self.traces.start()?;
         let admin = admin.map_or_else(String::new, |admin| {
             format!("everything else at {scheme}://{admin}\n")
         });

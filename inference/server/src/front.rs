@@ -17,6 +17,7 @@ use crate::changes::{Checked, MAX_CHANGES, check_change};
 use crate::experimenter::{Experimenter, Receipt};
 use crate::metrics::{Method, Metrics};
 use crate::room::{NoPlace, Place, Room};
+use crate::traces;
 
 /// Longest id of a user or item, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
@@ -181,6 +182,7 @@ impl Front {
         let took = started.elapsed();
         let served = outcome.inspect_err(|_| self.statistics.failed(model, took))?;
         self.metrics.answered(&served);
+        traces::note_answer(&served);
         self.statistics.answered(model, took, &served.answer.timing);
         Ok(served)
     }

@@ -5,6 +5,8 @@
 //! is checked ([`changes`] too) and counted by [`front`], a question if `room.rs` has a place for it, and is answered by a [`Recommender`](gondola_protocol::Recommender): a variant's models, or
 //! the router, which is an [`experimenter`] as well. Errors become statuses here and nowhere else.
 //!
+//! [`traces`] follow a request from the client through router and variant to its stages.
+//!
 //! [`arguments`] and [`program`] are what every program that serves has in common: its options, its log, its end.
 //!
 //! Absent on purpose: models, routing, Kubernetes.
@@ -28,6 +30,7 @@ mod reloading;
 mod request_id;
 mod room;
 pub mod tls;
+pub mod traces;
 
 use std::io;
 use std::net::SocketAddr;

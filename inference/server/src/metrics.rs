@@ -11,13 +11,19 @@ use gondola_wire::router_report::RouterReport;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::registry::Registry;
 use strum::IntoStaticStr;
 
 pub use online::{OnlineMetrics, OnlineRead};
+
+use crate::traces::{self, Exemplar};
+
+/// Times, each bucket with a trace of one that was kept.
+type Times = HistogramWithExemplars<Exemplar>;
 
 /// The kinds of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
@@ -123,11 +129,11 @@ pub(crate) struct RoomMetrics {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    seconds: Family<TimeLabels, Histogram>,
+    seconds: Family<TimeLabels, Times>,
     answers: Family<AnswerLabels, Counter>,
     degraded: Family<AnswerLabels, Counter>,
     denied: Family<DenialLabels, Counter>,
-    stages: Family<StageLabels, Histogram>,
+    stages: Family<StageLabels, Times>,
     compute: ComputeMetrics,
     online: OnlineMetrics,
     ready: Gauge,
@@ -256,9 +262,11 @@ impl Metrics {
             .map_or_else(|error| error.code().as_str(), |_| "OK");
         let method = method.into();
         self.requests.get_or_create(&RequestLabels { method, code }).inc();
-        self.seconds
-            .get_or_create(&TimeLabels { method })
-            .observe(took.as_secs_f64());
+        self.seconds.get_or_create(&TimeLabels { method }).observe(
+            took.as_secs_f64(),
+            traces::exemplar(),
+            None,
+        );
     }
 
     /// Notes a question that had no place. It took no time, which would hide how long the others take.
@@ -298,7 +306,7 @@ impl Metrics {
             };
             self.stages
                 .get_or_create(&labels)
-                .observe(timing.took.as_secs_f64());
+                .observe(timing.took.as_secs_f64(), traces::exemplar(), None);
         }
     }
 
@@ -317,6 +325,6 @@ impl Metrics {
 }
 
 /// From 10 microseconds, a stage that does little, to 1.3 seconds, far past any deadline.
-fn times() -> Histogram {
-    Histogram::new(exponential_buckets(10e-6, 2.0, 18))
+fn times() -> Times {
+    Times::new(exponential_buckets(10e-6, 2.0, 18))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 
@@ -18,6 +18,8 @@ use gondola_request::{
     Answer, Change, Degradation, InformedRequest, ItemId, ItemState, Question, RecommendRequest, Rules,
     SimilarRequest, VariantSummary,
 };
+
+use gondola_server::traces;
 
 use crate::compute::{Compute, Gatherer, NotDone};
 use crate::live::{Informed, Live};
@@ -169,13 +171,15 @@ impl<P: Pipeline> LocalVariant<P> {
 
     /// Answers a question on a compute thread, alone or together with others, until the deadline.
     async fn ask(&self, question: Question, deadline: Instant) -> Result<Answer, ServiceError> {
-        match question {
+        let answer = match question {
             Question::Recommend(request) => self.recommend(request, deadline).await,
             Question::Similar(request) => {
                 self.run(deadline, move |pipeline| pipeline.similar(&request))
                     .await
             }
-        }
+        }?;
+        traces::add_stages(&answer.timing, SystemTime::now());
+        Ok(answer)
     }
 
     async fn recommend(&self, request: RecommendRequest, deadline: Instant) -> Result<Answer, ServiceError> {

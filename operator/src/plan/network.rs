@@ -55,7 +55,8 @@ pub fn policies(pipeline: &Pipeline, routes: &Routes, api_server: &[Address]) ->
     let to_variants = egress(some_if_any(to_variants.collect()), &[PORT, ADMIN_PORT]);
     let router_egress = vec![dns(), api_server_rule(api_server), to_variants];
     let records = pipeline.spec.experiment.is_some();
-    let router_egress = if records || access::asks_issuer(pipeline) {
+    let beyond = records || access::asks_issuer(pipeline) || pipeline.spec.tracing.is_some();
+    let router_egress = if beyond {
         with_stores(router_egress)
     } else {
         router_egress

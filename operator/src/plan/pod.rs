@@ -1,6 +1,6 @@
 //! What all pods of a pipeline have in common: where they may run, what they may do, and how they stop.
 
-use gondola_crds::spec::{Artifacts, PodOverrides, RolloutLimits};
+use gondola_crds::spec::{Artifacts, PodOverrides, RolloutLimits, Tracing};
 use gondola_crds::store::{SecretRef, VolumeClaim};
 use gondola_wire::variables;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
@@ -378,6 +378,19 @@ pub fn answers_within(container: &mut Container, pipeline: &Pipeline) {
     let router = pipeline.spec.router.as_ref();
     if let Some(milliseconds) = router.and_then(|router| router.deadline_milliseconds) {
         set(container, variables::DEADLINE_MS, milliseconds.to_string());
+    }
+}
+
+/// Has what answers send its spans where the spec says.
+pub fn traces(pod: &mut PodSpec, pipeline: &Pipeline) {
+    let Some(Tracing { endpoint, sampling }) = &pipeline.spec.tracing else {
+        return;
+    };
+    for container in &mut pod.containers {
+        set(container, variables::TRACES_ENDPOINT, endpoint.as_str());
+        if let Some(sampling) = sampling {
+            set(container, variables::TRACES_SAMPLING, sampling.as_str());
+        }
     }
 }
 

@@ -71,6 +71,7 @@ pub fn deployment(pipeline: &Pipeline, installation: &Installation) -> Deploymen
         experiment::records_events(&mut pod, pipeline, experiment);
     }
     access::of_routers(&mut pod, pipeline);
+    pod::traces(&mut pod, pipeline);
     let mut deployment = pod::deployment(names, ROUTER, pod);
     pod::label(&mut deployment.spec.template, &overrides);
     deployment

@@ -139,6 +139,7 @@ fn pod_spec(
         }
     }
     access::of_variants(&mut pod, pipeline);
+    pod::traces(&mut pod, pipeline);
     pod
 }
 
