@@ -27,7 +27,7 @@ from .errors import (
 )
 from .experiments import ExperimentData, Sums
 from .features import Features
-from .local import LocalPipeline, up
+from .local import LocalPipeline, store_url, up
 from .publishing import ModelInput, Published, inputs, publish
 from .reports import Report, read_report
 from .types import (
@@ -108,5 +108,6 @@ __all__ = [
     "publish",
     "read_report",
     "sign_arm",
+    "store_url",
     "up",
 ]

@@ -100,7 +100,7 @@ class Store:
         #: Its folder.
         self.folder = Path(text)
         if not self.folder.is_dir():
-            raise BundleError(f"there is no store at {self.folder}; make demo leaves one in .demo/store")
+            raise BundleError(f"there is no store at {self.folder}")
 
     def names(self) -> list[str]:
         """The names of its bundles."""

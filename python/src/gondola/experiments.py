@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from . import _frames
-from .bundles import read_parquet
+from .bundles import Store, read_parquet
 from .errors import BundleError
-from .local import store_url
 
 #: The form of the sums that this package reads.
 FORMAT = 2
@@ -58,7 +57,13 @@ class Sums:
 
 
 class ExperimentData:
-    """The data of one epoch of an experiment."""
+    """The data of one epoch of an experiment.
+
+    :param store: the store of its events, a folder on this machine.
+    :param work: what ``--events-folder`` named, for an experiment of :func:`gondola.up`: sums and decision are there. In a cluster
+        they are in the store.
+    :param epoch: the epoch; the last one without it.
+    """
 
     def __init__(
         self,
@@ -67,26 +72,20 @@ class ExperimentData:
         namespace: str,
         pipeline: str,
         experiment: str,
+        work: str | os.PathLike[str] | None = None,
         epoch: int | None = None,
     ) -> None:
-        url = store_url(store)
-        if not url.startswith("file://"):
-            raise BundleError(f"{url} is not on this machine; copy it here, or give a folder")
-        text = os.fspath(store)
-        root = Path(text.removeprefix("file://"))
         #: The folder of the pipeline's events.
-        self.folder = root / namespace / pipeline
+        self.folder = Store(store).folder / namespace / pipeline
+        self._work = None if work is None else Path(work) / namespace / pipeline
         self.experiment = experiment
-        epochs = sorted(
-            int(path.name)
-            for path in (self.folder / "exposures" / experiment).glob("*")
-            if path.name.isdigit()
-        )
+        places = (self.folder / "exposures" / experiment).glob("*")
+        epochs = sorted(int(path.name) for path in places if path.name.isdigit())
         if not epochs:
             raise BundleError(f"there are no exposures of {experiment} in {self.folder}")
         if epoch is not None and epoch not in epochs:
             raise BundleError(f"{experiment} has no epoch {epoch} in {self.folder}; it has {epochs}")
-        #: The epoch; the last one, unless another was asked for.
+        #: The epoch.
         self.epoch = epochs[-1] if epoch is None else epoch
 
     def exposures(self, library: _frames.Library = "pandas") -> Any:
@@ -98,17 +97,20 @@ class ExperimentData:
         return self._events(self.folder / "outcomes", library)
 
     def evidence(self) -> dict[str, Any]:
-        """The sums that decisions were made from, as the analyzer wrote them last."""
-        path = self.folder / "results" / self.experiment / f"{self.epoch}.json"
-        evidence = _read(path, "the analyzer has not looked at this epoch yet")
+        """The sums that decisions were made from, as they were analyzed last."""
+        evidence = self._result(f"{self.epoch}.json", "evidence.json", "nothing was analyzed yet")
         if evidence["format"] != FORMAT:
-            raise BundleError(f"{path} has format {evidence['format']}; this package reads {FORMAT}")
+            raise BundleError(f"the sums have format {evidence['format']}; this package reads {FORMAT}")
+        if (evidence["experiment"], evidence["epoch"]) != (self.experiment, self.epoch):
+            raise BundleError(f"the sums are of {evidence['experiment']}, epoch {evidence['epoch']}")
         return evidence
 
     def ending(self) -> dict[str, Any]:
-        """How the experiment ended last, with the decision and its reason."""
-        path = self.folder / "results" / self.experiment / "ending.json"
-        return _read(path, "the experiment has not ended")
+        """How the experiment ended last: phase, winner, and the decision with its reason."""
+        ending = self._result("ending.json", "ledger.json", "the experiment has not ended")
+        if "decision" not in ending:
+            raise BundleError("the experiment has not ended")
+        return ending
 
     def sums(self, metric: str) -> dict[str, Sums]:
         """The sums of a metric for each arm, the control first."""
@@ -127,6 +129,17 @@ class ExperimentData:
     def units(self) -> dict[str, int]:
         """How many users of each arm were exposed, the control first."""
         return {arm["name"]: arm["units"] for arm in self.evidence()["arms"]}
+
+    def _result(self, name: str, local: str, absent: str) -> dict[str, Any]:
+        path = self.folder / "results" / self.experiment / name
+        if self._work is not None and not path.is_file():
+            path = self._work / local
+        if not path.is_file():
+            raise BundleError(f"there is no {path}: {absent}")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise BundleError(f"{path} is no JSON object")
+        return found
 
     def _events(self, folder: Path, library: _frames.Library) -> Any:
         files = sorted(folder.glob("dt=*/hour=*/*.parquet"))
@@ -159,12 +172,3 @@ def _once(table: Any, pyarrow: Any) -> Any:
             moments = table.column(name).cast(pyarrow.timestamp("us", tz="UTC"))
             table = table.set_column(table.column_names.index(name), name, moments)
     return table
-
-
-def _read(path: Path, absent: str) -> dict[str, Any]:
-    if not path.is_file():
-        raise BundleError(f"there is no {path}: {absent}")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise BundleError(f"{path} is no JSON object")
-    return found

@@ -30,25 +30,30 @@ class Features:
         self._pandas = _frames.load("pandas", "features")
         self._bundle = bundle
         self._workflow = bundle.json("workflow.json")
+        self._by_category: dict[str, _Sums] = {}
         #: The features' cut-off date: what was known on it.
         self.as_of: str = bundle.json("schema.json")["as_of"]
         #: Raw rows of users by their ids, as the shop's data have them.
         self.users = bundle.table("users.parquet").set_index("user_id")
         #: Raw rows of items by their ids.
         self.items = bundle.table("items.parquet").set_index("item_id")
-        history = bundle.table("history.parquet")
-        #: What users bought until then: user, item, purchases, recent_purchases, days_since_last.
-        self.history = self._pandas.DataFrame(
+        self._encoded = {"user": self._rows("user", self.users), "item": self._rows("item", self.items)}
+        self._bought = bundle.table("history.parquet")
+        self._by_pair = self._sums(self._bought["item_row"], len(self.items))
+
+    @property
+    def history(self) -> Any:
+        """What users bought until then: user, item, purchases, recent_purchases, days_since_last."""
+        bought = self._bought
+        return self._pandas.DataFrame(
             {
-                "user": self.users.index.to_numpy()[history["user_row"]],
-                "item": self.items.index.to_numpy()[history["item_row"]],
-                "purchases": history["purchases"],
-                "recent_purchases": history["recent_purchases"],
-                "days_since_last": history["days_since_last"],
+                "user": self.users.index.to_numpy()[bought["user_row"]],
+                "item": self.items.index.to_numpy()[bought["item_row"]],
+                "purchases": bought["purchases"],
+                "recent_purchases": bought["recent_purchases"],
+                "days_since_last": bought["days_since_last"],
             }
         )
-        self._encoded = {"user": self._rows("user", self.users), "item": self._rows("item", self.items)}
-        self._purchases = self.history.set_index(["user", "item"])
 
     @property
     def inputs(self) -> list[str]:
@@ -66,20 +71,18 @@ class Features:
 
         :param users: an id of the bundle for each pair, and `items` alike.
         """
-        pandas = self._pandas
-        pairs = pandas.DataFrame({"user": _ids(users), "item": _ids(items)})
-        for side, known in (("user", self.users.index), ("item", self.items.index)):
-            unknown = pairs[side][~pairs[side].isin(known)]
-            if len(unknown):
-                raise KeyError(f"the bundle has no {side} {unknown.iloc[0]!r}")
-        parts = [self._encoded[side].loc[pairs[side]].reset_index(drop=True) for side in ("user", "item")]
-        pair = pandas.DataFrame(
-            {
-                f"pair.{column['column']}": self._number(column, self._pair(column["column"], pairs))
-                for column in self._workflow["pair"]
-            }
-        )
-        return pandas.concat([*parts, pair], axis=1)
+        rows = {}
+        for side, ids in (("user", _ids(users)), ("item", _ids(items))):
+            known = (self.users if side == "user" else self.items).index
+            rows[side] = known.get_indexer(ids)
+            if (rows[side] < 0).any():
+                raise KeyError(f"the bundle has no {side} {ids[int((rows[side] < 0).argmax())]!r}")
+        parts = [self._encoded[side].iloc[rows[side]].reset_index(drop=True) for side in ("user", "item")]
+        pair = {
+            f"pair.{column['column']}": self._number(column, self._pair(column["column"], **rows))
+            for column in self._workflow["pair"]
+        }
+        return self._pandas.concat([*parts, self._pandas.DataFrame(pair)], axis=1)
 
     def _columns(self, side: str) -> list[str]:
         workflow = self._workflow[side]
@@ -102,10 +105,11 @@ class Features:
 
     def _number(self, column: Any, values: Any) -> Any:
         numpy = self._numpy
+        setting: Any
         values = numpy.asarray(values, dtype="float64")
         values = numpy.where(numpy.isfinite(values), values, numpy.nan)
         for operation in column["operations"]:
-            [(name, setting)] = [(operation, None)] if isinstance(operation, str) else operation.items()
+            [(name, setting)] = {operation: None}.items() if isinstance(operation, str) else operation.items()
             match name:
                 case "fill":
                     values = numpy.where(numpy.isnan(values), setting, values)
@@ -121,20 +125,38 @@ class Features:
                     )
         return numpy.nan_to_num(values, nan=0.0).astype("float32")
 
-    def _pair(self, name: str, pairs: Any) -> Any:
+    def _pair(self, name: str, user: Any, item: Any) -> Any:
         if not name.startswith(_AFFINITY):
-            found = self._purchases[name].reindex(self._pandas.MultiIndex.from_frame(pairs))
             # Who never bought an item did so no times; how long ago that is nobody can say.
-            return found if name == "days_since_last" else found.fillna(0)
-        column = f"item.{name.removeprefix(_AFFINITY)}"
-        category = self._encoded["item"][column]
-        users = pairs["user"].unique()
-        bought = self.history[self.history["user"].isin(users)]
-        counts = bought.groupby([bought["user"], bought["item"].map(category)])["purchases"].sum()
-        wanted = pairs["item"].map(category)
-        index = self._pandas.MultiIndex.from_arrays([pairs["user"], wanted])
-        found = counts.reindex(index).fillna(0).to_numpy()
-        return self._numpy.where(wanted.to_numpy() == 0, 0.0, found)
+            nothing = self._numpy.nan if name == "days_since_last" else 0.0
+            return self._by_pair.of(name, user, item, nothing)
+        categories = self._encoded["item"][f"item.{name.removeprefix(_AFFINITY)}"].to_numpy()
+        if name not in self._by_category:
+            of_purchases = categories[self._bought["item_row"]]
+            self._by_category[name] = self._sums(of_purchases, int(categories.max()) + 1)
+        found = self._by_category[name].of("purchases", user, categories[item], 0.0)
+        return self._numpy.where(categories[item] == 0, 0.0, found)
+
+    def _sums(self, of: Any, width: int) -> _Sums:
+        """The purchases of each user, added up by what `of` says of each."""
+        columns = self._bought[["purchases", "recent_purchases", "days_since_last"]].astype("float64")
+        keys = self._bought["user_row"].to_numpy().astype("int64") * width + self._numpy.asarray(of)
+        return _Sums(self._numpy, columns.groupby(keys).sum(), width)
+
+
+class _Sums:
+    """Sums by user and something else, looked up many at a time."""
+
+    def __init__(self, numpy: Any, sums: Any, width: int) -> None:
+        self._numpy = numpy
+        self._keys = sums.index.to_numpy()
+        self._columns = {name: sums[name].to_numpy() for name in sums.columns}
+        self._width = width
+
+    def of(self, column: str, user: Any, other: Any, nothing: float) -> Any:
+        keys = user.astype("int64") * self._width + other
+        places = self._numpy.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
+        return self._numpy.where(self._keys[places] == keys, self._columns[column][places], nothing)
 
 
 def _ids(values: Iterable[Any]) -> list[str]:

@@ -22,6 +22,7 @@ from .errors import StartFailed
 #: Lines of the log that an error repeats.
 LAST_LINES = 20
 _READY = re.compile(r"^ready at (https?://\S+)", re.MULTILINE)
+_EXPERIMENT = re.compile(r"^experiment \S+ at (https?://\S+)", re.MULTILINE)
 
 
 def store_url(store: str | os.PathLike[str]) -> str:
@@ -95,7 +96,7 @@ class LocalPipeline:
         token: str | None,
     ) -> None:
         self._folder = folder
-        self._credential = {"api_key": api_key, "token": token}
+        self._api_key, self._token = api_key, token
         #: What it was started with.
         self.command = command
         self._log = folder / "log"
@@ -124,12 +125,18 @@ class LocalPipeline:
     def client(self) -> Client:
         """A client of it, which closes with it."""
         if self._client is None:
-            self._client = Client(self.url, **self._credential)
+            self._client = Client(self.url, api_key=self._api_key, token=self._token)
         return self._client
+
+    @property
+    def experiment_url(self) -> str | None:
+        """Where the page of its experiment is, and ``status.json`` beside it; ``None`` without an experiment."""
+        found = _EXPERIMENT.search(self.log)
+        return found[1] if found else None
 
     def async_client(self) -> AsyncClient:
         """A new client of it that is awaited."""
-        return AsyncClient(self.url, **self._credential)
+        return AsyncClient(self.url, api_key=self._api_key, token=self._token)
 
     @property
     def log(self) -> str:

@@ -78,7 +78,8 @@ def publish(
     """Publishes a model as a bundle that scores with a features bundle.
 
     :param model: a model of LightGBM, XGBoost, CatBoost or scikit-learn (trees), an ONNX model (``onnx.ModelProto`` or its
-        bytes), a module of PyTorch, or the path of what ``gondola publish`` reads: a file, or a folder of MLflow, KServe or Triton.
+        bytes), a module of PyTorch, or the path of what ``gondola publish`` reads: a file, or a folder of MLflow, KServe or
+        Triton.
     :param name: the bundle's name.
     :param store: the store, a folder or a URL.
     :param features: the features bundle that it will serve with, or a folder with one.
@@ -154,7 +155,9 @@ def _scikit_learn(model: Any, folder: Path, with_inputs: Callable[[], Sequence[M
     # The export names no columns, so that nobody else could notice.
     named = list(getattr(model, "feature_names_in_", wanted))
     if named != wanted:
-        first = next((at for at, pair in enumerate(zip(named, wanted, strict=False)) if pair[0] != pair[1]), None)
+        first = next(
+            (at for at, pair in enumerate(zip(named, wanted, strict=False)) if pair[0] != pair[1]), None
+        )
         where = (
             f"it has {len(named)} and {len(wanted)} are needed"
             if first is None
