@@ -56,7 +56,7 @@ def test_many_users_are_answered_in_their_order(ask: Asker, bundles: gondola.Sto
         (["1", 13], pd.DataFrame),
     ],
 )
-def test_a_frame_of_users_gives_a_frame_of_its_library(ask: Asker, users: Any, kind: type) -> None:
+def test_a_frame_of_users_gives_a_frame_of_its_library(ask: Asker, users: Any, kind: Any) -> None:
     frame = ask.recommend_frame(users, k=2)
     assert isinstance(frame, kind)
     columns: Any = {

@@ -104,7 +104,7 @@ def test_sums_add_up() -> None:
 
 
 def test_what_is_not_there_is_told(experiment: Path, data: ExperimentData) -> None:
-    named = {"namespace": "shop", "pipeline": "complete-journey"}
+    named: dict[str, Any] = {"namespace": "shop", "pipeline": "complete-journey"}
     with pytest.raises(gondola.BundleError, match="no exposures of other"):
         ExperimentData(experiment / "store", **named, experiment="other")
     with pytest.raises(gondola.BundleError, match=r"has no epoch 7 in .*; it has \[1\]"):

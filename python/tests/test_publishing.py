@@ -163,8 +163,9 @@ def test_models_that_do_not_fit_are_refused_with_the_reason(own_store: Path, row
     ensemble = pytest.importorskip("sklearn.ensemble")
 
     def refused(model: Any, says: str, **options: Any) -> None:
+        arguments: dict[str, Any] = {"name": "x", "store": own_store} | options
         with pytest.raises(gondola.PublishFailed, match=says):
-            gondola.publish(model, **{"name": "x", "store": own_store} | options)
+            gondola.publish(model, **arguments)
 
     fewer = rows.x.iloc[:, :5]
     refused(lgb.train({"verbose": -1}, lgb.Dataset(fewer, rows.y), 2), "5")
@@ -184,7 +185,7 @@ def test_models_that_do_not_fit_are_refused_with_the_reason(own_store: Path, row
     assert gondola.Store(own_store).names() == ["dlrm", "features", "forest", "item-text", "two-tower"]
 
 
-def test_a_module_of_pytorch_is_exported(tmp_path: Path, rows: Rows) -> None:
+def test_a_module_of_pytorch_is_exported(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     onnx = pytest.importorskip("onnx")
     from gondola.publishing import ModelInput, save

@@ -60,8 +60,8 @@ class ExperimentData:
     """The data of one epoch of an experiment.
 
     :param store: the store of its events, a folder on this machine.
-    :param work: what ``--events-folder`` named, for an experiment of :func:`gondola.up`: sums and decision are there. In a cluster
-        they are in the store.
+    :param work: what ``--events-folder`` named, for an experiment of :func:`gondola.up`: sums and decision are there. In a
+        cluster they are in the store.
     :param epoch: the epoch; the last one without it.
     """
 

@@ -143,7 +143,6 @@ class LocalPipeline:
         """What it has said so far; empty after its end."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    @property
     def running(self) -> bool:
         """Whether it still runs."""
         return self._process.poll() is None
@@ -153,7 +152,7 @@ class LocalPipeline:
         atexit.unregister(self.stop)
         if self._client is not None:
             self._client.close()
-        if self.running:
+        if self.running():
             self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(patience)
@@ -165,7 +164,7 @@ class LocalPipeline:
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            ended = not self.running
+            ended = not self.running()
             if found := _READY.search(self.log):
                 self._url = found[1]
                 return
@@ -187,5 +186,5 @@ class LocalPipeline:
         self.stop()
 
     def __repr__(self) -> str:
-        state = f"at {self._url}" if self.running else "stopped"
+        state = f"at {self._url}" if self.running() else "stopped"
         return f"<LocalPipeline {state}>"
