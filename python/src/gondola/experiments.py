@@ -114,17 +114,25 @@ class ExperimentData:
 
     def sums(self, metric: str) -> dict[str, Sums]:
         """The sums of a metric for each arm, the control first."""
+        course = self.course(metric)
+        return course[-1] if course else {arm["name"]: Sums() for arm in self.evidence()["arms"]}
+
+    def course(self, metric: str) -> list[dict[str, Sums]]:
+        """The sums of a metric for each arm up to and with each look: what experiments are judged by, look by look."""
         evidence = self.evidence()
         if metric not in evidence["metrics"]:
             raise KeyError(f"there is no metric {metric}; there are {', '.join(evidence['metrics'])}")
         at = evidence["metrics"].index(metric)
         total = {arm["name"]: Sums() for arm in evidence["arms"]}
+        course = []
         for look in evidence["looks"]:
-            for name, sums in zip(total, look["metrics"][at], strict=True):
-                total[name] += Sums(
-                    sums["n"], sums.get("nonzero", 0), sums.get("meanY", 0.0), sums.get("yy", 0.0)
-                )
-        return total
+            added = [
+                Sums(sums["n"], sums.get("nonzero", 0), sums.get("meanY", 0.0), sums.get("yy", 0.0))
+                for sums in look["metrics"][at]
+            ]
+            total = {name: total[name] + sums for name, sums in zip(total, added, strict=True)}
+            course.append(total)
+        return course
 
     def units(self) -> dict[str, int]:
         """How many users of each arm were exposed, the control first."""
