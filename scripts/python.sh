@@ -32,7 +32,9 @@ check)
     ;;
 lab)
     cd python/notebooks
-    exec "$python" -m jupyterlab
+    as_root=()
+    if ((EUID == 0)); then as_root=(--allow-root); fi
+    exec "$python" -m jupyterlab "${as_root[@]}"
     ;;
 *)
     echo "python.sh: no mode $mode (data, check, lab)" >&2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -70,3 +71,18 @@ def test_a_wheel_has_all_of_the_package_and_says_that_it_is_typed(tmp_path: Path
             assert path.relative_to(sources).as_posix() in names
     assert requires == ["httpx"]
     assert "gondola/py.typed" in names
+
+
+def test_the_dev_container_asks_for_what_there_is() -> None:
+    folder = PROJECT / ".devcontainer"
+    container = json.loads((folder / "devcontainer.json").read_text())
+    assert (folder / container["build"]["dockerfile"]).is_file()
+    make, *targets = container["onCreateCommand"].split()
+    assert make == "make"
+    rules = re.findall(r"^([\w-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert set(targets) <= set(rules)
+    cache = container["containerEnv"]["GONDOLA_CACHE"]
+    assert any(f"target={cache}," in mount for mount in container["mounts"])
+    assert container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"].startswith(
+        cache
+    )
