@@ -95,6 +95,15 @@ def test_a_pipeline_that_died_is_told_by_its_client(shop: Path) -> None:
             pipeline.client.recommend("1")
 
 
+def test_a_proxy_is_not_asked_for_what_is_here(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with gondola.up(EXAMPLE, shop / "store") as pipeline:
+        assert pipeline.client.ready()
+        with pytest.raises(gondola.ConnectionFailed):
+            gondola.Client(pipeline.url, retries=gondola.Retries(attempts=1)).ready()
+
+
 def test_a_store_is_a_folder_or_a_url(tmp_path: Path) -> None:
     assert gondola.store_url(tmp_path / "a b") == f"file://{tmp_path}/a%20b"
     assert gondola.store_url("s3://models/grocery") == "s3://models/grocery"

@@ -158,6 +158,15 @@ def test_nobody_there_and_nobody_answering_are_told(awaited: bool) -> None:
         Asker(url, awaited=awaited, retries=Retries(first_wait=0.01)).ready()
 
 
+@pytest.mark.parametrize("awaited", [False, True])
+def test_after_a_failure_nothing_more_is_asked(awaited: bool) -> None:
+    failed = BUSY.replace(b"503 Service Unavailable", b"500 Oh")
+    with breaking([failed] * 50) as (url, heard):
+        with pytest.raises(gondola.Internal):
+            Asker(url, awaited=awaited).recommend_many([str(user) for user in range(50)])
+        assert 1 <= len(heard) <= 16
+
+
 def test_not_ready_is_an_answer() -> None:
     with breaking([BUSY]) as (url, heard):
         assert gondola.Client(url).ready() is False

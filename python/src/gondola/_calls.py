@@ -20,9 +20,9 @@ from .types import (
     Answer,
     ArmCounts,
     Candidates,
+    Columns,
     Diversity,
     ExperimentCounts,
-    Features,
     Interaction,
     Item,
     ItemRule,
@@ -195,7 +195,7 @@ def similar(
 
 
 def put_user(
-    user: str | int, features: Features | None = None, *, history: Iterable[Purchase] | None = None
+    user: str | int, features: Columns | None = None, *, history: Iterable[Purchase] | None = None
 ) -> Call[None]:
     """Adds a user, or replaces the user's features: a column that is absent is null.
 
@@ -205,7 +205,7 @@ def put_user(
 
 
 def patch_user(
-    user: str | int, features: Features | None = None, *, history: Iterable[Purchase] | None = None
+    user: str | int, features: Columns | None = None, *, history: Iterable[Purchase] | None = None
 ) -> Call[None]:
     """Changes these columns of a user alone."""
     return Call("PATCH", _path("users", user), _nothing, body=_user(features, history))
@@ -241,14 +241,14 @@ def put_users(users: Any, *, column: str = "user") -> Plan[Receipt]:
 ##### Items
 
 
-def put_item(item: str | int, features: Features | None = None, *, blocked: bool = False) -> Call[None]:
+def put_item(item: str | int, features: Columns | None = None, *, blocked: bool = False) -> Call[None]:
     """Adds an item, or replaces the item's features: a column that is absent is null."""
     body = {"features": _features(features), "blocked": blocked}
     return Call("PUT", _path("items", item), _nothing, body=_json(body))
 
 
 def patch_item(
-    item: str | int, features: Features | None = None, *, blocked: bool | None = None
+    item: str | int, features: Columns | None = None, *, blocked: bool | None = None
 ) -> Call[None]:
     """Changes these columns of an item alone, or whether it may be shown."""
     body: Json = {"features": _features(features)}
@@ -453,11 +453,11 @@ def _optional(value: str | int | None) -> str | None:
     return None if value is None else _frames.identifier(value)
 
 
-def _features(features: Features | None) -> dict[str, Value]:
+def _features(features: Columns | None) -> dict[str, Value]:
     return {str(name): _value(value) for name, value in (features or {}).items()}
 
 
-def _user(features: Features | None, history: Iterable[Purchase] | None) -> bytes:
+def _user(features: Columns | None, history: Iterable[Purchase] | None) -> bytes:
     body: Json = {"features": _features(features)}
     if history is not None:
         body["history"] = [_without_none(**dataclasses.asdict(purchase)) for purchase in history]

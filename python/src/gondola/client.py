@@ -13,7 +13,7 @@ import inspect
 import ssl
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,7 +40,9 @@ class _Method(Generic[P, T]):
     @overload
     def __get__(self, client: Client, owner: type | None = None) -> Callable[P, T]: ...
     @overload
-    def __get__(self, client: AsyncClient, owner: type | None = None) -> Callable[P, Awaitable[T]]: ...
+    def __get__(
+        self, client: AsyncClient, owner: type | None = None
+    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
     @overload
     def __get__(self, client: None, owner: type | None = None) -> _Method[P, T]: ...
     def __get__(self, client: Any, owner: type | None = None) -> Any:
@@ -184,6 +186,7 @@ class Client(_Methods):
     :param timeout: seconds that an attempt may take.
     :param retries: how often is asked again.
     :param verify: the certificates that are trusted; ``False`` trusts everybody.
+    :param trust_env: whether variables such as HTTPS_PROXY and SSL_CERT_FILE count.
     """
 
     def __init__(
@@ -196,9 +199,10 @@ class Client(_Methods):
         timeout: float = 10.0,
         retries: Retries | None = None,
         verify: ssl.SSLContext | bool = True,
+        trust_env: bool = True,
     ) -> None:
         self._settings = _settings(url, admin_url, api_key, token, retries)
-        self._http = httpx.Client(timeout=timeout, verify=verify)
+        self._http = httpx.Client(timeout=timeout, verify=verify, trust_env=trust_env)
 
     def send(self, described: Call[T] | Plan[T]) -> T:
         """Sends what is described, and gives what it came to."""
@@ -206,9 +210,13 @@ class Client(_Methods):
             return described.result(self._reply(described))
         if described.together == 1:
             return described.merge([self._outcome(described, call) for call in described.calls])
-        with ThreadPoolExecutor(max_workers=described.together) as threads:
+        threads = ThreadPoolExecutor(max_workers=described.together)
+        try:
             outcomes = threads.map(functools.partial(self._outcome, described), described.calls)
             return described.merge(list(outcomes))
+        finally:
+            # After a failure nothing more is asked.
+            threads.shutdown(cancel_futures=True)
 
     def _outcome(self, plan: Plan[Any], call: Call[Any]) -> Any:
         try:
@@ -269,9 +277,10 @@ class AsyncClient(_Methods):
         timeout: float = 10.0,
         retries: Retries | None = None,
         verify: ssl.SSLContext | bool = True,
+        trust_env: bool = True,
     ) -> None:
         self._settings = _settings(url, admin_url, api_key, token, retries)
-        self._http = httpx.AsyncClient(timeout=timeout, verify=verify)
+        self._http = httpx.AsyncClient(timeout=timeout, verify=verify, trust_env=trust_env)
 
     async def send(self, described: Call[T] | Plan[T]) -> T:
         """Sends what is described, and gives what it came to."""
@@ -285,7 +294,13 @@ class AsyncClient(_Methods):
             async with room:
                 return await self._outcome(described, call)
 
-        return described.merge(list(await asyncio.gather(*map(in_turn, described.calls))))
+        tasks = [asyncio.ensure_future(in_turn(call)) for call in described.calls]
+        try:
+            return described.merge(list(await asyncio.gather(*tasks)))
+        finally:
+            # After a failure nothing more is asked.
+            for task in tasks:
+                task.cancel()
 
     async def _outcome(self, plan: Plan[Any], call: Call[Any]) -> Any:
         try:

@@ -125,7 +125,7 @@ class LocalPipeline:
     def client(self) -> Client:
         """A client of it, which closes with it."""
         if self._client is None:
-            self._client = Client(self.url, api_key=self._api_key, token=self._token)
+            self._client = Client(self.url, api_key=self._api_key, token=self._token, trust_env=False)
         return self._client
 
     @property
@@ -136,7 +136,7 @@ class LocalPipeline:
 
     def async_client(self) -> AsyncClient:
         """A new client of it that is awaited."""
-        return AsyncClient(self.url, api_key=self._api_key, token=self._token)
+        return AsyncClient(self.url, api_key=self._api_key, token=self._token, trust_env=False)
 
     @property
     def log(self) -> str:

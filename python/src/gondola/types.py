@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 #: One raw feature value, as a shop's data has it.
 Value: TypeAlias = "str | int | float | None"
 #: Raw features by column. A column that is absent is null.
-Features: TypeAlias = "Mapping[str, Value]"
+Columns: TypeAlias = "Mapping[str, Value]"
 #: A moment: milliseconds since 1970, RFC 3339, or a datetime with a time zone.
 Moment: TypeAlias = "int | str | datetime"
 
@@ -100,7 +100,7 @@ class Item:
     """An item to put: one of :meth:`put_items <gondola.Client.put_items>`."""
 
     item: str
-    features: Features = field(default_factory=dict)
+    features: Columns = field(default_factory=dict)
     #: Whether the item is kept out of every answer.
     blocked: bool = False
 
