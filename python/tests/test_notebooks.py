@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import gondola
+
 from conftest import PROJECT
 
 NOTEBOOKS = sorted((PROJECT / "python/notebooks").glob("*.ipynb"))
@@ -26,7 +28,9 @@ def test_a_notebook_has_no_outputs(path: Path) -> None:
 
 @pytest.mark.usefixtures("shop", "experiment")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path: Path) -> None:
+def test_a_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its kernel has the package that is tested here, wherever that was found.
+    monkeypatch.setenv("PYTHONPATH", str(Path(gondola.__file__).parents[1]))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     print("\n".join(_printed(notebook)))
