@@ -25,8 +25,8 @@ case $mode in
 data) ;;
 check)
     cd python
-    "$python" -m ruff format --check --no-cache . ../examples/clients
-    "$python" -m ruff check --quiet --no-cache . ../examples/clients
+    "$python" -m ruff format --quiet --check --no-cache --config pyproject.toml . ../examples/clients
+    "$python" -m ruff check --quiet --no-cache --config pyproject.toml . ../examples/clients
     "$python" -m mypy --cache-dir "$output/mypy"
     exec "$python" -m pytest --quiet -p no:cacheprovider
     ;;

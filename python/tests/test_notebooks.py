@@ -9,7 +9,6 @@ import pytest
 from nbclient import NotebookClient
 
 import gondola
-
 from conftest import PROJECT
 
 NOTEBOOKS = sorted((PROJECT / "python/notebooks").glob("*.ipynb"))
