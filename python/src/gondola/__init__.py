@@ -1,0 +1,113 @@
+"""Gondola from Python: ask a pipeline, feed it, publish models to it, and start one on this machine."""
+
+from __future__ import annotations
+
+from ._retries import Retries
+from .bundles import Bundle, BundleFile, Manifest, Store
+from .client import AsyncClient, Client, sign_arm
+from .errors import (
+    ApiError,
+    BundleError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    GondolaError,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ProgramMissing,
+    PublishFailed,
+    RequestTimeout,
+    StartFailed,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    UnexpectedAnswer,
+    Unimplemented,
+)
+from .experiments import ExperimentData, Sums
+from .features import Features
+from .local import LocalPipeline, store_url, up
+from .publishing import ModelInput, Published, inputs, publish
+from .reports import Report, read_report
+from .types import (
+    Answer,
+    ArmCounts,
+    Candidates,
+    Diversity,
+    ExperimentCounts,
+    Interaction,
+    Item,
+    ItemRule,
+    LoadedBundle,
+    Outcome,
+    Pipeline,
+    Purchase,
+    Receipt,
+    Recommendation,
+    Refused,
+    Rules,
+    Variant,
+    VariantSummary,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Answer",
+    "ApiError",
+    "ArmCounts",
+    "AsyncClient",
+    "Bundle",
+    "BundleError",
+    "BundleFile",
+    "Candidates",
+    "Client",
+    "ConnectionFailed",
+    "DeadlineExceeded",
+    "Diversity",
+    "ExperimentCounts",
+    "ExperimentData",
+    "Features",
+    "GondolaError",
+    "Interaction",
+    "Internal",
+    "InvalidArgument",
+    "Item",
+    "ItemRule",
+    "LoadedBundle",
+    "LocalPipeline",
+    "Manifest",
+    "ModelInput",
+    "NotFound",
+    "Outcome",
+    "PermissionDenied",
+    "Pipeline",
+    "ProgramMissing",
+    "PublishFailed",
+    "Published",
+    "Purchase",
+    "Receipt",
+    "Recommendation",
+    "Refused",
+    "Report",
+    "RequestTimeout",
+    "Retries",
+    "Rules",
+    "StartFailed",
+    "Store",
+    "Sums",
+    "TooManyRequests",
+    "Unauthenticated",
+    "Unavailable",
+    "UnexpectedAnswer",
+    "Unimplemented",
+    "Variant",
+    "VariantSummary",
+    "inputs",
+    "publish",
+    "read_report",
+    "sign_arm",
+    "store_url",
+    "up",
+]
