@@ -324,7 +324,11 @@ impl Metrics {
     }
 }
 
-/// From 10 microseconds, a stage that does little, to 1.3 seconds, far past any deadline.
 fn times() -> Times {
-    Times::new(exponential_buckets(10e-6, 2.0, 18))
+    Times::new(bounds())
+}
+
+/// From 10 microseconds, a stage that does little, to 1.3 seconds, far past any deadline.
+fn bounds() -> impl Iterator<Item = f64> {
+    exponential_buckets(10e-6, 2.0, 18)
 }

@@ -18,9 +18,10 @@ use gondola_protocol::Served;
 use gondola_request::StageTiming;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{
-    Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer as _, TracerProvider as _,
+    FutureExt as _, Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer as _,
+    TracerProvider as _,
 };
-use opentelemetry::{Context, FutureExt, KeyValue, global};
+use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use prometheus_client::encoding::EncodeLabelSet;
 use tonic::metadata::MetadataMap;

@@ -10,7 +10,7 @@ mod variables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use gondola_protocol::proto::recommender_client::RecommenderClient;
@@ -23,7 +23,7 @@ use gondola_request::{
     SimilarTo, Stage, StageTiming, VariantSummary,
 };
 use gondola_server::front::{Deadlines, Destination, Front};
-use gondola_server::{Drain, ServeError, Server};
+use gondola_server::{Drain, ServeError, Server, traces};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -200,6 +200,7 @@ impl Recommender for StandIn {
             (Question::Similar(request), true) => self.similar(&request)?,
             (Question::Similar(_), false) => return Err(ServiceError::DeadlineExceeded),
         };
+        traces::add_stages(&answer.timing, SystemTime::now());
         Ok(self.served(answer))
     }
 

@@ -14,4 +14,5 @@ mod resolving;
 mod routing;
 mod secure;
 mod terminating;
+mod traces;
 mod watching;

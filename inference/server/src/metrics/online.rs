@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use strum::IntoStaticStr;
 
-use super::times;
+use super::bounds;
 
 /// How a request came to know what the online store holds of its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
@@ -47,7 +47,7 @@ impl Default for OnlineMetrics {
     fn default() -> Self {
         Self {
             reads: Family::default(),
-            read_seconds: times(),
+            read_seconds: Histogram::new(bounds()),
             news: Counter::default(),
             refused_items: Counter::default(),
             followed: Gauge::default(),
