@@ -1,0 +1,274 @@
+//! `nvtabular.json`: what a saved workflow of NVTabular does, one expression an output. docs/merlin.md describes it.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::refusal::{MerlinError, Reason};
+use crate::features::vocabulary::Indexes;
+
+/// The version of `nvtabular.json` that this code reads.
+const FORMAT: u32 = 1;
+const FILE: &str = "nvtabular.json";
+
+/// A workflow of NVTabular, exported.
+#[derive(Debug, Deserialize)]
+pub struct Exported {
+    /// The version of this file.
+    pub format: u32,
+    /// The raw columns.
+    pub inputs: Vec<Input>,
+    /// The outputs.
+    pub columns: Vec<ExportedColumn>,
+}
+
+/// A raw column.
+#[derive(Debug, Deserialize)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// What its values are.
+    pub kind: InputKind,
+    /// Whose it is, by Merlin's tags.
+    #[serde(default)]
+    pub entity: Option<Entity>,
+}
+
+/// What the values of a raw column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// Texts.
+    Text,
+    /// Numbers, truth values among them.
+    Number,
+    /// Lists of either.
+    List,
+    /// NVTabular did not know.
+    Unknown,
+}
+
+/// Whose a column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entity {
+    /// The user's.
+    User,
+    /// The item's.
+    Item,
+}
+
+/// An output.
+#[derive(Debug, Deserialize)]
+pub struct ExportedColumn {
+    /// Its name.
+    pub name: String,
+    /// How it is made.
+    pub value: Expression,
+}
+
+/// How an output is made: an operator, with the name that it has in NVTabular, of what its own inputs are.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op")]
+pub enum Expression {
+    /// A raw column.
+    Column {
+        /// Its name.
+        name: String,
+    },
+    /// An index by a list of categories.
+    Categorify {
+        /// What is looked up; several make one category together.
+        of: Vec<Expression>,
+        /// The Parquet file of the categories, in the order of their indexes.
+        table: String,
+        /// Its columns, one for each of `of`.
+        keys: Vec<String>,
+        /// Which index is what.
+        indexes: Indexes,
+    },
+    /// A number made of the statistics of a category.
+    TargetEncoding {
+        /// The category.
+        of: Vec<Expression>,
+        /// The Parquet file of statistics.
+        table: String,
+        /// Its columns of the category.
+        keys: Vec<String>,
+        /// Its column of counts.
+        count: String,
+        /// Its column of sums of the target.
+        sum: String,
+        /// How much the mean of all rows counts, in rows.
+        p_smooth: f64,
+        /// The mean of the target in all rows.
+        mean: f64,
+        /// The number of folds.
+        kfold: u32,
+    },
+    /// A statistic of a category.
+    JoinGroupby {
+        /// The category.
+        of: Vec<Expression>,
+        /// The Parquet file of statistics.
+        table: String,
+        /// Its columns of the category.
+        keys: Vec<String>,
+        /// Its column of the statistic.
+        value: String,
+    },
+    /// A part of a list.
+    ListSlice {
+        /// The list.
+        of: Box<Expression>,
+        /// Where it begins.
+        start: i64,
+        /// Where it ends.
+        end: Option<i64>,
+        /// How many elements it has at most.
+        length: Option<usize>,
+        /// What stands where a list is too short; without it, nothing.
+        pad: Option<f64>,
+    },
+    /// A number in the place of what is missing.
+    FillMissing {
+        /// The number that may be missing.
+        of: Box<Expression>,
+        /// What stands in for it.
+        value: f64,
+    },
+    /// The median in the place of what is missing.
+    FillMedian {
+        /// The number that may be missing.
+        of: Box<Expression>,
+        /// The median.
+        value: f64,
+    },
+    /// Whether one of these two filled anything in: their `add_binary_cols`.
+    Filled {
+        /// The number that may be missing.
+        of: Box<Expression>,
+    },
+    /// Bounds.
+    Clip {
+        /// The number.
+        of: Box<Expression>,
+        /// No number is below this.
+        min: Option<f64>,
+        /// No number is above this.
+        max: Option<f64>,
+    },
+    /// `ln(1 + x)`.
+    LogOp {
+        /// The number.
+        of: Box<Expression>,
+    },
+    /// `(x - mean) / std`.
+    Normalize {
+        /// The number.
+        of: Box<Expression>,
+        /// The mean.
+        mean: f64,
+        /// The standard deviation.
+        std: f64,
+    },
+    /// `(x - min) / (max - min)`.
+    NormalizeMinMax {
+        /// The number.
+        of: Box<Expression>,
+        /// The least.
+        min: f64,
+        /// The greatest.
+        max: f64,
+    },
+    /// How many boundaries a number has reached.
+    Bucketize {
+        /// The number.
+        of: Box<Expression>,
+        /// The boundaries.
+        boundaries: Vec<f64>,
+    },
+    /// What has no counterpart here.
+    Unsupported {
+        /// The operator and, where it is one of its modes, which.
+        operator: String,
+        /// Why not.
+        reason: Reason,
+    },
+}
+
+impl Exported {
+    /// Reads `nvtabular.json` from a folder.
+    pub fn load(folder: &Path) -> Result<Self, MerlinError> {
+        let path = folder.join(FILE);
+        if !path.exists() && folder.join("workflow.pkl").exists() {
+            return Err(MerlinError::NotExported {
+                folder: folder.to_owned(),
+            });
+        }
+        let json = fs::read(&path).map_err(|source| MerlinError::File {
+            path: path.clone(),
+            source,
+        })?;
+        let exported: Self = serde_json::from_slice(&json).map_err(|source| MerlinError::Json {
+            path: path.clone(),
+            source,
+        })?;
+        match exported.format {
+            FORMAT => Ok(exported),
+            found => Err(MerlinError::Format {
+                path,
+                found,
+                read: FORMAT,
+            }),
+        }
+    }
+}
+
+impl Expression {
+    /// What it is made of.
+    pub fn parts(&self) -> &[Expression] {
+        match self {
+            Self::Column { .. } | Self::Unsupported { .. } => &[],
+            Self::Categorify { of, .. } | Self::TargetEncoding { of, .. } | Self::JoinGroupby { of, .. } => of,
+            Self::ListSlice { of, .. }
+            | Self::FillMissing { of, .. }
+            | Self::FillMedian { of, .. }
+            | Self::Filled { of }
+            | Self::Clip { of, .. }
+            | Self::LogOp { of }
+            | Self::Normalize { of, .. }
+            | Self::NormalizeMinMax { of, .. }
+            | Self::Bucketize { of, .. } => std::slice::from_ref(of),
+        }
+    }
+
+    /// The raw columns that it is made of.
+    pub fn raw_columns(&self) -> Vec<&str> {
+        match self {
+            Self::Column { name } => vec![name],
+            other => other.parts().iter().flat_map(Self::raw_columns).collect(),
+        }
+    }
+
+    /// The name of the operator in NVTabular.
+    pub fn operator(&self) -> &str {
+        match self {
+            Self::Column { .. } => "no operator",
+            Self::Categorify { .. } => "Categorify",
+            Self::TargetEncoding { .. } => "TargetEncoding",
+            Self::JoinGroupby { .. } => "JoinGroupby",
+            Self::ListSlice { .. } => "ListSlice",
+            Self::FillMissing { .. } => "FillMissing",
+            Self::FillMedian { .. } => "FillMedian",
+            Self::Filled { .. } => "FillMissing with add_binary_cols",
+            Self::Clip { .. } => "Clip",
+            Self::LogOp { .. } => "LogOp",
+            Self::Normalize { .. } => "Normalize",
+            Self::NormalizeMinMax { .. } => "NormalizeMinMax",
+            Self::Bucketize { .. } => "Bucketize",
+            Self::Unsupported { operator, .. } => operator,
+        }
+    }
+}
