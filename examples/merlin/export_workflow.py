@@ -162,11 +162,11 @@ class Exporter:
         keys = group if is_combo else [storage]
         table, labels = self.table("categories", storage, op.categories.get(storage), keys, [])
         null, unknown, first = 1, 2, 3
-        if len(labels) and op.single_table:
-            null = int(labels[0]) - 2
-            unknown, first = null + 1, int(labels[0])
-        elif len(labels) and labels[0] >= first:
+        if len(labels) and labels[0] >= first:
             first = int(labels[0])
+        if len(labels) and op.single_table:
+            # NVTabular gives nulls and unknown values the indexes of the first two categories then.
+            null, unknown = first, first + 1
         if len(labels) and list(labels) not in (list(range(first, first + len(labels))), list(range(len(labels)))):
             sys.exit(f"{column}: the categories in {table} do not have consecutive indexes from {first}; fit the workflow again")
         indexes = {"null": null, "unknown": unknown, "first": first}
@@ -222,16 +222,21 @@ class Exporter:
         """Copies the columns of a table that are needed (`None`: all); gives its path in the export, and its index."""
         if path is None:
             sys.exit(f"the workflow has no table of {name!r}; fit it before it is saved")
-        path = str(path)
-        if path not in self.written:
-            frame = pd.read_parquet(path)
-            kept = list(frame.columns) if values is None else [*keys, *values]
-            relative = f"{folder}/{len(self.written)}.{plain(name)}.parquet"
+        frame = pd.read_parquet(str(path))
+        kept = list(frame.columns) if values is None else [*keys, *values]
+        same = (str(path), *kept)
+        if same not in self.written:
+            relative = self.unused(folder, plain(name))
             target = self.folder / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             frame[kept].to_parquet(target, index=False)
-            self.written[path] = (relative, frame.index.to_numpy())
-        return self.written[path]
+            self.written[same] = relative
+        return self.written[same], frame.index.to_numpy()
+
+    def unused(self, folder, name):
+        """A path that no table has yet."""
+        names = [name, *(f"{name}-{place}" for place in range(2, len(self.written) + 2))]
+        return next(path for path in (f"{folder}/{name}.parquet" for name in names) if path not in self.written.values())
 
 
 def is_indicator(node, column):

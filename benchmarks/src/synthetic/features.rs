@@ -63,7 +63,10 @@ fn workflow() -> Workflow {
     let categorical = |columns: &[Column]| {
         let column = |(name, values): &Column| {
             let values = (0..*values).map(|number| label(name, number));
-            CategoricalColumn::of(name, Vocabulary::from_values(StringArray::from_iter_values(values)))
+            CategoricalColumn::of(
+                name,
+                Vocabulary::from_values(StringArray::from_iter_values(values)),
+            )
         };
         columns.iter().map(column).collect()
     };

@@ -3,6 +3,10 @@
 //! Models read a fixed number of inputs, so a list becomes as many categorical columns as elements are kept of it, and each reads
 //! one [`ListElement`].
 
+use arrow::array::{Array, ArrayRef, AsArray, LargeListArray, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float64Type};
+use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 
 use super::table::Cell;
@@ -56,9 +60,52 @@ impl ListElement {
     }
 }
 
+/// Lists of a Parquet file as the texts that a raw row has.
+pub(super) fn as_texts(lists: &dyn Array) -> Result<StringArray, ArrowError> {
+    let is_text = match lists.data_type() {
+        DataType::List(field) | DataType::LargeList(field) => field.data_type().is_string(),
+        _ => false,
+    };
+    let kind = if is_text {
+        DataType::Utf8
+    } else {
+        DataType::Float64
+    };
+    let kind = DataType::LargeList(Field::new_list_field(kind, true).into());
+    let lists = cast(lists, &kind)?;
+    let lists: &LargeListArray = lists.as_list();
+    let text = |list: Option<ArrayRef>| {
+        let list = list?;
+        Some(match is_text {
+            true => json(list.as_string::<i32>().iter().collect::<Vec<_>>()),
+            false => json(list.as_primitive::<Float64Type>().iter().collect::<Vec<_>>()),
+        })
+    };
+    Ok(lists.iter().map(text).collect())
+}
+
+fn json(elements: impl Serialize) -> String {
+    serde_json::to_string(&elements).expect("texts and numbers are always JSON")
+}
+
 #[cfg(test)]
 mod tests {
+    use arrow::array::{Int64Builder, ListBuilder, StringBuilder};
+
     use super::*;
+
+    #[test]
+    fn lists_of_a_file_become_json() {
+        let mut texts = ListBuilder::new(StringBuilder::new());
+        texts.append_value([Some("a"), None]);
+        texts.append_null();
+        let texts = as_texts(&texts.finish()).unwrap();
+        assert_eq!(texts.iter().collect::<Vec<_>>(), [Some(r#"["a",null]"#), None]);
+        let mut numbers = ListBuilder::new(Int64Builder::new());
+        numbers.append_value([Some(7)]);
+        let numbers = as_texts(&numbers.finish()).unwrap();
+        assert_eq!(numbers.value(0), "[7.0]");
+    }
 
     fn indexes(start: i64, end: Option<i64>, list: Cell<'_>) -> Vec<u32> {
         let vocabulary = Vocabulary::fit(["a", "b", "7"].map(Cell::Text).into_iter(), 1);
@@ -68,7 +115,9 @@ mod tests {
             position,
             pad: 9,
         };
-        (0..2).map(|position| element(position).index(list, &vocabulary)).collect()
+        (0..2)
+            .map(|position| element(position).index(list, &vocabulary))
+            .collect()
     }
 
     #[test]

@@ -75,9 +75,12 @@ impl Lookup {
     pub(crate) fn save(&self, path: &Path) -> Result<(), TableError> {
         let keys = (KEY, Arc::new(self.keys.values().clone()) as ArrayRef);
         let columns = self.columns.iter();
-        let columns = columns.map(|column| (column.name.as_str(), Arc::new(column.numbers.clone()) as ArrayRef));
+        let columns =
+            columns.map(|column| (column.name.as_str(), Arc::new(column.numbers.clone()) as ArrayRef));
         let batch = RecordBatch::try_from_iter_with_nullable(
-            std::iter::once(keys).chain(columns).map(|(name, array)| (name, array, true)),
+            std::iter::once(keys)
+                .chain(columns)
+                .map(|(name, array)| (name, array, true)),
         )
         .map_err(|source| TableError::Arrow {
             path: path.to_owned(),
@@ -122,7 +125,11 @@ mod tests {
     fn a_combination_is_found_with_its_nulls_and_its_numbers_by_their_text() {
         let found = |one, other| means().number(0, [one, other].into_iter());
         assert_eq!(found(Cell::Text("red"), Cell::Text("7")), Some(0.25));
-        assert_eq!(found(Cell::Null, Cell::Number(8.0)), None, "known, and without a number");
+        assert_eq!(
+            found(Cell::Null, Cell::Number(8.0)),
+            None,
+            "known, and without a number"
+        );
         assert_eq!(found(Cell::Text("red"), Cell::Null), None);
     }
 

@@ -122,7 +122,11 @@ struct Owners {
 impl Owners {
     fn new(exported: &Exported, choices: &Choices) -> Result<Self, MerlinError> {
         let inputs: Vec<String> = exported.inputs.iter().map(|input| input.name.clone()).collect();
-        let outputs: Vec<String> = exported.columns.iter().map(|column| column.name.clone()).collect();
+        let outputs: Vec<String> = exported
+            .columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect();
         known("--user", &choices.user, &inputs)?;
         known("--item", &choices.item, &inputs)?;
         known("--leave-out", &choices.leave_out, &outputs)?;

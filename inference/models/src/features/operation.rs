@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn a_range_scales_and_goes_on_beyond_its_ends() {
         let range = |minimum, maximum| Operation::Range { minimum, maximum };
-        check(range(10.0, 20.0), &[(Some(15.0), Some(0.5)), (Some(30.0), Some(2.0)), (None, None)]);
+        check(
+            range(10.0, 20.0),
+            &[(Some(15.0), Some(0.5)), (Some(30.0), Some(2.0)), (None, None)],
+        );
         check(range(3.0, 3.0), &[(Some(3.0), Some(0.5)), (None, None)]);
     }
 

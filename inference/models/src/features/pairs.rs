@@ -82,7 +82,12 @@ impl PairFeatures {
             columns,
             encoders,
             cardinalities: workflow.cardinalities().item,
-            known: workflow.item.categorical.iter().map(CategoricalColumn::known).collect(),
+            known: workflow
+                .item
+                .categorical
+                .iter()
+                .map(CategoricalColumn::known)
+                .collect(),
         })
     }
 

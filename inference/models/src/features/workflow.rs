@@ -43,7 +43,9 @@ pub enum WorkflowError {
         source: serde_json::Error,
     },
     /// `workflow.json` is of a version that this program does not know.
-    #[error("{path} has format {found}, but this program reads those up to {LATEST}; use the version that wrote it")]
+    #[error(
+        "{path} has format {found}, but this program reads those up to {LATEST}; use the version that wrote it"
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -54,7 +56,9 @@ pub enum WorkflowError {
     #[error(transparent)]
     Vocabulary(#[from] TableError),
     /// A lookup lacks the numbers that a column takes from it.
-    #[error("{column} is looked up as {value:?} in the lookup {name:?}, which has no such numbers; publish the workflow's folder as it was made")]
+    #[error(
+        "{column} is looked up as {value:?} in the lookup {name:?}, which has no such numbers; publish the workflow's folder as it was made"
+    )]
     NoValue {
         /// The workflow's column.
         column: String,
@@ -256,7 +260,11 @@ impl Workflow {
 impl EntityWorkflow {
     fn save_files(&self, folder: &Path, entity: &str) -> Result<(), WorkflowError> {
         let mut written = HashSet::new();
-        for named in self.categorical.iter().filter_map(CategoricalColumn::named_vocabulary) {
+        for named in self
+            .categorical
+            .iter()
+            .filter_map(CategoricalColumn::named_vocabulary)
+        {
             let path = vocabulary_path(folder, entity, &named.name);
             if written.insert(path.clone()) {
                 named.vocabulary.save(&path)?;
@@ -308,13 +316,15 @@ fn file(folder: &Path, entity: &str, column: &str) -> PathBuf {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, StringArray};
+    use arrow::array::{ArrayRef, Float64Array, StringArray};
     use arrow::record_batch::RecordBatch;
     use gondola_request::{RawRow, Value};
 
+    use super::super::columns::{Encoding, NamedVocabulary, Reading};
+    use super::super::lookup::{Lookup, LookupColumn};
     use super::super::operation::Operation;
     use super::super::table::Cell;
-    use super::super::vocabulary::Vocabulary;
+    use super::super::vocabulary::{Indexes, Vocabulary};
     use super::*;
 
     fn workflow() -> Workflow {
@@ -437,6 +447,63 @@ mod tests {
         let loaded = Workflow::load(folder.path()).unwrap();
         assert_eq!(loaded.digest(), workflow().digest());
         assert_eq!(loaded.layout(), workflow().layout());
+    }
+
+    #[test]
+    fn the_digest_of_a_workflow_of_earlier_releases_stays() {
+        let digest = "sha256:08693798372a5ac9bf073e3047bf42b2aeb5a694d66e1bce08b7f2bd33abf74c";
+        assert_eq!(workflow().digest(), digest);
+    }
+
+    #[test]
+    fn columns_that_are_made_of_others_are_saved_and_loaded() {
+        let sizes = Vocabulary::fit([Cell::Text(r#"["s","25-34"]"#)].into_iter(), 1);
+        let vocabulary = NamedVocabulary {
+            name: "size_age".into(),
+            vocabulary: Arc::new(sizes.with_indexes(Indexes {
+                null: 1,
+                unknown: 2,
+                first: 3,
+            })),
+        };
+        let mean = LookupColumn {
+            name: "mean".into(),
+            numbers: Float64Array::from(vec![0.25]),
+        };
+        let lookup = Lookup::new([[Cell::Text("s")].into_iter()].into_iter(), vec![mean]);
+        let mut made = workflow();
+        made.user.categorical.push(CategoricalColumn {
+            column: "both".into(),
+            reads: vec![Reading::of("size"), Reading::of("age")],
+            encoding: Encoding::Vocabulary(vocabulary),
+        });
+        made.user.numeric.push(NumericColumn {
+            column: "mean_of_size".into(),
+            source: NumberSource::Lookup {
+                reads: vec![Reading::of("size")],
+                name: "size".into(),
+                lookup: Arc::new(lookup),
+                value: 0,
+            },
+            operations: vec![Operation::Fill(0.5)],
+        });
+        let folder = tempfile::tempdir().unwrap();
+        made.save(folder.path()).unwrap();
+        let loaded = Workflow::load(folder.path()).unwrap();
+        assert_eq!(loaded.digest(), made.digest());
+        assert_eq!(
+            loaded.user.columns().collect::<Vec<_>>(),
+            ["age", "size", "monetary"]
+        );
+        assert_eq!(loaded.user.reads_as_number("size"), Some(false));
+        let row = |size: &str| {
+            loaded
+                .user
+                .encode(&RawRow::from([("size", size.into()), ("age", "25-34".into())]))
+        };
+        assert_eq!((row("s").categorical, row("s").numeric[1]), (vec![2, 3], 0.25));
+        assert_eq!((row("xl").categorical, row("xl").numeric[1]), (vec![2, 2], 0.5));
+        assert_eq!(loaded.user.encode(&RawRow::default()).categorical, [0, 1]);
     }
 
     #[test]

@@ -96,7 +96,10 @@ impl<'a> Compiler<'a> {
 
     fn categorical(&mut self, output: &ExportedColumn) -> Result<CategoricalColumn, MerlinError> {
         let of = output.value.parts();
-        let reads = of.iter().map(|part| self.reading(output, part)).collect::<Result<_, _>>()?;
+        let reads = of
+            .iter()
+            .map(|part| self.reading(output, part))
+            .collect::<Result<_, _>>()?;
         let vocabulary = self.vocabulary(output, &output.value)?;
         Ok(CategoricalColumn {
             column: output.name.clone(),
@@ -156,12 +159,7 @@ impl<'a> Compiler<'a> {
         Ok(Made::Categorical((0..part.length).map(column).collect()))
     }
 
-    fn part(
-        &self,
-        output: &ExportedColumn,
-        slice: &Expression,
-        is_after: bool,
-    ) -> Result<Part, MerlinError> {
+    fn part(&self, output: &ExportedColumn, slice: &Expression, is_after: bool) -> Result<Part, MerlinError> {
         let Expression::ListSlice {
             start,
             end,

@@ -231,7 +231,9 @@ impl Expression {
     pub fn parts(&self) -> &[Expression] {
         match self {
             Self::Column { .. } | Self::Unsupported { .. } => &[],
-            Self::Categorify { of, .. } | Self::TargetEncoding { of, .. } | Self::JoinGroupby { of, .. } => of,
+            Self::Categorify { of, .. } | Self::TargetEncoding { of, .. } | Self::JoinGroupby { of, .. } => {
+                of
+            }
             Self::ListSlice { of, .. }
             | Self::FillMissing { of, .. }
             | Self::FillMedian { of, .. }

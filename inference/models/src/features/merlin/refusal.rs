@@ -134,13 +134,22 @@ pub enum Reason {
     #[error("has no counterpart here; have its result as a raw column")]
     NoCounterpart,
     /// It gets its input from an operator with which it can't be combined.
-    #[error("is applied to what another operator gives, and only to raw columns can it be imported; fit it on the raw columns")]
+    #[error(
+        "is applied to what another operator gives, and only to raw columns can it be imported; fit it on the raw columns"
+    )]
     OnEncoded,
     /// It combines numbers that were already looked up.
     #[error("is applied to an index of Categorify, which is not a quantity; leave it out of the workflow")]
     OnIndex,
+    /// It fills in a text.
+    #[error(
+        "fills in a text, and only numbers are filled; leave it out, as Categorify gives what is missing an index of its own"
+    )]
+    FillsText,
     /// A raw text is no input of a model.
-    #[error("is applied to a text, which models can't read; add Categorify, or leave the output out with --leave-out")]
+    #[error(
+        "is applied to a text, which models can't read; add Categorify, or leave the output out with --leave-out"
+    )]
     RawText,
     /// A list has no fixed number of elements.
     #[error(
@@ -151,7 +160,9 @@ pub enum Reason {
     #[error("is applied to a list of numbers, and only lists of categories can be imported; add Categorify")]
     ListOfNumbers,
     /// Padding before the look-up.
-    #[error("pads a list before Categorify; put ListSlice after it, so that the padding has an index of its own")]
+    #[error(
+        "pads a list before Categorify; put ListSlice after it, so that the padding has an index of its own"
+    )]
     PadsBefore,
     /// A padding that is no index.
     #[error("pads with what is no index; let pad_value be a whole number from 0")]

@@ -64,7 +64,8 @@ impl<'a> Tables<'a> {
             _ => StringArray::from_iter_values(read.rows().map(tuple)),
         };
         let vocabulary = Arc::new(Vocabulary::from_values(values).with_indexes(indexes));
-        self.vocabularies.insert(table.to_owned(), Arc::clone(&vocabulary));
+        self.vocabularies
+            .insert(table.to_owned(), Arc::clone(&vocabulary));
         Ok(vocabulary)
     }
 
@@ -124,7 +125,10 @@ impl Table {
     fn read(folder: &Path, table: &str, keys: &[String]) -> Result<Self, MerlinError> {
         let path = folder.join(table);
         let batch = read_parquet(&path)?;
-        let keys = keys.iter().map(|key| categories(&batch, key, &path)).collect::<Result<_, _>>()?;
+        let keys = keys
+            .iter()
+            .map(|key| categories(&batch, key, &path))
+            .collect::<Result<_, _>>()?;
         Ok(Self { path, batch, keys })
     }
 

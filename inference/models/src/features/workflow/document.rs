@@ -112,9 +112,13 @@ impl Document {
         let entity = |name: &'static str, document: EntityDocument| {
             let mut files = Files::new(folder, name);
             let categorical = document.categorical.into_iter();
-            let categorical = categorical.map(|column| column.load(&mut files)).collect::<Result<_, _>>()?;
+            let categorical = categorical
+                .map(|column| column.load(&mut files))
+                .collect::<Result<_, _>>()?;
             let numeric = document.numeric.into_iter();
-            let numeric = numeric.map(|column| column.load(&mut files)).collect::<Result<_, _>>()?;
+            let numeric = numeric
+                .map(|column| column.load(&mut files))
+                .collect::<Result<_, _>>()?;
             Ok::<_, WorkflowError>(EntityWorkflow { categorical, numeric })
         };
         let mut of_pairs = Files::new(folder, "pair");
@@ -122,7 +126,9 @@ impl Document {
         Ok(Workflow {
             user: entity("user", self.user)?,
             item: entity("item", self.item)?,
-            pair: pair.map(|column| column.load(&mut of_pairs)).collect::<Result<_, _>>()?,
+            pair: pair
+                .map(|column| column.load(&mut of_pairs))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
