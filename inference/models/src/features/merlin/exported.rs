@@ -78,59 +78,13 @@ pub enum Expression {
         name: String,
     },
     /// An index by a list of categories.
-    Categorify {
-        /// What is looked up; several make one category together.
-        of: Vec<Expression>,
-        /// The Parquet file of the categories, in the order of their indexes.
-        table: String,
-        /// Its columns, one for each of `of`.
-        keys: Vec<String>,
-        /// Which index is what.
-        indexes: Indexes,
-    },
+    Categorify(Categorify),
     /// A number made of the statistics of a category.
-    TargetEncoding {
-        /// The category.
-        of: Vec<Expression>,
-        /// The Parquet file of statistics.
-        table: String,
-        /// Its columns of the category.
-        keys: Vec<String>,
-        /// Its column of counts.
-        count: String,
-        /// Its column of sums of the target.
-        sum: String,
-        /// How much the mean of all rows counts, in rows.
-        p_smooth: f64,
-        /// The mean of the target in all rows.
-        mean: f64,
-        /// The number of folds.
-        kfold: u32,
-    },
+    TargetEncoding(TargetEncoding),
     /// A statistic of a category.
-    JoinGroupby {
-        /// The category.
-        of: Vec<Expression>,
-        /// The Parquet file of statistics.
-        table: String,
-        /// Its columns of the category.
-        keys: Vec<String>,
-        /// Its column of the statistic.
-        value: String,
-    },
+    JoinGroupby(JoinGroupby),
     /// A part of a list.
-    ListSlice {
-        /// The list.
-        of: Box<Expression>,
-        /// Where it begins.
-        start: i64,
-        /// Where it ends.
-        end: Option<i64>,
-        /// How many elements it has at most.
-        length: Option<usize>,
-        /// What stands where a list is too short; without it, nothing.
-        pad: Option<f64>,
-    },
+    ListSlice(ListSlice),
     /// A number in the place of what is missing.
     FillMissing {
         /// The number that may be missing.
@@ -189,13 +143,82 @@ pub enum Expression {
         /// The boundaries.
         boundaries: Vec<f64>,
     },
-    /// What has no counterpart here.
-    Unsupported {
-        /// The operator and, where it is one of its modes, which.
-        operator: String,
-        /// Why not.
-        reason: Reason,
-    },
+    /// What can't be served.
+    Unsupported(Unsupported),
+}
+
+/// An index by a list of categories.
+#[derive(Debug, Deserialize)]
+pub struct Categorify {
+    /// What is looked up; several make one category together.
+    pub of: Vec<Expression>,
+    /// The Parquet file of the categories, in the order of their indexes.
+    pub table: String,
+    /// Its columns, one for each of `of`.
+    pub keys: Vec<String>,
+    /// Which index is what.
+    pub indexes: Indexes,
+}
+
+/// A number made of the statistics of a category.
+#[derive(Debug, Deserialize)]
+pub struct TargetEncoding {
+    /// The category.
+    pub of: Vec<Expression>,
+    /// The Parquet file of statistics.
+    pub table: String,
+    /// Its columns of the category.
+    pub keys: Vec<String>,
+    /// Its column of counts.
+    pub count: String,
+    /// Its column of sums of the target.
+    pub sum: String,
+    /// How much the mean of all rows counts, in rows.
+    pub p_smooth: f64,
+    /// The mean of the target in all rows.
+    pub mean: f64,
+    /// The number of folds.
+    pub kfold: u32,
+}
+
+/// A statistic of a category.
+#[derive(Debug, Deserialize)]
+pub struct JoinGroupby {
+    /// The category.
+    pub of: Vec<Expression>,
+    /// The Parquet file of statistics.
+    pub table: String,
+    /// Its columns of the category.
+    pub keys: Vec<String>,
+    /// Its column of the statistic.
+    pub value: String,
+}
+
+/// A part of a list.
+#[derive(Debug, Deserialize)]
+pub struct ListSlice {
+    /// The list.
+    pub of: Box<Expression>,
+    /// Where it begins; a negative number counts from the end.
+    pub start: i64,
+    /// Where it ends; without it, where the list does.
+    pub end: Option<i64>,
+    /// How many elements it has at most.
+    pub length: Option<usize>,
+    /// What stands where a list is too short; without it, nothing.
+    pub pad: Option<f64>,
+}
+
+/// What can't be served.
+#[derive(Debug, Deserialize)]
+pub struct Unsupported {
+    /// What it is applied to.
+    #[serde(default)]
+    pub of: Vec<Expression>,
+    /// The operator and, where it is one of its modes, which.
+    pub operator: String,
+    /// Why not.
+    pub reason: Reason,
 }
 
 impl Exported {
@@ -228,13 +251,14 @@ impl Exported {
 
 impl Expression {
     /// What it is made of.
-    pub fn parts(&self) -> &[Expression] {
+    fn parts(&self) -> &[Expression] {
         match self {
-            Self::Column { .. } | Self::Unsupported { .. } => &[],
-            Self::Categorify { of, .. } | Self::TargetEncoding { of, .. } | Self::JoinGroupby { of, .. } => {
-                of
-            }
-            Self::ListSlice { of, .. }
+            Self::Column { .. } => &[],
+            Self::Categorify(Categorify { of, .. })
+            | Self::TargetEncoding(TargetEncoding { of, .. })
+            | Self::JoinGroupby(JoinGroupby { of, .. })
+            | Self::Unsupported(Unsupported { of, .. }) => of,
+            Self::ListSlice(ListSlice { of, .. })
             | Self::FillMissing { of, .. }
             | Self::FillMedian { of, .. }
             | Self::Filled { of }
@@ -258,10 +282,10 @@ impl Expression {
     pub fn operator(&self) -> &str {
         match self {
             Self::Column { .. } => "no operator",
-            Self::Categorify { .. } => "Categorify",
-            Self::TargetEncoding { .. } => "TargetEncoding",
-            Self::JoinGroupby { .. } => "JoinGroupby",
-            Self::ListSlice { .. } => "ListSlice",
+            Self::Categorify(_) => "Categorify",
+            Self::TargetEncoding(_) => "TargetEncoding",
+            Self::JoinGroupby(_) => "JoinGroupby",
+            Self::ListSlice(_) => "ListSlice",
             Self::FillMissing { .. } => "FillMissing",
             Self::FillMedian { .. } => "FillMedian",
             Self::Filled { .. } => "FillMissing with add_binary_cols",
@@ -270,7 +294,7 @@ impl Expression {
             Self::Normalize { .. } => "Normalize",
             Self::NormalizeMinMax { .. } => "NormalizeMinMax",
             Self::Bucketize { .. } => "Bucketize",
-            Self::Unsupported { operator, .. } => operator,
+            Self::Unsupported(unsupported) => &unsupported.operator,
         }
     }
 }

@@ -58,6 +58,24 @@ pub enum MerlinError {
         /// The row, counted from 0.
         row: usize,
     },
+    /// Categories that are neither texts nor numbers.
+    #[error("{} has categories of the type {kind} in {column:?}, and a raw row has texts and numbers; fit the workflow on one of them", .path.display())]
+    CategoryType {
+        /// The file.
+        path: PathBuf,
+        /// Its column.
+        column: String,
+        /// The type.
+        kind: String,
+    },
+    /// A file of statistics lacks one.
+    #[error("{} has no column {column:?}; export the workflow again", .path.display())]
+    NoStatistic {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
     /// An operator is refused.
     #[error("{column}: {operator} {reason}")]
     Refused {

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Float64Array, StringArray};
-use arrow::compute::cast;
+use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 
+use super::exported::{JoinGroupby, TargetEncoding};
 use super::refusal::MerlinError;
 use crate::features::lookup::{Lookup, LookupColumn};
-use crate::features::table::{Cell, TableError, number_column, read_parquet, text_column};
+use crate::features::table::{Cell, number_column, read_parquet, text_column};
 use crate::features::texts::tuple;
 use crate::features::vocabulary::{Indexes, Vocabulary};
 
@@ -20,14 +20,6 @@ pub(super) struct Tables<'a> {
     folder: &'a Path,
     vocabularies: HashMap<String, Arc<Vocabulary>>,
     statistics: HashMap<String, Arc<Lookup>>,
-}
-
-/// The smoothed mean of a target by category, as NVTabular's TargetEncoding with one fold has it.
-pub(super) struct Smoothed<'a> {
-    pub(super) count: &'a str,
-    pub(super) sum: &'a str,
-    pub(super) p_smooth: f64,
-    pub(super) mean: f64,
 }
 
 impl<'a> Tables<'a> {
@@ -89,26 +81,29 @@ impl<'a> Tables<'a> {
         Ok(lookup)
     }
 
+    /// Which column of its statistics an operator takes.
+    pub(super) fn column(&self, statistics: &Lookup, join: &JoinGroupby) -> Result<usize, MerlinError> {
+        statistics
+            .column(&join.value)
+            .ok_or_else(|| MerlinError::NoStatistic {
+                path: self.folder.join(&join.table),
+                column: join.value.clone(),
+            })
+    }
+
     /// `(sum + p_smooth * mean) / (count + p_smooth)` of each category, in a column of this name.
-    pub(super) fn smoothed(
-        &self,
-        table: &str,
-        keys: &[String],
-        formula: &Smoothed<'_>,
-        name: &str,
-    ) -> Result<Lookup, MerlinError> {
-        let read = Table::read(self.folder, table, keys)?;
-        let counts = number_column(&read.batch, formula.count, &read.path)?;
-        let sums = number_column(&read.batch, formula.sum, &read.path)?;
-        let Smoothed { p_smooth, mean, .. } = formula;
+    pub(super) fn smoothed(&self, encoding: &TargetEncoding, name: &str) -> Result<Lookup, MerlinError> {
+        let TargetEncoding { p_smooth, mean, .. } = encoding;
+        let read = Table::read(self.folder, &encoding.table, &encoding.keys)?;
+        let counts = number_column(&read.batch, &encoding.count, &read.path)?;
+        let sums = number_column(&read.batch, &encoding.sum, &read.path)?;
         let smoothed = |(sum, count): (Option<f64>, Option<f64>)| {
             let encoded = (sum? + p_smooth * mean) / (count? + p_smooth);
             Some(encoded).filter(|encoded| encoded.is_finite())
         };
-        let numbers: Float64Array = sums.iter().zip(&counts).map(smoothed).collect();
         let column = LookupColumn {
             name: name.to_owned(),
-            numbers,
+            numbers: sums.iter().zip(&counts).map(smoothed).collect(),
         };
         Ok(Lookup::new(read.rows(), vec![column]))
     }
@@ -144,23 +139,33 @@ impl Table {
 }
 
 /// A column of categories as the texts by which they are found: whole numbers without a point, truth values as 1 and 0.
-fn categories(batch: &RecordBatch, column: &str, path: &Path) -> Result<StringArray, TableError> {
-    match batch.column_by_name(column).map(Array::data_type) {
-        Some(DataType::Float16 | DataType::Float32 | DataType::Float64) => {
-            let numbers = number_column(batch, column, path)?;
-            let text = |number: Option<f64>| number.filter(|number| !number.is_nan()).map(|n| n.to_string());
-            Ok(numbers.iter().map(text).collect())
+fn categories(batch: &RecordBatch, column: &str, path: &Path) -> Result<StringArray, MerlinError> {
+    let Some(array) = batch.column_by_name(column) else {
+        return Ok(text_column(batch, column, path)?);
+    };
+    let number = |number: Option<f64>| {
+        number
+            .filter(|number| !number.is_nan())
+            .map(|number| number.to_string())
+    };
+    match array.data_type() {
+        DataType::Boolean => {
+            let truths = array.as_boolean().iter();
+            Ok(truths
+                .map(|is_true| is_true.map(|is_true| if is_true { "1" } else { "0" }))
+                .collect())
         }
-        Some(DataType::Boolean) => {
+        kind if kind.is_floating() => {
             let numbers = number_column(batch, column, path)?;
-            let whole = cast(&numbers, &DataType::Int8);
-            let texts = whole.and_then(|whole| cast(&whole, &DataType::Utf8));
-            let texts = texts.map_err(|source| TableError::Arrow {
-                path: path.to_owned(),
-                source,
-            })?;
-            Ok(texts.as_string().clone())
+            Ok(numbers.iter().map(number).collect())
         }
-        _ => text_column(batch, column, path),
+        kind if kind.is_string() || kind.is_integer() || matches!(kind, DataType::Dictionary(..)) => {
+            Ok(text_column(batch, column, path)?)
+        }
+        kind => Err(MerlinError::CategoryType {
+            path: path.to_owned(),
+            column: column.to_owned(),
+            kind: kind.to_string(),
+        }),
     }
 }
