@@ -77,7 +77,9 @@ class Exporter:
         """How `node` makes `column`."""
         operator = type(node.op).__name__
         if operator in UNSUPPORTED:
-            return unsupported(operator, UNSUPPORTED[operator], self.parts(node, column))
+            # What users call LambdaOp is a UDF inside.
+            named = "LambdaOp" if operator == "UDF" else operator
+            return unsupported(named, UNSUPPORTED[operator], self.parts(node, column))
         if operator in HAND_ON:
             return self.part(node, self.mapped(node, column)[0])
         make = getattr(self, operator, None)
