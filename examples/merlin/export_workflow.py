@@ -199,6 +199,7 @@ class Exporter:
             "p_smooth": number(op.p_smooth),
             "mean": number(mean),
             "kfold": int(op.kfold),
+            "precision": "double" if np.dtype(op.output_dtype) == np.float64 else "single",
         }
 
     def JoinGroupby(self, node, column):
@@ -211,7 +212,11 @@ class Exporter:
                 break
         else:
             return unsupported("JoinGroupby", "no_counterpart", [])
-        table, _ = self.table("statistics", storage, op.categories[storage], group, None)
+        frame = pd.read_parquet(str(op.categories[storage]))
+        # NVTabular rounds some statistics when it joins them.
+        singles = [name for name in frame.columns if name not in group and name.endswith(tuple(op.name_sep + stat for stat in ("mean", "std", "var")))]
+        types = dict.fromkeys(singles, np.float32)
+        table, _ = self.table("statistics", storage, op.categories[storage], group, None, types)
         return {
             "op": "JoinGroupby",
             "of": [self.part(node, name) for name in group],
@@ -220,7 +225,7 @@ class Exporter:
             "value": column,
         }
 
-    def table(self, folder, name, path, keys, values):
+    def table(self, folder, name, path, keys, values, types=None):
         """Copies the columns of a table that are needed (`None`: all); gives its path in the export, and its index."""
         if path is None:
             sys.exit(f"the workflow has no table of {name!r}; fit it before it is saved")
@@ -231,7 +236,7 @@ class Exporter:
             relative = self.unused(folder, plain(name))
             target = self.folder / relative
             target.parent.mkdir(parents=True, exist_ok=True)
-            frame[kept].to_parquet(target, index=False)
+            frame[kept].astype(types or {}).to_parquet(target, index=False)
             self.written[same] = relative
         return self.written[same], frame.index.to_numpy()
 

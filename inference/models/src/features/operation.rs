@@ -21,7 +21,7 @@ pub enum Operation {
     AtMost(f64),
     /// `ln(1 + x)`, with negative values taken as 0.
     Log,
-    /// `ln(1 + x)` of every value above -1; others are missing.
+    /// `ln(1 + x)` of every value above -1, in 32 bits as NVTabular has it; others are missing.
     NaturalLog,
     /// `(x - mean) / standard_deviation`.
     // Bundles are spelled so since the first release.
@@ -55,7 +55,7 @@ impl Operation {
             Self::AtLeast(minimum) => value.map(|x| x.max(*minimum)),
             Self::AtMost(maximum) => value.map(|x| x.min(*maximum)),
             Self::Log => value.map(|x| x.max(0.0).ln_1p()),
-            Self::NaturalLog => value.filter(|x| *x > -1.0).map(f64::ln_1p),
+            Self::NaturalLog => value.and_then(natural_log),
             Self::Normalize {
                 mean,
                 standard_deviation,
@@ -84,6 +84,11 @@ pub(super) fn apply_all(operations: &[Operation], value: Option<f64>) -> Option<
     operations
         .iter()
         .fold(value, |value, operation| operation.apply(value))
+}
+
+fn natural_log(x: f64) -> Option<f64> {
+    let above_0 = x as f32 + 1.0;
+    (above_0 > 0.0).then(|| f64::from(above_0.ln()))
 }
 
 fn bucket(boundaries: &[f64], value: Option<f64>) -> usize {
@@ -118,10 +123,15 @@ mod tests {
 
     #[test]
     fn a_logarithm_that_there_is_not_is_missing() {
-        let e = std::f64::consts::E;
+        let half = f64::from(0.5f32.ln());
         check(
             Operation::NaturalLog,
-            &[(Some(e - 1.0), Some(1.0)), (Some(-1.0), None), (None, None)],
+            &[
+                (Some(0.0), Some(0.0)),
+                (Some(-0.5), Some(half)),
+                (Some(-1.0), None),
+                (None, None),
+            ],
         );
     }
 

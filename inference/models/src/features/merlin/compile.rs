@@ -202,7 +202,7 @@ impl<'a> Compiler<'a> {
                 lookup: Arc::new(lookup),
                 value: 0,
             },
-            operations: vec![Operation::Fill(encoding.mean)],
+            operations: vec![Operation::Fill(encoding.precision.round(encoding.mean))],
         })
     }
 

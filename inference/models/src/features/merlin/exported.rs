@@ -179,6 +179,28 @@ pub struct TargetEncoding {
     pub mean: f64,
     /// The number of folds.
     pub kfold: u32,
+    /// To how many bits NVTabular rounds.
+    pub precision: Precision,
+}
+
+/// To how many bits a number is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32.
+    Single,
+    /// 64.
+    Double,
+}
+
+impl Precision {
+    /// A number of so many bits.
+    pub fn round(self, number: f64) -> f64 {
+        match self {
+            Self::Single => f64::from(number as f32),
+            Self::Double => number,
+        }
+    }
 }
 
 /// A statistic of a category.

@@ -99,7 +99,7 @@ impl<'a> Tables<'a> {
         let sums = number_column(&read.batch, &encoding.sum, &read.path)?;
         let smoothed = |(sum, count): (Option<f64>, Option<f64>)| {
             let encoded = (sum? + p_smooth * mean) / (count? + p_smooth);
-            Some(encoded).filter(|encoded| encoded.is_finite())
+            Some(encoding.precision.round(encoded)).filter(|encoded| encoded.is_finite())
         };
         let column = LookupColumn {
             name: name.to_owned(),

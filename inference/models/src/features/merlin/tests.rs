@@ -133,7 +133,7 @@ fn outputs_of_every_mode_and_chain_are_equal() {
             equal += 1;
         }
     }
-    assert_eq!(equal, 22);
+    assert_eq!(equal, 31);
 }
 
 /// Saved workflows that are refused.
