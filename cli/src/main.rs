@@ -1,6 +1,7 @@
 //! `gondola`: the command line for people.
 //!
 //! - `gondola inputs`: what a model must read, in order;
+//! - `gondola import-workflow`: a workflow of NVTabular, exported, becomes one of ours;
 //! - `gondola publish`: a folder becomes a bundle, checked against the features that it will serve with;
 //! - `gondola batch`: the recommendations of all users, as Parquet;
 //! - `gondola experiment plan`: how many users it takes and how long, before it begins;
@@ -10,6 +11,7 @@
 mod audit;
 mod batch;
 mod bundles;
+mod import_workflow;
 mod inputs;
 mod plan;
 mod publish;
@@ -39,6 +41,8 @@ enum Command {
     /// A/B experiments.
     #[command(subcommand)]
     Experiment(ExperimentCommand),
+    /// Makes the workflow of a features bundle from one of NVIDIA Merlin's NVTabular, exported by examples/merlin/export_workflow.py.
+    ImportWorkflow(import_workflow::Arguments),
     /// Lists the inputs that a model must read, in order, to serve with a features bundle.
     Inputs(inputs::Arguments),
     /// Publishes a model's folder as a bundle, checked against the features that it will serve with.
@@ -69,6 +73,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Batch(arguments) => match batch::run(&arguments)? {},
         Command::Experiment(command) => run_experiment(command),
+        Command::ImportWorkflow(arguments) => {
+            print!("{}", import_workflow::run(arguments)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Inputs(arguments) => {
             let inputs = tokio::runtime::Runtime::new()?.block_on(inputs::run(&arguments))?;
             print!("{inputs}");

@@ -141,3 +141,70 @@ fn an_audit_finds_arms_and_buckets_that_are_not_by_the_rule() {
         text(&found)
     );
 }
+
+/// Exported workflows of NVTabular.
+const EXPORTED: &str = "../inference/models/tests/fixtures/nvtabular";
+
+fn import_workflow(case: &str, into: &Path, choices: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gondola"))
+        .args(["import-workflow", &format!("{EXPORTED}/{case}"), "--into"])
+        .arg(into)
+        .args(choices)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn an_exported_workflow_of_nvtabular_is_imported_once_with_its_inputs_and_notes() {
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("features");
+    let choices = [
+        "--user",
+        "age,club",
+        "--item",
+        "article_id,colour,price",
+        "--leave-out",
+        "customer_id",
+    ];
+    let imported = import_workflow("saved/thesis_like", &into, &choices);
+    assert!(imported.status.success(), "{}", text(&imported));
+    let inputs = "   0  user.club  index, 0 to 4
+   1  user.age  number
+   2  item.article_id  index, 0 to 33
+   3  item.colour  index, 0 to 6
+   4  item.price  number
+";
+    assert_eq!(text(&imported), inputs);
+    assert!(into.join("vocabulary/item.colour.parquet").exists());
+    let again = text(&import_workflow("saved/thesis_like", &into, &choices));
+    assert!(
+        again.contains("has a workflow already; name another folder"),
+        "{again}"
+    );
+    let notes = text(&import_workflow(
+        "saved/normalize_nofill",
+        &folder.path().join("notes"),
+        &["--user", "age,price"],
+    ));
+    assert!(
+        notes.contains("note: age: where NVTabular gives NaN, this gives 0"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn a_workflow_that_hashes_is_not_imported_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("features");
+    let refused = import_workflow(
+        "saved/hashbucket",
+        &into,
+        &["--user", "customer_id", "--item", "article_id"],
+    );
+    let said = text(&refused);
+    assert!(
+        !refused.status.success() && said.contains("gondola: customer_id: HashBucket hashes a value"),
+        "{said}"
+    );
+    assert!(!into.exists());
+}

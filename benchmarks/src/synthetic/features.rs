@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array, StringArray};
 use arrow::record_batch::RecordBatch;
+use gondola_models::features::columns::{CategoricalColumn, NumericColumn};
+use gondola_models::features::operation::Operation;
 use gondola_models::features::vocabulary::{Vocabulary, write_parquet};
-use gondola_models::features::workflow::{CategoricalColumn, NumericColumn, Operation};
 use gondola_models::features::{EntityWorkflow, Schema, Workflow};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -60,11 +61,12 @@ fn label(column: &str, number: usize) -> String {
 
 fn workflow() -> Workflow {
     let categorical = |columns: &[Column]| {
-        let column = |(name, values): &Column| CategoricalColumn {
-            column: (*name).to_owned(),
-            vocabulary: Vocabulary::from_values(StringArray::from_iter_values(
-                (0..*values).map(|number| label(name, number)),
-            )),
+        let column = |(name, values): &Column| {
+            let values = (0..*values).map(|number| label(name, number));
+            CategoricalColumn::of(
+                name,
+                Vocabulary::from_values(StringArray::from_iter_values(values)),
+            )
         };
         columns.iter().map(column).collect()
     };
@@ -80,16 +82,11 @@ fn workflow() -> Workflow {
 }
 
 fn column(name: &str, mean: f64, standard_deviation: f64) -> NumericColumn {
-    NumericColumn {
-        column: name.to_owned(),
-        operations: vec![
-            Operation::Fill(mean),
-            Operation::Normalize {
-                mean,
-                standard_deviation,
-            },
-        ],
-    }
+    let normalize = Operation::Normalize {
+        mean,
+        standard_deviation,
+    };
+    NumericColumn::of(name, vec![Operation::Fill(mean), normalize])
 }
 
 fn write_rows(

@@ -6,20 +6,27 @@
 //!
 //! - [`row`]: encoded rows; [`table`]: raw rows in memory; [`users`]: the users of a snapshot; [`present`]: the same as of now, with what
 //!   was put and done since; [`activity`]: which columns follow from what users do;
-//! - [`vocabulary`], [`workflow`], [`fit`]: the preprocessing;
+//! - [`workflow`], [`fit`]: the preprocessing; [`columns`]: what makes one input; [`operation`], [`vocabulary`], [`lookup`], [`list`]: of what;
+//! - [`merlin`]: workflows of NVTabular become ours;
 //! - [`history`], [`pairs`]: what a user bought before, and what that says about a candidate; [`neighbors`]: which items are
 //!   bought by the same users; [`groups`]: how both are in memory.
 
 pub mod activity;
+pub mod columns;
 pub mod fit;
 pub mod groups;
 pub mod history;
+pub mod list;
+pub mod lookup;
+pub mod merlin;
 pub mod neighbors;
+pub mod operation;
 pub mod pairs;
 pub mod present;
 pub mod row;
 pub mod schema;
 pub mod table;
+pub(crate) mod texts;
 pub mod users;
 pub mod vocabulary;
 pub mod workflow;

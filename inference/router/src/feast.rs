@@ -2,14 +2,17 @@
 //!
 //! The resolver asks before anything rolls, and a variant's pod when it starts.
 
+mod columns;
+
 use futures::TryStreamExt as _;
 use gondola_artifacts::{Access, Store, StoreError};
 use gondola_crds::online::{Feast, FeastViews};
 use gondola_feast::{
-    ColumnKind, EntityViews, KeyLayout, KeyVersion, MAX_REGISTRY_BYTES, Mismatch, Registry, RegistryError,
-    Versioning, ViewsError, compare,
+    EntityViews, KeyLayout, KeyVersion, MAX_REGISTRY_BYTES, Mismatch, Registry, RegistryError, Versioning,
+    ViewsError, compare,
 };
-use serde::Deserialize;
+
+use self::columns::Workflow;
 
 /// Largest workflow of a bundle that is looked at, in bytes: some thousand columns.
 const MAX_WORKFLOW_BYTES: usize = 16 << 20;
@@ -178,35 +181,6 @@ impl FeastProject {
         }
         Ok(())
     }
-}
-
-/// What a workflow says of its columns.
-#[derive(Deserialize)]
-struct Workflow {
-    user: Columns,
-    item: Columns,
-}
-
-#[derive(Deserialize)]
-struct Columns {
-    categorical: Vec<String>,
-    numeric: Vec<Numeric>,
-}
-
-impl Columns {
-    /// What views must have.
-    fn wanted(&self) -> Vec<(&str, ColumnKind)> {
-        let texts = self.categorical.iter();
-        let texts = texts.map(|column| (column.as_str(), ColumnKind::Text));
-        let numbers = self.numeric.iter();
-        let numbers = numbers.map(|numeric| (numeric.column.as_str(), ColumnKind::Number));
-        texts.chain(numbers).collect()
-    }
-}
-
-#[derive(Deserialize)]
-struct Numeric {
-    column: String,
 }
 
 async fn read(store: &Store, file: &str, url: &str, most: usize) -> Result<Vec<u8>, FeastError> {

@@ -5,10 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::columns::{CategoricalColumn, NumericColumn};
+use super::operation::Operation;
 use super::row::EncodedRow;
 use super::table::RawTable;
 use super::vocabulary::Vocabulary;
-use super::workflow::{CategoricalColumn, EntityWorkflow, NumericColumn, Operation, Workflow};
+use super::workflow::{EntityWorkflow, Workflow};
 
 /// What to do to every column of users, items and pairs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -111,9 +113,9 @@ impl Workflow {
 }
 
 fn fit_entity(plan: &EntityPlan, table: &RawTable) -> EntityWorkflow {
-    let categorical = plan.categorical.iter().map(|column| CategoricalColumn {
-        column: column.column.clone(),
-        vocabulary: Vocabulary::fit(table.cells(&column.column), column.frequency_threshold),
+    let categorical = plan.categorical.iter().map(|plan| {
+        let vocabulary = Vocabulary::fit(table.cells(&plan.column), plan.frequency_threshold);
+        CategoricalColumn::of(&plan.column, vocabulary)
     });
     let numeric = plan.numeric.iter().map(|column| {
         let values = table.cells(&column.column).map(|cell| cell.as_number()).collect();
@@ -155,10 +157,7 @@ fn fit_numeric(plan: &NumericPlan, mut values: Vec<Option<f64>>) -> NumericColum
             &mut values,
         );
     }
-    NumericColumn {
-        column: plan.column.clone(),
-        operations,
-    }
+    NumericColumn::of(&plan.column, operations)
 }
 
 fn fill(fill: Fill, values: &[Option<f64>]) -> f64 {

@@ -6,10 +6,10 @@
 
 use std::cell::RefCell;
 
+use super::columns::{CategoricalColumn, KnownIndexes, NumericColumn};
 use super::history::Purchase;
 use super::row::EncodedTable;
-use super::vocabulary::NULL;
-use super::workflow::{NumericColumn, Workflow};
+use super::workflow::Workflow;
 
 /// The prefix of columns that count purchases with an attribute in common.
 pub const AFFINITY: &str = "affinity_";
@@ -42,6 +42,8 @@ pub struct PairFeatures {
     encoders: Vec<NumericColumn>,
     /// The vocabulary size of each of the item's categorical columns.
     cardinalities: Vec<usize>,
+    /// Which indexes of each of them are of values.
+    known: Vec<KnownIndexes>,
 }
 
 thread_local! {
@@ -62,10 +64,7 @@ impl PairFeatures {
 
     /// Pair features by name, without encoding: what the workflow is fitted on.
     pub fn raw(names: &[&str], workflow: &Workflow) -> Result<Self, UnknownPairColumn> {
-        let encoders = names.iter().map(|name| NumericColumn {
-            column: (*name).to_owned(),
-            operations: vec![],
-        });
+        let encoders = names.iter().map(|name| NumericColumn::of(name, vec![]));
         Self::new(names, encoders.collect(), workflow)
     }
 
@@ -83,6 +82,12 @@ impl PairFeatures {
             columns,
             encoders,
             cardinalities: workflow.cardinalities().item,
+            known: workflow
+                .item
+                .categorical
+                .iter()
+                .map(CategoricalColumn::known)
+                .collect(),
         })
     }
 
@@ -179,7 +184,7 @@ impl PairFeatures {
             }
             for purchase in history {
                 let category = categories(purchase.item)[column];
-                if category != NULL {
+                if self.known[column].is_value(category) {
                     count[category as usize] += purchase.purchases;
                 }
             }
@@ -238,16 +243,13 @@ mod tests {
     use super::super::row::EncodedRow;
     use super::super::table::Cell;
     use super::super::vocabulary::Vocabulary;
-    use super::super::workflow::CategoricalColumn;
     use super::*;
 
     fn workflow() -> Workflow {
         let vocabulary = Vocabulary::fit(["cheese", "wine"].map(Cell::Text).into_iter(), 1);
         let mut workflow = Workflow::default();
-        workflow.item.categorical.push(CategoricalColumn {
-            column: "type".into(),
-            vocabulary,
-        });
+        let column = CategoricalColumn::of("type", vocabulary);
+        workflow.item.categorical.push(column);
         workflow
     }
 

@@ -18,6 +18,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use gondola_forest::misplaced::Misplaced;
 use gondola_request::{RawRow, Value};
 
+use super::list;
+
 /// Rows that are read at a time.
 const BATCH: usize = 8192;
 
@@ -376,9 +378,12 @@ impl<'a> TableBuilder<'a> {
 impl ColumnBuilder {
     fn of(kind: &DataType) -> Self {
         match kind {
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
-                Self::Text(StringDictionaryBuilder::new())
-            }
+            DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Dictionary(..)
+            | DataType::List(_)
+            | DataType::LargeList(_) => Self::Text(StringDictionaryBuilder::new()),
             _ => Self::Number(Float64Builder::new()),
         }
     }
@@ -446,14 +451,17 @@ pub fn read_parquet(path: &Path) -> Result<RecordBatch, TableError> {
     })
 }
 
-/// A column as text.
+/// A column as text; lists as [`super::list`] has them.
 pub(crate) fn text_column(batch: &RecordBatch, column: &str, path: &Path) -> Result<StringArray, TableError> {
     let array = find_column(batch, column, path)?;
-    let text = cast(array, &DataType::Utf8).map_err(|source| TableError::Arrow {
+    let text = match array.data_type() {
+        DataType::List(_) | DataType::LargeList(_) => list::as_texts(array),
+        _ => cast(array, &DataType::Utf8).map(|text| text.as_string().clone()),
+    };
+    text.map_err(|source| TableError::Arrow {
         path: path.to_owned(),
         source,
-    })?;
-    Ok(text.as_string().clone())
+    })
 }
 
 /// A column as numbers.

@@ -1,35 +1,55 @@
 //! Vocabularies: from the values of a categorical column to the indexes that models read.
 //!
 //! Index 0 is null, 1 is every value that is unknown (not seen, or too rare when the workflow was fitted), and 2 and up
-//! are the known values, the most frequent first. A look-up is one hash and one comparison, whatever the size.
+//! are the known values, the most frequent first. A vocabulary that another tool made may have other [`Indexes`].
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::hash::BuildHasher;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, StringArray, UInt64Array};
 use arrow::record_batch::RecordBatch;
-use hashbrown::HashTable;
 use parquet::arrow::ArrowWriter;
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
 use super::table::{Cell, TableError, read_parquet, text_column};
+use super::texts::{Texts, with_text};
 
-/// The index of a null.
+/// The index of a null, where nothing else is said.
 pub const NULL: u32 = 0;
-/// The index of every value that the vocabulary does not hold.
+/// The index of every value that the vocabulary does not hold, where nothing else is said.
 pub const UNKNOWN: u32 = 1;
-/// The index of the first known value.
+/// The index of the first known value, where nothing else is said.
 const FIRST: u32 = 2;
+
+/// Which index is what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Indexes {
+    /// Of a null.
+    pub null: u32,
+    /// Of every value that the vocabulary does not hold.
+    pub unknown: u32,
+    /// Of the first known value; the others follow.
+    pub first: u32,
+}
+
+impl Default for Indexes {
+    fn default() -> Self {
+        Self {
+            null: NULL,
+            unknown: UNKNOWN,
+            first: FIRST,
+        }
+    }
+}
 
 /// The known values of one categorical column.
 #[derive(Debug)]
 pub struct Vocabulary {
-    values: StringArray,
-    positions: HashTable<u32>,
-    hasher: hashbrown::DefaultHashBuilder,
+    values: Texts,
+    indexes: Indexes,
 }
 
 impl Vocabulary {
@@ -56,54 +76,53 @@ impl Vocabulary {
 
     /// A vocabulary of these values in this order.
     pub fn from_values(values: StringArray) -> Self {
-        let hasher = hashbrown::DefaultHashBuilder::default();
-        let mut positions = HashTable::with_capacity(values.len());
-        for position in 0..values.len() {
-            let hash = hasher.hash_one(values.value(position));
-            positions.insert_unique(hash, position as u32, |other| {
-                hasher.hash_one(values.value(*other as usize))
-            });
-        }
         Self {
-            values,
-            positions,
-            hasher,
+            values: Texts::new(values),
+            indexes: Indexes::default(),
         }
     }
 
-    /// Number of indexes: the known values, null and unknown.
+    /// The same values, with other indexes.
+    pub fn with_indexes(self, indexes: Indexes) -> Self {
+        Self { indexes, ..self }
+    }
+
+    /// Which index is what.
+    pub fn indexes(&self) -> Indexes {
+        self.indexes
+    }
+
+    /// Number of indexes: the known values and what stands before them.
     pub fn cardinality(&self) -> usize {
-        self.values.len() + FIRST as usize
+        self.values.values().len() + self.indexes.first as usize
     }
 
     /// The index of a value.
     pub fn index(&self, cell: Cell<'_>) -> u32 {
-        let mut index = NULL;
-        with_text(cell, |text| index = self.find(text));
+        let mut index = self.indexes.null;
+        with_text(cell, |text| index = self.index_of(text));
         index
     }
 
-    fn find(&self, text: &str) -> u32 {
-        let hash = self.hasher.hash_one(text);
-        self.positions
-            .find(hash, |position| self.values.value(*position as usize) == text)
-            .map_or(UNKNOWN, |position| position + FIRST)
+    /// The index of a value that is not null.
+    pub(super) fn index_of(&self, text: &str) -> u32 {
+        let position = self.values.position(text);
+        position.map_or(self.indexes.unknown, |position| position + self.indexes.first)
     }
 
-    /// Adds what this vocabulary holds to a digest: each value's length and bytes, in order.
+    /// Adds what this vocabulary holds to a digest.
     pub(crate) fn hash_into(&self, digest: &mut Sha256) {
-        for value in self.values.iter().flatten() {
-            digest.update((value.len() as u64).to_le_bytes());
-            digest.update(value);
-        }
+        self.values.hash_into(digest);
     }
 
     /// Writes the values, in index order, as a Parquet file.
     pub(crate) fn save(&self, path: &Path) -> Result<(), TableError> {
-        let indexes = UInt64Array::from_iter_values((0..self.values.len() as u64).map(|i| i + FIRST as u64));
+        let values = self.values.values();
+        let first = u64::from(self.indexes.first);
+        let indexes = UInt64Array::from_iter_values((0..values.len() as u64).map(|i| i + first));
         let batch = RecordBatch::try_from_iter([
             ("index", Arc::new(indexes) as ArrayRef),
-            ("value", Arc::new(self.values.clone()) as ArrayRef),
+            ("value", Arc::new(values.clone()) as ArrayRef),
         ])
         .map_err(|source| TableError::Arrow {
             path: path.to_owned(),
@@ -133,17 +152,6 @@ pub fn write_parquet(path: &Path, batch: &RecordBatch) -> Result<(), TableError>
     writer.write(batch).map_err(parquet)?;
     writer.close().map_err(parquet)?;
     Ok(())
-}
-
-/// Calls `use_text` with a categorical value as text, unless it is null. Whole numbers lose their point, so that the
-/// number 7 and the text "7" are one category.
-fn with_text(cell: Cell<'_>, use_text: impl FnOnce(&str)) {
-    match cell {
-        Cell::Null => {}
-        Cell::Text(text) => use_text(text),
-        Cell::Number(number) if number.is_finite() => use_text(&number.to_string()),
-        Cell::Number(_) => {}
-    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,25 @@
 //! The workflow: the fitted preprocessing that turns raw rows into what models read.
 //!
-//! Categorical columns become vocabulary indexes, numeric columns go through a list of [`Operation`]s. The workflow is
-//! data: `workflow.json` and one Parquet file a vocabulary. [`Workflow::digest`] is what every model remembers, so that a
+//! Categorical columns become vocabulary indexes, numeric columns go through a list of
+//! [`Operation`](super::operation::Operation)s. The workflow is data: `workflow.json` and one Parquet file a vocabulary. [`Workflow::digest`] is what every model remembers, so that a
 //! model never meets a workflow that it was not fitted on. How it is fitted: [`super::fit`].
 
+mod document;
+
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::document::{Document, LATEST};
+use super::columns::{CategoricalColumn, NumberSource, NumericColumn};
 use super::row::{Cardinalities, EncodedRow, EncodedTable, Layout};
 use super::table::{Cells, RawTable, TableError};
-use super::vocabulary::Vocabulary;
 
-/// The version of `workflow.json` that this code reads and writes.
-const FORMAT: u32 = 1;
 const FILE: &str = "workflow.json";
 const VOCABULARIES: &str = "vocabulary";
+const LOOKUPS: &str = "lookup";
 
 /// Why a workflow could not be saved or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -41,106 +43,30 @@ pub enum WorkflowError {
         source: serde_json::Error,
     },
     /// `workflow.json` is of a version that this program does not know.
-    #[error("{path} has format {found}, but this program reads {FORMAT}; use the version that wrote it")]
+    #[error(
+        "{path} has format {found}, but this program reads those up to {LATEST}; use the version that wrote it"
+    )]
     Format {
         /// The file.
         path: PathBuf,
         /// The format that it has.
         found: u32,
     },
-    /// A vocabulary can't be read or written.
+    /// A vocabulary or a lookup can't be read or written.
     #[error(transparent)]
     Vocabulary(#[from] TableError),
-}
-
-/// How many standard deviations from the training mean a value that is put while models serve may be. Networks
-/// multiply what they read a few times with itself; from here that stays far from where `f32` ends.
-pub const FURTHEST: f32 = 1e6;
-
-/// One step of a numeric column.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operation {
-    /// Stands in where the value is missing.
-    Fill(f64),
-    /// Keeps the value within bounds.
-    Clip {
-        /// No value is below this.
-        minimum: f64,
-        /// No value is above this.
-        maximum: f64,
+    /// A lookup lacks the numbers that a column takes from it.
+    #[error(
+        "{column} is looked up as {value:?} in the lookup {name:?}, which has no such numbers; publish the workflow's folder as it was made"
+    )]
+    NoValue {
+        /// The workflow's column.
+        column: String,
+        /// The lookup.
+        name: String,
+        /// The numbers that it lacks.
+        value: String,
     },
-    /// `ln(1 + x)`, with negative values taken as 0.
-    Log,
-    /// `(x - mean) / standard_deviation`.
-    // Bundles are spelled so since the first release.
-    #[serde(rename = "normalise")]
-    Normalize {
-        /// Mean of the training rows.
-        mean: f64,
-        /// Standard deviation of the training rows; 1 where they do not vary.
-        standard_deviation: f64,
-    },
-}
-
-impl Operation {
-    pub(super) fn apply(self, value: Option<f64>) -> Option<f64> {
-        match (self, value) {
-            (Operation::Fill(fill), value) => Some(value.unwrap_or(fill)),
-            (_, None) => None,
-            (Operation::Clip { minimum, maximum }, Some(x)) => Some(x.max(minimum).min(maximum)),
-            (Operation::Log, Some(x)) => Some(x.max(0.0).ln_1p()),
-            (
-                Operation::Normalize {
-                    mean,
-                    standard_deviation,
-                },
-                Some(x),
-            ) => Some((x - mean) / standard_deviation),
-        }
-    }
-}
-
-/// A numeric column and what is done to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NumericColumn {
-    /// Its name in the raw row.
-    pub column: String,
-    /// The steps, in order. What is still missing after the last becomes 0.
-    pub operations: Vec<Operation>,
-}
-
-impl NumericColumn {
-    /// The encoded value of a raw one; never NaN.
-    pub fn encode(&self, value: Option<f64>) -> f32 {
-        let value = value.filter(|value| value.is_finite());
-        let encoded = self
-            .operations
-            .iter()
-            .fold(value, |value, operation| operation.apply(value));
-        encoded.unwrap_or(0.0) as f32
-    }
-}
-
-impl NumericColumn {
-    /// Whether models can be given this encoded value: one that is finite, and at most [`FURTHEST`] where the column is
-    /// normalized. Other columns have no measure of what is far.
-    pub fn admits(&self, encoded: f32) -> bool {
-        let is_normalized = self
-            .operations
-            .iter()
-            .any(|operation| matches!(operation, Operation::Normalize { .. }));
-        encoded.abs() <= if is_normalized { FURTHEST } else { f32::MAX }
-    }
-}
-
-/// A categorical column and its vocabulary.
-#[derive(Debug)]
-pub struct CategoricalColumn {
-    /// Its name in the raw row.
-    pub column: String,
-    /// Its known values.
-    pub vocabulary: Vocabulary,
 }
 
 /// What is done to the rows of one entity.
@@ -157,15 +83,9 @@ impl EntityWorkflow {
     pub fn encode_into(&self, raw: &impl Cells, row: &mut EncodedRow) {
         row.categorical.clear();
         row.numeric.clear();
-        let indexes = self
-            .categorical
-            .iter()
-            .map(|column| column.vocabulary.index(raw.cell(&column.column)));
+        let indexes = self.categorical.iter().map(|column| column.index(raw));
         row.categorical.extend(indexes);
-        let values = self
-            .numeric
-            .iter()
-            .map(|column| column.encode(raw.cell(&column.column).as_number()));
+        let values = self.numeric.iter().map(|column| column.read(raw));
         row.numeric.extend(values);
     }
 
@@ -188,32 +108,41 @@ impl EntityWorkflow {
     /// looked up once.
     pub fn encode_table(&self, table: &RawTable) -> EncodedTable {
         let mut encoded = EncodedTable::of_zeros(table.len(), self.categorical.len(), self.numeric.len());
-        for (place, CategoricalColumn { column, vocabulary }) in self.categorical.iter().enumerate() {
-            let indexes = table.map_column(column, |cell| vocabulary.index(cell));
+        let rows = || (0..table.len()).map(|row| table.row(row));
+        for (place, column) in self.categorical.iter().enumerate() {
+            let indexes = match column.own_vocabulary() {
+                Some(vocabulary) => table.map_column(&column.column, |cell| vocabulary.index(cell)),
+                None => rows().map(|row| column.index(&row)).collect(),
+            };
             encoded.set_categorical(place, &indexes);
         }
-        for (place, numeric) in self.numeric.iter().enumerate() {
-            let values = table.map_column(&numeric.column, |cell| numeric.encode(cell.as_number()));
+        for (place, column) in self.numeric.iter().enumerate() {
+            let values = match column.raw_column() {
+                Some(raw) => table.map_column(raw, |cell| column.encode(cell.as_number())),
+                None => rows().map(|row| column.read(&row)).collect(),
+            };
             encoded.set_numeric(place, &values);
         }
         encoded
     }
 
-    /// Whether the workflow reads a column of this name, and as a number or not; `None` where it does not.
+    /// Whether the workflow reads a raw column of this name, and as a number or not; `None` where it does not.
     pub fn reads_as_number(&self, column: &str) -> Option<bool> {
-        if self.numeric.iter().any(|numeric| numeric.column == column) {
-            return Some(true);
-        }
-        self.categorical
-            .iter()
-            .any(|categorical| categorical.column == column)
-            .then_some(false)
+        let read = self.raw_columns().filter(|(name, _)| *name == column);
+        read.map(|(_, is_number)| is_number).max()
     }
 
-    /// The names of all columns that the workflow reads.
+    /// The names of all raw columns that the workflow reads, each once.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
-        let categorical = self.categorical.iter().map(|column| column.column.as_str());
-        categorical.chain(self.numeric.iter().map(|column| column.column.as_str()))
+        let mut seen = HashSet::new();
+        let names = self.raw_columns().map(|(name, _)| name);
+        names.filter(move |name| seen.insert(*name))
+    }
+
+    /// Raw columns, and whether they are read as numbers.
+    fn raw_columns(&self) -> impl Iterator<Item = (&str, bool)> {
+        let categorical = self.categorical.iter().flat_map(CategoricalColumn::raw_columns);
+        categorical.chain(self.numeric.iter().flat_map(NumericColumn::raw_columns))
     }
 
     fn categorical_names(&self) -> Vec<String> {
@@ -226,7 +155,7 @@ impl EntityWorkflow {
     fn cardinalities(&self) -> Vec<usize> {
         self.categorical
             .iter()
-            .map(|column| column.vocabulary.cardinality())
+            .map(CategoricalColumn::cardinality)
             .collect()
     }
 }
@@ -240,21 +169,6 @@ pub struct Workflow {
     pub item: EntityWorkflow,
     /// Of pairs: see [`super::pairs`].
     pub pair: Vec<NumericColumn>,
-}
-
-/// What `workflow.json` holds.
-#[derive(Serialize, Deserialize)]
-struct Document {
-    format: u32,
-    user: EntityDocument,
-    item: EntityDocument,
-    pair: Vec<NumericColumn>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct EntityDocument {
-    categorical: Vec<String>,
-    numeric: Vec<NumericColumn>,
 }
 
 impl Workflow {
@@ -294,30 +208,28 @@ impl Workflow {
     fn digest_of(&self, json: &[u8]) -> String {
         let mut digest = Sha256::new();
         digest.update(json);
-        for column in self.user.categorical.iter().chain(&self.item.categorical) {
+        let vocabularies = self.user.categorical.iter().chain(&self.item.categorical);
+        for vocabulary in vocabularies.filter_map(CategoricalColumn::vocabulary) {
             digest.update([0]);
-            column.vocabulary.hash_into(&mut digest);
+            vocabulary.hash_into(&mut digest);
+        }
+        for column in self.user.numeric.iter().chain(&self.item.numeric) {
+            if let NumberSource::Lookup { lookup, .. } = &column.source {
+                digest.update([1]);
+                lookup.hash_into(&mut digest);
+            }
         }
         format!("sha256:{}", hex::encode(digest.finalize()))
     }
 
-    /// Writes `workflow.json` and the vocabularies into a folder.
+    /// Writes `workflow.json`, the vocabularies and the lookups into a folder.
     pub fn save(&self, folder: &Path) -> Result<(), WorkflowError> {
-        let vocabularies = folder.join(VOCABULARIES);
-        let wrap = |path: &Path| {
-            let path = path.to_owned();
-            |source| WorkflowError::File { path, source }
-        };
-        fs::create_dir_all(&vocabularies).map_err(wrap(&vocabularies))?;
-        for (entity, columns) in [("user", &self.user.categorical), ("item", &self.item.categorical)] {
-            for column in columns {
-                column
-                    .vocabulary
-                    .save(&vocabulary_path(folder, entity, &column.column))?;
-            }
+        create(&folder.join(VOCABULARIES))?;
+        for (entity, workflow) in [("user", &self.user), ("item", &self.item)] {
+            workflow.save_files(folder, entity)?;
         }
         let path = folder.join(FILE);
-        fs::write(&path, self.to_json()).map_err(wrap(&path))
+        fs::write(&path, self.to_json()).map_err(|source| WorkflowError::File { path, source })
     }
 
     /// Reads what [`Workflow::save`] wrote.
@@ -331,52 +243,65 @@ impl Workflow {
             path: path.clone(),
             source,
         })?;
-        if document.format != FORMAT {
+        if !(1..=LATEST).contains(&document.format) {
             return Err(WorkflowError::Format {
                 path,
                 found: document.format,
             });
         }
-        Ok(Self {
-            user: load_entity(folder, "user", document.user)?,
-            item: load_entity(folder, "item", document.item)?,
-            pair: document.pair,
-        })
+        document.load(folder)
     }
 
     fn to_json(&self) -> Vec<u8> {
-        let entity = |entity: &EntityWorkflow| EntityDocument {
-            categorical: entity.categorical_names(),
-            numeric: entity.numeric.clone(),
-        };
-        let document = Document {
-            format: FORMAT,
-            user: entity(&self.user),
-            item: entity(&self.item),
-            pair: self.pair.clone(),
-        };
-        serde_json::to_vec_pretty(&document).expect("names and finite numbers are always JSON")
+        serde_json::to_vec_pretty(&Document::of(self)).expect("names and finite numbers are always JSON")
     }
 }
 
-fn load_entity(
-    folder: &Path,
-    entity: &str,
-    document: EntityDocument,
-) -> Result<EntityWorkflow, WorkflowError> {
-    let mut categorical = Vec::with_capacity(document.categorical.len());
-    for column in document.categorical {
-        let vocabulary = Vocabulary::load(&vocabulary_path(folder, entity, &column))?;
-        categorical.push(CategoricalColumn { column, vocabulary });
+impl EntityWorkflow {
+    fn save_files(&self, folder: &Path, entity: &str) -> Result<(), WorkflowError> {
+        let mut written = HashSet::new();
+        for named in self
+            .categorical
+            .iter()
+            .filter_map(CategoricalColumn::named_vocabulary)
+        {
+            let path = vocabulary_path(folder, entity, &named.name);
+            if written.insert(path.clone()) {
+                named.vocabulary.save(&path)?;
+            }
+        }
+        for column in &self.numeric {
+            if let NumberSource::Lookup { name, lookup, .. } = &column.source {
+                let path = lookup_path(folder, entity, name);
+                if written.insert(path.clone()) {
+                    create(&folder.join(LOOKUPS))?;
+                    lookup.save(&path)?;
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(EntityWorkflow {
-        categorical,
-        numeric: document.numeric,
+}
+
+fn create(folder: &Path) -> Result<(), WorkflowError> {
+    fs::create_dir_all(folder).map_err(|source| WorkflowError::File {
+        path: folder.to_owned(),
+        source,
     })
 }
 
-/// Where a column's vocabulary is. A column may be called anything; a file may not.
+/// Where a column's vocabulary is.
 fn vocabulary_path(folder: &Path, entity: &str, column: &str) -> PathBuf {
+    file(&folder.join(VOCABULARIES), entity, column)
+}
+
+/// Where a lookup is.
+fn lookup_path(folder: &Path, entity: &str, name: &str) -> PathBuf {
+    file(&folder.join(LOOKUPS), entity, name)
+}
+
+/// A column may be called anything; a file may not.
+fn file(folder: &Path, entity: &str, column: &str) -> PathBuf {
     let mut name = String::new();
     for byte in column.bytes() {
         match byte {
@@ -384,31 +309,32 @@ fn vocabulary_path(folder: &Path, entity: &str, column: &str) -> PathBuf {
             other => name.push_str(&format!("%{other:02x}")),
         }
     }
-    folder.join(VOCABULARIES).join(format!("{entity}.{name}.parquet"))
+    folder.join(format!("{entity}.{name}.parquet"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, StringArray};
+    use arrow::array::{ArrayRef, Float64Array, StringArray};
     use arrow::record_batch::RecordBatch;
     use gondola_request::{RawRow, Value};
 
+    use super::super::columns::{Encoding, NamedVocabulary, Reading};
+    use super::super::lookup::{Lookup, LookupColumn};
+    use super::super::operation::Operation;
     use super::super::table::Cell;
+    use super::super::vocabulary::{Indexes, Vocabulary};
     use super::*;
 
     fn workflow() -> Workflow {
         let ages = Vocabulary::fit([Cell::Text("25-34"), Cell::Text("35-44")].into_iter(), 1);
         Workflow {
             user: EntityWorkflow {
-                categorical: vec![CategoricalColumn {
-                    column: "age".into(),
-                    vocabulary: ages,
-                }],
-                numeric: vec![NumericColumn {
-                    column: "monetary".into(),
-                    operations: vec![
+                categorical: vec![CategoricalColumn::of("age", ages)],
+                numeric: vec![NumericColumn::of(
+                    "monetary",
+                    vec![
                         Operation::Fill(0.0),
                         Operation::Clip {
                             minimum: 0.0,
@@ -420,7 +346,7 @@ mod tests {
                             standard_deviation: 2.0,
                         },
                     ],
-                }],
+                )],
             },
             ..Workflow::default()
         }
@@ -451,10 +377,8 @@ mod tests {
         .unwrap();
         let table = RawTable::from_batch(&batch, "user_id", Path::new("users.parquet")).unwrap();
         let mut user = workflow().user;
-        user.categorical.push(CategoricalColumn {
-            column: "nowhere".into(),
-            vocabulary: Vocabulary::fit([Cell::Text("x")].into_iter(), 1),
-        });
+        let nowhere = Vocabulary::fit([Cell::Text("x")].into_iter(), 1);
+        user.categorical.push(CategoricalColumn::of("nowhere", nowhere));
         let encoded = user.encode_table(&table);
         assert_eq!(encoded.rows(), 4);
         for row in 0..table.len() {
@@ -493,13 +417,11 @@ mod tests {
 
     #[test]
     fn values_far_from_those_of_training_are_not_admitted() {
-        let normalized = NumericColumn {
-            column: "rate".into(),
-            operations: vec![Operation::Normalize {
-                mean: 1.0,
-                standard_deviation: 0.5,
-            }],
+        let normalize = Operation::Normalize {
+            mean: 1.0,
+            standard_deviation: 0.5,
         };
+        let normalized = NumericColumn::of("rate", vec![normalize]);
         for (raw, admitted) in [
             (1e39, false),
             (-1e39, false),
@@ -528,9 +450,67 @@ mod tests {
     }
 
     #[test]
+    fn the_digest_of_a_workflow_of_earlier_releases_stays() {
+        let digest = "sha256:08693798372a5ac9bf073e3047bf42b2aeb5a694d66e1bce08b7f2bd33abf74c";
+        assert_eq!(workflow().digest(), digest);
+    }
+
+    #[test]
+    fn columns_that_are_made_of_others_are_saved_and_loaded() {
+        let sizes = Vocabulary::fit([Cell::Text(r#"["s","25-34"]"#)].into_iter(), 1);
+        let vocabulary = NamedVocabulary {
+            name: "size_age".into(),
+            vocabulary: Arc::new(sizes.with_indexes(Indexes {
+                null: 1,
+                unknown: 2,
+                first: 3,
+            })),
+        };
+        let mean = LookupColumn {
+            name: "mean".into(),
+            numbers: Float64Array::from(vec![0.25]),
+        };
+        let lookup = Lookup::new([[Cell::Text("s")].into_iter()].into_iter(), vec![mean]);
+        let mut made = workflow();
+        made.user.categorical.push(CategoricalColumn {
+            column: "both".into(),
+            reads: vec![Reading::of("size"), Reading::of("age")],
+            encoding: Encoding::Vocabulary(vocabulary),
+        });
+        made.user.numeric.push(NumericColumn {
+            column: "mean_of_size".into(),
+            source: NumberSource::Lookup {
+                reads: vec![Reading::of("size")],
+                name: "size".into(),
+                lookup: Arc::new(lookup),
+                value: 0,
+            },
+            operations: vec![Operation::Fill(0.5)],
+        });
+        let folder = tempfile::tempdir().unwrap();
+        made.save(folder.path()).unwrap();
+        let loaded = Workflow::load(folder.path()).unwrap();
+        assert_eq!(loaded.digest(), made.digest());
+        assert_eq!(
+            loaded.user.columns().collect::<Vec<_>>(),
+            ["age", "size", "monetary"]
+        );
+        assert_eq!(loaded.user.reads_as_number("size"), Some(false));
+        let row = |size: &str| {
+            loaded
+                .user
+                .encode(&RawRow::from([("size", size.into()), ("age", "25-34".into())]))
+        };
+        assert_eq!((row("s").categorical, row("s").numeric[1]), (vec![2, 3], 0.25));
+        assert_eq!((row("xl").categorical, row("xl").numeric[1]), (vec![2, 2], 0.5));
+        assert_eq!(loaded.user.encode(&RawRow::default()).categorical, [0, 1]);
+    }
+
+    #[test]
     fn another_vocabulary_is_another_digest() {
         let mut other = workflow();
-        other.user.categorical[0].vocabulary = Vocabulary::fit([Cell::Text("25-34")].into_iter(), 1);
+        let fewer = Vocabulary::fit([Cell::Text("25-34")].into_iter(), 1);
+        other.user.categorical[0] = CategoricalColumn::of("age", fewer);
         assert_ne!(other.digest(), workflow().digest());
     }
 }

@@ -10,7 +10,6 @@ use gondola_request::{Change, Interaction, ItemState, PurchaseUpdate, StatedRow,
 
 use super::variant::{RequestError, Variant};
 use crate::features::present::purchases;
-use crate::features::workflow::NumericColumn;
 use crate::features::{Cell, Cells, EncodedRow, EntityWorkflow, ItemId, RawRow, Value};
 use crate::items::{ItemFeatures, ItemNow, ItemsView, NewItem, TooManyItems, Withdrawn, block, text, weight};
 use crate::similarity::Similarity;
@@ -293,14 +292,17 @@ pub(super) fn check_range(
 ) -> Result<(), RequestError> {
     match workflow.first_not_admitted(encoded) {
         None => Ok(()),
-        Some(NumericColumn { column, .. }) => Err(RequestError::OutOfRange {
-            entity,
-            column: column.clone(),
-            value: match features.get(column) {
-                Value::Text(text) => text.clone(),
-                Value::Number(number) => number.to_string(),
-                Value::Null => "null".to_owned(),
-            },
-        }),
+        Some(numeric) => {
+            let column = numeric.raw_column().unwrap_or(&numeric.column);
+            Err(RequestError::OutOfRange {
+                entity,
+                column: column.to_owned(),
+                value: match features.get(column) {
+                    Value::Text(text) => text.clone(),
+                    Value::Number(number) => number.to_string(),
+                    Value::Null => "null".to_owned(),
+                },
+            })
+        }
     }
 }

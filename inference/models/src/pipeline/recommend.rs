@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::rules::ActiveRules;
 use super::variant::{Diversity, RequestError, Variant, named};
-use crate::features::vocabulary::{NULL, UNKNOWN};
 use crate::features::{Present, User};
 use crate::items::{ItemsView, PutItem};
 use crate::ordering::{self, Order, Scored};
@@ -296,12 +295,12 @@ fn order_items(
     items: &ItemsView<'_>,
 ) -> Vec<Scored> {
     let mut ordered = order.arrange(scored, &mut rand::rng());
-    let Some(Diversity { column, most }) = rules.diversity else {
+    let Some(Diversity { column, known, most }) = rules.diversity else {
         ordered.truncate(k);
         return ordered;
     };
     // Items of which the value is not known have nothing in common.
-    let group = |item| Some(items.categorical(item)[column]).filter(|value| ![NULL, UNKNOWN].contains(value));
+    let group = |item| Some(items.categorical(item)[column]).filter(|value| known.is_known(*value));
     ordering::first_of_each_group(ordered, k, most, group)
 }
 

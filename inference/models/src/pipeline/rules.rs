@@ -133,12 +133,12 @@ impl Variant {
                 column: rule.column.clone(),
                 most: rule.most,
             };
-            let columns = self.workflow.layout().item_categorical;
+            let columns = &self.workflow.item.categorical;
             active.diversity =
-                diversity(Some(&wanted), columns.clone()).map_err(|_| RequestError::UnknownColumn {
+                diversity(Some(&wanted), columns).map_err(|_| RequestError::UnknownColumn {
                     entity: "item",
                     column: rule.column.clone(),
-                    known: columns,
+                    known: self.workflow.layout().item_categorical,
                 })?;
         }
         for rule in &rules.items {

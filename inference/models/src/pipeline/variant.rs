@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use super::rules::ActiveRules;
 use super::snapshot::FeatureSnapshot;
 use crate::device::{Device, DeviceError};
+use crate::features::columns::{CategoricalColumn, FURTHEST, KnownIndexes};
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
-use crate::features::workflow::{FURTHEST, WorkflowError};
+use crate::features::workflow::WorkflowError;
 use crate::features::{ItemId, Neighbors, PairFeatures, Schema, TableError, UserId, Users, Workflow};
 use crate::items::{Items, ItemsView, TooManyItems};
 use crate::ordering::{Order, Scored};
@@ -76,6 +77,7 @@ pub struct DiversitySettings {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Diversity {
     pub(super) column: usize,
+    pub(super) known: KnownIndexes,
     pub(super) most: usize,
 }
 
@@ -341,7 +343,7 @@ impl Variant {
             .iter()
             .filter_map(|item| items.find(item.as_str()));
         let blocked = blocked.map(|row| row as u32).collect();
-        let diversity = diversity(settings.diversity.as_ref(), workflow.layout().item_categorical)?;
+        let diversity = diversity(settings.diversity.as_ref(), &workflow.item.categorical)?;
         let items = Items::new(items, encoded_items, &schema.popularity, &scorer);
         let load_tensors = || {
             let of = OfVariant {
@@ -469,19 +471,20 @@ impl Variant {
 
 pub(super) fn diversity(
     wanted: Option<&DiversitySettings>,
-    columns: Vec<String>,
+    columns: &[CategoricalColumn],
 ) -> Result<Option<Diversity>, LoadError> {
     let Some(DiversitySettings { column, most }) = wanted else {
         return Ok(None);
     };
-    match columns.iter().position(|known| known == column) {
+    match columns.iter().position(|known| known.column == *column) {
         Some(position) => Ok(Some(Diversity {
             column: position,
+            known: columns[position].known(),
             most: *most,
         })),
         None => Err(LoadError::Diversity {
             column: column.clone(),
-            known: columns,
+            known: columns.iter().map(|known| known.column.clone()).collect(),
         }),
     }
 }

@@ -100,7 +100,8 @@ pub fn check(scorer: &Path, features: &Path) -> Result<Report, CheckError> {
 }
 
 impl Inputs {
-    fn of(workflow: &Workflow) -> Self {
+    /// The inputs that a workflow gives.
+    pub fn of(workflow: &Workflow) -> Self {
         let (layout, sizes) = (workflow.layout(), workflow.cardinalities());
         let kinds = [
             indexes(&sizes.user),
