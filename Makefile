@@ -57,6 +57,8 @@ KSERVE_VERSION := 0.21.0
 # Azurite asks for Node 22; Debian 12 has 18.
 NODE_VERSION := 24.19.0
 AZURITE_VERSION := 3.37.0
+PUPPETEER_VERSION := 24.43.1
+AXE_VERSION := 4.14.1
 # One that Debian 12's Go, 1.19, builds.
 GRPCURL_VERSION := 1.8.9
 JUPYTERLAB_VERSION := 4.6.6
@@ -205,6 +207,16 @@ demo: build ## Train on a year of a grocery's purchases, publish, and serve reco
 .PHONY: shop
 shop: build ## A shop in the browser (127.0.0.1:8090) over the demo's pipeline, until Ctrl-C
 	@scripts/shop.sh $(DEMO) $(LISTEN) $(SHOP)
+
+.PHONY: shop-check
+shop-check: build $(TOOLS)/browser-$(PUPPETEER_VERSION)-$(AXE_VERSION) ## The shop in a real browser: a visit, the keyboard, and every page at two widths, light and dark, held against axe
+	@scripts/packages.sh chromium
+	@scripts/shop-check.sh $(DEMO) $(TOOLS)/bin/node $(TOOLS)/browser
+
+# What drives a browser, and what knows how pages are read aloud.
+$(TOOLS)/browser-$(PUPPETEER_VERSION)-$(AXE_VERSION): | $(TOOLS)/node-$(NODE_VERSION)
+	$(TOOLS)/bin/npm install --silent --prefix $(TOOLS)/browser puppeteer-core@$(PUPPETEER_VERSION) axe-core@$(AXE_VERSION)
+	@touch $@
 
 .PHONY: demo-check
 demo-check: build ## The same, then send requests as a client would, check the answers, and stop

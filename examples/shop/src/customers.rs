@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gondola_request::UserId;
+use gondola_request::{ItemId, UserId};
 
 use crate::sales::Sales;
 use crate::tables::{Table, TableError};
@@ -21,6 +21,8 @@ pub struct Customer {
     pub id: UserId,
     /// Who lives there, and their ages; most told nothing.
     pub about: Option<About>,
+    /// What is bought again and again, most often first.
+    pub regulars: Vec<ItemId>,
 }
 
 /// What a household told about itself.
@@ -45,21 +47,40 @@ impl Customers {
         let table = Table::read(folder.join(FILE), &["household_id", "age", "household_comp"])?;
         let mut customers = Self::default();
         for number in sales.households() {
-            customers.add(number, None);
+            let regulars = sales.regulars(number).into_iter();
+            customers.add(
+                number,
+                regulars
+                    .map(|product| ItemId::from(product.to_string()))
+                    .collect(),
+            );
         }
         let ids = table.integers("household_id")?.into_iter();
         let ages = table.texts("age")?.into_iter();
         for ((id, age), who) in ids.zip(ages).zip(table.texts("household_comp")?) {
             if let (Some(id), Some(age), Some(who)) = (id, age, who) {
-                customers.add(id, Some(About { who, age }));
+                customers.tell(id, About { who, age });
             }
         }
         Ok(customers)
     }
 
-    fn add(&mut self, number: i64, about: Option<About>) {
-        let id = UserId::from(number.to_string());
-        self.households.insert(number, Customer { id, about });
+    fn add(&mut self, number: i64, regulars: Vec<ItemId>) {
+        let customer = Customer {
+            id: UserId::from(number.to_string()),
+            about: None,
+            regulars,
+        };
+        self.households.insert(number, customer);
+    }
+
+    fn tell(&mut self, number: i64, about: About) {
+        if !self.households.contains_key(&number) {
+            self.add(number, Vec::new());
+        }
+        if let Some(customer) = self.households.get_mut(&number) {
+            customer.about = Some(about);
+        }
     }
 
     /// How many there are.
@@ -113,7 +134,7 @@ mod tests {
         pub(crate) fn of(numbers: &[i64]) -> Self {
             let mut customers = Self::default();
             for number in numbers {
-                customers.add(*number, None);
+                customers.add(*number, Vec::new());
             }
             customers
         }
@@ -127,11 +148,16 @@ mod tests {
             (11, Some("2 Adults")),
             (112, Some("1 Adult Kids")),
         ] {
-            let about = who.map(|who| About {
-                who: who.to_owned(),
-                age: "35-44".to_owned(),
-            });
-            customers.add(number, about);
+            customers.add(number, Vec::new());
+            if let Some(who) = who {
+                customers.tell(
+                    number,
+                    About {
+                        who: who.to_owned(),
+                        age: "35-44".to_owned(),
+                    },
+                );
+            }
         }
         customers
     }

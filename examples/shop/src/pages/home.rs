@@ -1,7 +1,9 @@
-//! The front page: what suits this customer, what goes with the last purchase, what is popular.
+//! The front page: what suits this customer, what they buy again and again, what goes with the last purchase, what is popular.
 
+use gondola_request::ItemId;
 use maud::{Markup, html};
 
+use super::shelf::Stock;
 use super::{FEW, MANY, Shelf, links};
 use crate::catalogue::{Catalogue, Product};
 use crate::pipeline::Asked;
@@ -10,6 +12,8 @@ use crate::pipeline::Asked;
 pub(crate) struct Home<'a> {
     /// What suits the customer.
     pub(crate) for_you: &'a Asked,
+    /// What the customer buys again and again, as the shop's own books say.
+    pub(crate) regulars: &'a [ItemId],
     /// What is like the product that was bought last, if one was bought.
     pub(crate) because: Option<(&'a Product, &'a Asked)>,
     /// What suits somebody of whom nothing is known.
@@ -23,7 +27,7 @@ pub(crate) fn home(home: &Home<'_>) -> Markup {
     let shelf = Shelf {
         id: "for-you",
         title: "For you",
-        asked: home.for_you,
+        stock: Stock::Asked(home.for_you),
         catalogue: home.catalogue,
         back: links::HOME,
         places: MANY,
@@ -32,10 +36,13 @@ pub(crate) fn home(home: &Home<'_>) -> Markup {
     html! {
         h1.hidden { "The shop’s front page" }
         (shelf.render())
+        @if !home.regulars.is_empty() {
+            (Shelf { id: "again", title: "Buy again", stock: Stock::Own(home.regulars), places: FEW, dislikes: false, ..shelf }.render())
+        }
         @if let Some((bought, asked)) = home.because {
             @let title = format!("Because you bought {}", bought.name);
-            (Shelf { id: "because", title: &title, asked, places: FEW, dislikes: false, ..shelf }.render())
+            (Shelf { id: "because", title: &title, stock: Stock::Asked(asked), places: FEW, dislikes: false, ..shelf }.render())
         }
-        (Shelf { id: "popular", title: "Popular", asked: home.popular, places: FEW, dislikes: false, ..shelf }.render())
+        (Shelf { id: "popular", title: "Popular", stock: Stock::Asked(home.popular), places: FEW, dislikes: false, ..shelf }.render())
     }
 }

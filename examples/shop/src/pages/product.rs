@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::shelf::{add, dislike, price};
+use super::shelf::{Stock, add, dislike, price};
 use super::{FEW, Shelf, links, picture};
 use crate::catalogue::names::readable;
 use crate::catalogue::{Catalogue, Product};
@@ -20,7 +20,7 @@ pub(crate) fn product(
     let shelf = Shelf {
         id: "similar",
         title: "Similar products",
-        asked: similar,
+        stock: Stock::Asked(similar),
         catalogue,
         back: &back,
         places: FEW,

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::shelf::Stock;
 use super::{MANY, Shelf, links};
 use crate::catalogue::Catalogue;
 use crate::pipeline::Asked;
@@ -11,7 +12,7 @@ pub(crate) fn results(text: &str, asked: &Asked, catalogue: &Catalogue) -> Marku
     let shelf = Shelf {
         id: "found",
         title: "Products nearest to what you wrote",
-        asked,
+        stock: Stock::Asked(asked),
         catalogue,
         back: &links::search(text),
         places: MANY,

@@ -1,4 +1,4 @@
-//! A shelf: the products of one answer, or why there are none.
+//! A shelf: the products of one answer, or why there are none; or products that the shop itself put there.
 
 use maud::{Markup, html};
 
@@ -8,6 +8,16 @@ use crate::catalogue::{Catalogue, Product};
 use crate::pipeline::Asked;
 use crate::pipeline::answer::Answer;
 use crate::pipeline::question::Wish;
+use gondola_request::ItemId;
+
+/// Where the products of a shelf come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Stock<'a> {
+    /// What was asked, and what came of it.
+    Asked(&'a Asked),
+    /// What the shop knows by itself.
+    Own(&'a [ItemId]),
+}
 
 /// Products side by side.
 #[derive(Clone, Copy)]
@@ -16,8 +26,8 @@ pub(crate) struct Shelf<'a> {
     pub(crate) id: &'a str,
     /// What stands above it.
     pub(crate) title: &'a str,
-    /// What was asked, and what came of it.
-    pub(crate) asked: &'a Asked,
+    /// Where its products come from.
+    pub(crate) stock: Stock<'a>,
     /// What the products are.
     pub(crate) catalogue: &'a Catalogue,
     /// The page that it is on.
@@ -34,30 +44,39 @@ impl Shelf<'_> {
         html! {
             section.shelf aria-labelledby=(self.id) {
                 h2 id=(self.id) { (self.title) }
-                @match &self.asked.answer {
-                    Ok(answer) => (self.products(answer)),
-                    Err(problem) => p.problem { "Nothing can be shown here now: " (problem) },
+                @match self.stock {
+                    Stock::Own(items) => (self.products(items.iter(), None)),
+                    Stock::Asked(asked) => @match &asked.answer {
+                        Ok(answer) => (self.answered(&asked.question.wish, answer)),
+                        Err(problem) => p.problem { "Nothing can be shown here now: " (problem) },
+                    }
                 }
             }
         }
     }
 
-    fn products(&self, answer: &Answer) -> Markup {
-        let items = answer.items.iter();
+    fn answered(&self, wish: &Wish, answer: &Answer) -> Markup {
+        let items = answer.items.iter().map(|found| &found.item);
+        html! {
+            @if let Some(note) = note(wish, answer) {
+                p.note { (note) }
+            }
+            (self.products(items, answer.request.as_deref()))
+        }
+    }
+
+    fn products<'b>(&self, items: impl Iterator<Item = &'b ItemId>, request: Option<&str>) -> Markup {
         let products: Vec<&Product> = items
-            .filter_map(|found| self.catalogue.get(found.item.as_str()))
+            .filter_map(|item| self.catalogue.get(item.as_str()))
             .take(self.places)
             .collect();
         html! {
-            @if let Some(note) = note(&self.asked.question.wish, answer) {
-                p.note { (note) }
-            }
             @if products.is_empty() {
                 p.note { "Nothing was found." }
             }
             ul.tiles {
                 @for product in products {
-                    li { (self.tile(product, answer.request.as_deref())) }
+                    li { (self.tile(product, request)) }
                 }
             }
         }
@@ -179,7 +198,7 @@ mod tests {
         let shelf = Shelf {
             id: "for-you",
             title: "For you",
-            asked: &asked(answer),
+            stock: Stock::Asked(&asked(answer)),
             catalogue: &catalogue,
             back: "/",
             places: 1,

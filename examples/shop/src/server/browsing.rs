@@ -52,8 +52,10 @@ pub(super) async fn home(State(shop): State<Arc<Shop>>, login: Login) -> Html<St
         ask(Wish::ForAnybody, MANY),
         shop.pipeline.variants(),
     );
+    let customer = shop.customers.get(visit.customer.as_str());
     let home = Home {
         for_you: &for_you,
+        regulars: customer.map_or(&[], |customer| &customer.regulars),
         because: because.as_ref().map(|(bought, asked)| (*bought, asked)),
         popular: &popular,
         catalogue: &shop.catalogue,
