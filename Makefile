@@ -272,6 +272,11 @@ notebooks: setup jupyter ## The notebooks in JupyterLab, until Ctrl-C
 	$(PYTHON_PROGRAMS)
 	@scripts/python.sh lab $(PYTHON)/bin/python $(DEMO)/python
 
+.PHONY: traces-check
+traces-check: build ## A request's spans in a real OpenTelemetry collector (needs Go 1.25 or later, which builds it from its modules)
+	cd tests/opentelemetry && go build -o $(TOOLS)/collector .
+	@scripts/traces-check.sh $(DEMO) $(TOOLS)/collector
+
 .PHONY: test-azure
 test-azure: setup $(TOOLS)/azurite-$(AZURITE_VERSION) ## The test of az:// stores, against Azurite (which comes from npm, and weighs half a gigabyte)
 	PATH="$(TOOLS)/bin:$$PATH" GONDOLA_AZURE_SERVER=$(TOOLS)/azurite/node_modules/.bin/azurite-blob \
