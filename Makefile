@@ -273,7 +273,7 @@ notebooks: setup jupyter ## The notebooks in JupyterLab, until Ctrl-C
 	@scripts/python.sh lab $(PYTHON)/bin/python $(DEMO)/python
 
 .PHONY: traces-check
-traces-check: build ## A request's spans in a real OpenTelemetry collector (needs Go 1.25 or later, which builds it from its modules)
+traces-check: build ## A request's spans in a real OpenTelemetry collector (needs Go 1.26 or later, which builds it from its modules)
 	cd tests/opentelemetry && go build -o $(TOOLS)/collector .
 	@scripts/traces-check.sh $(DEMO) $(TOOLS)/collector
 

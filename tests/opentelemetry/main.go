@@ -1,4 +1,4 @@
-// An OpenTelemetry collector of the official parts: spans come in over OTLP and are written to a file as JSON, a line a batch.
+// An OpenTelemetry collector of the official parts: spans come in over OTLP and are written out.
 package main
 
 import (
@@ -29,7 +29,7 @@ func factories() (otelcol.Factories, error) {
 
 func main() {
 	settings := otelcol.CollectorSettings{
-		BuildInfo: component.BuildInfo{Command: "collector", Description: "OTLP to a file", Version: "0.165.0"},
+		BuildInfo: component.BuildInfo{Command: "collector", Description: "OTLP to a log", Version: "0.165.0"},
 		Factories: factories,
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{
 			ResolverSettings: confmap.ResolverSettings{DefaultScheme: "file", ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory()}},

@@ -34,7 +34,7 @@ const SCOPE: &str = "gondola";
 const TRACEPARENT: &str = "traceparent";
 /// What is worth a span: questions and changes, in each protocol. Health checks and scrapes would drown them.
 const TRACED: [&str; 3] = ["/v1/", "/v2/models/", "/gondola."];
-/// The services of the Open Inference Protocol over gRPC.
+/// The questions of the Open Inference Protocol over gRPC.
 const INFERENCE: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 /// Whether spans are exported.
@@ -64,9 +64,10 @@ impl Span {
         }
         let parent =
             TraceContextPropagator::new().extract_with_context(&Context::new(), &ReadHeaders(headers));
-        let span = SpanBuilder::from_name(format!("{method} {}", named(path)))
+        let route = named(path).to_owned();
+        let span = SpanBuilder::from_name(format!("{method} {route}"))
             .with_kind(SpanKind::Server)
-            .with_attributes([KeyValue::new("url.path", path.to_owned())]);
+            .with_attributes([KeyValue::new("http.route", route)]);
         Some(Self::begin(span, &parent, true))
     }
 
