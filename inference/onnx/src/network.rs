@@ -221,8 +221,8 @@ impl Network {
         out: &mut Vec<f32>,
     ) -> Result<Vec<usize>, RunError> {
         let run = Arc::new(RunOptions::new().map_err(failed)?);
-        self.watch.begin(&run);
         let begun = Instant::now();
+        self.watch.begin(&run);
         let outputs = session.run_with_options(inputs, &run).map_err(|error| {
             let limit = self.watch.limit();
             if begun.elapsed() >= limit {
