@@ -53,7 +53,7 @@ pub struct ServerArguments {
     #[command(flatten)]
     access: Box<AccessArguments>,
     #[command(flatten)]
-    traces: TraceArguments,
+    traces: Box<TraceArguments>,
 }
 
 impl ServerArguments {
