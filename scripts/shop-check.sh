@@ -17,15 +17,6 @@ programs=$!
 programs="$programs $!"
 # shellcheck disable=SC2086
 trap 'kill $programs 2>/dev/null || true; wait $programs || true' EXIT
-for address in "$listen/readyz" "$shop/healthz"; do
-    for ((tried = 0; ; tried++)); do
-        curl -fs "http://$address" >/dev/null && break
-        if ((tried == 300)); then
-            echo "shop-check.sh: nobody is at $address after a minute; the logs are in $output/shop-check" >&2
-            exit 1
-        fi
-        sleep 0.2
-    done
-done
+scripts/until-answered.sh "$output/shop-check" "http://$listen/readyz" "http://$shop/healthz"
 "$node" tests/shop-browser/shop.mjs "http://$shop" "$(command -v chromium)" "$modules" "$output/shop-check/pictures"
 echo "pictures of every page: $output/shop-check/pictures"

@@ -18,14 +18,7 @@ collected=$!
     >"$work/pipeline.log" 2>&1 &
 pipeline=$!
 trap 'kill $pipeline $collected 2>/dev/null || true; wait $pipeline $collected || true' EXIT
-for ((tried = 0; ; tried++)); do
-    curl -fs "http://$listen/readyz" >/dev/null && break
-    if ((tried == 300)); then
-        echo "traces-check.sh: the pipeline is not ready after a minute; the logs are in $work" >&2
-        exit 1
-    fi
-    sleep 0.2
-done
+scripts/until-answered.sh "$work" "http://$listen/readyz"
 curl -fs -H "traceparent: 00-$trace-00f067aa0ba902b7-01" "http://$listen/v1/recommend?user=1&k=3" >/dev/null
 curl -fs "http://$listen/v1/recommend?user=2&k=3" >/dev/null
 curl -fs "http://$listen/metrics" >"$work/metrics"

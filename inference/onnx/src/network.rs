@@ -269,14 +269,14 @@ fn copies(bytes: usize, limit: u64) -> usize {
 
 /// A session of one thread: whoever runs it has the threads.
 fn session(bytes: &[u8]) -> Result<Session, LoadError> {
+    let environment = runtime::environment()?;
     let build = || -> ort::Result<Session> {
-        Session::builder(runtime::environment().map_err(|error| ort::Error::new(error.to_string()))?)?
+        Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(1)?
             .with_inter_threads(1)?
             .commit_from_memory(bytes)
     };
-    runtime::environment()?;
     build().map_err(|error| LoadError::Refused {
         reason: error.to_string(),
     })

@@ -299,6 +299,7 @@ impl Metrics {
                 })
                 .inc();
         }
+        let exemplar = traces::exemplar();
         for timing in &served.answer.timing {
             let labels = StageLabels {
                 variant: variant(),
@@ -306,7 +307,7 @@ impl Metrics {
             };
             self.stages
                 .get_or_create(&labels)
-                .observe(timing.took.as_secs_f64(), traces::exemplar(), None);
+                .observe(timing.took.as_secs_f64(), exemplar.clone(), None);
         }
     }
 

@@ -19,7 +19,6 @@ use gondola_request::StageTiming;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{
     FutureExt as _, Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer as _,
-    TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -166,7 +165,7 @@ pub fn add_stages(stages: &[StageTiming], end: SystemTime) {
     if !context.span().is_recording() {
         return;
     }
-    let tracer = global::tracer_provider().tracer(SCOPE);
+    let tracer = global::tracer(SCOPE);
     let all = stages.iter().map(|stage| stage.took).sum();
     let mut at = end.checked_sub(all).unwrap_or(end);
     for stage in stages {
