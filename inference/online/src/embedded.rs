@@ -400,17 +400,14 @@ fn make(transaction: &WriteTransaction, change: &Change, now: Moment) -> Result<
         Change::Interaction(interaction) => {
             let user = interaction.user.as_str();
             let key = (user, interaction.event_id.as_str());
-            let record = record::write(interaction, now);
             let mut table = transaction.open_table(INTERACTIONS)?;
-            let same =
-                |known: &str| known[..record::FINGERPRINT_DIGITS] == record[..record::FINGERPRINT_DIGITS];
             if let Some(known) = table.get(key)? {
-                return Ok(match same(known.value()) {
+                return Ok(match record::is_of(known.value(), interaction) {
                     true => Written::Duplicate,
                     false => Written::Conflict,
                 });
             }
-            table.insert(key, record.as_str())?;
+            table.insert(key, record::write(interaction, now).as_str())?;
             drop(table);
             forget_earliest(transaction, user)?;
             Ok(Written::Taken)

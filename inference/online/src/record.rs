@@ -50,6 +50,11 @@ pub fn read(record: &str, user: &str) -> Result<PastInteraction, StoreError> {
     })
 }
 
+/// Whether a record is of an interaction with the same content.
+pub fn is_of(record: &str, interaction: &Interaction) -> bool {
+    record.starts_with(&fingerprint(interaction))
+}
+
 #[derive(Serialize, Deserialize)]
 struct Kept {
     item: ItemId,

@@ -8,10 +8,12 @@
 //! tells nobody of what it writes: whoever serves its items looks again and again at when they were true.
 //!
 //! - [`connection`]: where it is; [`link`]: connections that are made anew when they break;
-//! - [`keys`]: names of keys and fields; [`scripts`]: the changes; [`replies`]: what Redis says, as values of ours.
+//! - [`keys`]: names of keys and fields; [`scripts`]: the changes; [`interactions`]: those that are none; [`replies`]: what Redis says,
+//!   as values of ours.
 
 pub mod connection;
 pub mod feast;
+mod interactions;
 mod keys;
 mod link;
 mod replies;
@@ -24,13 +26,12 @@ use async_trait::async_trait;
 use gondola_causes::with_causes;
 use gondola_feast::AbsentColumns;
 use gondola_request::{
-    Change, Interaction, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, Rules, StatedRow, UserId,
+    Change, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, Rules, StatedRow, UserId,
     UserState,
 };
 
-use crate::record;
 use crate::store::{
-    MAX_INTERACTIONS, News, OnlineStore, Position, Seen, StoreError, Subject, WriteOutcome, Written,
+    News, OnlineStore, Position, Seen, StoreError, Subject, WriteOutcome, Written,
 };
 use connection::Connection;
 use feast::FeastEntities;
@@ -114,7 +115,7 @@ impl Redis {
         }
     }
 
-    /// The commands of a change, or why it can't be made. The last one's reply says what came of it.
+    /// The commands of a change, or why it can't be made.
     fn commands(&self, change: &Change, now: Moment) -> Result<Vec<Cmd>, String> {
         let keys = &self.keys;
         let at = now.0.to_string();
@@ -147,7 +148,10 @@ impl Redis {
                 let delete = scripts::delete(&keys.item(item), &at);
                 self.item_row(item).delete(delete)
             }
-            Change::Interaction(interaction) => vec![self.interaction(interaction, now)],
+            Change::Interaction(interaction) => {
+                let key = keys.interactions(&interaction.user);
+                interactions::keep(&key, interaction, now)
+            }
             Change::PutRules(rules) => {
                 let json = serde_json::to_string(rules).expect("texts and numbers are always JSON");
                 let mut set = cmd("SET");
@@ -157,46 +161,65 @@ impl Redis {
             Change::DeleteRules => {
                 let mut delete = cmd("DEL");
                 delete.arg(keys.rules());
-                vec![delete, self.nothing()]
+                vec![delete]
             }
         })
     }
 
-    /// A command whose reply says no more than that it was run.
-    fn nothing(&self) -> Cmd {
-        let mut exists = cmd("EXISTS");
-        exists.arg(self.keys.rules());
-        exists
-    }
-
-    fn interaction(&self, interaction: &Interaction, now: Moment) -> Cmd {
-        let record = record::write(interaction, now);
-        let key = self.keys.interactions(&interaction.user);
-        scripts::interact(&key, &interaction.event_id, &record, MAX_INTERACTIONS)
-    }
-
-    /// What came of a change, of the replies to its commands.
+    /// What came of a change, of the replies to its commands, and the command that is still to be run.
     fn outcome(
         &self,
         change: &Change,
         replies: impl Iterator<Item = Result<Value, RedisError>>,
-    ) -> Result<Written, StoreError> {
-        let place = || match Subject::of(change) {
-            Subject::User(user) => self.keys.user(user),
-            Subject::Item(item) => self.keys.item(item),
-            Subject::Rules => self.keys.rules(),
-        };
+    ) -> Result<(Written, Option<Cmd>), StoreError> {
         let replies: Vec<Result<Value, RedisError>> = replies.collect();
-        let mut last = Value::Nil;
+        let mut said = Vec::with_capacity(replies.len());
         for reply in replies {
-            match self.writes.reply(reply, place) {
-                Ok(reply) => last = reply,
+            match self.writes.reply(reply, || self.place(change)) {
+                Ok(reply) => said.push(reply),
                 // What is wrong with a key is this change's alone.
-                Err(StoreError::Damaged { problem, .. }) => return Ok(Written::Refused { problem }),
+                Err(StoreError::Damaged { problem, .. }) => return Ok((Written::Refused { problem }, None)),
                 Err(error) => return Err(error),
             }
         }
-        Ok(replies::written(&last))
+        Ok(match change {
+            Change::Interaction(interaction) => interactions::outcome(&said, &self.place(change), interaction),
+            _ => (Written::Taken, None),
+        })
+    }
+
+    /// The key that a change is about.
+    fn place(&self, change: &Change) -> String {
+        match (change, Subject::of(change)) {
+            (Change::Interaction(interaction), _) => self.keys.interactions(&interaction.user),
+            (_, Subject::User(user)) => self.keys.user(user),
+            (_, Subject::Item(item)) => self.keys.item(item),
+            (_, Subject::Rules) => self.keys.rules(),
+        }
+    }
+
+    /// Runs the commands that are still to be run, each for the change at that place.
+    async fn settle(
+        &self,
+        changes: &[Change],
+        open: Vec<(usize, Cmd)>,
+        written: &mut [Written],
+    ) -> Result<(), StoreError> {
+        if open.is_empty() {
+            return Ok(());
+        }
+        let (places, commands): (Vec<usize>, Vec<Cmd>) = open.into_iter().unzip();
+        let replies = self.writes.each(commands, PATIENCE).await?;
+        for (place, reply) in places.into_iter().zip(replies) {
+            let change = &changes[place];
+            let reply = self.writes.reply(reply, || self.place(change))?;
+            if let (Change::Interaction(interaction), Written::Duplicate) = (change, &written[place])
+                && interactions::is_another(&reply, interaction)
+            {
+                written[place] = Written::Conflict;
+            }
+        }
+        Ok(())
     }
 
     /// Tells the names of what changed, and gives where they stand.
@@ -383,13 +406,16 @@ impl OnlineStore for Redis {
             false => self.writes.each(all, PATIENCE).await?,
         }
         .into_iter();
-        let mut written = Vec::with_capacity(changes.len());
-        for (change, count) in changes.iter().zip(counts) {
-            written.push(match count {
-                Err(problem) => Written::Refused { problem },
+        let (mut written, mut open) = (Vec::with_capacity(changes.len()), Vec::new());
+        for (place, (change, count)) in changes.iter().zip(counts).enumerate() {
+            let (outcome, then) = match count {
+                Err(problem) => (Written::Refused { problem }, None),
                 Ok(count) => self.outcome(change, replies.by_ref().take(count))?,
-            });
+            };
+            written.push(outcome);
+            open.extend(then.map(|command| (place, command)));
         }
+        self.settle(changes, open, &mut written).await?;
         let news = changes.iter().zip(&written);
         let news = news.filter(|(_, written)| matches!(written, Written::Taken | Written::Duplicate));
         let news: Vec<&Change> = news.map(|(change, _)| change).collect();

@@ -3,7 +3,8 @@
 //! - [`id`]: names of users and items; [`row`]: their raw features;
 //! - [`question`]: questions to a pipeline; [`change`]: users and items that are put, and what users do;
 //! - [`state`]: what an online store holds of users and items; [`rules`]: rules that a shop changes by the hour;
-//! - [`answer`]: items, and why an answer is less than it could be; [`timing`]: how long each stage took;
+//! - [`answer`]: items, and why an answer is less than it could be; [`explanation`]: what became of an item in it; [`timing`]: how long
+//!   each stage took;
 //! - [`summary`]: what a variant holds.
 //!
 //! Plain values alone. Absent on purpose: models, sockets, and everything else of this project, so that the models, which know
@@ -11,6 +12,7 @@
 
 pub mod answer;
 pub mod change;
+pub mod explanation;
 pub mod id;
 pub mod question;
 pub mod row;
@@ -21,6 +23,7 @@ pub mod timing;
 
 pub use answer::{Answer, Degradation, Recommendation};
 pub use change::{Change, Interaction, InteractionKind, ItemPatch, ItemUpdate, PurchaseUpdate, UserUpdate};
+pub use explanation::{ExplainRequest, Explanation, Explanations, Fate, Source, SourcePlace};
 pub use id::{ItemId, UserId};
 pub use question::{InformedRequest, Question, RecommendRequest, SimilarRequest, SimilarTo};
 pub use row::{RawRow, Value};

@@ -11,7 +11,7 @@ use crate::ordering::{self, Order, Scored};
 use crate::retrieval::index::IndexError;
 use crate::retrieval::{Found, inner_product, sources};
 use crate::scoring::{CandidateBatch, ScoreError, check_numbers};
-use gondola_request::{Answer, BoughtRule, Degradation, RecommendRequest, UserId, UserState};
+use gondola_request::{Answer, BoughtRule, Degradation, Fate, RecommendRequest, UserId, UserState};
 use gondola_request::{Stage, StageClock};
 
 /// Candidates that may be recommended, and those that may not.
@@ -36,7 +36,7 @@ pub(super) struct Asked<'a> {
     pub(super) rules: Arc<ActiveRules>,
     /// The rows of the candidates that may be recommended.
     pub(super) kept: Vec<u32>,
-    degraded: Vec<Degradation>,
+    pub(super) degraded: Vec<Degradation>,
     pub(super) clock: StageClock,
 }
 
@@ -190,8 +190,20 @@ impl Variant {
         nearest: Vec<Found>,
         items: &ItemsView<'_>,
     ) -> Vec<u32> {
+        sources::join(&self.lists(user, rules, query, nearest, items))
+    }
+
+    /// What each source gives, where this is nearest to the user's place.
+    pub(super) fn lists(
+        &self,
+        user: &User<'_>,
+        rules: &ActiveRules,
+        query: &[f32],
+        nearest: Vec<Found>,
+        items: &ItemsView<'_>,
+    ) -> sources::Lists {
         let nearest = with_put_items(nearest, items, |item| Some(inner_product(query, &item.vector)));
-        sources::join(
+        sources::lists(
             &rules.quotas,
             &nearest,
             &user.purchases,
@@ -208,19 +220,36 @@ impl Variant {
         candidates: Vec<u32>,
         items: &ItemsView<'_>,
     ) -> Filtered {
-        let remove_bought = rules.already_bought == BoughtRule::Remove;
-        let forbidden = |item: &u32| {
-            !self.may_be_shown(*item, rules, items)
-                || user.dislikes(*item)
-                || (remove_bought && user.bought(*item))
-        };
+        let forbidden = |item: &u32| self.barred_for(user, *item, rules, items).is_some();
         let (removed, kept) = candidates.into_iter().partition(forbidden);
         Filtered { kept, removed }
     }
 
-    /// Whether an item may be in answers at all.
-    pub(super) fn may_be_shown(&self, item: u32, rules: &ActiveRules, items: &ItemsView<'_>) -> bool {
-        !self.blocked.contains(&item) && items.withdrawn(item).is_none() && rules.allow(item, items)
+    /// What keeps an item out of a user's answers, if anything does.
+    pub(super) fn barred_for(
+        &self,
+        user: &User<'_>,
+        item: u32,
+        rules: &ActiveRules,
+        items: &ItemsView<'_>,
+    ) -> Option<Fate> {
+        let own = || match rules.already_bought {
+            _ if user.dislikes(item) => Some(Fate::Disliked),
+            BoughtRule::Remove if user.bought(item) => Some(Fate::Bought),
+            _ => None,
+        };
+        self.barred(item, rules, items).or_else(own)
+    }
+
+    /// What keeps an item out of everybody's answers, if anything does.
+    pub(super) fn barred(&self, item: u32, rules: &ActiveRules, items: &ItemsView<'_>) -> Option<Fate> {
+        if self.blocked.contains(&item) || items.withdrawn(item).is_some() {
+            Some(Fate::Blocked)
+        } else if !rules.allow(item, items) {
+            Some(Fate::AgainstRules)
+        } else {
+            None
+        }
     }
 
     /// What a candidate is ranked by.
@@ -287,7 +316,7 @@ impl Variant {
 }
 
 /// The `k` that are shown; fewer where too many candidates share a value.
-fn order_items(
+pub(super) fn order_items(
     scored: Vec<Scored>,
     order: Order,
     rules: &ActiveRules,

@@ -35,7 +35,7 @@ impl Variant {
                 item.text_vector.as_ref().map(|text| inner_product(text, &vector))
             });
             let others = nearest.into_iter().filter(|found| Some(found.item) != itself);
-            let allowed = others.filter(|found| self.may_be_shown(found.item, &rules, &items));
+            let allowed = others.filter(|found| self.barred(found.item, &rules, &items).is_none());
             allowed
                 .take(k)
                 .map(|found| Scored {

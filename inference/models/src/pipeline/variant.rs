@@ -430,7 +430,7 @@ impl Variant {
         let allowed = items
             .popular()
             .iter()
-            .filter(|row| self.may_be_shown(**row, &rules, &items))
+            .filter(|row| self.barred(**row, &rules, &items).is_none())
             .take(k);
         let scored: Vec<Scored> = allowed
             .map(|row| Scored {

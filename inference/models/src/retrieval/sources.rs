@@ -4,6 +4,7 @@
 //! of it), `co-bought` what people buy who buy the same, `popular` what everybody buys. Each has a quota, and an item that several
 //! sources name is taken once.
 
+use gondola_request::Source;
 use hashbrown::HashSet;
 
 use super::Found;
@@ -32,31 +33,43 @@ impl Quotas {
     }
 }
 
-/// Joins the sources, each up to its quota, in the order of their names in [`Quotas`].
-pub fn join(
+/// What each source gives, the best first.
+pub type Lists = [(Source, Vec<u32>); 4];
+
+/// What each source gives, up to its quota, in the order of their names in [`Quotas`].
+pub fn lists(
     quotas: &Quotas,
     nearest: &[Found],
     purchases: &[Purchase],
     neighbors: &Neighbors,
     popular: &[u32],
-) -> Vec<u32> {
-    let mut seen = HashSet::with_capacity(quotas.total());
-    let mut candidates = Vec::with_capacity(quotas.total());
-    let mut take = |item: u32| {
-        if seen.insert(item) {
-            candidates.push(item);
-        }
-    };
-    nearest
-        .iter()
-        .take(quotas.two_tower)
-        .for_each(|found| take(found.item));
-    most_often_bought(purchases, quotas.bought_before).for_each(&mut take);
-    co_bought(purchases, neighbors, quotas.co_bought)
-        .into_iter()
-        .for_each(&mut take);
-    popular.iter().take(quotas.popular).for_each(|item| take(*item));
-    candidates
+) -> Lists {
+    let nearest = nearest.iter().take(quotas.two_tower).map(|found| found.item);
+    [
+        (Source::TwoTower, nearest.collect()),
+        (
+            Source::BoughtBefore,
+            most_often_bought(purchases, quotas.bought_before).collect(),
+        ),
+        (
+            Source::CoBought,
+            co_bought(purchases, neighbors, quotas.co_bought),
+        ),
+        (
+            Source::Popular,
+            popular.iter().take(quotas.popular).copied().collect(),
+        ),
+    ]
+}
+
+/// The items of all lists, each once, in the order in which they are first named.
+pub fn join(lists: &Lists) -> Vec<u32> {
+    let total = lists.iter().map(|(_, list)| list.len()).sum();
+    let mut seen = HashSet::with_capacity(total);
+    let mut joined = Vec::with_capacity(total);
+    let all = lists.iter().flat_map(|(_, list)| list);
+    joined.extend(all.copied().filter(|item| seen.insert(*item)));
+    joined
 }
 
 /// The items that were bought most often, of equal ones the latest first.

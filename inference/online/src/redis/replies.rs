@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::keys;
 use crate::record;
-use crate::store::{Position, StoreError, Written};
+use crate::store::{Position, StoreError};
 
 /// Where the columns of a row are.
 pub(super) enum Columns {
@@ -133,15 +133,6 @@ pub(super) fn mark(reply: &Value) -> Vec<u8> {
         None => vec![u8::MAX],
     });
     parts.flatten().collect()
-}
-
-/// What came of a script.
-pub(super) fn written(reply: &Value) -> Written {
-    match reply {
-        Value::Int(1) => Written::Duplicate,
-        Value::Int(2) => Written::Conflict,
-        _ => Written::Taken,
-    }
 }
 
 /// An entry of the stream.

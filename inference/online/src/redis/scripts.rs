@@ -24,22 +24,12 @@ const DELETE: &str = "for i = 1, #KEYS do redis.call('DEL', KEYS[i]) end
 redis.call('HSET', KEYS[1], 'deleted', '1', 'at', ARGV[1])
 return 0";
 
-/// Keeps an interaction by its event id: gives 0, or 1 where it was kept before, or 2 where another has its id. Forgets the earliest
-/// once there are a tenth too many. Records begin with a fingerprint of 16 digits and a time of 15.
-const INTERACT: &str = "local key, event, record, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local known = redis.call('HGET', key, event)
-if known then
-  if string.sub(known, 1, 16) == string.sub(record, 1, 16) then return 1 end
-  return 2
-end
-redis.call('HSET', key, event, record)
-local many = redis.call('HLEN', key)
-if many > most + most / 10 then
-  local all, times = redis.call('HGETALL', key), {}
-  for i = 1, #all, 2 do times[#times + 1] = {string.sub(all[i + 1], 17, 31), all[i]} end
-  table.sort(times, function(a, b) if a[1] == b[1] then return a[2] < b[2] end return a[1] < b[1] end)
-  for i = 1, many - most do redis.call('HDEL', key, times[i][2]) end
-end
+/// Forgets the earliest interactions beyond those to keep. Records begin with a fingerprint of 16 digits and a time of 15.
+const FORGET: &str = "local key, most = KEYS[1], tonumber(ARGV[1])
+local all, times = redis.call('HGETALL', key), {}
+for i = 1, #all, 2 do times[#times + 1] = {string.sub(all[i + 1], 17, 31), all[i]} end
+table.sort(times, function(a, b) if a[1] == b[1] then return a[2] < b[2] end return a[1] < b[1] end)
+for i = 1, #times - most do redis.call('HDEL', key, times[i][2]) end
 return 0";
 
 pub(super) fn put(key: &str, at: &str, fields: Vec<(String, String)>) -> Cmd {
@@ -62,15 +52,9 @@ pub(super) fn delete_user(key: &str, interactions: &str, at: &str) -> Cmd {
     script
 }
 
-pub(super) fn interact(key: &str, event: &str, record: &str, most: usize) -> Cmd {
+pub(super) fn forget(key: &str, most: usize) -> Cmd {
     let mut script = cmd("EVAL");
-    script
-        .arg(INTERACT)
-        .arg(1)
-        .arg(key)
-        .arg(event)
-        .arg(record)
-        .arg(most);
+    script.arg(FORGET).arg(1).arg(key).arg(most);
     script
 }
 
