@@ -9,25 +9,23 @@
 //! **Values** are 32 bits: an `f32`, or a category's number where the forest splits a feature by category
 //! ([`Columns`]). Thresholds are rounded down to `f32`, which decides every `f32` value as the `f64` does.
 //!
-//! **Paths**: AVX-512 and AVX2 gathers, and portable code that walks several rows at once; they add the same `f64` leaf
-//! values in the same order, so their sums are equal bit for bit. Forests for which zero is missing, and rows with NaN
-//! in forests for which NaN is missing, take the portable code with the tests for that.
+//! **Paths**: AVX-512 gathers, and portable code that walks several rows at once; they add the same `f64` leaf values in the
+//! same order, so their sums are equal bit for bit. Forests for which zero is missing, and rows with NaN in forests for
+//! which NaN is missing, take the portable code with the tests for that. The gathers of AVX2 are no quicker than loads one
+//! by one on the processors that have no AVX-512 (Zen 3: measured), and so are not used.
 
 use std::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod nodes;
 mod portable;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 pub use nodes::{Columns, TooLarge};
 pub(crate) use nodes::{Test, Trees, Unpacked};
 
 /// How many rows a matrix is padded to a multiple of: the width of the widest path.
 const PAD: usize = 16;
-
-/// How often (in steps) a group of rows is asked whether all of it has arrived.
-const STEPS_PER_CHECK: u32 = 4;
 
 /// Rows of values, ready to walk: `[rows, columns]`, row-major, padded with rows of zero.
 #[derive(Debug, Default)]
@@ -87,7 +85,7 @@ impl Matrix {
 pub enum Path {
     /// 16 rows a register.
     Avx512,
-    /// 8 rows a register.
+    /// 8 rows a register where a forest is asked part by part; a walk is the portable one.
     Avx2,
     /// One row after the other, several on their way.
     Portable,
@@ -130,13 +128,7 @@ impl Trees {
             Path::Avx512 => {
                 assert!(is_x86_feature_detected!("avx512f"));
                 // SAFETY: the processor has AVX-512F.
-                unsafe { x86::sum_avx512(self, matrix, sums) }
-            }
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => {
-                assert!(is_x86_feature_detected!("avx2"));
-                // SAFETY: the processor has AVX2.
-                unsafe { x86::sum_avx2(self, matrix, sums) }
+                unsafe { avx512::sum(self, matrix, sums) }
             }
             _ => portable::sum::<false>(self, matrix, sums),
         }

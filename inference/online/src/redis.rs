@@ -26,13 +26,10 @@ use async_trait::async_trait;
 use gondola_causes::with_causes;
 use gondola_feast::AbsentColumns;
 use gondola_request::{
-    Change, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, Rules, StatedRow, UserId,
-    UserState,
+    Change, ItemId, ItemState, Moment, PurchaseUpdate, RawRow, Rules, StatedRow, UserId, UserState,
 };
 
-use crate::store::{
-    News, OnlineStore, Position, Seen, StoreError, Subject, WriteOutcome, Written,
-};
+use crate::store::{News, OnlineStore, Position, Seen, StoreError, Subject, WriteOutcome, Written};
 use connection::Connection;
 use feast::FeastEntities;
 use keys::Keys;
@@ -183,7 +180,9 @@ impl Redis {
             }
         }
         Ok(match change {
-            Change::Interaction(interaction) => interactions::outcome(&said, &self.place(change), interaction),
+            Change::Interaction(interaction) => {
+                interactions::outcome(&said, &self.place(change), interaction)
+            }
             _ => (Written::Taken, None),
         })
     }

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_request::{self as request, Answer, RawRow, Recommendation, StageTiming, Value as RawValue};
+use gondola_request::{
+    self as request, Answer, Explanations, RawRow, Recommendation, StageTiming, Value as RawValue,
+};
 
 use crate::proto::{
-    AssignmentReason, BundleDescription, Degradation, GetPipelineResponse, RecommendResponse, ScoredItem,
-    SimilarResponse, Stage, StageTime, Value, VariantDescription, VariantSummary, value,
+    AssignmentReason, BundleDescription, Degradation, ExplainResponse, Explanation, Fate,
+    GetPipelineResponse, RecommendResponse, ScoredItem, SimilarResponse, Source, SourcePlace, Stage,
+    StageTime, Value, VariantDescription, VariantSummary, value,
 };
-use crate::service::{self, Served};
+use crate::service::{self, Explained, Served};
 
 /// The parts that both kinds of answers share.
 #[derive(Clone, Debug)]
@@ -30,12 +33,8 @@ impl AnswerParts {
             item: item.item.as_str().to_owned(),
             score: item.score,
         };
-        let stage = |timing: &StageTiming| StageTime {
-            stage: Stage::from(timing.stage).into(),
-            microseconds: timing.took.as_micros() as u64,
-        };
         let timing = match explain_timing {
-            true => answer.timing.iter().map(stage).collect(),
+            true => answer.timing.iter().map(stage_time).collect(),
             false => Vec::new(),
         };
         let degraded = answer.degraded.into_iter();
@@ -170,6 +169,120 @@ impl From<SimilarResponse> for Served {
             }
             .into_answer(),
         }
+    }
+}
+
+same!(
+    Source = request::Source {
+        TwoTower,
+        BoughtBefore,
+        CoBought,
+        Popular
+    }
+);
+same!(
+    Fate = request::Fate {
+        Unknown,
+        NotFound,
+        Blocked,
+        AgainstRules,
+        Disliked,
+        Bought,
+        Damaged,
+        TooMuchAlike,
+        BelowOthers,
+        Shown,
+    }
+);
+
+impl From<request::Explanation> for Explanation {
+    fn from(explanation: request::Explanation) -> Self {
+        let place = |place: request::SourcePlace| SourcePlace {
+            source: Source::from(place.source).into(),
+            place: place.place as u32,
+        };
+        Self {
+            item: explanation.item.as_str().to_owned(),
+            fate: Fate::from(explanation.fate).into(),
+            sources: explanation.sources.into_iter().map(place).collect(),
+            score: explanation.score,
+            rank: explanation.rank.map(|rank| rank as u32),
+        }
+    }
+}
+
+impl Explanation {
+    /// What a newer server says of an item, and we don't know, is no explanation.
+    fn ours(self) -> Option<request::Explanation> {
+        let place = |place: SourcePlace| {
+            Some(request::SourcePlace {
+                source: Option::from(place.source())?,
+                place: place.place as usize,
+            })
+        };
+        Some(request::Explanation {
+            fate: Option::from(self.fate())?,
+            item: self.item.into(),
+            sources: self.sources.into_iter().filter_map(place).collect(),
+            score: self.score,
+            rank: self.rank.map(|rank| rank as usize),
+        })
+    }
+}
+
+impl From<Explained> for ExplainResponse {
+    fn from(explained: Explained) -> Self {
+        let Explanations {
+            items,
+            degraded,
+            timing,
+        } = explained.explanations;
+        let degraded = degraded.into_iter();
+        Self {
+            user: String::new(),
+            variant: explained.variant.to_string(),
+            reason: reason(explained.reason),
+            bundles: Arc::unwrap_or_clone(explained.bundles),
+            items: items.into_iter().map(Into::into).collect(),
+            degraded: degraded.map(|reason| Degradation::from(reason).into()).collect(),
+            timing: timing.iter().map(stage_time).collect(),
+        }
+    }
+}
+
+impl From<ExplainResponse> for Explained {
+    fn from(response: ExplainResponse) -> Self {
+        let shared = AnswerParts {
+            items: Vec::new(),
+            degraded: response.degraded,
+            timing: response.timing,
+        };
+        let Answer { degraded, timing, .. } = shared.into_answer();
+        Self {
+            variant: response.variant.into(),
+            reason: AssignmentReason::try_from(response.reason)
+                .ok()
+                .and_then(Option::from),
+            bundles: Arc::new(response.bundles),
+            explanations: Explanations {
+                items: response.items.into_iter().filter_map(Explanation::ours).collect(),
+                degraded,
+                timing,
+            },
+        }
+    }
+}
+
+/// The number of a reason; unspecified where no router chose.
+pub fn reason(reason: Option<service::AssignmentReason>) -> i32 {
+    let message = reason.map_or(AssignmentReason::Unspecified, AssignmentReason::from);
+    message.into()
+}
+
+fn stage_time(timing: &StageTiming) -> StageTime {
+    StageTime {
+        stage: Stage::from(timing.stage).into(),
+        microseconds: timing.took.as_micros() as u64,
     }
 }
 

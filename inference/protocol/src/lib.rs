@@ -14,6 +14,6 @@ pub mod service;
 mod status;
 
 pub use service::{
-    AssignmentReason, BundleDescription, ChangeReceipt, Code, Digests, Inquiry, PipelineDescription,
-    Recommender, RefusedChange, Served, ServiceError, VariantDescription, Visit,
+    AssignmentReason, BundleDescription, ChangeReceipt, Code, Digests, Explained, Inquiry,
+    PipelineDescription, Recommender, RefusedChange, Served, ServiceError, VariantDescription, Visit,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use gondola_request::{Answer, Change, Question, Rules, VariantSummary};
+use gondola_request::{Answer, Change, ExplainRequest, Explanations, Question, Rules, VariantSummary};
 use schemars::JsonSchema;
 use serde::Serialize;
 use strum::IntoStaticStr;
@@ -15,6 +15,14 @@ use strum::IntoStaticStr;
 pub trait Recommender: Send + Sync + 'static {
     /// Answers a question.
     async fn answer(&self, inquiry: Inquiry, deadline: Instant) -> Result<Served, ServiceError>;
+
+    /// Says what becomes of items in the answer for a user. `visit` chooses the variant, as it does for an answer.
+    async fn explain(
+        &self,
+        request: ExplainRequest,
+        visit: Visit,
+        deadline: Instant,
+    ) -> Result<Explained, ServiceError>;
 
     /// Makes changes, each for itself: one that is refused costs no other. The same change twice is the same as once.
     async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError>;
@@ -91,6 +99,19 @@ pub struct Served {
     pub bundles: Digests,
     /// The answer itself.
     pub answer: Answer,
+}
+
+/// What became of items, and where that comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// The variant that answers this user.
+    pub variant: Arc<str>,
+    /// Why the user gets this variant; `None` where no router chose.
+    pub reason: Option<AssignmentReason>,
+    /// Its bundles.
+    pub bundles: Digests,
+    /// What became of each item.
+    pub explanations: Explanations,
 }
 
 /// What came of some changes.

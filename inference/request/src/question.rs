@@ -75,4 +75,6 @@ pub enum SimilarTo {
     Item(ItemId),
     /// A text, embedded while the client waits.
     Text(String),
+    /// What those buy who buy this item: like it in what happens, not in what it is.
+    BoughtWith(ItemId),
 }

@@ -268,10 +268,15 @@ impl Enrolment {
         if id.len() > MAX_UNIT_BYTES { "" } else { id }
     }
 
+    /// The arm that a unit gets, or would get.
+    pub fn assigned(&self, unit: &str, visit: &Visit) -> Assigned {
+        self.assignment.assign_asked(unit, visit.arm.as_deref())
+    }
+
     /// Decides about a request.
     pub fn enrol(&self, unit: &str, visit: &Visit) -> Ticket<'_> {
         Ticket {
-            assigned: self.assignment.assign_asked(unit, visit.arm.as_deref()),
+            assigned: self.assigned(unit, visit),
             started: Instant::now(),
             enrolment: self,
             noted: false,

@@ -16,9 +16,9 @@ use tonic::{Request, Status};
 use gondola_protocol::proto::recommender_client::RecommenderClient;
 use gondola_protocol::proto::{self, similar_request};
 use gondola_protocol::{
-    ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
+    ChangeReceipt, Code, Explained, Inquiry, PipelineDescription, Recommender, Served, ServiceError, Visit,
 };
-use gondola_request::{Change, Question, RecommendRequest, Rules, SimilarRequest, SimilarTo};
+use gondola_request::{Change, ExplainRequest, Question, RecommendRequest, Rules, SimilarRequest, SimilarTo};
 use gondola_server::tls::ClientTls;
 use gondola_server::traces::{self, Span};
 
@@ -42,6 +42,7 @@ pub struct RemoteVariant {
 struct Paces {
     recommend: Pace,
     similar: Pace,
+    explain: Pace,
     change: Pace,
     rules: Pace,
     describe: Pace,
@@ -341,6 +342,7 @@ impl RemoteVariant {
         let to = match request.to {
             SimilarTo::Item(item) => similar_request::To::Item(item.as_str().to_owned()),
             SimilarTo::Text(text) => similar_request::To::Text(text),
+            SimilarTo::BoughtWith(item) => similar_request::To::BoughtWith(item.as_str().to_owned()),
         };
         let message = proto::SimilarRequest {
             to: Some(to),
@@ -361,6 +363,24 @@ impl Recommender for RemoteVariant {
             Question::Recommend(request) => self.recommend(request, deadline).await,
             Question::Similar(request) => self.similar(request, deadline).await,
         }
+    }
+
+    async fn explain(
+        &self,
+        request: ExplainRequest,
+        _visit: Visit,
+        deadline: Instant,
+    ) -> Result<Explained, ServiceError> {
+        let items = request.items.iter();
+        let message = proto::ExplainRequest {
+            user: request.user.as_str().to_owned(),
+            items: items.map(|item| item.as_str().to_owned()).collect(),
+            k: request.k.map(saturated),
+        };
+        let ask =
+            |mut client: RecommenderClient<Channel>, request| async move { client.explain(request).await };
+        let response = self.ask(|paces| &paces.explain, deadline, message, ask);
+        Ok(response.await?.into())
     }
 
     async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {

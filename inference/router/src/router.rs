@@ -19,10 +19,12 @@ use gondola_wire::routes::{BucketRange, ExperimentRoutes};
 
 use gondola_causes::with_causes;
 use gondola_protocol::{
-    AssignmentReason, ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, Served, ServiceError,
-    VariantDescription, Visit,
+    AssignmentReason, ChangeReceipt, Code, Explained, Inquiry, PipelineDescription, Recommender, Served,
+    ServiceError, VariantDescription, Visit,
 };
-use gondola_request::{Change, Degradation, Moment, Question, RecommendRequest, Rules, SimilarRequest};
+use gondola_request::{
+    Change, Degradation, ExplainRequest, Moment, Question, RecommendRequest, Rules, SimilarRequest,
+};
 use gondola_server::experimenter::{Experimenter, Receipt};
 
 use crate::experiment::{Enrolment, Recording, Ticket};
@@ -334,6 +336,31 @@ impl Router {
         Ok(served)
     }
 
+    /// What the unit's own variant, and no other in its place, makes of items. Nobody is shown anything, so that there is no exposure.
+    async fn explain_own(
+        &self,
+        request: ExplainRequest,
+        visit: Visit,
+        deadline: Instant,
+    ) -> Result<Explained, ServiceError> {
+        self.control()?;
+        let user = request.user.as_str();
+        let (backend, reason) = match &self.experiment {
+            Some((enrolment, places)) => {
+                let assigned = enrolment.assigned(enrolment.unit(user, &visit), &visit);
+                (places[assigned.arm], assigned.reason)
+            }
+            None => {
+                let assigned = self.assignment.assign_asked(user, visit.arm.as_deref());
+                (assigned.arm, assigned.reason)
+            }
+        };
+        let recommender = &self.backends[backend].recommender;
+        let mut explained = recommender.explain(request, Visit::default(), deadline).await?;
+        explained.reason = Some(public(reason));
+        Ok(explained)
+    }
+
     /// Similar items are the same in every variant, so the control is called, and another one if it is down.
     async fn similar(&self, request: SimilarRequest, deadline: Instant) -> Result<Served, ServiceError> {
         let ask = |place: usize| {
@@ -364,6 +391,15 @@ impl Recommender for Router {
             Question::Recommend(request) => self.recommend(request, inquiry.visit, deadline).await,
             Question::Similar(request) => self.similar(request, deadline).await,
         }
+    }
+
+    async fn explain(
+        &self,
+        request: ExplainRequest,
+        visit: Visit,
+        deadline: Instant,
+    ) -> Result<Explained, ServiceError> {
+        self.explain_own(request, visit, deadline).await
     }
 
     async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {

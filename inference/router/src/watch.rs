@@ -13,8 +13,10 @@ use async_trait::async_trait;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use gondola_causes::with_causes;
 use gondola_events::intake::RawOutcome;
-use gondola_protocol::{ChangeReceipt, Inquiry, PipelineDescription, Recommender, Served, ServiceError};
-use gondola_request::{Change, Rules};
+use gondola_protocol::{
+    ChangeReceipt, Explained, Inquiry, PipelineDescription, Recommender, Served, ServiceError, Visit,
+};
+use gondola_request::{Change, ExplainRequest, Rules};
 use gondola_server::experimenter::{Experimenter, Receipt};
 use gondola_wire::router_report::RouterReport;
 use gondola_wire::routes::{ROUTES_KEY, Routes};
@@ -78,6 +80,15 @@ impl CurrentRouter {
 impl Recommender for CurrentRouter {
     async fn answer(&self, inquiry: Inquiry, deadline: Instant) -> Result<Served, ServiceError> {
         self.now()?.answer(inquiry, deadline).await
+    }
+
+    async fn explain(
+        &self,
+        request: ExplainRequest,
+        visit: Visit,
+        deadline: Instant,
+    ) -> Result<Explained, ServiceError> {
+        self.now()?.explain(request, visit, deadline).await
     }
 
     async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {

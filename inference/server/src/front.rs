@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use gondola_events::intake::{MAX_OUTCOMES, RawOutcome};
 use gondola_open_inference::{Model, Statistics};
 use gondola_protocol::{
-    ChangeReceipt, Inquiry, PipelineDescription, Recommender, RefusedChange, Served, ServiceError,
+    ChangeReceipt, Explained, Inquiry, PipelineDescription, Recommender, RefusedChange, Served, ServiceError,
+    Visit,
 };
-use gondola_request::{Change, Question, Rules, SimilarTo};
+use gondola_request::{Change, ExplainRequest, Question, Rules, SimilarTo};
 use gondola_wire::router_report::RouterReport;
 
 use crate::access::forced_arm::ArmKey;
@@ -23,6 +24,8 @@ use crate::traces;
 pub const MAX_ID_BYTES: usize = 256;
 /// Longest text to find neighbors of, in bytes; encoders read far less.
 pub const MAX_TEXT_BYTES: usize = 8192;
+/// Most items of which one request may ask what became of them.
+pub const MAX_EXPLAINED: usize = 1_000;
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// The longest time that a client may give a request.
@@ -187,6 +190,21 @@ impl Front {
         Ok(served)
     }
 
+    /// Says what becomes of items in the answer for a user.
+    pub async fn explain(
+        &self,
+        request: ExplainRequest,
+        visit: Visit,
+        within: Option<Duration>,
+    ) -> Result<Explained, ServiceError> {
+        let explain = async {
+            check_items(&request)?;
+            let deadline = deadline(within, self.deadlines.ask);
+            self.recommender()?.explain(request, visit, deadline).await
+        };
+        self.measure(Method::Explain, explain).await
+    }
+
     /// Makes a change.
     pub async fn change(&self, change: Change, within: Option<Duration>) -> Result<(), ServiceError> {
         let method = Method::of(&change);
@@ -349,12 +367,26 @@ fn check_question(question: &Question) -> Result<(), ServiceError> {
         Question::Recommend(request) => check_length("user", request.user.as_str(), MAX_ID_BYTES),
         Question::Similar(request) => match &request.to {
             SimilarTo::Item(item) => check_id("item", item.as_str()),
+            SimilarTo::BoughtWith(item) => check_id("bought_with", item.as_str()),
             SimilarTo::Text(text) => {
                 check_present("text", text)?;
                 check_length("text", text, MAX_TEXT_BYTES)
             }
         },
     }
+}
+
+fn check_items(request: &ExplainRequest) -> Result<(), ServiceError> {
+    check_length("user", request.user.as_str(), MAX_ID_BYTES)?;
+    let many = request.items.len();
+    if !(1..=MAX_EXPLAINED).contains(&many) {
+        return Err(ServiceError::Argument {
+            argument: "the request",
+            problem: format!("has {many} items; ask for 1 to {MAX_EXPLAINED} at once"),
+        });
+    }
+    let mut ids = request.items.iter();
+    ids.try_for_each(|item| check_id("item", item.as_str()))
 }
 
 pub(crate) fn check_id(argument: &'static str, id: &str) -> Result<(), ServiceError> {

@@ -9,13 +9,13 @@ use tonic::{Request, Response, Status};
 
 use gondola_causes::with_causes;
 use gondola_events::intake::{RawOutcome, RawTime, Refusal};
-use gondola_protocol::conversion::AnswerParts;
+use gondola_protocol::conversion::{self, AnswerParts};
 use gondola_protocol::proto::recommender_server::{Recommender, RecommenderServer};
 use gondola_protocol::proto::{
-    ApplyChangesRequest, ApplyChangesResponse, AssignmentReason, GetPipelineRequest, GetPipelineResponse,
-    GetRulesRequest, GetRulesResponse, Outcome, PutItemRequest, PutItemResponse, PutUserRequest,
-    PutUserResponse, RecommendRequest, RecommendResponse, RecordOutcomesRequest, RecordOutcomesResponse,
-    RefusedOutcome, SimilarRequest, SimilarResponse, similar_request,
+    ApplyChangesRequest, ApplyChangesResponse, ExplainRequest, ExplainResponse, GetPipelineRequest,
+    GetPipelineResponse, GetRulesRequest, GetRulesResponse, Outcome, PutItemRequest, PutItemResponse,
+    PutUserRequest, PutUserResponse, RecommendRequest, RecommendResponse, RecordOutcomesRequest,
+    RecordOutcomesResponse, RefusedOutcome, SimilarRequest, SimilarResponse, similar_request,
 };
 use gondola_protocol::{Code, Inquiry, ServiceError};
 use gondola_request::{self as request, Change, SimilarTo};
@@ -67,10 +67,7 @@ impl Recommender for Service {
         let response = RecommendResponse {
             user,
             variant: served.variant.to_string(),
-            reason: served
-                .reason
-                .map_or(AssignmentReason::Unspecified, AssignmentReason::from)
-                .into(),
+            reason: conversion::reason(served.reason),
             bundles: Arc::unwrap_or_clone(served.bundles),
             items,
             degraded,
@@ -90,9 +87,10 @@ impl Recommender for Service {
         let to = match to {
             Some(similar_request::To::Item(item)) => SimilarTo::Item(item.into()),
             Some(similar_request::To::Text(text)) => SimilarTo::Text(text),
+            Some(similar_request::To::BoughtWith(item)) => SimilarTo::BoughtWith(item.into()),
             None => {
                 return Err(Status::invalid_argument(
-                    "the request asks for nothing; give item or text",
+                    "the request asks for nothing; give item, text or bought_with",
                 ));
             }
         };
@@ -115,6 +113,24 @@ impl Recommender for Service {
             timing,
         };
         Ok(Response::new(response))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        let _place = self.front.enter(Method::Explain).map_err(no_place)?;
+        let within = timeout(request.metadata())?;
+        let metadata = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
+        let visit = http::visit(&self.front, &request.get_ref().user, metadata).map_err(status)?;
+        let ExplainRequest { user, items, k } = request.into_inner();
+        let asked = request::ExplainRequest {
+            user: user.as_str().into(),
+            items: items.into_iter().map(Into::into).collect(),
+            k: k.map(|k| k as usize),
+        };
+        let explained = self.front.explain(asked, visit, within).await.map_err(status)?;
+        Ok(Response::new(ExplainResponse {
+            user,
+            ..explained.into()
+        }))
     }
 
     async fn put_user(&self, request: Request<PutUserRequest>) -> Result<Response<PutUserResponse>, Status> {

@@ -1,6 +1,8 @@
-//! The HTTP and JSON interface. [`changes`] are users and items that are put, and what users do.
+//! The HTTP and JSON interface. [`changes`] are users and items that are put, and what users do; [`explanations`] say what becomes of an
+//! item in an answer.
 
 pub(crate) mod changes;
+pub(crate) mod explanations;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub fn routes(front: Arc<Front>) -> Router {
     Router::new()
         .route("/v1/recommend", get(recommend))
         .route("/v1/similar", get(similar))
+        .merge(explanations::routes())
         .merge(changes::routes())
         .merge(open_inference::http::routes())
         .route("/v1/pipeline", get(describe))
@@ -68,12 +71,15 @@ pub(crate) struct RecommendQuery {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SimilarQuery {
-    /// The item whose neighbors are wanted; either this or a text.
+    /// The item whose neighbors are wanted; give this, a text, or `bought_with`.
     #[schemars(length(min = 1, max = MAX_ID_BYTES))]
     item: Option<String>,
     /// The text whose neighbors are wanted.
     #[schemars(length(min = 1, max = MAX_TEXT_BYTES))]
     text: Option<String>,
+    /// The item of which it is wanted what those buy who buy it.
+    #[schemars(length(min = 1, max = MAX_ID_BYTES))]
+    bought_with: Option<String>,
     /// Number of items; default and maximum are the pipeline's.
     #[schemars(range(min = 1))]
     k: Option<usize>,
@@ -206,14 +212,26 @@ async fn similar(State(front): State<Arc<Front>>, request: Request) -> Result<Js
     let SimilarQuery {
         item,
         text,
+        bought_with,
         k,
         explain,
     } = query::read(&head.uri)?;
-    let to = match (item, text) {
-        (Some(item), None) => SimilarTo::Item(item.into()),
-        (None, Some(text)) => SimilarTo::Text(text),
-        (None, None) => return Err(argument("the query", "asks for nothing; give item= or text=")),
-        (Some(_), Some(_)) => return Err(argument("the query", "has item= and text=; give one of them")),
+    let to = match (item, text, bought_with) {
+        (Some(item), None, None) => SimilarTo::Item(item.into()),
+        (None, Some(text), None) => SimilarTo::Text(text),
+        (None, None, Some(item)) => SimilarTo::BoughtWith(item.into()),
+        (None, None, None) => {
+            return Err(argument(
+                "the query",
+                "asks for nothing; give item=, text= or bought_with=",
+            ));
+        }
+        _ => {
+            return Err(argument(
+                "the query",
+                "has more than one of item=, text= and bought_with=; give one of them",
+            ));
+        }
     };
     let served = front.answer(place, SimilarRequest { to, k }.into(), None).await?;
     Ok(Json(AnswerBody::new(None, served, explain)))

@@ -33,6 +33,8 @@ pub enum Method {
     Recommend,
     /// What is like an item.
     Similar,
+    /// What becomes of items in an answer.
+    Explain,
     /// A new user, or one that is replaced.
     PutUser,
     /// A user of whom columns change.

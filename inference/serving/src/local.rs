@@ -11,12 +11,12 @@ use gondola_models::pipeline::change::RefusedItem;
 use gondola_models::pipeline::{RequestError, RequestErrorKind, Variant};
 use gondola_online::{StoreError, Written};
 use gondola_protocol::{
-    BundleDescription, ChangeReceipt, Code, Digests, Inquiry, PipelineDescription, Recommender,
-    RefusedChange, Served, ServiceError, VariantDescription,
+    BundleDescription, ChangeReceipt, Code, Digests, Explained, Inquiry, PipelineDescription, Recommender,
+    RefusedChange, Served, ServiceError, VariantDescription, Visit,
 };
 use gondola_request::{
-    Answer, Change, Degradation, InformedRequest, ItemId, ItemState, Question, RecommendRequest, Rules,
-    SimilarRequest, VariantSummary,
+    Answer, Change, Degradation, ExplainRequest, Explanations, InformedRequest, ItemId, ItemState, Question,
+    RecommendRequest, Rules, SimilarRequest, UserId, UserState, VariantSummary,
 };
 
 use gondola_server::traces;
@@ -38,6 +38,12 @@ pub trait Pipeline: Send + Sync + 'static {
     fn recommend_each(&self, requests: &[InformedRequest]) -> Vec<Result<Answer, RequestError>> {
         requests.iter().map(|request| self.recommend(request)).collect()
     }
+    /// Says what becomes of items in the answer for a user; `state` is what an online store holds of them.
+    fn explain(
+        &self,
+        request: &ExplainRequest,
+        state: Option<&UserState>,
+    ) -> Result<Explanations, RequestError>;
     /// Refuses a change that the models can't be given.
     fn check(&self, change: &Change) -> Result<(), RequestError>;
     /// Makes items what an online store says they are.
@@ -67,6 +73,14 @@ impl Pipeline for Variant {
 
     fn recommend_each(&self, requests: &[InformedRequest]) -> Vec<Result<Answer, RequestError>> {
         Variant::recommend_each(self, requests)
+    }
+
+    fn explain(
+        &self,
+        request: &ExplainRequest,
+        state: Option<&UserState>,
+    ) -> Result<Explanations, RequestError> {
+        Variant::explain(self, request, state)
     }
 
     fn check(&self, change: &Change) -> Result<(), RequestError> {
@@ -183,7 +197,8 @@ impl<P: Pipeline> LocalVariant<P> {
     }
 
     async fn recommend(&self, request: RecommendRequest, deadline: Instant) -> Result<Answer, ServiceError> {
-        let (request, informed) = self.informed(request, deadline).await;
+        let (state, informed) = self.informed(&request.user, deadline).await;
+        let request = InformedRequest { request, state };
         let answer = match &self.gatherer {
             Some(gatherer) => {
                 let done = gatherer.run(deadline, request).await;
@@ -201,15 +216,15 @@ impl<P: Pipeline> LocalVariant<P> {
         Ok(answer)
     }
 
-    /// A request with what the online store holds of its user, and whether it said so. A quarter of the time at most goes there.
-    async fn informed(&self, request: RecommendRequest, deadline: Instant) -> (InformedRequest, bool) {
-        let Some(live) = self.live.as_ref().filter(|_| !request.user.as_str().is_empty()) else {
-            return (request.into(), true);
+    /// What the online store holds of a user, and whether it said so. A quarter of the time at most goes there.
+    async fn informed(&self, user: &UserId, deadline: Instant) -> (Option<Arc<UserState>>, bool) {
+        let Some(live) = self.live.as_ref().filter(|_| !user.as_str().is_empty()) else {
+            return (None, true);
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        match live.user(&request.user, left / 4).await {
-            Informed::Fully(state) => (InformedRequest { request, state }, true),
-            Informed::Not => (request.into(), false),
+        match live.user(user, left / 4).await {
+            Informed::Fully(state) => (state, true),
+            Informed::Not => (None, false),
         }
     }
 
@@ -261,6 +276,27 @@ impl<P: Pipeline> Recommender for LocalVariant<P> {
             }
             answer => Ok(self.served(answer?)),
         }
+    }
+
+    async fn explain(
+        &self,
+        request: ExplainRequest,
+        _visit: Visit,
+        deadline: Instant,
+    ) -> Result<Explained, ServiceError> {
+        let (state, informed) = self.informed(&request.user, deadline).await;
+        let explain = move |pipeline: &P| pipeline.explain(&request, state.as_deref());
+        let mut explanations = self.run(deadline, explain).await?;
+        if !informed {
+            explanations.degraded.push(Degradation::OnlineStore);
+        }
+        traces::add_stages(&explanations.timing, SystemTime::now());
+        Ok(Explained {
+            variant: Arc::clone(&self.name),
+            reason: None,
+            bundles: Arc::clone(&self.bundles),
+            explanations,
+        })
     }
 
     async fn change(&self, changes: Vec<Change>, deadline: Instant) -> Result<ChangeReceipt, ServiceError> {

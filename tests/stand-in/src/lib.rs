@@ -15,12 +15,13 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 use gondola_protocol::proto::recommender_client::RecommenderClient;
 use gondola_protocol::{
-    BundleDescription, ChangeReceipt, Code, Inquiry, PipelineDescription, Recommender, RefusedChange, Served,
-    ServiceError, VariantDescription,
+    BundleDescription, ChangeReceipt, Code, Explained, Inquiry, PipelineDescription, Recommender,
+    RefusedChange, Served, ServiceError, VariantDescription, Visit,
 };
 use gondola_request::{
-    Answer, Change, Degradation, Question, RecommendRequest, Recommendation, Rules, SimilarRequest,
-    SimilarTo, Stage, StageTiming, VariantSummary,
+    Answer, Change, Degradation, ExplainRequest, Explanation, Explanations, Fate, ItemId, Question,
+    RecommendRequest, Recommendation, Rules, SimilarRequest, SimilarTo, Source, SourcePlace, Stage,
+    StageTiming, VariantSummary,
 };
 use gondola_server::front::{Deadlines, Destination, Front};
 use gondola_server::{Drain, ServeError, Server, traces};
@@ -129,7 +130,7 @@ impl StandIn {
                 Code::NotFound,
                 format!("there is no item {item}; PUT /v1/items/{item} adds it, or ask for text= instead"),
             )),
-            SimilarTo::Item(item) => Ok(Answer {
+            SimilarTo::Item(item) | SimilarTo::BoughtWith(item) => Ok(Answer {
                 items: items(&format!("like-{item}"), k),
                 ..Answer::default()
             }),
@@ -202,6 +203,37 @@ impl Recommender for StandIn {
         };
         traces::add_stages(&answer.timing, SystemTime::now());
         Ok(self.served(answer))
+    }
+
+    async fn explain(
+        &self,
+        request: ExplainRequest,
+        _visit: Visit,
+        _deadline: Instant,
+    ) -> Result<Explained, ServiceError> {
+        let explain = |(place, item): (usize, ItemId)| Explanation {
+            fate: match item.as_str() {
+                "nowhere" => Fate::Unknown,
+                _ => Fate::Shown,
+            },
+            sources: vec![SourcePlace {
+                source: Source::TwoTower,
+                place: place + 1,
+            }],
+            score: Some(0.5),
+            rank: Some(place + 1),
+            item,
+        };
+        let Served { variant, bundles, .. } = self.served(Answer::default());
+        Ok(Explained {
+            variant,
+            reason: None,
+            bundles,
+            explanations: Explanations {
+                items: request.items.into_iter().enumerate().map(explain).collect(),
+                ..Explanations::default()
+            },
+        })
     }
 
     async fn change(&self, changes: Vec<Change>, _deadline: Instant) -> Result<ChangeReceipt, ServiceError> {

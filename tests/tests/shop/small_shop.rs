@@ -1,5 +1,6 @@
 //! A small shop in the H&M schema, from its CSV files to answers: training, publishing, fetching, serving.
 
+mod explained;
 mod on_device;
 mod own_model;
 mod present;
@@ -206,6 +207,7 @@ async fn a_shop_goes_from_its_files_to_answers() {
         a_count_that_can_not_be_had_is_refused(&variant);
         a_new_user_and_a_new_item_are_served_at_once(&variant);
         present::follows_from_what_users_and_the_shop_do(&variant);
+        explained::says_what_became_of_items(&variant);
         similar_items_leave_the_item_out(&variant);
         one_absurd_value_costs_nobody_else_their_answer(&variant);
         on_device::answers_are_those_of_the_processor(folder.path(), &config, scorer).await;

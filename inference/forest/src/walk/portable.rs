@@ -1,52 +1,126 @@
-//! The walk without vector instructions, for every processor and every forest.
+//! The walk without gathers, for every processor and every forest.
+//!
+//! Paths to leaves differ in length: of eight rows the longest is twice the mean. So rows that have arrived make room after every few
+//! steps, and the others go on together ([`OnTheWay`]).
 
 use super::nodes::{
     CATEGORY_MASK, CHILD_MASK, FEATURE_SHIFT, KIND_MASK, KIND_SHIFT, LEAF_MASK, PLACE_MASK, SIZE_SHIFT, Span,
     kind,
 };
-use super::{Matrix, PAD, STEPS_PER_CHECK, Trees};
+use super::{Matrix, PAD, Trees};
 
-/// Rows on their way at once: enough to hide that each step waits for the one before.
+/// Rows that take their steps side by side: enough to hide that each step waits for the one before.
 const GROUP: usize = 8;
-const _: () = assert!(PAD.is_multiple_of(GROUP));
+const _: () = assert!(PAD.is_multiple_of(GROUP) && Matrix::MAX_ROWS.is_multiple_of(GROUP));
+
+/// Steps before rows that have arrived make room: half of a usual path.
+const STEPS: usize = 5;
 
 /// Adds every tree's leaf value to each row's sum. `MISSING`: nodes may test for missing values.
 pub(super) fn sum<const MISSING: bool>(trees: &Trees, matrix: &Matrix, sums: &mut [f64]) {
+    let mut rows = OnTheWay::new();
     for span in &trees.spans {
+        rows.start(sums.len());
         match span.categories {
-            true => walk::<MISSING, true>(trees, *span, matrix, sums),
-            false => walk::<MISSING, false>(trees, *span, matrix, sums),
+            true => walk::<MISSING, true>(trees, *span, matrix, &mut rows),
+            false => walk::<MISSING, false>(trees, *span, matrix, &mut rows),
         }
+        let (nodes, leaves) = (&trees.nodes[span.nodes..], &trees.leaves[span.leaves..]);
+        let leaf = |at: &u32| leaves[(nodes[*at as usize] as u32 & LEAF_MASK) as usize];
+        trees
+            .combine
+            .add(sums, rows.reached[..sums.len()].iter().map(leaf));
     }
 }
 
-/// Walks all rows through one tree, a group after the other.
+/// Walks all rows through one tree.
 fn walk<const MISSING: bool, const CATEGORIES: bool>(
     trees: &Trees,
     span: Span,
     matrix: &Matrix,
-    sums: &mut [f64],
+    rows: &mut OnTheWay,
 ) {
     let nodes = &trees.nodes[span.nodes..];
-    let leaves = &trees.leaves[span.leaves..];
     let stride = matrix.columns;
-    for (group, sums) in sums.chunks_exact_mut(GROUP).enumerate() {
-        let group = &matrix.values[group * GROUP * stride..][..GROUP * stride];
-        let rows: [&[u32]; GROUP] = std::array::from_fn(|lane| &group[lane * stride..][..stride]);
-        let mut at = [0u32; GROUP];
-        let mut step = 0;
-        while step < span.depth {
-            step += 1;
-            let next: [u32; GROUP] = std::array::from_fn(|lane| {
-                next::<MISSING, CATEGORIES>(nodes, &trees.sets, rows[lane], at[lane])
-            });
-            if step % STEPS_PER_CHECK == 0 && next == at {
-                break;
+    while rows.many > 0 {
+        let mut staying = 0;
+        for first in (0..rows.many).step_by(GROUP) {
+            let (row, mut at) = rows.group(first);
+            let values: [&[u32]; GROUP] = row.map(|row| &matrix.values[row as usize * stride..][..stride]);
+            let mut before = at;
+            for _ in 0..STEPS {
+                before = at;
+                at = std::array::from_fn(|lane| {
+                    next::<MISSING, CATEGORIES>(nodes, &trees.sets, values[lane], at[lane])
+                });
             }
-            at = next;
+            for lane in 0..GROUP {
+                // A leaf leads to itself.
+                let arrived = at[lane] == before[lane];
+                rows.put(staying, row[lane], at[lane]);
+                staying += usize::from(!arrived);
+            }
         }
-        let leaf = |at: &u32| leaves[(nodes[*at as usize] as u32 & LEAF_MASK) as usize];
-        trees.combine.add(sums, at.iter().map(leaf));
+        rows.keep(staying);
+    }
+}
+
+/// The rows that have not arrived at a leaf, and the nodes that all have reached.
+struct OnTheWay {
+    row: [u32; Matrix::MAX_ROWS],
+    at: [u32; Matrix::MAX_ROWS],
+    /// How many of these there are: whole groups.
+    many: usize,
+    /// Where each row is, whether or not it has arrived.
+    reached: [u32; Matrix::MAX_ROWS],
+}
+
+impl OnTheWay {
+    fn new() -> Self {
+        let none = [0; Matrix::MAX_ROWS];
+        Self {
+            row: none,
+            at: none,
+            many: 0,
+            reached: none,
+        }
+    }
+
+    /// All rows are at the root.
+    fn start(&mut self, rows: usize) {
+        self.many = rows;
+        self.at[..rows].fill(0);
+        self.row[..rows]
+            .iter_mut()
+            .zip(0..)
+            .for_each(|(row, number)| *row = number);
+    }
+
+    fn group(&self, first: usize) -> ([u32; GROUP], [u32; GROUP]) {
+        let group = first..first + GROUP;
+        let (row, at) = (&self.row[group.clone()], &self.at[group]);
+        (
+            std::array::from_fn(|lane| row[lane]),
+            std::array::from_fn(|lane| at[lane]),
+        )
+    }
+
+    /// Notes where a row is, and has it at a place among those that may go on.
+    #[inline(always)]
+    fn put(&mut self, place: usize, row: u32, at: u32) {
+        self.reached[row as usize] = at;
+        self.row[place] = row;
+        self.at[place] = at;
+    }
+
+    /// The first `staying` go on; the last of them fills its group.
+    fn keep(&mut self, staying: usize) {
+        self.many = staying.next_multiple_of(GROUP);
+        if let Some(last) = staying.checked_sub(1) {
+            let (row, at) = (self.row[last], self.at[last]);
+            self.row[staying..self.many].fill(row);
+            self.at[staying..self.many].fill(at);
+        }
     }
 }
 

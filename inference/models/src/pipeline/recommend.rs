@@ -207,7 +207,7 @@ impl Variant {
             &rules.quotas,
             &nearest,
             &user.purchases,
-            &self.neighbors,
+            self.neighbors.as_deref(),
             items.popular(),
         )
     }

@@ -19,21 +19,22 @@ pub struct FeatureSnapshot {
     pub(super) items: Arc<RawTable>,
     pub(super) encoded_items: Arc<EncodedTable>,
     pub(super) history: Arc<History>,
-    pub(super) neighbors: Arc<Neighbors>,
+    /// What is bought together; older releases published bundles that don't say.
+    pub(super) neighbors: Option<Arc<Neighbors>>,
 }
 
 impl FeatureSnapshot {
-    /// Reads the bundle in a folder; what items are bought together only if a variant asks for it: bundles without it, which older releases
-    /// published, can still be served.
-    pub fn load(folder: &Path, with_neighbors: bool) -> Result<Self, LoadError> {
+    /// Reads the bundle in a folder.
+    pub fn load(folder: &Path) -> Result<Self, LoadError> {
         let schema = Schema::load(folder)?;
         let workflow = Workflow::load(folder)?;
         let users = RawTable::read(&folder.join("users.parquet"), "user_id")?;
         let items = RawTable::read(&folder.join("items.parquet"), "item_id")?;
         let history = History::read(&folder.join("history.parquet"), &users, &items)?;
-        let neighbors = match with_neighbors {
-            false => Neighbors::default(),
-            true => Neighbors::read(&folder.join(NEIGHBOURS), &items)?,
+        let neighbors = folder.join(NEIGHBOURS);
+        let neighbors = match neighbors.exists() {
+            true => Some(Neighbors::read(&neighbors, &items)?.into()),
+            false => None,
         };
         Ok(Self {
             schema,
@@ -44,7 +45,7 @@ impl FeatureSnapshot {
             users: users.into(),
             items: items.into(),
             history: history.into(),
-            neighbors: neighbors.into(),
+            neighbors,
         })
     }
 }

@@ -10,6 +10,7 @@ use super::rules::ActiveRules;
 use super::snapshot::FeatureSnapshot;
 use crate::device::{Device, DeviceError};
 use crate::features::columns::{CategoricalColumn, FURTHEST, KnownIndexes};
+use crate::features::neighbors::NEIGHBOURS;
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
 use crate::features::workflow::WorkflowError;
@@ -121,6 +122,11 @@ pub enum LoadError {
         /// The columns that there are.
         known: Vec<String>,
     },
+    /// Candidates that are bought together are wanted of a bundle that doesn't say which those are.
+    #[error(
+        "spec.candidates.coBought is set, but the features bundle has no {NEIGHBOURS}; publish it with this release, or leave coBought out"
+    )]
+    NoNeighbors,
     /// Warm-up: the first request of all failed.
     #[error("variant {variant} fails its first request")]
     WarmUp {
@@ -294,7 +300,8 @@ pub struct Variant {
     pub(super) users: Users,
     /// The snapshot's, and those that were put since.
     pub(super) items: Items,
-    pub(super) neighbors: Arc<Neighbors>,
+    /// What is bought together, where the bundle says so.
+    pub(super) neighbors: Option<Arc<Neighbors>>,
     pub(super) blocked: HashSet<u32>,
     pub(super) diversity: Option<Diversity>,
     /// The rules that stand now.
@@ -311,7 +318,7 @@ pub struct Variant {
 impl Variant {
     /// Loads a variant from its bundles' folders and answers a first request, so that the second is quick.
     pub fn load(folders: &VariantFolders, settings: &VariantSettings) -> Result<Self, LoadError> {
-        let snapshot = FeatureSnapshot::load(&folders.features, settings.quotas.co_bought > 0)?;
+        let snapshot = FeatureSnapshot::load(&folders.features)?;
         Self::load_with(snapshot, folders, settings)
     }
 
@@ -332,6 +339,9 @@ impl Variant {
             history,
             neighbors,
         } = snapshot;
+        if settings.quotas.co_bought > 0 && neighbors.is_none() {
+            return Err(LoadError::NoNeighbors);
+        }
         let pairs = PairFeatures::of(&workflow)?;
         let retrieval = Retrieval::load(&folders.retrieval, &items, &settings.search)?;
         let load_similarity =

@@ -41,9 +41,10 @@ pub fn lists(
     quotas: &Quotas,
     nearest: &[Found],
     purchases: &[Purchase],
-    neighbors: &Neighbors,
+    neighbors: Option<&Neighbors>,
     popular: &[u32],
 ) -> Lists {
+    let near = |neighbors| co_bought(purchases, neighbors, quotas.co_bought);
     let nearest = nearest.iter().take(quotas.two_tower).map(|found| found.item);
     [
         (Source::TwoTower, nearest.collect()),
@@ -51,10 +52,7 @@ pub fn lists(
             Source::BoughtBefore,
             most_often_bought(purchases, quotas.bought_before).collect(),
         ),
-        (
-            Source::CoBought,
-            co_bought(purchases, neighbors, quotas.co_bought),
-        ),
+        (Source::CoBought, neighbors.map(near).unwrap_or_default()),
         (
             Source::Popular,
             popular.iter().take(quotas.popular).copied().collect(),
@@ -140,7 +138,7 @@ mod tests {
             popular: 1,
         };
         let purchases = [bought(1, 1.0, 1.0), bought(6, 9.0, 3.0), bought(8, 2.0, 3.0)];
-        let found = join(&quotas, &nearest, &purchases, &neighbors(), &[5, 9]);
+        let found = join(&lists(&quotas, &nearest, &purchases, Some(&neighbors()), &[5, 9]));
         assert_eq!(found, [5, 6, 8, 3]);
     }
 

@@ -78,9 +78,10 @@ pub(crate) enum Need {
 }
 
 /// Every path; one that ends with `*` is all that begin like it. `tests` holds it against the routes and the gRPC services.
-const NEEDS: [(&str, Need); 31] = [
+const NEEDS: [(&str, Need); 33] = [
     ("/v1/recommend", Need::Scope(Scope::Read)),
     ("/v1/similar", Need::Scope(Scope::Read)),
+    ("/v1/explain", Need::Scope(Scope::Read)),
     ("/v1/pipeline", Need::Scope(Scope::Read)),
     ("/v1/users/*", Need::Scope(Scope::Write)),
     ("/v1/items/*", Need::Scope(Scope::Write)),
@@ -95,6 +96,7 @@ const NEEDS: [(&str, Need); 31] = [
     ("/metrics", Need::Nothing),
     ("/gondola.v1.Recommender/Recommend", Need::Scope(Scope::Read)),
     ("/gondola.v1.Recommender/Similar", Need::Scope(Scope::Read)),
+    ("/gondola.v1.Recommender/Explain", Need::Scope(Scope::Read)),
     ("/gondola.v1.Recommender/GetPipeline", Need::Scope(Scope::Read)),
     ("/gondola.v1.Recommender/PutUser", Need::Scope(Scope::Write)),
     ("/gondola.v1.Recommender/PutItem", Need::Scope(Scope::Write)),

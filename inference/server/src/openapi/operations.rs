@@ -11,6 +11,7 @@ use super::parameters;
 use crate::experimenter::Receipt;
 use crate::front::MAX_ID_BYTES;
 use crate::http::changes::ReceiptBody;
+use crate::http::explanations::{ExplainBody, ExplainedBody};
 use crate::http::{AnswerBody, RecommendQuery, SimilarQuery};
 use crate::http_error::ErrorBody;
 
@@ -129,6 +130,21 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Operation> {
                 "/v1/similar",
                 "similar",
                 "Finds items like an item, or like a text",
+            )
+        },
+        Operation {
+            body: Some(content::<ExplainBody>(g, example_explain())),
+            answers: vec![
+                answer::<ExplainedBody>(g, 200, "What became of each item.", example_explained()),
+                invalid.clone(),
+                too_large.clone(),
+                too_slow.clone(),
+            ],
+            ..operation(
+                "post",
+                "/v1/explain",
+                "explain",
+                "Says why items are in the answer for a user, or where they are lost",
             )
         },
         Operation {
@@ -338,6 +354,18 @@ pub(super) fn example_answer() -> Value {
 pub(super) fn example_similar() -> Value {
     json!({"variant": "dlrm", "bundles": {"similarity": "sha256:0f3a"}, "items": [{"item": "shoe-8", "score": 0.75}],
         "degraded": []})
+}
+
+pub(super) fn example_explain() -> Value {
+    json!({"user": "anna", "items": ["shoe-7", "shoe-8"], "k": 1})
+}
+
+pub(super) fn example_explained() -> Value {
+    json!({"user": "anna", "variant": "dlrm", "reason": "Assigned", "bundles": {"scorer": "sha256:6d5e"},
+        "items": [
+            {"item": "shoe-7", "fate": "shown", "sources": [{"source": "two_tower", "place": 3}], "score": 0.5, "rank": 1},
+            {"item": "shoe-8", "fate": "not_found", "sources": [], "score": 0.25}],
+        "degraded": [], "timing": {"features": 2, "retrieval": 114, "filter": 1, "scoring": 319, "ordering": 7}})
 }
 
 pub(super) fn example_user() -> Value {

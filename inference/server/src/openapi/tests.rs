@@ -4,11 +4,12 @@ use gondola_request::{Interaction, ItemPatch, ItemUpdate, Rules, UserUpdate};
 use serde::de::DeserializeOwned;
 
 use super::operations::{
-    example_answer, example_interactions, example_item, example_items, example_outcomes, example_patch,
-    example_rules, example_similar, example_user,
+    example_answer, example_explain, example_explained, example_interactions, example_item, example_items,
+    example_outcomes, example_patch, example_rules, example_similar, example_user,
 };
 use super::*;
 use crate::http::changes::BatchItem;
+use crate::http::explanations::ExplainBody;
 
 fn shown(view: View) -> BTreeSet<String> {
     let document = document(view);
@@ -18,7 +19,11 @@ fn shown(view: View) -> BTreeSet<String> {
 
 #[test]
 fn every_route_is_in_the_document_and_nothing_else() {
-    let sources = [include_str!("../http.rs"), include_str!("../http/changes.rs")];
+    let sources = [
+        include_str!("../http.rs"),
+        include_str!("../http/explanations.rs"),
+        include_str!("../http/changes.rs"),
+    ];
     let routes = sources
         .into_iter()
         .flat_map(|source| source.split(".route(").skip(1))
@@ -76,6 +81,7 @@ fn examples_are_what_the_server_takes() {
     }
     check::<UserUpdate>(example_user());
     check::<ItemUpdate>(example_item());
+    check::<ExplainBody>(example_explain());
     check::<ItemPatch>(example_patch());
     check::<Rules>(example_rules());
     check::<Vec<BatchItem>>(example_items()["items"].clone());
@@ -85,8 +91,12 @@ fn examples_are_what_the_server_takes() {
     }
     // What is answered has fields that the schema knows, and all that it requires.
     let document = document(View::default());
-    let schema = &document["components"]["schemas"]["AnswerBody"];
-    for example in [example_answer(), example_similar()] {
+    for (body, example) in [
+        ("AnswerBody", example_answer()),
+        ("AnswerBody", example_similar()),
+        ("ExplainedBody", example_explained()),
+    ] {
+        let schema = &document["components"]["schemas"][body];
         let fields = example.as_object().unwrap();
         assert!(
             fields.keys().all(|field| !schema["properties"][field].is_null()),

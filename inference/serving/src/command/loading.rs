@@ -90,7 +90,7 @@ pub(super) async fn load_models(
     }
     let fetched_in = started.elapsed();
     try_files(fetched.iter().map(|bundles| &bundles.folders)).await?;
-    let snapshots = snapshots(plans, &fetched).await?;
+    let snapshots = snapshots(&fetched).await?;
     let load = |(plan, bundles): (&VariantPlan, &bundles::VariantBundles)| {
         let snapshot = snapshots[&bundles.folders.features].clone();
         load_one(snapshot, bundles.folders.clone(), plan.settings.clone())
@@ -113,21 +113,17 @@ pub(super) async fn load_models(
 
 /// The features of all variants by their folders: a bundle that several serve is read and kept once.
 async fn snapshots(
-    plans: &[VariantPlan],
     fetched: &[bundles::VariantBundles],
 ) -> anyhow::Result<BTreeMap<PathBuf, FeatureSnapshot>> {
-    let mut with_neighbors = BTreeMap::new();
-    for (plan, bundles) in plans.iter().zip(fetched) {
-        let folder = bundles.folders.features.clone();
-        *with_neighbors.entry(folder).or_insert(false) |= plan.settings.quotas.co_bought > 0;
-    }
-    let load = async |(folder, with_neighbors): (PathBuf, bool)| {
+    let folders = fetched.iter().map(|bundles| bundles.folders.features.clone());
+    let folders: BTreeSet<PathBuf> = folders.collect();
+    let load = async |folder: PathBuf| {
         let place = folder.clone();
-        let loaded = spawn_blocking(move || FeatureSnapshot::load(&place, with_neighbors)).await?;
+        let loaded = spawn_blocking(move || FeatureSnapshot::load(&place)).await?;
         let loaded = loaded.with_context(|| format!("cannot load the features in {}", folder.display()))?;
         anyhow::Ok((folder, loaded))
     };
-    Ok(try_join_all(with_neighbors.into_iter().map(load))
+    Ok(try_join_all(folders.into_iter().map(load))
         .await?
         .into_iter()
         .collect())

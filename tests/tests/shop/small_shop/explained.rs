@@ -1,0 +1,99 @@
+//! Why items are in an answer, or where they were lost.
+
+use gondola_models::pipeline::Variant;
+use gondola_request::{ExplainRequest, Explanation, Fate, ItemRule, Rules, Source, UserState, Value};
+
+use super::{ITEMS, items, put_user, recommend, recommend_informed, some_user};
+use gondola_models::features::RawRow;
+use gondola_models::pipeline::{PurchaseUpdate, UserUpdate};
+
+/// What the configuration of these tests blocks.
+const BLOCKED: &str = "0108775015";
+
+fn explain(variant: &Variant, user: &str, items: &[String], k: usize) -> Vec<Explanation> {
+    explain_informed(variant, user, &UserState::default(), items, k)
+}
+
+fn explain_informed(
+    variant: &Variant,
+    user: &str,
+    state: &UserState,
+    items: &[String],
+    k: usize,
+) -> Vec<Explanation> {
+    let request = ExplainRequest {
+        user: user.into(),
+        items: items.iter().map(|item| item.as_str().into()).collect(),
+        k: Some(k),
+    };
+    let explanations = variant.explain(&request, Some(state)).unwrap();
+    assert_eq!(explanations.items.len(), items.len());
+    explanations.items
+}
+
+pub(super) fn says_what_became_of_items(variant: &Variant) {
+    what_is_shown_has_the_scores_and_places_of_the_answer(variant);
+    what_is_lost_says_where(variant);
+    what_the_user_dislikes_or_rules_keep_out_says_so(variant);
+}
+
+fn what_is_shown_has_the_scores_and_places_of_the_answer(variant: &Variant) {
+    let user = some_user(variant);
+    let answer = recommend(variant, &user, 5).unwrap();
+    let explained = explain(variant, &user, &items(&answer), 5);
+    for (place, (explained, shown)) in explained.iter().zip(&answer.items).enumerate() {
+        assert_eq!(
+            (&explained.item, explained.fate, explained.rank, explained.score),
+            (&shown.item, Fate::Shown, Some(place + 1), Some(shown.score))
+        );
+        assert!(!explained.sources.is_empty());
+        let near = explained.sources.iter().find(|at| at.source == Source::TwoTower);
+        assert!(near.is_some_and(|near| (1..=ITEMS).contains(&near.place)));
+    }
+}
+
+fn what_is_lost_says_where(variant: &Variant) {
+    let user = some_user(variant);
+    let all = items(&recommend(variant, &user, ITEMS).unwrap());
+    let asked = [all[1].clone(), BLOCKED.to_owned(), "no-such".to_owned()];
+    let [below, blocked, unknown] = explain(variant, &user, &asked, 1).try_into().unwrap();
+    assert_eq!((below.fate, below.rank), (Fate::BelowOthers, Some(2)));
+    assert_eq!((blocked.fate, blocked.rank), (Fate::Blocked, None));
+    assert!(blocked.score.is_some(), "every item has a score");
+    assert_eq!((unknown.fate, unknown.score), (Fate::Unknown, None));
+    assert!(unknown.sources.is_empty());
+}
+
+fn what_the_user_dislikes_or_rules_keep_out_says_so(variant: &Variant) {
+    let bought = "0108775044";
+    let purchase = PurchaseUpdate {
+        item: bought.into(),
+        purchases: 3.0,
+        days_since_last: 1.0,
+        recent_purchases: None,
+    };
+    let update = UserUpdate {
+        features: RawRow::default(),
+        history: Some(vec![purchase]),
+    };
+    let buyer = put_user(variant, update).unwrap();
+    let asked = [bought.to_owned()];
+    let fate = || explain_informed(variant, "buyer", &buyer, &asked, ITEMS)[0].clone();
+    let sources: Vec<Source> = fate().sources.iter().map(|at| at.source).collect();
+    assert_eq!(sources, [Source::TwoTower, Source::BoughtBefore]);
+    assert!(items(&recommend_informed(variant, "buyer", &buyer, ITEMS)).contains(&asked[0]));
+
+    let none = ItemRule {
+        column: super::RULES_COLUMN.to_owned(),
+        allow: Some(vec![Value::Text("of no department".to_owned())]),
+        deny: Vec::new(),
+    };
+    let rules = Rules {
+        items: vec![none],
+        ..Rules::default()
+    };
+    variant.set_rules(Some(&rules)).unwrap();
+    assert_eq!(fate().fate, Fate::AgainstRules);
+    variant.set_rules(None).unwrap();
+    assert_eq!(fate().fate, Fate::Shown);
+}
