@@ -16,6 +16,7 @@
 
 use std::ops::Range;
 
+mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod nodes;

@@ -5,6 +5,7 @@
 
 use std::arch::x86_64::*;
 
+use super::ahead::Line;
 use super::nodes::{
     CATEGORY_MASK, CHILD_MASK, FEATURE_SHIFT, KIND_SHIFT, LEAF_MASK, PLACE_MASK, SIZE_SHIFT, Span, kind,
 };
@@ -12,6 +13,9 @@ use super::{Matrix, Trees};
 
 /// Rows of a register.
 const LANES: usize = 16;
+
+/// Lines of the next tree that are asked for while a group of registers takes its steps.
+const LINES_A_GROUP: usize = 96;
 
 /// How often (in steps) a group of rows is asked whether all of it has arrived.
 const STEPS_PER_CHECK: u32 = 4;
@@ -25,8 +29,10 @@ const MAX_REGISTERS: usize = 5;
 /// The processor must have AVX-512F.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn sum(trees: &Trees, matrix: &Matrix, sums: &mut [f64]) {
-    for span in &trees.spans {
+    for (tree, span) in trees.spans.iter().enumerate() {
+        let mut ahead = trees.lines(tree + 1);
         each_group(matrix, sums, |values, sums, registers| {
+            ahead.by_ref().take(LINES_A_GROUP).for_each(Line::fetch);
             // SAFETY: this function's own contract; `values` and `sums` are of `registers` times 16 rows.
             unsafe {
                 match registers {

@@ -3,6 +3,7 @@
 //! Paths to leaves differ in length: of eight rows the longest is twice the mean. So rows that have arrived make room after every few
 //! steps, and the others go on together ([`OnTheWay`]).
 
+use super::ahead::Line;
 use super::nodes::{
     CATEGORY_MASK, CHILD_MASK, FEATURE_SHIFT, KIND_MASK, KIND_SHIFT, LEAF_MASK, PLACE_MASK, SIZE_SHIFT, Span,
     kind,
@@ -16,14 +17,18 @@ const _: () = assert!(PAD.is_multiple_of(GROUP) && Matrix::MAX_ROWS.is_multiple_
 /// Steps before rows that have arrived make room: half of a usual path.
 const STEPS: usize = 5;
 
+/// Lines of the next tree that are asked for while a group takes its steps.
+const LINES_A_GROUP: usize = 6;
+
 /// Adds every tree's leaf value to each row's sum. `MISSING`: nodes may test for missing values.
 pub(super) fn sum<const MISSING: bool>(trees: &Trees, matrix: &Matrix, sums: &mut [f64]) {
     let mut rows = OnTheWay::new();
-    for span in &trees.spans {
+    for (tree, span) in trees.spans.iter().enumerate() {
         rows.start(sums.len());
+        let ahead = trees.lines(tree + 1);
         match span.categories {
-            true => walk::<MISSING, true>(trees, *span, matrix, &mut rows),
-            false => walk::<MISSING, false>(trees, *span, matrix, &mut rows),
+            true => walk::<MISSING, true>(trees, *span, matrix, &mut rows, ahead),
+            false => walk::<MISSING, false>(trees, *span, matrix, &mut rows, ahead),
         }
         let (nodes, leaves) = (&trees.nodes[span.nodes..], &trees.leaves[span.leaves..]);
         let leaf = |at: &u32| leaves[(nodes[*at as usize] as u32 & LEAF_MASK) as usize];
@@ -33,18 +38,20 @@ pub(super) fn sum<const MISSING: bool>(trees: &Trees, matrix: &Matrix, sums: &mu
     }
 }
 
-/// Walks all rows through one tree.
+/// Walks all rows through one tree, and has `ahead` brought near meanwhile.
 fn walk<const MISSING: bool, const CATEGORIES: bool>(
     trees: &Trees,
     span: Span,
     matrix: &Matrix,
     rows: &mut OnTheWay,
+    mut ahead: impl Iterator<Item = Line>,
 ) {
     let nodes = &trees.nodes[span.nodes..];
     let stride = matrix.columns;
     while rows.many > 0 {
         let mut staying = 0;
         for first in (0..rows.many).step_by(GROUP) {
+            ahead.by_ref().take(LINES_A_GROUP).for_each(Line::fetch);
             let (row, mut at) = rows.group(first);
             let values: [&[u32]; GROUP] = row.map(|row| &matrix.values[row as usize * stride..][..stride]);
             let mut before = at;
