@@ -40,6 +40,8 @@ use replies::{Columns, Fields};
 const STREAM_LENGTH: usize = 100_000;
 /// Entries that are read at once.
 const AT_ONCE: usize = 1_000;
+/// Changes that are made in one pipeline: whoever reads a user meanwhile, here or in Redis, waits for so many at most.
+const CHANGES_AT_ONCE: usize = 32;
 /// Items that are read in one pipeline.
 const ITEMS_AT_ONCE: usize = 1_000;
 /// How long Redis waits for news before it says that there are none.
@@ -390,31 +392,10 @@ impl OnlineStore for Redis {
     }
 
     async fn write(&self, changes: &[Change], now: Moment) -> Result<WriteOutcome, StoreError> {
-        let mut all: Vec<Cmd> = Vec::new();
-        // How many commands each change has, or why it can't be made.
-        let mut counts = Vec::with_capacity(changes.len());
-        for change in changes {
-            counts.push(self.commands(change, now).map(|commands| {
-                let count = commands.len();
-                all.extend(commands);
-                count
-            }));
+        let mut written = Vec::with_capacity(changes.len());
+        for changes in changes.chunks(CHANGES_AT_ONCE) {
+            written.extend(self.make(changes, now).await?);
         }
-        let mut replies = match all.is_empty() {
-            true => Vec::new(),
-            false => self.writes.each(all, PATIENCE).await?,
-        }
-        .into_iter();
-        let (mut written, mut open) = (Vec::with_capacity(changes.len()), Vec::new());
-        for (place, (change, count)) in changes.iter().zip(counts).enumerate() {
-            let (outcome, then) = match count {
-                Err(problem) => (Written::Refused { problem }, None),
-                Ok(count) => self.outcome(change, replies.by_ref().take(count))?,
-            };
-            written.push(outcome);
-            open.extend(then.map(|command| (place, command)));
-        }
-        self.settle(changes, open, &mut written).await?;
         let news = changes.iter().zip(&written);
         let news = news.filter(|(_, written)| matches!(written, Written::Taken | Written::Duplicate));
         let news: Vec<&Change> = news.map(|(change, _)| change).collect();
@@ -469,6 +450,36 @@ impl OnlineStore for Redis {
 }
 
 impl Redis {
+    /// Makes changes in one round trip, or in two where the first leaves something open.
+    async fn make(&self, changes: &[Change], now: Moment) -> Result<Vec<Written>, StoreError> {
+        let mut all: Vec<Cmd> = Vec::new();
+        // How many commands each change has, or why it can't be made.
+        let mut counts = Vec::with_capacity(changes.len());
+        for change in changes {
+            counts.push(self.commands(change, now).map(|commands| {
+                let count = commands.len();
+                all.extend(commands);
+                count
+            }));
+        }
+        let mut replies = match all.is_empty() {
+            true => Vec::new(),
+            false => self.writes.each(all, PATIENCE).await?,
+        }
+        .into_iter();
+        let (mut written, mut open) = (Vec::with_capacity(changes.len()), Vec::new());
+        for (place, (change, count)) in changes.iter().zip(counts).enumerate() {
+            let (outcome, then) = match count {
+                Err(problem) => (Written::Refused { problem }, None),
+                Ok(count) => self.outcome(change, replies.by_ref().take(count))?,
+            };
+            written.push(outcome);
+            open.extend(then.map(|command| (place, command)));
+        }
+        self.settle(changes, open, &mut written).await?;
+        Ok(written)
+    }
+
     /// What is held of some items: ours of all, and Feast's of those that it may have.
     async fn item_states(&self, items: &[ItemId]) -> Result<Vec<Option<ItemState>>, StoreError> {
         let read_ours = |item: &ItemId| {

@@ -1,5 +1,7 @@
 //! Users and items that are put, changed or deleted, and what users do.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,8 +13,9 @@ use axum::{Json, Router};
 use gondola_protocol::ChangeReceipt;
 use gondola_request::{Change, Interaction, ItemId, ItemPatch, ItemUpdate, RawRow, Rules, UserUpdate};
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{argument, parse, read};
@@ -152,14 +155,14 @@ impl From<BatchItem> for Change {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Items {
-    items: Vec<Value>,
+struct Items<T> {
+    items: Vec<T>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Interactions {
-    interactions: Vec<Value>,
+struct Interactions<T> {
+    interactions: Vec<T>,
 }
 
 async fn put_items(
@@ -167,9 +170,12 @@ async fn put_items(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ReceiptBody>, HttpError> {
-    let Items { items } = parse(&read(&front, &headers, body).await?)?;
-    check_objects(&items)?;
-    apply(&front, each::<BatchItem>(items)).await
+    let body = read(&front, &headers, body).await?;
+    let read = match parse(&body) {
+        Ok(Items { items }) => sound::<BatchItem>(items),
+        Err(_) => each(parse::<Items<Value>>(&body)?.items)?,
+    };
+    apply(&front, read).await
 }
 
 async fn interact(
@@ -177,17 +183,48 @@ async fn interact(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ReceiptBody>, HttpError> {
-    let Interactions { interactions } = parse(&read(&front, &headers, body).await?)?;
-    check_objects(&interactions)?;
-    let read = each::<Interaction>(interactions).map(|change| change.map(Change::Interaction));
-    apply(&front, read).await
+    let body = read(&front, &headers, body).await?;
+    let read: Vec<Result<Interaction, String>> = match parse(&body) {
+        Ok(Interactions { interactions }) => sound(interactions),
+        Err(_) => each(parse::<Interactions<Value>>(&body)?.interactions)?,
+    };
+    let read = read.into_iter().map(|change| change.map(Change::Interaction));
+    apply(&front, read.collect()).await
+}
+
+/// Entries of which none is wrong, as nearly always.
+fn sound<T>(entries: Vec<Object<T>>) -> Vec<Result<T, String>> {
+    entries.into_iter().map(|Object(entry)| Ok(entry)).collect()
 }
 
 /// Reads each for itself, so that one which is wrong costs the others nothing.
-fn each<T: DeserializeOwned>(values: Vec<Value>) -> impl Iterator<Item = Result<T, String>> {
-    values
-        .into_iter()
-        .map(|value| serde_json::from_value(value).map_err(|error| format!("is not such JSON: {error}")))
+fn each<T: DeserializeOwned>(values: Vec<Value>) -> Result<Vec<Result<T, String>>, HttpError> {
+    check_objects(&values)?;
+    let read = |value| serde_json::from_value(value).map_err(|error| format!("is not such JSON: {error}"));
+    Ok(values.into_iter().map(read).collect())
+}
+
+/// What is written as a JSON object: serde would take an array for a struct's fields in order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 fn check_objects(values: &[Value]) -> Result<(), HttpError> {
@@ -208,9 +245,9 @@ fn check_object(value: &Value) -> Result<(), String> {
 
 async fn apply<T: Into<Change>>(
     front: &Front,
-    read: impl Iterator<Item = Result<T, String>>,
+    read: Vec<Result<T, String>>,
 ) -> Result<Json<ReceiptBody>, HttpError> {
-    let read = read.map(|change| change.map(Into::into)).collect();
+    let read = read.into_iter().map(|change| change.map(Into::into)).collect();
     Ok(Json(front.apply(read, None).await?.into()))
 }
 

@@ -22,9 +22,15 @@ pub(crate) async fn check(premises: &Premises, work: &Path, scale: Scale) -> any
     let shop = Shop::open(premises, work).await?;
     let items = shop.some_items(300).await?;
     let during = Duration::from_secs(scale.of(20).into());
+    // Made beforehand: what clients take for them is none of the service's time.
+    let batches = (BATCHES_PER_SECOND * during.as_secs_f64()) as u64;
+    let bodies: Vec<String> = (0..batches).map(|number| body(number, &items)).collect();
     let alone = open(ANSWERS_PER_SECOND, during, |number| ask(&shop, number)).await?;
     let (batches, answers) = tokio::try_join!(
-        open(BATCHES_PER_SECOND, during, |number| send(&shop, number, &items)),
+        open(BATCHES_PER_SECOND, during, |number| send(
+            &shop,
+            bodies[number as usize].clone()
+        )),
         open(ANSWERS_PER_SECOND, during, |number| ask(&shop, number)),
     )?;
     Ok(vec![taken(&batches), answered(&alone, &answers)])
@@ -35,8 +41,7 @@ fn ask(shop: &Shop, number: u64) -> impl Future<Output = Ending> + use<> {
     async move { client.ending(&address, &household(number * 7)).await }
 }
 
-/// Sends a batch, and gives how many of it were taken, or why none was.
-fn send(shop: &Shop, number: u64, items: &[String]) -> impl Future<Output = Result<u64, String>> + use<> {
+fn body(number: u64, items: &[String]) -> String {
     let interaction = |place: u64| {
         let event = number * BATCH + place;
         let kinds = ["view", "click", "basket", "purchase"];
@@ -48,7 +53,11 @@ fn send(shop: &Shop, number: u64, items: &[String]) -> impl Future<Output = Resu
         })
     };
     let batch: Vec<Value> = (0..BATCH).map(interaction).collect();
-    let body = json!({"interactions": batch}).to_string();
+    json!({"interactions": batch}).to_string()
+}
+
+/// Sends a batch, and gives how many of it were taken, or why none was.
+fn send(shop: &Shop, body: String) -> impl Future<Output = Result<u64, String>> + use<> {
     let (client, address) = (shop.client.clone(), shop.front().to_owned());
     async move {
         let answer = client.send("POST", &address, "/v1/interactions", body).await;
