@@ -5,6 +5,7 @@
 ends with an error where one way is answered with something else than the others.
 """
 
+import queue
 import sys
 
 import numpy as np
@@ -81,13 +82,43 @@ def asks(module, client, others):
     return found[0]
 
 
+def scores(module, client):
+    """The scores of items that the client names."""
+    user = module.InferInput("user", [1, 1], "BYTES")
+    user.set_data_from_numpy(np.array([[USER]], dtype=object))
+    items = module.InferInput("item", [1, 2], "BYTES")
+    items.set_data_from_numpy(np.array([["a", "nowhere"]], dtype=object))
+    result = client.infer("score", [user, items])
+    assert result.as_numpy("score").shape == (1, 2), result.as_numpy("score")
+    assert text(result.as_numpy("fate"))[1] == "unknown", result.as_numpy("fate")
+    message = refused(lambda: client.infer("score", [user]))
+    assert "needs the input user, and item" in message, message
+    return result.as_numpy("score").tolist()
+
+
+def in_a_stream(client):
+    """Several requests over one call, answered in their order; one that is wrong costs no other its answer."""
+    answers = queue.Queue()
+    client.start_stream(lambda result, error: answers.put((result, error)))
+    for number, (name, user) in enumerate([("recommend", USER), ("nobody", USER), ("recommend", "7")]):
+        asked = grpc.InferInput("user", [1, 1], "BYTES")
+        asked.set_data_from_numpy(np.array([[user]], dtype=object))
+        client.async_stream_infer(name, [asked], request_id=str(number))
+    (first, none), (_, wrong), (last, nothing) = (answers.get(timeout=10) for _ in range(3))
+    client.stop_stream()
+    assert none is None and nothing is None, (none, nothing)
+    assert "there is no model" in wrong.message(), wrong
+    assert [result.get_response().id for result in (first, last)] == ["0", "2"]
+    assert text(first.as_numpy("item"))[0].startswith(f"for-{USER}"), first.as_numpy("item")
+
+
 def over_http():
     client = http.InferenceServerClient(ADDRESS)
     described(client)
     metadata = client.get_model_metadata("recommend")
     assert metadata["inputs"][0] == {"name": "user", "datatype": "BYTES", "shape": [-1, 1]}, metadata
     assert {"name": "similar", "version": "1", "state": "READY", "reason": ""} in client.get_model_repository_index()
-    found = asks(http, client, [{}, {"binary_data": True}, {"binary_data": False}])
+    found = asks(http, client, [{}, {"binary_data": True}, {"binary_data": False}]), scores(http, client)
     statistics = client.get_inference_statistics("recommend")["model_stats"][0]
     assert statistics["inference_stats"]["success"]["count"] > 5, statistics
     steps = client.get_model_config("recommend")["ensemble_scheduling"]["step"]
@@ -101,7 +132,8 @@ def over_grpc():
     described(client)
     metadata = client.get_model_metadata("recommend", as_json=True)
     assert metadata["inputs"][0] == {"name": "user", "datatype": "BYTES", "shape": ["-1", "1"]}, metadata
-    found = asks(grpc, client, [{}])
+    found = asks(grpc, client, [{}]), scores(grpc, client)
+    in_a_stream(client)
     statistics = client.get_inference_statistics("scoring").model_stats[0]
     assert statistics.inference_stats.success.ns > 0, statistics
     assert client.get_model_config("recommend").config.ensemble_scheduling.step[0].model_name == "features"

@@ -2,11 +2,12 @@
 //!
 //! A row is a question. Rows of a request are answered beside each other, and all of them or none.
 
-use gondola_protocol::Served;
-use gondola_request::{Question, RecommendRequest, SimilarRequest, SimilarTo};
+use gondola_protocol::{Explained, Served};
+use gondola_request::{Degradation, ExplainRequest, Question, RecommendRequest, SimilarRequest, SimilarTo};
 
 use crate::model::{
-    COUNT, COUNT_WANTED, DEGRADED, Described, ITEM, MAX_BATCH, Model, OF_ITEM, OF_TEXT, SCORE, USER, VARIANT,
+    COUNT, COUNT_WANTED, DEGRADED, Described, FATE, ITEM, MAX_BATCH, Model, OF_ITEM, OF_TEXT, SCORE, USER,
+    VARIANT,
 };
 use crate::tensor::{Tensor, Values, WrongTensor};
 
@@ -18,7 +19,7 @@ pub enum WrongInference {
     Tensor(#[from] WrongTensor),
     /// A stage is asked.
     #[error(
-        "{model} is a stage, which can't be asked by itself; ask recommend or similar, whose statistics show it"
+        "{model} is a stage, which can't be asked by itself; ask recommend, similar or score, whose statistics show it"
     )]
     Stage {
         /// Which.
@@ -78,9 +79,18 @@ pub struct InferenceResult {
     pub outputs: Vec<Tensor>,
 }
 
+/// What a request asks, one for each row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// Questions, whose answers are items.
+    Questions(Vec<Question>),
+    /// Users with items that are to be scored.
+    Scores(Vec<ExplainRequest>),
+}
+
 impl Inference {
-    /// The questions, one a row.
-    pub fn questions(&self) -> Result<Vec<Question>, WrongInference> {
+    /// What is asked.
+    pub fn asked(&self) -> Result<Asked, WrongInference> {
         if let Model::Stage(stage) = self.model {
             return Err(WrongInference::Stage {
                 model: stage.as_str(),
@@ -88,17 +98,14 @@ impl Inference {
         }
         self.check_names()?;
         match self.model {
-            Model::Recommend => self.recommend(),
-            _ => self.similar(),
+            Model::Recommend => self.recommend().map(Asked::Questions),
+            Model::Score => self.scores().map(Asked::Scores),
+            Model::Similar | Model::Stage(_) => self.similar().map(Asked::Questions),
         }
     }
 
     fn recommend(&self) -> Result<Vec<Question>, WrongInference> {
-        let users = self.input(USER).ok_or(WrongInference::Missing {
-            model: "recommend",
-            inputs: "user",
-        })?;
-        let users = rows_of(users)?;
+        let users = rows_of(self.needed(USER, "user")?)?;
         let counts = self.counts(users.len())?;
         let ask = |(user, k): (String, Option<usize>)| {
             let user = user.into();
@@ -121,6 +128,37 @@ impl Inference {
         let counts = self.counts(rows.len())?;
         let ask = |(row, k)| Question::Similar(SimilarRequest { to: to(row), k });
         Ok(rows.into_iter().zip(counts).map(ask).collect())
+    }
+
+    /// Each row has a user, and as many items as every other.
+    fn scores(&self) -> Result<Vec<ExplainRequest>, WrongInference> {
+        const NEEDED: &str = "user, and item";
+        let users = rows_of(self.needed(USER, NEEDED)?)?;
+        let items = self.needed(ITEM, NEEDED)?;
+        let ids = ids_of(items)?;
+        let width = ids.len() / users.len();
+        if items.shape.first() != Some(&users.len()) || width == 0 {
+            let problem = format!(
+                "has the shape {:?} for {} users; give [{}, items]",
+                items.shape,
+                users.len(),
+                users.len()
+            );
+            return Err(WrongTensor::new(&items.name, problem).into());
+        }
+        let ask = |(user, items): (String, &[String])| ExplainRequest {
+            user: user.into(),
+            items: items.iter().map(|item| item.as_str().into()).collect(),
+            k: None,
+        };
+        Ok(users.into_iter().zip(ids.chunks_exact(width)).map(ask).collect())
+    }
+
+    fn needed(&self, described: Described, inputs: &'static str) -> Result<&Tensor, WrongInference> {
+        self.input(described).ok_or(WrongInference::Missing {
+            model: self.model.name(),
+            inputs,
+        })
     }
 
     fn input(&self, described: Described) -> Option<&Tensor> {
@@ -177,7 +215,15 @@ impl Inference {
 
     /// The response, of an answer for each row.
     pub fn result(self, rows: &[Served]) -> InferenceResult {
-        let mut outputs = tensors(rows);
+        self.wanted(tensors(rows))
+    }
+
+    /// The response, of scores for each row.
+    pub fn scored(self, rows: &[Explained]) -> InferenceResult {
+        self.wanted(score_tensors(rows))
+    }
+
+    fn wanted(self, mut outputs: Vec<Tensor>) -> InferenceResult {
         if !self.outputs.is_empty() {
             let place = |tensor: &Tensor| self.outputs.iter().position(|name| *name == tensor.name);
             outputs.retain(|tensor| place(tensor).is_some());
@@ -209,6 +255,10 @@ fn rows_of(tensor: &Tensor) -> Result<Vec<String>, WrongInference> {
     if !(1..=MAX_BATCH).contains(&rows) {
         return Err(WrongInference::Rows { rows });
     }
+    ids_of(tensor)
+}
+
+fn ids_of(tensor: &Tensor) -> Result<Vec<String>, WrongInference> {
     let ids = tensor.values.ids();
     let wrong = || WrongTensor::new(&tensor.name, "is of type FP32; give BYTES, or whole numbers");
     Ok(ids.ok_or_else(wrong)?)
@@ -232,15 +282,8 @@ fn tensors(rows: &[Served]) -> Vec<Tensor> {
     }
     let counts = rows.iter().map(|row| row.answer.items.len() as i32);
     let variants = rows.iter().map(|row| row.variant.to_string());
-    let degraded = rows.iter().map(|row| {
-        let reasons: Vec<&str> = row.answer.degraded.iter().map(|reason| reason.as_str()).collect();
-        reasons.join(",")
-    });
-    let tensor = |described: Described, width: usize, values: Values| Tensor {
-        name: described.name.to_owned(),
-        shape: vec![rows.len(), width],
-        values,
-    };
+    let degraded = rows.iter().map(|row| reasons(&row.answer.degraded));
+    let tensor = |described, width, values| tensor(described, [rows.len(), width], values);
     vec![
         tensor(ITEM, longest, Values::Texts(items)),
         tensor(SCORE, longest, Values::Fp32(scores)),
@@ -250,11 +293,41 @@ fn tensors(rows: &[Served]) -> Vec<Tensor> {
     ]
 }
 
+/// All outputs of scores: NaN where an item has none.
+fn score_tensors(rows: &[Explained]) -> Vec<Tensor> {
+    let width = rows.first().map_or(0, |row| row.explanations.items.len());
+    let items = || rows.iter().flat_map(|row| &row.explanations.items);
+    let scores = items().map(|item| item.score.unwrap_or(f32::NAN));
+    let fates = items().map(|item| item.fate.as_str().to_owned());
+    let variants = rows.iter().map(|row| row.variant.to_string());
+    let degraded = rows.iter().map(|row| reasons(&row.explanations.degraded));
+    let tensor = |described, width, values| tensor(described, [rows.len(), width], values);
+    vec![
+        tensor(SCORE, width, Values::Fp32(scores.collect())),
+        tensor(FATE, width, Values::Texts(fates.collect())),
+        tensor(VARIANT, 1, Values::Texts(variants.collect())),
+        tensor(DEGRADED, 1, Values::Texts(degraded.collect())),
+    ]
+}
+
+fn tensor(described: Described, shape: [usize; 2], values: Values) -> Tensor {
+    Tensor {
+        name: described.name.to_owned(),
+        shape: shape.to_vec(),
+        values,
+    }
+}
+
+fn reasons(degraded: &[Degradation]) -> String {
+    let reasons: Vec<&str> = degraded.iter().map(|reason| reason.as_str()).collect();
+    reasons.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use gondola_request::{Answer, Degradation, Recommendation};
+    use gondola_request::{Answer, Explanation, Explanations, Fate, Recommendation};
 
     use super::*;
 
@@ -280,14 +353,15 @@ mod tests {
     fn a_row_is_a_question_and_numbers_are_ids() {
         let users = tensor("user", &[2, 1], Values::Int64(vec![7, -1]));
         let k = tensor("k", &[2, 1], Values::Int32(vec![3, 4]));
-        let questions = ask(Model::Recommend, vec![users, k]).questions().unwrap();
+        let questions = ask(Model::Recommend, vec![users, k]).asked().unwrap();
         let question = |user: &str, k| {
             Question::Recommend(RecommendRequest {
                 user: user.into(),
                 k: Some(k),
             })
         };
-        assert_eq!(questions, [question("7", 3), question("-1", 4)]);
+        let wanted = Asked::Questions(vec![question("7", 3), question("-1", 4)]);
+        assert_eq!(questions, wanted);
         let similar = Inference {
             k: Some(2),
             ..ask(Model::Similar, vec![tensor("text", &[1], texts(&["red shoe"]))])
@@ -296,13 +370,64 @@ mod tests {
             to: SimilarTo::Text("red shoe".to_owned()),
             k: Some(2),
         });
-        assert_eq!(similar.questions().unwrap(), [wanted]);
+        assert_eq!(similar.asked().unwrap(), Asked::Questions(vec![wanted]));
+    }
+
+    #[test]
+    fn items_of_a_row_are_scored_for_its_user() {
+        let users = || tensor("user", &[2, 1], texts(&["anna", "berta"]));
+        let items = tensor("item", &[2, 2], texts(&["a", "b", "c", "d"]));
+        let scores = ask(Model::Score, vec![users(), items]).asked().unwrap();
+        let request = |user: &str, items: [&str; 2]| ExplainRequest {
+            user: user.into(),
+            items: items.map(Into::into).to_vec(),
+            k: None,
+        };
+        let wanted = Asked::Scores(vec![request("anna", ["a", "b"]), request("berta", ["c", "d"])]);
+        assert_eq!(scores, wanted);
+        for (shape, ids) in [(&[1, 4][..], &["a", "b", "c", "d"][..]), (&[2, 0], &[])] {
+            let wrong = ask(Model::Score, vec![users(), tensor("item", shape, texts(ids))]);
+            let message = wrong.asked().unwrap_err().to_string();
+            assert!(message.ends_with("for 2 users; give [2, items]"), "{message}");
+        }
+        let nobody = ask(Model::Score, vec![tensor("user", &[0], texts(&[]))]);
+        assert_eq!(nobody.asked().unwrap_err(), WrongInference::Rows { rows: 0 });
+    }
+
+    #[test]
+    fn an_item_without_a_score_has_nan_and_what_became_of_it() {
+        let explanation = |item: &str, fate, score| Explanation {
+            item: item.into(),
+            fate,
+            sources: Vec::new(),
+            score,
+            rank: None,
+        };
+        let row = Explained {
+            variant: "dlrm".into(),
+            reason: None,
+            bundles: Arc::default(),
+            explanations: Explanations {
+                items: vec![
+                    explanation("a", Fate::Shown, Some(0.5)),
+                    explanation("z", Fate::Unknown, None),
+                ],
+                ..Explanations::default()
+            },
+        };
+        let result = ask(Model::Score, vec![]).scored(&[row]);
+        let Values::Fp32(scores) = &result.outputs[0].values else {
+            panic!("scores are FP32");
+        };
+        assert!(scores[0] == 0.5 && scores[1].is_nan(), "{scores:?}");
+        assert_eq!(result.outputs[0].shape, [1, 2]);
+        assert_eq!(result.outputs[1].values, texts(&["shown", "unknown"]));
     }
 
     #[test]
     fn what_is_no_inference_is_refused_by_name() {
         let user = || tensor("user", &[1, 1], texts(&["anna"]));
-        let refused = |model, inputs| ask(model, inputs).questions().unwrap_err().to_string();
+        let refused = |model, inputs| ask(model, inputs).asked().unwrap_err().to_string();
         for (model, inputs, said) in [
             (Model::Recommend, vec![], "model recommend needs the input user"),
             (

@@ -1,6 +1,6 @@
 //! The Open Inference Protocol, version 2: what clients of Triton and KServe speak, for a pipeline's own questions.
 //!
-//! A pipeline is shown as two models, `recommend` and `similar`, and each of its stages as one more that can be looked at, not asked
+//! A pipeline is shown as three models, `recommend`, `similar` and `score`, and each of its stages as one more that can be looked at, not asked
 //! ([`model`]). In reading order:
 //!
 //! - [`tensor`]: values with a name, a type and a shape, as bytes;

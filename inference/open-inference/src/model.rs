@@ -15,7 +15,9 @@ pub enum Model {
     Recommend,
     /// Items that are like items, or like texts.
     Similar,
-    /// A stage of the two, which can't be asked by itself.
+    /// The scores that users' own variants give to items that the client names.
+    Score,
+    /// A stage of these, which can't be asked by itself.
     Stage(Stage),
 }
 
@@ -23,7 +25,7 @@ pub enum Model {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownModel {
     /// The name is none.
-    #[error("there is no model {0:?}; there are recommend and similar")]
+    #[error("there is no model {0:?}; there are recommend, similar and score")]
     Name(String),
     /// The version is none.
     #[error("model {name} has no version {version:?}; leave it out, or give 1")]
@@ -78,6 +80,8 @@ pub const COUNT_WANTED: Described = optional("k", Datatype::Int32);
 pub const ITEM: Described = tensor("item", Datatype::Bytes, -1);
 /// Their scores; 0 after the last.
 pub const SCORE: Described = tensor("score", Datatype::Fp32, -1);
+/// What becomes of each item in the user's answer.
+pub const FATE: Described = tensor("fate", Datatype::Bytes, -1);
 /// How many items there are.
 pub const COUNT: Described = tensor("count", Datatype::Int32, 1);
 /// The variant that answered.
@@ -86,11 +90,18 @@ pub const VARIANT: Described = tensor("variant", Datatype::Bytes, 1);
 pub const DEGRADED: Described = tensor("degraded", Datatype::Bytes, 1);
 
 const OUTPUTS: [Described; 5] = [ITEM, SCORE, COUNT, VARIANT, DEGRADED];
+const STAGES_OF_RECOMMEND: [Stage; 5] = [
+    Stage::Features,
+    Stage::Retrieval,
+    Stage::Filter,
+    Stage::Scoring,
+    Stage::Ordering,
+];
 
 impl Model {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Recommend, Self::Similar]
+        [Self::Recommend, Self::Similar, Self::Score]
             .into_iter()
             .chain(Stage::iter().map(Self::Stage))
     }
@@ -113,6 +124,7 @@ impl Model {
         match self {
             Self::Recommend => "recommend",
             Self::Similar => "similar",
+            Self::Score => "score",
             Self::Stage(stage) => stage.as_str(),
         }
     }
@@ -120,7 +132,7 @@ impl Model {
     /// What it is: an ensemble of stages, or one of them.
     pub fn platform(self) -> &'static str {
         match self {
-            Self::Recommend | Self::Similar => "ensemble",
+            Self::Recommend | Self::Similar | Self::Score => "ensemble",
             Self::Stage(_) => "gondola_stage",
         }
     }
@@ -130,6 +142,7 @@ impl Model {
         match self {
             Self::Recommend => &[USER, COUNT_WANTED],
             Self::Similar => &[OF_ITEM, OF_TEXT, COUNT_WANTED],
+            Self::Score => &[USER, ITEM],
             Self::Stage(_) => &[],
         }
     }
@@ -138,6 +151,7 @@ impl Model {
     pub fn outputs(self) -> &'static [Described] {
         match self {
             Self::Recommend | Self::Similar => &OUTPUTS,
+            Self::Score => &[SCORE, FATE, VARIANT, DEGRADED],
             Self::Stage(_) => &[],
         }
     }
@@ -145,13 +159,7 @@ impl Model {
     /// The stages of its answers.
     pub fn stages(self) -> &'static [Stage] {
         match self {
-            Self::Recommend => &[
-                Stage::Features,
-                Stage::Retrieval,
-                Stage::Filter,
-                Stage::Scoring,
-                Stage::Ordering,
-            ],
+            Self::Recommend | Self::Score => &STAGES_OF_RECOMMEND,
             Self::Similar => &[Stage::Embedding, Stage::Search, Stage::Ordering],
             Self::Stage(_) => &[],
         }
@@ -160,7 +168,7 @@ impl Model {
     /// How many rows a request may have; 0 where it can't be asked.
     pub fn max_batch(self) -> usize {
         match self {
-            Self::Recommend | Self::Similar => MAX_BATCH,
+            Self::Recommend | Self::Similar | Self::Score => MAX_BATCH,
             Self::Stage(_) => 0,
         }
     }
@@ -174,11 +182,12 @@ mod tests {
     fn models_are_found_by_their_names() {
         assert_eq!(Model::find("recommend", ""), Ok(Model::Recommend));
         assert_eq!(Model::find("similar", "1"), Ok(Model::Similar));
+        assert_eq!(Model::find("score", ""), Ok(Model::Score));
         assert_eq!(Model::find("scoring", "1"), Ok(Model::Stage(Stage::Scoring)));
         let unknown = Model::find("dlrm", "").unwrap_err().to_string();
         assert_eq!(
             unknown,
-            "there is no model \"dlrm\"; there are recommend and similar"
+            "there is no model \"dlrm\"; there are recommend, similar and score"
         );
         let version = Model::find("recommend", "2").unwrap_err().to_string();
         assert_eq!(

@@ -5,6 +5,7 @@
 //! 3. What the request needs is looked up by its path ([`scope`]); whoever sends it shows an API key ([`keys`]) or a token of an
 //!    [`issuer`] ([`token`]) that allows it.
 //! 4. The client has its share of the server ([`limits`]), and so has an address that shows nothing that is known: guessing is slow.
+//! 5. Each message of a [`stream`] passes 3 and 4 again.
 //!
 //! Everything is optional, and without options every client may do everything. Keys and tokens are in no message and no log.
 
@@ -15,6 +16,7 @@ pub mod issuer;
 mod keys;
 pub mod limits;
 pub mod scope;
+pub(crate) mod stream;
 pub mod token;
 
 use std::net::{IpAddr, SocketAddr};
@@ -42,6 +44,7 @@ use issuer::{Issuer, IssuerError, Place};
 use keys::Keys;
 use limits::{Admission, Client, ClientLimits, Clients, Excess};
 use scope::{Need, Scope, Scopes};
+use stream::Turnstile;
 use token::{Expected, TokenError};
 
 /// A key that is not in `authorization`.
@@ -276,12 +279,12 @@ impl Guard {
     }
 
     /// Lets a request in, or says why not.
-    fn admit(&self, request: &Request, port: Port) -> Result<Option<Admission>, Denial> {
-        let Need::Scope(needs) = scope::need(request.uri().path()) else {
+    fn admit(&self, request: &Asking<'_>, port: Port) -> Result<Option<Admission>, Denial> {
+        let Need::Scope(needs) = scope::need(request.path) else {
             return Ok(None);
         };
-        let address = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-        let admitted = self.access.admit(request.headers(), needs, SystemTime::now());
+        let address = request.address;
+        let admitted = self.access.admit(request.headers, needs, SystemTime::now());
         match (admitted, port) {
             (Ok(_), Port::Admin) => Ok(None),
             (Ok(client), Port::Main) => self
@@ -305,6 +308,23 @@ impl Guard {
     }
 }
 
+/// What a guard looks at.
+struct Asking<'a> {
+    path: &'a str,
+    headers: &'a HeaderMap,
+    address: Option<IpAddr>,
+}
+
+impl<'a> Asking<'a> {
+    fn of(request: &'a Request) -> Self {
+        Self {
+            path: request.uri().path(),
+            headers: request.headers(),
+            address: request.extensions().get::<Peer>().map(|peer| peer.0.ip()),
+        }
+    }
+}
+
 /// Puts a guard before everything that a port serves.
 pub(crate) fn guarded(app: axum::Router, guard: &Arc<Guard>, front: &Arc<Front>, port: Port) -> axum::Router {
     let (guard, front) = (Arc::clone(guard), Arc::clone(front));
@@ -315,7 +335,7 @@ pub(crate) fn guarded(app: axum::Router, guard: &Arc<Guard>, front: &Arc<Front>,
 }
 
 /// The way of every request.
-async fn pass(guard: &Guard, front: &Front, port: Port, mut request: Request, next: Next) -> Response {
+async fn pass(guard: &Arc<Guard>, front: &Front, port: Port, mut request: Request, next: Next) -> Response {
     let id = request_id::settle(request.headers_mut());
     let for_pages = port == Port::Main && guard.cors.is_open();
     if for_pages && let Some(mut answer) = guard.cors.preflight(&request, front.unit_header().as_deref()) {
@@ -330,10 +350,14 @@ async fn pass(guard: &Guard, front: &Front, port: Port, mut request: Request, ne
             tokens: guard.access.tokens.is_some(),
         });
     }
+    if request.uri().path() == stream::PATH {
+        let turnstile = Turnstile::of(guard, &request, port);
+        request.extensions_mut().insert(turnstile);
+    }
     let grpc = is_grpc(request.headers());
     let uri = request.uri().clone();
     let span = Span::of_request(request.method().as_str(), &uri, request.headers());
-    let mut response = match guard.admit(&request, port) {
+    let mut response = match guard.admit(&Asking::of(&request), port) {
         Ok(_admission) => traces::within(span.as_ref(), next.run(request)).await,
         Err(denial) => {
             front.metrics().denied(denial.reason());

@@ -197,12 +197,22 @@ impl Front {
         visit: Visit,
         within: Option<Duration>,
     ) -> Result<Explained, ServiceError> {
+        let started = Instant::now();
         let explain = async {
             check_items(&request)?;
             let deadline = deadline(within, self.deadlines.ask);
             self.recommender()?.explain(request, visit, deadline).await
         };
-        self.measure(Method::Explain, explain).await
+        let outcome = self.measure(Method::Explain, explain).await;
+        let took = started.elapsed();
+        match &outcome {
+            Ok(explained) => {
+                let timing = &explained.explanations.timing;
+                self.statistics.answered(Model::Score, took, timing);
+            }
+            Err(_) => self.statistics.failed(Model::Score, took),
+        }
+        outcome
     }
 
     /// Makes a change.

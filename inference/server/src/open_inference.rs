@@ -9,9 +9,9 @@ pub(super) mod http;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use gondola_open_inference::infer::WrongInference;
+use gondola_open_inference::infer::{Asked, WrongInference};
 use gondola_open_inference::{Inference, InferenceResult, Model};
-use gondola_protocol::{Code, Inquiry, Served, ServiceError};
+use gondola_protocol::{Code, Inquiry, ServiceError, Visit};
 use gondola_request::Question;
 
 use crate::front::Front;
@@ -72,19 +72,39 @@ async fn infer<'a>(
 ) -> Result<InferenceResult, InferError> {
     let method = match inference.model {
         Model::Similar => Method::Similar,
+        Model::Score => Method::Explain,
         Model::Recommend | Model::Stage(_) => Method::Recommend,
     };
     let _place = front.enter(method)?;
-    let questions = inference.questions()?;
-    let inquiries: Vec<Inquiry> = questions
-        .into_iter()
-        .map(|question| inquiry(front, question, &header))
-        .collect::<Result<_, _>>()?;
-    let asks = inquiries
-        .into_iter()
-        .map(|inquiry| front.answer(None, inquiry, within));
-    let rows: Vec<Served> = stream::iter(asks).buffered(ROWS_AT_ONCE).try_collect().await?;
-    Ok(inference.result(&rows))
+    match inference.asked()? {
+        Asked::Questions(questions) => {
+            let inquiries: Vec<Inquiry> = questions
+                .into_iter()
+                .map(|question| inquiry(front, question, &header))
+                .collect::<Result<_, _>>()?;
+            let asks = inquiries
+                .into_iter()
+                .map(|inquiry| front.answer(None, inquiry, within));
+            Ok(inference.result(&beside_each_other(asks).await?))
+        }
+        Asked::Scores(requests) => {
+            let visits: Vec<Visit> = requests
+                .iter()
+                .map(|request| visit(front, request.user.as_str(), &header))
+                .collect::<Result<_, _>>()?;
+            let asks = requests.into_iter().zip(visits);
+            let asks = asks.map(|(request, visit)| front.explain(request, visit, within));
+            Ok(inference.scored(&beside_each_other(asks).await?))
+        }
+    }
+}
+
+/// What came of some rows, in their order; the first that fails ends it.
+async fn beside_each_other<T, F>(asks: impl Iterator<Item = F>) -> Result<Vec<T>, ServiceError>
+where
+    F: Future<Output = Result<T, ServiceError>>,
+{
+    stream::iter(asks).buffered(ROWS_AT_ONCE).try_collect().await
 }
 
 fn inquiry<'a>(

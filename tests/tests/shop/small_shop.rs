@@ -209,6 +209,7 @@ async fn a_shop_goes_from_its_files_to_answers() {
         present::follows_from_what_users_and_the_shop_do(&variant);
         explained::says_what_became_of_items(&variant);
         similar_items_leave_the_item_out(&variant);
+        what_is_bought_together_is_found_by_what_happened(&variant);
         one_absurd_value_costs_nobody_else_their_answer(&variant);
         on_device::answers_are_those_of_the_processor(folder.path(), &config, scorer).await;
     }
@@ -364,6 +365,25 @@ fn similar_items_leave_the_item_out(variant: &Variant) {
         message,
         "there is no item no-such; PUT /v1/items/no-such adds it, or ask for text= instead"
     );
+}
+
+fn what_is_bought_together_is_found_by_what_happened(variant: &Variant) {
+    let together = |item: &str, k| {
+        variant.similar(&SimilarRequest {
+            to: SimilarTo::BoughtWith(item.into()),
+            k: Some(k),
+        })
+    };
+    let table = variant.items().table();
+    let ids = (0..table.len()).map(|row| table.id(row).to_owned());
+    let all = ids.map(|item| (item.clone(), together(&item, 5).unwrap()));
+    let (item, answer) = all.max_by_key(|(_, answer)| answer.items.len()).unwrap();
+    assert!(answer.items.len() > 1, "nobody buys two things");
+    assert!(answer.items.is_sorted_by(|a, b| a.score >= b.score));
+    assert!(!items(&answer).contains(&item) && !items(&answer).contains(&"0108775015".to_owned()));
+    assert_eq!(together(&item, 1).unwrap().items, answer.items[..1]);
+    let message = together("no-such", 5).unwrap_err().to_string();
+    assert!(message.starts_with("there is no item no-such"), "{message}");
 }
 
 async fn what_was_bought_can_be_left_out(folder: &Path, config: &RunConfig) {

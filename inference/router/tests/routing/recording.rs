@@ -94,6 +94,13 @@ impl Shop {
             .json()
     }
 
+    async fn explain(&self, user: &str) -> Value {
+        let body = json!({"user": user, "items": ["shoe"]}).to_string();
+        let answer = send_with(&self.server.address, "POST", "/v1/explain", &[], &body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
     pub async fn post(&self, body: &str) -> Response {
         send_with(&self.server.address, "POST", "/v1/outcomes", &[], body).await
     }
@@ -159,6 +166,12 @@ async fn who_takes_part_is_recorded_and_nobody_else() {
             answer["reason"].as_str().unwrap(),
         );
         *reasons.entry(reason.to_owned()).or_default() += 1;
+        let explained = shop.explain(&user).await;
+        assert_eq!(
+            (&explained["variant"], &explained["reason"]),
+            (&answer["variant"], &answer["reason"]),
+            "and nobody was shown anything"
+        );
         if reason == "Assigned" {
             expected.push((variant.to_owned(), hash(&user), false));
         } else {

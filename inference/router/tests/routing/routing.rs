@@ -9,7 +9,7 @@ use gondola_server::front::{Deadlines, Destination, Front};
 use gondola_wire::routes::BucketRange;
 use serde_json::{Value, json};
 
-use gondola_test_stand_in::client::{get, put};
+use gondola_test_stand_in::client::{get, put, send};
 use gondola_test_stand_in::{Running, one_variant, variant};
 
 /// Nobody listens here: port 1 needs rights that a test does not have.
@@ -67,6 +67,20 @@ async fn a_user_stays_with_a_variant_on_every_router_and_weights_share_the_users
             .or_default() += 1;
     }
     assert!((120..180).contains(&users["dlrm"]), "{users:?}");
+}
+
+#[tokio::test]
+async fn the_variant_of_a_user_explains_also_from_another_process() {
+    let (there, _) = one_variant().await;
+    let shop = router("dlrm", vec![remote("dlrm", 1, &[&there.address])]).await;
+    let body = r#"{"user": "anna", "items": ["shoe-7", "nowhere"], "k": 1}"#;
+    let answer = send(&shop.address, "POST", "/v1/explain", body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let direct = send(&there.address, "POST", "/v1/explain", body).await.json();
+    let mut routed = answer.json();
+    assert_eq!(routed["reason"].take(), "Assigned");
+    routed.as_object_mut().unwrap().remove("reason");
+    assert_eq!(routed, direct);
 }
 
 #[tokio::test]

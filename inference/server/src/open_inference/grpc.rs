@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use gondola_causes::with_causes;
 use gondola_open_inference::proto::grpc_inference_service_server::{
     GrpcInferenceService, GrpcInferenceServiceServer,
@@ -11,15 +13,17 @@ use gondola_open_inference::proto::repository_index_response::ModelIndex;
 use gondola_open_inference::proto::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
     ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest,
-    ModelStatisticsResponse, RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
-    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
-    ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
-    ServerReadyResponse,
+    ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+    RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
+    RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
 };
 use gondola_open_inference::{Model, UnknownModel, VERSION, messages};
-use tonic::{Request, Response, Status};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{EXTENSIONS, InferError, NAME, NOT_LOADED_HERE, infer, state};
+use super::{EXTENSIONS, InferError, NAME, NOT_LOADED_HERE, ROWS_AT_ONCE, infer, state};
+use crate::access::stream::Turnstile;
 use crate::front::{Front, MAX_BODY_BYTES};
 use crate::grpc::{ask_again, timeout};
 
@@ -44,8 +48,54 @@ fn refusal(error: InferError) -> Status {
     }
 }
 
+/// Answers one request; `metadata` is that of the call.
+async fn answer(
+    front: &Front,
+    metadata: &MetadataMap,
+    message: ModelInferRequest,
+) -> Result<ModelInferResponse, Status> {
+    let within = timeout(metadata)?;
+    let model = found(&message.model_name, &message.model_version)?;
+    let inference =
+        messages::read(model, message).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let header = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
+    let result = infer(front, inference, within, header).await;
+    Ok(messages::write(result.map_err(refusal)?))
+}
+
+/// The same within a stream, whose other requests go on.
+async fn answer_in_stream(
+    front: &Front,
+    metadata: &MetadataMap,
+    turnstile: Option<&Turnstile>,
+    message: ModelInferRequest,
+) -> ModelStreamInferResponse {
+    let id = message.id.clone();
+    let answered = match turnstile.map(|turnstile| turnstile.admit(front)).transpose() {
+        Ok(_admission) => answer(front, metadata, message)
+            .await
+            .map_err(|status| status.message().to_owned()),
+        Err(denial) => Err(denial.to_string()),
+    };
+    match answered {
+        Ok(response) => ModelStreamInferResponse {
+            error_message: String::new(),
+            infer_response: Some(response),
+        },
+        Err(error_message) => ModelStreamInferResponse {
+            error_message,
+            infer_response: Some(ModelInferResponse {
+                id,
+                ..ModelInferResponse::default()
+            }),
+        },
+    }
+}
+
 #[async_trait]
 impl GrpcInferenceService for Service {
+    type ModelStreamInferStream = BoxStream<'static, Result<ModelStreamInferResponse, Status>>;
+
     async fn server_live(
         &self,
         _: Request<ServerLiveRequest>,
@@ -93,14 +143,26 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
-        let within = timeout(request.metadata())?;
         let (metadata, _, message) = request.into_parts();
-        let model = found(&message.model_name, &message.model_version)?;
-        let inference =
-            messages::read(model, message).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let header = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
-        let result = infer(&self.front, inference, within, header).await;
-        Ok(Response::new(messages::write(result.map_err(refusal)?)))
+        answer(&self.front, &metadata, message).await.map(Response::new)
+    }
+
+    /// Answers come in the order of the requests, of which a few are answered beside each other.
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
+        let (metadata, extensions, messages) = request.into_parts();
+        let call = Arc::new((metadata, extensions.get::<Turnstile>().cloned()));
+        let front = Arc::clone(&self.front);
+        let answers = messages.map(move |message| {
+            let (front, call) = (Arc::clone(&front), Arc::clone(&call));
+            async move {
+                let (metadata, turnstile) = &*call;
+                Ok(answer_in_stream(&front, metadata, turnstile.as_ref(), message?).await)
+            }
+        });
+        Ok(Response::new(answers.buffered(ROWS_AT_ONCE).boxed()))
     }
 
     async fn model_config(

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gondola_protocol::proto::{
-    Degradation, GetPipelineRequest, GetRulesRequest, PutItemRequest, PutUserRequest, RecommendRequest,
-    SimilarRequest, Value, similar_request, value,
+    Degradation, ExplainRequest, GetPipelineRequest, GetRulesRequest, PutItemRequest, PutUserRequest,
+    RecommendRequest, SimilarRequest, Value, similar_request, value,
 };
 use gondola_server::Server;
 use gondola_server::front::{Deadlines, Destination, Front};
@@ -160,9 +160,13 @@ async fn wrong_asks_are_refused_alike_with_a_way_out() {
             .await
             .contains("expected `timing`")
     );
-    assert!(message("/v1/similar").await.contains("give item= or text="));
     assert!(
-        message("/v1/similar?item=a&text=b")
+        message("/v1/similar")
+            .await
+            .contains("give item=, text= or bought_with=")
+    );
+    assert!(
+        message("/v1/similar?item=a&bought_with=b")
             .await
             .contains("give one of them")
     );
@@ -182,6 +186,51 @@ async fn wrong_asks_are_refused_alike_with_a_way_out() {
         grpc.put_user(nobody).await.unwrap_err().message(),
         "user is empty; give one"
     );
+}
+
+#[tokio::test]
+async fn what_became_of_items_is_told_alike_over_http_and_grpc() {
+    let (server, _) = one_variant().await;
+    let body = json!({"user": "anna", "items": ["shoe-7", "nowhere"]});
+    let http = send(&server.address, "POST", "/v1/explain", &body.to_string()).await;
+    assert_eq!(http.status, 200, "{http:?}");
+    let request = ExplainRequest {
+        user: "anna".to_owned(),
+        items: vec!["shoe-7".to_owned(), "nowhere".to_owned()],
+        k: None,
+    };
+    let grpc = server.grpc().await.explain(request).await.unwrap().into_inner();
+    let items = grpc.items.iter().map(|item| {
+        let sources = item
+            .sources
+            .iter()
+            .map(|at| json!({"source": in_json(at.source().as_str_name(), "SOURCE_"), "place": at.place}));
+        json!({
+            "item": item.item, "fate": in_json(item.fate().as_str_name(), "FATE_"),
+            "sources": sources.collect::<Vec<_>>(), "score": item.score, "rank": item.rank,
+        })
+    });
+    let expected = json!({
+        "user": grpc.user, "variant": grpc.variant, "bundles": grpc.bundles,
+        "items": items.collect::<Vec<_>>(), "degraded": [], "timing": {},
+    });
+    assert_eq!(http.json(), expected);
+    assert_eq!(http.json()["items"][1]["fate"], "unknown");
+
+    let refused = async |body: serde_json::Value| {
+        let answer = send(&server.address, "POST", "/v1/explain", &body.to_string()).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        answer.json()["error"]["message"].to_string()
+    };
+    let none = refused(json!({"items": []})).await;
+    assert!(
+        none.contains("the request has 0 items; ask for 1 to 1000 at once"),
+        "{none}"
+    );
+    let many = refused(json!({"items": vec!["a"; 1001]})).await;
+    assert!(many.contains("has 1001 items"), "{many}");
+    let empty = refused(json!({"items": [""]})).await;
+    assert!(empty.contains("item is empty"), "{empty}");
 }
 
 #[tokio::test]

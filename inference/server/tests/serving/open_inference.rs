@@ -101,6 +101,20 @@ async fn a_request_that_is_none_is_refused_as_the_protocol_does() {
 }
 
 #[tokio::test]
+async fn items_that_a_client_names_are_scored() {
+    let (server, _) = one_variant().await;
+    let items = json!({"name": "item", "shape": [1, 2], "datatype": "BYTES", "data": ["a", "nowhere"]});
+    let body = json!({"inputs": [users(&["anna"]), items]});
+    let (status, response) = infer(&server.address, "score", &body).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(response["outputs"][0]["name"], "score");
+    assert_eq!(response["outputs"][0]["data"], json!([0.5, 0.5]));
+    assert_eq!(response["outputs"][1]["data"], json!(["shown", "unknown"]));
+    let statistics = get(&server.address, "/v2/models/score/stats").await.json();
+    assert_eq!(statistics["model_stats"][0]["inference_count"], 1);
+}
+
+#[tokio::test]
 async fn a_request_has_one_place_however_many_rows_it_has() {
     let (variant, gate) = variant("dlrm");
     let front = Front::new(Deadlines::default()).with_room_for(1);

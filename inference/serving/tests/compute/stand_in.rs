@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use gondola_models::pipeline::RequestError;
 use gondola_models::pipeline::change::RefusedItem;
 use gondola_request::{
-    Answer, Change, InformedRequest, ItemId, ItemState, Recommendation, Rules, SimilarRequest, VariantSummary,
+    Answer, Change, ExplainRequest, Explanations, InformedRequest, ItemId, ItemState, Recommendation, Rules,
+    SimilarRequest, UserState, VariantSummary,
 };
 use gondola_serving::compute::Compute;
 use gondola_serving::local::{LocalVariant, Pipeline};
@@ -68,6 +69,10 @@ impl Pipeline for StandIn {
     fn recommend_each(&self, requests: &[InformedRequest]) -> Vec<Result<Answer, RequestError>> {
         self.together.lock().unwrap().push(requests.len());
         requests.iter().map(|request| self.recommend(request)).collect()
+    }
+
+    fn explain(&self, _: &ExplainRequest, _: Option<&UserState>) -> Result<Explanations, RequestError> {
+        Ok(Explanations::default())
     }
 
     fn check(&self, change: &Change) -> Result<(), RequestError> {
