@@ -71,8 +71,22 @@ def test_similar_items_of_an_item_and_of_a_text(ask: Asker) -> None:
     assert len(near.items) == 4
     assert item not in near.ids
     assert len(ask.similar(text="SOFT DRINKS", k=3).items) == 3
-    with pytest.raises(ValueError, match="one of the two"):
+    with pytest.raises(ValueError, match="one of them"):
         ask.similar(item, text="both")
+
+
+def test_what_is_bought_together_and_what_became_of_items(ask: Asker) -> None:
+    answer = ask.recommend("1", k=3)
+    together = ask.similar(bought_with=answer.ids[0], k=3)
+    assert answer.ids[0] not in together.ids
+    explained = ask.explain("1", [*answer.ids, "no such item"], k=3)
+    assert [item.fate for item in explained.items] == ["shown", "shown", "shown", "unknown"]
+    assert [item.rank for item in explained.items] == [1, 2, 3, None]
+    assert [item.score for item in explained.items[:3]] == [item.score for item in answer.items]
+    assert explained.items[0].sources
+    assert explained.variant == answer.variant
+    with pytest.raises(gondola.InvalidArgument, match="has 0 items"):
+        ask.explain("1", [])
 
 
 def test_what_the_server_says_is_in_the_error(ask: Asker) -> None:

@@ -26,11 +26,12 @@ try {
     for (const scheme of SCHEMES) await everyPage(width, scheme);
   }
   await aVisit();
+  await thePanel();
   await theKeyboard();
 } finally {
   await browser.close();
 }
-console.log(`the shop: ${checked} pages without a violation of axe ${require('axe-core/package.json').version}; a visit and the keyboard passed`);
+console.log(`the shop: ${checked} pages without a violation of axe ${require('axe-core/package.json').version}; a visit, the panel and the keyboard passed`);
 
 // Somebody whom the shop does not know yet.
 async function visitor(width = 1280, scheme = 'light') {
@@ -97,6 +98,8 @@ async function everyPage(width, scheme) {
   await open(page, '/');
   await open(page, await firstProduct(page));
   await look('product');
+  await page.$$eval('details', (all) => all.forEach((details) => { details.open = true; }));
+  await look('product-panel');
   await click(page, 'form[action="/basket/add"] button');
   await open(page, '/basket');
   await look('basket');
@@ -143,6 +146,34 @@ async function aVisit() {
   assert.ok(headings.includes('Buy again'), headings.join(', '));
   const told = await page.$$eval('details section', (all) => all.at(-1).textContent);
   assert.match(told, /purchase/);
+  await page.browserContext().close();
+}
+
+// The panel says of each product why it is there, and what is known of a customer can be changed in it.
+async function thePanel() {
+  const page = await visitor();
+  await enterAs(page, '1');
+  const why = await page.$$eval('details .scroll tbody tr', (rows) => rows.map((row) => row.innerText || row.textContent));
+  assert.equal(why.length, 12, 'a reason for each product');
+  assert.ok(why.every((row) => /shown$/.test(row.trim()) && /no\. \d+/.test(row)), why.join('\n'));
+  const [first] = await products(page, '[aria-labelledby="for-you"]');
+  await open(page, first);
+  const headings = await page.$$eval('main h2', (all) => all.map((heading) => heading.innerText));
+  assert.ok(headings.includes('Bought together'), headings.join(', '));
+  const beside = await products(page, '[aria-labelledby="together"]');
+  assert.ok(beside.length > 0 && !beside.includes(first), beside.join(', '));
+
+  const set = async (value) => {
+    await open(page, '/');
+    await page.$eval('form[action="/column"]', (form, wanted) => {
+      form.elements.column.value = 'home_store';
+      form.elements.value.value = wanted;
+    }, value);
+    await follow(page, () => page.$eval('form[action="/column"]', (form) => form.submit()));
+    return page.$eval('[role="status"]', (notice) => notice.textContent);
+  };
+  assert.match(await set('367'), /takes home_store to be 367/);
+  assert.match(await page.$eval('details', (details) => details.textContent), /home_store367/);
   await page.browserContext().close();
 }
 

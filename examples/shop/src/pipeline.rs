@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gondola_causes::with_causes;
-use gondola_request::Interaction;
+use gondola_request::{Explanation, Interaction, ItemId, UserId};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use url::Url;
 
-use answer::{Answer, Failure, Loaded, Receipt};
+use answer::{Answer, Explained, Failure, Loaded, Receipt};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use question::Question;
 
@@ -76,12 +76,6 @@ pub struct Pipeline {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// What `POST /v1/interactions` takes.
-#[derive(Serialize)]
-struct Interactions<'a> {
-    interactions: &'a [Interaction],
-}
-
 impl Pipeline {
     /// A client that connects when it asks: questions to one address, interactions to another.
     pub fn new(questions: Url, changes: Url, patience: Duration) -> Self {
@@ -113,20 +107,39 @@ impl Pipeline {
 
     /// Tells what customers did.
     pub async fn tell(&self, interactions: &[Interaction]) -> Result<Receipt, String> {
-        let body = serde_json::to_vec(&Interactions { interactions }).map_err(AskError::Json);
-        let told = async {
-            let mut url = self.changes.clone();
-            url.set_path("/v1/interactions");
-            let request = Request::builder()
-                .method(Method::POST)
-                .uri(url.as_str())
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Full::from(body?))
-                .map_err(AskError::Request)?;
-            self.send::<Receipt>(request, &url).await
-        };
-        let told = told.await.map(|(_, receipt)| receipt);
-        told.map_err(|error| with_causes(&error))
+        let body = json!({"interactions": interactions});
+        let told = self
+            .change(Method::POST, &["v1", "interactions"], &body, None)
+            .await;
+        let read = told.and_then(|(_, body)| serde_json::from_slice(&body).map_err(AskError::Json));
+        read.map_err(|error| with_causes(&error))
+    }
+
+    /// Asks why products are in a list of `k` for a customer, or where they were lost.
+    pub async fn explain(
+        &self,
+        user: &UserId,
+        items: &[ItemId],
+        k: usize,
+        arm: Option<&str>,
+    ) -> Result<Vec<Explanation>, String> {
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let body = json!({"user": user, "items": items, "k": k});
+        let explained = self.change(Method::POST, &["v1", "explain"], &body, arm).await;
+        let read = explained
+            .and_then(|(_, body)| serde_json::from_slice::<Explained>(&body).map_err(AskError::Json));
+        read.map(|explained| explained.items)
+            .map_err(|error| with_causes(&error))
+    }
+
+    /// Says what a column of a customer is from now on.
+    pub async fn set(&self, user: &UserId, column: &str, value: &Value) -> Result<(), String> {
+        let body = json!({"features": {column: value}});
+        let path = ["v1", "users", user.as_str()];
+        let set = self.change(Method::PATCH, &path, &body, None).await;
+        set.map(drop).map_err(|error| with_causes(&error))
     }
 
     /// Tells which variants there are.
@@ -149,22 +162,44 @@ impl Pipeline {
             request = request.header(ARM, arm);
         }
         let request = request.body(Full::default()).map_err(AskError::Request)?;
+        let (headers, body) = self.send(request, &url).await?;
+        let read = serde_json::from_slice(&body).map_err(AskError::Json)?;
+        Ok((headers, read))
+    }
+
+    /// Sends JSON to the admin port.
+    async fn change(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &Value,
+        arm: Option<&str>,
+    ) -> Result<(HeaderMap, Bytes), AskError> {
+        let mut url = self.changes.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().extend(path);
+        }
+        let mut request = Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(arm) = arm {
+            request = request.header(ARM, arm);
+        }
+        let request = request
+            .body(Full::from(body.to_string()))
+            .map_err(AskError::Request)?;
         self.send(request, &url).await
     }
 
-    async fn send<T: DeserializeOwned>(
-        &self,
-        request: Request<Full<Bytes>>,
-        url: &Url,
-    ) -> Result<(HeaderMap, T), AskError> {
+    async fn send(&self, request: Request<Full<Bytes>>, url: &Url) -> Result<(HeaderMap, Bytes), AskError> {
         let sent = tokio::time::timeout(self.patience, self.exchange(request, url)).await;
         let (status, headers, body) = sent.map_err(|_| AskError::Late(self.patience))??;
         if !status.is_success() {
             let message = Failure::read(&body);
             return Err(AskError::Refused { status, message });
         }
-        let read = serde_json::from_slice(&body).map_err(AskError::Json)?;
-        Ok((headers, read))
+        Ok((headers, body))
     }
 
     async fn exchange(

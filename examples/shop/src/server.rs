@@ -1,12 +1,13 @@
 //! Paths, and what happens at each: read the visit, ask the pipeline, make the page.
 //!
-//! `account` has the door, `browsing` the pages, `buying` what customers do. Pages are asked for by `GET` and change nothing but what the
+//! `account` has the door, `browsing` the pages, `buying` what customers do, `panel` what is chosen at the bottom. Pages are asked for by `GET` and change nothing but what the
 //! pipeline is told of a view; everything else is a `POST` that ends with a redirect, so that a page that is loaded again does nothing
 //! again. Forms of other sites come without the cookie (`SameSite`), and so reach only the door.
 
 mod account;
 mod browsing;
 mod buying;
+mod panel;
 
 use std::sync::Arc;
 
@@ -72,7 +73,8 @@ pub(crate) fn routes(shop: Arc<Shop>) -> Router {
         .route(links::SET, post(buying::set))
         .route(links::CHECK_OUT, post(buying::check_out))
         .route(links::DISLIKE, post(buying::dislike))
-        .route(links::ARM, post(browsing::choose_arm))
+        .route(links::ARM, post(panel::choose_arm))
+        .route(links::COLUMN, post(panel::set_column))
         .route(links::LOG_IN, get(account::door).post(account::log_in))
         .route(links::LOG_OUT, post(account::log_out))
         .route(links::STYLE, get(|| kept("text/css; charset=utf-8", STYLE)))

@@ -3,7 +3,7 @@
 //! Each thing that a customer does is a function that changes the visit and gives back the interactions to send. Ids of events are the
 //! session's with a number, so that each is new, and one that is sent twice counts once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use gondola_request::{Interaction, InteractionKind, ItemId, UserId};
 
@@ -44,6 +44,8 @@ pub struct Visit {
     pub bought: Option<ItemId>,
     /// The variant that was chosen, in the place of the customer's own.
     pub arm: Option<String>,
+    /// What the customer's columns were set to in this visit.
+    pub set: BTreeMap<String, String>,
     /// What the pipeline was told, the latest first.
     pub told: VecDeque<Told>,
     /// What the next page says.
@@ -64,6 +66,7 @@ impl Visit {
             basket: Basket::default(),
             bought: None,
             arm: None,
+            set: BTreeMap::new(),
             told: VecDeque::new(),
             notice: None,
             session: session.to_owned(),
@@ -140,6 +143,18 @@ impl Visit {
         };
         self.notice = Some(Notice { text, panel: true });
         self.arm = arm;
+    }
+
+    /// A column of the customer was set, or could not be.
+    pub fn note_set(&mut self, column: &str, value: &str, outcome: Result<(), String>) {
+        let text = match outcome {
+            Ok(()) => {
+                self.set.insert(column.to_owned(), value.to_owned());
+                format!("The pipeline takes {column} to be {value} for this customer now.")
+            }
+            Err(problem) => format!("{column} was not set: {problem}"),
+        };
+        self.notice = Some(Notice { text, panel: true });
     }
 
     /// Notes what the pipeline was told. `problem` gives what it said of each, by its place.

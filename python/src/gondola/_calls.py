@@ -23,6 +23,8 @@ from .types import (
     Columns,
     Diversity,
     ExperimentCounts,
+    Explained,
+    Explanation,
     Interaction,
     Item,
     ItemRule,
@@ -182,13 +184,50 @@ def recommend_frame(
 
 
 def similar(
-    item: str | int | None = None, *, text: str | None = None, k: int | None = None, explain: bool = False
+    item: str | int | None = None,
+    *,
+    text: str | None = None,
+    bought_with: str | int | None = None,
+    k: int | None = None,
+    explain: bool = False,
 ) -> Call[Answer]:
-    """The items that are most like an item, or like a text: either of the two."""
-    if (item is None) == (text is None):
-        raise ValueError("similar() is asked with an item or with text=..., one of the two")
-    query = _query(item=None if item is None else _frames.identifier(item), text=text, k=k, explain=explain)
+    """The items that are most like an item, or like a text, or that are bought with an item: one of these."""
+    if sum(wish is not None for wish in (item, text, bought_with)) != 1:
+        raise ValueError("similar() is asked with an item, with text=... or with bought_with=..., one of them")
+
+    def identifier(item: str | int | None) -> str | None:
+        return None if item is None else _frames.identifier(item)
+
+    query = _query(
+        item=identifier(item), text=text, bought_with=identifier(bought_with), k=k, explain=explain
+    )
     return Call("GET", "/v1/similar", _answer, query=query, admin=False)
+
+
+def explain(
+    user: str | int,
+    items: Iterable[str | int],
+    *,
+    k: int | None = None,
+    arm: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Call[Explained]:
+    """Why items are in the answer for a user, or where they are lost, with the score of each.
+
+    Nobody is shown anything: an experiment counts no exposure.
+
+    :param items: at most 1,000.
+    :param k: how many items the answer has; the pipeline's default without it.
+    :param arm: the arm of an experiment whose variant is asked.
+    :param headers: further headers, such as that of the experiment's unit.
+    """
+    sent = dict(headers or {})
+    if arm is not None:
+        sent["x-gondola-arm"] = arm
+    body: Json = {"user": _frames.identifier(user), "items": [_frames.identifier(item) for item in items]}
+    if k is not None:
+        body["k"] = k
+    return Call("POST", "/v1/explain", _explained, body=_json(body), headers=sent)
 
 
 ##### Users
@@ -524,6 +563,23 @@ def _answer(reply: Reply) -> Answer:
         reason=body.get("reason"),
         timing=body.get("timing"),
         request_id=reply.request_id,
+    )
+
+
+def _explained(reply: Reply) -> Explained:
+    body = reply.json()
+
+    def explanation(item: Json) -> Explanation:
+        sources = {at["source"]: at["place"] for at in item["sources"]}
+        return Explanation(item["item"], item["fate"], sources, item.get("score"), item.get("rank"))
+
+    return Explained(
+        items=tuple(explanation(item) for item in body["items"]),
+        variant=body["variant"],
+        bundles=body["bundles"],
+        degraded=tuple(body["degraded"]),
+        reason=body.get("reason"),
+        timing=body.get("timing"),
     )
 
 

@@ -71,6 +71,7 @@ class _Methods:
     recommend_many = _Method(_calls.recommend_many)
     recommend_frame = _Method(_calls.recommend_frame)
     similar = _Method(_calls.similar)
+    explain = _Method(_calls.explain)
     put_user = _Method(_calls.put_user)
     patch_user = _Method(_calls.patch_user)
     delete_user = _Method(_calls.delete_user)

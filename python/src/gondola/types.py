@@ -52,6 +52,39 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """What became of an item in the answer for a user."""
+
+    item: str
+    #: ``shown``, or where it was lost, such as ``not_found``, ``below_others`` or ``against_rules``.
+    fate: str
+    #: The sources that named it, each with its place there, counted from 1.
+    sources: Mapping[str, int]
+    #: What it is ranked by; ``None`` for an item that is not in the catalog, or has no finite score.
+    score: float | None = None
+    #: Its place by score among what may be shown, counted from 1; ``None`` where it is not among it.
+    rank: int | None = None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What became of items, and where that comes from."""
+
+    #: One for each item that was asked for, in that order.
+    items: tuple[Explanation, ...]
+    #: The variant that answers this user.
+    variant: str
+    #: Digests of its bundles, by role.
+    bundles: Mapping[str, str]
+    #: Why the answer would not be all that it could be; empty where it is.
+    degraded: tuple[str, ...]
+    #: Why it is this variant, such as ``Assigned``.
+    reason: str | None = None
+    #: Microseconds by stage.
+    timing: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
 class Refused:
     """What was not taken of a batch."""
 

@@ -11,6 +11,7 @@ pub(crate) const SET: &str = "/basket/set";
 pub(crate) const CHECK_OUT: &str = "/checkout";
 pub(crate) const DISLIKE: &str = "/dislike";
 pub(crate) const ARM: &str = "/arm";
+pub(crate) const COLUMN: &str = "/column";
 pub(crate) const LOG_IN: &str = "/login";
 pub(crate) const LOG_OUT: &str = "/logout";
 pub(crate) const STYLE: &str = "/style.css";

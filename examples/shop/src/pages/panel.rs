@@ -1,11 +1,16 @@
 //! The panel at the bottom: what the pipeline said, and what it was told.
 //!
 //! For each question of the page it shows the variant that answered, why it was this one, how long each stage took, what is degraded,
-//! and the bundles. Another variant can be chosen here; and here is what the customer did, as the pipeline took it.
+//! and the bundles; and [why] each product is shown. Another variant can be chosen here, and what is [known] of the customer changed;
+//! and here is what the customer did, as the pipeline took it.
 
 use std::collections::BTreeMap;
 
+use gondola_request::Explanation;
 use maud::{Markup, html};
+
+mod known;
+mod why;
 
 use super::links;
 use crate::catalogue::Catalogue;
@@ -20,6 +25,8 @@ const DIGITS: usize = 12;
 pub(crate) struct Panel<'a> {
     /// The questions of this page, with the names of their shelves.
     pub(crate) asked: &'a [(&'a str, &'a Asked)],
+    /// What became of products in the list for the customer, or why that is not known.
+    pub(crate) why: &'a Result<Vec<Explanation>, String>,
     /// The variants to choose from, or why they are not known.
     pub(crate) loaded: &'a Result<Loaded, String>,
     /// Who looks.
@@ -38,6 +45,8 @@ pub(crate) fn panel(panel: &Panel<'_>) -> Markup {
             summary { "What the pipeline said" span.facts { (summary(panel.asked)) } }
             div.panels {
                 (arms(panel))
+                (known::known(panel))
+                (why::why(panel.why, panel.catalogue))
                 @for (title, asked) in panel.asked {
                     (question(title, asked))
                 }
@@ -213,6 +222,7 @@ mod tests {
         };
         let view = Panel {
             asked: &[("For you", &asked)],
+            why: &Ok(Vec::new()),
             loaded,
             visit,
             catalogue: &Catalogue::default(),

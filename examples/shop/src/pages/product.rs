@@ -13,6 +13,7 @@ pub(crate) fn product(
     product: &Product,
     request: Option<&str>,
     similar: &Asked,
+    together: &Asked,
     catalogue: &Catalogue,
 ) -> Markup {
     // With the answer, so that whoever comes back looks at the same page, and not at another.
@@ -42,7 +43,15 @@ pub(crate) fn product(
             }
         }
         (shelf.render())
+        @if has_items(together) {
+            (Shelf { id: "together", title: "Bought together", stock: Stock::Asked(together), ..shelf }.render())
+        }
     }
+}
+
+/// Whether there is anything to show: of what few people buy, nothing is known to be bought with it.
+fn has_items(asked: &Asked) -> bool {
+    asked.answer.as_ref().is_ok_and(|answer| !answer.items.is_empty())
 }
 
 /// The page of a product that the shop does not have.
@@ -88,7 +97,7 @@ mod tests {
             question: Wish::LikeItem(shown.id.clone()).of(6),
             answer: Err("nobody is there".to_owned()),
         };
-        product(shown, Some("r-7"), &asked, &Catalogue::default()).into_string()
+        product(shown, Some("r-7"), &asked, &asked, &Catalogue::default()).into_string()
     }
 
     #[test]

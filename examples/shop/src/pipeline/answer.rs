@@ -1,8 +1,8 @@
 //! What a pipeline answers, as far as the shop reads it: fields that it doesn't know are left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gondola_request::ItemId;
+use gondola_request::{Explanation, ItemId};
 use serde::Deserialize;
 
 /// Stages in the order in which requests of both kinds meet them; the answer has them by name.
@@ -105,6 +105,35 @@ pub struct Loaded {
 pub struct Variant {
     /// Its name.
     pub name: String,
+    /// What it holds, if it can be reached.
+    #[serde(default)]
+    pub summary: Option<Summary>,
+}
+
+/// What a variant holds, as far as the shop reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Summary {
+    /// What the scorer reads, such as `user.age`.
+    pub inputs: Vec<String>,
+}
+
+impl Loaded {
+    /// The columns of a customer that some variant reads.
+    pub fn customer_columns(&self) -> BTreeSet<&str> {
+        let summaries = self
+            .variants
+            .iter()
+            .filter_map(|variant| variant.summary.as_ref());
+        let inputs = summaries.flat_map(|summary| &summary.inputs);
+        inputs.filter_map(|input| input.strip_prefix("user.")).collect()
+    }
+}
+
+/// What became of products in a list for a customer.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Explained {
+    /// One for each product that was asked for.
+    pub items: Vec<Explanation>,
 }
 
 /// What a pipeline says when it refuses.

@@ -21,6 +21,8 @@ pub enum Wish {
     ForAnybody,
     /// What is like a product.
     LikeItem(ItemId),
+    /// What is bought together with a product.
+    BoughtWith(ItemId),
     /// What is like a text.
     LikeText(String),
 }
@@ -39,6 +41,7 @@ impl Question {
             Wish::For(user) => ("/v1/recommend", Some(("user", user.as_str()))),
             Wish::ForAnybody => ("/v1/recommend", None),
             Wish::LikeItem(item) => ("/v1/similar", Some(("item", item.as_str()))),
+            Wish::BoughtWith(item) => ("/v1/similar", Some(("bought_with", item.as_str()))),
             Wish::LikeText(text) => ("/v1/similar", Some(("text", text.as_str()))),
         };
         let mut url = base.clone();
@@ -71,6 +74,10 @@ mod tests {
             (
                 Wish::LikeItem("a&k=9".into()),
                 "/v1/similar?item=a%26k%3D9&k=6&explain=timing",
+            ),
+            (
+                Wish::BoughtWith("7".into()),
+                "/v1/similar?bought_with=7&k=6&explain=timing",
             ),
             (
                 Wish::LikeText("grüner tee #1".to_owned()),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use gondola_request::{Explanation, ItemId};
 use serde::Deserialize;
 
 use super::{Shop, nothing_here};
@@ -28,14 +28,6 @@ pub(super) struct Origin {
     request: Option<String>,
 }
 
-/// The variant that was chosen; empty for the customer's own.
-#[derive(Deserialize)]
-pub(super) struct ChosenArm {
-    arm: String,
-    #[serde(default)]
-    back: String,
-}
-
 pub(super) async fn home(State(shop): State<Arc<Shop>>, login: Login) -> Html<String> {
     let visit = shop.sessions.with(&login, Visit::turn_page);
     let arm = visit.arm.as_deref();
@@ -52,6 +44,7 @@ pub(super) async fn home(State(shop): State<Arc<Shop>>, login: Login) -> Html<St
         ask(Wish::ForAnybody, MANY),
         shop.pipeline.variants(),
     );
+    let why = why(&shop, &visit, &items(&for_you)).await;
     let customer = shop.customers.get(visit.customer.as_str());
     let home = Home {
         for_you: &for_you,
@@ -65,6 +58,7 @@ pub(super) async fn home(State(shop): State<Arc<Shop>>, login: Login) -> Html<St
     asked.push(("Popular", &popular));
     let panel = Panel {
         asked: &asked,
+        why: &why,
         loaded: &loaded,
         visit: &visit,
         catalogue: &shop.catalogue,
@@ -90,6 +84,7 @@ pub(super) async fn search(
     );
     let panel = Panel {
         asked: &[("Search", &found)],
+        why: &Ok(Vec::new()),
         loaded: &loaded,
         visit: &visit,
         catalogue: &shop.catalogue,
@@ -118,38 +113,37 @@ pub(super) async fn product(
     let (arm, looked) = shop.sessions.with(&login, |visit| {
         (visit.arm.clone(), visit.look(&product.id, request.clone()))
     });
-    let (similar, loaded, ()) = tokio::join!(
-        similar(&shop, &id, arm.as_deref()),
+    let ask = |wish: Wish| shop.pipeline.ask(wish.of(FEW), arm.as_deref());
+    let (similar, together, loaded, ()) = tokio::join!(
+        ask(Wish::LikeItem(product.id.clone())),
+        ask(Wish::BoughtWith(product.id.clone())),
         shop.pipeline.variants(),
         shop.tell(&login, looked.into_iter().collect()),
     );
     // Only now, so that the panel shows what the pipeline was just told.
     let visit = shop.sessions.with(&login, Visit::turn_page);
+    let why = why(&shop, &visit, std::slice::from_ref(&product.id)).await;
     let panel = Panel {
-        asked: &[("Similar products", &similar)],
+        asked: &[("Similar products", &similar), ("Bought together", &together)],
+        why: &why,
         loaded: &loaded,
         visit: &visit,
         catalogue: &shop.catalogue,
         back: &links::product(&product.id, request.as_deref()),
     };
-    let main = pages::product(product, request.as_deref(), &similar, &shop.catalogue);
+    let main = pages::product(product, request.as_deref(), &similar, &together, &shop.catalogue);
     page(&product.name, "", &visit, main, &panel).into_response()
 }
 
-async fn similar(shop: &Shop, id: &str, arm: Option<&str>) -> Asked {
-    shop.pipeline.ask(Wish::LikeItem(id.into()).of(FEW), arm).await
+/// What becomes of products in the front page's list for the customer.
+async fn why(shop: &Shop, visit: &Visit, items: &[ItemId]) -> Result<Vec<Explanation>, String> {
+    let arm = visit.arm.as_deref();
+    shop.pipeline.explain(&visit.customer, items, MANY, arm).await
 }
 
-pub(super) async fn choose_arm(
-    State(shop): State<Arc<Shop>>,
-    login: Login,
-    Form(chosen): Form<ChosenArm>,
-) -> Redirect {
-    // What can't be a header would be no variant either.
-    let is_name = chosen.arm.bytes().all(|byte| byte.is_ascii_graphic());
-    let arm = (is_name && !chosen.arm.is_empty()).then_some(chosen.arm);
-    shop.sessions.with(&login, |visit| visit.choose_arm(arm));
-    Redirect::to(&links::local(&chosen.back))
+fn items(asked: &Asked) -> Vec<ItemId> {
+    let items = asked.answer.iter().flat_map(|answer| &answer.items);
+    items.map(|found| found.item.clone()).collect()
 }
 
 /// A page with what the pipeline said below it.

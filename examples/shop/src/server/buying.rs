@@ -34,6 +34,7 @@ pub(super) async fn basket(State(shop): State<Arc<Shop>>, login: Login) -> Html<
     let visit = shop.sessions.with(&login, Visit::turn_page);
     let loaded = shop.pipeline.variants().await;
     let panel = Panel {
+        why: &Ok(Vec::new()),
         asked: &[],
         loaded: &loaded,
         visit: &visit,

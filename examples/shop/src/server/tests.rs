@@ -7,6 +7,7 @@ use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::routing::patch;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
@@ -20,6 +21,7 @@ use crate::catalogue::tests::sample;
 struct Heard {
     arms: Mutex<Vec<Option<String>>>,
     interactions: Mutex<Vec<Value>>,
+    set: Mutex<Vec<Value>>,
 }
 
 impl Heard {
@@ -53,6 +55,23 @@ async fn interact(State(heard): State<Arc<Heard>>, Json(body): Json<Value>) -> J
     Json(json!({"taken": 1, "duplicates": 0, "refused": []}))
 }
 
+async fn explain(Json(body): Json<Value>) -> Json<Value> {
+    let items = body["items"].as_array().unwrap().iter();
+    let explained =
+        items.map(|item| json!({"item": item, "fate": "shown", "sources": [], "score": 0.5, "rank": 1}));
+    Json(json!({"variant": "dlrm", "items": explained.collect::<Vec<_>>()}))
+}
+
+async fn set(State(heard): State<Arc<Heard>>, Json(body): Json<Value>) -> Response {
+    let column = body["features"].as_object().unwrap().keys().next().unwrap();
+    if column == "shoe" {
+        let refusal = json!({"error": {"code": "INVALID_ARGUMENT", "message": "there is no user feature"}});
+        return (StatusCode::BAD_REQUEST, Json(refusal)).into_response();
+    }
+    heard.set.lock().unwrap().push(body["features"].clone());
+    StatusCode::NO_CONTENT.into_response()
+}
+
 /// A shop of one product and one customer, beside what its pipeline hears.
 async fn shop() -> (Router, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
@@ -60,6 +79,8 @@ async fn shop() -> (Router, Arc<Heard>) {
         .route("/v1/recommend", get(recommend))
         .route("/v1/similar", get(recommend))
         .route("/v1/interactions", post(interact))
+        .route("/v1/explain", post(explain))
+        .route("/v1/users/{id}", patch(set))
         .with_state(Arc::clone(&heard));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -127,6 +148,33 @@ impl Browser {
             text: String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap(),
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_customer_can_be_set_and_a_refusal_is_told() {
+    let (shop, heard) = shop().await;
+    let mut browser = Browser::logged_in(shop).await;
+    for form in [
+        "column=age&value=45&back=/",
+        "column=home_store&value=31x",
+        "column=age&value=",
+    ] {
+        let page = browser.post("/column", form).await;
+        assert_eq!((page.status, &*page.to), (StatusCode::SEE_OTHER, "/"));
+    }
+    let wanted = [
+        json!({"age": 45.0}),
+        json!({"home_store": "31x"}),
+        json!({"age": null}),
+    ];
+    assert_eq!(*heard.set.lock().unwrap(), wanted);
+    browser.post("/column", "column=shoe&value=7").await;
+    let home = browser.get("/").await.text;
+    assert!(
+        home.contains("shoe was not set: there is no user feature"),
+        "{home}"
+    );
+    assert!(home.contains("Why these") && home.contains("0.5000"), "{home}");
 }
 
 #[tokio::test]
