@@ -14,13 +14,19 @@ use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::{Found, ItemIndex, RetrievalError, read_json};
 use encoder::{EncodeError, EncoderLoadError, TextEncoder};
 
-pub mod bert;
+mod bert;
 pub mod clip;
 pub mod encoder;
 mod head;
+mod onnx;
 mod pooling;
 mod sentence;
+mod sentence_encoder;
 mod text_encoder;
+mod tokens;
+
+/// The folder of a bundle that has the encoder, if it has one.
+const ENCODER: &str = "encoder";
 
 /// `encoder.json`: what the encoder reads of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +73,11 @@ pub struct Similarity {
     text_columns: Vec<String>,
 }
 
+/// The ONNX file of a similarity bundle's encoder, if it has one.
+pub fn network_file(folder: &Path) -> Option<PathBuf> {
+    encoder::network_file(&folder.join(ENCODER))
+}
+
 impl Similarity {
     /// Loads a similarity bundle's folder, its encoder onto a device. A bundle without an encoder serves known items only.
     pub fn load(
@@ -77,7 +88,7 @@ impl Similarity {
     ) -> Result<Self, SimilarityError> {
         let config: TextConfig = read_json(&folder.join("encoder.json"))?;
         let index = ItemIndex::load(folder, items, search)?;
-        let weights = folder.join("encoder");
+        let weights = folder.join(ENCODER);
         let encoder = if weights.exists() {
             let load = encoder::load_published(&weights, device);
             Some(load.map_err(|source| SimilarityError::Encoder {

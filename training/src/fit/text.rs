@@ -183,9 +183,18 @@ impl TextIndex {
     }
 }
 
-/// Copies the files that an encoder is loaded from: the folder's own, and those of its modules.
+/// Copies the files that an encoder is loaded from: the folder's own, those of its modules, and its model as ONNX if it is one.
 fn copy_encoder(from: &Path, to: &Path) -> Result<(), FitError> {
     copy_files(from, to)?;
+    if let Some(network) = encoder::network_file(from) {
+        let within = network
+            .strip_prefix(from)
+            .expect("the file lies within the folder");
+        let copy = to.join(within);
+        let folder = copy.parent().unwrap_or(to);
+        fs::create_dir_all(folder).map_err(FitError::file(folder))?;
+        fs::copy(&network, &copy).map_err(FitError::file(&network))?;
+    }
     for module in encoder::module_folders(from)? {
         let within = module.strip_prefix(from).expect("modules lie within the folder");
         copy_files(&module, &to.join(within))?;

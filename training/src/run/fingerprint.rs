@@ -11,7 +11,7 @@ use crate::dataset::files::hash_file;
 use crate::dataset::{DatasetConfig, ShopFiles};
 
 /// What the names of an encoder's files end in.
-const ENCODER_ENDINGS: [&str; 3] = ["json", "safetensors", "txt"];
+const ENCODER_ENDINGS: [&str; 4] = ["json", "onnx", "safetensors", "txt"];
 
 /// Names everything that a run depends on: the configuration, what the data and the encoder hold, and this
 /// version. Their paths play no part.

@@ -231,7 +231,12 @@ async fn a_chosen_arm_goes_with_every_question_until_it_is_given_back() {
     browser.post("/arm", "arm=&back=%2Fbasket").await;
     browser.get("/product/7").await;
     let arms = heard.arms.lock().unwrap();
-    assert_eq!(*arms, [Some("forest".to_owned()), None]);
+    let forest = || Some("forest".to_owned());
+    assert_eq!(
+        *arms,
+        [forest(), forest(), None, None],
+        "similar products, and those bought together"
+    );
 }
 
 #[tokio::test]

@@ -1,14 +1,17 @@
 //! Text encoders: from an item's text to a vector, whatever the family of the model.
 //!
 //! A folder in Hugging Face's layout (`config.json`, `model.safetensors`, `tokenizer.json`) names its family in
-//! `model_type`; [`load`] is the only place that knows them all. Folders of sentence-transformers say what follows the
-//! model ([`super::sentence`]). Vectors come out L2-normalized in any case, so that an inner product is a cosine.
+//! `model_type`; [`load`] is the only place that knows them all. A folder without `model.safetensors`, but with `model.onnx`, may
+//! be of any family ([`super::onnx`]). Folders of sentence-transformers say what follows the model ([`super::sentence`]). Vectors
+//! come out L2-normalized in any case, so that an inner product is a cosine.
 
 use std::path::{Path, PathBuf};
 
 use super::bert::Bert;
 use super::clip::Clip;
+use super::onnx::{self, OnnxModel};
 use super::sentence::{self, Sentence};
+use super::sentence_encoder::SentenceEncoder;
 use super::text_encoder::json;
 pub use super::text_encoder::{EncodeError, EncoderLoadError, TextEncoder};
 use crate::device::Device;
@@ -34,12 +37,32 @@ pub fn module_folders(folder: &Path) -> Result<Vec<PathBuf>, EncoderLoadError> {
     sentence::module_folders(folder)
 }
 
+/// The ONNX file that a folder's encoder is loaded from, if it is one.
+pub fn network_file(folder: &Path) -> Option<PathBuf> {
+    let transformer = Sentence::published(folder).ok()?.transformer;
+    network_of(&transformer)
+}
+
+fn network_of(transformer: &Path) -> Option<PathBuf> {
+    match transformer.join("model.safetensors").exists() {
+        true => None,
+        false => onnx::file(transformer),
+    }
+}
+
 fn load_as(sentence: Sentence, device: Device) -> Result<Box<dyn TextEncoder>, EncoderLoadError> {
+    if let Some(file) = network_of(&sentence.transformer) {
+        let model = OnnxModel::load(&sentence.transformer, &file)?;
+        return Ok(Box::new(SentenceEncoder::of(sentence, Box::new(model))?));
+    }
     let device = device.open()?;
     let path = sentence.transformer.join("config.json");
     let Family { model_type } = json(&path)?;
     Ok(match model_type.as_str() {
-        "bert" => Box::new(Bert::load(sentence, device)?),
+        "bert" => {
+            let model = Bert::load(&sentence.transformer, device)?;
+            Box::new(SentenceEncoder::of(sentence, Box::new(model))?)
+        }
         "clip" | "clip_text_model" if sentence.is_plain() => {
             Box::new(Clip::load(&sentence.transformer, device)?)
         }

@@ -37,6 +37,9 @@ pub enum EncodeError {
     /// The model failed.
     #[error("the text model failed")]
     Model(#[from] candle_core::Error),
+    /// The model of another framework failed.
+    #[error("the text model failed")]
+    Network(#[from] gondola_onnx::RunError),
 }
 
 /// Why an encoder could not be loaded.
@@ -79,12 +82,32 @@ pub enum EncoderLoadError {
         module: String,
     },
     /// A family that we don't have.
-    #[error("{path}: model_type `{model_type}` is not supported; supported: bert, clip, clip_text_model")]
+    #[error(
+        "{path}: model_type `{model_type}` is not supported; supported: bert, clip, clip_text_model, and any other as ONNX: export \
+         model.onnx, and leave model.safetensors out"
+    )]
     Family {
         /// The configuration.
         path: PathBuf,
         /// What it names.
         model_type: String,
+    },
+    /// The ONNX file can't be loaded.
+    #[error("{path}: cannot be loaded")]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: gondola_onnx::LoadError,
+    },
+    /// The graph of an ONNX file is no encoder's.
+    #[error("{path}: {problem}")]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What it reads or gives.
+        problem: String,
     },
     /// A value in a configuration that can't be.
     #[error("{path}: `{field}` is {value}, but {expected}")]

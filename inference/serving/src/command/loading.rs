@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use futures::future::try_join_all;
 use gondola_models::pipeline::{FeatureSnapshot, Variant, VariantFolders, VariantSettings};
-use gondola_models::{memory, scoring, trial};
+use gondola_models::{memory, scoring, similarity, trial};
 use gondola_protocol::BundleDescription;
 use gondola_serving::compute::Compute;
 use gondola_serving::local::LocalVariant;
@@ -164,5 +164,11 @@ fn tried_files(folders: &VariantFolders) -> Vec<PathBuf> {
         .map(|folder| folder.join(INDEX))
         .collect();
     files.extend(scoring::network_file(&folders.scorer));
+    files.extend(
+        folders
+            .similarity
+            .as_ref()
+            .and_then(|folder| similarity::network_file(folder)),
+    );
     files
 }

@@ -94,6 +94,48 @@ fn check_encoder(encoder: &dyn TextEncoder, name: &str) {
 #[track_caller]
 fn check(folder: &TempDir, name: &str) {
     check_encoder(load(folder.path(), Default::default()).unwrap().as_ref(), name);
+    let weights = folder.path().join("model.safetensors");
+    fs::remove_file(&weights).unwrap();
+    for within in ["", "onnx"] {
+        let file = put_network(folder, "encoders/bert.onnx", within);
+        check_encoder(load(folder.path(), Default::default()).unwrap().as_ref(), name);
+        fs::remove_file(file).unwrap();
+    }
+    fs::copy(Path::new(FIXTURES).join("bert/model.safetensors"), weights).unwrap();
+}
+
+/// Puts a network of the fixtures in the place of a folder's weights.
+fn put_network(folder: &TempDir, fixture: &str, within: &str) -> PathBuf {
+    let file = folder.path().join(within).join("model.onnx");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::copy(Path::new(FIXTURES).join("..").join(fixture), &file).unwrap();
+    file
+}
+
+#[test]
+fn a_model_of_another_family_is_read_as_onnx_and_one_that_is_no_encoder_is_refused_by_name() {
+    let mean = [modules(&POOLED), pooling(&["mean_tokens"])];
+    let folder = folder(&mean);
+    let config = folder.path().join("config.json");
+    let roberta = fs::read_to_string(&config)
+        .unwrap()
+        .replace("\"bert\"", "\"electra\"");
+    fs::write(&config, roberta).unwrap();
+    check_refused(&folder, "model_type `electra` is not supported");
+    fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    let file = put_network(&folder, "encoders/bert.onnx", "");
+    assert_eq!(
+        crate::similarity::encoder::network_file(folder.path()),
+        Some(file)
+    );
+    check_encoder(
+        load_published(folder.path(), Default::default())
+            .unwrap()
+            .as_ref(),
+        "mean",
+    );
+    put_network(&folder, "dlrm/dlrm_dot_gather.legacy.onnx", "");
+    check_refused(&folder, "but an encoder is given input_ids");
 }
 
 #[track_caller]
