@@ -72,7 +72,7 @@ struct InputArgs {
 struct RunArgs {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Folder or URL of the sentence encoder: config.json, model.safetensors, tokenizer.json, and what
+    /// Folder or URL of the sentence encoder: config.json, model.safetensors or model.onnx, tokenizer.json, and what
     /// modules.json names.
     #[arg(long, env = "GONDOLA_ENCODER")]
     encoder: String,
