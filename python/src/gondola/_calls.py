@@ -193,7 +193,9 @@ def similar(
 ) -> Call[Answer]:
     """The items that are most like an item, or like a text, or that are bought with an item: one of these."""
     if sum(wish is not None for wish in (item, text, bought_with)) != 1:
-        raise ValueError("similar() is asked with an item, with text=... or with bought_with=..., one of them")
+        raise ValueError(
+            "similar() is asked with an item, with text=... or with bought_with=..., one of them"
+        )
 
     def identifier(item: str | int | None) -> str | None:
         return None if item is None else _frames.identifier(item)
