@@ -158,14 +158,19 @@ pub(crate) fn recall(bundles: &Path, nprobe: u32) -> anyhow::Result<f64> {
     let workflow = Workflow::load(&features)?;
     let users = RawTable::read(&features.join("users.parquet"), "user_id")?;
     let items = RawTable::read(&features.join("items.parquet"), "item_id")?;
-    let retrieval = Retrieval::load(&bundles.join("two-tower"), &items, &search(nprobe))?;
+    let retrieval = Retrieval::load(
+        &bundles.join("two-tower"),
+        &items,
+        &workflow.layout(),
+        &search(nprobe),
+    )?;
     let index = retrieval.items().index();
 
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let mut queries = Vec::with_capacity(RECALL_USERS * index.dimension());
     for _ in 0..RECALL_USERS {
         let row = workflow.user.encode(&users.row(rng.random_range(0..users.len())));
-        queries.extend(retrieval.embed_user(&row));
+        queries.extend(retrieval.embed_user(&row)?);
     }
     let mut vectors = vec![0.0; index.len() * index.dimension()];
     for (position, vector) in vectors.chunks_exact_mut(index.dimension()).enumerate() {

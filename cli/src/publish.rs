@@ -6,17 +6,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use gondola_artifacts::{BundleDescription, Contract, Kind, publish, set_channel};
-use gondola_models::features::{Schema, Workflow};
+use gondola_artifacts::{BundleDescription, Contract, Kind, Metric, publish, set_channel};
+use gondola_models::features::{RawTable, Schema, Workflow};
+use gondola_models::retrieval::Retrieval;
+use gondola_models::retrieval::index::{self, SearchParameters};
 use gondola_models::scoring::{check, import};
 
 use super::bundles::BundleArguments;
+
+/// The file that a bundle of towers has, and no scorer.
+const INDEX: &str = "index.faiss";
 
 /// Arguments of `publish`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Folder, file or URL of the model: a scorer bundle's folder, an MLflow model, what KServe or Triton serve, or one model file;
-    /// also the folder of a features bundle.
+    /// also the folder of a features bundle, or of towers with their index.
     source: String,
     /// The bundle's name.
     #[arg(long)]
@@ -52,7 +57,10 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<String> {
         features_bundle(source)?
     } else {
         let features = bundles.features(&store, &work.path().join("features")).await?;
-        scorer_bundle(&source, &features, &work.path().join("scorer"))?
+        match source.join(INDEX).exists() {
+            true => retrieval_bundle(source, &features, name)?,
+            false => scorer_bundle(&source, &features, &work.path().join("scorer"))?,
+        }
     };
     let description = BundleDescription {
         name: name.clone(),
@@ -78,6 +86,35 @@ fn features_bundle(folder: PathBuf) -> anyhow::Result<Bundle> {
         folder,
         kind: Kind::Features,
         found: String::new(),
+    })
+}
+
+/// Towers and their index, which are loaded as a server loads them.
+fn retrieval_bundle(folder: PathBuf, features: &Path, name: &str) -> anyhow::Result<Bundle> {
+    let workflow = Workflow::load(features)?;
+    let items = RawTable::read(&features.join("items.parquet"), "item_id")?;
+    let retrieval = Retrieval::load(&folder, &items, &workflow.layout(), &SearchParameters::default())?;
+    let index = retrieval.items().index();
+    let contract = Contract {
+        // No other bundle's vectors are in the space of these towers.
+        embedding_space: Some(format!("{name} of {}", workflow.saved_digest(features)?)),
+        dimension: Some(index.dimension()),
+        metric: Some(match index.metric() {
+            index::Metric::InnerProduct => Metric::InnerProduct,
+            index::Metric::L2 => Metric::L2,
+        }),
+        inputs: None,
+        ..contract(&workflow, features)?
+    };
+    Ok(Bundle {
+        found: format!(
+            "towers of {} numbers, and an index of {} items\n",
+            index.dimension(),
+            index.len()
+        ),
+        folder,
+        kind: Kind::Retrieval,
+        contract,
     })
 }
 

@@ -10,7 +10,7 @@
 //!
 //! [`similarity`] is the second pipeline: text of an item, its embedding, its neighbors. [`dense`] holds the layers
 //! that towers and neural scorers share. [`device`] says what models run on; on a GPU, networks answer many users at a time, in
-//! candle's tensors (`tensors`). [`trial`] has files of models tried in a child process before a server trusts them.
+//! candle's tensors (`tensors`). [`network`] has those of other frameworks filled from rows. [`trial`] has files of models tried in a child process before a server trusts them.
 //!
 //! The same workflow and model code serves and trains (`gondola-training` calls it), so the two can't drift apart.
 //!
@@ -21,6 +21,7 @@ pub mod device;
 pub mod features;
 pub mod items;
 pub mod memory;
+pub mod network;
 pub mod ordering;
 pub mod pipeline;
 pub mod retrieval;

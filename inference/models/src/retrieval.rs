@@ -1,22 +1,29 @@
 //! Retrieval: from a user to a few hundred candidates.
 //!
-//! Two towers put users and items into one space ([`tower`]); an index finds the items nearest to the user ([`index`]).
-//! [`sources`] adds what that search may miss: items bought before, and popular ones.
+//! Two towers put users and items into one space ([`tower`], or [`network_tower`] for those of other frameworks); an index finds the items
+//! nearest to the user ([`index`]). [`sources`] adds what that search may miss: items bought before, and popular ones.
 
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gondola_onnx::RunError;
 use serde::{Deserialize, Serialize};
 
-use crate::features::{EncodedRow, ItemId, RawTable};
+use crate::features::{EncodedRow, ItemId, Layout, RawTable};
+use crate::network::Binding;
 use index::allowed::Allowed;
 use index::{Index, IndexError, SearchParameters};
+use network_tower::{NetworkTower, NetworkTowerError, Side};
 use tower::{TowerConfig, TowerError, TowerRuntime};
 
 pub mod index;
+pub mod network_tower;
 pub mod sources;
 pub mod tower;
+
+/// What both towers look like.
+const CONFIG: &str = "tower.json";
 
 /// Why a retrieval bundle could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +54,17 @@ pub enum RetrievalError {
         /// The cause.
         #[source]
         source: TowerError,
+    },
+    /// A tower of another framework can't be loaded.
+    #[error("cannot load {file} of {folder}")]
+    Network {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The tower's file.
+        file: &'static str,
+        /// The cause.
+        #[source]
+        source: NetworkTowerError,
     },
     /// The index can't be loaded.
     #[error("cannot load the index of {folder}")]
@@ -88,6 +106,37 @@ pub struct TwoTowerConfig {
     pub query: TowerConfig,
     /// The tower of items.
     pub item: TowerConfig,
+}
+
+/// `tower.json` of towers of another framework, which may be left out: how their inputs are filled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkTowers {
+    /// The tower of users.
+    pub query: Binding,
+    /// The tower of items.
+    pub item: Binding,
+}
+
+/// The files of towers of another framework.
+const QUERY_NETWORK: &str = "query_tower.onnx";
+const ITEM_NETWORK: &str = "item_tower.onnx";
+
+/// The towers of a bundle's folder that are of another framework.
+pub fn network_files(folder: &Path) -> Vec<PathBuf> {
+    let files = [QUERY_NETWORK, ITEM_NETWORK].map(|file| folder.join(file));
+    files.into_iter().filter(|path| path.exists()).collect()
+}
+
+/// Why nothing was found for a user.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The tower.
+    #[error("the user has no place among the items")]
+    Tower(#[from] RunError),
 }
 
 /// An index, and which catalog row each of its positions is.
@@ -174,23 +223,50 @@ impl ItemIndex {
 
 /// Two towers and the index of all items.
 pub struct Retrieval {
-    query: TowerRuntime,
-    item: TowerRuntime,
+    query: Placing,
+    item: Placing,
     items: ItemIndex,
 }
 
+/// A tower, whoever made it.
+enum Placing {
+    Own(TowerRuntime),
+    Network(NetworkTower),
+}
+
+impl Placing {
+    fn dimension(&self) -> usize {
+        match self {
+            Self::Own(tower) => tower.dimension(),
+            Self::Network(tower) => tower.dimension(),
+        }
+    }
+
+    fn embed(&self, row: &EncodedRow) -> Result<Vec<f32>, RunError> {
+        match self {
+            Self::Own(tower) => {
+                let mut place = vec![0.0; tower.dimension()];
+                tower.embed(row, &mut place);
+                Ok(place)
+            }
+            Self::Network(tower) => tower.embed(row),
+        }
+    }
+}
+
 impl Retrieval {
-    /// Loads a retrieval bundle's folder. `items` are the rows that positions of the index are turned into.
-    pub fn load(folder: &Path, items: &RawTable, search: &SearchParameters) -> Result<Self, RetrievalError> {
-        let config: TwoTowerConfig = read_json(&folder.join("tower.json"))?;
-        let tower = |file: &str, config: &TowerConfig| {
-            TowerRuntime::load(&folder.join(file), config).map_err(|source| RetrievalError::Tower {
-                folder: folder.to_owned(),
-                source,
-            })
+    /// Loads a retrieval bundle's folder. `items` are the rows that positions of the index are turned into; `layout` says what rows of
+    /// users and items have.
+    pub fn load(
+        folder: &Path,
+        items: &RawTable,
+        layout: &Layout,
+        search: &SearchParameters,
+    ) -> Result<Self, RetrievalError> {
+        let (query, item) = match network_files(folder).is_empty() {
+            true => own_towers(folder)?,
+            false => network_towers(folder, layout)?,
         };
-        let query = tower("query_tower.safetensors", &config.query)?;
-        let item = tower("item_tower.safetensors", &config.item)?;
         let items = ItemIndex::load(folder, items, search)?;
         for (what, found) in [
             ("the query tower's width", query.dimension()),
@@ -210,13 +286,18 @@ impl Retrieval {
     }
 
     /// Where the user stands among the items.
-    pub fn embed_user(&self, user: &EncodedRow) -> Vec<f32> {
-        embed(&self.query, user)
+    pub fn embed_user(&self, user: &EncodedRow) -> Result<Vec<f32>, RunError> {
+        self.query.embed(user)
     }
 
     /// Where an item stands.
-    pub fn embed_item(&self, item: &EncodedRow) -> Vec<f32> {
-        embed(&self.item, item)
+    pub fn embed_item(&self, item: &EncodedRow) -> Result<Vec<f32>, RunError> {
+        self.item.embed(item)
+    }
+
+    /// Whether the towers are of another framework.
+    pub fn has_networks(&self) -> bool {
+        matches!(self.query, Placing::Network(_))
     }
 
     /// The `k` items nearest to a user's place of those that are allowed, the nearest first.
@@ -235,10 +316,41 @@ impl Retrieval {
     }
 }
 
-fn embed(tower: &TowerRuntime, row: &EncodedRow) -> Vec<f32> {
-    let mut vector = vec![0.0; tower.dimension()];
-    tower.embed(row, &mut vector);
-    vector
+fn own_towers(folder: &Path) -> Result<(Placing, Placing), RetrievalError> {
+    let config: TwoTowerConfig = read_json(&folder.join(CONFIG))?;
+    let tower = |file: &str, config: &TowerConfig| {
+        let loaded = TowerRuntime::load(&folder.join(file), config);
+        loaded.map(Placing::Own).map_err(|source| RetrievalError::Tower {
+            folder: folder.to_owned(),
+            source,
+        })
+    };
+    Ok((
+        tower("query_tower.safetensors", &config.query)?,
+        tower("item_tower.safetensors", &config.item)?,
+    ))
+}
+
+fn network_towers(folder: &Path, layout: &Layout) -> Result<(Placing, Placing), RetrievalError> {
+    let path = folder.join(CONFIG);
+    let config: NetworkTowers = match path.exists() {
+        true => read_json(&path)?,
+        false => NetworkTowers::default(),
+    };
+    let tower = |file: &'static str, side, binding: &Binding| {
+        let loaded = NetworkTower::load(&folder.join(file), side, binding, layout);
+        loaded
+            .map(Placing::Network)
+            .map_err(|source| RetrievalError::Network {
+                folder: folder.to_owned(),
+                file,
+                source,
+            })
+    };
+    Ok((
+        tower(QUERY_NETWORK, Side::User, &config.query)?,
+        tower(ITEM_NETWORK, Side::Item, &config.item)?,
+    ))
 }
 
 /// Reads a JSON file of a bundle.

@@ -70,6 +70,11 @@ pub enum TensorsError {
         "on a device the nearest items are those of the highest inner product, but the index compares by squared distance; build it for inner products, or set the variant's device to CPU"
     )]
     Metric,
+    /// Towers of another framework.
+    #[error(
+        "towers of another framework (query_tower.onnx) run on processors alone; set the variant's device to CPU"
+    )]
+    Towers,
     /// More candidates than can be found on a device.
     #[error(
         "on a device retrieval gives at most {most} candidates, but the spec wants {wanted}; ask for fewer, or set the variant's device to CPU"

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use gondola_onnx::{Limits, Network, RunError};
 
 use crate::retrieval::index::{Index, SearchParameters};
-use crate::scoring::onnx;
 
 /// Address space for the program itself, its stacks, ONNX Runtime and scratch memory, beside the file. CUDA's libraries, which nothing
 /// here calls, are most of a gigabyte.
@@ -65,7 +64,7 @@ pub fn run(path: &Path) -> ExitCode {
 }
 
 pub(crate) fn load_and_use(path: &Path) -> Result<(), Box<dyn Error>> {
-    if path.ends_with(onnx::FILE) {
+    if path.extension().is_some_and(|ending| ending == "onnx") {
         load_and_run(path)
     } else {
         load_and_search(path)

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use gondola_models::features::{Neighbors, Purchase};
-use gondola_models::retrieval::index::IndexError;
-use gondola_models::retrieval::{Retrieval, sources};
+use gondola_models::retrieval::{Retrieval, SearchError, sources};
 use serde::{Deserialize, Serialize};
 
 use super::baselines::most_popular;
@@ -33,9 +32,9 @@ pub struct RetrievalQuality {
 /// Why retrieval could not be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EvaluateRetrievalError {
-    /// The index.
+    /// The towers and their index.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Search(#[from] SearchError),
     /// The linear baseline.
     #[error(transparent)]
     Ease(#[from] Singular),
@@ -53,8 +52,8 @@ pub(crate) fn evaluate(
     let popular = most_popular(&snapshot.items, POPULAR_DAYS, CANDIDATES);
     let ease = Ease::fit(&snapshot.history, snapshot.users.len(), snapshot.items.len())?;
     let history = |user: SnapshotRow| snapshot.history.of(user.position());
-    let nearest = |user: SnapshotRow| -> Result<Vec<u32>, IndexError> {
-        let query = towers.embed_user(&encoded.users.row(user));
+    let nearest = |user: SnapshotRow| -> Result<Vec<u32>, SearchError> {
+        let query = towers.embed_user(&encoded.users.row(user))?;
         Ok(towers
             .search(&query, CANDIDATES, None)?
             .iter()
@@ -112,8 +111,8 @@ impl Buyers {
     fn quality(
         &self,
         name: &str,
-        candidates: impl Fn(SnapshotRow) -> Result<Vec<u32>, IndexError>,
-    ) -> Result<RetrievalQuality, IndexError> {
+        candidates: impl Fn(SnapshotRow) -> Result<Vec<u32>, SearchError>,
+    ) -> Result<RetrievalQuality, SearchError> {
         let (mut all, mut new) = (Mean::default(), Mean::default());
         for (user, basket) in &self.0 {
             let found: HashSet<u32> = candidates(*user)?.into_iter().collect();

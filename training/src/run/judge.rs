@@ -146,7 +146,12 @@ impl Bench<'_> {
         let test = &self.prepared.test;
         let snapshot = &test.known.snapshot;
         let search = two_tower::search(&self.dataset.config.training.two_tower);
-        let towers = Retrieval::load(&self.folders.bundle(TWO_TOWER), &snapshot.items, &search)?;
+        let towers = Retrieval::load(
+            &self.folders.bundle(TWO_TOWER),
+            &snapshot.items,
+            &self.prepared.workflow.layout(),
+            &search,
+        )?;
         let neighbors = self.folders.bundle(FEATURES).join(NEIGHBOURS);
         Ok(retrieval::evaluate(
             &towers,

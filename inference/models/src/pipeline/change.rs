@@ -202,7 +202,7 @@ impl Variant {
         Ok(NewItem {
             block: block(&encoded, self.scorer.scorer.as_ref()),
             weight: weight(&features, self.scorer.sampled_by.as_ref()),
-            vector: self.retrieval.embed_item(&encoded),
+            vector: self.retrieval.embed_item(&encoded)?,
             text_vector: self.embed_text(&text(&features, self.text_columns()))?,
             encoded,
             raw: features,

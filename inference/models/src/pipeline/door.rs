@@ -67,7 +67,12 @@ impl Variant {
             entity: "user",
             result,
         };
-        if !all_finite(&self.retrieval.embed_user(&row)) {
+        // A tower that gives nothing gives nobody a place.
+        if self
+            .retrieval
+            .embed_user(&row)
+            .is_ok_and(|place| !all_finite(&place))
+        {
             return Err(not_finite("vector"));
         }
         let user = User::known(row, Purchases::Snapshot(&bought));

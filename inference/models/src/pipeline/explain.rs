@@ -13,7 +13,7 @@ use super::variant::{RequestError, Variant};
 use crate::features::User;
 use crate::items::ItemsView;
 use crate::ordering::{Order, Scored};
-use crate::retrieval::index::IndexError;
+use crate::retrieval::SearchError;
 use crate::retrieval::sources::{self, Lists};
 
 /// What the stages made of a request.
@@ -85,8 +85,8 @@ impl Variant {
         user: &User<'_>,
         rules: &ActiveRules,
         items: &ItemsView<'_>,
-    ) -> Result<Lists, IndexError> {
-        let query = self.retrieval.embed_user(&user.row);
+    ) -> Result<Lists, SearchError> {
+        let query = self.retrieval.embed_user(&user.row)?;
         let nearest = self
             .retrieval
             .search(&query, rules.quotas.two_tower, rules.in_retrieval())?;

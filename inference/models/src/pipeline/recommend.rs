@@ -8,8 +8,7 @@ use super::variant::{Diversity, RequestError, Variant, named};
 use crate::features::{Present, User};
 use crate::items::{ItemsView, PutItem};
 use crate::ordering::{self, Order, Scored};
-use crate::retrieval::index::IndexError;
-use crate::retrieval::{Found, inner_product, sources};
+use crate::retrieval::{Found, SearchError, inner_product, sources};
 use crate::scoring::{CandidateBatch, ScoreError, check_numbers};
 use gondola_request::{Answer, BoughtRule, Degradation, Fate, RecommendRequest, UserId, UserState};
 use gondola_request::{Stage, StageClock};
@@ -173,8 +172,8 @@ impl Variant {
         user: &User<'_>,
         rules: &ActiveRules,
         items: &ItemsView<'_>,
-    ) -> Result<Vec<u32>, IndexError> {
-        let query = self.retrieval.embed_user(&user.row);
+    ) -> Result<Vec<u32>, SearchError> {
+        let query = self.retrieval.embed_user(&user.row)?;
         let nearest = self
             .retrieval
             .search(&query, rules.quotas.two_tower, rules.in_retrieval())?;

@@ -19,7 +19,7 @@ use crate::items::{Items, ItemsView, TooManyItems};
 use crate::ordering::{Order, Scored};
 use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::sources::Quotas;
-use crate::retrieval::{Retrieval, RetrievalError};
+use crate::retrieval::{Retrieval, RetrievalError, SearchError};
 use crate::scoring::{self, Loaded};
 use crate::similarity::encoder::EncodeError;
 use crate::similarity::{Similarity, SimilarityError};
@@ -247,6 +247,12 @@ pub enum RequestError {
     /// The index failed.
     #[error("the index can't be searched")]
     Index(#[from] IndexError),
+    /// Nothing was found for a user.
+    #[error("retrieval failed")]
+    Search(#[from] SearchError),
+    /// The tower of items failed.
+    #[error("the tower of items gives no place")]
+    Tower(#[from] gondola_onnx::RunError),
     /// The text encoder failed.
     #[error("the text can't be embedded")]
     Encode(#[from] EncodeError),
@@ -282,7 +288,7 @@ impl RequestError {
             Self::UnknownItem { .. } | Self::NoText { .. } => RequestErrorKind::NotFound,
             Self::TooManyItems(_) => RequestErrorKind::ResourceExhausted,
             Self::NotServed { .. } => RequestErrorKind::Unimplemented,
-            Self::Index(_) | Self::Encode(_) => RequestErrorKind::Internal,
+            Self::Index(_) | Self::Search(_) | Self::Tower(_) | Self::Encode(_) => RequestErrorKind::Internal,
         }
     }
 }
@@ -343,7 +349,7 @@ impl Variant {
             return Err(LoadError::NoNeighbors);
         }
         let pairs = PairFeatures::of(&workflow)?;
-        let retrieval = Retrieval::load(&folders.retrieval, &items, &settings.search)?;
+        let retrieval = Retrieval::load(&folders.retrieval, &items, &workflow.layout(), &settings.search)?;
         let load_similarity =
             |folder| Similarity::load(folder, &items, &settings.similarity_search, settings.device);
         let similarity = folders.similarity.as_deref().map(load_similarity).transpose()?;

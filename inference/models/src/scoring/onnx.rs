@@ -4,23 +4,18 @@
 //! user's row, items' rows, pairs -> tensors of the graph, filled by name -> ONNX Runtime -> one score a row
 //! ```
 //!
-//! [`filling`] says which columns a tensor of the graph has, by its name or by `scorer.json`. A tensor of one row in the graph's own
-//! shape, with columns of the user alone, gets the user's row once; all others a row for each candidate.
-
-mod filling;
+//! How its inputs are filled: [`crate::network`].
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use gondola_onnx::{Dimension, Element, Limits, Network, Port, Tensor};
-use serde::{Deserialize, Serialize};
+use gondola_onnx::{Dimension, Element, Limits, Port};
 
 use crate::features::{EncodedRow, EncodedTable, Layout};
+pub use crate::network::Binding as OnnxConfig;
+use crate::network::{FilledNetwork, NetworkError, all_described};
 use crate::scoring::{CandidateBatch, ScoreError, Scorer, check_numbers, check_user};
-use filling::{Buffer, Columns, Row};
-pub use filling::{FillingError, Rows};
 pub use gondola_onnx::{LoadError, RunError};
 
 /// The model's file in a bundle.
@@ -34,27 +29,12 @@ const LIMITS: Limits = Limits {
 /// Rows of a run, at most: what stands between layers takes memory for each.
 const MOST_ROWS: usize = 1024;
 
-/// How the graph's inputs and output are bound, in `scorer.json`; what is not said, names say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OnnxConfig {
-    /// For inputs of the graph whose own name says nothing to us: the columns of each, in order. A column is an input of the layout
-    /// (`user.age`), or a group of them ([`Rows`]: `user`, `item.categorical`, `row` ..).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tensors: BTreeMap<String, Vec<String>>,
-    /// The output that is the score; default: the only one that can be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
-}
-
 /// Why a network can't be a scorer.
 #[derive(Debug, thiserror::Error)]
 pub enum OnnxError {
-    /// It can't be loaded.
+    /// It can't be loaded, or an input can't be filled.
     #[error(transparent)]
-    Load(#[from] LoadError),
-    /// An input can't be filled.
-    #[error(transparent)]
-    Filling(#[from] FillingError),
+    Network(#[from] NetworkError),
     /// No output is a score, or more than one may be.
     #[error(
         "no single output of the network is one number a row (or two, the second for the class that counts); it has {outputs}; name the one that is the score as `output` in scorer.json, or export it alone"
@@ -78,9 +58,7 @@ pub enum OnnxError {
 /// A network that is ready to score candidates.
 #[derive(Debug)]
 pub struct OnnxScorer {
-    network: Network,
-    columns: Columns,
-    inputs: Vec<filling::Input>,
+    network: FilledNetwork,
     output: Output,
 }
 
@@ -93,37 +71,30 @@ struct Output {
 }
 
 thread_local! {
-    /// What this thread's tensors are filled in, and what came out.
-    static SCRATCH: RefCell<(Vec<Buffer>, Vec<f32>)> = RefCell::default();
+    /// What came out of this thread's last run.
+    static OUT: RefCell<Vec<f32>> = RefCell::default();
 }
 
 impl OnnxScorer {
     /// Loads a network, whose inputs are filled from rows of `layout`.
     pub fn load(path: &Path, config: &OnnxConfig, layout: &Layout) -> Result<Self, OnnxError> {
-        let network = Network::load(path, LIMITS)?;
+        let network = FilledNetwork::load(path, LIMITS, config, layout)?;
         Ok(Self {
-            columns: Columns::of(layout),
-            inputs: filling::inputs(network.inputs(), &config.tensors, layout)?,
             output: Output::find(network.outputs(), config.output.as_deref())?,
             network,
         })
     }
 
     /// Runs the network for one part of the candidates, and adds their scores.
-    fn run(&self, row: &Row<'_>, scores: &mut Vec<f32>) -> Result<(), RunError> {
-        SCRATCH.with_borrow_mut(|(buffers, out)| {
-            buffers.resize_with(self.inputs.len(), Buffer::default);
-            for (input, buffer) in self.inputs.iter().zip(buffers.iter_mut()) {
-                input.fill(row, buffer);
-            }
-            let tensors: Vec<Tensor<'_>> = self
-                .inputs
-                .iter()
-                .zip(buffers.iter())
-                .map(|(input, buffer)| input.tensor(buffer))
-                .collect();
-            self.network.run(&tensors, &self.output.name, out)?;
-            self.output.take(out, row.candidates(), scores)
+    fn run(
+        &self,
+        user: &EncodedRow,
+        candidates: &CandidateBatch<'_>,
+        scores: &mut Vec<f32>,
+    ) -> Result<(), RunError> {
+        OUT.with_borrow_mut(|out| {
+            self.network.run(user, candidates, &self.output.name, out)?;
+            self.output.take(out, candidates.blocks.len(), scores)
         })
     }
 }
@@ -131,11 +102,11 @@ impl OnnxScorer {
 impl Scorer for OnnxScorer {
     /// The item's part of a row.
     fn block_width(&self) -> usize {
-        self.columns.item()
+        self.network.columns().item()
     }
 
     fn prepare(&self, items: &EncodedTable, out: &mut [f32]) {
-        self.columns.prepare(items, out);
+        self.network.columns().prepare(items, out);
     }
 
     fn score(
@@ -144,12 +115,13 @@ impl Scorer for OnnxScorer {
         candidates: &CandidateBatch<'_>,
         scores: &mut Vec<f32>,
     ) -> Result<(), ScoreError> {
-        check_user(user, self.columns.user_categorical, self.columns.user_numeric)?;
+        let columns = self.network.columns();
+        check_user(user, columns.user_categorical, columns.user_numeric)?;
         scores.clear();
         let count = candidates.blocks.len();
         for start in (0..count).step_by(MOST_ROWS) {
             let part = candidates.part(start..count.min(start + MOST_ROWS));
-            self.run(&Row::new(user, &part, &self.columns), scores)?;
+            self.run(user, &part, scores)?;
         }
         check_numbers(scores)
     }
@@ -157,7 +129,7 @@ impl Scorer for OnnxScorer {
 
 impl Output {
     fn find(outputs: &[Port], name: Option<&str>) -> Result<Self, OnnxError> {
-        let listed = || outputs.iter().map(described).collect::<Vec<_>>().join(", ");
+        let listed = || all_described(outputs);
         let can_be = |port: &Port| {
             Some(Self {
                 name: port.name.clone(),
@@ -200,16 +172,6 @@ fn score_width(port: &Port) -> Option<usize> {
         [_, Dimension::Any] if number => Some(1),
         _ => None,
     }
-}
-
-/// `prob: float [?, 1]`.
-fn described(port: &Port) -> String {
-    let size = |dimension: &Dimension| match dimension {
-        Dimension::Fixed(size) => size.to_string(),
-        Dimension::Any => "?".to_owned(),
-    };
-    let shape: Vec<String> = port.shape.iter().map(size).collect();
-    format!("{}: {} [{}]", port.name, port.element, shape.join(", "))
 }
 
 #[cfg(test)]

@@ -45,6 +45,9 @@ impl NearestItems {
         count: usize,
         device: &Device,
     ) -> Result<Self, TensorsError> {
+        if retrieval.has_networks() {
+            return Err(TensorsError::Towers);
+        }
         let items = retrieval.items();
         let count = count.min(items.rows().len());
         check(items, count)?;

@@ -81,7 +81,13 @@ fn retrieval(factory: &str, metric: Metric) -> (tempfile::TempDir, Retrieval) {
 fn retrieval_of(items: usize, factory: &str, metric: Metric) -> (tempfile::TempDir, Retrieval) {
     let folder = tempfile::tempdir().unwrap();
     write_retrieval(folder.path(), items, factory, metric);
-    let retrieval = Retrieval::load(folder.path(), &table(items), &SearchParameters::default()).unwrap();
+    let retrieval = Retrieval::load(
+        folder.path(),
+        &table(items),
+        &Layout::default(),
+        &SearchParameters::default(),
+    )
+    .unwrap();
     (folder, retrieval)
 }
 
@@ -113,7 +119,7 @@ fn the_nearest_items_are_those_of_an_exact_index_whatever_the_index() {
         let (folder, retrieval) = retrieval(factory, Metric::InnerProduct);
         let nearest = NearestItems::load((folder.path(), &retrieval), NEAREST, &Device::Cpu).unwrap();
         for (user, near) in near(&nearest, &users, &all).iter().enumerate() {
-            let query = retrieval.embed_user(&users.row(user));
+            let query = retrieval.embed_user(&users.row(user)).unwrap();
             for (device, kernel) in near.query.iter().zip(&query) {
                 assert!((device - kernel).abs() < 1e-5, "{device} is not {kernel}");
             }
@@ -128,7 +134,7 @@ fn more_items_than_are_looked_at_at_a_time_are_looked_at_one_part_after_the_othe
     let nearest = NearestItems::load((folder.path(), &retrieval), NEAREST, &Device::Cpu).unwrap();
     let users = users(3);
     for (user, near) in near(&nearest, &users, &[0, 1, 2]).iter().enumerate() {
-        let query = retrieval.embed_user(&users.row(user));
+        let query = retrieval.embed_user(&users.row(user)).unwrap();
         check_nearest(&near.found, &retrieval.search(&query, NEAREST, None).unwrap());
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use futures::future::try_join_all;
 use gondola_models::pipeline::{FeatureSnapshot, Variant, VariantFolders, VariantSettings};
-use gondola_models::{memory, scoring, similarity, trial};
+use gondola_models::{memory, retrieval, scoring, similarity, trial};
 use gondola_protocol::BundleDescription;
 use gondola_serving::compute::Compute;
 use gondola_serving::local::LocalVariant;
@@ -163,6 +163,7 @@ fn tried_files(folders: &VariantFolders) -> Vec<PathBuf> {
         .flatten()
         .map(|folder| folder.join(INDEX))
         .collect();
+    files.extend(retrieval::network_files(&folders.retrieval));
     files.extend(scoring::network_file(&folders.scorer));
     files.extend(
         folders

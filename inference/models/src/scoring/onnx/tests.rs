@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::scoring::{Family, ScorerConfig};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gondola_onnx::{Dimension, Element, Port, Tensor, Values};
 
-use super::described;
+use super::{all_described, described};
 use crate::features::{EncodedRow, EncodedTable, Layout};
 use crate::scoring::CandidateBatch;
 
@@ -140,15 +140,15 @@ impl Source {
 
 /// How many columns of each kind there are.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Columns {
-    pub(super) user_categorical: usize,
-    pub(super) user_numeric: usize,
+pub(crate) struct Columns {
+    pub(crate) user_categorical: usize,
+    pub(crate) user_numeric: usize,
     item_categorical: usize,
     item_numeric: usize,
 }
 
 impl Columns {
-    pub(super) fn of(layout: &Layout) -> Self {
+    pub(crate) fn of(layout: &Layout) -> Self {
         Self {
             user_categorical: layout.user_categorical.len(),
             user_numeric: layout.user_numeric.len(),
@@ -157,12 +157,12 @@ impl Columns {
         }
     }
 
-    pub(super) fn item(&self) -> usize {
+    pub(crate) fn item(&self) -> usize {
         self.item_categorical + self.item_numeric
     }
 
     /// Puts the part of a row that is the item's into blocks: indexes as the bits of floats, which copies keep, then numbers.
-    pub(super) fn prepare(&self, items: &EncodedTable, out: &mut [f32]) {
+    pub(crate) fn prepare(&self, items: &EncodedTable, out: &mut [f32]) {
         if self.item() == 0 {
             return;
         }
@@ -177,7 +177,7 @@ impl Columns {
 }
 
 /// A user, and the candidates of a run.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     user: &'a EncodedRow,
     candidates: &'a CandidateBatch<'a>,
     item_categorical: usize,
@@ -190,7 +190,7 @@ enum Value {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(user: &'a EncodedRow, candidates: &'a CandidateBatch<'a>, columns: &Columns) -> Self {
+    pub(crate) fn new(user: &'a EncodedRow, candidates: &'a CandidateBatch<'a>, columns: &Columns) -> Self {
         Self {
             user,
             candidates,
@@ -198,7 +198,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    pub(super) fn candidates(&self) -> usize {
+    pub(crate) fn candidates(&self) -> usize {
         self.candidates.blocks.len()
     }
 
@@ -219,7 +219,7 @@ impl<'a> Row<'a> {
 
 /// An input of a graph, and what it gets.
 #[derive(Clone, Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     name: String,
     sources: Vec<Source>,
     kind: Kind,
@@ -240,7 +240,7 @@ enum Kind {
 
 /// What a tensor is filled in.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     floats: Vec<f32>,
     doubles: Vec<f64>,
     ints: Vec<i32>,
@@ -250,7 +250,7 @@ pub(super) struct Buffer {
 
 impl Input {
     /// Fills a buffer with what the tensor gets for one user and some candidates.
-    pub(super) fn fill(&self, row: &Row<'_>, buffer: &mut Buffer) {
+    pub(crate) fn fill(&self, row: &Row<'_>, buffer: &mut Buffer) {
         let rows = if self.once { 1 } else { row.candidates() };
         buffer.shape.clear();
         buffer.shape.push(rows);
@@ -289,7 +289,7 @@ impl Input {
     }
 
     /// What [`Input::fill`] left in a buffer.
-    pub(super) fn tensor<'a>(&'a self, buffer: &'a Buffer) -> Tensor<'a> {
+    pub(crate) fn tensor<'a>(&'a self, buffer: &'a Buffer) -> Tensor<'a> {
         Tensor {
             name: &self.name,
             shape: &buffer.shape,
@@ -304,7 +304,7 @@ impl Input {
 }
 
 /// Says what each input of a graph gets: what `bound` lists for it, else what its name says; a graph's only input has the whole row.
-pub(super) fn inputs(
+pub(crate) fn inputs(
     ports: &[Port],
     bound: &BTreeMap<String, Vec<String>>,
     layout: &Layout,
@@ -316,7 +316,7 @@ pub(super) fn inputs(
     {
         return Err(FillingError::NoSuchInput {
             name: name.clone(),
-            inputs: ports.iter().map(described).collect::<Vec<_>>().join(", "),
+            inputs: all_described(ports),
         });
     }
     let input = |port: &Port| {
