@@ -29,10 +29,12 @@ def tower(folder: Path, name: str, side: str) -> onnx.ModelProto:
     """One of a bundle's towers; its inputs are called as what they get."""
     config = json.loads((folder / "tower.json").read_text())[name]
     weights = safetensors(folder / f"{name}_tower.safetensors")
-    constants, nodes, parts = [], [], []
+    constants: list[Any] = []
+    nodes: list[Any] = []
+    parts: list[str] = []
 
     def constant(label: str, values: Any) -> str:
-        constants.append(numpy_helper.from_array(np.ascontiguousarray(values), label))
+        constants.append(numpy_helper.from_array(np.array(values, order="C"), label))
         return label
 
     def node(kind: str, *inputs: str, **attributes: Any) -> str:
@@ -42,7 +44,9 @@ def tower(folder: Path, name: str, side: str) -> onnx.ModelProto:
 
     for column in range(len(config["categorical"])):
         index = node("Gather", f"{side}.categorical", constant(f"column.{column}", np.int64(column)), axis=1)
-        parts.append(node("Gather", constant(f"table.{column}", weights[f"embedding.{column}.weight"]), index))
+        parts.append(
+            node("Gather", constant(f"table.{column}", weights[f"embedding.{column}.weight"]), index)
+        )
     x = node("Concat", *parts, f"{side}.numeric", axis=1)
     layers = len(config["hidden"]) + 1
     for layer in range(layers):
