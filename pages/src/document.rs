@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+/// The colors of every page, in light and in dark, as custom properties of a style.
+pub const PALETTE: &str = include_str!("style/palette.css");
+
 /// How the sections of a page are arranged and styled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -47,8 +50,9 @@ impl Document<'_> {
                     @if let Some(refresh) = self.refresh {
                         meta http-equiv="refresh" content=(refresh.as_secs());
                     }
+                    meta name="color-scheme" content="light dark";
                     title { (self.title) }
-                    style { (PreEscaped(self.layout.style())) }
+                    style { (PreEscaped(PALETTE)) (PreEscaped(self.layout.style())) }
                 }
                 body { main { (self.body) } }
             }
@@ -96,6 +100,7 @@ mod tests {
         for layout in [Layout::Panels, Layout::Article] {
             let page = document(layout);
             assert!(page.contains("border-collapse"), "{layout:?}");
+            assert!(page.contains("prefers-color-scheme:dark"), "{layout:?}");
             for foreign in ["http://", "https://", "<script", "<link"] {
                 assert!(!page.contains(foreign), "{layout:?}: {foreign}");
             }

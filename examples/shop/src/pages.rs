@@ -1,7 +1,7 @@
 //! Pages, as pure functions from what is known to markup.
 //!
 //! [`Frame`] is what all pages have in common: landmarks, a link past the header, the search, the basket, and the panel at the bottom
-//! that shows what the pipeline said. Colours and type are those of `gondola-pages`; the frame is another, because a shop has more than a
+//! that shows what the pipeline said. The colours are those of `gondola-pages`; the frame is another, because a shop has more than a
 //! body. The style is a file of its own, so that the browser keeps it and the page may forbid every other style and all scripts.
 
 mod account;
@@ -14,6 +14,8 @@ mod picture;
 mod product;
 mod results;
 mod shelf;
+
+use std::sync::LazyLock;
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -32,7 +34,8 @@ pub(crate) const MANY: usize = 12;
 /// Products of a list beside others.
 pub(crate) const FEW: usize = 6;
 /// The style of all pages.
-pub(crate) const STYLE: &str = include_str!("pages/style.css");
+pub(crate) static STYLE: LazyLock<String> =
+    LazyLock::new(|| [gondola_pages::PALETTE, include_str!("pages/style.css")].concat());
 /// The picture that a browser shows beside a title.
 pub(crate) const ICON: &str = include_str!("pages/icon.svg");
 

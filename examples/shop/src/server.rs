@@ -77,7 +77,10 @@ pub(crate) fn routes(shop: Arc<Shop>) -> Router {
         .route(links::COLUMN, post(panel::set_column))
         .route(links::LOG_IN, get(account::door).post(account::log_in))
         .route(links::LOG_OUT, post(account::log_out))
-        .route(links::STYLE, get(|| kept("text/css; charset=utf-8", STYLE)))
+        .route(
+            links::STYLE,
+            get(|| kept("text/css; charset=utf-8", STYLE.as_str())),
+        )
         .route(links::ICON, get(|| kept("image/svg+xml", ICON)))
         .route("/healthz", get(|| async { "alive\n" }))
         .fallback(|| async { nothing_here(None) })

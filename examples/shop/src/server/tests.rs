@@ -294,5 +294,5 @@ async fn what_the_shop_does_not_have_is_not_found() {
     for path in ["/product/8", "/elsewhere"] {
         assert_eq!(browser.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
-    assert_eq!(browser.get("/style.css").await.text, STYLE);
+    assert_eq!(browser.get("/style.css").await.text, *STYLE);
 }

@@ -15,6 +15,7 @@ use crate::items::ItemsView;
 use crate::ordering::{Order, Scored};
 use crate::retrieval::SearchError;
 use crate::retrieval::sources::{self, Lists};
+use crate::scoring::ScoreError;
 
 /// What the stages made of a request.
 struct Watched<'a> {
@@ -44,14 +45,14 @@ impl Variant {
         let k = self.count(request.k, &self.rules.load())?;
         let items = self.items.view();
         let user = &request.user;
-        let mut watched = self.watch(Wanted { user, state, k }, &items)?;
+        let watched = self.watch(Wanted { user, state, k }, &items)?;
         let rows: Vec<Option<u32>> = request.items.iter().map(|item| items.find(item)).collect();
         let known: Vec<u32> = rows.iter().flatten().copied().collect();
-        let scores: HashMap<u32, f32> = self
-            .finite_scores(&mut watched.asked, &known, &items)
-            .into_iter()
-            .map(|scored| (scored.item, scored.score))
-            .collect();
+        // Where scoring fails, that of the candidates said so.
+        let scored = self
+            .finite_scores(&watched.asked.user, &known, &items)
+            .unwrap_or_default();
+        let scores: HashMap<u32, f32> = scored.iter().map(|scored| (scored.item, scored.score)).collect();
         let explain = |(item, row): (&ItemId, &Option<u32>)| {
             let score = row.and_then(|row| scores.get(&row).copied());
             self.explanation(item, *row, score, &watched, &items)
@@ -70,7 +71,12 @@ impl Variant {
         let lists = asked.clock.time(Stage::Retrieval, find)?;
         self.keep(&mut asked, Some(sources::join(&lists)), items);
         let kept = std::mem::take(&mut asked.kept);
-        let scored = self.finite_scores(&mut asked, &kept, items);
+        let score = || self.finite_scores(&asked.user, &kept, items);
+        let scored = asked.clock.time(Stage::Scoring, score).unwrap_or_else(|error| {
+            tracing::error!(%error, variant = self.name(), "scoring failed; nothing is ranked");
+            asked.degraded.push(Degradation::Scoring);
+            Vec::new()
+        });
         let order = || Ranking::of(scored, &asked.rules, wanted.k, items);
         let ranking = asked.clock.time(Stage::Ordering, order);
         Ok(Watched {
@@ -94,16 +100,23 @@ impl Variant {
     }
 
     /// Scores of items, without those that are not finite.
-    fn finite_scores(&self, asked: &mut Asked<'_>, rows: &[u32], items: &ItemsView<'_>) -> Vec<Scored> {
-        let score = || self.score(&asked.user, rows, items);
-        let scored = asked.clock.time(Stage::Scoring, score);
-        let mut scored = scored.unwrap_or_else(|error| {
-            tracing::error!(%error, variant = self.name(), "scoring failed; nothing is ranked");
-            asked.degraded.push(Degradation::Scoring);
-            Vec::new()
-        });
-        scored.retain(|scored| scored.score.is_finite());
-        scored
+    fn finite_scores(
+        &self,
+        user: &User<'_>,
+        rows: &[u32],
+        items: &ItemsView<'_>,
+    ) -> Result<Vec<Scored>, ScoreError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.score(user, rows, items) {
+            Ok(scored) => Ok(scored
+                .into_iter()
+                .filter(|scored| scored.score.is_finite())
+                .collect()),
+            Err(ScoreError::NotANumber { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     fn explanation(

@@ -62,6 +62,10 @@ fn what_is_lost_says_where(variant: &Variant) {
     assert!(blocked.score.is_some(), "every item has a score");
     assert_eq!((unknown.fate, unknown.score), (Fate::Unknown, None));
     assert!(unknown.sources.is_empty());
+    let [alone] = explain(variant, &user, &["no-such".to_owned()], 1)
+        .try_into()
+        .unwrap();
+    assert_eq!(alone, unknown);
 }
 
 fn what_the_user_dislikes_or_rules_keep_out_says_so(variant: &Variant) {
