@@ -59,7 +59,7 @@ async fn each_port_does_what_its_document_says() {
         let document = get(address, "/openapi.json").await.json();
         document["paths"].as_object().unwrap().len()
     };
-    assert_eq!((paths(main).await, paths(admin).await), (3, 14));
+    assert_eq!((paths(main).await, paths(admin).await), (3, 15));
     check_document(main).await;
     check_document(admin).await;
 }
