@@ -211,6 +211,7 @@ impl Recommender for StandIn {
         _visit: Visit,
         _deadline: Instant,
     ) -> Result<Explained, ServiceError> {
+        count(request.k)?;
         let explain = |(place, item): (usize, ItemId)| Explanation {
             fate: match item.as_str() {
                 "nowhere" => Fate::Unknown,
