@@ -72,7 +72,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &["artifacts", "causes", "crds", "events", "experiments", "models"],
     ),
-    ("shop", &["causes", "request"]),
+    ("shop", &["causes", "pages", "request"]),
 ];
 
 /// What some crates must never bring along, at whatever distance, and why.
