@@ -1,6 +1,6 @@
 //! What a user did, kept by event id in a hash.
 //!
-//! Nearly every event is new, and then two plain commands do: a script would take Redis ten times as long. What they leave open, whether an
+//! Nearly every event is new, and then two plain commands do: a script takes Redis nearly four times as long. What they leave open, whether an
 //! event with a known id is the same, or that a user has too many, costs another round trip ([`outcome`]).
 
 use gondola_request::{Interaction, Moment};
