@@ -8,14 +8,11 @@ use anyhow::Context;
 use clap::Args;
 use gondola_artifacts::{BundleDescription, Contract, Kind, Metric, publish, set_channel};
 use gondola_models::features::{RawTable, Schema, Workflow};
-use gondola_models::retrieval::Retrieval;
 use gondola_models::retrieval::index::{self, SearchParameters};
+use gondola_models::retrieval::{INDEX, Retrieval};
 use gondola_models::scoring::{check, import};
 
 use super::bundles::BundleArguments;
-
-/// The file that a bundle of towers has, and no scorer.
-const INDEX: &str = "index.faiss";
 
 /// Arguments of `publish`.
 #[derive(Debug, Args)]
@@ -57,6 +54,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<String> {
         features_bundle(source)?
     } else {
         let features = bundles.features(&store, &work.path().join("features")).await?;
+        // No scorer has an index.
         match source.join(INDEX).exists() {
             true => retrieval_bundle(source, &features, name)?,
             false => scorer_bundle(&source, &features, &work.path().join("scorer"))?,

@@ -111,7 +111,7 @@ impl Pipeline {
         let told = self
             .change(Method::POST, &["v1", "interactions"], &body, None)
             .await;
-        let read = told.and_then(|(_, body)| serde_json::from_slice(&body).map_err(AskError::Json));
+        let read = told.and_then(|body| serde_json::from_slice(&body).map_err(AskError::Json));
         read.map_err(|error| with_causes(&error))
     }
 
@@ -128,8 +128,8 @@ impl Pipeline {
         }
         let body = json!({"user": user, "items": items, "k": k});
         let explained = self.change(Method::POST, &["v1", "explain"], &body, arm).await;
-        let read = explained
-            .and_then(|(_, body)| serde_json::from_slice::<Explained>(&body).map_err(AskError::Json));
+        let read =
+            explained.and_then(|body| serde_json::from_slice::<Explained>(&body).map_err(AskError::Json));
         read.map(|explained| explained.items)
             .map_err(|error| with_causes(&error))
     }
@@ -167,14 +167,14 @@ impl Pipeline {
         Ok((headers, read))
     }
 
-    /// Sends JSON to the admin port.
+    /// Sends JSON to the admin port, and gives what it answers.
     async fn change(
         &self,
         method: Method,
         path: &[&str],
         body: &Value,
         arm: Option<&str>,
-    ) -> Result<(HeaderMap, Bytes), AskError> {
+    ) -> Result<Bytes, AskError> {
         let mut url = self.changes.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.clear().extend(path);
@@ -189,7 +189,8 @@ impl Pipeline {
         let request = request
             .body(Full::from(body.to_string()))
             .map_err(AskError::Request)?;
-        self.send(request, &url).await
+        let (_, body) = self.send(request, &url).await?;
+        Ok(body)
     }
 
     async fn send(&self, request: Request<Full<Bytes>>, url: &Url) -> Result<(HeaderMap, Bytes), AskError> {

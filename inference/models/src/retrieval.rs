@@ -22,6 +22,9 @@ pub mod network_tower;
 pub mod sources;
 pub mod tower;
 
+/// The file of a bundle's index.
+pub const INDEX: &str = "index.faiss";
+
 /// What both towers look like.
 const CONFIG: &str = "tower.json";
 
@@ -165,7 +168,7 @@ impl ItemIndex {
             folder: folder.to_owned(),
             source,
         };
-        let index = Index::load(&folder.join("index.faiss"), search).map_err(wrap)?;
+        let index = Index::load(&folder.join(INDEX), search).map_err(wrap)?;
         let ids: Vec<ItemId> = read_json(&folder.join("items.json"))?;
         if ids.len() != index.len() {
             return Err(RetrievalError::Contradiction {
@@ -278,7 +281,7 @@ impl Retrieval {
                     what,
                     found,
                     wanted: items.index().dimension(),
-                    by: "index.faiss",
+                    by: INDEX,
                 });
             }
         }

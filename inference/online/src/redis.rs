@@ -183,7 +183,7 @@ impl Redis {
         }
         Ok(match change {
             Change::Interaction(interaction) => {
-                interactions::outcome(&said, &self.place(change), interaction)
+                interactions::outcome(&said, || self.place(change), interaction)
             }
             _ => (Written::Taken, None),
         })

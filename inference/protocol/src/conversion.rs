@@ -137,7 +137,7 @@ impl From<RecommendResponse> for Served {
         } = response;
         Self {
             variant: variant.into(),
-            reason: AssignmentReason::try_from(reason).ok().and_then(Option::from),
+            reason: our_reason(reason),
             bundles: Arc::new(bundles),
             answer: AnswerParts {
                 items,
@@ -260,9 +260,7 @@ impl From<ExplainResponse> for Explained {
         let Answer { degraded, timing, .. } = shared.into_answer();
         Self {
             variant: response.variant.into(),
-            reason: AssignmentReason::try_from(response.reason)
-                .ok()
-                .and_then(Option::from),
+            reason: our_reason(response.reason),
             bundles: Arc::new(response.bundles),
             explanations: Explanations {
                 items: response.items.into_iter().filter_map(Explanation::ours).collect(),
@@ -271,6 +269,11 @@ impl From<ExplainResponse> for Explained {
             },
         }
     }
+}
+
+/// The reason of a number; none for one that only a newer server knows.
+fn our_reason(number: i32) -> Option<service::AssignmentReason> {
+    Option::from(AssignmentReason::try_from(number).ok()?)
 }
 
 /// The number of a reason; unspecified where no router chose.

@@ -16,7 +16,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use gondola_events::intake;
 use gondola_protocol::{Code, Digests, Inquiry, Served, ServiceError, Visit};
-use gondola_request::{Degradation, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, UserId};
+use gondola_request::{
+    Degradation, RecommendRequest, Recommendation, SimilarRequest, SimilarTo, StageTiming, UserId,
+};
 use gondola_wire::router_report::REPORT_PATH;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -117,14 +119,17 @@ fn shared<T: Serialize + ?Sized, S: Serializer>(value: &Arc<T>, serializer: S) -
     value.as_ref().serialize(serializer)
 }
 
+/// Microseconds by stage.
+fn microseconds(timing: &[StageTiming]) -> BTreeMap<&'static str, u64> {
+    let stages = timing.iter();
+    stages
+        .map(|timing| (timing.stage.as_str(), timing.took.as_micros() as u64))
+        .collect()
+}
+
 impl AnswerBody {
     fn new(user: Option<UserId>, served: Served, explain: Option<Explain>) -> Self {
-        let timing = explain.map(|Explain::Timing| {
-            let stages = served.answer.timing.iter();
-            stages
-                .map(|timing| (timing.stage.as_str(), timing.took.as_micros() as u64))
-                .collect()
-        });
+        let timing = explain.map(|Explain::Timing| microseconds(&served.answer.timing));
         Self {
             user,
             variant: served.variant,

@@ -13,7 +13,6 @@ use super::variant::{RequestError, Variant};
 use crate::features::User;
 use crate::items::ItemsView;
 use crate::ordering::{Order, Scored};
-use crate::retrieval::SearchError;
 use crate::retrieval::sources::{self, Lists};
 use crate::scoring::ScoreError;
 
@@ -67,7 +66,7 @@ impl Variant {
 
     fn watch(&self, wanted: Wanted<'_>, items: &ItemsView<'_>) -> Result<Watched<'_>, RequestError> {
         let mut asked = self.know(wanted, items);
-        let find = || self.found_by_each(&asked.user, &asked.rules, items);
+        let find = || self.found(&asked.user, &asked.rules, items);
         let lists = asked.clock.time(Stage::Retrieval, find)?;
         self.keep(&mut asked, Some(sources::join(&lists)), items);
         let kept = std::mem::take(&mut asked.kept);
@@ -84,19 +83,6 @@ impl Variant {
             lists,
             ranking,
         })
-    }
-
-    fn found_by_each(
-        &self,
-        user: &User<'_>,
-        rules: &ActiveRules,
-        items: &ItemsView<'_>,
-    ) -> Result<Lists, SearchError> {
-        let query = self.retrieval.embed_user(&user.row)?;
-        let nearest = self
-            .retrieval
-            .search(&query, rules.quotas.two_tower, rules.in_retrieval())?;
-        Ok(self.lists(user, rules, &query, nearest, items))
     }
 
     /// Scores of items, without those that are not finite.

@@ -173,11 +173,21 @@ impl Variant {
         rules: &ActiveRules,
         items: &ItemsView<'_>,
     ) -> Result<Vec<u32>, SearchError> {
+        Ok(sources::join(&self.found(user, rules, items)?))
+    }
+
+    /// What each source finds for a user.
+    pub(super) fn found(
+        &self,
+        user: &User<'_>,
+        rules: &ActiveRules,
+        items: &ItemsView<'_>,
+    ) -> Result<sources::Lists, SearchError> {
         let query = self.retrieval.embed_user(&user.row)?;
         let nearest = self
             .retrieval
             .search(&query, rules.quotas.two_tower, rules.in_retrieval())?;
-        Ok(self.join(user, rules, &query, nearest, items))
+        Ok(self.lists(user, rules, &query, nearest, items))
     }
 
     /// Joins what is nearest to a user's place with items that were put since, and with the other sources.
@@ -193,7 +203,7 @@ impl Variant {
     }
 
     /// What each source gives, where this is nearest to the user's place.
-    pub(super) fn lists(
+    fn lists(
         &self,
         user: &User<'_>,
         rules: &ActiveRules,

@@ -24,16 +24,20 @@ pub(super) fn keep(key: &str, interaction: &Interaction, now: Moment) -> Vec<Cmd
 }
 
 /// What came of an interaction, of the replies to [`keep`], and the command that is still to be run: whether a known event is
-/// [another](is_another), or the earliest are to be forgotten.
-pub(super) fn outcome(replies: &[Value], key: &str, interaction: &Interaction) -> (Written, Option<Cmd>) {
+/// [another](is_another), or the earliest are to be forgotten. `key` is seldom needed.
+pub(super) fn outcome(
+    replies: &[Value],
+    key: impl FnOnce() -> String,
+    interaction: &Interaction,
+) -> (Written, Option<Cmd>) {
     match replies {
         [Value::Int(0), ..] => {
             let mut known = cmd("HGET");
-            known.arg(key).arg(&interaction.event_id);
+            known.arg(key()).arg(&interaction.event_id);
             (Written::Duplicate, Some(known))
         }
         [_, Value::Int(count)] if *count > TOO_MANY => {
-            (Written::Taken, Some(scripts::forget(key, MAX_INTERACTIONS)))
+            (Written::Taken, Some(scripts::forget(&key(), MAX_INTERACTIONS)))
         }
         _ => (Written::Taken, None),
     }

@@ -13,7 +13,7 @@ use gondola_request::{Degradation, ExplainRequest, Explanation, ItemId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{parse, read, shared, visit};
+use super::{microseconds, parse, read, shared, visit};
 use crate::front::{Front, MAX_EXPLAINED, MAX_ID_BYTES};
 use crate::http_error::HttpError;
 use crate::metrics::Method;
@@ -83,7 +83,6 @@ impl ExplainedBody {
             bundles,
             explanations,
         } = explained;
-        let stages = explanations.timing.iter();
         Self {
             user,
             variant,
@@ -91,9 +90,7 @@ impl ExplainedBody {
             bundles,
             items: explanations.items,
             degraded: explanations.degraded,
-            timing: stages
-                .map(|timing| (timing.stage.as_str(), timing.took.as_micros() as u64))
-                .collect(),
+            timing: microseconds(&explanations.timing),
         }
     }
 }

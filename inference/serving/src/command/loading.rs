@@ -19,8 +19,6 @@ use super::contracts::{self, Content};
 use super::manifest::VariantPlan;
 use super::online::Online;
 
-const INDEX: &str = "index.faiss";
-
 /// A variant that answers.
 pub(super) struct Loaded {
     pub(super) name: String,
@@ -161,7 +159,7 @@ fn tried_files(folders: &VariantFolders) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = indexes
         .into_iter()
         .flatten()
-        .map(|folder| folder.join(INDEX))
+        .map(|folder| folder.join(retrieval::INDEX))
         .collect();
     files.extend(retrieval::network_files(&folders.retrieval));
     files.extend(scoring::network_file(&folders.scorer));
