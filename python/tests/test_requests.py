@@ -164,6 +164,7 @@ def test_after_a_failure_nothing_more_is_asked(awaited: bool) -> None:
     with breaking([failed] * 50) as (url, heard):
         with pytest.raises(gondola.Internal):
             Asker(url, awaited=awaited).recommend_many([str(user) for user in range(50)])
+        # Those that were under way when the first failed, and no others.
         assert 1 <= len(heard) <= 16
 
 

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import inspect
 import ssl
+import threading
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
@@ -211,12 +212,22 @@ class Client(_Methods):
             return described.result(self._reply(described))
         if described.together == 1:
             return described.merge([self._outcome(described, call) for call in described.calls])
+        failed = threading.Event()
+
+        def unless_failed(call: Call[Any]) -> Any:
+            # The thread that waits for outcomes may hear of a failure late; those that ask look for themselves.
+            if failed.is_set():
+                return None
+            try:
+                return self._outcome(described, call)
+            except BaseException:
+                failed.set()
+                raise
+
         threads = ThreadPoolExecutor(max_workers=described.together)
         try:
-            outcomes = threads.map(functools.partial(self._outcome, described), described.calls)
-            return described.merge(list(outcomes))
+            return described.merge(list(threads.map(unless_failed, described.calls)))
         finally:
-            # After a failure nothing more is asked.
             threads.shutdown(cancel_futures=True)
 
     def _outcome(self, plan: Plan[Any], call: Call[Any]) -> Any:
