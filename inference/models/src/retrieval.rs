@@ -1,7 +1,7 @@
 //! Retrieval: from a user to a few hundred candidates.
 //!
 //! Two towers put users and items into one space ([`tower`], or [`network_tower`] for those of other frameworks); an index finds the items
-//! nearest to the user ([`index`]). [`sources`] adds what that search may miss: items bought before, and popular ones.
+//! nearest to the user ([`index`]). [`sources`] adds what that search may miss: items bought before, popular ones, and those of [`trained`] models of who buys what.
 
 use std::cell::RefCell;
 use std::fs;
@@ -21,6 +21,7 @@ pub mod index;
 pub mod network_tower;
 pub mod sources;
 pub mod tower;
+pub mod trained;
 
 /// The file of a bundle's index.
 pub const INDEX: &str = "index.faiss";
@@ -68,6 +69,25 @@ pub enum RetrievalError {
         /// The cause.
         #[source]
         source: NetworkTowerError,
+    },
+    /// What a trained source learned can't be loaded.
+    #[error("cannot load the source of {folder}")]
+    Source {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The cause.
+        #[source]
+        source: TowerError,
+    },
+    /// A trained source of another catalog.
+    #[error(
+        "{folder}: none of its {items} items is in the features bundle; publish a source that was trained on this shop's purchases"
+    )]
+    NoItem {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// How many items it has.
+        items: usize,
     },
     /// The index can't be loaded.
     #[error("cannot load the index of {folder}")]

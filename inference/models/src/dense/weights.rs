@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{EmbeddingTable, Linear};
@@ -52,6 +53,27 @@ pub enum WeightsError {
     },
 }
 
+/// A list of numbers that is written.
+#[derive(Clone, Copy, Debug)]
+pub enum List<'a> {
+    /// Numbers.
+    Values(&'a [f32]),
+    /// Whole numbers.
+    Numbers(&'a [u32]),
+}
+
+impl<'a> From<&'a [f32]> for List<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::Values(values)
+    }
+}
+
+impl<'a> From<&'a [u32]> for List<'a> {
+    fn from(numbers: &'a [u32]) -> Self {
+        Self::Numbers(numbers)
+    }
+}
+
 /// The bytes of a safetensors file.
 pub struct Weights {
     path: PathBuf,
@@ -94,6 +116,73 @@ impl Weights {
             Some(position) => Err(wrong(format!("has {} at position {position}", values[position]))),
             None => Ok(values),
         }
+    }
+
+    /// All values of a tensor of numbers, whatever its shape; all of them are finite.
+    pub fn all_values(&self, name: &str) -> Result<Vec<f32>, WeightsError> {
+        let shape = self.shape(name)?;
+        self.tensor(name, &shape)
+    }
+
+    /// All whole numbers of a tensor.
+    pub fn all_numbers(&self, name: &str) -> Result<Vec<u32>, WeightsError> {
+        let length = self.shape(name)?.iter().product();
+        self.numbers(name, length)
+    }
+
+    /// So many whole numbers.
+    pub fn numbers(&self, name: &str, length: usize) -> Result<Vec<u32>, WeightsError> {
+        let tensors = self.tensors()?;
+        let tensor = tensors
+            .tensor(name)
+            .map_err(|_| self.wrong(name, "is missing".to_owned()))?;
+        if tensor.shape() != [length] || tensor.dtype() != Dtype::U32 {
+            let found = format!("{:?} of {:?}", tensor.dtype(), tensor.shape());
+            return Err(self.wrong(name, format!("is {found}, but U32 of [{length}] is needed")));
+        }
+        let data = tensor.data().chunks_exact(4);
+        Ok(data
+            .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("chunks are of 4 bytes")))
+            .collect())
+    }
+
+    /// So many whole numbers, each below `bound`.
+    pub fn numbers_below(&self, name: &str, length: usize, bound: usize) -> Result<Vec<u32>, WeightsError> {
+        let numbers = self.numbers(name, length)?;
+        match numbers.iter().find(|number| **number as usize >= bound) {
+            Some(number) => Err(self.wrong(name, format!("names {number}, but there are {bound}"))),
+            None => Ok(numbers),
+        }
+    }
+
+    fn shape(&self, name: &str) -> Result<Vec<usize>, WeightsError> {
+        let tensors = self.tensors()?;
+        let tensor = tensors.tensor(name);
+        Ok(tensor
+            .map_err(|_| self.wrong(name, "is missing".to_owned()))?
+            .shape()
+            .to_vec())
+    }
+
+    /// Writes lists of numbers as a safetensors file, each by its name.
+    pub fn write(path: &Path, tensors: &[(&str, List<'_>)]) -> Result<(), WeightsError> {
+        let bytes: Vec<(&str, Dtype, Vec<u8>)> = tensors
+            .iter()
+            .map(|(name, list)| match list {
+                List::Values(values) => (*name, Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+                List::Numbers(numbers) => (*name, Dtype::U32, numbers.iter().flat_map(|number| number.to_le_bytes()).collect()),
+            })
+            .collect();
+        let wrap = |source| WeightsError::Format {
+            path: path.to_owned(),
+            source,
+        };
+        let views = bytes.iter().map(|(name, dtype, bytes)| {
+            let view = TensorView::new(*dtype, vec![bytes.len() / 4], bytes)?;
+            Ok((*name, view))
+        });
+        let views: Vec<(&str, TensorView<'_>)> = views.collect::<Result<_, _>>().map_err(wrap)?;
+        safetensors::serialize_to_file(views, None, path).map_err(wrap)
     }
 
     /// `{name}.weight` (`[output, input]`) and `{name}.bias` (`[output]`), with one output at least.

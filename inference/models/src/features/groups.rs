@@ -33,6 +33,29 @@ impl<T> Groups<T> {
         }
     }
 
+    /// Takes where each group begins, one more than there are groups, and all values; none where these don't fit together.
+    pub fn of_starts(starts: Vec<u32>, values: Vec<T>) -> Option<Self> {
+        let fit = starts.first() == Some(&0)
+            && starts.is_sorted()
+            && starts.last().is_some_and(|end| *end as usize == values.len());
+        fit.then_some(Self { starts, values })
+    }
+
+    /// How many groups there are.
+    pub fn count(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Where each group begins; one more than there are groups.
+    pub fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
+    /// The values of all groups, one group after the other.
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
     /// No values yet, of `count` groups.
     pub(super) fn empty(count: usize) -> GroupsInOrder<T> {
         GroupsInOrder {
@@ -98,6 +121,15 @@ mod tests {
         assert_eq!(groups.of(2), ['b', 'c']);
         assert!(groups.of(3).is_empty());
         assert!(Groups::<char>::default().of(0).is_empty());
+    }
+
+    #[test]
+    fn starts_that_do_not_fit_the_values_make_no_groups() {
+        let groups = Groups::of_starts(vec![0, 1, 1, 3], vec!['a', 'b', 'c']).unwrap();
+        assert_eq!((groups.count(), groups.of(2)), (3, &['b', 'c'][..]));
+        for starts in [vec![], vec![1, 3], vec![0, 2, 1, 3], vec![0, 2]] {
+            assert!(Groups::of_starts(starts, vec!['a', 'b', 'c']).is_none());
+        }
     }
 
     #[test]

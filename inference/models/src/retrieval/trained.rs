@@ -1,0 +1,287 @@
+//! Trained sources of candidates: what was learned from who bought what, and from nothing else.
+//!
+//! Each is a bundle of its own, without a workflow: its items are named by their ids, and users are known by what they bought, which
+//! is looked up at each request. So a purchase of a second ago counts, and a user who is new to the shop needs no training. Four
+//! families answer for the models of the literature:
+//!
+//! | family | models | what it holds |
+//! |---|---|---|
+//! | [`ItemWeights`] | EASE^R, SLIM, RP3beta, ItemKNN | what having bought one item says of another |
+//! | [`Factors`] | implicit ALS, BPR | a place of every item; a user's is found at request time |
+//! | [`UserNeighbors`] | UserKNN | what others bought |
+//! | [`Ranking`] | popularity in a window | the same list for everybody |
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{RetrievalError, read_json};
+use crate::dense::{Weights, WeightsError};
+use crate::features::{ItemId, Purchase, RawTable};
+pub use factors::{Factors, FoldIn};
+pub use item_weights::{ItemWeights, Weight};
+pub use ranking::Ranking;
+pub use user_neighbors::UserNeighbors;
+
+pub mod factors;
+mod item_weights;
+mod ranking;
+mod user_neighbors;
+
+/// The file that says which family a bundle is of.
+pub const DESCRIPTION: &str = "source.json";
+/// The file of the items' ids, in the model's order.
+pub const ITEMS: &str = "items.json";
+/// The file of what was learned.
+const TENSORS: &str = "source.safetensors";
+/// Of so many of a user's purchases, the latest, a model is told: older ones say little, and cost as much.
+const TOLD: usize = 500;
+
+/// `source.json`: which family, with what only it needs, and which model of the literature made it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceConfig {
+    /// The model's name, for people.
+    pub model: String,
+    /// The family.
+    #[serde(flatten)]
+    pub family: Family,
+}
+
+/// A family of models that are served alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "family", rename_all = "snake_case")]
+pub enum Family {
+    /// What having bought one item says of another.
+    ItemWeights,
+    /// A place of every item.
+    Factors {
+        /// How a user's place is found.
+        fold_in: FoldIn,
+    },
+    /// What others bought.
+    UserNeighbors {
+        /// How many of the nearest users are asked; at least 1.
+        neighbors: usize,
+    },
+    /// The same list for everybody.
+    Ranking,
+}
+
+/// An item that somebody bought.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bought {
+    /// Its position among the model's items.
+    pub item: u32,
+    /// How often.
+    pub count: f32,
+}
+
+/// A candidate of a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Its position among the model's items.
+    pub item: u32,
+    /// How much the model holds of it; compares within one model.
+    pub score: f32,
+}
+
+/// What was learned, over the positions of the model's own items.
+#[derive(Debug)]
+pub enum Model {
+    /// What having bought one item says of another.
+    ItemWeights(ItemWeights),
+    /// A place of every item.
+    Factors(Factors),
+    /// What others bought.
+    UserNeighbors(UserNeighbors),
+    /// The same list for everybody.
+    Ranking(Ranking),
+}
+
+thread_local! {
+    static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Model {
+    /// The `k` best items for one who bought these, the best first, of those that `may` be named. Items of which the model knows nothing
+    /// are none: fewer than `k` may come.
+    pub fn best(&self, bought: &[Bought], k: usize, may: impl Fn(u32) -> bool) -> Vec<Candidate> {
+        if let Self::Ranking(ranking) = self {
+            return ranking.first(k, may);
+        }
+        SCORES.with_borrow_mut(|scores| {
+            scores.clear();
+            scores.resize(self.items(), UNKNOWN);
+            match self {
+                Self::ItemWeights(model) => model.score(bought, scores),
+                Self::Factors(model) => model.score(bought, scores),
+                Self::UserNeighbors(model) => model.score(bought, scores),
+                Self::Ranking(_) => {}
+            }
+            highest(scores, k, may)
+        })
+    }
+
+    /// How many items it knows.
+    pub fn items(&self) -> usize {
+        match self {
+            Self::ItemWeights(model) => model.items(),
+            Self::Factors(model) => model.items(),
+            Self::UserNeighbors(model) => model.items(),
+            Self::Ranking(model) => model.items(),
+        }
+    }
+
+    /// Its family, as `source.json` has it.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::ItemWeights(_) => Family::ItemWeights,
+            Self::Factors(model) => Family::Factors {
+                fold_in: model.fold_in(),
+            },
+            Self::UserNeighbors(model) => Family::UserNeighbors {
+                neighbors: model.neighbors(),
+            },
+            Self::Ranking(_) => Family::Ranking,
+        }
+    }
+
+    /// Writes what was learned into a bundle's folder. The ids of items and `source.json` are the caller's.
+    pub fn save(&self, folder: &Path) -> Result<(), WeightsError> {
+        let path = folder.join(TENSORS);
+        match self {
+            Self::ItemWeights(model) => model.save(&path),
+            Self::Factors(model) => model.save(&path),
+            Self::UserNeighbors(model) => model.save(&path),
+            Self::Ranking(_) => Ok(()),
+        }
+    }
+
+    fn load(folder: &Path, family: &Family, items: usize) -> Result<Self, WeightsError> {
+        let weights = || Weights::read(&folder.join(TENSORS));
+        Ok(match family {
+            Family::ItemWeights => Self::ItemWeights(ItemWeights::load(&weights()?, items)?),
+            Family::Factors { fold_in } => Self::Factors(Factors::load(&weights()?, items, *fold_in)?),
+            Family::UserNeighbors { neighbors } => {
+                Self::UserNeighbors(UserNeighbors::load(&weights()?, items, *neighbors)?)
+            }
+            Family::Ranking => Self::Ranking(Ranking::of_all(items)),
+        })
+    }
+}
+
+/// The score of an item of which a model knows nothing.
+const UNKNOWN: f32 = f32::NEG_INFINITY;
+
+/// Adds to a score, which may be [`UNKNOWN`].
+fn add(score: &mut f32, value: f32) {
+    *score = if *score == UNKNOWN { value } else { *score + value };
+}
+
+/// The positions of the `k` highest scores, the highest first; of equal ones the earlier.
+fn highest(scores: &[f32], k: usize, may: impl Fn(u32) -> bool) -> Vec<Candidate> {
+    let known = (0..).zip(scores).filter(|(_, score)| score.is_finite());
+    let mut found: Vec<Candidate> = known
+        .map(|(item, score)| Candidate { item, score: *score })
+        .filter(|candidate| may(candidate.item))
+        .collect();
+    if k > 0 && found.len() > k {
+        found.select_nth_unstable_by(k - 1, best_first);
+    }
+    found.truncate(k);
+    found.sort_unstable_by(best_first);
+    found
+}
+
+fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
+    b.score
+        .total_cmp(&a.score)
+        .then_with(|| a.item.cmp(&b.item))
+}
+
+/// A model whose items are rows of a catalog.
+#[derive(Debug)]
+pub struct TrainedSource {
+    model: Model,
+    /// The catalog's row of each position; none for an item that left the catalog.
+    rows: Vec<Option<u32>>,
+    /// The position of each row of the catalog.
+    positions: Vec<Option<u32>>,
+}
+
+impl TrainedSource {
+    /// Loads a bundle's folder; `items` is the catalog. Items that it doesn't have are never candidates.
+    pub fn load(folder: &Path, items: &RawTable) -> Result<Self, RetrievalError> {
+        let config: SourceConfig = read_json(&folder.join(DESCRIPTION))?;
+        let ids: Vec<ItemId> = read_json(&folder.join(ITEMS))?;
+        let model = Model::load(folder, &config.family, ids.len()).map_err(|source| RetrievalError::Source {
+            folder: folder.to_owned(),
+            source,
+        })?;
+        let row = |id: &ItemId| items.find(id.as_str()).map(|row| row as u32);
+        let rows: Vec<Option<u32>> = ids.iter().map(row).collect();
+        if rows.iter().all(Option::is_none) {
+            return Err(RetrievalError::NoItem {
+                folder: folder.to_owned(),
+                items: ids.len(),
+            });
+        }
+        Ok(Self::new(model, rows, items.len()))
+    }
+
+    fn new(model: Model, rows: Vec<Option<u32>>, catalog: usize) -> Self {
+        let mut positions = vec![None; catalog];
+        for (position, row) in (0..).zip(&rows) {
+            if let Some(row) = row {
+                positions[*row as usize] = Some(position);
+            }
+        }
+        Self {
+            model,
+            rows,
+            positions,
+        }
+    }
+
+    /// The `k` best rows for one who bought these, the best first, without what was bought: that is what another source is for.
+    pub fn candidates(&self, purchases: &[Purchase], k: usize) -> Vec<u32> {
+        let bought = self.known(purchases);
+        let may = |item: u32| {
+            let is = |bought: &Bought| bought.item;
+            self.rows[item as usize].is_some() && bought.binary_search_by_key(&item, is).is_err()
+        };
+        let best = self.model.best(&self.known(&latest(purchases)), k, may);
+        let rows = best.iter().map(|candidate| self.rows[candidate.item as usize]);
+        rows.flatten().collect()
+    }
+
+    /// Those of the purchases that the model knows, in the order of its items.
+    fn known(&self, purchases: &[Purchase]) -> Vec<Bought> {
+        let known = |purchase: &Purchase| {
+            Some(Bought {
+                item: (*self.positions.get(purchase.item as usize)?)?,
+                count: purchase.purchases,
+            })
+        };
+        let mut bought: Vec<Bought> = purchases.iter().filter_map(known).collect();
+        bought.sort_unstable_by_key(|bought| bought.item);
+        bought
+    }
+}
+
+/// The latest purchases: as many as a model is told.
+fn latest(purchases: &[Purchase]) -> Cow<'_, [Purchase]> {
+    if purchases.len() <= TOLD {
+        return Cow::Borrowed(purchases);
+    }
+    let mut latest = purchases.to_vec();
+    latest.select_nth_unstable_by(TOLD - 1, |a, b| {
+        let by_day = a.days_since_last.total_cmp(&b.days_since_last);
+        by_day.then_with(|| a.item.cmp(&b.item))
+    });
+    latest.truncate(TOLD);
+    Cow::Owned(latest)
+}
