@@ -62,6 +62,8 @@ impl Contract {
         let needed = match kind {
             Kind::Features => vec![workflow],
             Kind::Retrieval => [&[workflow], &vectors[..]].concat(),
+            // Who bought what is all that it knows, and items are named by their ids.
+            Kind::Source => Vec::new(),
             Kind::Scorer => vec![workflow, ("inputs", self.inputs.is_some())],
             Kind::Similarity => vectors.to_vec(),
         };

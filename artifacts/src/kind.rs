@@ -24,6 +24,8 @@ pub enum Kind {
     Features,
     /// Two towers and an index of items.
     Retrieval,
+    /// A model of who buys what, which names candidates.
+    Source,
     /// A model that scores candidates.
     Scorer,
     /// Text embeddings of items, their index, and the encoder.

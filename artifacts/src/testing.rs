@@ -42,7 +42,7 @@ pub(crate) fn stores() -> [(Store, Option<TempDir>); 2] {
 pub(crate) fn contract(kind: Kind) -> Contract {
     let vectors = matches!(kind, Kind::Retrieval | Kind::Similarity);
     Contract {
-        workflow: (kind != Kind::Similarity).then(|| Digest::of(b"workflow")),
+        workflow: (!matches!(kind, Kind::Similarity | Kind::Source)).then(|| Digest::of(b"workflow")),
         embedding_space: vectors.then(|| format!("{kind}-space")),
         dimension: vectors.then_some(64),
         metric: vectors.then_some(Metric::InnerProduct),

@@ -1,5 +1,6 @@
 //! `recommend`: speed or answers on given bundles, as JSON on stdout.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -57,6 +58,7 @@ pub(crate) fn load(bundles: &Path, scorer: &str, nprobe: u32) -> anyhow::Result<
     let folders = VariantFolders {
         features: bundles.join("features"),
         retrieval: bundles.join("two-tower"),
+        sources: BTreeMap::new(),
         scorer: bundles.join(scorer),
         similarity: texts.exists().then_some(texts),
     };
@@ -67,6 +69,7 @@ pub(crate) fn load(bundles: &Path, scorer: &str, nprobe: u32) -> anyhow::Result<
             bought_before: 0,
             co_bought: 0,
             popular: 0,
+            trained: Vec::new(),
         },
         search: search(nprobe),
         similarity_search: search(32),

@@ -377,7 +377,7 @@ pub struct Search {
 }
 
 /// Sources of candidates in addition to the two-tower search.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sources {
     /// Items that the user bought before, most often bought first.
@@ -390,6 +390,27 @@ pub struct Sources {
     /// The most popular items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub popular: Option<Quota>,
+    /// Models of who buys what, each a bundle of its own: EASE^R, SLIM, RP3beta, ItemKNN, UserKNN, ALS, BPR, or a list for everybody. They
+    /// name items that the user has not bought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub trained: Vec<TrainedSource>,
+}
+
+/// A trained source of candidates.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(self.name in ['two-tower', 'bought-before', 'co-bought', 'popular'])").message("two-tower, bought-before, co-bought and popular are sources of their own; give the trained one another name"))]
+pub struct TrainedSource {
+    /// Its name, which explanations of answers use.
+    #[schemars(regex(pattern = VARIANT_NAME), length(min = 1, max = 31))]
+    pub name: String,
+    /// The source bundle.
+    pub bundle: BundleRef,
+    /// How many items it may add to a request.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub candidates: i32,
 }
 
 /// How many candidates a source may add.

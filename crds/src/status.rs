@@ -75,7 +75,7 @@ pub struct VariantStatus {
     pub message: Option<String>,
 }
 
-/// Digests of a variant's bundles, by role: features, retrieval, scorer, similarity.
+/// Digests of a variant's bundles, by role: features, retrieval, source/NAME, scorer, similarity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VariantBundles {

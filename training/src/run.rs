@@ -259,13 +259,20 @@ impl Run {
             known: &latest.known,
             towers: &models.towers,
             index: &latest.index,
+            sources: &latest.sources,
             scorers: &models.scorers,
             text: Some(text),
         };
-        let dimension = self.dataset.config.training.two_tower.dimension;
+        let training = &self.dataset.config.training;
+        let (dimension, sources) = (training.two_tower.dimension, training.sources.clone());
         let publish = async || -> anyhow::Result<_> {
-            let descriptions =
-                publish::descriptions(&models.names(), &prepared.workflow, dimension, text.dimension)?;
+            let descriptions = publish::descriptions(
+                &models.names(),
+                &sources,
+                &prepared.workflow,
+                dimension,
+                text.dimension,
+            )?;
             publish::all(store, channel, set.write()?.path(), &descriptions).await
         };
         self.timings.time_async("publishing", publish).await

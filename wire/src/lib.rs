@@ -1,7 +1,7 @@
 //! What the parts of a pipeline say to each other, each with the one type that writes it and reads it.
 //!
 //! - [`routes`]: the operator to the routers, with the [`buckets`] that users fall into; [`router_report`]: a router to the analyzer;
-//! - [`resolution`]: the resolver to the operator; [`serve_order`]: the operator to a variant's pods;
+//! - [`resolution`]: the resolver to the operator, with the [`role`] of each bundle; [`serve_order`]: the operator to a variant's pods;
 //! - [`evidence`]: the analyzer to the operator, for each of its [`arms`]: [`sums`] over users,
 //!   [`operations`], and the [`counts`] of answers;
 //!   [`memory`]: the same way, how the experiment ended before;
@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod memory;
 pub mod operations;
 pub mod resolution;
+pub mod role;
 pub mod router_report;
 pub mod routes;
 pub mod serve_order;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
+use crate::role::Role;
+
 /// The key of the ConfigMap that holds the report.
 pub const REPORT_KEY: &str = "report.json";
 
@@ -43,6 +45,9 @@ pub struct VariantBundles {
     pub features: ResolvedBundle,
     /// Two towers and an index.
     pub retrieval: ResolvedBundle,
+    /// Trained sources of candidates, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, ResolvedBundle>,
     /// The scorer.
     pub scorer: ResolvedBundle,
     /// Text embeddings of items.
@@ -52,21 +57,41 @@ pub struct VariantBundles {
 
 impl VariantBundles {
     /// The bundles with their roles, in the order in which a request meets them.
-    pub fn by_role(&self) -> impl Iterator<Item = (&'static str, &ResolvedBundle)> {
+    pub fn by_role(&self) -> impl Iterator<Item = (Role, &ResolvedBundle)> {
         let Self {
             features,
             retrieval,
+            sources,
             scorer,
             similarity,
         } = self;
-        let always = [
-            ("features", features),
-            ("retrieval", retrieval),
-            ("scorer", scorer),
-        ];
-        always
+        let found = [(Role::Features, features), (Role::Retrieval, retrieval)];
+        let sources = sources.iter();
+        found
             .into_iter()
-            .chain(similarity.iter().map(|bundle| ("similarity", bundle)))
+            .chain(sources.map(|(name, bundle)| (Role::Source(name.clone()), bundle)))
+            .chain([(Role::Scorer, scorer)])
+            .chain(similarity.iter().map(|bundle| (Role::Similarity, bundle)))
+    }
+
+    /// Bundles with their roles; none where one that is always needed is missing.
+    pub fn of_roles(bundles: impl IntoIterator<Item = (Role, ResolvedBundle)>) -> Option<Self> {
+        let mut by_role: BTreeMap<Role, ResolvedBundle> = bundles.into_iter().collect();
+        let mut take = |role| by_role.remove(&role);
+        let (features, retrieval, scorer) =
+            (take(Role::Features)?, take(Role::Retrieval)?, take(Role::Scorer)?);
+        let similarity = take(Role::Similarity);
+        let sources = by_role.into_iter().filter_map(|(role, bundle)| match role {
+            Role::Source(name) => Some((name, bundle)),
+            _ => None,
+        });
+        Some(Self {
+            features,
+            retrieval,
+            sources: sources.collect(),
+            scorer,
+            similarity,
+        })
     }
 
     /// Bytes of all files together.

@@ -172,14 +172,41 @@ impl From<SimilarResponse> for Served {
     }
 }
 
-same!(
-    Source = request::Source {
-        TwoTower,
-        BoughtBefore,
-        CoBought,
-        Popular
+impl From<request::SourcePlace> for SourcePlace {
+    fn from(place: request::SourcePlace) -> Self {
+        let (source, name) = match place.source {
+            request::Source::TwoTower => (Source::TwoTower, String::new()),
+            request::Source::BoughtBefore => (Source::BoughtBefore, String::new()),
+            request::Source::CoBought => (Source::CoBought, String::new()),
+            request::Source::Popular => (Source::Popular, String::new()),
+            request::Source::Trained(name) => (Source::Trained, name),
+        };
+        Self {
+            source: source.into(),
+            place: place.place as u32,
+            name,
+        }
     }
-);
+}
+
+impl SourcePlace {
+    /// A source that we don't know is none.
+    fn ours(self) -> Option<request::SourcePlace> {
+        let source = match self.source() {
+            Source::Unspecified => return None,
+            Source::TwoTower => request::Source::TwoTower,
+            Source::BoughtBefore => request::Source::BoughtBefore,
+            Source::CoBought => request::Source::CoBought,
+            Source::Popular => request::Source::Popular,
+            Source::Trained => request::Source::Trained(self.name),
+        };
+        Some(request::SourcePlace {
+            source,
+            place: self.place as usize,
+        })
+    }
+}
+
 same!(
     Fate = request::Fate {
         Unknown,
@@ -197,14 +224,10 @@ same!(
 
 impl From<request::Explanation> for Explanation {
     fn from(explanation: request::Explanation) -> Self {
-        let place = |place: request::SourcePlace| SourcePlace {
-            source: Source::from(place.source).into(),
-            place: place.place as u32,
-        };
         Self {
             item: explanation.item.as_str().to_owned(),
             fate: Fate::from(explanation.fate).into(),
-            sources: explanation.sources.into_iter().map(place).collect(),
+            sources: explanation.sources.into_iter().map(SourcePlace::from).collect(),
             score: explanation.score,
             rank: explanation.rank.map(|rank| rank as u32),
         }
@@ -214,16 +237,10 @@ impl From<request::Explanation> for Explanation {
 impl Explanation {
     /// What a newer server says of an item, and we don't know, is no explanation.
     fn ours(self) -> Option<request::Explanation> {
-        let place = |place: SourcePlace| {
-            Some(request::SourcePlace {
-                source: Option::from(place.source())?,
-                place: place.place as usize,
-            })
-        };
         Some(request::Explanation {
             fate: Option::from(self.fate())?,
             item: self.item.into(),
-            sources: self.sources.into_iter().filter_map(place).collect(),
+            sources: self.sources.into_iter().filter_map(SourcePlace::ours).collect(),
             score: self.score,
             rank: self.rank.map(|rank| rank as usize),
         })

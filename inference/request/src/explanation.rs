@@ -35,7 +35,7 @@ pub struct Explanation {
 }
 
 /// A source of candidates, and an item's place among those that it gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourcePlace {
     /// Which source.
     pub source: Source,
@@ -44,9 +44,8 @@ pub struct SourcePlace {
 }
 
 /// Where candidates come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
 pub enum Source {
     /// Nearest to the user in the space of the two towers.
     TwoTower,
@@ -56,6 +55,9 @@ pub enum Source {
     CoBought,
     /// The most popular.
     Popular,
+    /// A trained source, by the name that the manifest gives it.
+    #[serde(untagged)]
+    Trained(String),
 }
 
 /// What became of an item, in the order of the stages that decide it.
@@ -86,13 +88,6 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// The name used in answers.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-impl Source {
     /// The name used in answers.
     pub fn as_str(self) -> &'static str {
         self.into()

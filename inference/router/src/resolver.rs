@@ -15,6 +15,7 @@ use gondola_wire::resolution::{
 };
 
 use gondola_causes::with_causes;
+use gondola_wire::role::Role;
 
 use crate::feast::{self, FeastError};
 
@@ -46,23 +47,36 @@ pub async fn resolve(
     Resolution { generation, variants }
 }
 
-/// What a variant serves, each with the kind of bundle that it must lead to: features, retrieval, scorer, and similarity where
+/// What a variant serves, each with its role: features, retrieval, trained sources where it has some, scorer, and similarity where
 /// the pipeline has it.
 pub fn references(
     spec: &RecommenderPipelineSpec,
     variant: &Variant,
-) -> Result<Vec<(Kind, Reference)>, ReferenceError> {
+) -> Result<Vec<(Role, Reference)>, ReferenceError> {
     let similarity = spec.similarity.as_ref().map(|similarity| &similarity.bundle);
-    let always = [
-        (Kind::Features, &spec.features.bundle),
-        (Kind::Retrieval, &spec.retrieval_of(variant).bundle),
-        (Kind::Scorer, &variant.scorer),
-    ];
-    always
-        .into_iter()
-        .chain(similarity.map(|bundle| (Kind::Similarity, bundle)))
-        .map(|(kind, bundle)| Ok((kind, bundle.as_str().parse()?)))
-        .collect()
+    let retrieval = spec.retrieval_of(variant);
+    let sources = retrieval.sources.iter().flat_map(|sources| &sources.trained);
+    [
+        (Role::Features, &spec.features.bundle),
+        (Role::Retrieval, &retrieval.bundle),
+    ]
+    .into_iter()
+    .chain(sources.map(|source| (Role::Source(source.name.clone()), &source.bundle)))
+    .chain([(Role::Scorer, &variant.scorer)])
+    .chain(similarity.map(|bundle| (Role::Similarity, bundle)))
+    .map(|(role, bundle)| Ok((role, bundle.as_str().parse()?)))
+    .collect()
+}
+
+/// The kind of bundle that a role asks for.
+pub fn kind_of(role: &Role) -> Kind {
+    match role {
+        Role::Features => Kind::Features,
+        Role::Retrieval => Kind::Retrieval,
+        Role::Source(_) => Kind::Source,
+        Role::Scorer => Kind::Scorer,
+        Role::Similarity => Kind::Similarity,
+    }
 }
 
 /// Whether `found` is not news after `reported`. How long a store took and how it numbered a request differ each time, so that of a
@@ -95,21 +109,16 @@ async fn resolve_variant(
     let found = resolve_together(store, &parsed)
         .await
         .map_err(|error| refusal(together_reason(&error), &error))?;
-    for ((kind, _), resolved) in wanted.iter().zip(&found) {
-        let checked = resolved.require(*kind);
+    for ((role, _), resolved) in wanted.iter().zip(&found) {
+        let checked = resolved.require(kind_of(role));
         checked.map_err(|error| refusal(RefusalReason::ContractMismatch, &error))?;
     }
     if let Some(features) = found.first() {
         check_feast(store, spec, features, access).await?;
     }
-    let mut found = found.iter().map(bundle);
-    let mut next = || found.next().expect("one was found for each that was wanted");
-    Ok(VariantBundles {
-        features: next(),
-        retrieval: next(),
-        scorer: next(),
-        similarity: spec.similarity.as_ref().map(|_| next()),
-    })
+    let roles = wanted.into_iter().map(|(role, _)| role);
+    let bundles = VariantBundles::of_roles(roles.zip(found.iter().map(bundle)));
+    Ok(bundles.expect("one was found for each that was wanted"))
 }
 
 /// Refuses feature views of Feast that don't have what the features bundle needs.

@@ -85,6 +85,6 @@ impl Seen<'_> {
 fn digests(bundles: &VariantBundles) -> BTreeMap<String, String> {
     let by_role = bundles.by_role();
     by_role
-        .map(|(role, bundle)| (role.to_owned(), bundle.digest.clone()))
+        .map(|(role, bundle)| (role.to_string(), bundle.digest.clone()))
         .collect()
 }

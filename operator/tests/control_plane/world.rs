@@ -492,6 +492,7 @@ fn report(pipeline: &RecommenderPipeline, version: Option<&str>) -> Resolution {
         Some(_) => VariantResolution::Resolved(VariantBundles {
             features: bundle("features"),
             retrieval: bundle("two-tower"),
+            sources: BTreeMap::new(),
             scorer: bundle("scorer"),
             similarity: None,
         }),

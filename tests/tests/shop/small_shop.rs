@@ -108,6 +108,7 @@ async fn load_on(
             bought_before: 5,
             co_bought: 0,
             popular: 0,
+            trained: Vec::new(),
         },
         search: SearchParameters::default(),
         similarity_search: SearchParameters::default(),
@@ -122,6 +123,7 @@ async fn load_on(
         &VariantFolders {
             features,
             retrieval,
+            sources: std::collections::BTreeMap::new(),
             scorer: scorer_folder,
             similarity,
         },

@@ -9,6 +9,8 @@ use std::fmt::Display;
 
 use chrono::{Days, NaiveDate};
 
+use gondola_collaborative::Settings;
+
 use super::config::{ConfigError, DatasetConfig};
 use numbers::{Number, WIDTH};
 
@@ -32,13 +34,14 @@ pub(super) fn check(config: &DatasetConfig) -> Result<(), ConfigError> {
     for number in numbers::all(config) {
         within(number)?;
     }
-    let candidates = config.evaluation.candidates;
+    let candidates = &config.evaluation.candidates;
     if [
         candidates.two_tower,
         candidates.bought_before,
         candidates.co_bought,
         candidates.popular,
     ] == [0; 4]
+        && candidates.trained.values().all(|count| *count == 0)
     {
         return Err(refused(
             "evaluation.candidates",
@@ -54,7 +57,33 @@ pub(super) fn check(config: &DatasetConfig) -> Result<(), ConfigError> {
     )?;
     dates(config)?;
     different("features.windows_days", &config.features.windows_days)?;
-    different("training.scorers", &config.training.scorers)
+    different("training.scorers", &config.training.scorers)?;
+    sources(config)
+}
+
+/// Refuses sources that can't be fitted, that are there twice, or whose candidates are asked for and that are not trained.
+fn sources(config: &DatasetConfig) -> Result<(), ConfigError> {
+    let sources = &config.training.sources;
+    for source in sources {
+        let checked = source.check();
+        checked.map_err(|error| refused("training.sources", source.bundle(), error.to_string()))?;
+    }
+    let names: Vec<&str> = sources.iter().map(Settings::bundle).collect();
+    different("training.sources", &names)?;
+    match config
+        .evaluation
+        .candidates
+        .trained
+        .keys()
+        .find(|name| !names.contains(&name.as_str()))
+    {
+        Some(name) => Err(refused(
+            "evaluation.candidates.trained",
+            name,
+            format!("it has to be one of training.sources: {names:?}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn refused(field: impl Into<String>, value: impl Display, wanted: impl Into<String>) -> ConfigError {

@@ -1,6 +1,8 @@
 //! How a pipeline is evaluated end to end.
 
-use gondola_models::retrieval::sources::Quotas;
+use std::collections::BTreeMap;
+
+use gondola_models::retrieval::sources::{Quotas, TrainedQuota};
 use serde::{Deserialize, Serialize};
 
 /// How a pipeline is evaluated end to end: as it will be served, so that its lists are those that users would
@@ -25,7 +27,7 @@ impl Default for Evaluation {
 }
 
 /// How many candidates each source gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Candidates {
     /// The two towers.
@@ -36,6 +38,8 @@ pub struct Candidates {
     pub co_bought: usize,
     /// What is most popular.
     pub popular: usize,
+    /// What trained sources find, by the names of their bundles.
+    pub trained: BTreeMap<String, usize>,
 }
 
 impl Default for Candidates {
@@ -45,6 +49,7 @@ impl Default for Candidates {
             bought_before: 100,
             co_bought: 0,
             popular: 0,
+            trained: BTreeMap::new(),
         }
     }
 }
@@ -56,6 +61,11 @@ impl From<Candidates> for Quotas {
             bought_before: candidates.bought_before,
             co_bought: candidates.co_bought,
             popular: candidates.popular,
+            trained: candidates
+                .trained
+                .into_iter()
+                .map(|(name, candidates)| TrainedQuota { name, candidates })
+                .collect(),
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use gondola_collaborative::Settings;
+use gondola_collaborative::settings::Ease;
 use gondola_models::scoring::dcn::cross::Cross;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +77,8 @@ pub struct Training {
     pub seed: u64,
     /// The scorers that a run trains and publishes.
     pub scorers: Vec<Scorer>,
+    /// The models of who buys what that a run trains and publishes, each once: sources of candidates beside the two towers.
+    pub sources: Vec<Settings>,
     /// The power of the recency-weighted purchases that a scorer's odds are multiplied by to rank. Training
     /// knows how negatives are drawn, so 0 is right unless popular items are still ranked too low (above 0)
     /// or too high (below).
@@ -249,6 +253,7 @@ impl Default for Training {
         Self {
             seed: 1,
             scorers: vec![Scorer::Dlrm, Scorer::Forest],
+            sources: vec![Settings::Ease(Ease::default())],
             weight_exponent: 0.0,
             two_tower: TwoTower::default(),
             dlrm: Dlrm::default(),

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use gondola_models::features::{Neighbors, Purchase};
+use gondola_models::retrieval::trained::TrainedSource;
 use gondola_models::retrieval::{Retrieval, SearchError, sources};
 use serde::{Deserialize, Serialize};
 
 use super::baselines::most_popular;
-use super::ease::{Ease, Singular};
 use crate::features::Snapshot;
 use crate::fit::encoded::Encoded;
 use crate::rows::{Pair, Row, SnapshotRow};
@@ -35,14 +35,12 @@ pub(crate) enum EvaluateRetrievalError {
     /// The towers and their index.
     #[error(transparent)]
     Search(#[from] SearchError),
-    /// The linear baseline.
-    #[error(transparent)]
-    Ease(#[from] Singular),
 }
 
-/// The two towers, compared with methods that need no deep model.
+/// The two towers and trained sources, compared with methods that need no model.
 pub(crate) fn evaluate(
     towers: &Retrieval,
+    sources: &[(&'static str, TrainedSource)],
     encoded: &Encoded<SnapshotRow>,
     neighbors: &Neighbors,
     snapshot: &Snapshot,
@@ -50,7 +48,6 @@ pub(crate) fn evaluate(
 ) -> Result<Vec<RetrievalQuality>, EvaluateRetrievalError> {
     let buyers = Buyers::of(snapshot, bought);
     let popular = most_popular(&snapshot.items, POPULAR_DAYS, CANDIDATES);
-    let ease = Ease::fit(&snapshot.history, snapshot.users.len(), snapshot.items.len())?;
     let history = |user: SnapshotRow| snapshot.history.of(user.position());
     let nearest = |user: SnapshotRow| -> Result<Vec<u32>, SearchError> {
         let query = towers.embed_user(&encoded.users.row(user))?;
@@ -60,15 +57,19 @@ pub(crate) fn evaluate(
             .map(|found| found.item)
             .collect())
     };
-    Ok(vec![
+    let mut qualities = vec![
         buyers.quality("two towers", nearest)?,
         buyers.quality("most popular in 7 days", |_| Ok(popular.clone()))?,
         buyers.quality("bought before, most often first", |user| {
             Ok(sources::most_often_bought(history(user), CANDIDATES).collect())
         })?,
         buyers.quality("ItemKNN", |user| Ok(item_knn(history(user), neighbors)))?,
-        buyers.quality("EASE^R", |user| Ok(ease.recommend(history(user), CANDIDATES)))?,
-    ])
+    ];
+    for (name, source) in sources {
+        let find = |user| Ok(source.all_candidates(history(user), CANDIDATES));
+        qualities.push(buyers.quality(name, find)?);
+    }
+    Ok(qualities)
 }
 
 /// The items that are nearest to all that a user bought, those included: in a grocery things are bought

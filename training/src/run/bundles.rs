@@ -1,5 +1,6 @@
 //! The one writer of a run: what was made, as the folders of a set of bundles.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use gondola_models::features::{Schema, Workflow};
 use gondola_models::pipeline::VariantFolders;
 use tempfile::TempDir;
 
-use super::models::{FittedScorer, Models};
+use super::models::{FittedScorer, FittedSource, Models};
 use super::prepare::{Known, Prepared};
 use crate::dataset::training::Scorer;
 use crate::features::POPULARITY;
@@ -26,13 +27,18 @@ pub(super) struct BundleSet<'a> {
     pub(super) towers: &'a Towers,
     /// The items of `known`.
     pub(super) index: &'a ItemIndex,
+    /// What was learned of who buys what until `known`.
+    pub(super) sources: &'a [FittedSource],
     pub(super) scorers: &'a [FittedScorer],
     /// There is none where nothing is published.
     pub(super) text: Option<&'a TextIndex>,
 }
 
 /// A set of bundles on disk, each in a folder of its name, as a pod has them; they go when this value goes.
-pub(super) struct BundleFolders(TempDir);
+pub(super) struct BundleFolders {
+    folder: TempDir,
+    sources: Vec<&'static str>,
+}
 
 impl<'a> BundleSet<'a> {
     /// What is judged: everything as of the first day of the test window.
@@ -42,6 +48,7 @@ impl<'a> BundleSet<'a> {
             known: &prepared.test.known,
             towers: &models.towers,
             index: &models.index,
+            sources: &models.sources,
             scorers: &models.scorers,
             text: None,
         }
@@ -49,11 +56,21 @@ impl<'a> BundleSet<'a> {
 
     /// Writes all of them.
     pub(super) fn write(&self) -> anyhow::Result<BundleFolders> {
-        let folders = BundleFolders(tempfile::tempdir().context("cannot make a folder for bundles")?);
+        let names = self.sources.iter().map(|source| source.settings.bundle());
+        let folders = BundleFolders {
+            folder: tempfile::tempdir().context("cannot make a folder for bundles")?,
+            sources: names.collect(),
+        };
         self.write_features(&folders.make(FEATURES)?)?;
         let two_tower = folders.make(TWO_TOWER)?;
         self.towers.save(&two_tower)?;
         self.index.save(&two_tower)?;
+        for source in self.sources {
+            let folder = folders.make(source.settings.bundle())?;
+            source
+                .fitted
+                .save(&source.settings, &self.known.snapshot.items, &folder)?;
+        }
         for scorer in self.scorers {
             let fitted = &scorer.fitted;
             fitted.save(&folders.make(fitted.scorer.bundle())?)?;
@@ -86,7 +103,7 @@ impl<'a> BundleSet<'a> {
 impl BundleFolders {
     /// The folder that all of them are in.
     pub(super) fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     /// The folder of the bundle of this name.
@@ -99,9 +116,18 @@ impl BundleFolders {
         VariantFolders {
             features: self.bundle(FEATURES),
             retrieval: self.bundle(TWO_TOWER),
+            sources: self.sources(),
             scorer: self.bundle(scorer.bundle()),
             similarity: None,
         }
+    }
+
+    /// The folders of trained sources, by their names.
+    pub(super) fn sources(&self) -> BTreeMap<String, PathBuf> {
+        let names = self.sources.iter();
+        names
+            .map(|name| ((*name).to_owned(), self.bundle(name)))
+            .collect()
     }
 
     /// Bytes of the files of a bundle.

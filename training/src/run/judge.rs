@@ -1,12 +1,14 @@
 //! How good what was made is, by the scorers and the pipeline that serve.
 
+use gondola_collaborative::Settings;
 use gondola_models::device::Device;
 use gondola_models::features::Neighbors;
 use gondola_models::features::neighbors::NEIGHBOURS;
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{BoughtRule, Variant, VariantSettings};
-use gondola_models::retrieval::Retrieval;
 use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::retrieval::trained::TrainedSource;
+use gondola_models::retrieval::{Retrieval, RetrievalError};
 
 use super::Run;
 use super::bundles::{BundleFolders, BundleSet};
@@ -153,8 +155,14 @@ impl Bench<'_> {
             &search,
         )?;
         let neighbors = self.folders.bundle(FEATURES).join(NEIGHBOURS);
+        let load = |settings: &Settings| {
+            let source = TrainedSource::load(&self.folders.bundle(settings.bundle()), &snapshot.items)?;
+            Ok((settings.title(), source))
+        };
+        let sources = self.dataset.config.training.sources.iter().map(load);
         Ok(retrieval::evaluate(
             &towers,
+            &sources.collect::<Result<Vec<_>, RetrievalError>>()?,
             &self.prepared.encoded,
             &Neighbors::read(&neighbors, &snapshot.items)?,
             snapshot,
@@ -188,7 +196,7 @@ pub(super) fn variant_settings(dataset: &Dataset, scorer: Scorer) -> VariantSett
     let config = &dataset.config;
     VariantSettings {
         name: scorer.bundle().to_owned(),
-        quotas: config.evaluation.candidates.into(),
+        quotas: config.evaluation.candidates.clone().into(),
         search: two_tower::search(&config.training.two_tower),
         similarity_search: SearchParameters::default(),
         device: Device::Cpu,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
+use gondola_collaborative::Settings;
 use gondola_models::features::{Cells, RawTable, Workflow};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,8 @@ pub(super) struct Models {
     pub(super) towers: Towers,
     /// The items that were known when the test window began.
     pub(super) index: ItemIndex,
+    /// What was learned of who bought what before the test window.
+    pub(super) sources: Vec<FittedSource>,
     pub(super) scorers: Vec<FittedScorer>,
     /// The geometric mean of how likely the training pairs were to be drawn as negatives.
     pub(super) usual_chance: f32,
@@ -47,6 +50,12 @@ pub(super) struct FittedScorer {
     pub(super) seconds: f64,
 }
 
+/// A model of who buys what, and how it was fitted.
+pub(super) struct FittedSource {
+    pub(super) settings: Settings,
+    pub(super) fitted: gondola_collaborative::Fitted,
+}
+
 /// The labeled pairs of all training windows.
 pub(super) struct TrainingSet {
     pub(super) examples: Examples,
@@ -58,6 +67,7 @@ pub(super) struct TrainingSet {
 pub(super) struct Latest {
     pub(super) known: Known,
     pub(super) index: ItemIndex,
+    pub(super) sources: Vec<FittedSource>,
 }
 
 impl FittedScorer {
@@ -112,6 +122,7 @@ impl Run {
         let towers = self.fit_towers(&prepared.workflow).await?;
         let snapshot = &prepared.test.known.snapshot;
         let index = self.index("index as evaluated", &towers, &prepared.encoded, snapshot)?;
+        let sources = self.fit_sources("sources as evaluated", snapshot)?;
         let TrainingSet {
             examples,
             earlier_windows,
@@ -121,6 +132,7 @@ impl Run {
         Ok(Models {
             towers,
             index,
+            sources,
             scorers: scorers.collect::<Result<_, _>>()?,
             usual_chance: examples.labeled.usual_chance(),
             earlier_windows,
@@ -161,6 +173,24 @@ impl Run {
             Ok(towers)
         };
         self.timings.time_async("two towers", fit).await
+    }
+
+    /// Models of who bought what until a snapshot.
+    fn fit_sources(&mut self, step: &'static str, snapshot: &Snapshot) -> anyhow::Result<Vec<FittedSource>> {
+        let training = &self.dataset.config.training;
+        let (users, items) = (snapshot.users.len(), snapshot.items.len());
+        let fit = |settings: &Settings| {
+            let fitted =
+                gondola_collaborative::fit(settings, &snapshot.history, users, items, training.seed)?;
+            let settings = settings.clone();
+            Ok(FittedSource { settings, fitted })
+        };
+        let spinner = progress::spinner(step);
+        let fitted = self
+            .timings
+            .time(step, || training.sources.iter().map(fit).collect());
+        spinner.finish();
+        fitted
     }
 
     /// An index of the items of a snapshot that were sold recently.
@@ -276,7 +306,12 @@ impl Run {
             .await?;
         let encoded = Encoded::of(workflow, &known.snapshot);
         let index = self.index("index as published", towers, &encoded, &known.snapshot)?;
-        Ok(Latest { known, index })
+        let sources = self.fit_sources("sources as published", &known.snapshot)?;
+        Ok(Latest {
+            known,
+            index,
+            sources,
+        })
     }
 }
 

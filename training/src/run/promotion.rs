@@ -109,7 +109,7 @@ impl Run {
         let window = window.sample(self.dataset.config.evaluation.users, seed);
         let bought = end_to_end::bought(&self.dataset, &window);
         let new = BundleSet::judged(prepared, models).write()?;
-        let old = self.as_of_the_test(serving, prepared)?;
+        let old = self.as_of_the_test(serving, prepared, models)?;
         let mut sums = vec![(0.0, 0.0); bought.len()];
         for scorer in &scorers {
             let of_new = self.metrics(&new.variant(*scorer), *scorer, &bought, rule.metric)?;
@@ -133,8 +133,13 @@ impl Run {
         ))
     }
 
-    /// What serves, with features and an index as of the first day of the test window.
-    fn as_of_the_test(&self, serving: &Serving, prepared: &Prepared) -> anyhow::Result<BundleFolders> {
+    /// What serves, with features, an index and sources as of the first day of the test window.
+    fn as_of_the_test(
+        &self,
+        serving: &Serving,
+        prepared: &Prepared,
+        models: &Models,
+    ) -> anyhow::Result<BundleFolders> {
         let workflow = Workflow::load(&serving.features.path)?;
         let towers = Towers::load(&serving.two_tower.path)?;
         let known = &prepared.test.known;
@@ -145,6 +150,7 @@ impl Run {
             known,
             towers: &towers,
             index: &index,
+            sources: &models.sources,
             scorers: &[],
             text: None,
         };
@@ -250,6 +256,7 @@ impl Serving {
         VariantFolders {
             features: as_of.bundle(FEATURES),
             retrieval: as_of.bundle(TWO_TOWER),
+            sources: as_of.sources(),
             scorer,
             similarity: None,
         }

@@ -169,8 +169,16 @@ impl Weights {
         let bytes: Vec<(&str, Dtype, Vec<u8>)> = tensors
             .iter()
             .map(|(name, list)| match list {
-                List::Values(values) => (*name, Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-                List::Numbers(numbers) => (*name, Dtype::U32, numbers.iter().flat_map(|number| number.to_le_bytes()).collect()),
+                List::Values(values) => (
+                    *name,
+                    Dtype::F32,
+                    values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                ),
+                List::Numbers(numbers) => (
+                    *name,
+                    Dtype::U32,
+                    numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+                ),
             })
             .collect();
         let wrap = |source| WeightsError::Format {

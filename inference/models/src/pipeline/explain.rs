@@ -13,7 +13,7 @@ use super::variant::{RequestError, Variant};
 use crate::features::User;
 use crate::items::ItemsView;
 use crate::ordering::{Order, Scored};
-use crate::retrieval::sources::{self, Lists};
+use crate::retrieval::sources::{self, Lists, Quotas};
 use crate::scoring::ScoreError;
 
 /// What the stages made of a request.
@@ -122,7 +122,7 @@ impl Variant {
                 rank: None,
             };
         };
-        let sources = places(row, &watched.lists);
+        let sources = places(row, &watched.asked.rules.quotas, &watched.lists);
         let (user, rules) = (&watched.asked.user, &watched.asked.rules);
         let fate = match self.barred_for(user, row, rules, items) {
             Some(bar) => bar,
@@ -140,15 +140,20 @@ impl Variant {
 }
 
 /// Where the sources have an item.
-fn places(row: u32, lists: &Lists) -> Vec<SourcePlace> {
-    let place = |(source, list): &(Source, Vec<u32>)| {
+fn places(row: u32, quotas: &Quotas, lists: &Lists) -> Vec<SourcePlace> {
+    let place = |(source, list): (Source, &Vec<u32>)| {
         let place = list.iter().position(|item| *item == row)?;
         Some(SourcePlace {
-            source: *source,
+            source,
             place: place + 1,
         })
     };
-    lists.iter().filter_map(place).collect()
+    quotas
+        .sources()
+        .into_iter()
+        .zip(lists)
+        .filter_map(place)
+        .collect()
 }
 
 impl Ranking {

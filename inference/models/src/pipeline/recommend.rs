@@ -212,13 +212,14 @@ impl Variant {
         items: &ItemsView<'_>,
     ) -> sources::Lists {
         let nearest = with_put_items(nearest, items, |item| Some(inner_product(query, &item.vector)));
-        sources::lists(
-            &rules.quotas,
-            &nearest,
-            &user.purchases,
-            self.neighbors.as_deref(),
-            items.popular(),
-        )
+        let search = sources::Search {
+            nearest: &nearest,
+            purchases: &user.purchases,
+            neighbors: self.neighbors.as_deref(),
+            popular: items.popular(),
+            trained: &self.trained,
+        };
+        sources::lists(&rules.quotas, &search)
     }
 
     /// Takes away what the rules of the spec, the shop or the user forbid.

@@ -53,7 +53,7 @@ impl ActiveRules {
         Self {
             already_bought: settings.already_bought,
             limit: settings.limit,
-            quotas: settings.quotas,
+            quotas: settings.quotas.clone(),
             diversity,
             items: Vec::new(),
             allowed: None,

@@ -1,6 +1,6 @@
 //! A variant: everything that one way of answering needs, loaded from the folders of its bundles.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -14,11 +14,14 @@ use crate::features::neighbors::NEIGHBOURS;
 use crate::features::pairs::UnknownPairColumn;
 use crate::features::schema::SchemaError;
 use crate::features::workflow::WorkflowError;
-use crate::features::{ItemId, Neighbors, PairFeatures, Schema, TableError, UserId, Users, Workflow};
+use crate::features::{
+    ItemId, Neighbors, PairFeatures, RawTable, Schema, TableError, UserId, Users, Workflow,
+};
 use crate::items::{Items, ItemsView, TooManyItems};
 use crate::ordering::{Order, Scored};
 use crate::retrieval::index::{Index, IndexError, SearchParameters};
-use crate::retrieval::sources::Quotas;
+use crate::retrieval::sources::{Quotas, TrainedQuota};
+use crate::retrieval::trained::TrainedSource;
 use crate::retrieval::{Retrieval, RetrievalError, SearchError};
 use crate::scoring::{self, Loaded};
 use crate::similarity::encoder::EncodeError;
@@ -34,6 +37,8 @@ pub struct VariantFolders {
     pub features: PathBuf,
     /// The retrieval bundle.
     pub retrieval: PathBuf,
+    /// Bundles of trained sources, by their names.
+    pub sources: BTreeMap<String, PathBuf>,
     /// The scorer bundle.
     pub scorer: PathBuf,
     /// The similarity bundle, if similar items are served.
@@ -127,6 +132,12 @@ pub enum LoadError {
         "spec.candidates.coBought is set, but the features bundle has no {NEIGHBOURS}; publish it with this release, or leave coBought out"
     )]
     NoNeighbors,
+    /// A trained source has no bundle.
+    #[error("spec.retrieval.sources.trained names {name}, of which no bundle was fetched; give it a bundle")]
+    NoSource {
+        /// The source's name.
+        name: String,
+    },
     /// Warm-up: the first request of all failed.
     #[error("variant {variant} fails its first request")]
     WarmUp {
@@ -315,6 +326,8 @@ pub struct Variant {
     /// One change of items or rules at a time: what rules allow depends on both.
     pub(super) following: Mutex<()>,
     pub(super) retrieval: Retrieval,
+    /// In the order of their quotas.
+    pub(super) trained: Vec<TrainedSource>,
     pub(super) scorer: Loaded,
     pub(super) similarity: Option<Similarity>,
     /// The networks on a device, which then answer; what is put is tried on the processor all the same.
@@ -350,6 +363,7 @@ impl Variant {
         }
         let pairs = PairFeatures::of(&workflow)?;
         let retrieval = Retrieval::load(&folders.retrieval, &items, &workflow.layout(), &settings.search)?;
+        let trained = load_trained(folders, &settings.quotas, &items)?;
         let load_similarity =
             |folder| Similarity::load(folder, &items, &settings.similarity_search, settings.device);
         let similarity = folders.similarity.as_deref().map(load_similarity).transpose()?;
@@ -387,6 +401,7 @@ impl Variant {
             workflow,
             pairs,
             retrieval,
+            trained,
             scorer,
             similarity,
         };
@@ -483,6 +498,22 @@ impl Variant {
         self.recommend(&nobody).map_err(wrap)?;
         Ok(())
     }
+}
+
+/// The sources of the quotas, in their order.
+fn load_trained(
+    folders: &VariantFolders,
+    quotas: &Quotas,
+    items: &RawTable,
+) -> Result<Vec<TrainedSource>, LoadError> {
+    let load = |quota: &TrainedQuota| {
+        let folder = folders.sources.get(&quota.name);
+        let folder = folder.ok_or_else(|| LoadError::NoSource {
+            name: quota.name.clone(),
+        })?;
+        Ok(TrainedSource::load(folder, items)?)
+    };
+    quotas.trained.iter().map(load).collect()
 }
 
 pub(super) fn diversity(

@@ -2,19 +2,20 @@
 //!
 //! The two-tower search is the first; `bought before` adds what the user buys again and again (in a grocery that is most
 //! of it), `co-bought` what people buy who buy the same, `popular` what everybody buys. Each has a quota, and an item that several
-//! sources name is taken once.
+//! sources name is taken once. [Trained sources](super::trained) come after these, by their names.
 
 use gondola_request::Source;
 use hashbrown::HashSet;
 
 use super::Found;
+use super::trained::TrainedSource;
 use crate::features::{Neighbors, Purchase};
 
 /// Of so many of a user's purchases, the latest, the neighbors are candidates: older ones say little, and cost as much.
 const ANCHORS: usize = 50;
 
 /// How many candidates each source may give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quotas {
     /// Nearest to the user in the space of the two towers.
     pub two_tower: usize,
@@ -24,48 +25,88 @@ pub struct Quotas {
     pub co_bought: usize,
     /// The most popular.
     pub popular: usize,
+    /// Trained sources.
+    pub trained: Vec<TrainedQuota>,
+}
+
+/// How many candidates a trained source may give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainedQuota {
+    /// The source's name.
+    pub name: String,
+    /// How many.
+    pub candidates: usize,
 }
 
 impl Quotas {
     /// The most candidates that a request can have.
     pub fn total(&self) -> usize {
-        self.two_tower + self.bought_before + self.co_bought + self.popular
+        let trained: usize = self.trained.iter().map(|quota| quota.candidates).sum();
+        self.two_tower + self.bought_before + self.co_bought + self.popular + trained
+    }
+
+    /// The sources, in the order of their [`Lists`].
+    pub fn sources(&self) -> Vec<Source> {
+        let trained = self.trained.iter();
+        let own = [
+            Source::TwoTower,
+            Source::BoughtBefore,
+            Source::CoBought,
+            Source::Popular,
+        ];
+        own.into_iter()
+            .chain(trained.map(|quota| Source::Trained(quota.name.clone())))
+            .collect()
     }
 }
 
-/// What each source gives, the best first.
-pub type Lists = [(Source, Vec<u32>); 4];
+/// What each source gives, the best first, in the order of [`Quotas::sources`].
+pub type Lists = Vec<Vec<u32>>;
 
-/// What each source gives, up to its quota, in the order of their names in [`Quotas`].
-pub fn lists(
-    quotas: &Quotas,
-    nearest: &[Found],
-    purchases: &[Purchase],
-    neighbors: Option<&Neighbors>,
-    popular: &[u32],
-) -> Lists {
+/// What sources know of a request, and what they find it in.
+#[derive(Clone, Copy)]
+pub struct Search<'a> {
+    /// What is nearest to the user in the space of the two towers.
+    pub nearest: &'a [Found],
+    /// What the user bought.
+    pub purchases: &'a [Purchase],
+    /// What is bought together.
+    pub neighbors: Option<&'a Neighbors>,
+    /// What everybody buys, the most popular first.
+    pub popular: &'a [u32],
+    /// The trained sources, in the order of their quotas.
+    pub trained: &'a [TrainedSource],
+}
+
+/// What each source gives, up to its quota.
+pub fn lists(quotas: &Quotas, search: &Search<'_>) -> Lists {
+    let Search {
+        nearest,
+        purchases,
+        neighbors,
+        popular,
+        trained,
+    } = *search;
     let near = |neighbors| co_bought(purchases, neighbors, quotas.co_bought);
     let nearest = nearest.iter().take(quotas.two_tower).map(|found| found.item);
-    [
-        (Source::TwoTower, nearest.collect()),
-        (
-            Source::BoughtBefore,
-            most_often_bought(purchases, quotas.bought_before).collect(),
-        ),
-        (Source::CoBought, neighbors.map(near).unwrap_or_default()),
-        (
-            Source::Popular,
-            popular.iter().take(quotas.popular).copied().collect(),
-        ),
-    ]
+    let own = [
+        nearest.collect(),
+        most_often_bought(purchases, quotas.bought_before).collect(),
+        neighbors.map(near).unwrap_or_default(),
+        popular.iter().take(quotas.popular).copied().collect(),
+    ];
+    let trained = quotas.trained.iter().zip(trained);
+    own.into_iter()
+        .chain(trained.map(|(quota, source)| source.candidates(purchases, quota.candidates)))
+        .collect()
 }
 
 /// The items of all lists, each once, in the order in which they are first named.
 pub fn join(lists: &Lists) -> Vec<u32> {
-    let total = lists.iter().map(|(_, list)| list.len()).sum();
+    let total = lists.iter().map(Vec::len).sum();
     let mut seen = HashSet::with_capacity(total);
     let mut joined = Vec::with_capacity(total);
-    let all = lists.iter().flat_map(|(_, list)| list);
+    let all = lists.iter().flatten();
     joined.extend(all.copied().filter(|item| seen.insert(*item)));
     joined
 }
@@ -136,9 +177,18 @@ mod tests {
             bought_before: 2,
             co_bought: 1,
             popular: 1,
+            trained: Vec::new(),
         };
         let purchases = [bought(1, 1.0, 1.0), bought(6, 9.0, 3.0), bought(8, 2.0, 3.0)];
-        let found = join(&lists(&quotas, &nearest, &purchases, Some(&neighbors()), &[5, 9]));
+        let neighbors = neighbors();
+        let search = Search {
+            nearest: &nearest,
+            purchases: &purchases,
+            neighbors: Some(&neighbors),
+            popular: &[5, 9],
+            trained: &[],
+        };
+        let found = join(&lists(&quotas, &search));
         assert_eq!(found, [5, 6, 8, 3]);
     }
 

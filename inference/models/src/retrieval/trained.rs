@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{RetrievalError, read_json};
 use crate::dense::{Weights, WeightsError};
 use crate::features::{ItemId, Purchase, RawTable};
-pub use factors::{Factors, FoldIn};
+pub use factors::{Factors, FoldIn, confidence};
 pub use item_weights::{ItemWeights, Weight};
 pub use ranking::Ranking;
 pub use user_neighbors::UserNeighbors;
@@ -197,9 +197,7 @@ fn highest(scores: &[f32], k: usize, may: impl Fn(u32) -> bool) -> Vec<Candidate
 }
 
 fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
-    b.score
-        .total_cmp(&a.score)
-        .then_with(|| a.item.cmp(&b.item))
+    b.score.total_cmp(&a.score).then_with(|| a.item.cmp(&b.item))
 }
 
 /// A model whose items are rows of a catalog.
@@ -217,10 +215,11 @@ impl TrainedSource {
     pub fn load(folder: &Path, items: &RawTable) -> Result<Self, RetrievalError> {
         let config: SourceConfig = read_json(&folder.join(DESCRIPTION))?;
         let ids: Vec<ItemId> = read_json(&folder.join(ITEMS))?;
-        let model = Model::load(folder, &config.family, ids.len()).map_err(|source| RetrievalError::Source {
-            folder: folder.to_owned(),
-            source,
-        })?;
+        let model =
+            Model::load(folder, &config.family, ids.len()).map_err(|source| RetrievalError::Source {
+                folder: folder.to_owned(),
+                source,
+            })?;
         let row = |id: &ItemId| items.find(id.as_str()).map(|row| row as u32);
         let rows: Vec<Option<u32>> = ids.iter().map(row).collect();
         if rows.iter().all(Option::is_none) {
@@ -232,7 +231,8 @@ impl TrainedSource {
         Ok(Self::new(model, rows, items.len()))
     }
 
-    fn new(model: Model, rows: Vec<Option<u32>>, catalog: usize) -> Self {
+    /// Takes the catalog's row of each of a model's items, and how many rows the catalog has.
+    pub fn new(model: Model, rows: Vec<Option<u32>>, catalog: usize) -> Self {
         let mut positions = vec![None; catalog];
         for (position, row) in (0..).zip(&rows) {
             if let Some(row) = row {
@@ -253,6 +253,16 @@ impl TrainedSource {
             let is = |bought: &Bought| bought.item;
             self.rows[item as usize].is_some() && bought.binary_search_by_key(&item, is).is_err()
         };
+        self.best(purchases, k, may)
+    }
+
+    /// The `k` best rows for one who bought these, the best first, whether they were bought or not.
+    pub fn all_candidates(&self, purchases: &[Purchase], k: usize) -> Vec<u32> {
+        let may = |item: u32| self.rows[item as usize].is_some();
+        self.best(purchases, k, may)
+    }
+
+    fn best(&self, purchases: &[Purchase], k: usize, may: impl Fn(u32) -> bool) -> Vec<u32> {
         let best = self.model.best(&self.known(&latest(purchases)), k, may);
         let rows = best.iter().map(|candidate| self.rows[candidate.item as usize]);
         rows.flatten().collect()

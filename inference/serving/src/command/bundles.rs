@@ -7,12 +7,14 @@ use anyhow::{Context, bail};
 use clap::Args;
 use futures::future::try_join_all;
 use gondola_artifacts::{
-    Access, BundleFolder, Cache, Contract, Digest, Kind, Reference, Resolved, Store, check_kind, resolve,
+    Access, BundleFolder, Cache, Contract, Digest, Reference, Resolved, Store, check_kind, resolve,
     resolve_together,
 };
 use gondola_models::pipeline::VariantFolders;
 use gondola_protocol::BundleDescription;
 use gondola_router::access::AccessArguments;
+use gondola_router::resolver::kind_of;
+use gondola_wire::role::Role;
 use gondola_wire::variables;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -53,8 +55,8 @@ impl BundleArguments {
 /// A bundle that a variant serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WantedBundle {
-    /// What kind of bundle it must be.
-    pub(super) kind: Kind,
+    /// What it is to the variant.
+    pub(super) role: Role,
     /// What names it.
     pub(super) reference: Reference,
     /// The digest that was decided on, in a pod.
@@ -67,24 +69,27 @@ pub(super) struct VariantBundles {
     pub(super) folders: VariantFolders,
     pub(super) described: BTreeMap<String, BundleDescription>,
     /// What each promises.
-    pub(super) contracts: BTreeMap<Kind, (Reference, Contract)>,
+    pub(super) contracts: BTreeMap<Role, (Reference, Contract)>,
 }
 
 impl VariantBundles {
-    fn add(&mut self, kind: Kind, reference: &Reference, folder: BundleFolder) {
+    fn add(&mut self, role: &Role, reference: &Reference, folder: BundleFolder) {
         let description = BundleDescription {
             reference: reference.to_string(),
             version: folder.manifest.version.clone(),
             digest: folder.digest.to_string(),
         };
-        self.described.insert(kind.to_string(), description);
+        self.described.insert(role.to_string(), description);
         let contract = folder.manifest.contract.clone();
-        self.contracts.insert(kind, (reference.clone(), contract));
-        match kind {
-            Kind::Features => self.folders.features = folder.path,
-            Kind::Retrieval => self.folders.retrieval = folder.path,
-            Kind::Scorer => self.folders.scorer = folder.path,
-            Kind::Similarity => self.folders.similarity = Some(folder.path),
+        self.contracts.insert(role.clone(), (reference.clone(), contract));
+        match role {
+            Role::Features => self.folders.features = folder.path,
+            Role::Retrieval => self.folders.retrieval = folder.path,
+            Role::Source(name) => {
+                self.folders.sources.insert(name.clone(), folder.path);
+            }
+            Role::Scorer => self.folders.scorer = folder.path,
+            Role::Similarity => self.folders.similarity = Some(folder.path),
         }
     }
 }
@@ -102,9 +107,9 @@ pub(super) async fn fetch(
     }
     let mut bundles = VariantBundles::default();
     for (wanted, resolved) in wanted.iter().zip(&look_up(store, wanted).await?) {
-        resolved.require(wanted.kind)?;
+        resolved.require(kind_of(&wanted.role))?;
         let folder = fetch_one(store, cache, resolved).await?;
-        bundles.add(wanted.kind, &resolved.reference, folder);
+        bundles.add(&wanted.role, &resolved.reference, folder);
     }
     Ok(bundles)
 }
@@ -113,7 +118,7 @@ pub(super) async fn fetch(
 async fn kept(cache: &Cache, wanted: &[WantedBundle]) -> anyhow::Result<Option<VariantBundles>> {
     let mut bundles = VariantBundles::default();
     for WantedBundle {
-        kind,
+        role,
         reference,
         digest,
     } in wanted
@@ -124,8 +129,8 @@ async fn kept(cache: &Cache, wanted: &[WantedBundle]) -> anyhow::Result<Option<V
         let Some(folder) = cache.find(*digest).await else {
             return Ok(None);
         };
-        check_kind(reference, &folder.manifest, *kind)?;
-        bundles.add(*kind, reference, folder);
+        check_kind(reference, &folder.manifest, kind_of(role))?;
+        bundles.add(role, reference, folder);
     }
     Ok(Some(bundles))
 }

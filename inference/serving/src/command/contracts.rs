@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use gondola_artifacts::{Contract, Kind, Metric, Reference};
+use gondola_artifacts::{Contract, Metric, Reference};
 use gondola_models::pipeline::Variant;
 use gondola_models::retrieval::index::{self, Index};
+use gondola_wire::role::Role;
 
 /// What was loaded, as far as contracts speak of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,19 +51,19 @@ impl Content {
 
 /// Refuses content that is not what its bundle promises, with the bundle's name and both values.
 pub(super) fn check(
-    contracts: &BTreeMap<Kind, (Reference, Contract)>,
+    contracts: &BTreeMap<Role, (Reference, Contract)>,
     content: &Content,
 ) -> anyhow::Result<()> {
-    for (kind, (bundle, contract)) in contracts {
-        let (workflow, vectors) = match kind {
-            Kind::Features => (Some(&content.workflow), None),
-            Kind::Retrieval => (None, Some(content.retrieval)),
-            Kind::Scorer => (None, None),
-            Kind::Similarity => (None, content.similarity),
+    for (role, (bundle, contract)) in contracts {
+        let (workflow, vectors) = match role {
+            Role::Features => (Some(&content.workflow), None),
+            Role::Retrieval => (None, Some(content.retrieval)),
+            Role::Source(_) | Role::Scorer => (None, None),
+            Role::Similarity => (None, content.similarity),
         };
         let promised = contract.workflow.map(|digest| digest.to_string());
         same(bundle, "workflow", promised.as_ref(), workflow)?;
-        if *kind == Kind::Scorer {
+        if *role == Role::Scorer {
             same(bundle, "inputs", contract.inputs.as_ref(), Some(&content.inputs))?;
         }
         same(
@@ -114,7 +115,7 @@ mod tests {
         }
     }
 
-    fn contracts(change: impl FnOnce(&mut Contract)) -> BTreeMap<Kind, (Reference, Contract)> {
+    fn contracts(change: impl FnOnce(&mut Contract)) -> BTreeMap<Role, (Reference, Contract)> {
         let mut contract = Contract {
             workflow: Some(Digest::of(b"workflow")),
             embedding_space: Some("towers".to_owned()),
@@ -125,11 +126,11 @@ mod tests {
         change(&mut contract);
         let bundle = |name: &str| Reference::channel(name, "stable").unwrap();
         [
-            (Kind::Features, "features"),
-            (Kind::Retrieval, "two-tower"),
-            (Kind::Scorer, "dlrm"),
+            (Role::Features, "features"),
+            (Role::Retrieval, "two-tower"),
+            (Role::Scorer, "dlrm"),
         ]
-        .map(|(kind, name)| (kind, (bundle(name), contract.clone())))
+        .map(|(role, name)| (role, (bundle(name), contract.clone())))
         .into()
     }
 

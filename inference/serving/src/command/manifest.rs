@@ -10,7 +10,7 @@ use gondola_models::device::Device;
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::{BoughtRule, DiversitySettings, VariantSettings};
 use gondola_models::retrieval::index::SearchParameters;
-use gondola_models::retrieval::sources::Quotas;
+use gondola_models::retrieval::sources::{Quotas, TrainedQuota};
 use gondola_router::resolver;
 use gondola_wire::serve_order::{OnlineOrder, ServeOrder, VariantOrder};
 
@@ -62,8 +62,8 @@ impl Pipeline {
             .name
             .clone();
         let plan = |variant: &spec::Variant| {
-            let wanted = |(kind, reference)| WantedBundle {
-                kind,
+            let wanted = |(role, reference)| WantedBundle {
+                role,
                 reference,
                 digest: None,
             };
@@ -117,7 +117,7 @@ impl Ordered {
         let order: ServeOrder = serde_json::from_str(&read(file)?).with_context(wrong)?;
         let bundles = order.bundles.by_role().map(|(role, bundle)| {
             Ok(WantedBundle {
-                kind: role.parse()?,
+                role,
                 reference: bundle.pinned().parse()?,
                 digest: Some(bundle.digest.parse()?),
             })
@@ -154,6 +154,7 @@ fn settings(order: &VariantOrder) -> VariantSettings {
             bought_before: quota(sources.bought_before),
             co_bought: quota(sources.co_bought),
             popular: quota(sources.popular),
+            trained: sources.trained.iter().map(trained).collect(),
         },
         search: search(order.search.as_ref()),
         similarity_search: search(order.similarity_search.as_ref()),
@@ -174,6 +175,13 @@ fn settings(order: &VariantOrder) -> VariantSettings {
                 column: diversity.column.clone(),
                 most: count(diversity.most),
             }),
+    }
+}
+
+fn trained(source: &spec::TrainedSource) -> TrainedQuota {
+    TrainedQuota {
+        name: source.name.clone(),
+        candidates: count(source.candidates),
     }
 }
 

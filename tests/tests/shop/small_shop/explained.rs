@@ -83,7 +83,7 @@ fn what_the_user_dislikes_or_rules_keep_out_says_so(variant: &Variant) {
     let buyer = put_user(variant, update).unwrap();
     let asked = [bought.to_owned()];
     let fate = || explain_informed(variant, "buyer", &buyer, &asked, ITEMS)[0].clone();
-    let sources: Vec<Source> = fate().sources.iter().map(|at| at.source).collect();
+    let sources: Vec<Source> = fate().sources.iter().map(|at| at.source.clone()).collect();
     assert_eq!(sources, [Source::TwoTower, Source::BoughtBefore]);
     assert!(items(&recommend_informed(variant, "buyer", &buyer, ITEMS)).contains(&asked[0]));
 

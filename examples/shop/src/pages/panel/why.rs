@@ -65,6 +65,7 @@ fn sources(sources: &[SourcePlace]) -> String {
             Source::BoughtBefore => "bought before",
             Source::CoBought => "bought with what they buy",
             Source::Popular => "popular",
+            Source::Trained(name) => name,
         };
         format!("{source} (no. {place})")
     });

@@ -2,7 +2,7 @@
 //!
 //! Implicit ALS (Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008): the user's place `x`
 //! is the one that explains best what was bought and, with less confidence, what was not. For the items' places `Y` it solves
-//! `(YᵀY + Σ (c - 1) y yᵀ + λ I) x = Σ c y` over the items bought, with the confidence `c = 1 + α count`. Places that BPR made are
+//! `(YᵀY + Σ (c - 1) y yᵀ + λ I) x = Σ c y` over the items bought, with the confidence `c = 1 + α log2(1 + count)`. Places that BPR made are
 //! asked the same way.
 
 use std::path::Path;
@@ -68,7 +68,7 @@ impl Factors {
         let mut place = vec![0.0; width];
         for bought in bought {
             let item = &self.places[bought.item as usize * width..][..width];
-            let more = self.fold_in.confidence * bought.count;
+            let more = confidence(self.fold_in.confidence, bought.count);
             add_outer(&mut matrix, item, more);
             for (sum, value) in place.iter_mut().zip(item) {
                 *sum += (1.0 + more) * value;
@@ -99,6 +99,11 @@ impl Factors {
     }
 }
 
+/// How much surer it is that a user likes what they bought so often: `α log2(1 + count)`, so that one purchase counts α.
+pub fn confidence(alpha: f32, count: f32) -> f32 {
+    alpha * (1.0 + count.max(0.0)).log2()
+}
+
 /// `rowsᵀ rows`, `[width, width]`, of rows of this width.
 pub fn gram(rows: &[f32], width: usize) -> Vec<f32> {
     let mut gram = vec![0.0; width * width];
@@ -126,7 +131,11 @@ pub fn solve(matrix: &mut [f32], right: &mut [f32]) {
         for column in 0..=row {
             let (above, rest) = matrix.split_at_mut(row * n);
             let of_row = &mut rest[..n];
-            let of_column = if column == row { None } else { Some(&above[column * n..][..n]) };
+            let of_column = if column == row {
+                None
+            } else {
+                Some(&above[column * n..][..n])
+            };
             let known: f32 = match of_column {
                 Some(other) => of_row[..column].iter().zip(other).map(|(a, b)| a * b).sum(),
                 None => of_row[..column].iter().map(|a| a * a).sum(),
@@ -171,9 +180,10 @@ mod tests {
         let x = factors.place(&bought);
         let mut matrix = gram(&places, 2);
         (matrix[0], matrix[3]) = (matrix[0] + 0.1, matrix[3] + 0.1);
-        add_outer(&mut matrix, &places[2..4], 8.0);
+        let twice = 4.0 * 3f32.log2();
+        add_outer(&mut matrix, &places[2..4], twice);
         add_outer(&mut matrix, &places[4..], 4.0);
-        let right = [9.0 * 0.5 - 5.0 * 0.3, 9.0 + 5.0 * 0.8];
+        let right = [(1.0 + twice) * 0.5 - 5.0 * 0.3, 1.0 + twice + 5.0 * 0.8];
         for (line, right) in matrix.chunks(2).zip(right) {
             let left = line[0] * x[0] + line[1] * x[1];
             assert!((left - right).abs() < 1e-4, "{left} {right}");

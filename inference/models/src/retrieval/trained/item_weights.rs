@@ -29,7 +29,9 @@ impl ItemWeights {
     /// Takes what each item says of others, in the order of the items. Panics on a weight of an item that is not there.
     pub fn new(said: Vec<Vec<Weight>>) -> Self {
         let items = said.len();
-        let rows = (0..).zip(said).flat_map(|(item, weights)| weights.into_iter().map(move |weight| (item, weight)));
+        let rows = (0..)
+            .zip(said)
+            .flat_map(|(item, weights)| weights.into_iter().map(move |weight| (item, weight)));
         let rows: Vec<(u32, Weight)> = rows.collect();
         assert!(
             rows.iter().all(|(_, weight)| (weight.item as usize) < items),
@@ -80,8 +82,12 @@ impl ItemWeights {
         let values = weights.tensor("weights", &[count])?;
         let all = others.into_iter().zip(values);
         let all = all.map(|(item, weight)| Weight { item, weight }).collect();
-        let of = Groups::of_starts(starts, all)
-            .ok_or_else(|| weights.wrong("starts", "does not rise from 0 to the number of weights".to_owned()))?;
+        let of = Groups::of_starts(starts, all).ok_or_else(|| {
+            weights.wrong(
+                "starts",
+                "does not rise from 0 to the number of weights".to_owned(),
+            )
+        })?;
         Ok(Self { items, of })
     }
 }

@@ -31,7 +31,9 @@ impl UserNeighbors {
     /// Takes what each user bought, each item once, of `items` items; `neighbors` users are asked. Panics on an item that is not there.
     pub fn new(items: usize, neighbors: usize, bought: Vec<Vec<u32>>) -> Self {
         let users = bought.len();
-        let rows = (0..).zip(bought).flat_map(|(user, items)| items.into_iter().map(move |item| (user, item)));
+        let rows = (0..)
+            .zip(bought)
+            .flat_map(|(user, items)| items.into_iter().map(move |item| (user, item)));
         Self::of(items, neighbors, Groups::new(users, rows.collect()))
     }
 
@@ -110,8 +112,12 @@ impl UserNeighbors {
         let starts = weights.all_numbers("starts")?;
         let count = starts.last().map_or(0, |end| *end as usize);
         let bought = weights.numbers_below("items", count, items)?;
-        let bought = Groups::of_starts(starts, bought)
-            .ok_or_else(|| weights.wrong("starts", "does not rise from 0 to the number of purchases".to_owned()))?;
+        let bought = Groups::of_starts(starts, bought).ok_or_else(|| {
+            weights.wrong(
+                "starts",
+                "does not rise from 0 to the number of purchases".to_owned(),
+            )
+        })?;
         Ok(Self::of(items, neighbors.max(1), bought))
     }
 }

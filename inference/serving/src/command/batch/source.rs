@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use gondola_artifacts::Kind;
+use gondola_wire::role::Role;
 use gondola_wire::variables;
 
 use crate::command::manifest::{Ordered, Pipeline, VariantPlan};
@@ -68,7 +68,7 @@ impl Source {
             (None, None) => bail!("neither --file nor --order is given; name the manifest of the pipeline"),
         };
         let plan = &mut wanted.variant;
-        plan.bundles.retain(|bundle| bundle.kind != Kind::Similarity);
+        plan.bundles.retain(|bundle| bundle.role != Role::Similarity);
         (plan.order.similarity_search, plan.order.device) = (None, None);
         Ok(wanted)
     }
