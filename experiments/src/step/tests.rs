@@ -261,6 +261,7 @@ fn bundles(version: &str) -> VariantBundles {
     VariantBundles {
         features: bundle("features"),
         retrieval: bundle("two-tower"),
+        sources: Default::default(),
         scorer: bundle("scorer"),
         similarity: None,
     }

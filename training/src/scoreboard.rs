@@ -1,0 +1,117 @@
+//! The scoreboard: our models and other people's packages on one task, judged by the same ruler.
+//!
+//! In the order of a comparison:
+//!
+//! 1. [`task`]: one time split of the user's own data: what precedes the tuning window, the tuning window, everything before the
+//!    test window, and what was bought in it;
+//! 2. [`ours`]: each of our models, tuned, fitted and asked; [`packages`]: the same by other people's packages, in Python;
+//! 3. [`ruler`]: what every list is worth, user by user; [`standing`]: means, intervals, and who is better than whom by more than
+//!    chance;
+//! 4. [`page`]: a page for people, and JSON for programs.
+//!
+//! Everybody has the same trials to tune by, on the same window, and answers from the full catalogue. No metric is sampled, and
+//! packages never judge themselves: they leave lists.
+
+pub mod contender;
+pub mod ours;
+pub mod packages;
+mod page;
+pub mod ruler;
+pub mod standing;
+pub mod task;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::progress;
+use crate::run::machine::machine;
+use contender::Contender;
+use standing::Standing;
+use task::{Seen, Task};
+
+/// How a comparison is made.
+#[derive(Clone, Debug)]
+pub struct ComparisonSettings {
+    /// Other people's packages.
+    pub against: Vec<String>,
+    /// The Python that has them.
+    pub python: PathBuf,
+    /// Whether lists may have what their users had bought.
+    pub seen: Seen,
+    /// How many settings of a model are tried, at most.
+    pub trials: usize,
+    /// How many seeds a model with chance in it is fitted with.
+    pub seeds: u64,
+}
+
+/// What a comparison came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scoreboard {
+    /// Name of the data set.
+    pub dataset: String,
+    /// The task, in words.
+    pub task: String,
+    /// Which model to take, in one sentence.
+    pub verdict: String,
+    /// The models, the best first.
+    pub standings: Vec<Standing>,
+    /// Packages that could not be asked, or models that failed, in words.
+    pub missing: Vec<String>,
+    /// The machine: processor and cores.
+    pub machine: String,
+}
+
+/// Has everybody answer, judges the answers, and leaves the page and `scoreboard.json` in a folder.
+pub fn compare(
+    dataset: &str,
+    task: &Task,
+    settings: &ComparisonSettings,
+    report: &Path,
+) -> anyhow::Result<Scoreboard> {
+    let (mut contenders, mut missing) = ours(task)?;
+    if !settings.against.is_empty() {
+        let folder = report.join("task");
+        let asked = packages::ask(task, &settings.against, &settings.python, &folder)?;
+        contenders.extend(asked.contenders);
+        missing.extend(asked.missing);
+    }
+    anyhow::ensure!(!contenders.is_empty(), "no model could be fitted: {}", missing.join("; "));
+    let standings = standing::of(&contenders, task);
+    let board = Scoreboard {
+        dataset: dataset.to_owned(),
+        task: task.in_words(),
+        verdict: standing::verdict(&standings),
+        standings,
+        missing,
+        machine: machine(),
+    };
+    board.write(report)?;
+    Ok(board)
+}
+
+fn ours(task: &Task) -> anyhow::Result<(Vec<Contender>, Vec<String>)> {
+    let bar = progress::bar("our models");
+    let asked = ours::ask(task, &bar)?;
+    bar.finish();
+    Ok(asked)
+}
+
+impl Scoreboard {
+    fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let write = |name: &str, content: &[u8]| {
+            let path = folder.join(name);
+            std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
+        };
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        write("scoreboard.html", page::render(self).as_bytes())?;
+        write("scoreboard.json", &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// The verdict and the table, for a terminal.
+    pub fn text(&self) -> String {
+        let missing: String = self.missing.iter().map(|missing| format!("missing: {missing}\n")).collect();
+        format!("{}\n\n{}\n{}\n{missing}", self.verdict, self.task, page::accuracy(self).text())
+    }
+}
