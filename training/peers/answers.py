@@ -15,12 +15,18 @@ from peers.tuning import task_items
 SCHEMA = pa.schema([("user", pa.uint32()), ("item", pa.uint32()), ("score", pa.float32())])
 
 
-def write_answers(folder: Path, seed: int, interactions: Interactions, rows: np.ndarray, ranking: Ranking) -> None:
+def write_answers(
+    folder: Path, seed: int, interactions: Interactions, rows: np.ndarray, ranking: Ranking
+) -> None:
     """Writes one row an item: a user's rows stand together, best first."""
     there = ranking.items != NOTHING
     users = np.repeat(interactions.users[rows], there.sum(axis=1))
     table = pa.table(
-        [users.astype(np.uint32), task_items(ranking, interactions)[there].astype(np.uint32), ranking.scores[there]],
+        [
+            users.astype(np.uint32),
+            task_items(ranking, interactions)[there].astype(np.uint32),
+            ranking.scores[there],
+        ],
         schema=SCHEMA,
     )
     folder.mkdir(parents=True, exist_ok=True)

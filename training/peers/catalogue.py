@@ -33,7 +33,9 @@ class Package:
             models: list[Model] = importlib.import_module(module).MODELS
         except ModuleNotFoundError as error:
             missing = "" if error.name == self.distribution else f" in full (it lacks {error.name})"
-            raise NotInstalledError(f"{self.name} is not installed{missing}; pip install {self.requirement}") from error
+            raise NotInstalledError(
+                f"{self.name} is not installed{missing}; pip install {self.requirement}"
+            ) from error
         return models
 
 

@@ -39,7 +39,9 @@ def wanted(models: list[Model], task: Task) -> list[Model]:
         return [model for model in models if not model.only_when_named]
     found = [model for model in models if model.name in task.models]
     if not found:
-        raise UnknownModelsError(f"no model of {', '.join(task.models)} (there are {', '.join(m.name for m in models)})")
+        raise UnknownModelsError(
+            f"no model of {', '.join(task.models)} (there are {', '.join(m.name for m in models)})"
+        )
     return found
 
 

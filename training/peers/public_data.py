@@ -119,7 +119,9 @@ def write(tables: dict[str, pd.DataFrame], destination: Path) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-        fields = [f.with_type(pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f for f in arrow.schema]
+        fields = [
+            f.with_type(pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f for f in arrow.schema
+        ]
         pq.write_table(arrow.cast(pa.schema(fields)), destination / f"{name}.parquet")
 
 

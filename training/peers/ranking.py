@@ -30,8 +30,10 @@ def best(scores: sp.csr_matrix | np.ndarray, seen: sp.csr_matrix | None, k: int)
     Of sparse scores only the stored ones are answers: a model that found no reason for an item does not recommend it.
     """
     rows = max(1, MAX_SCORES_AT_ONCE // scores.shape[1])
-    parts = [_best(scores[at : at + rows], None if seen is None else seen[at : at + rows], k)
-             for at in range(0, scores.shape[0], rows)]
+    parts = [
+        _best(scores[at : at + rows], None if seen is None else seen[at : at + rows], k)
+        for at in range(0, scores.shape[0], rows)
+    ]
     if not parts:
         return nobody(k)
     return Ranking(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
@@ -39,6 +41,7 @@ def best(scores: sp.csr_matrix | np.ndarray, seen: sp.csr_matrix | None, k: int)
 
 def _best(scores: sp.csr_matrix | np.ndarray, seen: sp.csr_matrix | None, k: int) -> Ranking:
     dense = _dense(scores)
+    _check_numbers(dense)
     if seen is not None:
         dense[seen.nonzero()] = -np.inf
     k = min(k, dense.shape[1])
@@ -61,10 +64,16 @@ def _dense(scores: sp.csr_matrix | np.ndarray) -> np.ndarray:
 
 def tidy(items: np.ndarray, scores: np.ndarray) -> Ranking:
     """A package's own answer, with [`NOTHING`] where it filled up. Scores that are not numbers are an error."""
+    _check_numbers(scores)
+    nothing = (items < 0) | (scores < LOWEST_SCORE)
+    return Ranking(
+        np.where(nothing, NOTHING, items), np.where(nothing, LOWEST_SCORE, scores).astype(np.float32)
+    )
+
+
+def _check_numbers(scores: np.ndarray) -> None:
     if np.isnan(scores).any():
         raise ValueError("the model gave scores that are not numbers")
-    nothing = (items < 0) | (scores < LOWEST_SCORE)
-    return Ranking(np.where(nothing, NOTHING, items), np.where(nothing, LOWEST_SCORE, scores).astype(np.float32))
 
 
 def nobody(k: int) -> Ranking:

@@ -87,7 +87,9 @@ def tune(model: Model, judge: Judge, task: Task) -> Tuned:
     """Tries the model's settings, and gives the best."""
     start = time.perf_counter()
     seed = task.seeds[0]
-    trials = [_try(model, judge, settings, seed) for settings in settings_to_try(model.space, task.trials, seed)]
+    trials = [
+        _try(model, judge, settings, seed) for settings in settings_to_try(model.space, task.trials, seed)
+    ]
     good = [trial for trial in trials if trial.ndcg is not None]
     if not good:
         raise EveryTrialFailedError(trials[-1].error)
@@ -102,5 +104,9 @@ def _try(model: Model, judge: Judge, settings: dict[str, Any], seed: int) -> Tri
     except Exception as error:  # whatever a package raises: the other settings may be fine
         trial = Trial(settings, None, f"{type(error).__name__}: {error}")
     outcome = trial.error or f"nDCG@{judge.at} {trial.ndcg:.4f}"
-    print(f"{model.name} {settings}: {outcome} ({time.perf_counter() - start:.1f} s)", file=sys.stderr, flush=True)
+    print(
+        f"{model.name} {settings}: {outcome} ({time.perf_counter() - start:.1f} s)",
+        file=sys.stderr,
+        flush=True,
+    )
     return trial

@@ -41,7 +41,11 @@ def factors(build: type) -> Callable[[Interactions, Settings, int], Any]:
 def recommend_by_factors(model: Any, question: Question) -> Ranking:
     """A product of factors; what a user had bought is only looked at to be left out."""
     history = question.interactions.bought[question.rows]
-    return tidy(*model.recommend(question.rows, history, N=question.k, filter_already_liked_items=question.remove_seen))
+    return tidy(
+        *model.recommend(
+            question.rows, history, N=question.k, filter_already_liked_items=question.remove_seen
+        )
+    )
 
 
 def neighbours(build: type) -> Callable[[Interactions, Settings, int], Any]:

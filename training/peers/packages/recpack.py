@@ -4,6 +4,7 @@ Its models see only who bought what, never how often. It is published under the 
 Gondola is built from it or comes with it.
 """
 
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,9 @@ from peers.model import Model, Question, Settings
 from peers.ranking import Ranking, best
 from peers.space import LogBetween, LogWhole, OneOf
 from peers.task import Interactions
+
+# It reports every fit, with its time.
+logging.getLogger("recpack").setLevel(logging.WARNING)
 
 
 def algorithm(build: type) -> Callable[[Interactions, Settings, int], Any]:
@@ -32,7 +36,9 @@ def algorithm(build: type) -> Callable[[Interactions, Settings, int], Any]:
 
 def fit_nearest(interactions: Interactions, settings: Settings, seed: int) -> Any:
     """Nearest neighbours: no item has more than there are others."""
-    return algorithm(ItemKNN)(interactions, {**settings, "K": min(settings["K"], len(interactions.items) - 1)}, seed)
+    return algorithm(ItemKNN)(
+        interactions, {**settings, "K": min(settings["K"], len(interactions.items) - 1)}, seed
+    )
 
 
 def recommend(fitted: Any, question: Question) -> Ranking:
