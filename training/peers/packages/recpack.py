@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from recpack.algorithms import EASE, SLIM, ItemKNN
+from scipy.sparse import SparseEfficiencyWarning
 
 from peers.model import Model, Question, Settings
 from peers.ranking import Ranking, best
@@ -27,8 +28,9 @@ def algorithm(build: type) -> Callable[[Interactions, Settings, int], Any]:
     def fit(interactions: Interactions, settings: Settings, seed: int) -> Any:
         np.random.seed(seed)
         with warnings.catch_warnings():
-            # It says of each item without neighbours that there is one.
+            # Items without neighbours get a warning, and so does how a matrix of similarities is filled in.
             warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("ignore", SparseEfficiencyWarning)
             return build(**settings).fit(interactions.bought)
 
     return fit
@@ -45,6 +47,7 @@ def recommend(fitted: Any, question: Question) -> Ranking:
     """Scores of what a user had bought, ranked."""
     history = question.interactions.bought[question.rows]
     with warnings.catch_warnings():
+        # Users with no score at all get a warning, and a short answer.
         warnings.simplefilter("ignore", UserWarning)
         scores = fitted.predict(history)
     return best(scores, history if question.remove_seen else None, question.k)

@@ -21,7 +21,7 @@ from peers.space import Between, LogBetween, OneOf
 from peers.task import Interactions
 
 MAX_EPOCHS = 40
-# With 20 trials and 5 final models: three quarters of an hour at most.
+# Its clock is looked at between batches. With 20 trials and 5 final models: three quarters of an hour at most.
 MAX_FIT = timedelta(seconds=100)
 # Epochs without a lower loss on what is held out, after which a fit stops.
 PATIENCE = 3
@@ -30,6 +30,8 @@ MAX_HELD_OUT_USERS = 500
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pytorch_lightning")
+# What RecTools' parts say about each other at every fit.
+warnings.filterwarnings("ignore", module="rectools|pydantic")
 
 
 def fit(interactions: Interactions, settings: Settings, seed: int) -> Fitted:

@@ -3,6 +3,7 @@
 Its own `recommend` fails where one user has fewer than k items with a score, so its scores are ranked here.
 """
 
+import gc
 import logging
 
 import sansa
@@ -14,6 +15,8 @@ from peers.task import Interactions
 
 # It logs everything, its advice as warnings, from the moment it is imported.
 logging.getLogger("sansa").setLevel(logging.ERROR)
+# It collects garbage two dozen times a fit, which takes longer the more is loaded. What is loaded by now is not garbage.
+gc.freeze()
 
 Fitted = tuple[sansa.SANSA, str]
 

@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 
 from peers.ranking import NOTHING, best
-from peers.space import Between, LogBetween, LogWhole, OneOf, settings_to_try
+from peers.space import Between, LogBetween, LogWhole, OneOf, Values, settings_to_try
 from peers.task import Interactions
 from peers.tuning import ndcg, relevant_items
 
@@ -64,7 +64,7 @@ def test_a_small_space_is_tried_whole() -> None:
 
 
 def test_settings_follow_from_the_seed_and_stay_within_bounds() -> None:
-    space = {"whole": LogWhole(5, 7), "log": LogBetween(0.1, 10), "plain": Between(0, 1)}
+    space: dict[str, Values] = {"whole": LogWhole(5, 7), "log": LogBetween(0.1, 10), "plain": Between(0, 1)}
     settings = settings_to_try(space, 50, seed=3)
     assert settings == settings_to_try(space, 50, seed=3)
     assert settings != settings_to_try(space, 50, seed=4)
