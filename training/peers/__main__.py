@@ -7,6 +7,7 @@ installed.
 import sys
 from pathlib import Path
 
+from peers import memory
 from peers.catalogue import PACKAGES, NotInstalledError
 from peers.compare import UnknownModelsError, compare
 from peers.task import Task
@@ -21,7 +22,9 @@ def main(arguments: list[str]) -> int:
         return _say(f"no package {name} (there are {', '.join(PACKAGES)})", 2)
     package = PACKAGES[name]
     try:
-        failures = compare(package, package.models(), Task.read(Path(folder)))
+        models = package.models()
+        memory.stay_within_available()
+        failures = compare(package, models, Task.read(Path(folder)))
     except NotInstalledError as error:
         return _say(str(error), 3)
     except (UnknownModelsError, FileNotFoundError, KeyError, ValueError) as error:
