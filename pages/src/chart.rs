@@ -5,12 +5,14 @@
 
 mod bars;
 mod gauge;
+mod ranges;
 mod scale;
 mod timeline;
 mod unit_square;
 
 pub use bars::{Bars, Group};
 pub use gauge::{Fill, Gauge, Interval};
+pub use ranges::{Range, Ranges};
 pub use timeline::{Level, LevelKind, Moment, Timeline};
 pub use unit_square::{Line, UnitSquare};
 
@@ -28,7 +30,7 @@ mod tests {
 
     #[track_caller]
     fn check(chart: &str) {
-        for element in ["line", "rect", "text", "polyline", "polygon", "svg"] {
+        for element in ["line", "rect", "text", "polyline", "polygon", "circle", "svg"] {
             let count = |tag: String| chart.matches(&tag).count();
             assert_eq!(
                 count(format!("<{element} ")),
@@ -94,5 +96,16 @@ mod tests {
             format: &|value| value.to_string(),
         };
         check(&bars.draw().into_string());
+        let ranges = Ranges {
+            title: "what",
+            ranges: &[Range {
+                label: name.to_owned(),
+                value: 0.5,
+                low: -0.25,
+                high: 0.75,
+            }],
+            format: &|value| value.to_string(),
+        };
+        check(&ranges.draw().into_string());
     }
 }

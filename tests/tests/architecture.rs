@@ -66,7 +66,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("training", &["artifacts", "causes", "models", "pages"]),
+    ("collaborative", &["models"]),
+    (
+        "training",
+        &["artifacts", "causes", "collaborative", "models", "pages"],
+    ),
     ("operator", &["causes", "crds", "experiments", "wire"]),
     (
         "cli",
@@ -104,6 +108,11 @@ const ABSENT: &[(&str, &[&str])] = &[
     (
         "router",
         &["candle-core", "faiss", "faiss-sys", "tokenizers", "lightgbm3"],
+    ),
+    // What is learned from purchases alone needs no query engine and no trees.
+    (
+        "collaborative",
+        &["datafusion", "lightgbm3", "tokio", "object_store"],
     ),
     // Nobody makes the operator fetch: it has no store, and no model.
     (

@@ -62,7 +62,7 @@ def movielens_100k(unpacked: Path) -> dict[str, pd.DataFrame]:
 
 
 def instacart_150k(unpacked: Path) -> dict[str, pd.DataFrame]:
-    """One row a bought product.
+    """One row a bought product; and the products, of which nothing but their numbers is known.
 
     The data has no dates, only the days since a customer's previous order (30 stands for 30 and more). So each customer
     gets a calendar of their own: the first order lies in one and the same week, on its weekday and at its hour, and each
@@ -84,7 +84,8 @@ def instacart_150k(unpacked: Path) -> dict[str, pd.DataFrame]:
                 "position_in_cart": rows["add_to_cart_order"].astype("int32"),
                 "reordered": rows["reordered"].astype(bool),
             }
-        )
+        ),
+        "products": pd.DataFrame({"item_id": sorted(set(rows["product_id"].astype(str)))}),
     }
 
 

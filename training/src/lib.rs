@@ -11,7 +11,7 @@
 //!
 //! Queries run in this process, or, with the feature `ballista`, on the machines of a cluster.
 //!
-//! [`check`] says whether a scorer of one's own gives what its library gives. [`run`] puts the steps
+//! [`scoreboard`] holds our models of who buys what beside other people's packages. [`check`] says whether a scorer of one's own gives what its library gives. [`run`] puts the steps
 //! together, [`access`] says how stores are reached. Encoding, models and pipelines are `gondola-models`'s, so that what is evaluated here is what
 //! is served.
 
@@ -27,9 +27,11 @@ pub mod features;
 mod fetched;
 mod fit;
 pub mod labels;
+mod machine;
 mod progress;
 pub mod publish;
 pub mod report;
 pub mod rows;
 pub mod run;
+pub mod scoreboard;
 pub mod timings;

@@ -19,6 +19,8 @@ use gondola_training::evaluate::ranking::ListMetric;
 use gondola_training::publish::CHANNEL;
 use gondola_training::report::Summary;
 use gondola_training::run::{self, Inputs, PromotionRule, RunConfig};
+use gondola_training::scoreboard::ComparisonSettings;
+use gondola_training::scoreboard::task::Seen;
 use url::Url;
 
 #[derive(Subcommand)]
@@ -28,7 +30,7 @@ enum Command {
     /// Fits one scorer and leaves its bundle's files in a folder.
     Fit(FitArgs),
     /// Fits scorers, compares them on the test window, prints a table and writes the report; publishes
-    /// nothing.
+    /// nothing. With --against: models of who buys what, beside other people's packages.
     Evaluate(EvaluateArgs),
     /// Says whether a scorer, one of your own for example, fits a workflow; without a scorer, which inputs it
     /// must read.
@@ -154,15 +156,60 @@ struct EvaluateArgs {
     #[command(flatten)]
     inputs: InputArgs,
     /// Which scorer; may be given several times.
-    #[arg(long, required_unless_present = "all")]
+    #[arg(long, required_unless_present_any = ["all", "against"])]
     scorer: Vec<Scorer>,
     /// Every scorer.
     #[arg(long, conflicts_with = "scorer")]
     all: bool,
-    /// Folder of the report: index.html and summary.json.
+    #[command(flatten)]
+    scoreboard: ScoreboardArgs,
+    /// Folder of the report: index.html and summary.json; with --against scoreboard.html and scoreboard.json.
     #[arg(long, env = "GONDOLA_REPORT")]
     report: PathBuf,
 }
+
+#[derive(clap::Args)]
+struct ScoreboardArgs {
+    /// Compares our models of who buys what, in the place of scorers, with other people's packages: implicit, rectools, sansa, recpack,
+    /// rectools-transformer, separated by commas; or `nobody`, which compares ours with each other.
+    #[arg(long, value_delimiter = ',', conflicts_with_all = ["scorer", "all"])]
+    against: Vec<String>,
+    /// The Python in which these packages are installed.
+    #[arg(long, default_value = "python3", requires = "against")]
+    python: PathBuf,
+    /// Whether lists may have what their users had bought before.
+    #[arg(long, value_enum, default_value = "remove", requires = "against")]
+    seen: Seen,
+    /// How many settings of each model are tried on the tuning window, at most.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..), requires = "against")]
+    trials: u16,
+    /// How many seeds a model with chance in it is fitted with.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..), requires = "against")]
+    seeds: u8,
+}
+
+impl From<ScoreboardArgs> for ComparisonSettings {
+    fn from(args: ScoreboardArgs) -> Self {
+        let ScoreboardArgs {
+            mut against,
+            python,
+            seen,
+            trials,
+            seeds,
+        } = args;
+        against.retain(|package| package != NOBODY);
+        Self {
+            against,
+            python,
+            seen,
+            trials: trials.into(),
+            seeds: seeds.into(),
+        }
+    }
+}
+
+/// What is compared with no package.
+const NOBODY: &str = "nobody";
 
 #[derive(clap::Args)]
 struct CheckArgs {
@@ -307,6 +354,13 @@ async fn fit(args: FitArgs) -> anyhow::Result<()> {
 }
 
 async fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
+    if !args.scoreboard.against.is_empty() {
+        let settings = args.scoreboard.into();
+        let board = run::compare_with_others(&args.inputs.try_into()?, &settings, &args.report).await?;
+        println!("{}", board.text());
+        println!("scoreboard: {}", args.report.join("scoreboard.html").display());
+        return Ok(());
+    }
     let scorers = if args.all {
         Scorer::ALL.to_vec()
     } else {

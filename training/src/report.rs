@@ -5,6 +5,8 @@ mod page;
 mod reference;
 mod table;
 
+pub(crate) use table::Table;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +26,9 @@ pub struct Summary {
     pub dataset: String,
     /// The windows, in words.
     pub windows: String,
+    /// Whether scorers are worth their while, in one sentence; empty where there is none.
+    #[serde(default)]
+    pub verdict: String,
     /// What people should look at before they trust the rest.
     #[serde(default)]
     pub notices: Vec<String>,
@@ -94,7 +99,7 @@ impl Summary {
         serde_json::from_slice(&fs::read(folder.join("summary.json")).ok()?).ok()
     }
 
-    /// What people should look at, facts about the data, and the metrics as tables for the terminal.
+    /// The verdict, what people should look at, facts about the data, and the metrics as tables for the terminal.
     pub fn table(&self) -> String {
         let notices: String = self
             .notices
@@ -106,6 +111,7 @@ impl Summary {
         let costs = comparison::costs(self).text();
         let retrieval = comparison::retrieval(self).text();
         let facts = comparison::facts(self).text();
-        format!("{notices}{facts}\n{scorers}\n{retrieval}\n{lists}\n{costs}")
+        let verdict = &self.verdict;
+        format!("{verdict}\n\n{notices}{facts}\n{scorers}\n{retrieval}\n{lists}\n{costs}")
     }
 }

@@ -11,7 +11,6 @@ mod checkpoints;
 mod facts;
 mod fingerprint;
 mod judge;
-mod machine;
 mod models;
 mod prepare;
 mod promotion;
@@ -31,8 +30,10 @@ use crate::fetched::FetchedFolder;
 use crate::fit::text::TextIndex;
 use crate::publish::{self, PublishedBundle};
 use crate::report::{Fact, Summary};
+use crate::scoreboard::task::Task;
+use crate::scoreboard::{self, ComparisonSettings, Scoreboard};
 use crate::timings::Timings;
-use crate::{labels, progress};
+use crate::{labels, machine, progress};
 use bundles::BundleSet;
 use checkpoints::{Checkpoints, Stage};
 use fingerprint::fingerprint;
@@ -188,6 +189,31 @@ async fn compare(inputs: &Inputs, scorers: &[Scorer], report: &Path) -> anyhow::
     Ok(summary)
 }
 
+/// Compares our models with other people's packages on one split of the data, and writes the page; publishes nothing.
+pub fn compare_with_others<'a>(
+    inputs: &'a Inputs,
+    settings: &'a ComparisonSettings,
+    report: &'a Path,
+) -> LocalBoxFuture<'a, anyhow::Result<Scoreboard>> {
+    Box::pin(compare_all(inputs, settings, report))
+}
+
+async fn compare_all(
+    inputs: &Inputs,
+    settings: &ComparisonSettings,
+    report: &Path,
+) -> anyhow::Result<Scoreboard> {
+    let dataset = DatasetConfig::read(&inputs.dataset)?;
+    let files = ShopFiles::find_with(&dataset, &inputs.data, &inputs.access).await?;
+    let mut run = Run::begin(dataset, files, inputs, Checkpoints::temporary()?).await?;
+    let ComparisonSettings {
+        seen, trials, seeds, ..
+    } = *settings;
+    let task = Task::read(&run.dataset, seen, trials, seeds).await?;
+    run.dataset.clear_shared_folder().await?;
+    scoreboard::compare(&run.dataset.config.name, &task, settings, report)
+}
+
 /// A run in progress: the data set that it reads, its stages, and what its steps took.
 struct Run {
     dataset: Dataset,
@@ -292,6 +318,7 @@ impl Run {
             dataset: config.name.clone(),
             windows: facts::windows(config.windows),
             facts: facts::all(&self.dataset, prepared, models),
+            verdict: judged.verdict.unwrap_or_default(),
             notices: self.notices,
             scorers: judged.scorers,
             retrieval: judged.retrieval,

@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::machine::machine;
 use crate::progress;
-use crate::run::machine::machine;
 use contender::Contender;
 use standing::Standing;
 use task::{Seen, Task};
@@ -77,7 +77,11 @@ pub fn compare(
         contenders.extend(asked.contenders);
         missing.extend(asked.missing);
     }
-    anyhow::ensure!(!contenders.is_empty(), "no model could be fitted: {}", missing.join("; "));
+    anyhow::ensure!(
+        !contenders.is_empty(),
+        "no model could be fitted: {}",
+        missing.join("; ")
+    );
     let standings = standing::of(&contenders, task);
     let board = Scoreboard {
         dataset: dataset.to_owned(),
@@ -111,7 +115,16 @@ impl Scoreboard {
 
     /// The verdict and the table, for a terminal.
     pub fn text(&self) -> String {
-        let missing: String = self.missing.iter().map(|missing| format!("missing: {missing}\n")).collect();
-        format!("{}\n\n{}\n{}\n{missing}", self.verdict, self.task, page::accuracy(self).text())
+        let missing: String = self
+            .missing
+            .iter()
+            .map(|missing| format!("missing: {missing}\n"))
+            .collect();
+        format!(
+            "{}\n\n{}\n{}\n{missing}",
+            self.verdict,
+            self.task,
+            page::accuracy(self).text()
+        )
     }
 }

@@ -11,10 +11,33 @@ use gondola_models::retrieval::trained::{ItemWeights, Weight, factors};
 
 use crate::nearest::{Places, strongest, turned};
 use crate::purchases::Purchases;
-use crate::settings::Ease;
+use crate::settings::{Ease, Trend};
 use crate::{FitError, parallel};
 
 pub(crate) fn fit(settings: &Ease, purchases: &Purchases) -> Result<ItemWeights, FitError> {
+    let table = table(settings, purchases)?.with_half_life(settings.half_life_days);
+    Ok(match settings.trend {
+        Some(trend) => table.with_start(lately(trend, purchases)),
+        None => table,
+    })
+}
+
+/// What scores begin with: an item's share of the buyers of the most bought item of the last days.
+fn lately(trend: Trend, purchases: &Purchases) -> Vec<f32> {
+    let buyers = |item: u32| {
+        let all = purchases.of_item(item).iter();
+        all.filter(|buyer| buyer.days_since_last <= trend.days as f32)
+            .count() as f32
+    };
+    let buyers: Vec<f32> = (0..purchases.items() as u32).map(buyers).collect();
+    let most = buyers.iter().copied().fold(1.0, f32::max);
+    buyers
+        .into_iter()
+        .map(|buyers| trend.most * buyers / most)
+        .collect()
+}
+
+fn table(settings: &Ease, purchases: &Purchases) -> Result<ItemWeights, FitError> {
     let said = match purchases.items() <= settings.exact_items {
         true => exact(settings, purchases)?,
         false => among_nearest(settings, purchases),

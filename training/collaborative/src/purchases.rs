@@ -11,6 +11,8 @@ pub struct Buyer {
     pub user: u32,
     /// How often.
     pub count: f32,
+    /// Days since the last time.
+    pub days_since_last: f32,
 }
 
 /// Who bought what: the items that enough users bought, by positions of their own.
@@ -43,17 +45,23 @@ impl Purchases {
         let mut by_user = Vec::new();
         for user in 0..users {
             let known = history.of(user).iter().filter_map(|purchase| {
-                let item = positions[purchase.item as usize]?;
-                let count = purchase.purchases;
-                Some(Bought { item, count })
+                Some(Bought {
+                    item: positions[purchase.item as usize]?,
+                    count: purchase.purchases,
+                    days_since_last: purchase.days_since_last,
+                })
             });
             let mut bought: Vec<Bought> = known.collect();
             bought.sort_unstable_by_key(|bought| bought.item);
             by_user.extend(bought.into_iter().map(|bought| (user as u32, bought)));
         }
         let by_item = |(user, bought): &(u32, Bought)| {
-            let (user, count) = (*user, bought.count);
-            (bought.item, Buyer { user, count })
+            let buyer = Buyer {
+                user: *user,
+                count: bought.count,
+                days_since_last: bought.days_since_last,
+            };
+            (bought.item, buyer)
         };
         let mut buyers: Vec<(u32, Buyer)> = by_user.iter().map(by_item).collect();
         buyers.sort_unstable_by_key(|(item, buyer)| (*item, buyer.user));

@@ -41,6 +41,20 @@ pub struct Ease {
     pub nearest: usize,
     /// How many weights of an item are kept, those furthest from 0.
     pub kept: usize,
+    /// Days after which a purchase says half as much of what its user wants next; none where its age doesn't matter, as in the paper.
+    pub half_life_days: Option<f32>,
+    /// What is bought by everybody lately, added to every score; none as in the paper.
+    pub trend: Option<Trend>,
+}
+
+/// What is bought by everybody lately.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trend {
+    /// Days before the cut-off whose buyers count.
+    pub days: u32,
+    /// What the most bought item of these days adds to its score; others their share of it.
+    pub most: f32,
 }
 
 /// SLIM.
@@ -163,6 +177,8 @@ impl Default for Ease {
             exact_items: 5_000,
             nearest: 200,
             kept: 300,
+            half_life_days: None,
+            trend: None,
         }
     }
 }
@@ -283,7 +299,12 @@ impl Settings {
     /// What people call it.
     pub fn title(&self) -> &'static str {
         match self {
-            Self::Ease(_) => "EASE^R",
+            Self::Ease(Ease {
+                half_life_days: None,
+                trend: None,
+                ..
+            }) => "EASE^R",
+            Self::Ease(_) => "EASE^R with recency",
             Self::Slim(_) => "SLIM",
             Self::Rp3beta(_) => "RP3beta",
             Self::ItemKnn(ItemKnn { similarity, .. }) => match similarity {
@@ -328,6 +349,8 @@ impl Settings {
                 positive("regularization", ease.regularization)?;
                 some("nearest", ease.nearest)?;
                 some("kept", ease.kept)?;
+                positive("half_life_days", ease.half_life_days.unwrap_or(1.0))?;
+                positive("trend.most", ease.trend.map_or(1.0, |trend| trend.most))?;
                 if ease.exact_items > MOST_EXACT {
                     return Err(FitError::Setting {
                         model,

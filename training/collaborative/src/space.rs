@@ -8,7 +8,9 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::settings::{Als, Bpr, Ease, ItemKnn, Popularity, Rp3beta, Settings, Similarity, Slim, UserKnn};
+use crate::settings::{
+    Als, Bpr, Ease, ItemKnn, Popularity, Rp3beta, Settings, Similarity, Slim, Trend, UserKnn,
+};
 
 /// A model that is to be tuned: its name, and all settings that are worth a try.
 pub struct Space {
@@ -44,6 +46,7 @@ impl Space {
             user_knn(),
             rp3beta(),
             ease(),
+            ease_with_recency(),
             slim(),
             als(),
             bpr(),
@@ -111,7 +114,9 @@ fn rp3beta() -> Space {
 }
 
 fn ease() -> Space {
-    let regularizations = [10.0, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1_500.0, 3_000.0, 6_000.0];
+    let regularizations = [
+        10.0, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1_500.0, 3_000.0, 6_000.0,
+    ];
     Space::of(regularizations.map(|regularization| {
         Settings::Ease(Ease {
             regularization,
@@ -120,6 +125,25 @@ fn ease() -> Space {
             ..Ease::default()
         })
     }))
+}
+
+fn ease_with_recency() -> Space {
+    let half_lives = [Some(7.0), Some(30.0), Some(90.0), None];
+    let trends = each(&[7, 30, 90], &[0.02, 0.05, 0.1, 0.2, 0.4]);
+    let all = each(&each(&[50.0, 200.0, 800.0], &half_lives), &trends);
+    Space::of(
+        all.into_iter()
+            .map(|((regularization, half_life_days), (days, most))| {
+                Settings::Ease(Ease {
+                    regularization,
+                    fewest_buyers: 3,
+                    kept: 1_000,
+                    half_life_days,
+                    trend: Some(Trend { days, most }),
+                    ..Ease::default()
+                })
+            }),
+    )
 }
 
 fn slim() -> Space {
@@ -137,7 +161,10 @@ fn slim() -> Space {
 
 fn als() -> Space {
     let shapes = each(&[16, 32, 64, 128], &[5, 15]);
-    let all = each(&shapes, &each(&[0.1, 1.0, 10.0, 50.0, 100.0], &[1.0, 5.0, 20.0, 40.0]));
+    let all = each(
+        &shapes,
+        &each(&[0.1, 1.0, 10.0, 50.0, 100.0], &[1.0, 5.0, 20.0, 40.0]),
+    );
     Space::of(
         all.into_iter()
             .map(|((dimension, rounds), (regularization, confidence))| {

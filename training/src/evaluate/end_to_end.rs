@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::progress::Progress;
 use gondola_models::features::UserId;
 use gondola_models::pipeline::{Answer, RecommendRequest, RequestError, Stage, Variant};
+use gondola_models::retrieval::trained::TrainedSource;
 use serde::{Deserialize, Serialize};
 
 use super::baselines;
 use super::latency::Latency;
-use super::ranking::{RankingIntervals, RankingMetrics, UserMetrics};
+use super::paired::Lift;
+use super::ranking::{ListMetric, RankingIntervals, RankingMetrics, UserMetrics};
 use crate::dataset::Dataset;
 use crate::features::Snapshot;
 use crate::labels::{BoughtItem, Window};
@@ -54,8 +56,20 @@ pub fn bought(dataset: &Dataset, window: &Window) -> Bought {
     bought
 }
 
-/// The baselines.
-pub fn baselines(snapshot: &Snapshot, bought: &Bought) -> Vec<Quality> {
+/// Lists, and what each buyer's is worth, in the order of their ids.
+pub struct Judged<Q> {
+    /// How good the lists are.
+    pub quality: Q,
+    /// What each is worth.
+    pub users: Vec<UserMetrics>,
+}
+
+/// The lists that need no scorer: popular items, the user's own, both, and those of trained sources.
+pub fn baselines(
+    snapshot: &Snapshot,
+    sources: &[(&'static str, TrainedSource)],
+    bought: &Bought,
+) -> Vec<Judged<Quality>> {
     let popular = baselines::most_popular(&snapshot.items, POPULAR_DAYS, K);
     let own: HashMap<&String, Vec<u32>> = bought
         .keys()
@@ -72,19 +86,58 @@ pub fn baselines(snapshot: &Snapshot, bought: &Bought) -> Vec<Quality> {
             .keys()
             .map(|user| list(user).iter().map(id).collect())
             .collect();
-        let users = lists.iter().map(Vec::as_slice).zip(bought.values());
-        Quality {
+        let users = UserMetrics::of_each(lists.iter().map(Vec::as_slice).zip(bought.values()), K);
+        let quality = Quality {
             name: name.to_owned(),
-            metrics: RankingMetrics::of(users, K),
-        }
+            metrics: RankingMetrics::mean(&users),
+        };
+        Judged { quality, users }
     };
-    vec![
+    let mut all = vec![
         named("most popular in 7 days", &|_| popular.clone()),
         named("the user's own most frequent", &|user| own[user].clone()),
         named("own most frequent, then popular", &|user| {
             baselines::mixed(&own[user], &popular, K)
         }),
-    ]
+    ];
+    for (name, source) in sources {
+        all.push(named(name, &|user| {
+            let history = snapshot.users.find(user).map(|user| snapshot.history.of(user));
+            source.all_candidates(history.unwrap_or_default(), K)
+        }));
+    }
+    all
+}
+
+/// Whether scorers are worth their while, in one sentence: the best variant's lists beside the best that need no scorer, buyer by buyer.
+pub fn verdict(variants: &[Judged<VariantQuality>], simple: &[Judged<Quality>], seed: u64) -> Option<String> {
+    let gain = |metrics: &RankingMetrics| metrics.ndcg;
+    let best = variants
+        .iter()
+        .max_by(|a, b| gain(&a.quality.quality.metrics).total_cmp(&gain(&b.quality.quality.metrics)))?;
+    let simplest = simple
+        .iter()
+        .max_by(|a, b| gain(&a.quality.metrics).total_cmp(&gain(&b.quality.metrics)))?;
+    let each =
+        |users: &[UserMetrics]| -> Vec<f64> { users.iter().map(|user| user.get(ListMetric::Ndcg)).collect() };
+    let lift = Lift::of(&each(&best.users), &each(&simplest.users), seed);
+    let percent = |share: f64| format!("{:+.1} %", share * 100.0);
+    let (name, plain) = (&best.quality.quality.name, &simplest.quality.name);
+    let figures = format!(
+        "nDCG@{K} {:.4} beside {:.4}, {}, 95 % interval {} to {}",
+        lift.new,
+        lift.old,
+        percent(lift.relative),
+        percent(lift.interval.low),
+        percent(lift.interval.high)
+    );
+    Some(if lift.interval.low > 0.0 {
+        format!("Take {name}: its lists are better than the best that need no scorer, {plain:?} ({figures}).")
+    } else {
+        format!(
+            "Take the simple list {plain:?}: no scorer's lists are better by more than chance; the best are those of {name} ({figures})."
+        )
+    })
 }
 
 /// The list that a variant gives each buyer, in the order of their ids.
@@ -114,7 +167,7 @@ pub(crate) fn variant(
     bought: &Bought,
     seed: u64,
     bar: &Progress,
-) -> Result<VariantQuality, RequestError> {
+) -> Result<Judged<VariantQuality>, RequestError> {
     bar.set_length(bought.len() as u64);
     let mut lists = Vec::with_capacity(bought.len());
     let mut times: BTreeMap<Stage, Vec<f64>> = BTreeMap::new();
@@ -139,7 +192,7 @@ pub(crate) fn variant(
     let stages = times
         .into_iter()
         .map(|(stage, times)| (stage.as_str().to_owned(), Latency::of(times)));
-    Ok(VariantQuality {
+    let quality = VariantQuality {
         quality: Quality {
             name: variant.name().to_owned(),
             metrics: RankingMetrics::mean(&users),
@@ -148,5 +201,6 @@ pub(crate) fn variant(
         latency: stages
             .chain([("whole request".to_owned(), Latency::of(totals))])
             .collect(),
-    })
+    };
+    Ok(Judged { quality, users })
 }

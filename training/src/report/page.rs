@@ -28,6 +28,7 @@ pub(super) fn render(summary: &Summary) -> String {
 fn body(title: &str, summary: &Summary) -> Markup {
     html! {
         h1 { (title) }
+        @if !summary.verdict.is_empty() { p { b { (summary.verdict) } } }
         p { (summary.windows) }
         (section("Data", &data(summary)))
         (section("Scorers on labeled pairs of the test window", &scorers(summary)))

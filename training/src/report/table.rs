@@ -2,16 +2,16 @@
 
 use maud::{Markup, html};
 
-pub(super) struct Table {
+pub(crate) struct Table {
     /// The head of each column.
-    pub(super) head: Vec<&'static str>,
+    pub(crate) head: Vec<&'static str>,
     /// A cell for each column.
-    pub(super) rows: Vec<Vec<String>>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// As HTML; columns after the first hold numbers.
-    pub(super) fn html(&self) -> Markup {
+    pub(crate) fn html(&self) -> Markup {
         html! {
             table {
                 tr {
@@ -31,7 +31,7 @@ impl Table {
     }
 
     /// As lines of text, with columns as wide as they need.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let all: Vec<Vec<&str>> = std::iter::once(self.head.clone())
             .chain(
                 self.rows

@@ -46,6 +46,8 @@ pub(super) struct Judged {
     pub(super) baselines: Vec<Quality>,
     /// The lists of each scorer's pipeline.
     pub(super) variants: Vec<VariantQuality>,
+    /// Whether scorers are worth their while.
+    pub(super) verdict: Option<String>,
 }
 
 impl Run {
@@ -67,13 +69,21 @@ impl Run {
         );
         let bought = end_to_end::bought(&self.dataset, &window);
         let timings = &mut self.timings;
+        let scorers = timings.time("scores of labeled pairs", || bench.scorers(models, depth))?;
+        let variants = timings.time("lists for every buyer", || {
+            bench.variants(&models.names(), &bought)
+        })?;
+        let sources = bench.sources()?;
+        let retrieval = timings.time("retrieval beside its baselines", || {
+            bench.retrieval(&window, &sources)
+        })?;
+        let simple = end_to_end::baselines(&prepared.test.known.snapshot, &sources, &bought);
         Ok(Judged {
-            scorers: timings.time("scores of labeled pairs", || bench.scorers(models, depth))?,
-            variants: timings.time("lists for every buyer", || {
-                bench.variants(&models.names(), &bought)
-            })?,
-            retrieval: timings.time("retrieval beside its baselines", || bench.retrieval(&window))?,
-            baselines: end_to_end::baselines(&prepared.test.known.snapshot, &bought),
+            scorers,
+            retrieval,
+            verdict: end_to_end::verdict(&variants, &simple, self.dataset.config.training.seed),
+            baselines: simple.into_iter().map(|judged| judged.quality).collect(),
+            variants: variants.into_iter().map(|judged| judged.quality).collect(),
         })
     }
 }
@@ -144,7 +154,11 @@ impl Bench<'_> {
 
     /// How much of what was bought is among the candidates, by the two towers and by what needs no deep
     /// model.
-    fn retrieval(&self, window: &Window) -> anyhow::Result<Vec<RetrievalQuality>> {
+    fn retrieval(
+        &self,
+        window: &Window,
+        sources: &[(&'static str, TrainedSource)],
+    ) -> anyhow::Result<Vec<RetrievalQuality>> {
         let test = &self.prepared.test;
         let snapshot = &test.known.snapshot;
         let search = two_tower::search(&self.dataset.config.training.two_tower);
@@ -155,14 +169,9 @@ impl Bench<'_> {
             &search,
         )?;
         let neighbors = self.folders.bundle(FEATURES).join(NEIGHBOURS);
-        let load = |settings: &Settings| {
-            let source = TrainedSource::load(&self.folders.bundle(settings.bundle()), &snapshot.items)?;
-            Ok((settings.title(), source))
-        };
-        let sources = self.dataset.config.training.sources.iter().map(load);
         Ok(retrieval::evaluate(
             &towers,
-            &sources.collect::<Result<Vec<_>, RetrievalError>>()?,
+            sources,
             &self.prepared.encoded,
             &Neighbors::read(&neighbors, &snapshot.items)?,
             snapshot,
@@ -170,12 +179,22 @@ impl Bench<'_> {
         )?)
     }
 
+    /// The trained sources, with what people call them.
+    fn sources(&self) -> Result<Vec<(&'static str, TrainedSource)>, RetrievalError> {
+        let items = &self.prepared.test.known.snapshot.items;
+        let load = |settings: &Settings| {
+            let source = TrainedSource::load(&self.folders.bundle(settings.bundle()), items)?;
+            Ok((settings.title(), source))
+        };
+        self.dataset.config.training.sources.iter().map(load).collect()
+    }
+
     /// Loads a variant of each scorer and queries it for every buyer.
     fn variants(
         &self,
         scorers: &[Scorer],
         bought: &end_to_end::Bought,
-    ) -> anyhow::Result<Vec<VariantQuality>> {
+    ) -> anyhow::Result<Vec<end_to_end::Judged<VariantQuality>>> {
         let seed = self.dataset.config.training.seed;
         let mut qualities = Vec::new();
         for scorer in scorers {

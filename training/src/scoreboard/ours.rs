@@ -16,7 +16,7 @@ use crate::progress::Progress;
 pub const MAKER: &str = "gondola";
 
 /// Every model's answers; and in words, the models that could not be fitted.
-pub fn ask(task: &Task, bar: &Progress) -> anyhow::Result<(Vec<Contender>, Vec<String>)> {
+pub(crate) fn ask(task: &Task, bar: &Progress) -> anyhow::Result<(Vec<Contender>, Vec<String>)> {
     let spaces = Space::all();
     bar.set_length(spaces.len() as u64);
     let (mut contenders, mut missing) = (Vec::new(), Vec::new());

@@ -33,10 +33,22 @@ const PEERS: [(&str, &str); 17] = [
     ("space.py", include_str!("../../peers/space.py")),
     ("task.py", include_str!("../../peers/task.py")),
     ("tuning.py", include_str!("../../peers/tuning.py")),
-    ("packages/__init__.py", include_str!("../../peers/packages/__init__.py")),
-    ("packages/implicit.py", include_str!("../../peers/packages/implicit.py")),
-    ("packages/recpack.py", include_str!("../../peers/packages/recpack.py")),
-    ("packages/rectools.py", include_str!("../../peers/packages/rectools.py")),
+    (
+        "packages/__init__.py",
+        include_str!("../../peers/packages/__init__.py"),
+    ),
+    (
+        "packages/implicit.py",
+        include_str!("../../peers/packages/implicit.py"),
+    ),
+    (
+        "packages/recpack.py",
+        include_str!("../../peers/packages/recpack.py"),
+    ),
+    (
+        "packages/rectools.py",
+        include_str!("../../peers/packages/rectools.py"),
+    ),
     (
         "packages/rectools_transformer.py",
         include_str!("../../peers/packages/rectools_transformer.py"),
@@ -125,10 +137,22 @@ type Columns = Vec<(&'static str, ArrayRef)>;
 fn columns(purchases: &Purchases) -> Columns {
     let pairs = || purchases.pairs.iter();
     vec![
-        ("user", Arc::new(UInt32Array::from_iter_values(pairs().map(|pair| pair.user)))),
-        ("item", Arc::new(UInt32Array::from_iter_values(pairs().map(|pair| pair.item)))),
-        ("time", Arc::new(Int64Array::from_iter_values(pairs().map(|pair| pair.time)))),
-        ("count", Arc::new(Float32Array::from_iter_values(pairs().map(|pair| pair.count)))),
+        (
+            "user",
+            Arc::new(UInt32Array::from_iter_values(pairs().map(|pair| pair.user))),
+        ),
+        (
+            "item",
+            Arc::new(UInt32Array::from_iter_values(pairs().map(|pair| pair.item))),
+        ),
+        (
+            "time",
+            Arc::new(Int64Array::from_iter_values(pairs().map(|pair| pair.time))),
+        ),
+        (
+            "count",
+            Arc::new(Float32Array::from_iter_values(pairs().map(|pair| pair.count))),
+        ),
     ]
 }
 
@@ -151,15 +175,21 @@ fn run(package: &str, python: &Path, program: &Path, folder: &Path) -> anyhow::R
         .env("PYTHONPATH", program)
         .env("PYTHONDONTWRITEBYTECODE", "1");
     let ran = command.stdout(Stdio::null()).output();
-    let ran = ran.with_context(|| {
-        format!("cannot run {}; name a Python with --python", python.display())
-    })?;
+    let ran = ran.with_context(|| format!("cannot run {}; name a Python with --python", python.display()))?;
     let said = String::from_utf8_lossy(&ran.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
+    let last = said
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("nothing");
     match ran.status.code() {
         Some(0) => Ok(None),
         Some(SOME_FAILED..=3) => Ok(Some(format!("{package}: {last}"))),
-        _ => bail!("{} -m peers {package} failed ({}): {last}", python.display(), ran.status),
+        _ => bail!(
+            "{} -m peers {package} failed ({}): {last}",
+            python.display(),
+            ran.status
+        ),
     }
 }
 
@@ -170,7 +200,9 @@ fn read_answers(folder: &Path) -> anyhow::Result<Vec<Contender>> {
         return Ok(Vec::new());
     }
     let entries = fs::read_dir(folder).with_context(wrong)?;
-    let folders: Result<Vec<PathBuf>, _> = entries.map(|entry| Ok::<_, std::io::Error>(entry?.path())).collect();
+    let folders: Result<Vec<PathBuf>, _> = entries
+        .map(|entry| Ok::<_, std::io::Error>(entry?.path()))
+        .collect();
     let mut folders = folders.with_context(wrong)?;
     folders.sort();
     let done = folders.iter().filter(|folder| folder.join("facts.json").exists());
@@ -203,7 +235,10 @@ fn read_model(folder: &Path) -> anyhow::Result<Contender> {
             answer_seconds: mean(&facts.answer_seconds),
             peak_memory_bytes: Some(facts.peak_memory_bytes),
         },
-        lists: files.iter().map(|file| read_lists(file)).collect::<Result<_, _>>()?,
+        lists: files
+            .iter()
+            .map(|file| read_lists(file))
+            .collect::<Result<_, _>>()?,
     })
 }
 

@@ -81,7 +81,15 @@ fn deep(board: &Scoreboard) -> Markup {
 pub(super) fn accuracy(board: &Scoreboard) -> Table {
     table(
         board,
-        vec!["model", "nDCG@10", "95 %", "Recall@10", "MAP@10", "MRR@10", "Recall@200"],
+        vec![
+            "model",
+            "nDCG@10",
+            "95 %",
+            "Recall@10",
+            "MAP@10",
+            "MRR@10",
+            "Recall@200",
+        ],
         |standing| {
             let worth = standing.worth;
             vec![
@@ -114,7 +122,14 @@ fn differences(board: &Scoreboard) -> Table {
 fn character(board: &Scoreboard) -> Table {
     table(
         board,
-        vec!["model", "coverage", "novelty, bits", "new items", "repeats", "miscalibration, nats"],
+        vec![
+            "model",
+            "coverage",
+            "novelty, bits",
+            "new items",
+            "repeats",
+            "miscalibration, nats",
+        ],
         |standing| {
             let character = standing.character;
             vec![
@@ -122,7 +137,9 @@ fn character(board: &Scoreboard) -> Table {
                 format!("{:.2}", character.novelty),
                 percent(character.new_items),
                 percent(character.repeats),
-                character.miscalibration.map_or_else(String::new, |far| format!("{far:.2}")),
+                character
+                    .miscalibration
+                    .map_or_else(String::new, |far| format!("{far:.2}")),
             ]
         },
     )

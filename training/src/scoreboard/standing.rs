@@ -97,7 +97,10 @@ pub fn of(contenders: &[Contender], task: &Task) -> Vec<Standing> {
             ndcg: mean_interval(&gains(own)),
             to_first: Difference::of(own, first),
             to_ease: ease.map(|ease| Difference::of(own, ease)),
-            character: contender.lists.first().map_or_else(Character::default, |lists| shop.character(lists)),
+            character: contender
+                .lists
+                .first()
+                .map_or_else(Character::default, |lists| shop.character(lists)),
             trials: cost.trials,
             tuning_seconds: cost.tuning_seconds,
             fit_seconds: cost.fit_seconds,
@@ -119,13 +122,20 @@ pub fn verdict(standings: &[Standing]) -> String {
             standing.worth.ndcg, standing.ndcg.low, standing.ndcg.high
         )
     };
-    let order: Vec<&str> = gondola_collaborative::space::Space::all().iter().map(|space| space.title).collect();
+    let order: Vec<&str> = gondola_collaborative::space::Space::all()
+        .iter()
+        .map(|space| space.title)
+        .collect();
     let simplicity = |standing: &&Standing| order.iter().position(|title| *title == standing.name);
     let ours = || standings.iter().filter(|standing| standing.maker == MAKER);
     let equal = ours().filter(|standing| standing.to_first.interval.high >= 0.0);
     match equal.min_by_key(simplicity) {
         Some(taken) if taken == first => {
-            format!("Take {}: no model has better lists here ({}).", taken.name, figures(taken))
+            format!(
+                "Take {}: no model has better lists here ({}).",
+                taken.name,
+                figures(taken)
+            )
         }
         Some(taken) => format!(
             "Take {}, the simplest of our models that none is ahead of by more than chance ({}); {} ({}) is ahead by {:.4}, 95 % interval {:.4} to {:.4}.",
@@ -149,7 +159,10 @@ pub fn verdict(standings: &[Standing]) -> String {
 
 impl Difference {
     fn of(one: &Judged, other: &Judged) -> Self {
-        let differences = gains(one).into_iter().zip(gains(other)).map(|(one, other)| one - other);
+        let differences = gains(one)
+            .into_iter()
+            .zip(gains(other))
+            .map(|(one, other)| one - other);
         let differences: Vec<f64> = differences.collect();
         Self {
             mean: differences.iter().sum::<f64>() / differences.len().max(1) as f64,
@@ -164,7 +177,11 @@ fn gains(judged: &Judged) -> Vec<f64> {
 
 fn mean_interval(values: &[f64]) -> Interval {
     let mean = |counts: &[f64]| {
-        let sum: f64 = values.iter().zip(counts).map(|(value, count)| value * count).sum();
+        let sum: f64 = values
+            .iter()
+            .zip(counts)
+            .map(|(value, count)| value * count)
+            .sum();
         [sum / counts.iter().sum::<f64>().max(1.0)]
     };
     let [interval] = intervals(values.len(), SEED, mean);

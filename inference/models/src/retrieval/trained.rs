@@ -55,7 +55,11 @@ pub struct SourceConfig {
 #[serde(tag = "family", rename_all = "snake_case")]
 pub enum Family {
     /// What having bought one item says of another.
-    ItemWeights,
+    ItemWeights {
+        /// Days after which a purchase says half as much; left out where its age doesn't matter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        half_life_days: Option<f32>,
+    },
     /// A place of every item.
     Factors {
         /// How a user's place is found.
@@ -77,6 +81,8 @@ pub struct Bought {
     pub item: u32,
     /// How often.
     pub count: f32,
+    /// Days since the last time.
+    pub days_since_last: f32,
 }
 
 /// A candidate of a model.
@@ -138,7 +144,9 @@ impl Model {
     /// Its family, as `source.json` has it.
     pub fn family(&self) -> Family {
         match self {
-            Self::ItemWeights(_) => Family::ItemWeights,
+            Self::ItemWeights(model) => Family::ItemWeights {
+                half_life_days: model.half_life_days(),
+            },
             Self::Factors(model) => Family::Factors {
                 fold_in: model.fold_in(),
             },
@@ -163,7 +171,9 @@ impl Model {
     fn load(folder: &Path, family: &Family, items: usize) -> Result<Self, WeightsError> {
         let weights = || Weights::read(&folder.join(TENSORS));
         Ok(match family {
-            Family::ItemWeights => Self::ItemWeights(ItemWeights::load(&weights()?, items)?),
+            Family::ItemWeights { half_life_days } => {
+                Self::ItemWeights(ItemWeights::load(&weights()?, items, *half_life_days)?)
+            }
             Family::Factors { fold_in } => Self::Factors(Factors::load(&weights()?, items, *fold_in)?),
             Family::UserNeighbors { neighbors } => {
                 Self::UserNeighbors(UserNeighbors::load(&weights()?, items, *neighbors)?)
@@ -274,6 +284,7 @@ impl TrainedSource {
             Some(Bought {
                 item: (*self.positions.get(purchase.item as usize)?)?,
                 count: purchase.purchases,
+                days_since_last: purchase.days_since_last,
             })
         };
         let mut bought: Vec<Bought> = purchases.iter().filter_map(known).collect();

@@ -168,6 +168,14 @@ pub fn solve(matrix: &mut [f32], right: &mut [f32]) {
 mod tests {
     use super::*;
 
+    fn bought(item: u32, count: f32) -> Bought {
+        Bought {
+            item,
+            count,
+            days_since_last: 0.0,
+        }
+    }
+
     #[test]
     fn a_place_solves_the_equation_of_the_paper() {
         let places = vec![1.0, 0.0, 0.5, 1.0, -0.3, 0.8];
@@ -176,7 +184,7 @@ mod tests {
             confidence: 4.0,
         };
         let factors = Factors::new(places.clone(), 2, fold_in);
-        let bought = [Bought { item: 1, count: 2.0 }, Bought { item: 2, count: 1.0 }];
+        let bought = [bought(1, 2.0), bought(2, 1.0)];
         let x = factors.place(&bought);
         let mut matrix = gram(&places, 2);
         (matrix[0], matrix[3]) = (matrix[0] + 0.1, matrix[3] + 0.1);

@@ -3,7 +3,7 @@
 use std::fs;
 
 /// The most memory that this process had at once, in bytes.
-pub(super) fn peak_memory_bytes() -> u64 {
+pub(crate) fn peak_memory_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
@@ -11,7 +11,7 @@ pub(super) fn peak_memory_bytes() -> u64 {
 }
 
 /// The processor and the number of cores.
-pub(super) fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = cpus
         .lines()
