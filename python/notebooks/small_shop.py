@@ -19,10 +19,19 @@ import pyarrow.parquet as pq
 HOUSEHOLDS = 400
 TODAY = datetime.datetime(2017, 12, 12)
 
-# A training of a minute: fewer passes, fewer trees, fewer windows of time.
+# A training of a minute: fewer passes, fewer trees, fewer windows of time; and every model of who buys what.
 CONFIGURATION = """
 training:
   scorers: [dlrm, forest]
+  sources:
+  - {model: ease}
+  - {model: slim}
+  - {model: rp3beta}
+  - {model: item_knn}
+  - {model: user_knn}
+  - {model: als, dimension: 16, rounds: 5}
+  - {model: bpr, dimension: 16, rounds: 5}
+  - {model: popularity}
   two_tower: {epochs: 2}
   forest: {trees: 40}
 """

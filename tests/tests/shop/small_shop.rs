@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use gondola_artifacts::{Cache, Reference, Store, resolve_together};
+use gondola_collaborative::Settings;
 use gondola_models::device::Device;
 use gondola_models::features::{ItemId, RawRow, Value};
 use gondola_models::ordering::Order;
@@ -21,7 +22,7 @@ use gondola_models::pipeline::{
     Variant, VariantFolders, VariantSettings,
 };
 use gondola_models::retrieval::index::SearchParameters;
-use gondola_models::retrieval::sources::Quotas;
+use gondola_models::retrieval::sources::{Quotas, TrainedQuota};
 use gondola_request::{Change, ItemState, ItemUpdate, Moment, StatedRow, UserState};
 use gondola_training::dataset::DatasetConfig;
 use gondola_training::dataset::training::Scorer;
@@ -45,6 +46,7 @@ fn write_config(folder: &Path) -> PathBuf {
     config.training.two_tower.text_index = "Flat".to_owned();
     config.training.two_tower.text_nprobe = None;
     config.training.scorers = Scorer::ALL.to_vec();
+    config.training.sources = sources();
     config.training.forest.leaf_pairs = 2;
     config.training.boosting.leaf_pairs = 2;
     config.windows.training = 2;
@@ -55,6 +57,25 @@ fn write_config(folder: &Path) -> PathBuf {
     path
 }
 
+/// Every model of who buys what, also of items that one user bought.
+fn sources() -> Vec<Settings> {
+    let mut sources = Settings::all();
+    sources.dedup_by_key(|source| source.bundle());
+    for source in &mut sources {
+        match source {
+            Settings::Ease(ease) => ease.fewest_buyers = 1,
+            Settings::Slim(slim) => (slim.fewest_buyers, slim.l1, slim.l2) = (1, 0.0, 1.0),
+            Settings::Rp3beta(walk) => walk.fewest_buyers = 1,
+            Settings::ItemKnn(knn) => knn.fewest_buyers = 1,
+            Settings::UserKnn(knn) => knn.fewest_buyers = 1,
+            Settings::Als(als) => als.fewest_buyers = 1,
+            Settings::Bpr(bpr) => bpr.fewest_buyers = 1,
+            Settings::Popularity(_) => {}
+        }
+    }
+    sources
+}
+
 fn run_config(folder: &Path) -> RunConfig {
     let data = project("training/tests/fixtures/hm").canonicalize().unwrap();
     crate::run_config(folder, write_config(folder), &data)
@@ -63,7 +84,7 @@ fn run_config(folder: &Path) -> RunConfig {
 async fn train(folder: &Path) -> RunConfig {
     let config = run_config(folder);
     let summary = run::run(&config).await.unwrap();
-    assert_eq!(summary.bundles.len(), 3 + Scorer::ALL.len());
+    assert_eq!(summary.bundles.len(), 3 + Scorer::ALL.len() + sources().len());
     assert_eq!(summary.variants.len(), Scorer::ALL.len());
     assert!(
         fs::read_to_string(folder.join("report/index.html"))
@@ -85,9 +106,11 @@ async fn load_on(
     already_bought: BoughtRule,
 ) -> Variant {
     let store = Store::open(&config.store).unwrap();
+    let sources: Vec<&str> = sources().iter().map(Settings::bundle).collect();
     let names = ["features", "two-tower", scorer, "item-text"];
-    let references: Vec<Reference> = names
+    let references: Vec<Reference> = sources
         .iter()
+        .chain(&names)
         .map(|name| format!("{name}@stable").parse().unwrap())
         .collect();
     let cache = Cache::open(folder.join("cache")).unwrap();
@@ -101,6 +124,10 @@ async fn load_on(
         folders.pop().unwrap(),
         folders.pop().unwrap(),
     );
+    let trained = sources.iter().map(|name| TrainedQuota {
+        name: (*name).to_owned(),
+        candidates: 5,
+    });
     let settings = VariantSettings {
         name: scorer.to_owned(),
         quotas: Quotas {
@@ -108,7 +135,7 @@ async fn load_on(
             bought_before: 5,
             co_bought: 0,
             popular: 0,
-            trained: Vec::new(),
+            trained: trained.collect(),
         },
         search: SearchParameters::default(),
         similarity_search: SearchParameters::default(),
@@ -123,7 +150,11 @@ async fn load_on(
         &VariantFolders {
             features,
             retrieval,
-            sources: std::collections::BTreeMap::new(),
+            sources: sources
+                .iter()
+                .map(|name| (*name).to_owned())
+                .zip(folders)
+                .collect(),
             scorer: scorer_folder,
             similarity,
         },

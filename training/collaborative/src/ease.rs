@@ -2,7 +2,7 @@
 //! WWW 2019, <https://arxiv.org/abs/1905.03375>).
 //!
 //! Up to [`exact_items`](Ease::exact_items) items it is the paper's: the inverse of one dense matrix. Beyond, each item is regressed
-//! alone on those that are most often bought with it, with the same ridge: the same problem with all other weights held at 0. In both,
+//! alone on those that are nearest by the cosine of their buyers, with the same ridge: the same problem with all other weights held at 0. In both,
 //! the weights furthest from 0 are kept.
 
 use std::ffi::c_char;
@@ -84,7 +84,7 @@ fn among_nearest(settings: &Ease, purchases: &Purchases) -> Vec<Vec<Weight>> {
     let items = purchases.items();
     let said_of = parallel::each(
         items,
-        || Places::new(items),
+        || Places::new(purchases),
         |places, item| {
             let mut around = places.around(item as u32, settings.nearest, purchases);
             let count = around.others.len();

@@ -85,7 +85,7 @@ pub(crate) fn turned(said_of: &[Vec<Weight>]) -> Vec<Vec<Weight>> {
     says
 }
 
-/// One item and those that are most often bought with it.
+/// One item and those that are nearest to it.
 pub(crate) struct Neighborhood {
     /// The others, by position.
     pub(crate) others: Vec<u32>,
@@ -98,48 +98,56 @@ pub(crate) struct Neighborhood {
 /// What one core needs to find neighborhoods.
 pub(crate) struct Places {
     sums: Sums,
-    /// Where each item stands among the others, from 1; 0 for one that is none of them.
-    places: Vec<u32>,
+    /// Which of the others each user bought, by their places; empty between two neighborhoods.
+    bought: Vec<Vec<u32>>,
 }
 
 impl Places {
-    pub(crate) fn new(items: usize) -> Self {
+    pub(crate) fn new(purchases: &Purchases) -> Self {
         Self {
-            sums: Sums::new(items),
-            places: vec![0; items],
+            sums: Sums::new(purchases.items()),
+            bought: vec![Vec::new(); purchases.users()],
         }
     }
 
-    /// The `nearest` items that are most often bought with one, and what they have in common.
+    /// The `nearest` items by the cosine of their buyers, and what they have in common.
     pub(crate) fn around(&mut self, item: u32, nearest: usize, purchases: &Purchases) -> Neighborhood {
-        let common = self.sums.with(item, purchases, |_, _| 1.0);
-        let near = strongest(common, nearest);
+        let mut near = self.sums.with(item, purchases, |_, _| 1.0);
+        let length = |other: u32| (purchases.of_item(other).len() as f32).sqrt();
+        for near in &mut near {
+            near.weight /= length(near.item);
+        }
+        let near = strongest(near, nearest);
         let others: Vec<u32> = near.iter().map(|near| near.item).collect();
-        for (place, other) in (1..).zip(&others) {
-            self.places[*other as usize] = place;
-        }
-        let gram = self.gram(&others, purchases);
-        for other in &others {
-            self.places[*other as usize] = 0;
-        }
         Neighborhood {
-            with_item: near.iter().map(|near| near.weight).collect(),
-            gram,
+            with_item: near.iter().map(|near| near.weight * length(near.item)).collect(),
+            gram: self.gram(&others, purchases),
             others,
         }
     }
 
-    fn gram(&self, others: &[u32], purchases: &Purchases) -> Vec<f32> {
+    fn gram(&mut self, others: &[u32], purchases: &Purchases) -> Vec<f32> {
         let count = others.len();
-        let mut gram = vec![0.0; count * count];
-        for (line, other) in gram.chunks_exact_mut(count.max(1)).zip(others) {
+        let mut users = Vec::new();
+        for (place, other) in (0..).zip(others) {
             for buyer in purchases.of_item(*other) {
-                for bought in purchases.of_user(buyer.user) {
-                    if let Some(place) = self.places[bought.item as usize].checked_sub(1) {
-                        line[place as usize] += 1.0;
-                    }
+                let bought = &mut self.bought[buyer.user as usize];
+                if bought.is_empty() {
+                    users.push(buyer.user);
+                }
+                bought.push(place);
+            }
+        }
+        let mut gram = vec![0.0; count * count];
+        for user in users {
+            let bought = &mut self.bought[user as usize];
+            for first in bought.iter() {
+                let line = &mut gram[*first as usize * count..][..count];
+                for second in bought.iter() {
+                    line[*second as usize] += 1.0;
                 }
             }
+            bought.clear();
         }
         gram
     }

@@ -37,7 +37,7 @@ pub struct Ease {
     pub fewest_buyers: usize,
     /// Up to so many items it is exact: a dense matrix of them, which takes 8 bytes for each pair. At most 20,000.
     pub exact_items: usize,
-    /// Where there are more, each item is regressed on so many that are most often bought with it.
+    /// Where there are more, each item is regressed on so many that are nearest by the cosine of their buyers.
     pub nearest: usize,
     /// How many weights of an item are kept, those furthest from 0.
     pub kept: usize,
@@ -65,7 +65,7 @@ pub struct Slim {
     pub l1: f32,
     /// The ridge's part: how strongly weights are held back.
     pub l2: f32,
-    /// Each item is regressed on so many that are most often bought with it.
+    /// Each item is regressed on so many that are nearest by the cosine of their buyers.
     pub nearest: usize,
     /// Items that fewer users bought are left out.
     pub fewest_buyers: usize,

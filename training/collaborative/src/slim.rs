@@ -1,7 +1,7 @@
 //! SLIM: each item is regressed on others, with weights that are few and not below 0 (Ning and Karypis, "SLIM: sparse linear methods for
 //! top-n recommender systems", ICDM 2011).
 //!
-//! As in their fsSLIM, an item's regression sees only what is most often bought with it. The elastic net is solved by coordinate
+//! As in their fsSLIM, an item's regression sees only what is nearest to it by the cosine of their buyers. The elastic net is solved by coordinate
 //! descent on common purchases (Friedman, Hastie and Tibshirani 2010).
 
 use gondola_models::retrieval::trained::{ItemWeights, Weight};
@@ -20,7 +20,7 @@ pub(crate) fn fit(settings: &Slim, purchases: &Purchases) -> ItemWeights {
     let items = purchases.items();
     let said_of = parallel::each(
         items,
-        || Places::new(items),
+        || Places::new(purchases),
         |places, item| {
             let around = places.around(item as u32, settings.nearest, purchases);
             let weights = regress(settings, &around);

@@ -129,7 +129,7 @@ fn ease() -> Space {
 
 fn ease_with_recency() -> Space {
     let half_lives = [Some(7.0), Some(30.0), Some(90.0), None];
-    let trends = each(&[7, 30, 90], &[0.02, 0.05, 0.1, 0.2, 0.4]);
+    let trends = each(&[7, 30, 90], &[0.05, 0.1, 0.2, 0.4, 0.8]);
     let all = each(&each(&[50.0, 200.0, 800.0], &half_lives), &trends);
     Space::of(
         all.into_iter()

@@ -1,5 +1,6 @@
 //! Why items are in an answer, or where they were lost.
 
+use gondola_collaborative::Settings;
 use gondola_models::pipeline::Variant;
 use gondola_request::{ExplainRequest, Explanation, Fate, ItemRule, Rules, Source, UserState, Value};
 
@@ -33,6 +34,7 @@ fn explain_informed(
 
 pub(super) fn says_what_became_of_items(variant: &Variant) {
     what_is_shown_has_the_scores_and_places_of_the_answer(variant);
+    every_trained_source_names_what_the_user_has_not_bought(variant);
     what_is_lost_says_where(variant);
     what_the_user_dislikes_or_rules_keep_out_says_so(variant);
 }
@@ -50,6 +52,30 @@ fn what_is_shown_has_the_scores_and_places_of_the_answer(variant: &Variant) {
         let near = explained.sources.iter().find(|at| at.source == Source::TwoTower);
         assert!(near.is_some_and(|near| (1..=ITEMS).contains(&near.place)));
     }
+}
+
+fn every_trained_source_names_what_the_user_has_not_bought(variant: &Variant) {
+    let users = variant.users().table();
+    let mut named = std::collections::BTreeSet::new();
+    for user in 0..users.len() {
+        let user = users.id(user);
+        let all = items(&recommend(variant, user, ITEMS).unwrap());
+        for explained in explain(variant, user, &all, 5) {
+            let bought = explained
+                .sources
+                .iter()
+                .any(|at| at.source == Source::BoughtBefore);
+            for at in explained.sources {
+                if let Source::Trained(name) = at.source {
+                    assert!(!bought, "{name} names {}, which {user} bought", explained.item);
+                    named.insert(name);
+                }
+            }
+        }
+    }
+    let all: Vec<&str> = super::sources().iter().map(Settings::bundle).collect();
+    let missing: Vec<&&str> = all.iter().filter(|name| !named.contains(**name)).collect();
+    assert!(missing.is_empty(), "sources that name nothing: {missing:?}");
 }
 
 fn what_is_lost_says_where(variant: &Variant) {

@@ -96,7 +96,7 @@ fn every_model_learns_who_buys_what() {
         let buyers = (0..USERS).filter(|user| !history.of(*user).is_empty()).count();
         // One in two by chance.
         let most = buyers * 3;
-        assert!(right * 100 > most * 95, "{}: {right} of {most}", settings.title());
+        assert!(right * 100 > most * 90, "{}: {right} of {most}", settings.title());
     }
 }
 

@@ -1,0 +1,53 @@
+"""Trained sources of candidates, served by ``up`` beside the two towers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gondola
+import pytest
+
+from conftest import EXAMPLE
+
+SOURCES = ["ease", "slim", "rp3beta", "item-knn", "user-knn", "als", "bpr", "popularity"]
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """The example's pipeline with every trained source."""
+    known = "    sources:\n"
+    trained = "".join(
+        f"      - {{name: {name}, bundle: {name}@stable, candidates: 40}}\n" for name in SOURCES
+    )
+    text = EXAMPLE.read_text()
+    assert known in text
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(text.replace(known, f"{known}      trained:\n{trained}", 1))
+    return path
+
+
+def test_every_trained_source_finds_candidates_and_follows_what_is_bought_now(
+    manifest: Path, shop: Path
+) -> None:
+    with gondola.up(manifest, shop / "store") as pipeline:
+        client = pipeline.client
+        answer = client.recommend("1", k=100)
+        assert {f"source/{name}" for name in SOURCES} < set(answer.bundles)
+        named: set[str] = set()
+        for item in client.explain("1", answer.ids).items:
+            named.update(item.sources)
+        assert named >= set(SOURCES)
+
+        # Somebody whom no training knows has candidates of their own as soon as they bought something.
+        bought = answer.ids[0]
+        client.record_interactions([gondola.Interaction("newcomer", bought, "purchase")])
+        asked = client.recommend("newcomer", k=100)
+        found = {source for item in client.explain("newcomer", asked.ids).items for source in item.sources}
+        assert found >= {"ease", "item-knn", "als", "user-knn"}
+
+
+def test_a_source_of_which_there_is_no_bundle_is_told(manifest: Path, shop: Path) -> None:
+    manifest.write_text(manifest.read_text().replace("ease@stable", "eese@stable"))
+    with pytest.raises(gondola.GondolaError, match="eese"):
+        with gondola.up(manifest, shop / "store"):
+            pass
