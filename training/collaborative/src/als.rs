@@ -1,6 +1,7 @@
 //! Implicit ALS (Hu, Koren and Volinsky, ICDM 2008), each place by a few steps of the conjugate gradient (Takács, Pilászy and Tikk,
 //! "Applications of the conjugate gradient method for implicit feedback collaborative filtering", RecSys 2011), on all cores.
 
+use gondola_models::retrieval::trained::factors::dot;
 use gondola_models::retrieval::trained::{Factors, FoldIn, confidence, factors};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -114,8 +115,4 @@ fn conjugate(everything: &[f32], met: &[(&[f32], f32)], mut place: Vec<f32>, ste
         length = next;
     }
     place
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    gondola_models::retrieval::inner_product(a, b)
 }

@@ -120,8 +120,8 @@ fn ease() -> Space {
     Space::of(regularizations.map(|regularization| {
         Settings::Ease(Ease {
             regularization,
-            fewest_buyers: 3,
-            kept: 1_000,
+            fewest_buyers: 5,
+            kept: 500,
             ..Ease::default()
         })
     }))
@@ -136,8 +136,8 @@ fn ease_with_recency() -> Space {
             .map(|((regularization, half_life_days), (days, most))| {
                 Settings::Ease(Ease {
                     regularization,
-                    fewest_buyers: 3,
-                    kept: 1_000,
+                    fewest_buyers: 5,
+                    kept: 500,
                     half_life_days,
                     trend: Some(Trend { days, most }),
                     ..Ease::default()
@@ -148,13 +148,13 @@ fn ease_with_recency() -> Space {
 
 fn slim() -> Space {
     let penalties = each(&[0.1, 0.5, 1.0, 2.0, 5.0], &[1.0, 10.0, 50.0, 150.0, 500.0]);
-    let all = each(&penalties, &[100, 300]);
+    let all = each(&penalties, &[50, 100, 200]);
     Space::of(all.into_iter().map(|((l1, l2), nearest)| {
         Settings::Slim(Slim {
             l1,
             l2,
             nearest,
-            fewest_buyers: 3,
+            fewest_buyers: 5,
         })
     }))
 }
