@@ -198,9 +198,9 @@ impl Default for Rp3beta {
     fn default() -> Self {
         Self {
             alpha: 1.0,
-            beta: 0.6,
+            beta: 0.4,
             kept: 200,
-            fewest_buyers: 2,
+            fewest_buyers: 5,
         }
     }
 }

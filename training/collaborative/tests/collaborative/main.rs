@@ -1,5 +1,7 @@
 //! What all models have in common: they learn who buys what, are the same for the same seed, and survive odd shops.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod closed_form;
 
 use std::path::Path;
