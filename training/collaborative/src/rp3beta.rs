@@ -17,13 +17,15 @@ pub(crate) fn fit(settings: &Rp3beta, purchases: &Purchases) -> ItemWeights {
     let from_user = |user: u32| chance(purchases.of_user(user).len());
     let from_users: Vec<f32> = (0..purchases.users() as u32).map(from_user).collect();
     let popularity = |item: u32| purchases.of_item(item).len();
+    let holds_back = |item: u32| (popularity(item) as f32).powf(-beta);
+    let held: Vec<f32> = (0..purchases.items() as u32).map(holds_back).collect();
     table(purchases, kept, |sums: &mut Sums, item| {
         let from_item = chance(popularity(item));
         let walks = sums.with(item, purchases, |buyer, _| {
             from_item * from_users[buyer.user as usize]
         });
         let held_back = |walk: Weight| Weight {
-            weight: walk.weight / (popularity(walk.item) as f32).powf(beta),
+            weight: walk.weight * held[walk.item as usize],
             ..walk
         };
         walks.into_iter().map(held_back).collect()
