@@ -19,8 +19,8 @@ use gondola_training::evaluate::ranking::ListMetric;
 use gondola_training::publish::CHANNEL;
 use gondola_training::report::Summary;
 use gondola_training::run::{self, Inputs, PromotionRule, RunConfig};
-use gondola_training::scoreboard::ComparisonSettings;
 use gondola_training::scoreboard::task::Seen;
+use gondola_training::scoreboard::{self, ComparisonSettings, Scoreboard};
 use url::Url;
 
 #[derive(Subcommand)]
@@ -32,6 +32,8 @@ enum Command {
     /// Fits scorers, compares them on the test window, prints a table and writes the report; publishes
     /// nothing. With --against: models of who buys what, beside other people's packages.
     Evaluate(EvaluateArgs),
+    /// Counts over the scoreboards of several data sets: on each, a model has a point for every model that it stands above.
+    Borda(BordaArgs),
     /// Says whether a scorer, one of your own for example, fits a workflow; without a scorer, which inputs it
     /// must read.
     Check(CheckArgs),
@@ -212,6 +214,13 @@ impl From<ScoreboardArgs> for ComparisonSettings {
 const NOBODY: &str = "nobody";
 
 #[derive(clap::Args)]
+struct BordaArgs {
+    /// Folders that `evaluate --against` left scoreboards in.
+    #[arg(required = true)]
+    reports: Vec<PathBuf>,
+}
+
+#[derive(clap::Args)]
 struct CheckArgs {
     /// Folder of the scorer: scorer.json and the model.
     #[arg(long)]
@@ -335,6 +344,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Run(args) => run(args).await,
         Command::Fit(args) => fit(args).await,
         Command::Evaluate(args) => evaluate(args).await,
+        Command::Borda(args) => borda(&args),
         Command::Check(args) => check_scorer(&args).await,
     }
 }
@@ -368,6 +378,15 @@ async fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
     };
     let summary = run::evaluate(&args.inputs.try_into()?, &scorers, &args.report).await?;
     print(&summary, &args.report);
+    Ok(())
+}
+
+fn borda(args: &BordaArgs) -> anyhow::Result<()> {
+    let boards = args.reports.iter().map(|report| Scoreboard::read(report));
+    println!(
+        "{}",
+        scoreboard::borda::text(&boards.collect::<anyhow::Result<Vec<_>>>()?)
+    );
     Ok(())
 }
 

@@ -7,11 +7,12 @@
 //! 2. [`ours`]: each of our models, tuned, fitted and asked; [`packages`]: the same by other people's packages, in Python;
 //! 3. [`ruler`]: what every list is worth, user by user; [`standing`]: means, intervals, and who is better than whom by more than
 //!    chance;
-//! 4. [`page`]: a page for people, and JSON for programs.
+//! 4. [`page`]: a page for people, and JSON for programs; [`borda`] counts over several data sets.
 //!
 //! Everybody has the same trials to tune by, on the same window, and answers from the full catalogue. No metric is sampled, and
 //! packages never judge themselves: they leave lists.
 
+pub mod borda;
 pub mod contender;
 pub mod ours;
 pub mod packages;
@@ -70,6 +71,7 @@ pub fn compare(
     settings: &ComparisonSettings,
     report: &Path,
 ) -> anyhow::Result<Scoreboard> {
+    task.check()?;
     let (mut contenders, mut missing) = ours(task)?;
     if !settings.against.is_empty() {
         let folder = report.join("task");
@@ -111,6 +113,13 @@ impl Scoreboard {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         write("scoreboard.html", page::render(self).as_bytes())?;
         write("scoreboard.json", &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// Reads what an earlier comparison left in a folder.
+    pub fn read(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join("scoreboard.json");
+        let json = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&json).with_context(|| format!("{} is no scoreboard", path.display()))
     }
 
     /// The verdict and the table, for a terminal.

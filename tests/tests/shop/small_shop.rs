@@ -5,6 +5,7 @@ mod on_device;
 mod own_model;
 mod present;
 mod promotion;
+mod scoreboard;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
@@ -246,6 +247,7 @@ async fn a_shop_goes_from_its_files_to_answers() {
         one_absurd_value_costs_nobody_else_their_answer(&variant);
         on_device::answers_are_those_of_the_processor(folder.path(), &config, scorer).await;
     }
+    scoreboard::ranks_models_and_names_a_package_that_is_missing(&config, folder.path()).await;
     what_was_bought_can_be_left_out(folder.path(), &config).await;
     a_second_run_reuses_the_first(&config).await;
     own_model::becomes_a_variant(folder.path(), &config.store).await;

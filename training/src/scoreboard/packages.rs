@@ -256,3 +256,29 @@ fn read_lists(path: &Path) -> anyhow::Result<Lists> {
     }
     Ok(lists)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_python_side_comes_with_the_program() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+        let mut there = BTreeSet::new();
+        for part in ["", "packages"] {
+            for entry in fs::read_dir(folder.join(part)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|extension| extension == "py") {
+                    let name = path.strip_prefix(&folder).unwrap().display().to_string();
+                    there.insert(name);
+                }
+            }
+        }
+        // What fetches public data answers no task.
+        assert!(there.remove("public_data.py"));
+        let brought: BTreeSet<String> = PEERS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(there, brought);
+    }
+}

@@ -16,7 +16,7 @@ const SEED: u64 = 1;
 const MIXED: f64 = 0.01;
 
 /// Where a model stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     /// What people call it.
     pub name: String,

@@ -95,11 +95,10 @@ impl Task {
     ) -> Result<Self, DatasetError> {
         let windows = dataset.config.windows;
         let days = [windows.train_start(), windows.test_start, windows.test_end()];
-        let first = NaiveDate::default();
         let train = Purchases::read(dataset, None, days[0]).await?;
         let tuned_on = Purchases::read(dataset, Some(days[0]), days[1]).await?;
         let known = Purchases::read(dataset, None, days[1]).await?;
-        let tested = Purchases::read(dataset, Some(days[1].max(first)), days[2]).await?;
+        let tested = Purchases::read(dataset, Some(days[1]), days[2]).await?;
         Ok(Self {
             users: numbers(&[&known, &tested], |pair| pair.user),
             items: numbers(&[&known, &tested], |pair| pair.item),
@@ -121,6 +120,14 @@ impl Task {
         self.train.what_counts(&self.tuned_on, self.seen)
     }
 
+    /// Refuses a task in which models would learn what they are asked for.
+    pub fn check(&self) -> Result<(), Leak> {
+        let [tuned, tested, _] = self.days;
+        leak("before the tuning window", &self.train, tuned)?;
+        leak("before the test window", &self.known, tested)?;
+        leak("in the tuning window", &self.tuned_on, tested)
+    }
+
     /// The task, for people.
     pub fn in_words(&self) -> String {
         let [tuned, tested, end] = self.days;
@@ -138,6 +145,35 @@ impl Task {
             self.seeds.len()
         )
     }
+}
+
+/// Purchases of a window in what models may know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the purchases {part} have one of user {user}, item {item}, from {at} or later: the future leaks")]
+pub struct Leak {
+    part: &'static str,
+    user: u32,
+    item: u32,
+    at: NaiveDate,
+}
+
+/// Refuses purchases of a day or later.
+fn leak(part: &'static str, purchases: &Purchases, at: NaiveDate) -> Result<(), Leak> {
+    let end = midnight(at);
+    match purchases.pairs.iter().find(|pair| pair.time >= end) {
+        Some(Pair { user, item, .. }) => Err(Leak {
+            part,
+            user: *user,
+            item: *item,
+            at,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// When a day begins, in seconds from 1970.
+fn midnight(day: NaiveDate) -> i64 {
+    day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp()
 }
 
 impl Purchases {
@@ -168,7 +204,7 @@ impl Purchases {
 
     /// The purchases as models read them, as of a day.
     pub fn history(&self, users: usize, as_of: NaiveDate) -> History {
-        let end = as_of.and_time(chrono::NaiveTime::MIN).and_utc().timestamp();
+        let end = midnight(as_of);
         let purchase = |pair: &Pair| Purchase {
             item: pair.item,
             purchases: pair.count,
@@ -256,6 +292,32 @@ mod tests {
         assert_eq!(kept, Baskets::from([(0, [2, 5].into()), (3, [1].into())]));
         let new = known.what_counts(&later, Seen::Remove);
         assert_eq!(new, Baskets::from([(0, [5].into())]));
+    }
+
+    #[test]
+    fn a_purchase_of_the_test_window_among_what_is_known_is_found() {
+        let days = [3, 5, 9].map(|day| NaiveDate::from_ymd_opt(1970, 1, day).unwrap());
+        let mut task = Task {
+            users: 1,
+            items: 9,
+            k: K,
+            trials: 1,
+            seeds: vec![1],
+            seen: Seen::Keep,
+            days,
+            train: purchases(&[(0, 1)]),
+            tuned_on: purchases(&[(0, 2)]),
+            known: purchases(&[(0, 1), (0, 2)]),
+            test: Baskets::new(),
+            categories: Vec::new(),
+        };
+        assert_eq!(task.check(), Ok(()));
+        task.known.pairs[1].time = midnight(days[1]);
+        let found = task.check().unwrap_err().to_string();
+        assert!(
+            found.contains("before the test window") && found.contains("user 0, item 2"),
+            "{found}"
+        );
     }
 
     #[test]
