@@ -9,7 +9,6 @@ use std::path::Path;
 use gondola_artifacts::{
     BundleDescription, Contract, Digest, Kind, Metric, Reference, Store, publish, resolve, set_channel,
 };
-use gondola_collaborative::Settings;
 use gondola_models::features::Workflow;
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +82,7 @@ pub async fn all_there(store: &Store, channel: &str, bundles: &[PublishedBundle]
 /// The bundles of a run.
 pub fn descriptions(
     scorers: &[Scorer],
-    sources: &[Settings],
+    sources: &[&str],
     workflow: &Workflow,
     dimension: usize,
     text_dimension: usize,
@@ -118,7 +117,7 @@ pub fn descriptions(
         .iter()
         .map(|scorer| describe(scorer.bundle(), Kind::Scorer, inputs()));
     let sources = sources.iter();
-    let sources = sources.map(|source| describe(source.bundle(), Kind::Source, Contract::default()));
+    let sources = sources.map(|source| describe(source, Kind::Source, Contract::default()));
     let texts = describe(ITEM_TEXT, Kind::Similarity, texts);
     Ok(before
         .into_iter()

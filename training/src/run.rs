@@ -289,8 +289,12 @@ impl Run {
             scorers: &models.scorers,
             text: Some(text),
         };
-        let training = &self.dataset.config.training;
-        let (dimension, sources) = (training.two_tower.dimension, training.sources.clone());
+        let dimension = self.dataset.config.training.two_tower.dimension;
+        let sources: Vec<&str> = latest
+            .sources
+            .iter()
+            .map(|source| source.settings.bundle())
+            .collect();
         let publish = async || -> anyhow::Result<_> {
             let descriptions = publish::descriptions(
                 &models.names(),

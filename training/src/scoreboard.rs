@@ -27,7 +27,6 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::machine;
-use crate::progress;
 use contender::Contender;
 use standing::Standing;
 use task::{Seen, Task};
@@ -72,7 +71,7 @@ pub fn compare(
     report: &Path,
 ) -> anyhow::Result<Scoreboard> {
     task.check()?;
-    let (mut contenders, mut missing) = ours(task)?;
+    let (mut contenders, mut missing) = ours::ask(task);
     if !settings.against.is_empty() {
         let folder = report.join("task");
         let asked = packages::ask(task, &settings.against, &settings.python, &folder)?;
@@ -95,13 +94,6 @@ pub fn compare(
     };
     board.write(report)?;
     Ok(board)
-}
-
-fn ours(task: &Task) -> anyhow::Result<(Vec<Contender>, Vec<String>)> {
-    let bar = progress::bar("our models");
-    let asked = ours::ask(task, &bar)?;
-    bar.finish();
-    Ok(asked)
 }
 
 impl Scoreboard {

@@ -183,6 +183,18 @@ impl Default for Ease {
     }
 }
 
+impl Ease {
+    /// What a run trains unless it is told otherwise: older purchases say less, and what everybody buys lately counts. On the data
+    /// sets of docs/measurements.md this finds more than the paper's.
+    pub fn with_recency() -> Self {
+        Self {
+            half_life_days: Some(90.0),
+            trend: Some(Trend { days: 30, most: 0.05 }),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Slim {
     fn default() -> Self {
         Self {
@@ -261,6 +273,13 @@ impl Default for Popularity {
 
 /// The largest dense matrix of EASE^R, items by items.
 const MOST_EXACT: usize = 20_000;
+const TOO_LARGE: &str = "a dense matrix of more than 20,000 items is too large; leave it at 20,000 or less, and larger catalogs are regressed among the nearest items";
+/// The largest neighborhood of a regression.
+const MOST_NEAREST: usize = 2_000;
+/// The widest places.
+const WIDEST: usize = 1_024;
+/// The most of anything else that is counted.
+const MOST: usize = 10_000;
 
 impl Settings {
     /// Each model with its default settings.
@@ -331,57 +350,83 @@ impl Settings {
         }
     }
 
-    /// Refuses what can't be meant.
+    /// Refuses what can't be meant, or would take more memory than any machine has.
     pub fn check(&self) -> Result<(), FitError> {
         let model = self.title();
-        let positive = |setting, value: f32| match value.is_finite() && value > 0.0 {
-            true => Ok(()),
-            false => Err(FitError::Setting {
+        let refuse = |setting, value: String, wanted| {
+            Err(FitError::Setting {
                 model,
                 setting,
-                value: value.to_string(),
-                wanted: "it has to be above 0",
-            }),
+                value,
+                wanted,
+            })
         };
-        let some = |setting, value: usize| positive(setting, value as f32);
+        let positive = |setting, value: f32| match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => refuse(setting, value.to_string(), "it has to be above 0"),
+        };
+        let not_negative = |setting, value: f32| match value.is_finite() && value >= 0.0 {
+            true => Ok(()),
+            false => refuse(setting, value.to_string(), "it has to be 0 or more"),
+        };
+        let some = |setting, value: usize| match (1..=MOST).contains(&value) {
+            true => Ok(()),
+            false => refuse(setting, value.to_string(), "it has to be from 1 to 10,000"),
+        };
+        let near = |value: usize| match (1..=MOST_NEAREST).contains(&value) {
+            true => Ok(()),
+            false => refuse("nearest", value.to_string(), "it has to be from 1 to 2,000"),
+        };
+        let wide = |value: usize| match (1..=WIDEST).contains(&value) {
+            true => Ok(()),
+            false => refuse("dimension", value.to_string(), "it has to be from 1 to 1,024"),
+        };
         match self {
             Self::Ease(ease) => {
                 positive("regularization", ease.regularization)?;
-                some("nearest", ease.nearest)?;
+                near(ease.nearest)?;
                 some("kept", ease.kept)?;
                 positive("half_life_days", ease.half_life_days.unwrap_or(1.0))?;
                 positive("trend.most", ease.trend.map_or(1.0, |trend| trend.most))?;
-                if ease.exact_items > MOST_EXACT {
-                    return Err(FitError::Setting {
-                        model,
-                        setting: "exact_items",
-                        value: ease.exact_items.to_string(),
-                        wanted: "a dense matrix of more than 20,000 items is too large; leave it at 20,000 or less, and larger catalogs are regressed among the nearest items",
-                    });
+                match ease.exact_items <= MOST_EXACT {
+                    true => Ok(()),
+                    false => refuse("exact_items", ease.exact_items.to_string(), TOO_LARGE),
                 }
-                Ok(())
             }
             Self::Slim(slim) => {
+                not_negative("l1", slim.l1)?;
                 positive("l2", slim.l2)?;
-                some("nearest", slim.nearest)
+                near(slim.nearest)
             }
             Self::Rp3beta(walk) => {
                 positive("alpha", walk.alpha)?;
+                not_negative("beta", walk.beta)?;
                 some("kept", walk.kept)
             }
-            Self::ItemKnn(knn) => some("kept", knn.kept),
+            Self::ItemKnn(knn) => {
+                match knn.similarity {
+                    Similarity::Cosine { shrink } => not_negative("shrink", shrink)?,
+                    Similarity::Bm25 { k1, b } => {
+                        positive("k1", k1)?;
+                        not_negative("b", b)?;
+                    }
+                }
+                some("kept", knn.kept)
+            }
             Self::UserKnn(knn) => some("neighbors", knn.neighbors),
             Self::Als(als) => {
                 positive("regularization", als.regularization)?;
                 positive("confidence", als.confidence)?;
-                some("dimension", als.dimension)?;
+                wide(als.dimension)?;
                 some("rounds", als.rounds)?;
                 some("steps", als.steps)
             }
             Self::Bpr(bpr) => {
                 positive("learning_rate", bpr.learning_rate)?;
+                not_negative("regularization", bpr.regularization)?;
                 positive("fold_in.regularization", bpr.fold_in.regularization)?;
-                some("dimension", bpr.dimension)?;
+                positive("fold_in.confidence", bpr.fold_in.confidence)?;
+                wide(bpr.dimension)?;
                 some("rounds", bpr.rounds)
             }
             Self::Popularity(popularity) => some("days", popularity.days.unwrap_or(1) as usize),

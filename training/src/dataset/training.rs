@@ -253,7 +253,7 @@ impl Default for Training {
         Self {
             seed: 1,
             scorers: vec![Scorer::Dlrm, Scorer::Forest],
-            sources: vec![Settings::Ease(Ease::default())],
+            sources: vec![Settings::Ease(Ease::with_recency())],
             weight_exponent: 0.0,
             two_tower: TwoTower::default(),
             dlrm: Dlrm::default(),

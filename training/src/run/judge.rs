@@ -1,6 +1,5 @@
 //! How good what was made is, by the scorers and the pipeline that serve.
 
-use gondola_collaborative::Settings;
 use gondola_models::device::Device;
 use gondola_models::features::Neighbors;
 use gondola_models::features::neighbors::NEIGHBOURS;
@@ -12,7 +11,7 @@ use gondola_models::retrieval::{Retrieval, RetrievalError};
 
 use super::Run;
 use super::bundles::{BundleFolders, BundleSet};
-use super::models::{FittedScorer, Models};
+use super::models::{FittedScorer, FittedSource, Models};
 use super::prepare::Prepared;
 use crate::dataset::Dataset;
 use crate::dataset::training::Scorer;
@@ -73,7 +72,7 @@ impl Run {
         let variants = timings.time("lists for every buyer", || {
             bench.variants(&models.names(), &bought)
         })?;
-        let sources = bench.sources()?;
+        let sources = bench.sources(models)?;
         let retrieval = timings.time("retrieval beside its baselines", || {
             bench.retrieval(&window, &sources)
         })?;
@@ -180,13 +179,13 @@ impl Bench<'_> {
     }
 
     /// The trained sources, with what people call them.
-    fn sources(&self) -> Result<Vec<(&'static str, TrainedSource)>, RetrievalError> {
+    fn sources(&self, models: &Models) -> Result<Vec<(&'static str, TrainedSource)>, RetrievalError> {
         let items = &self.prepared.test.known.snapshot.items;
-        let load = |settings: &Settings| {
+        let load = |FittedSource { settings, .. }: &FittedSource| {
             let source = TrainedSource::load(&self.folders.bundle(settings.bundle()), items)?;
             Ok((settings.title(), source))
         };
-        self.dataset.config.training.sources.iter().map(load).collect()
+        models.sources.iter().map(load).collect()
     }
 
     /// Loads a variant of each scorer and queries it for every buyer.

@@ -175,22 +175,36 @@ impl Run {
         self.timings.time_async("two towers", fit).await
     }
 
-    /// Models of who bought what until a snapshot.
-    fn fit_sources(&mut self, step: &'static str, snapshot: &Snapshot) -> anyhow::Result<Vec<FittedSource>> {
+    /// Models of who bought what until a snapshot. One that finds nothing to learn is left out, with a notice.
+    fn fit_sources(
+        &mut self,
+        step: &'static str,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<FittedSource>, gondola_collaborative::FitError> {
         let training = &self.dataset.config.training;
         let (users, items) = (snapshot.users.len(), snapshot.items.len());
         let fit = |settings: &Settings| {
-            let fitted =
-                gondola_collaborative::fit(settings, &snapshot.history, users, items, training.seed)?;
-            let settings = settings.clone();
-            Ok(FittedSource { settings, fitted })
+            gondola_collaborative::fit(settings, &snapshot.history, users, items, training.seed)
         };
         let spinner = progress::spinner(step);
-        let fitted = self
+        let fitted: Vec<_> = self
             .timings
             .time(step, || training.sources.iter().map(fit).collect());
         spinner.finish();
-        fitted
+        let mut sources = Vec::new();
+        for (settings, fitted) in training.sources.iter().zip(fitted) {
+            match fitted {
+                Ok(fitted) => sources.push(FittedSource {
+                    settings: settings.clone(),
+                    fitted,
+                }),
+                Err(error @ gondola_collaborative::FitError::NoItem { .. }) => {
+                    self.notices.push(format!("{step}: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sources)
     }
 
     /// An index of the items of a snapshot that were sold recently.

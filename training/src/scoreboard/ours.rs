@@ -10,24 +10,23 @@ use gondola_models::retrieval::trained::TrainedSource;
 use super::contender::{Contender, Cost, Lists};
 use super::ruler::Judged;
 use super::task::{Baskets, Seen, TOP, Task};
-use crate::progress::Progress;
+use crate::progress;
 
 /// Who makes these.
 pub const MAKER: &str = "gondola";
 
 /// Every model's answers; and in words, the models that could not be fitted.
-pub(crate) fn ask(task: &Task, bar: &Progress) -> anyhow::Result<(Vec<Contender>, Vec<String>)> {
-    let spaces = Space::all();
-    bar.set_length(spaces.len() as u64);
+pub fn ask(task: &Task) -> (Vec<Contender>, Vec<String>) {
     let (mut contenders, mut missing) = (Vec::new(), Vec::new());
-    for space in spaces {
+    for space in Space::all() {
+        let spinner = progress::spinner(space.title);
         match ask_one(task, &space) {
             Ok(contender) => contenders.push(contender),
             Err(error) => missing.push(format!("{}: {error}", space.title)),
         }
-        bar.inc(1);
+        spinner.finish();
     }
-    Ok((contenders, missing))
+    (contenders, missing)
 }
 
 fn ask_one(task: &Task, space: &Space) -> Result<Contender, FitError> {

@@ -225,3 +225,53 @@ fn steps_too_large_are_told_and_not_served() {
         .to_string();
     assert!(refused.contains("lower learning_rate"), "{refused}");
 }
+
+#[test]
+fn settings_that_no_machine_could_fit_are_refused_by_name() {
+    let refused = [
+        (
+            Settings::Als(Als {
+                dimension: usize::MAX,
+                ..Als::default()
+            }),
+            "ALS: dimension is",
+        ),
+        (
+            Settings::Bpr(Bpr {
+                regularization: f32::NAN,
+                ..Bpr::default()
+            }),
+            "BPR: regularization is NaN",
+        ),
+        (
+            Settings::Ease(Ease {
+                nearest: 1 << 40,
+                ..Ease::default()
+            }),
+            "EASE^R: nearest is",
+        ),
+        (
+            Settings::Slim(Slim {
+                l1: -1.0,
+                ..Slim::default()
+            }),
+            "SLIM: l1 is -1",
+        ),
+        (
+            Settings::UserKnn(UserKnn {
+                neighbors: 0,
+                ..UserKnn::default()
+            }),
+            "UserKNN: neighbors is 0",
+        ),
+        (
+            Settings::Popularity(Popularity { days: Some(0) }),
+            "most popular: days is 0",
+        ),
+    ];
+    for (settings, part) in refused {
+        let message = settings.check().unwrap_err().to_string();
+        assert!(message.starts_with(part), "{message}");
+    }
+    assert!(Settings::all().iter().all(|settings| settings.check().is_ok()));
+}

@@ -69,7 +69,13 @@ impl Factors {
         for bought in bought {
             let item = &self.places[bought.item as usize * width..][..width];
             let more = confidence(self.fold_in.confidence, bought.count);
-            add_outer(&mut matrix, item, more);
+            // What solves reads what is left of the diagonal alone.
+            for (place, line) in matrix.chunks_exact_mut(width).enumerate() {
+                let scaled = more * item[place];
+                for (sum, other) in line[..=place].iter_mut().zip(item) {
+                    *sum += scaled * other;
+                }
+            }
             for (sum, value) in place.iter_mut().zip(item) {
                 *sum += (1.0 + more) * value;
             }
