@@ -27,7 +27,6 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::machine;
-use contender::Contender;
 use standing::Standing;
 use task::{Seen, Task};
 
