@@ -184,8 +184,8 @@ impl Default for Ease {
 }
 
 impl Ease {
-    /// What a run trains unless it is told otherwise: older purchases say less, and what everybody buys lately counts. On the data
-    /// sets of docs/measurements.md this finds more than the paper's.
+    /// What a run trains unless it is told otherwise: older purchases say less, and what everybody buys lately counts. Of two of the three
+    /// data sets of docs/measurements.md this form finds more than the paper's.
     pub fn with_recency() -> Self {
         Self {
             half_life_days: Some(90.0),

@@ -78,8 +78,8 @@ fn cosine() -> Space {
 
 fn bm25() -> Space {
     let all = each(
-        &each(&[1.2, 5.0, 20.0, 100.0], &[0.2, 0.5, 0.8]),
-        &[20, 50, 100, 200, 500],
+        &each(&[1.2, 5.0, 20.0, 100.0], &[0.0, 0.05, 0.2, 0.5, 0.8]),
+        &[20, 50, 200],
     );
     Space::of(all.into_iter().map(|((k1, b), kept)| {
         Settings::ItemKnn(ItemKnn {
@@ -163,7 +163,7 @@ fn als() -> Space {
     let shapes = each(&[16, 32, 64, 128], &[5, 15]);
     let all = each(
         &shapes,
-        &each(&[0.1, 1.0, 10.0, 50.0, 100.0], &[1.0, 5.0, 20.0, 40.0]),
+        &each(&[0.1, 1.0, 5.0, 15.0, 50.0], &[0.5, 1.5, 5.0, 20.0]),
     );
     Space::of(
         all.into_iter()
