@@ -126,7 +126,7 @@ pub(crate) fn bundles(version: &str) -> VariantBundles {
     VariantBundles {
         features: bundle("features"),
         retrieval: bundle("two-tower"),
-        sources: [("ease".to_owned(), bundle("ease"))].into(),
+        sources: BTreeMap::new(),
         scorer: bundle("scorer"),
         similarity: Some(bundle("item-text")),
     }

@@ -154,3 +154,55 @@ impl RefusalReason {
         self.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bundle(name: &str) -> ResolvedBundle {
+        ResolvedBundle {
+            name: name.to_owned(),
+            version: "v1".to_owned(),
+            digest: format!("sha256:{name}"),
+            bytes: 1,
+        }
+    }
+
+    #[test]
+    fn bundles_have_their_roles_in_the_order_of_a_request_and_are_found_by_them() {
+        let bundles = VariantBundles {
+            features: bundle("features"),
+            retrieval: bundle("two-tower"),
+            sources: [
+                ("ease".to_owned(), bundle("ease")),
+                ("als".to_owned(), bundle("als")),
+            ]
+            .into(),
+            scorer: bundle("dlrm"),
+            similarity: None,
+        };
+        let roles: Vec<String> = bundles.by_role().map(|(role, _)| role.to_string()).collect();
+        assert_eq!(
+            roles,
+            ["features", "retrieval", "source/als", "source/ease", "scorer"]
+        );
+        let found = bundles.by_role().map(|(role, bundle)| (role, bundle.clone()));
+        assert_eq!(VariantBundles::of_roles(found), Some(bundles.clone()));
+        let without_a_scorer = bundles.by_role().filter(|(role, _)| *role != Role::Scorer);
+        let without_a_scorer = without_a_scorer.map(|(role, bundle)| (role, bundle.clone()));
+        assert_eq!(VariantBundles::of_roles(without_a_scorer), None);
+    }
+
+    #[test]
+    fn a_variant_without_sources_is_written_as_before_there_were_any() {
+        let bundles = VariantBundles {
+            features: bundle("features"),
+            retrieval: bundle("two-tower"),
+            sources: BTreeMap::new(),
+            scorer: bundle("dlrm"),
+            similarity: None,
+        };
+        let written = serde_json::to_value(&bundles).unwrap();
+        assert!(written.get("sources").is_none(), "{written}");
+    }
+}
