@@ -19,6 +19,10 @@ import gondola
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLE = PROJECT / "examples/complete-journey/pipeline.yaml"
+#: The trained sources of the small shop.
+SOURCES = ["ease", "slim", "rp3beta", "item-knn", "user-knn", "als", "bpr", "popularity"]
+#: All of its bundles.
+BUNDLES = sorted(["dlrm", "features", "forest", "item-text", "two-tower", *SOURCES])
 
 
 def _folder(variable: str) -> Path:

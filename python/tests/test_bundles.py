@@ -12,12 +12,13 @@ import pyarrow as pa
 import pytest
 
 import gondola
+from conftest import BUNDLES
 
 
 def test_a_store_tells_what_is_in_it(shop: Path) -> None:
     for location in (shop / "store", str(shop / "store"), gondola.store_url(shop / "store")):
         store = gondola.Store(location)
-        assert store.names() == ["dlrm", "features", "forest", "item-text", "two-tower"]
+        assert store.names() == BUNDLES
     [version] = store.versions("dlrm")
     assert store.channels("dlrm") == {"stable": version}
 
@@ -89,7 +90,7 @@ def test_a_manifest_that_leads_elsewhere_is_refused(own_store: Path) -> None:
         ("forest", "write forest@stable, or name/version"),
         ("forest@canary", "has no channel canary; it has stable"),
         ("forest/none", "there is no"),
-        ("nothing@stable", "has no bundle nothing with channels; it has dlrm, features"),
+        ("nothing@stable", "has no bundle nothing with channels; it has als, bpr, dlrm"),
     ],
 )
 def test_what_is_not_there_is_told(bundles: gondola.Store, reference: str, says: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import gondola
+from conftest import BUNDLES
 
 
 @dataclass
@@ -182,7 +183,7 @@ def test_models_that_do_not_fit_are_refused_with_the_reason(own_store: Path, row
     good = lgb.train({"verbose": -1}, lgb.Dataset(rows.x, rows.y), 2)
     refused(good, "not a valid bundle name", name="No Name")
     refused(good, "scorer bundle, not a features bundle", features="forest@stable")
-    assert gondola.Store(own_store).names() == ["dlrm", "features", "forest", "item-text", "two-tower"]
+    assert gondola.Store(own_store).names() == BUNDLES
 
 
 def test_a_module_of_pytorch_is_exported(tmp_path: Path) -> None:

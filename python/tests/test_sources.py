@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 import gondola
-from conftest import EXAMPLE
-
-SOURCES = ["ease", "slim", "rp3beta", "item-knn", "user-knn", "als", "bpr", "popularity"]
+from conftest import EXAMPLE, SOURCES
 
 
 @pytest.fixture
