@@ -7,7 +7,7 @@
 //! 2. [`ours`]: each of our models, tuned, fitted and asked; [`packages`]: the same by other people's packages, in Python;
 //! 3. [`ruler`]: what every list is worth, user by user; [`standing`]: means, intervals, and who is better than whom by more than
 //!    chance;
-//! 4. [`page`]: a page for people, and JSON for programs; [`borda`] counts over several data sets.
+//! 4. `page`: a page for people, and JSON for programs; [`borda`] counts over several data sets.
 //!
 //! Everybody has the same trials to tune by, on the same window, and answers from the full catalogue. No metric is sampled, and
 //! packages never judge themselves: they leave lists.

@@ -14,7 +14,7 @@
 //! | [`bpr`] | BPR, by stochastic gradients |
 //! | [`popularity`] | the most bought of a window |
 //!
-//! [`space`] says which settings are worth a try. [`purchases`] is what all of them read, [`nearest`] what the item models share, [`parallel`] how they use all cores.
+//! [`space`] says which settings are worth a try. [`purchases`] is what all of them read, [`nearest`] what the item models share, `parallel` how they use all cores.
 
 pub mod als;
 pub mod bpr;
