@@ -38,6 +38,16 @@ pub fn intervals<const N: usize>(
     std::array::from_fn(|metric| interval(draws.iter().map(|draw| draw[metric]).collect()))
 }
 
+/// The mean of users' values, of which each counts so often.
+pub(crate) fn weighted_mean(values: &[f64], counts: &[f64]) -> f64 {
+    let sum: f64 = values
+        .iter()
+        .zip(counts)
+        .map(|(value, count)| value * count)
+        .sum();
+    sum / counts.iter().sum::<f64>().max(1.0)
+}
+
 fn interval(mut values: Vec<f64>) -> Interval {
     values.sort_by(f64::total_cmp);
     let outside = DRAWS / 40;

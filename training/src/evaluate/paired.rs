@@ -3,7 +3,7 @@
 //! The difference is relative: the mean of the one over the mean of the other, less one. Its interval is a bootstrap over buyers, each drawn
 //! with both of their lists, so that what is hard for everybody falls out.
 
-use super::bootstrap::{Interval, intervals};
+use super::bootstrap::{Interval, intervals, weighted_mean};
 
 /// By how much one set of lists is better than another.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,20 +24,12 @@ impl Lift {
     /// Of a metric of each buyer's two lists, in the same order. The same seed gives the same interval.
     pub fn of(new: &[f64], old: &[f64], seed: u64) -> Self {
         let buyers = new.len();
-        let mean = |values: &[f64], counts: &[f64]| {
-            let sum: f64 = values
-                .iter()
-                .zip(counts)
-                .map(|(value, count)| value * count)
-                .sum();
-            sum / counts.iter().sum::<f64>().max(1.0)
-        };
-        let relative = |counts: &[f64]| lift(mean(new, counts), mean(old, counts));
+        let relative = |counts: &[f64]| lift(weighted_mean(new, counts), weighted_mean(old, counts));
         let once = vec![1.0; buyers];
         let [interval] = intervals(buyers, seed, |counts| [relative(counts)]);
         Self {
-            new: mean(new, &once),
-            old: mean(old, &once),
+            new: weighted_mean(new, &once),
+            old: weighted_mean(old, &once),
             relative: relative(&once),
             interval,
             buyers,

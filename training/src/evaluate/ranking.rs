@@ -137,7 +137,8 @@ fn weighted(users: &[UserMetrics], counts: &[f64]) -> [f64; 3] {
     sums.map(|sum| sum / total)
 }
 
-fn average_precision(hits: &[bool], most: usize) -> f64 {
+/// Precision at each hit of a list, summed and divided by the most hits that there could be.
+pub(crate) fn average_precision(hits: &[bool], most: usize) -> f64 {
     let (mut found, mut sum) = (0.0, 0.0);
     for (position, _) in hits.iter().enumerate().filter(|(_, hit)| **hit) {
         found += 1.0;
@@ -146,7 +147,8 @@ fn average_precision(hits: &[bool], most: usize) -> f64 {
     sum / most.max(1) as f64
 }
 
-fn discounted_gain(hits: &[bool], most: usize) -> f64 {
+/// The discounted gain of a list's hits, as a share of the best that there could be.
+pub(crate) fn discounted_gain(hits: &[bool], most: usize) -> f64 {
     let discount = |position: usize| 1.0 / ((position + 2) as f64).log2();
     let gain: f64 = hits
         .iter()

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::Scoreboard;
 use super::standing::{Difference, Standing};
+use crate::evaluate::bootstrap::Interval;
 use crate::report::Table;
 
 pub(super) fn render(board: &Scoreboard) -> String {
@@ -36,29 +37,31 @@ fn name(standing: &Standing) -> String {
 }
 
 fn gains(board: &Scoreboard) -> Markup {
-    let range = |standing: &Standing| Range {
-        label: name(standing),
-        value: standing.worth.ndcg,
-        low: standing.ndcg.low,
-        high: standing.ndcg.high,
-    };
-    let chart = Ranges {
-        title: "nDCG@10, with 95 % intervals over users",
-        ranges: &board.standings.iter().map(range).collect::<Vec<_>>(),
-        format: &|value| format!("{value:.4}"),
-    };
-    chart.draw()
+    ranges(board, "nDCG@10, with 95 % intervals over users", |standing| {
+        (standing.worth.ndcg, standing.ndcg)
+    })
 }
 
 fn behind(board: &Scoreboard) -> Markup {
-    let range = |standing: &Standing| Range {
-        label: name(standing),
-        value: standing.to_first.mean,
-        low: standing.to_first.interval.low,
-        high: standing.to_first.interval.high,
+    let title = "nDCG@10 less that of the first, with 95 % intervals over users";
+    ranges(board, title, |standing| {
+        (standing.to_first.mean, standing.to_first.interval)
+    })
+}
+
+/// A value of each model with its interval.
+fn ranges(board: &Scoreboard, title: &str, of: impl Fn(&Standing) -> (f64, Interval)) -> Markup {
+    let range = |standing: &Standing| {
+        let (value, Interval { low, high }) = of(standing);
+        Range {
+            label: name(standing),
+            value,
+            low,
+            high,
+        }
     };
     let chart = Ranges {
-        title: "nDCG@10 less that of the first, with 95 % intervals over users",
+        title,
         ranges: &board.standings.iter().map(range).collect::<Vec<_>>(),
         format: &|value| format!("{value:.4}"),
     };

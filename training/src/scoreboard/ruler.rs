@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contender::Lists;
 use super::task::{Baskets, TOP};
+use crate::evaluate::ranking::{average_precision, discounted_gain};
 
 /// What one user's list is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,16 +64,15 @@ impl Worth {
     fn of(hits: &[bool], bought: usize) -> Self {
         let top = &hits[..hits.len().min(TOP)];
         let most = bought.min(TOP);
-        let places = || (1..).zip(top).filter(|(_, hit)| **hit).map(|(place, _)| place);
-        let gain = |place: usize| 1.0 / (1.0 + place as f64).log2();
-        let best: f64 = (1..=most).map(gain).sum();
-        let precision = |(hit, place): (usize, usize)| hit as f64 / place as f64;
         let share = |hits: &[bool]| hits.iter().filter(|hit| **hit).count() as f64 / bought.max(1) as f64;
         Self {
             recall: share(top),
-            ndcg: places().map(gain).sum::<f64>() / best.max(f64::MIN_POSITIVE),
-            map: (1..).zip(places()).map(precision).sum::<f64>() / most.max(1) as f64,
-            mrr: places().next().map_or(0.0, |first| 1.0 / first as f64),
+            ndcg: discounted_gain(top, most),
+            map: average_precision(top, most),
+            mrr: top
+                .iter()
+                .position(|hit| *hit)
+                .map_or(0.0, |first| 1.0 / (first + 1) as f64),
             deep_recall: share(hits),
         }
     }

@@ -8,7 +8,7 @@ use super::contender::{Contender, Lists};
 use super::ours::MAKER;
 use super::ruler::{Judged, Worth};
 use super::task::{Pair, TOP, Task};
-use crate::evaluate::bootstrap::{Interval, intervals};
+use crate::evaluate::bootstrap::{Interval, intervals, weighted_mean};
 
 /// What the intervals of a comparison are drawn with.
 const SEED: u64 = 1;
@@ -176,15 +176,7 @@ fn gains(judged: &Judged) -> Vec<f64> {
 }
 
 fn mean_interval(values: &[f64]) -> Interval {
-    let mean = |counts: &[f64]| {
-        let sum: f64 = values
-            .iter()
-            .zip(counts)
-            .map(|(value, count)| value * count)
-            .sum();
-        [sum / counts.iter().sum::<f64>().max(1.0)]
-    };
-    let [interval] = intervals(values.len(), SEED, mean);
+    let [interval] = intervals(values.len(), SEED, |counts| [weighted_mean(values, counts)]);
     interval
 }
 
