@@ -241,7 +241,7 @@ demo-experiment-check: build ## The same until the verdict, which must be the pl
 	@scripts/demo.sh experiment-check $(DEMO)
 
 .PHONY: scorers-check
-scorers-check: build ## The same check, with each of the six scorers as a variant
+scorers-check: build ## The same check, with each of the seven scorers as a variant
 	@scripts/demo.sh scorers $(DEMO)/scorers
 
 ##### Development

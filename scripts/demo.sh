@@ -2,7 +2,7 @@
 # The quickstart: trains on the Complete Journey (what is there already is reused), then serves.
 #   demo.sh serve OUTPUT LISTEN    until Ctrl-C
 #   demo.sh check OUTPUT           asks as a client would, checks the answers, stops
-#   demo.sh scorers OUTPUT         the same check, with each of the six scorers as a variant
+#   demo.sh scorers OUTPUT         the same check, with each of the seven scorers as a variant
 #   demo.sh train OUTPUT           only leaves the bundles there
 #   demo.sh experiment OUTPUT LISTEN   an A/B experiment with a simulated shop until it is decided, then serves until Ctrl-C
 #   demo.sh experiment-check OUTPUT    the same, and stops
@@ -15,9 +15,9 @@ dataset=$example/dataset.yaml pipeline=$example/pipeline.yaml
 
 mkdir -p "$output"
 if [[ $mode == scorers ]]; then
-    pipeline=$example/six-scorers.yaml
+    pipeline=$example/all-scorers.yaml
     # The example says nothing of training: its defaults do, which train two scorers.
-    { cat "$dataset" && echo "training: {scorers: [dlrm, wide_deep, dcn, mlp, forest, boosting]}"; } >"$output/dataset.yaml"
+    { cat "$dataset" && echo "training: {scorers: [dlrm, wide_deep, dcn, mlp, factorization_machine, forest, boosting]}"; } >"$output/dataset.yaml"
     dataset=$output/dataset.yaml
 fi
 "$bin/gondola-train" run \

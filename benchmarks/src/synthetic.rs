@@ -28,7 +28,15 @@ pub(crate) const NPROBE: u32 = 96;
 const CUSTOMERS: usize = 1_371_980;
 
 /// A bundle of each family of scorers.
-pub(crate) const SCORER_BUNDLES: [&str; 6] = ["dlrm", "wide-deep", "dcn", "mlp", "forest", "boosting"];
+pub(crate) const SCORER_BUNDLES: [&str; 7] = [
+    "dlrm",
+    "wide-deep",
+    "dcn",
+    "mlp",
+    "factorization-machine",
+    "forest",
+    "boosting",
+];
 /// The other bundles.
 const OTHER_BUNDLES: [&str; 3] = ["features", "two-tower", "item-text"];
 
@@ -130,6 +138,7 @@ impl Synthetic {
     fn write_scorers(&self, workflow: &Workflow) -> anyhow::Result<()> {
         networks::write_dlrm(&self.bundle("dlrm"), workflow)?;
         networks::write_wide_deep(&self.bundle("wide-deep"), workflow)?;
+        networks::write_factorization_machine(&self.bundle("factorization-machine"), workflow)?;
         networks::write_dcn(&self.bundle("dcn"), workflow)?;
         networks::write_mlp(&self.bundle("mlp"), workflow)?;
         forest::write(&self.bundle("forest"), workflow, &forest::FOREST)?;

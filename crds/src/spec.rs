@@ -390,10 +390,10 @@ pub struct Sources {
     /// The most popular items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub popular: Option<Quota>,
-    /// Models of who buys what, each a bundle of its own: EASE^R, SLIM, RP3beta, ItemKNN, UserKNN, ALS, BPR, or a list for everybody. They
+    /// Models of who buys what, each a bundle of its own: EASE^R, SLIM, RP3beta, ItemKNN, UserKNN, ALS, BPR, SASRec, or a list for everybody. They
     /// name items that the user has not bought.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub trained: Vec<TrainedSource>,
 }

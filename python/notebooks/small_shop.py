@@ -31,6 +31,7 @@ training:
   - {model: user_knn}
   - {model: als, dimension: 16, rounds: 5}
   - {model: bpr, dimension: 16, rounds: 5}
+  - {model: sasrec, dimension: 16, epochs: 2}
   - {model: popularity}
   two_tower: {epochs: 2}
   forest: {trees: 40}

@@ -20,7 +20,7 @@ import gondola
 PROJECT = Path(__file__).parents[2]
 EXAMPLE = PROJECT / "examples/complete-journey/pipeline.yaml"
 #: The trained sources of the small shop.
-SOURCES = ["ease", "slim", "rp3beta", "item-knn", "user-knn", "als", "bpr", "popularity"]
+SOURCES = ["ease", "slim", "rp3beta", "item-knn", "user-knn", "als", "bpr", "sasrec", "popularity"]
 #: All of its bundles.
 BUNDLES = sorted(["dlrm", "features", "forest", "item-text", "two-tower", *SOURCES])
 

@@ -15,6 +15,7 @@ mod descent;
 mod dlrm;
 pub(crate) mod encoded;
 pub(crate) mod examples;
+mod factorization_machine;
 mod forest;
 pub(crate) mod item_index;
 mod mlp;
@@ -162,6 +163,7 @@ pub(crate) fn scorer(scorer: Scorer, task: Task<'_>) -> Result<Fitted, FitError>
         Scorer::WideDeep => wide_deep::fit(task),
         Scorer::Dcn => dcn::fit(task),
         Scorer::Mlp => mlp::fit(task),
+        Scorer::FactorizationMachine => factorization_machine::fit(task),
         Scorer::Forest => forest::fit(task),
         Scorer::Boosting => boosting::fit(task),
     }?;
@@ -268,7 +270,8 @@ mod tests {
         training.dlrm.descent = descent.clone();
         training.wide_deep.descent = descent.clone();
         training.dcn.descent = descent.clone();
-        training.mlp.descent = descent;
+        training.mlp.descent = descent.clone();
+        training.factorization_machine.descent = descent;
         training.forest.trees = 20;
         training
     }

@@ -8,6 +8,7 @@ use gondola_models::scoring::dcn::DcnConfig;
 use gondola_models::scoring::dcn::cross::Cross;
 use gondola_models::scoring::dlrm::DlrmConfig;
 use gondola_models::scoring::dlrm::arrangement::{Arrangement, Interaction};
+use gondola_models::scoring::factorization_machine::FactorizationMachineConfig;
 use gondola_models::scoring::mlp::MlpConfig;
 use gondola_models::scoring::neural::InputShape;
 use gondola_models::scoring::wide_deep::WideDeepConfig;
@@ -90,6 +91,17 @@ pub(super) fn write_dcn(folder: &Path, workflow: &Workflow) -> anyhow::Result<()
     weights.layers("deep", &[width, HIDDEN[0], HIDDEN[1]])?;
     weights.linear("logit", width + HIDDEN[1], 1)?;
     write(folder, workflow, &weights, Family::Dcn(config))
+}
+
+/// Places of 16 with a weight behind them, of 29 embeddings and all numbers.
+pub(super) fn write_factorization_machine(folder: &Path, workflow: &Workflow) -> anyhow::Result<()> {
+    let config = FactorizationMachineConfig {
+        dimension: EMBEDDING,
+        shape: shape(workflow),
+    };
+    let mut weights = embeddings(11, &config.shape, EMBEDDING + 1)?;
+    weights.linear("number", config.shape.numeric(), EMBEDDING + 1)?;
+    write(folder, workflow, &weights, Family::FactorizationMachine(config))
 }
 
 fn shape(workflow: &Workflow) -> InputShape {

@@ -26,6 +26,9 @@ pub mod trained;
 /// The file of a bundle's index.
 pub const INDEX: &str = "index.faiss";
 
+/// The file of the items' ids, in the order of what a bundle holds of them.
+pub const ITEMS: &str = "items.json";
+
 /// What both towers look like.
 const CONFIG: &str = "tower.json";
 
@@ -189,14 +192,14 @@ impl ItemIndex {
             source,
         };
         let index = Index::load(&folder.join(INDEX), search).map_err(wrap)?;
-        let ids: Vec<ItemId> = read_json(&folder.join("items.json"))?;
+        let ids: Vec<ItemId> = read_json(&folder.join(ITEMS))?;
         if ids.len() != index.len() {
             return Err(RetrievalError::Contradiction {
                 folder: folder.to_owned(),
                 what: "the number of vectors in index.faiss",
                 found: index.len(),
                 wanted: ids.len(),
-                by: "items.json",
+                by: ITEMS,
             });
         }
         let row = |id: &ItemId| {

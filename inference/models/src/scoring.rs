@@ -6,6 +6,7 @@
 pub mod check;
 pub mod dcn;
 pub mod dlrm;
+pub mod factorization_machine;
 pub mod forest;
 pub mod import;
 pub mod mlp;
@@ -25,6 +26,7 @@ use crate::tensors;
 use candle_core::{Device, Result as CandleResult};
 use dcn::{Dcn, DcnConfig, DcnScorer};
 use dlrm::{Dlrm, DlrmConfig, DlrmScorer};
+use factorization_machine::{FactorizationMachine, FactorizationMachineConfig, FactorizationMachineScorer};
 use forest::{ForestError, ForestScorer, Format, Remark};
 use mlp::{Mlp, MlpConfig, MlpScorer};
 use neural::InputShape;
@@ -195,6 +197,8 @@ pub enum Family {
     Dcn(DcnConfig),
     /// An MLP; its weights are in `model.safetensors`.
     Mlp(MlpConfig),
+    /// A factorization machine; its weights are in `model.safetensors`.
+    FactorizationMachine(FactorizationMachineConfig),
     /// A random forest or boosted trees; the name of the model's file says its format ([`Format::file`]).
     Forest,
     /// A network of another framework; it is in `model.onnx`.
@@ -209,6 +213,7 @@ impl Family {
             Self::WideDeep(config) => Some(&config.shape),
             Self::Dcn(config) => Some(&config.shape),
             Self::Mlp(config) => Some(&config.shape),
+            Self::FactorizationMachine(config) => Some(&config.shape),
             Self::Forest | Self::Onnx(_) => None,
         }
     }
@@ -350,6 +355,7 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
         Family::WideDeep(config) => Box::new(WideDeepScorer::load(&weights, config)?),
         Family::Dcn(config) => Box::new(DcnScorer::load(&weights, config)?),
         Family::Mlp(config) => Box::new(MlpScorer::load(&weights, config)?),
+        Family::FactorizationMachine(config) => Box::new(FactorizationMachineScorer::load(&weights, config)?),
         Family::Forest => {
             let forest = load_forest(folder, layout)?;
             remarks = forest.forest().remarks().to_vec();
@@ -383,6 +389,9 @@ pub(crate) fn load_parts(folder: &Path, device: &Device) -> Result<Option<PartsO
             Family::WideDeep(config) => Box::new(WideDeep::new(config, weights()?)?.into_parts(config)?),
             Family::Dcn(config) => Box::new(Dcn::new(config, weights()?)?.into_parts(config)?),
             Family::Mlp(config) => Box::new(Mlp::new(config, weights()?)?.into_parts(config)?),
+            Family::FactorizationMachine(config) => {
+                Box::new(FactorizationMachine::new(config, weights()?)?.into_parts(config)?)
+            }
             Family::Forest | Family::Onnx(_) => return Ok(None),
         }))
     };

@@ -71,6 +71,7 @@ fn sources() -> Vec<Settings> {
             Settings::UserKnn(knn) => knn.fewest_buyers = 1,
             Settings::Als(als) => als.fewest_buyers = 1,
             Settings::Bpr(bpr) => bpr.fewest_buyers = 1,
+            Settings::Sasrec(sasrec) => (sasrec.fewest_buyers, sasrec.epochs) = (1, 5),
             Settings::Popularity(_) => {}
         }
     }

@@ -53,9 +53,7 @@ fn side(
 ) -> Vec<f32> {
     let width = settings.dimension;
     let mut everything = factors::gram(fixed, width);
-    for place in 0..width {
-        everything[place * width + place] += settings.regularization;
-    }
+    factors::add_to_diagonal(&mut everything, width, settings.regularization);
     let solve = |(): &mut (), number: usize| {
         let met = of(number as u32);
         let met: Vec<(&[f32], f32)> = met

@@ -58,9 +58,7 @@ fn exact(settings: &Ease, purchases: &Purchases) -> Result<Vec<Vec<Weight>>, Fit
             }
         }
     }
-    for place in 0..count {
-        gram[place * count + place] += settings.regularization;
-    }
+    factors::add_to_diagonal(&mut gram, count, settings.regularization);
     invert(&mut gram, count)?;
     Ok(without_themselves(&gram, count))
 }
@@ -88,9 +86,7 @@ fn among_nearest(settings: &Ease, purchases: &Purchases) -> Vec<Vec<Weight>> {
         |places, item| {
             let mut around = places.around(item as u32, settings.nearest, purchases);
             let count = around.others.len();
-            for place in 0..count {
-                around.gram[place * count + place] += settings.regularization;
-            }
+            factors::add_to_diagonal(&mut around.gram, count, settings.regularization);
             factors::solve(&mut around.gram, &mut around.with_item);
             let others = around.others.iter().zip(around.with_item);
             others

@@ -12,6 +12,7 @@
 //! | [`user_knn`] | UserKNN |
 //! | [`als`] | implicit ALS, by conjugate gradients |
 //! | [`bpr`] | BPR, by stochastic gradients |
+//! | [`sasrec`] | SASRec, a sequence tower, by AdamW |
 //! | [`popularity`] | the most bought of a window |
 //!
 //! [`space`] says which settings are worth a try. [`purchases`] is what all of them read, [`nearest`] what the item models share, `parallel` how they use all cores.
@@ -25,6 +26,7 @@ mod parallel;
 pub mod popularity;
 pub mod purchases;
 pub mod rp3beta;
+pub mod sasrec;
 pub mod settings;
 pub mod slim;
 pub mod space;
@@ -35,7 +37,8 @@ use std::path::{Path, PathBuf};
 
 use gondola_models::dense::WeightsError;
 use gondola_models::features::{History, RawTable};
-use gondola_models::retrieval::trained::{DESCRIPTION, ITEMS, Model, SourceConfig, TrainedSource};
+use gondola_models::retrieval::ITEMS;
+use gondola_models::retrieval::trained::{DESCRIPTION, Model, SourceConfig, TrainedSource};
 use serde::Serialize;
 
 pub use purchases::Purchases;
@@ -81,6 +84,9 @@ pub enum FitError {
         /// After how many.
         rounds: usize,
     },
+    /// A step of a network can't be computed.
+    #[error("a network that learns what comes next can't be computed")]
+    Network(#[from] candle_core::Error),
 }
 
 /// Why a model could not be written.
@@ -158,6 +164,7 @@ pub fn fit(
         Settings::UserKnn(settings) => Model::UserNeighbors(user_knn::fit(settings, &purchases)),
         Settings::Als(settings) => Model::Factors(als::fit(settings, &purchases, seed)?),
         Settings::Bpr(settings) => Model::Factors(bpr::fit(settings, &purchases, seed)?),
+        Settings::Sasrec(settings) => Model::Sequence(sasrec::fit(settings, &purchases, seed)?),
         Settings::Popularity(settings) => {
             purchases = popularity::in_order(settings, history, users, purchases);
             Model::Ranking(popularity::fit(&purchases))

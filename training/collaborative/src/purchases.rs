@@ -92,11 +92,6 @@ impl Purchases {
         self.by_user.count()
     }
 
-    /// How many pairs of a user and an item there are.
-    pub fn pairs(&self) -> usize {
-        self.by_user.values().len()
-    }
-
     /// What a user bought, in the order of the items.
     pub fn of_user(&self, user: u32) -> &[Bought] {
         self.by_user.of(user as usize)

@@ -23,6 +23,8 @@ pub enum Settings {
     Als(Als),
     /// BPR.
     Bpr(Bpr),
+    /// SASRec.
+    Sasrec(Sasrec),
     /// The most bought of a window.
     Popularity(Popularity),
 }
@@ -161,6 +163,48 @@ pub struct Bpr {
     pub fewest_buyers: usize,
 }
 
+/// SASRec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sasrec {
+    /// Width of the places; a multiple of `heads`.
+    pub dimension: usize,
+    /// Heads of the attention.
+    pub heads: usize,
+    /// Blocks, one after the other.
+    pub blocks: usize,
+    /// Of so many purchases, the latest, the order counts.
+    pub length: usize,
+    /// What is learned is one of so many following purchases, by chance; 1 as in the paper.
+    pub ahead: usize,
+    /// The share of values that is left out by chance while it learns, below 1.
+    pub dropout: f32,
+    /// Step size.
+    pub learning_rate: f32,
+    /// The most windows of one user in a pass, by chance.
+    pub windows: usize,
+    /// Windows of a step.
+    pub batch: usize,
+    /// So many items by chance stand for all others in the softmax; all items where there are no more.
+    pub negatives: usize,
+    /// The most passes over the purchases; fewer where the latest are no longer predicted better.
+    pub epochs: usize,
+    /// What became more or less bought lately; none where only the sequence counts, as in the paper.
+    pub drift: Option<Drift>,
+    /// Items that fewer users bought are left out.
+    pub fewest_buyers: usize,
+}
+
+/// What became more or less bought lately.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// Days before the cut-off whose buyers count.
+    pub days: u32,
+    /// What the logarithm of an item's share of their purchases over its share of all counts; 1 is Bayes' rule.
+    pub weight: f32,
+}
+
 /// The most bought of a window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -265,6 +309,26 @@ impl Default for Bpr {
     }
 }
 
+impl Default for Sasrec {
+    fn default() -> Self {
+        Self {
+            dimension: 64,
+            heads: 2,
+            blocks: 2,
+            length: 50,
+            ahead: 10,
+            dropout: 0.2,
+            learning_rate: 1e-3,
+            windows: 4,
+            batch: 64,
+            negatives: 256,
+            epochs: 30,
+            drift: None,
+            fewest_buyers: 5,
+        }
+    }
+}
+
 impl Default for Popularity {
     fn default() -> Self {
         Self { days: Some(7) }
@@ -278,6 +342,8 @@ const TOO_LARGE: &str = "a dense matrix of more than 20,000 items is too large; 
 const MOST_NEAREST: usize = 2_000;
 /// The widest places.
 const WIDEST: usize = 1_024;
+/// The longest sequence: what a pod is told of a user's purchases.
+const LONGEST: usize = 500;
 /// The most of anything else that is counted.
 const MOST: usize = 10_000;
 
@@ -296,6 +362,7 @@ impl Settings {
             Self::Rp3beta(Rp3beta::default()),
             Self::Als(Als::default()),
             Self::Bpr(Bpr::default()),
+            Self::Sasrec(Sasrec::default()),
             Self::Slim(Slim::default()),
             Self::Ease(Ease::default()),
         ]
@@ -311,6 +378,7 @@ impl Settings {
             Self::UserKnn(_) => "user-knn",
             Self::Als(_) => "als",
             Self::Bpr(_) => "bpr",
+            Self::Sasrec(_) => "sasrec",
             Self::Popularity(_) => "popularity",
         }
     }
@@ -333,6 +401,8 @@ impl Settings {
             Self::UserKnn(_) => "UserKNN",
             Self::Als(_) => "ALS",
             Self::Bpr(_) => "BPR",
+            Self::Sasrec(Sasrec { drift: None, .. }) => "SASRec",
+            Self::Sasrec(_) => "SASRec with drift",
             Self::Popularity(_) => "most popular",
         }
     }
@@ -346,6 +416,7 @@ impl Settings {
             Self::UserKnn(knn) => knn.fewest_buyers,
             Self::Als(als) => als.fewest_buyers,
             Self::Bpr(bpr) => bpr.fewest_buyers,
+            Self::Sasrec(sasrec) => sasrec.fewest_buyers,
             Self::Popularity(_) => 1,
         }
     }
@@ -428,6 +499,32 @@ impl Settings {
                 positive("fold_in.confidence", bpr.fold_in.confidence)?;
                 wide(bpr.dimension)?;
                 some("rounds", bpr.rounds)
+            }
+            Self::Sasrec(sasrec) => {
+                wide(sasrec.dimension)?;
+                some("heads", sasrec.heads)?;
+                if !sasrec.dimension.is_multiple_of(sasrec.heads) {
+                    let wanted = "it has to divide dimension";
+                    return refuse("heads", sasrec.heads.to_string(), wanted);
+                }
+                some("blocks", sasrec.blocks)?;
+                if !(1..=LONGEST).contains(&sasrec.length) {
+                    return refuse("length", sasrec.length.to_string(), "it has to be from 1 to 500");
+                }
+                if !(0.0..1.0).contains(&sasrec.dropout) {
+                    return refuse(
+                        "dropout",
+                        sasrec.dropout.to_string(),
+                        "it has to be from 0 to below 1",
+                    );
+                }
+                positive("learning_rate", sasrec.learning_rate)?;
+                some("ahead", sasrec.ahead)?;
+                some("windows", sasrec.windows)?;
+                some("batch", sasrec.batch)?;
+                some("negatives", sasrec.negatives)?;
+                some("epochs", sasrec.epochs)?;
+                not_negative("drift.weight", sasrec.drift.map_or(0.0, |drift| drift.weight))
             }
             Self::Popularity(popularity) => some("days", popularity.days.unwrap_or(1) as usize),
         }

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::settings::{
-    Als, Bpr, Ease, ItemKnn, Popularity, Rp3beta, Settings, Similarity, Slim, Trend, UserKnn,
+    Als, Bpr, Drift, Ease, ItemKnn, Popularity, Rp3beta, Sasrec, Settings, Similarity, Slim, Trend, UserKnn,
 };
 
 /// A model that is to be tuned: its name, and all settings that are worth a try.
@@ -50,6 +50,8 @@ impl Space {
             slim(),
             als(),
             bpr(),
+            sasrec(),
+            sasrec_with_drift(),
         ]
     }
 }
@@ -200,4 +202,25 @@ fn bpr() -> Space {
             })
         },
     ))
+}
+
+fn sasrec() -> Space {
+    Space::of([1, 10, 50].map(|ahead| {
+        Settings::Sasrec(Sasrec {
+            ahead,
+            fewest_buyers: 1,
+            ..Sasrec::default()
+        })
+    }))
+}
+
+fn sasrec_with_drift() -> Space {
+    let drifts = each(&[30, 90], &[0.5, 1.0]);
+    Space::of(drifts.into_iter().map(|(days, weight)| {
+        Settings::Sasrec(Sasrec {
+            drift: Some(Drift { days, weight }),
+            fewest_buyers: 1,
+            ..Sasrec::default()
+        })
+    }))
 }

@@ -21,6 +21,8 @@ pub enum Scorer {
     Dcn,
     /// All inputs through linear layers.
     Mlp,
+    /// Places of all inputs that meet in products.
+    FactorizationMachine,
     /// A random forest.
     Forest,
     /// Gradient boosted trees.
@@ -29,11 +31,12 @@ pub enum Scorer {
 
 impl Scorer {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Dlrm,
         Self::WideDeep,
         Self::Dcn,
         Self::Mlp,
+        Self::FactorizationMachine,
         Self::Forest,
         Self::Boosting,
     ];
@@ -45,6 +48,7 @@ impl Scorer {
             Self::WideDeep => "wide-deep",
             Self::Dcn => "dcn",
             Self::Mlp => "mlp",
+            Self::FactorizationMachine => "factorization-machine",
             Self::Forest => "forest",
             Self::Boosting => "boosting",
         }
@@ -57,6 +61,7 @@ impl Scorer {
             Self::WideDeep => "Wide & Deep",
             Self::Dcn => "DCN",
             Self::Mlp => "MLP",
+            Self::FactorizationMachine => "factorization machine",
             Self::Forest => "random forest",
             Self::Boosting => "gradient boosting",
         }
@@ -93,6 +98,8 @@ pub struct Training {
     pub dcn: Dcn,
     /// The MLP.
     pub mlp: Mlp,
+    /// The factorization machine.
+    pub factorization_machine: FactorizationMachine,
     /// The random forest.
     pub forest: Forest,
     /// The gradient boosted trees.
@@ -101,12 +108,16 @@ pub struct Training {
 
 impl Training {
     /// The training settings of each network, with the name of their field.
-    pub fn descents(&self) -> [(&'static str, &Descent); 4] {
+    pub fn descents(&self) -> [(&'static str, &Descent); 5] {
         [
             ("training.dlrm.descent", &self.dlrm.descent),
             ("training.wide_deep.descent", &self.wide_deep.descent),
             ("training.dcn.descent", &self.dcn.descent),
             ("training.mlp.descent", &self.mlp.descent),
+            (
+                "training.factorization_machine.descent",
+                &self.factorization_machine.descent,
+            ),
         ]
     }
 }
@@ -202,6 +213,16 @@ pub struct Dcn {
     pub descent: Descent,
 }
 
+/// Hyper-parameters of the factorization machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FactorizationMachine {
+    /// Width of the places of inputs.
+    pub dimension: usize,
+    /// How it is trained.
+    pub descent: Descent,
+}
+
 /// Hyper-parameters of the MLP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -260,6 +281,7 @@ impl Default for Training {
             wide_deep: WideDeep::default(),
             dcn: Dcn::default(),
             mlp: Mlp::default(),
+            factorization_machine: FactorizationMachine::default(),
             forest: Forest::default(),
             boosting: Boosting::default(),
         }
@@ -331,6 +353,15 @@ impl Default for Dcn {
             cross: Cross::Full,
             cross_layers: 2,
             hidden: vec![128, 64],
+            descent: Descent::default(),
+        }
+    }
+}
+
+impl Default for FactorizationMachine {
+    fn default() -> Self {
+        Self {
+            dimension: 16,
             descent: Descent::default(),
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::examples::samples::shop;
 use super::*;
-use crate::dataset::training::{Boosting, Dcn, Descent, Dlrm, Forest, Mlp, WideDeep};
+use crate::dataset::training::{Boosting, Dcn, Descent, Dlrm, FactorizationMachine, Forest, Mlp, WideDeep};
 use crate::documents::places;
 use crate::evaluate::pairs::Judge;
 
@@ -71,6 +71,10 @@ fn least() -> Training {
     training.mlp = Mlp {
         embedding_dim: 1,
         hidden: vec![],
+        descent: descent.clone(),
+    };
+    training.factorization_machine = FactorizationMachine {
+        dimension: 1,
         descent,
     };
     training.forest = Forest {
@@ -104,6 +108,7 @@ fn no_field_of_a_scorers_description_panics_at_its_extremes() {
         &mut training.wide_deep.descent,
         &mut training.dcn.descent,
         &mut training.mlp.descent,
+        &mut training.factorization_machine.descent,
     ] {
         descent.epochs = 1;
     }

@@ -65,7 +65,7 @@ impl ItemIndex {
     /// Writes `index.faiss`, `items.json` and `index.json` into a bundle's folder.
     pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
         self.index.save(&folder.join(gondola_models::retrieval::INDEX))?;
-        write_json(&folder.join("items.json"), &self.ids)?;
+        write_json(&folder.join(gondola_models::retrieval::ITEMS), &self.ids)?;
         write_json(&folder.join("index.json"), &self.description)
     }
 }

@@ -1,4 +1,4 @@
-//! Figures that the reference published for the same six families, on other data than ours.
+//! Figures that the reference published for six of the families, on other data than ours.
 
 use super::table::Table;
 

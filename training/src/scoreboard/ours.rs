@@ -33,7 +33,7 @@ fn ask_one(task: &Task, space: &Space) -> Result<Contender, FitError> {
     let (settings, trials, tuning_seconds) = tune(task, space)?;
     let history = task.known.history(task.users, task.days[1]);
     let seeds = match settings {
-        Settings::Als(_) | Settings::Bpr(_) => &task.seeds[..],
+        Settings::Als(_) | Settings::Bpr(_) | Settings::Sasrec(_) => &task.seeds[..],
         _ => &task.seeds[..1],
     };
     let (mut lists, mut fitting, mut answering) = (Vec::new(), 0.0, 0.0);

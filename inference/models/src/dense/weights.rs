@@ -60,6 +60,31 @@ pub enum List<'a> {
     Values(&'a [f32]),
     /// Whole numbers.
     Numbers(&'a [u32]),
+    /// Numbers of this shape, row-major.
+    Shaped(&'a [f32], &'a [usize]),
+}
+
+impl List<'_> {
+    fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Values(values) => vec![values.len()],
+            Self::Numbers(numbers) => vec![numbers.len()],
+            Self::Shaped(_, shape) => shape.to_vec(),
+        }
+    }
+
+    fn bytes(&self) -> (Dtype, Vec<u8>) {
+        match self {
+            Self::Values(values) | Self::Shaped(values, _) => (
+                Dtype::F32,
+                values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ),
+            Self::Numbers(numbers) => (
+                Dtype::U32,
+                numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+            ),
+        }
+    }
 }
 
 impl<'a> From<&'a [f32]> for List<'a> {
@@ -102,13 +127,7 @@ impl Weights {
     /// The values of a tensor of this name and shape; all of them are finite.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
         let wrong = |problem| self.wrong(name, problem);
-        let tensors = self.tensors()?;
-        let tensor = tensors.tensor(name).map_err(|_| wrong("is missing".to_owned()))?;
-        if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
-            let found = format!("{:?} of {:?}", tensor.dtype(), tensor.shape());
-            return Err(wrong(format!("is {found}, but F32 of {shape:?} is needed")));
-        }
-        let data = tensor.data().chunks_exact(4);
+        let data = self.data(name, Dtype::F32, shape)?.chunks_exact(4);
         // A table of embeddings is read at random.
         let mut values = on_huge_pages(data.len());
         values.extend(data.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks are of 4 bytes"))));
@@ -132,15 +151,7 @@ impl Weights {
 
     /// So many whole numbers.
     pub fn numbers(&self, name: &str, length: usize) -> Result<Vec<u32>, WeightsError> {
-        let tensors = self.tensors()?;
-        let tensor = tensors
-            .tensor(name)
-            .map_err(|_| self.wrong(name, "is missing".to_owned()))?;
-        if tensor.shape() != [length] || tensor.dtype() != Dtype::U32 {
-            let found = format!("{:?} of {:?}", tensor.dtype(), tensor.shape());
-            return Err(self.wrong(name, format!("is {found}, but U32 of [{length}] is needed")));
-        }
-        let data = tensor.data().chunks_exact(4);
+        let data = self.data(name, Dtype::U32, &[length])?.chunks_exact(4);
         Ok(data
             .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("chunks are of 4 bytes")))
             .collect())
@@ -156,37 +167,34 @@ impl Weights {
     }
 
     fn shape(&self, name: &str) -> Result<Vec<usize>, WeightsError> {
+        Ok(self.view(name)?.shape().to_vec())
+    }
+
+    /// The bytes of a tensor of this name, type and shape.
+    fn data(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8], WeightsError> {
+        let tensor = self.view(name)?;
+        if tensor.shape() != shape || tensor.dtype() != dtype {
+            let found = format!("{:?} of {:?}", tensor.dtype(), tensor.shape());
+            return Err(self.wrong(name, format!("is {found}, but {dtype:?} of {shape:?} is needed")));
+        }
+        Ok(tensor.data())
+    }
+
+    fn view(&self, name: &str) -> Result<TensorView<'_>, WeightsError> {
         let tensors = self.tensors()?;
         let tensor = tensors.tensor(name);
-        Ok(tensor
-            .map_err(|_| self.wrong(name, "is missing".to_owned()))?
-            .shape()
-            .to_vec())
+        tensor.map_err(|_| self.wrong(name, "is missing".to_owned()))
     }
 
     /// Writes lists of numbers as a safetensors file, each by its name.
     pub fn write(path: &Path, tensors: &[(&str, List<'_>)]) -> Result<(), WeightsError> {
-        let bytes: Vec<(&str, Dtype, Vec<u8>)> = tensors
-            .iter()
-            .map(|(name, list)| match list {
-                List::Values(values) => (
-                    *name,
-                    Dtype::F32,
-                    values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-                ),
-                List::Numbers(numbers) => (
-                    *name,
-                    Dtype::U32,
-                    numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
-                ),
-            })
-            .collect();
+        let bytes: Vec<(Dtype, Vec<u8>)> = tensors.iter().map(|(_, list)| list.bytes()).collect();
         let wrap = |source| WeightsError::Format {
             path: path.to_owned(),
             source,
         };
-        let views = bytes.iter().map(|(name, dtype, bytes)| {
-            let view = TensorView::new(*dtype, vec![bytes.len() / 4], bytes)?;
+        let views = tensors.iter().zip(&bytes).map(|((name, list), (dtype, bytes))| {
+            let view = TensorView::new(*dtype, list.shape(), bytes)?;
             Ok((*name, view))
         });
         let views: Vec<(&str, TensorView<'_>)> = views.collect::<Result<_, _>>().map_err(wrap)?;

@@ -1,7 +1,7 @@
 //! Trained sources of candidates: what was learned from who bought what, and from nothing else.
 //!
 //! Each is a bundle of its own, without a workflow: its items are named by their ids, and users are known by what they bought, which
-//! is looked up at each request. So a purchase of a second ago counts, and a user who is new to the shop needs no training. Four
+//! is looked up at each request. So a purchase of a second ago counts, and a user who is new to the shop needs no training. Five
 //! families answer for the models of the literature:
 //!
 //! | family | models | what it holds |
@@ -9,32 +9,32 @@
 //! | [`ItemWeights`] | EASE^R, SLIM, RP3beta, ItemKNN | what having bought one item says of another |
 //! | [`Factors`] | implicit ALS, BPR | a place of every item; a user's is found at request time |
 //! | [`UserNeighbors`] | UserKNN | what others bought |
+//! | [`Sequence`] | SASRec | what comes next after what was bought, in its order |
 //! | [`Ranking`] | popularity in a window | the same list for everybody |
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RetrievalError, read_json};
+use super::{ITEMS, RetrievalError, read_json};
 use crate::dense::{Weights, WeightsError};
 use crate::features::{ItemId, Purchase, RawTable};
 pub use factors::{Factors, FoldIn, confidence};
 pub use item_weights::{ItemWeights, Weight};
 pub use ranking::Ranking;
+pub use sequence::{Sequence, SequenceNetwork, SequenceShape};
 pub use user_neighbors::UserNeighbors;
 
 pub mod factors;
 mod item_weights;
 mod ranking;
+pub mod sequence;
 mod user_neighbors;
 
 /// The file that says which family a bundle is of.
 pub const DESCRIPTION: &str = "source.json";
-/// The file of the items' ids, in the model's order.
-pub const ITEMS: &str = "items.json";
 /// The file of what was learned.
 const TENSORS: &str = "source.safetensors";
 /// Of so many of a user's purchases, the latest, a model is told: older ones say little, and cost as much.
@@ -70,6 +70,8 @@ pub enum Family {
         /// How many of the nearest users are asked; at least 1.
         neighbors: usize,
     },
+    /// What comes next.
+    Sequence(SequenceShape),
     /// The same list for everybody.
     Ranking,
 }
@@ -103,6 +105,8 @@ pub enum Model {
     Factors(Factors),
     /// What others bought.
     UserNeighbors(UserNeighbors),
+    /// What comes next.
+    Sequence(Sequence),
     /// The same list for everybody.
     Ranking(Ranking),
 }
@@ -125,6 +129,7 @@ impl Model {
                 Self::ItemWeights(model) => model.score(bought, scores),
                 Self::Factors(model) => model.score(bought, scores),
                 Self::UserNeighbors(model) => model.score(bought, scores),
+                Self::Sequence(model) => model.score(bought, scores),
                 Self::Ranking(_) => {}
             }
             highest(scores, k, may)
@@ -137,6 +142,7 @@ impl Model {
             Self::ItemWeights(model) => model.items(),
             Self::Factors(model) => model.items(),
             Self::UserNeighbors(model) => model.items(),
+            Self::Sequence(model) => model.items(),
             Self::Ranking(model) => model.items(),
         }
     }
@@ -153,6 +159,7 @@ impl Model {
             Self::UserNeighbors(model) => Family::UserNeighbors {
                 neighbors: model.neighbors(),
             },
+            Self::Sequence(model) => Family::Sequence(model.shape()),
             Self::Ranking(_) => Family::Ranking,
         }
     }
@@ -164,6 +171,7 @@ impl Model {
             Self::ItemWeights(model) => model.save(&path),
             Self::Factors(model) => model.save(&path),
             Self::UserNeighbors(model) => model.save(&path),
+            Self::Sequence(model) => model.save(&path),
             Self::Ranking(_) => Ok(()),
         }
     }
@@ -178,6 +186,7 @@ impl Model {
             Family::UserNeighbors { neighbors } => {
                 Self::UserNeighbors(UserNeighbors::load(&weights()?, items, *neighbors)?)
             }
+            Family::Sequence(shape) => Self::Sequence(Sequence::load(&weights()?, items, *shape)?),
             Family::Ranking => Self::Ranking(Ranking::of_all(items)),
         })
     }
@@ -263,17 +272,27 @@ impl TrainedSource {
             let is = |bought: &Bought| bought.item;
             self.rows[item as usize].is_some() && bought.binary_search_by_key(&item, is).is_err()
         };
-        self.best(purchases, k, may)
+        self.best(purchases, &bought, k, may)
     }
 
     /// The `k` best rows for one who bought these, the best first, whether they were bought or not.
     pub fn all_candidates(&self, purchases: &[Purchase], k: usize) -> Vec<u32> {
         let may = |item: u32| self.rows[item as usize].is_some();
-        self.best(purchases, k, may)
+        self.best(purchases, &self.known(purchases), k, may)
     }
 
-    fn best(&self, purchases: &[Purchase], k: usize, may: impl Fn(u32) -> bool) -> Vec<u32> {
-        let best = self.model.best(&self.known(&latest(purchases)), k, may);
+    /// The best for one who bought these, of which `bought` is what the model knows.
+    fn best(
+        &self,
+        purchases: &[Purchase],
+        bought: &[Bought],
+        k: usize,
+        may: impl Fn(u32) -> bool,
+    ) -> Vec<u32> {
+        let best = match purchases.len() <= TOLD {
+            true => self.model.best(bought, k, may),
+            false => self.model.best(&self.known(&latest(purchases)), k, may),
+        };
         let rows = best.iter().map(|candidate| self.rows[candidate.item as usize]);
         rows.flatten().collect()
     }
@@ -293,16 +312,13 @@ impl TrainedSource {
     }
 }
 
-/// The latest purchases: as many as a model is told.
-fn latest(purchases: &[Purchase]) -> Cow<'_, [Purchase]> {
-    if purchases.len() <= TOLD {
-        return Cow::Borrowed(purchases);
-    }
+/// The latest of more purchases than a model is told.
+fn latest(purchases: &[Purchase]) -> Vec<Purchase> {
     let mut latest = purchases.to_vec();
     latest.select_nth_unstable_by(TOLD - 1, |a, b| {
         let by_day = a.days_since_last.total_cmp(&b.days_since_last);
         by_day.then_with(|| a.item.cmp(&b.item))
     });
     latest.truncate(TOLD);
-    Cow::Owned(latest)
+    latest
 }

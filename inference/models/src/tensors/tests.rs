@@ -19,6 +19,7 @@ use crate::retrieval::tower::{Tower, TowerConfig};
 use crate::retrieval::{Found, TwoTowerConfig};
 use crate::scoring::dcn::{Dcn, DcnConfig, cross::Cross};
 use crate::scoring::dlrm::{Dlrm, DlrmConfig};
+use crate::scoring::factorization_machine::{FactorizationMachine, FactorizationMachineConfig};
 use crate::scoring::mlp::{Mlp, MlpConfig};
 use crate::scoring::neural::tests::{rows, shape};
 use crate::scoring::wide_deep::{WideDeep, WideDeepConfig, crosses::Crosses};
@@ -401,9 +402,13 @@ fn every_network_scores_as_its_kernels_do() {
     let mlp = MlpConfig {
         embedding_dim,
         hidden: vec![24, 12],
-        shape,
+        shape: shape.clone(),
     };
     check_family(Family::Mlp(mlp.clone()), |vb| Mlp::new(&mlp, vb));
+    let machine = FactorizationMachineConfig { dimension: 8, shape };
+    check_family(Family::FactorizationMachine(machine.clone()), |vb| {
+        FactorizationMachine::new(&machine, vb)
+    });
 }
 
 #[test]

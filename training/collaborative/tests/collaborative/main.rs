@@ -10,7 +10,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::record_batch::RecordBatch;
 use gondola_models::features::{History, Purchase, RawTable};
-use gondola_models::retrieval::trained::{DESCRIPTION, ITEMS, TrainedSource};
+use gondola_models::retrieval::ITEMS;
+use gondola_models::retrieval::trained::{DESCRIPTION, TrainedSource};
 
 use gondola_collaborative::settings::{
     Als, Bpr, Ease, ItemKnn, Popularity, Rp3beta, Similarity, Slim, UserKnn,
@@ -63,6 +64,7 @@ fn small() -> Vec<Settings> {
             Settings::Slim(slim) => (slim.l1, slim.l2) = (0.1, 1.0),
             Settings::Als(als) => (als.dimension, als.regularization) = (8, 0.1),
             Settings::Bpr(bpr) => (bpr.dimension, bpr.fold_in.regularization) = (8, 0.1),
+            Settings::Sasrec(sasrec) => (sasrec.dimension, sasrec.length, sasrec.epochs) = (16, 12, 30),
             _ => {}
         }
     }

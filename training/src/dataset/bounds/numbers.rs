@@ -148,6 +148,11 @@ fn of_networks(training: &Training) -> impl Iterator<Item = Number> + use<> {
             training.mlp.embedding_dim as f64,
             WIDTH,
         ),
+        (
+            "training.factorization_machine.dimension",
+            training.factorization_machine.dimension as f64,
+            WIDTH,
+        ),
     ])
 }
 

@@ -40,9 +40,7 @@ impl Factors {
             "places of one width"
         );
         let mut everything = gram(&places, dimension);
-        for place in 0..dimension {
-            everything[place * dimension + place] += fold_in.regularization;
-        }
+        add_to_diagonal(&mut everything, dimension, fold_in.regularization);
         Self {
             dimension,
             fold_in,
@@ -117,6 +115,13 @@ pub fn gram(rows: &[f32], width: usize) -> Vec<f32> {
         add_outer(&mut gram, row, 1.0);
     }
     gram
+}
+
+/// `matrix += value I`, `[width, width]`.
+pub fn add_to_diagonal(matrix: &mut [f32], width: usize, value: f32) {
+    for place in 0..width {
+        matrix[place * width + place] += value;
+    }
 }
 
 /// `matrix += scale * row rowᵀ`.

@@ -20,7 +20,7 @@ pub(super) async fn examples() -> anyhow::Result<String> {
         "cluster",
         "experiment",
         "experiment-in-a-minute",
-        "six-scorers",
+        "all-scorers",
     ];
     for example in examples {
         let file = format!("examples/complete-journey/{example}.yaml");
