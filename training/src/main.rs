@@ -188,6 +188,9 @@ struct ScoreboardArgs {
     /// How many seeds a model with chance in it is fitted with.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..), requires = "against")]
     seeds: u8,
+    /// Which of our models take part, by the names of their bundles, separated by commas: ease, sasrec, ..; all of them without it.
+    #[arg(long, value_delimiter = ',', requires = "against")]
+    models: Vec<String>,
 }
 
 impl From<ScoreboardArgs> for ComparisonSettings {
@@ -198,6 +201,7 @@ impl From<ScoreboardArgs> for ComparisonSettings {
             seen,
             trials,
             seeds,
+            models,
         } = args;
         against.retain(|package| package != NOBODY);
         Self {
@@ -206,6 +210,7 @@ impl From<ScoreboardArgs> for ComparisonSettings {
             seen,
             trials: trials.into(),
             seeds: seeds.into(),
+            models,
         }
     }
 }

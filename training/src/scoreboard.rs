@@ -43,6 +43,8 @@ pub struct ComparisonSettings {
     pub trials: usize,
     /// How many seeds a model with chance in it is fitted with.
     pub seeds: u64,
+    /// Which of our models take part, by the names of their bundles; empty for all of them.
+    pub models: Vec<String>,
 }
 
 /// What a comparison came to.
@@ -70,7 +72,7 @@ pub fn compare(
     report: &Path,
 ) -> anyhow::Result<Scoreboard> {
     task.check()?;
-    let (mut contenders, mut missing) = ours::ask(task);
+    let (mut contenders, mut missing) = ours::ask(task, ours::named(&settings.models)?);
     if !settings.against.is_empty() {
         let folder = report.join("task");
         let asked = packages::ask(task, &settings.against, &settings.python, &folder)?;

@@ -16,6 +16,8 @@ use crate::settings::{
 pub struct Space {
     /// What people call the model.
     pub title: &'static str,
+    /// The name of its bundle.
+    pub bundle: &'static str,
     settings: Vec<Settings>,
 }
 
@@ -25,6 +27,7 @@ impl Space {
         let settings: Vec<Settings> = settings.into_iter().collect();
         Self {
             title: settings.first().map_or("nothing", Settings::title),
+            bundle: settings.first().map_or("nothing", Settings::bundle),
             settings,
         }
     }

@@ -164,6 +164,20 @@ pub struct Descent {
     pub learning_rate: f64,
     /// Weight decay.
     pub weight_decay: f64,
+    /// What is made small.
+    pub objective: Objective,
+}
+
+/// What training makes small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// Cross-entropy of each pair by itself: scores are chances.
+    #[default]
+    Pointwise,
+    /// LambdaRank: what a user bought is to stand above what they didn't, the more so the higher in the list. Scores order, and are no
+    /// chances.
+    LambdaRank,
 }
 
 /// Hyper-parameters of the DLRM.
@@ -314,6 +328,7 @@ impl Default for Descent {
             batch: 512,
             learning_rate: 1e-3,
             weight_decay: 0.02,
+            objective: Objective::Pointwise,
         }
     }
 }

@@ -1,21 +1,22 @@
-//! How networks train: batches of labeled pairs, binary cross-entropy, AdamW.
+//! How networks train: batches of labeled pairs, binary cross-entropy or LambdaRank, AdamW.
 //!
 //! The one loop of all families. The same seed gives the same weights.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::progress::Progress;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap};
 use gondola_models::scoring::Family;
-use gondola_models::scoring::neural::{Batch, Network, binary_cross_entropy};
+use gondola_models::scoring::neural::{Batch, Network, binary_cross_entropy, lambda_rank};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::examples::Examples;
 use super::{FitError, Model, Task, Weights, tensors, weights};
-use crate::dataset::training::{Descent, Scorer};
+use crate::dataset::training::{Descent, Objective, Scorer};
 use crate::labels::LabeledPairs;
 use crate::progress;
 use crate::rows::ExampleRow;
@@ -134,8 +135,7 @@ impl<'a, N: Network> Training<'a, N> {
             learning_rate,
             ..
         } = *self.settings;
-        let mut order: Vec<usize> = positions.collect();
-        order.shuffle(&mut self.rng);
+        let order = self.shuffled(positions);
         self.bar.inc_length(order.len().div_ceil(batch) as u64);
         // Later passes take smaller steps, so that the end does not depend on the last batches.
         let rate = learning_rate * (1.0 - epoch as f64 / epochs as f64);
@@ -157,7 +157,7 @@ impl<'a, N: Network> Training<'a, N> {
     /// The mean loss of the pairs at these positions.
     fn mean_loss(&self, positions: Range<usize>) -> Result<f64, FitError> {
         let count = positions.len().max(1) as f64;
-        let order: Vec<usize> = positions.collect();
+        let order = self.in_order(positions);
         let mut sum = 0.0;
         for batch in order.chunks(WEIGHED_AT_A_TIME) {
             let loss = self.loss(batch).and_then(|loss| loss.to_scalar::<f32>());
@@ -174,8 +174,60 @@ impl<'a, N: Network> Training<'a, N> {
         };
         let logits = self.network.forward(&self::batch(self.examples, batch)?)?;
         let logits = (logits + of_each(&self.offsets)?)?;
-        binary_cross_entropy(&logits, &of_each(&self.examples.labeled.labels)?)
+        let labeled = &self.examples.labeled;
+        match self.settings.objective {
+            Objective::Pointwise => binary_cross_entropy(&logits, &of_each(&labeled.labels)?),
+            Objective::LambdaRank => {
+                let labels: Vec<f32> = batch.iter().map(|position| labeled.labels[*position]).collect();
+                let user = |position: &usize| labeled.pairs[*position].user;
+                let lists = batch.chunk_by(|a, b| user(a) == user(b)).map(<[usize]>::len);
+                lambda_rank(&logits, &labels, &lists.collect::<Vec<_>>())
+            }
+        }
     }
+
+    /// These positions in the order of a pass, which is one of chance. A user's pairs stay together where their order is learned.
+    fn shuffled(&mut self, positions: Range<usize>) -> Vec<usize> {
+        match self.settings.objective {
+            Objective::Pointwise => {
+                let mut order: Vec<usize> = positions.collect();
+                order.shuffle(&mut self.rng);
+                order
+            }
+            Objective::LambdaRank => {
+                let mut lists = lists_of_users(&self.examples.labeled, positions, self.settings.batch);
+                lists.shuffle(&mut self.rng);
+                lists.concat()
+            }
+        }
+    }
+
+    /// These positions as their loss is weighed.
+    fn in_order(&self, positions: Range<usize>) -> Vec<usize> {
+        match self.settings.objective {
+            Objective::Pointwise => positions.collect(),
+            Objective::LambdaRank => {
+                lists_of_users(&self.examples.labeled, positions, WEIGHED_AT_A_TIME).concat()
+            }
+        }
+    }
+}
+
+/// The positions of each user's pairs, no more than `most` in a list.
+fn lists_of_users(
+    labeled: &LabeledPairs<ExampleRow>,
+    positions: Range<usize>,
+    most: usize,
+) -> Vec<Vec<usize>> {
+    let mut of_users: BTreeMap<ExampleRow, Vec<usize>> = BTreeMap::new();
+    for position in positions {
+        of_users
+            .entry(labeled.pairs[position].user)
+            .or_default()
+            .push(position);
+    }
+    let lists = of_users.values().flat_map(|list| list.chunks(most));
+    lists.map(<[usize]>::to_vec).collect()
 }
 
 /// The pairs at some positions, as a network reads them.
@@ -217,6 +269,7 @@ fn offsets(labeled: &LabeledPairs<ExampleRow>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::Pair;
 
     #[test]
     fn a_likely_negative_lowers_the_logit_in_training() {
@@ -227,5 +280,15 @@ mod tests {
         let offsets = offsets(&labeled);
         assert!((offsets[0] + 10f32.ln()).abs() < 1e-5);
         assert!((offsets[1] - 10f32.ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_users_pairs_stay_together_but_no_more_than_fit() {
+        let labeled = LabeledPairs {
+            pairs: [3, 1, 3, 3, 1].map(|user| Pair::at(user, 0)).to_vec(),
+            ..LabeledPairs::default()
+        };
+        let lists = lists_of_users(&labeled, 0..5, 2);
+        assert_eq!(lists, [vec![1, 4], vec![0, 2], vec![3]]);
     }
 }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::examples::samples::shop;
 use super::*;
-use crate::dataset::training::{Boosting, Dcn, Descent, Dlrm, FactorizationMachine, Forest, Mlp, WideDeep};
+use crate::dataset::training::{
+    Boosting, Dcn, Descent, Dlrm, FactorizationMachine, Forest, Mlp, Objective, WideDeep,
+};
 use crate::documents::places;
 use crate::evaluate::pairs::Judge;
 
@@ -42,6 +44,7 @@ fn least() -> Training {
         batch: 1,
         learning_rate: 1e-9,
         weight_decay: 0.0,
+        objective: Objective::LambdaRank,
     };
     let mut training = Training {
         seed: u64::MAX,

@@ -21,7 +21,7 @@ pub(crate) mod tests;
 
 use candle_core::{Result as CandleResult, Tensor};
 
-pub use loss::binary_cross_entropy;
+pub use loss::{binary_cross_entropy, lambda_rank};
 pub use shape::InputShape;
 
 /// A network that trains.

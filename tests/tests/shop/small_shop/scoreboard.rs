@@ -17,6 +17,7 @@ async fn compare(config: &RunConfig, seen: Seen, report: &Path) -> Scoreboard {
         seen,
         trials: 2,
         seeds: 2,
+        models: Vec::new(),
     };
     run::compare_with_others(&config.inputs, &settings, report)
         .await
