@@ -82,6 +82,7 @@ fn exposure(name: &str, arm: &str, time: SignedDuration, request: &str) -> Expos
         fallback: false,
         latency: 1000,
         model: "v1".into(),
+        drawn: Vec::new(),
     }
 }
 
