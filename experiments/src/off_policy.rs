@@ -93,7 +93,7 @@ pub struct Preview {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// The log can speak for the new policy.
-    Estimated(Estimates),
+    Estimated(Box<Estimates>),
     /// It can't: a number would be of something else, or of next to nobody.
     NotEnoughOverlap(Shortfall),
 }
@@ -161,7 +161,7 @@ pub fn preview(rounds: &[Round], rules: &Rules) -> Result<Preview, OffPolicyErro
     let overlap = Overlap::of(rounds, &units, rules);
     let logged = estimate::logged(rounds, &units, rules);
     let verdict = match overlap.shortfall(rules) {
-        None => Verdict::Estimated(made),
+        None => Verdict::Estimated(Box::new(made)),
         Some(shortfall) => Verdict::NotEnoughOverlap(shortfall),
     };
     Ok(Preview {

@@ -38,6 +38,20 @@ pub struct Figure {
     pub interval: Interval,
 }
 
+impl Figure {
+    /// The same in another unit, such as per answer of several rounds.
+    pub fn times(self, factor: f64) -> Self {
+        Self {
+            value: self.value * factor,
+            standard_error: self.standard_error * factor,
+            interval: Interval {
+                low: self.interval.low * factor,
+                high: self.interval.high * factor,
+            },
+        }
+    }
+}
+
 /// Estimates, whether or not the log can speak for them: [`preview`](super::preview) is what asks that as well.
 pub fn estimates(rounds: &[Round], rules: &Rules) -> Result<Estimates, OffPolicyError> {
     check(rounds, rules)?;

@@ -100,7 +100,7 @@ fn nothing_and_rules_that_can_not_be_followed_are_refused() {
 #[test]
 fn the_same_policy_has_the_logged_value_and_no_gain() {
     let found = preview(&many(400), &Rules::default()).unwrap();
-    let Verdict::Estimated(made) = found.verdict else {
+    let Verdict::Estimated(made) = &found.verdict else {
         panic!("{found:?}")
     };
     assert_eq!(found.logged.value, 0.5);
