@@ -36,8 +36,6 @@ pub struct Round {
     pub chance: f64,
     /// What a model of rewards says, for the doubly robust estimate: of all rounds, or of none.
     pub modelled: Option<Modelled>,
-    /// How much of the new policy's chance lies on choices that the log never shows, of anybody; 0 where that is not known.
-    pub unseen: f64,
 }
 
 /// What a model of rewards says of a round.
@@ -59,9 +57,10 @@ pub struct Rules {
     pub min_effective_units: f64,
     /// The fewest units with a reward other than 0 that the weighted ones may be worth.
     pub min_effective_outcomes: f64,
-    /// The most of the new policy's chance that may lie where the log can't speak for it: on choices that it never shows, or, by the
-    /// mean weight, on those that the logged policy never makes and those whose weight is cut.
-    pub max_unseen: f64,
+    /// The most of the new policy's chance that may lie on choices for which the log can't speak: those that the logged policy never
+    /// makes, and what is cut from weights. The mean weight is below 1 by just that. Which choices happen to be in the log says less: of a long
+    /// tail of items most are in no log, although each might have been.
+    pub max_uncovered: f64,
     /// How often intervals hold what they are about.
     pub confidence: f64,
 }
@@ -72,7 +71,7 @@ impl Default for Rules {
             max_weight: 100.0,
             min_effective_units: 100.0,
             min_effective_outcomes: 25.0,
-            max_unseen: 0.1,
+            max_uncovered: 0.1,
             confidence: 0.95,
         }
     }
@@ -115,12 +114,10 @@ pub enum OffPolicyError {
         value: f64,
     },
     /// It is no chance.
-    #[error("round {round} has {what} of {value}; give a chance from 0 to 1")]
+    #[error("round {round} has a chance of {value} under the new policy; give one from 0 to 1")]
     Chance {
         /// Its place, from 0.
         round: usize,
-        /// Which of its numbers.
-        what: &'static str,
         /// What it has.
         value: f64,
     },
@@ -245,14 +242,11 @@ fn check_round(place: usize, round: &Round) -> Result<(), OffPolicyError> {
             value: propensity,
         });
     }
-    for (what, value) in [("a chance", round.chance), ("an unseen chance", round.unseen)] {
-        if !(0.0..=1.0).contains(&value) {
-            return Err(OffPolicyError::Chance {
-                round: place,
-                what,
-                value,
-            });
-        }
+    if !(0.0..=1.0).contains(&round.chance) {
+        return Err(OffPolicyError::Chance {
+            round: place,
+            value: round.chance,
+        });
     }
     let modelled = round.modelled.unwrap_or(Modelled {
         shown: 0.0,

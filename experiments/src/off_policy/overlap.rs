@@ -30,20 +30,11 @@ pub struct Overlap {
     pub largest_weight: f64,
     /// The share of rounds whose weight is cut.
     pub cut: f64,
-    /// How much of the new policy's chance lies on choices that the log never shows, on average.
-    pub unseen: f64,
 }
 
 /// Why a log can't speak for a new policy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shortfall {
-    /// Too much of the new policy's chance lies on choices that the log never shows.
-    Unseen {
-        /// How much.
-        share: f64,
-        /// The most that may.
-        most: f64,
-    },
     /// The mean weight is surely below 1: the logged policy never makes, or next to never, what the new one would.
     Uncovered {
         /// The mean weight.
@@ -70,13 +61,6 @@ pub enum Shortfall {
 impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unseen { share, most } => write!(
-                f,
-                "{:.1} % of the new policy's choices are of items that the log never shows, and at most {:.1} % may be; log with a \
-                 policy that can show them",
-                100.0 * share,
-                100.0 * most
-            ),
             Self::Uncovered { mean_weight, least } => write!(
                 f,
                 "the log speaks for {:.1} % of the new policy's choices, and must for {:.1} %; log at a higher temperature, or allow \
@@ -127,19 +111,13 @@ impl Overlap {
                     .filter(|round| round.weight() > rules.max_weight)
                     .count(),
             ),
-            unseen: rounds.iter().map(|round| round.unseen).sum::<f64>() / count,
         }
     }
 
     /// The first reason, in this order, why the log can't speak for the new policy.
     pub fn shortfall(&self, rules: &Rules) -> Option<Shortfall> {
-        let least = 1.0 - rules.max_unseen;
-        if self.unseen > rules.max_unseen {
-            Some(Shortfall::Unseen {
-                share: self.unseen,
-                most: rules.max_unseen,
-            })
-        } else if self.mean_weight + SURE * self.mean_weight_error < least {
+        let least = 1.0 - rules.max_uncovered;
+        if self.mean_weight + SURE * self.mean_weight_error < least {
             Some(Shortfall::Uncovered {
                 mean_weight: self.mean_weight,
                 least,

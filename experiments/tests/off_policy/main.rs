@@ -36,7 +36,6 @@ fn rounds(file: &Path) -> Vec<Round> {
                 shown: cells[3],
                 expected: cells[4],
             }),
-            unseen: 0.0,
         }
     };
     (0..).zip(lines).map(round).collect()

@@ -242,11 +242,13 @@ struct Chosen<'a> {
 
 fn judge(about: &About, log: &Log, models: &Models) -> anyhow::Result<Report> {
     let arguments = &about.arguments;
-    let users = users(log, &models.variant, &about.key, arguments.users)?;
-    let taken: usize = users.iter().map(|(_, unit, _)| unit.answers.len()).sum();
+    let mut users = users(log, &models.variant, &about.key)?;
+    let known = answers_of(users.iter().map(|(_, unit, _)| *unit));
+    users.truncate(arguments.users.max(1));
+    let taken = answers_of(users.iter().map(|(_, unit, _)| *unit));
     let threads = arguments.threads.unwrap_or(ComputeSettings::default().threads);
     let chosen = choose_all(&users, log, &models.variant, arguments.places, threads);
-    let answered: usize = chosen.iter().map(|chosen| chosen.unit.answers.len()).sum();
+    let answered = answers_of(chosen.iter().map(|chosen| chosen.unit));
     let metrics: Vec<MetricOutcome> = about
         .settings
         .metrics()
@@ -266,7 +268,8 @@ fn judge(about: &About, log: &Log, models: &Models) -> anyhow::Result<Report> {
         answers: Answers {
             logged: log.drawn + log.not_drawn,
             not_drawn: log.not_drawn,
-            unknown: log.drawn - taken,
+            unknown: log.drawn - known,
+            beyond: known - taken,
             failed: taken - answered,
             units: chosen.len(),
         },
@@ -278,7 +281,7 @@ fn judge(about: &About, log: &Log, models: &Models) -> anyhow::Result<Report> {
 type Known<'a> = (UnitHash, &'a Unit, UserId);
 
 /// The units whose users are in the features bundle, by the hashes of their ids.
-fn users<'a>(log: &'a Log, variant: &Variant, key: &UnitKey, most: usize) -> anyhow::Result<Vec<Known<'a>>> {
+fn users<'a>(log: &'a Log, variant: &Variant, key: &UnitKey) -> anyhow::Result<Vec<Known<'a>>> {
     let table = variant.users().table();
     let rows: HashMap<UnitHash, usize> = (0..table.len())
         .map(|row| (key.hash(table.id(row)), row))
@@ -287,7 +290,7 @@ fn users<'a>(log: &'a Log, variant: &Variant, key: &UnitKey, most: usize) -> any
         let row = rows.get(&hash)?;
         Some((hash, unit, UserId::from(table.id(*row))))
     });
-    let known: Vec<Known<'_>> = known.take(most).collect();
+    let known: Vec<Known<'_>> = known.collect();
     if known.is_empty() {
         bail!(
             "none of the {} units is one of the {} users of the features bundle; give the key that ids were hashed with (--unit-key), and \
@@ -297,6 +300,10 @@ fn users<'a>(log: &'a Log, variant: &Variant, key: &UnitKey, most: usize) -> any
         );
     }
     Ok(known)
+}
+
+fn answers_of<'a>(units: impl Iterator<Item = &'a Unit>) -> usize {
+    units.map(|unit| unit.answers.len()).sum()
 }
 
 /// What the variant makes of the answers of each; those for whom it fails are left out.

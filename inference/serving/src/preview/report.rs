@@ -41,6 +41,8 @@ pub struct Answers {
     pub not_drawn: usize,
     /// Answers to units whose user is not in the features bundle.
     pub unknown: usize,
+    /// Answers to users beyond the most that are taken.
+    pub beyond: usize,
     /// Answers to users for whom the new variant fails.
     pub failed: usize,
     /// The units of those that are left.
@@ -104,6 +106,7 @@ impl Report {
             logged,
             not_drawn,
             unknown,
+            beyond,
             failed,
             units,
         } = self.answers;
@@ -121,7 +124,7 @@ impl Report {
             "bundles": bundles,
             "maxWeight": self.max_weight,
             "answers": {
-                "logged": logged, "notDrawn": not_drawn, "unknownUsers": unknown, "failed": failed, "units": units,
+                "logged": logged, "notDrawn": not_drawn, "unknownUsers": unknown, "beyondUsers": beyond, "failed": failed, "units": units,
             },
             "metrics": self.metrics.iter().map(MetricOutcome::json).collect::<Vec<_>>(),
         })
@@ -168,7 +171,7 @@ fn overlap_json(overlap: &Overlap) -> Value {
         "rounds": overlap.rounds, "units": overlap.units,
         "effectiveRounds": overlap.effective_rounds, "effectiveUnits": overlap.effective_units,
         "effectiveOutcomes": overlap.effective_outcomes,
-        "meanWeight": overlap.mean_weight, "largestWeight": overlap.largest_weight, "cut": overlap.cut, "unseen": overlap.unseen,
+        "meanWeight": overlap.mean_weight, "largestWeight": overlap.largest_weight, "cut": overlap.cut,
     })
 }
 
@@ -178,10 +181,11 @@ impl fmt::Display for Report {
             logged,
             not_drawn,
             unknown,
+            beyond,
             failed,
             units,
         } = self.answers;
-        let whole = logged - not_drawn - unknown - failed;
+        let whole = logged - not_drawn - unknown - beyond - failed;
         writeln!(
             f,
             "variant {} on the traffic of experiment {} of {}, epoch {}",
@@ -204,6 +208,7 @@ impl fmt::Display for Report {
         for (count, why) in [
             (not_drawn, "their order was not drawn by chance"),
             (unknown, "their user is not in the features bundle"),
+            (beyond, "as many users are taken as --users says"),
             (failed, "the variant fails for their user"),
         ] {
             if count > 0 {
@@ -244,7 +249,7 @@ impl fmt::Display for MetricOutcome {
         for (name, _, estimate) in report.estimates() {
             writeln!(
                 f,
-                "  {name:<16}{}, {} more than logged",
+                "  {name:<16}{}, {} against logged",
                 between(&estimate.value, false),
                 between(&estimate.gain, true)
             )?;

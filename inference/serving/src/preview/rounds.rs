@@ -1,7 +1,5 @@
 //! From answers to rounds, and from what a round brings to what an answer does.
 
-use std::collections::HashSet;
-
 use gondola_experiments::off_policy::{Figure, Modelled, Preview, Round, Verdict};
 use gondola_models::ordering::Places;
 
@@ -30,23 +28,15 @@ pub fn rounds(shown: &[Shown<'_>], max_weight: f64) -> Vec<Round> {
     // Each half of the units is asked of what the other half taught, so that no reward is expected by itself.
     let half = |shown: &Shown<'_>| (shown.unit & 1) as usize;
     let models = [1, 0].map(|other| Expected::of(shown.iter().filter(|shown| half(shown) == other)));
-    let ever: HashSet<u32> = shown.iter().flat_map(|shown| shown.rows).copied().collect();
     let mut rounds = Vec::new();
     for shown in shown {
-        add_rounds(shown, &models[half(shown)], &ever, max_weight, &mut rounds);
+        add_rounds(shown, &models[half(shown)], max_weight, &mut rounds);
     }
     rounds
 }
 
-fn add_rounds(
-    shown: &Shown<'_>,
-    model: &Expected,
-    ever: &HashSet<u32>,
-    max_weight: f64,
-    rounds: &mut Vec<Round>,
-) {
+fn add_rounds(shown: &Shown<'_>, model: &Expected, max_weight: f64, rounds: &mut Vec<Round>) {
     let (mut propensity, mut chance) = (1.0, 1.0);
-    let unseen = first_unseen(shown.places, ever);
     let both = shown.chances.iter().zip(shown.places.chances());
     for (place, (logged, new)) in both.enumerate() {
         let before = f64::min(chance / propensity, max_weight);
@@ -66,7 +56,6 @@ fn add_rounds(
                 shown: model.reward(shown.rows[place], place),
                 expected,
             }),
-            unseen,
         });
     }
 }
@@ -77,12 +66,6 @@ fn mean(places: &Places, place: usize, model: &Expected) -> f64 {
     candidates
         .map(|(row, chance)| chance * model.reward(row, place))
         .sum()
-}
-
-/// How much of the new policy's chance at the first place lies on items that the log never shows; all of it where it would show nothing.
-fn first_unseen(places: &Places, ever: &HashSet<u32>) -> f64 {
-    let seen = places.at(0).filter(|(row, _)| ever.contains(row));
-    1.0 - seen.map(|(_, chance)| chance).sum::<f64>().clamp(0.0, 1.0)
 }
 
 /// What a round brings, times the rounds of an answer: what an answer does.

@@ -31,6 +31,7 @@ fn report(new: impl Fn(&Shop, &mut ChaCha8Rng) -> Policy) -> Report {
             logged: 8000,
             not_drawn: 1000,
             unknown: 500,
+            beyond: 0,
             failed: 0,
             units: 3000,
         },
@@ -56,7 +57,7 @@ fn people_read_numbers_with_their_intervals_and_what_was_left_out() {
         "  IPS  ",
         "  SNIPS  ",
         "  doubly robust  ",
-        "more than logged",
+        "against logged",
         "metric rate: a Ratio is not previewed",
     ] {
         assert!(said.contains(part), "{said} does not say {part:?}");
