@@ -1,6 +1,6 @@
 //! Answers that were drawn by chance, and what followed each of them: what a new policy is previewed on.
 //!
-//! A [`Log`] reads exposures and outcomes, each once however often it is there, and [`Log::followed`] says for a metric what every answer
+//! A [`Log`] reads exposures and outcomes, each once however often it is there, and [`Unit::followed`] says for a metric what every answer
 //! came to, place by place. Outcomes belong to answers, not to units as in an experiment's [analysis](crate::analysis): a unit's next
 //! answer is another choice.
 //!
