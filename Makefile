@@ -12,6 +12,7 @@ CACHE := $(or $(GONDOLA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gondola)
 TOOLS := $(CACHE)/tools
 PEERS := $(CACHE)/peers
 SCOREBOARD := $(CACHE)/scoreboard
+OFF_POLICY := $(CACHE)/off-policy
 # Where the demo puts its store and its report.
 DEMO ?= .demo
 LISTEN ?= 127.0.0.1:8080
@@ -414,6 +415,15 @@ scoreboard-data: $(GONDOLA_DATA)/movielens-100k $(GONDOLA_DATA)/instacart-150k #
 .PHONY: scoreboard-check
 scoreboard-check: $(SCOREBOARD)/ready ## What asks other people's packages: tests of those that are installed, types and form
 	@scripts/scoreboard-check.sh $(SCOREBOARD)/bin/python $(DEMO)
+
+$(OFF_POLICY)/ready: experiments/tests/off_policy/requirements.txt | packages
+	python3 -m venv $(OFF_POLICY)
+	$(OFF_POLICY)/bin/python -m pip install --quiet --no-deps -r $<
+	@touch $@
+
+.PHONY: off-policy-check
+off-policy-check: $(OFF_POLICY)/ready ## Off-policy estimates against Open Bandit Pipeline's own, on all logs of its wheel (two minutes)
+	@scripts/off-policy-check.sh $(OFF_POLICY)
 
 $(GONDOLA_DATA)/movielens-100k: | $(SCOREBOARD)/ready
 	scripts/public-data.sh $(SCOREBOARD)/bin/python "$(MOVIELENS)" recbole/dataset_example/ml-100k movielens-100k $@

@@ -1,14 +1,11 @@
 //! `gondola batch`: the recommendations of everybody, by the program that runs variants.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::Context;
 use clap::Args;
 
-const PROGRAM: &str = "gondola-inference";
+use super::inference;
 
 /// Arguments of `batch`.
 #[derive(Debug, Args)]
@@ -20,25 +17,6 @@ pub(super) struct Arguments {
 }
 
 /// Becomes `gondola-inference batch`; returns only if that program can't be run.
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<std::convert::Infallible> {
-    let program = program();
-    let failed = Command::new(&program)
-        .arg("batch")
-        .args(&arguments.arguments)
-        .exec();
-    Err(failed).with_context(|| {
-        format!(
-            "cannot run {}; put {PROGRAM} beside this program, or into a folder of PATH",
-            program.display()
-        )
-    })
-}
-
-/// The program beside this one, or the one that PATH has.
-fn program() -> PathBuf {
-    let beside = std::env::current_exe().map(|this| this.with_file_name(PROGRAM));
-    beside
-        .ok()
-        .filter(|path| path.is_file())
-        .unwrap_or_else(|| PROGRAM.into())
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Infallible> {
+    inference::become_it("batch", &arguments.arguments)
 }

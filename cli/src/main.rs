@@ -5,6 +5,7 @@
 //! - `gondola publish`: a folder becomes a bundle, checked against the features that it will serve with;
 //! - `gondola batch`: the recommendations of all users, as Parquet;
 //! - `gondola experiment plan`: how many users it takes and how long, before it begins;
+//! - `gondola experiment preview`: what a new variant would bring, by traffic that is logged already;
 //! - `gondola experiment status`: where it is in a cluster;
 //! - `gondola experiment audit`: whether the logged arms are those that the rule gives.
 
@@ -12,8 +13,10 @@ mod audit;
 mod batch;
 mod bundles;
 mod import_workflow;
+mod inference;
 mod inputs;
 mod plan;
+mod preview;
 mod publish;
 mod status;
 
@@ -53,6 +56,8 @@ enum Command {
 enum ExperimentCommand {
     /// Shows how many users an experiment needs, how long that takes, and what effect it can detect.
     Plan(plan::Arguments),
+    /// Estimates from logged traffic what a variant would bring that nobody was shown.
+    Preview(preview::Arguments),
     /// Shows the state of an experiment in a cluster.
     Status(status::Arguments),
     /// Recomputes the arms of logged exposures: any difference is a bug, never chance.
@@ -96,6 +101,7 @@ fn run_experiment(command: ExperimentCommand) -> anyhow::Result<ExitCode> {
             print!("{}", plan::run(&arguments)?);
             Ok(ExitCode::SUCCESS)
         }
+        ExperimentCommand::Preview(arguments) => match preview::run(&arguments)? {},
         ExperimentCommand::Status(arguments) => {
             let text = tokio::runtime::Runtime::new()?.block_on(status::run(&arguments))?;
             print!("{text}");

@@ -87,6 +87,7 @@ fn logged(folder: &Path, change: impl Fn(usize, &mut Exposure)) {
                 fallback: false,
                 latency: 3,
                 model: "v1".into(),
+                drawn: Vec::new(),
             };
             change(number, &mut row);
             row

@@ -37,6 +37,23 @@ pub struct Exposure {
     pub latency: u32,
     /// The version of the scorer that answered.
     pub model: Arc<str>,
+    /// The items in their order, each with the chance with which it was drawn: at most [`MAX_DRAWN`], and none where the order was not
+    /// drawn by chance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drawn: Vec<Drawn>,
+}
+
+/// The most items of an answer that are written down, from the first on: the chance of each depends on those before it alone. A
+/// hundred ids of 256 bytes are 26 KB.
+pub const MAX_DRAWN: usize = 100;
+
+/// An item that was drawn by chance for its place in an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Drawn {
+    /// The item's id.
+    pub item: Arc<str>,
+    /// The chance that it had there, given the items before it; above 0.
+    pub chance: f32,
 }
 
 impl Exposure {

@@ -6,6 +6,7 @@
 //! - [`event`](mod@event): an exposure or an outcome; [`intake`]: outcomes as clients send them, checked;
 //! - [`recorder`]: a bounded queue, a journal on disk, and objects in the store, written once;
 //! - [`table`]: their form as Parquet; [`place`]: where they lie;
+//! - [`answers`]: what followed each answer that was drawn by chance, for previews;
 //! - [`analysis`]: what all events of an experiment come to: [`gondola_wire::evidence::Evidence`].
 //!
 //! Promises: recording never waits and never blocks an answer; what was taken survives a restart of the process; the same
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod answers;
 pub mod event;
 pub mod intake;
 pub mod place;

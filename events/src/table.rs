@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, Float64Array,
-    Int64Array, RecordBatch, StringArray, UInt16Array, UInt32Array,
+    Array, ArrayRef, AsArray as _, BooleanArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder,
+    Float32Builder, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    UInt16Array, UInt32Array,
 };
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, UInt16Type};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type, Schema, UInt16Type};
 use bytes::Bytes;
 use gondola_artifacts::guard::guarded;
 use jiff::Timestamp;
@@ -39,15 +40,25 @@ pub enum TableError {
         /// Its type.
         wanted: DataType,
     },
+    /// A list lacks chances, or items.
+    #[error("a row has {items} items and {chances} chances; it was written by something else")]
+    Lists {
+        /// How many items.
+        items: usize,
+        /// How many chances.
+        chances: usize,
+    },
     /// A row lacks what every row has.
     #[error("column {0} has empty places; it was written by something else")]
     Null(&'static str),
 }
 
-/// Exposures as a Parquet file.
+/// Exposures as a Parquet file. `items` and `chances` are empty where an order was not drawn, and no file of before this release has
+/// them.
 pub fn encode_exposures(rows: &[Exposure]) -> Result<Bytes, TableError> {
     let column = |of: fn(&Exposure) -> &str| strings(rows.iter().map(of));
-    let batch = RecordBatch::try_from_iter([
+    let (items, chances) = drawn(rows);
+    let columns = [
         ("time", times(rows.iter().map(|row| row.time))),
         ("id", ids(rows.iter().map(|row| row.id.0))),
         ("experiment", column(|row| &row.experiment)),
@@ -64,8 +75,27 @@ pub fn encode_exposures(rows: &[Exposure]) -> Result<Bytes, TableError> {
         ),
         ("latency", u32s(rows.iter().map(|row| row.latency))),
         ("model", column(|row| &row.model)),
-    ])?;
+    ];
+    let required = columns.into_iter().map(|(name, column)| (name, column, false));
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        required.chain([("items", items, true), ("chances", chances, true)]),
+    )?;
     encode(&batch)
+}
+
+/// The lists of items and of their chances, row by row.
+fn drawn(rows: &[Exposure]) -> (ArrayRef, ArrayRef) {
+    let mut items = ListBuilder::new(StringBuilder::new());
+    let mut chances = ListBuilder::new(Float32Builder::new());
+    for row in rows {
+        for drawn in &row.drawn {
+            items.values().append_value(&drawn.item);
+            chances.values().append_value(drawn.chance);
+        }
+        items.append(!row.drawn.is_empty());
+        chances.append(!row.drawn.is_empty());
+    }
+    (Arc::new(items.finish()), Arc::new(chances.finish()))
 }
 
 /// Outcomes as a Parquet file.
@@ -144,6 +174,111 @@ pub fn read_exposures(file: Bytes, mut take: impl FnMut(ExposureRow<'_>)) -> Res
     Ok(())
 }
 
+/// What was shown, where the order was drawn by chance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DrawnRow<'a> {
+    /// When.
+    pub time: Timestamp,
+    /// The same however often the event is sent.
+    pub id: EventId,
+    /// The arm that the unit is assigned to.
+    pub arm: &'a str,
+    /// Who.
+    pub unit: UnitHash,
+    /// The request.
+    pub request: &'a str,
+    /// Whether the answer fell back to something else than the arm.
+    pub fallback: bool,
+    /// The items in their order, and the chance of each; empty where the order was not drawn.
+    pub drawn: Vec<(&'a str, f32)>,
+}
+
+/// Reads exposures for what was drawn, a few thousand at a time.
+pub fn read_drawn(file: Bytes, mut take: impl FnMut(DrawnRow<'_>)) -> Result<(), TableError> {
+    let wanted = [
+        "time", "id", "arm", "unit", "request", "fallback", "items", "chances",
+    ];
+    for batch in reader(file, &wanted)? {
+        let batch = batch?;
+        let time = column(&batch, "time", &DataType::Int64)?.as_primitive::<Int64Type>();
+        let id = sixteen(&batch, "id")?;
+        let arm = column(&batch, "arm", &DataType::Utf8)?.as_string::<i32>();
+        let unit = sixteen(&batch, "unit")?;
+        let request = column(&batch, "request", &DataType::Utf8)?.as_string::<i32>();
+        let fallback = column(&batch, "fallback", &DataType::Boolean)?.as_boolean();
+        let lists = Lists::of(&batch)?;
+        for row in 0..batch.num_rows() {
+            take(DrawnRow {
+                time: moment(time.value(row)),
+                id: EventId(bytes_of(id, row)),
+                arm: arm.value(row),
+                unit: UnitHash(bytes_of(unit, row)),
+                request: request.value(row),
+                fallback: fallback.value(row),
+                drawn: match &lists {
+                    Some(lists) => lists.row(row)?,
+                    None => Vec::new(),
+                },
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The lists of a file that has them.
+struct Lists<'a> {
+    items: &'a StringArray,
+    item_ends: &'a [i32],
+    chances: &'a [f32],
+    chance_ends: &'a [i32],
+}
+
+impl<'a> Lists<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Option<Self>, TableError> {
+        if batch.column_by_name("items").is_none() && batch.column_by_name("chances").is_none() {
+            return Ok(None);
+        }
+        let list = |name, wanted: DataType| {
+            let missing = || TableError::Column {
+                column: name,
+                wanted: wanted.clone(),
+            };
+            let list = batch
+                .column_by_name(name)
+                .and_then(|column| column.as_list_opt::<i32>());
+            let list = list.ok_or_else(missing)?;
+            match list.values().null_count() {
+                _ if *list.values().data_type() != wanted => Err(missing()),
+                0 => Ok(list),
+                _ => Err(TableError::Null(name)),
+            }
+        };
+        let items = list("items", DataType::Utf8)?;
+        let chances = list("chances", DataType::Float32)?;
+        Ok(Some(Self {
+            items: items.values().as_string::<i32>(),
+            item_ends: items.value_offsets(),
+            chances: chances.values().as_primitive::<Float32Type>().values(),
+            chance_ends: chances.value_offsets(),
+        }))
+    }
+
+    fn row(&self, row: usize) -> Result<Vec<(&'a str, f32)>, TableError> {
+        let range = |ends: &[i32]| ends[row] as usize..ends[row + 1] as usize;
+        let (items, chances) = (range(self.item_ends), range(self.chance_ends));
+        if items.len() != chances.len() {
+            return Err(TableError::Lists {
+                items: items.len(),
+                chances: chances.len(),
+            });
+        }
+        let pairs = items.zip(chances);
+        Ok(pairs
+            .map(|(item, chance)| (self.items.value(item), self.chances[chance]))
+            .collect())
+    }
+}
+
 /// What is needed of an outcome to analyze it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutcomeRow<'a> {
@@ -164,7 +299,48 @@ pub struct OutcomeRow<'a> {
 /// Reads outcomes, a few thousand at a time.
 pub fn read_outcomes(file: Bytes, mut take: impl FnMut(OutcomeRow<'_>)) -> Result<(), TableError> {
     let wanted = ["time", "received", "id", "unit", "type", "value"];
-    for batch in reader(file, &wanted)? {
+    each_outcome(file, &wanted, |_, _, row| {
+        take(row);
+        Ok(())
+    })
+}
+
+/// What is needed of an outcome to say what it followed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FollowingRow<'a> {
+    /// The outcome.
+    pub outcome: OutcomeRow<'a>,
+    /// The item, if there is one.
+    pub item: Option<&'a str>,
+    /// The request that it followed, if that is known.
+    pub request: Option<&'a str>,
+}
+
+/// Reads outcomes with what they followed, a few thousand at a time.
+pub fn read_following(file: Bytes, mut take: impl FnMut(FollowingRow<'_>)) -> Result<(), TableError> {
+    let wanted = [
+        "time", "received", "id", "unit", "type", "value", "item", "request",
+    ];
+    each_outcome(file, &wanted, |batch, row, outcome| {
+        let text = |name| {
+            let column = typed(batch, name, &DataType::Utf8)?.as_string::<i32>();
+            Ok::<_, TableError>(column.is_valid(row).then(|| column.value(row)))
+        };
+        take(FollowingRow {
+            outcome,
+            item: text("item")?,
+            request: text("request")?,
+        });
+        Ok(())
+    })
+}
+
+fn each_outcome(
+    file: Bytes,
+    wanted: &[&str],
+    mut take: impl FnMut(&RecordBatch, usize, OutcomeRow<'_>) -> Result<(), TableError>,
+) -> Result<(), TableError> {
+    for batch in reader(file, wanted)? {
         let batch = batch?;
         let time = column(&batch, "time", &DataType::Int64)?.as_primitive::<Int64Type>();
         let received = column(&batch, "received", &DataType::Int64)?.as_primitive::<Int64Type>();
@@ -173,14 +349,15 @@ pub fn read_outcomes(file: Bytes, mut take: impl FnMut(OutcomeRow<'_>)) -> Resul
         let kind = column(&batch, "type", &DataType::Utf8)?.as_string::<i32>();
         let value = column(&batch, "value", &DataType::Float64)?.as_primitive::<Float64Type>();
         for row in 0..batch.num_rows() {
-            take(OutcomeRow {
+            let outcome = OutcomeRow {
                 time: moment(time.value(row)),
                 received: moment(received.value(row)),
                 id: EventId(bytes_of(id, row)),
                 unit: UnitHash(bytes_of(unit, row)),
                 kind: kind.value(row),
                 value: value.value(row),
-            });
+            };
+            take(&batch, row, outcome)?;
         }
     }
     Ok(())
@@ -193,7 +370,8 @@ fn reader(
     let builder = guarded_parquet(|| ParquetRecordBatchReaderBuilder::try_new(file))?;
     let columns = builder.parquet_schema().columns().iter().enumerate();
     let places: Vec<usize> = columns
-        .filter(|(_, column)| wanted.contains(&column.name()))
+        // A list's values have a name of their own; its column is where their path begins.
+        .filter(|(_, column)| wanted.contains(&column.path().parts()[0].as_str()))
         .map(|(place, _)| place)
         .collect();
     let mask = parquet::arrow::ProjectionMask::leaves(builder.parquet_schema(), places);
@@ -218,17 +396,25 @@ fn column<'a>(
     name: &'static str,
     wanted: &DataType,
 ) -> Result<&'a ArrayRef, TableError> {
-    let found = batch
+    let found = typed(batch, name, wanted)?;
+    match found.null_count() {
+        0 => Ok(found),
+        _ => Err(TableError::Null(name)),
+    }
+}
+
+fn typed<'a>(
+    batch: &'a RecordBatch,
+    name: &'static str,
+    wanted: &DataType,
+) -> Result<&'a ArrayRef, TableError> {
+    batch
         .column_by_name(name)
         .filter(|column| column.data_type() == wanted)
         .ok_or(TableError::Column {
             column: name,
             wanted: wanted.clone(),
-        })?;
-    match found.null_count() {
-        0 => Ok(found),
-        _ => Err(TableError::Null(name)),
-    }
+        })
 }
 
 fn sixteen<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a FixedSizeBinaryArray, TableError> {

@@ -85,6 +85,13 @@ impl UnitKey {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnitHash(pub [u8; 16]);
 
+impl UnitHash {
+    /// Its first 8 bytes: enough to tell units apart where all of them are in one place.
+    pub fn short(self) -> u64 {
+        first_eight(self.0)
+    }
+}
+
 /// Tells one event from another, however often it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub [u8; 16]);
@@ -116,10 +123,14 @@ impl EventId {
 
     /// Its first 8 bytes: enough to tell the events of one unit apart.
     pub fn short(self) -> u64 {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&self.0[..8]);
-        u64::from_be_bytes(bytes)
+        first_eight(self.0)
     }
+}
+
+fn first_eight(hash: [u8; 16]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hash[..8]);
+    u64::from_be_bytes(bytes)
 }
 
 fn first_half(digest: &[u8]) -> [u8; 16] {

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use gondola_artifacts::Store;
 use gondola_crds::experiment::Experiment;
 use gondola_events::analysis::{Analyzer, Rules};
-use gondola_events::event::{Exposure, Outcome};
+use gondola_events::event::{Drawn, Exposure, Outcome};
 use gondola_events::place::Kind;
-use gondola_events::table::{encode_exposures, encode_outcomes};
+use gondola_events::table::{encode_exposures, encode_outcomes, read_drawn};
 use gondola_events::unit::{EventId, UnitHash, UnitKey};
 use gondola_experiments::settings::Settings;
 use gondola_wire::evidence::{Evidence, Look};
@@ -82,6 +82,7 @@ fn exposure(name: &str, arm: &str, time: SignedDuration, request: &str) -> Expos
         fallback: false,
         latency: 1000,
         model: "v1".into(),
+        drawn: Vec::new(),
     }
 }
 
@@ -535,4 +536,27 @@ async fn others_go_on_while_units_are_merged() {
         "nothing else happened for {longest:?} of {:?}",
         started.elapsed()
     );
+}
+
+/// Every byte of a file with items and chances, each damaged in three ways: what can still be read is read, and everything else an error.
+#[test]
+fn no_damaged_byte_of_drawn_items_is_a_panic() {
+    let drawn = |item: &str| Drawn {
+        item: item.into(),
+        chance: 0.25,
+    };
+    let mut shown = exposure("alice", "rf", HOUR, "r-1");
+    shown.drawn = vec![drawn("milk"), drawn("bread")];
+    let whole = encode_exposures(&[shown, exposure("bob", "dlrm", HOUR, "r-2")]).unwrap();
+    let (mut read, mut refused) = (0, 0);
+    for (place, damage) in (0..whole.len()).flat_map(|place| [0x01, 0x80, 0xff].map(|damage| (place, damage)))
+    {
+        let mut damaged = whole.to_vec();
+        damaged[place] ^= damage;
+        match read_drawn(damaged.into(), |row| assert!(row.drawn.len() <= 100)) {
+            Ok(()) => read += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(read > 100 && refused > 100, "{read} were read, {refused} refused");
 }

@@ -22,6 +22,7 @@ pub mod assess;
 pub mod assignment;
 pub mod decide;
 pub mod epoch;
+pub mod off_policy;
 pub mod operations;
 pub mod page;
 pub mod percent;

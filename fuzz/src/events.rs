@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::event::Outcome;
 use crate::intake::{check, read};
-use crate::table::{encode_outcomes, read_exposures, read_outcomes};
+use crate::table::{encode_outcomes, read_drawn, read_exposures, read_following, read_outcomes};
 use crate::unit::UnitKey;
 
 /// 2026-11-02.
@@ -15,6 +15,8 @@ const NOW: Timestamp = Timestamp::constant(1_793_577_600, 0);
 pub fn read_events(bytes: &[u8]) {
     let file = Bytes::copy_from_slice(bytes);
     let _ = read_exposures(file.clone(), |row| drop(row.arm.to_owned()));
+    let _ = read_drawn(file.clone(), |mut row| row.drawn.clear());
+    let _ = read_following(file.clone(), |row| drop(row.item.map(str::to_owned)));
     let _ = read_outcomes(file, |row| drop(row.kind.to_owned()));
     let Ok(json) = serde_json::from_slice(bytes) else {
         return;

@@ -69,6 +69,7 @@ fn measure(folder: &std::path::Path) -> anyhow::Result<(Times, u64)> {
     let item = Recommendation {
         item: "42".into(),
         score: 0.5,
+        chance: None,
     };
     let digest = format!("sha256:{}", "0".repeat(64));
     let served = Ok(Served {

@@ -104,6 +104,7 @@ pub(super) fn exposure(
         fallback: false,
         latency: 1000,
         model: "sha256:00".into(),
+        drawn: Vec::new(),
     }
 }
 

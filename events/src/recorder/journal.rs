@@ -19,7 +19,7 @@ const SYNC: Duration = Duration::from_secs(1);
 const MAX_FRAME: u32 = 1 << 20;
 /// Length and checksum before each event, in bytes.
 const HEAD: usize = 8;
-/// Bytes that wait for the disk: several of the longest events, which have a few ids of 256 bytes. What fits goes in whole, so that a
+/// Bytes that wait for the disk: twice the longest event, an exposure with [`MAX_DRAWN`](crate::event::MAX_DRAWN) ids of 256 bytes. What fits goes in whole, so that a
 /// disk that is full never leaves half a frame in the middle of a segment.
 const BUFFER: usize = 64 << 10;
 

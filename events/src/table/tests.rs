@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::Drawn;
 
 pub(crate) fn exposure(number: u64) -> Exposure {
     let unit = UnitHash((u128::from(number) << 64 | 7).to_be_bytes());
@@ -16,6 +17,7 @@ pub(crate) fn exposure(number: u64) -> Exposure {
         fallback: number.is_multiple_of(10),
         latency: 2000,
         model: "v1".into(),
+        drawn: Vec::new(),
     }
 }
 
@@ -54,6 +56,125 @@ fn exposures_are_read_as_they_were_written() {
     })
     .unwrap();
     assert_eq!(read, rows.len());
+}
+
+/// One that was drawn by chance: of three exposures one is not.
+fn drawn(number: u64) -> Exposure {
+    let item = |place: u64| Drawn {
+        item: format!("item-{place}").into(),
+        chance: 1.0 / (place + 2) as f32,
+    };
+    Exposure {
+        drawn: (0..number % 3).map(item).collect(),
+        ..exposure(number)
+    }
+}
+
+fn read_all_drawn(file: Bytes) -> Vec<(UnitHash, String, Vec<Drawn>)> {
+    let mut read = Vec::new();
+    read_drawn(file, |row| {
+        let drawn = row.drawn.iter().map(|(item, chance)| Drawn {
+            item: (*item).into(),
+            chance: *chance,
+        });
+        read.push((row.unit, row.request.to_owned(), drawn.collect()));
+    })
+    .unwrap();
+    read
+}
+
+#[test]
+fn what_was_drawn_is_read_as_it_was_written() {
+    let rows: Vec<Exposure> = (0..20_000).map(drawn).collect();
+    let wanted = rows
+        .iter()
+        .map(|row| (row.unit, row.request.to_string(), row.drawn.clone()));
+    assert_eq!(
+        read_all_drawn(encode_exposures(&rows).unwrap()),
+        wanted.collect::<Vec<_>>()
+    );
+}
+
+/// A file of a release that wrote no items: nothing was drawn in it.
+#[test]
+fn files_without_items_and_chances_are_read() {
+    let file = encode_exposures(&[drawn(1), drawn(2)]).unwrap();
+    let columns = [
+        "time",
+        "id",
+        "experiment",
+        "epoch",
+        "revision",
+        "arm",
+        "armBucket",
+        "trafficBucket",
+        "unit",
+        "request",
+        "fallback",
+        "latency",
+        "model",
+    ];
+    let batch = reader(file, &columns).unwrap().next().unwrap().unwrap();
+    let names: Vec<String> = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
+    assert_eq!(names, columns);
+    let old = encode(&batch).unwrap();
+    let read = read_all_drawn(old.clone());
+    assert!(read.len() == 2 && read.iter().all(|(_, _, drawn)| drawn.is_empty()));
+    let mut exposures = 0;
+    read_exposures(old, |_| exposures += 1).unwrap();
+    assert_eq!(exposures, 2);
+}
+
+#[test]
+fn a_list_of_items_without_its_chances_is_refused() {
+    let file = encode_exposures(&[drawn(1), drawn(2)]).unwrap();
+    let batch = reader(
+        file,
+        &["time", "id", "arm", "unit", "request", "fallback", "items"],
+    )
+    .unwrap()
+    .next()
+    .unwrap()
+    .unwrap();
+    let refused = read_drawn(encode(&batch).unwrap(), |_| {}).unwrap_err();
+    assert!(refused.to_string().contains("no column chances"), "{refused}");
+}
+
+#[test]
+fn a_journal_of_before_items_were_written_is_read() {
+    let mut json = serde_json::to_value(drawn(2)).unwrap();
+    assert_eq!(
+        serde_json::from_value::<Exposure>(json.clone()).unwrap(),
+        drawn(2)
+    );
+    json.as_object_mut().unwrap().remove("drawn").unwrap();
+    assert_eq!(serde_json::from_value::<Exposure>(json).unwrap(), exposure(2));
+    let without = serde_json::to_value(exposure(2)).unwrap();
+    assert!(!without.as_object().unwrap().contains_key("drawn"), "{without}");
+}
+
+#[test]
+fn outcomes_are_read_with_what_they_followed() {
+    let rows: Vec<Outcome> = (0..100).map(outcome).collect();
+    let mut read = Vec::new();
+    read_following(encode_outcomes(&rows).unwrap(), |row| {
+        read.push((
+            row.outcome.id,
+            row.item.map(str::to_owned),
+            row.request.map(str::to_owned),
+        ));
+    })
+    .unwrap();
+    let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    let wanted = rows
+        .iter()
+        .map(|row| (row.id, text(&row.item), text(&row.request)));
+    assert_eq!(read, wanted.collect::<Vec<_>>());
 }
 
 #[test]

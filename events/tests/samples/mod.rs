@@ -18,5 +18,6 @@ pub(super) fn exposure(number: u64) -> Exposure {
         fallback: false,
         latency: 3,
         model: "v1".into(),
+        drawn: Vec::new(),
     }
 }

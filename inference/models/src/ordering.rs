@@ -1,9 +1,13 @@
 //! Ordering: which `k` of the scored candidates are shown, and in which order.
 //!
 //! The best first, or drawn by their scores so that less known items are seen too; and, if wanted, no more than a few
-//! that share a value, so that an answer isn't twelve kinds of milk.
+//! that share a value, so that an answer isn't twelve kinds of milk. Where a list is drawn, [`chances`] says with which chance.
+
+pub mod chances;
 
 use rand::{Rng, RngExt};
+
+pub use chances::{Places, Spread};
 
 /// A candidate and its score.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,10 +3,11 @@
 //! [`Variant`] is one way to answer, loaded from bundles: personalized requests go through
 //! [`recommend`], similar items through [`similar`]. Both are plain functions from a request to an answer, without
 //! sockets, threads or deadlines, which are up to the caller. [`Variant::recommend_all`] answers many users sooner than one
-//! after the other, on the device that the variant was loaded for. [`explain`] says what becomes of an item in an answer, and [`change`]
-//! what may be put.
+//! after the other, on the device that the variant was loaded for. [`explain`] says what becomes of an item in an answer, [`choices`] with
+//! which chance a variant would show what another has shown, and [`change`] what may be put.
 
 pub mod change;
+pub mod choices;
 mod door;
 pub mod explain;
 mod on_device;

@@ -489,6 +489,7 @@ mod tests {
                     .map(|(item, score)| Recommendation {
                         item: (*item).into(),
                         score: *score,
+                        chance: None,
                     })
                     .collect(),
                 degraded: degraded.to_vec(),

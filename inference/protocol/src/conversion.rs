@@ -32,6 +32,7 @@ impl AnswerParts {
         let item = |item: Recommendation| ScoredItem {
             item: item.item.as_str().to_owned(),
             score: item.score,
+            chance: item.chance,
         };
         let timing = match explain_timing {
             true => answer.timing.iter().map(stage_time).collect(),
@@ -50,6 +51,7 @@ impl AnswerParts {
         let item = |item: ScoredItem| Recommendation {
             item: item.item.into(),
             score: item.score,
+            chance: item.chance,
         };
         let stage = |time: StageTime| {
             Some(StageTiming {

@@ -13,6 +13,9 @@ pub struct Recommendation {
     pub item: ItemId,
     /// The scorer's probability, or the similarity in the embedding space. Compares only within one answer.
     pub score: f32,
+    /// The chance with which it was drawn at its place, given the items before it; absent where the order is not drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f32>,
 }
 
 /// What a pipeline answers.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gondola_events::event::Exposure;
+use gondola_events::event::{Drawn, Exposure, MAX_DRAWN};
 use gondola_events::intake::{self, RawOutcome, Refusal};
 use gondola_events::recorder::Recorder;
 use gondola_events::unit::UnitKey;
@@ -20,7 +20,7 @@ use gondola_wire::routes::ExperimentRoutes;
 use jiff::Timestamp;
 
 use gondola_protocol::{Code, Served, ServiceError, Visit};
-use gondola_request::Degradation;
+use gondola_request::{Degradation, Recommendation};
 use gondola_server::experimenter::{MAX_UNIT_BYTES, Receipt};
 
 /// Where events go, and what was counted since this process started.
@@ -341,6 +341,7 @@ impl Enrolment {
                 fallback,
                 latency: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
                 model: served.bundles.get("scorer").map_or("", String::as_str).into(),
+                drawn: drawn(&served.answer.items),
             })
         });
         if !recorded {
@@ -366,6 +367,17 @@ impl Enrolment {
             problem: self.recording.problem(),
         }
     }
+}
+
+/// What was drawn by chance, as far as it is written down; nothing, and no memory, where the best came first.
+fn drawn(items: &[Recommendation]) -> Vec<Drawn> {
+    let chance = |item: &Recommendation| {
+        Some(Drawn {
+            item: item.item.as_str().into(),
+            chance: item.chance?,
+        })
+    };
+    items.iter().take(MAX_DRAWN).map_while(chance).collect()
 }
 
 /// Whether something stood in for what the arm is: the control, or an order that its models did not make.

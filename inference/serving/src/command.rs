@@ -1,4 +1,4 @@
-//! What can be typed: `up`, `serve`, `fetch`, `batch`.
+//! What can be typed: `up`, `serve`, `fetch`, `batch`, `preview`.
 
 mod batch;
 mod bundles;
@@ -9,6 +9,7 @@ mod loading;
 mod local_experiment;
 mod manifest;
 mod online;
+mod preview;
 mod serving;
 mod up;
 
@@ -41,6 +42,8 @@ enum Command {
     Fetch(fetch::Arguments),
     /// Writes the recommendations of all users, or of a list of them, as Parquet.
     Batch(batch::Arguments),
+    /// Estimates from logged traffic what a variant would bring that nobody was shown.
+    Preview(preview::Arguments),
     /// Loads and uses the file of an index or of a network: what a server does in a child process before it trusts the file.
     #[command(hide = true)]
     TryFile { path: PathBuf },
@@ -75,6 +78,7 @@ fn start(log: &LogArguments, command: Command) -> anyhow::Result<()> {
             Command::Serve(arguments) => serving::run(arguments).await,
             Command::Fetch(arguments) => fetch::run(arguments).await,
             Command::Batch(arguments) => batch::run(arguments).await,
+            Command::Preview(arguments) => preview::run(arguments).await,
             Command::TryFile { .. } => unreachable!("handled before any runtime starts"),
         }
     });

@@ -22,6 +22,8 @@ class Recommendation:
     item: str
     #: The scorer's probability, or the similarity of texts. Compares only within one answer.
     score: float
+    #: The chance with which it was drawn at its place, given the items before it; ``None`` where the order is not drawn.
+    chance: float | None = None
 
 
 @dataclass(frozen=True)

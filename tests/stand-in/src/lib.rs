@@ -101,6 +101,7 @@ fn items(prefix: &str, k: usize) -> Vec<Recommendation> {
         .map(|rank| Recommendation {
             item: format!("{prefix}-{rank}").into(),
             score: 0.9 / (rank as f32 + 1.0),
+            chance: None,
         })
         .collect()
 }

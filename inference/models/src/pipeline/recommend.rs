@@ -7,10 +7,12 @@ use super::rules::ActiveRules;
 use super::variant::{Diversity, RequestError, Variant, named};
 use crate::features::{Present, User};
 use crate::items::{ItemsView, PutItem};
-use crate::ordering::{self, Order, Scored};
+use crate::ordering::{self, Order, Places, Scored, Spread};
 use crate::retrieval::{Found, SearchError, inner_product, sources};
 use crate::scoring::{CandidateBatch, ScoreError, check_numbers};
-use gondola_request::{Answer, BoughtRule, Degradation, Fate, RecommendRequest, UserId, UserState};
+use gondola_request::{
+    Answer, BoughtRule, Degradation, Fate, RecommendRequest, Recommendation, UserId, UserState,
+};
 use gondola_request::{Stage, StageClock};
 
 /// Candidates that may be recommended, and those that may not.
@@ -157,8 +159,9 @@ impl Variant {
             kept.iter().map(|item| Scored { item: *item, score: 0.0 }).collect()
         });
         let scored = self.without_damaged(scored, &mut degraded);
-        let top = clock.time(Stage::Ordering, || {
-            named(&order_items(scored, order, &rules, k, items), items)
+        let top = clock.time(Stage::Ordering, || match order {
+            Order::BestFirst => named(&order_items(scored, order, &rules, k, items), items),
+            Order::Sampled { .. } => drawn(scored, order, &rules, k, items),
         });
         Answer {
             items: top,
@@ -167,7 +170,7 @@ impl Variant {
         }
     }
 
-    fn candidates(
+    pub(super) fn candidates(
         &self,
         user: &User<'_>,
         rules: &ActiveRules,
@@ -334,13 +337,41 @@ pub(super) fn order_items(
     items: &ItemsView<'_>,
 ) -> Vec<Scored> {
     let mut ordered = order.arrange(scored, &mut rand::rng());
-    let Some(Diversity { column, known, most }) = rules.diversity else {
+    let Some(Spread { most, group }) = spread(rules, items) else {
         ordered.truncate(k);
         return ordered;
     };
-    // Items of which the value is not known have nothing in common.
-    let group = |item| Some(items.categorical(item)[column]).filter(|value| known.is_known(*value));
     ordering::first_of_each_group(ordered, k, most, group)
+}
+
+/// The `k` that are drawn, each with the chance that it had at its place.
+fn drawn(
+    scored: Vec<Scored>,
+    order: Order,
+    rules: &ActiveRules,
+    k: usize,
+    items: &ItemsView<'_>,
+) -> Vec<Recommendation> {
+    let shown = order_items(scored.clone(), order, rules, k, items);
+    let rows: Vec<u32> = shown.iter().map(|scored| scored.item).collect();
+    let places = Places::new(order, &scored, &rows, spread(rules, items));
+    let mut named = named(&shown, items);
+    for (item, chance) in named.iter_mut().zip(places.chances()) {
+        // What was drawn had a chance.
+        item.chance = Some((chance as f32).max(f32::MIN_POSITIVE));
+    }
+    named
+}
+
+/// How many items may be alike, and which are.
+pub(super) fn spread<'a>(
+    rules: &ActiveRules,
+    items: &'a ItemsView<'_>,
+) -> Option<Spread<impl Fn(u32) -> Option<u32> + 'a>> {
+    let Diversity { column, known, most } = rules.diversity?;
+    // Items of which the value is not known have nothing in common.
+    let group = move |item| Some(items.categorical(item)[column]).filter(|value| known.is_known(*value));
+    Some(Spread { most, group })
 }
 
 /// Refuses scores of which none is a number: where some are, the others are their candidates' alone.

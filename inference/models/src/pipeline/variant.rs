@@ -543,6 +543,7 @@ pub(super) fn named(scored: &[Scored], items: &ItemsView<'_>) -> Vec<Recommendat
         .map(|scored| Recommendation {
             item: items.id(scored.item),
             score: scored.score,
+            chance: None,
         })
         .collect()
 }

@@ -78,6 +78,7 @@ fn answer(degraded: Vec<Degradation>) -> Result<Served, ServiceError> {
     let item = Recommendation {
         item: "42".into(),
         score: 0.5,
+        chance: None,
     };
     Ok(Served {
         variant: "arm-1".into(),
@@ -130,4 +131,18 @@ fn a_client_that_did_not_wait_for_a_slow_answer_counts_as_one() {
     assert_eq!(gone(0, 10_000), (1, 1));
     assert_eq!(gone(60_000, 10_000), (0, 0), "nothing was slow yet");
     assert_eq!(gone(0, 0), (0, 0), "who takes no part is not counted");
+}
+
+#[test]
+fn what_was_drawn_is_written_down_with_its_chances_and_nothing_of_an_order_that_was_not() {
+    let item = |number: usize, chance| Recommendation {
+        item: number.to_string().into(),
+        score: 0.5,
+        chance,
+    };
+    let listed: Vec<Recommendation> = (0..200).map(|number| item(number, Some(0.25))).collect();
+    let written = drawn(&listed);
+    assert_eq!(written.len(), MAX_DRAWN);
+    assert_eq!((&*written[99].item, written[99].chance), ("99", 0.25));
+    assert_eq!(drawn(&[item(0, None), item(1, None)]), Vec::new());
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use gondola_artifacts::ReferenceError;
 use gondola_crds::experiment::Experiment;
 use gondola_crds::spec::{self, Search};
@@ -35,6 +35,19 @@ impl Pipeline {
     /// What names its part of an online store: `NAMESPACE/NAME`.
     pub(super) fn scope(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// The variant of this name.
+    pub(super) fn named(&self, name: &str) -> anyhow::Result<VariantPlan> {
+        let variants = self.variants.iter();
+        if let Some(found) = variants.clone().find(|variant| variant.settings.name == name) {
+            return Ok(found.clone());
+        }
+        let known: Vec<&str> = variants.map(|variant| &*variant.settings.name).collect();
+        bail!(
+            "--variant {name} is not in the manifest, which has {}",
+            known.join(", ")
+        )
     }
 }
 

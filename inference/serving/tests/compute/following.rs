@@ -32,6 +32,7 @@ fn what_was_done(informed: &InformedRequest) -> Result<Answer, RequestError> {
     let items = done.map(|done| Recommendation {
         item: done.item.clone(),
         score: 1.0,
+        chance: None,
     });
     Ok(Answer {
         items: items.collect(),

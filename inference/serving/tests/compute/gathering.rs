@@ -29,6 +29,7 @@ fn themselves(informed: &InformedRequest) -> Result<Answer, RequestError> {
     let item = Recommendation {
         item: ItemId::from(request.user.as_str()),
         score: k as f32,
+        chance: None,
     };
     let timing = StageTiming {
         stage: Stage::Scoring,

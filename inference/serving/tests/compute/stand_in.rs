@@ -99,6 +99,7 @@ impl Pipeline for StandIn {
         let item = |rank| Recommendation {
             item: format!("popular-{rank}").into(),
             score: 0.0,
+            chance: None,
         };
         Ok(Answer {
             items: (0..k.unwrap_or(3)).map(item).collect(),

@@ -59,7 +59,7 @@ impl Source {
             (Some(file), None) => {
                 let pipeline = Pipeline::written(file, store)?;
                 Wanted {
-                    variant: named(&pipeline, self.variant.as_deref())?,
+                    variant: pipeline.named(self.variant.as_deref().unwrap_or(&pipeline.control))?,
                     namespace: pipeline.namespace,
                     pipeline: pipeline.name,
                     store: pipeline.store,
@@ -72,17 +72,4 @@ impl Source {
         (plan.order.similarity_search, plan.order.device) = (None, None);
         Ok(wanted)
     }
-}
-
-fn named(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<VariantPlan> {
-    let name = name.unwrap_or(&pipeline.control);
-    let variants = pipeline.variants.iter();
-    if let Some(found) = variants.clone().find(|variant| variant.settings.name == name) {
-        return Ok(found.clone());
-    }
-    let known: Vec<&str> = variants.map(|variant| &*variant.settings.name).collect();
-    bail!(
-        "--variant {name} is not in the manifest, which has {}",
-        known.join(", ")
-    )
 }
