@@ -557,7 +557,9 @@ def _nothing(_: Reply) -> None:
 def _answer(reply: Reply) -> Answer:
     body = reply.json()
     return Answer(
-        items=tuple(Recommendation(item["item"], item["score"], item.get("chance")) for item in body["items"]),
+        items=tuple(
+            Recommendation(item["item"], item["score"], item.get("chance")) for item in body["items"]
+        ),
         variant=body["variant"],
         bundles=body["bundles"],
         degraded=tuple(body["degraded"]),
