@@ -51,7 +51,13 @@ def judged(reward, action, position, pscore, action_dist, expected):
     said = []
     for most in MAX_WEIGHTS:
         cut = pscore if most is None else np.maximum(pscore, chance / most)
-        logged = {"reward": reward, "action": action, "position": position, "pscore": cut, "action_dist": action_dist}
+        logged = {
+            "reward": reward,
+            "action": action,
+            "position": position,
+            "pscore": cut,
+            "action_dist": action_dist,
+        }
         model = {"estimated_rewards_by_reg_model": expected}
         weight = chance / cut
         ips, dm, dr = InverseProbabilityWeighting(), DirectMethod(), DoublyRobust()
@@ -71,7 +77,9 @@ def judged(reward, action, position, pscore, action_dist, expected):
                 "ips_error": error(ips._estimate_round_rewards(**logged)),
                 "ips_interval": interval(ips.estimate_interval(**logged, **bootstrap)),
                 "snips": float(SelfNormalizedInverseProbabilityWeighting().estimate_policy_value(**logged)),
-                "direct": float(dm.estimate_policy_value(action_dist=action_dist, position=position, **model)),
+                "direct": float(
+                    dm.estimate_policy_value(action_dist=action_dist, position=position, **model)
+                ),
                 "doubly_robust": float(dr.estimate_policy_value(**logged, **model)),
                 "doubly_robust_error": error(dr._estimate_round_rewards(**logged, **model)),
                 "doubly_robust_interval": interval(dr.estimate_interval(**logged, **model, **bootstrap)),
@@ -86,7 +94,9 @@ def judged(reward, action, position, pscore, action_dist, expected):
             "propensity": pscore,
             "chance": chance,
             "shown": expected[rows, action, position],
-            "expected": np.average(expected[rows, :, position], weights=action_dist[rows, :, position], axis=1),
+            "expected": np.average(
+                expected[rows, :, position], weights=action_dist[rows, :, position], axis=1
+            ),
         }
     )
     return table, said
@@ -100,7 +110,9 @@ def synthetic():
     new = random.dirichlet(np.full(actions, 2.0), size=places)
     position = random.integers(places, size=rounds)
     action = np.array([random.choice(actions, p=logging[place]) for place in position])
-    reward = (random.random(rounds) < 0.1 + 0.1 * action).astype(float) * random.choice([1.0, 2.5], size=rounds)
+    reward = (random.random(rounds) < 0.1 + 0.1 * action).astype(float) * random.choice(
+        [1.0, 2.5], size=rounds
+    )
     action_dist = np.tile(new.T, (rounds, 1, 1))
     expected = modelled(reward, action, position, actions, places)
     yield "synthetic", (reward, action, position, logging[position, action], action_dist, expected)
@@ -110,7 +122,9 @@ def logs():
     """Each log, and the policy of the other: obp's own replay of what ZOZOTOWN's Bernoulli Thompson sampling was."""
     data = Path(obp.__file__).parent / "dataset" / "obd"
     for behavior, campaign in ((b, c) for b in ("random", "bts") for c in ("all", "men", "women")):
-        log = pd.read_csv(data / behavior / campaign / f"{campaign}.csv", index_col=0).sort_values("timestamp", kind="stable")
+        log = pd.read_csv(data / behavior / campaign / f"{campaign}.csv", index_col=0).sort_values(
+            "timestamp", kind="stable"
+        )
         action, reward = log["item_id"].to_numpy(), log["click"].to_numpy().astype(float)
         position = log["position"].rank(method="dense").to_numpy().astype(int) - 1
         actions, places = int(action.max()) + 1, int(position.max()) + 1
