@@ -7,13 +7,26 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
+use clap::Args;
 
 const PROGRAM: &str = "gondola-inference";
 
+/// Arguments of one of its commands.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(super) struct Arguments {
+    /// Everything that the command of `gondola-inference` takes; --help lists it.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
 /// Becomes `gondola-inference COMMAND ARGUMENTS`; returns only if that program can't be run.
-pub(super) fn become_it(command: &str, arguments: &[OsString]) -> anyhow::Result<Infallible> {
+pub(super) fn become_it(command: &str, arguments: &Arguments) -> anyhow::Result<Infallible> {
     let program = program();
-    let failed = Command::new(&program).arg(command).args(arguments).exec();
+    let failed = Command::new(&program)
+        .arg(command)
+        .args(&arguments.arguments)
+        .exec();
     Err(failed).with_context(|| {
         format!(
             "cannot run {}; put {PROGRAM} beside this program, or into a folder of PATH",

@@ -10,13 +10,11 @@
 //! - `gondola experiment audit`: whether the logged arms are those that the rule gives.
 
 mod audit;
-mod batch;
 mod bundles;
 mod import_workflow;
 mod inference;
 mod inputs;
 mod plan;
-mod preview;
 mod publish;
 mod status;
 
@@ -40,7 +38,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Writes the recommendations of all users, or of a list of them, as Parquet.
-    Batch(batch::Arguments),
+    Batch(inference::Arguments),
     /// A/B experiments.
     #[command(subcommand)]
     Experiment(ExperimentCommand),
@@ -57,7 +55,7 @@ enum ExperimentCommand {
     /// Shows how many users an experiment needs, how long that takes, and what effect it can detect.
     Plan(plan::Arguments),
     /// Estimates from logged traffic what a variant would bring that nobody was shown.
-    Preview(preview::Arguments),
+    Preview(inference::Arguments),
     /// Shows the state of an experiment in a cluster.
     Status(status::Arguments),
     /// Recomputes the arms of logged exposures: any difference is a bug, never chance.
@@ -76,7 +74,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Batch(arguments) => match batch::run(&arguments)? {},
+        Command::Batch(arguments) => match inference::become_it("batch", &arguments)? {},
         Command::Experiment(command) => run_experiment(command),
         Command::ImportWorkflow(arguments) => {
             print!("{}", import_workflow::run(arguments)?);
@@ -101,7 +99,7 @@ fn run_experiment(command: ExperimentCommand) -> anyhow::Result<ExitCode> {
             print!("{}", plan::run(&arguments)?);
             Ok(ExitCode::SUCCESS)
         }
-        ExperimentCommand::Preview(arguments) => match preview::run(&arguments)? {},
+        ExperimentCommand::Preview(arguments) => match inference::become_it("preview", &arguments)? {},
         ExperimentCommand::Status(arguments) => {
             let text = tokio::runtime::Runtime::new()?.block_on(status::run(&arguments))?;
             print!("{text}");

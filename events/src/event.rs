@@ -91,6 +91,11 @@ pub struct Outcome {
     pub request: Option<Arc<str>>,
 }
 
+/// Whether a time that was reported in whole seconds names the second in which something was shown: within a second, cause comes before effect.
+pub(crate) fn is_in_its_second(time: Timestamp, shown: Timestamp) -> bool {
+    time.subsec_nanosecond() == 0 && time.as_second() == shown.as_second()
+}
+
 /// Either.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {

@@ -20,6 +20,7 @@ mod overlap;
 
 use std::collections::HashMap;
 
+use estimate::Estimator;
 pub use estimate::{Estimate, Estimates, Figure, estimates};
 pub use overlap::{Overlap, Shortfall};
 
@@ -153,16 +154,15 @@ pub enum OffPolicyError {
 
 /// What rounds say of a new policy, or that they can't say it.
 pub fn preview(rounds: &[Round], rules: &Rules) -> Result<Preview, OffPolicyError> {
-    let made = estimates(rounds, rules)?;
-    let units = Units::of(rounds);
-    let overlap = Overlap::of(rounds, &units, rules);
-    let logged = estimate::logged(rounds, &units, rules);
+    check(rounds, rules)?;
+    let estimator = Estimator::new(rounds, rules);
+    let overlap = Overlap::of(rounds, &estimator.units, rules);
     let verdict = match overlap.shortfall(rules) {
-        None => Verdict::Estimated(Box::new(made)),
+        None => Verdict::Estimated(Box::new(estimator.estimates())),
         Some(shortfall) => Verdict::NotEnoughOverlap(shortfall),
     };
     Ok(Preview {
-        logged,
+        logged: estimator.logged(),
         overlap,
         verdict,
     })

@@ -6,6 +6,7 @@ use gondola_wire::time::{after, before};
 use jiff::Timestamp;
 
 use super::rules::MetricRule;
+use crate::event::is_in_its_second;
 
 /// Most outcomes that are kept of one unit: a person has fewer, and a machine must not fill the memory.
 const MAX_OUTCOMES: usize = 10_000;
@@ -211,11 +212,6 @@ impl Span {
             When::Before
         }
     }
-}
-
-/// Whether a time that was reported in whole seconds names the second of the first exposure: within a second, cause comes before effect.
-fn is_in_its_second(time: Timestamp, first: Timestamp) -> bool {
-    time.subsec_nanosecond() == 0 && time.as_second() == first.as_second()
 }
 
 fn value<'a>(kind: MetricKind, outcomes: impl Iterator<Item = &'a KnownOutcome>) -> f64 {

@@ -8,6 +8,7 @@ use gondola_wire::time::after;
 use jiff::Timestamp;
 
 use super::{Answer, Told, Unit};
+use crate::event::is_in_its_second;
 
 /// What a unit's answers came to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,11 +91,10 @@ impl Unit {
     }
 }
 
-/// Whether an outcome happened in the window of an answer. One that is told in whole seconds, in the second of the answer, did.
+/// Whether an outcome happened in the window of an answer.
 fn follows(told: &Told, answer: &Answer, window: Duration) -> bool {
-    let in_its_second =
-        told.time.subsec_nanosecond() == 0 && told.time.as_second() == answer.time.as_second();
-    (told.time >= answer.time || in_its_second) && told.time < after(answer.time, window)
+    let begun = told.time >= answer.time || is_in_its_second(told.time, answer.time);
+    begun && told.time < after(answer.time, window)
 }
 
 fn place_of(item: Option<u32>, answer: &Answer) -> Option<usize> {

@@ -55,30 +55,13 @@ impl Figure {
 /// Estimates, whether or not the log can speak for them: [`preview`](super::preview) is what asks that as well.
 pub fn estimates(rounds: &[Round], rules: &Rules) -> Result<Estimates, OffPolicyError> {
     check(rounds, rules)?;
-    let estimator = Estimator::new(rounds, rules);
-    let weight = |round: &Round| round.weight().min(rules.max_weight);
-    let modelled = rounds[0].modelled.is_some();
-    let expected = |round: &Round| round.modelled.map_or(0.0, |modelled| modelled.expected);
-    let shown = |round: &Round| round.modelled.map_or(0.0, |modelled| modelled.shown);
-    let corrected = |round: &Round| expected(round) + weight(round) * (round.reward - shown(round));
-    Ok(Estimates {
-        ips: estimator.mean(|round| weight(round) * round.reward),
-        snips: estimator.ratio(|round| weight(round) * round.reward, weight),
-        direct: modelled.then(|| estimator.mean(expected)),
-        doubly_robust: modelled.then(|| estimator.mean(corrected)),
-    })
-}
-
-/// The rewards as they were logged, per round.
-pub(super) fn logged(rounds: &[Round], units: &Units, rules: &Rules) -> Figure {
-    let one = Ratio::of(rounds, units, |round| round.reward, |_| 1.0);
-    figure(one.value, &one.influence, units.count as f64, rules)
+    Ok(Estimator::new(rounds, rules).estimates())
 }
 
 /// What estimates of one log have in common.
-struct Estimator<'a> {
+pub(super) struct Estimator<'a> {
     rounds: &'a [Round],
-    units: Units,
+    pub(super) units: Units,
     rules: &'a Rules,
     logged: Ratio,
     /// How many units the weighted ones are worth: by these, not by all, an interval of Student's t is wide.
@@ -86,7 +69,8 @@ struct Estimator<'a> {
 }
 
 impl<'a> Estimator<'a> {
-    fn new(rounds: &'a [Round], rules: &'a Rules) -> Self {
+    /// Of rounds that were checked.
+    pub(super) fn new(rounds: &'a [Round], rules: &'a Rules) -> Self {
         let units = Units::of(rounds);
         let weights = rounds.iter().map(|round| round.weight().min(rules.max_weight));
         Self {
@@ -96,6 +80,27 @@ impl<'a> Estimator<'a> {
             effective: effective(&units.sums(weights)),
             units,
         }
+    }
+
+    /// Every estimate, whether or not the log can speak for it.
+    pub(super) fn estimates(&self) -> Estimates {
+        let weight = |round: &Round| round.weight().min(self.rules.max_weight);
+        let modelled = self.rounds[0].modelled.is_some();
+        let expected = |round: &Round| round.modelled.map_or(0.0, |modelled| modelled.expected);
+        let shown = |round: &Round| round.modelled.map_or(0.0, |modelled| modelled.shown);
+        let corrected = |round: &Round| expected(round) + weight(round) * (round.reward - shown(round));
+        Estimates {
+            ips: self.mean(|round| weight(round) * round.reward),
+            snips: self.ratio(|round| weight(round) * round.reward, weight),
+            direct: modelled.then(|| self.mean(expected)),
+            doubly_robust: modelled.then(|| self.mean(corrected)),
+        }
+    }
+
+    /// The rewards as they were logged, per round.
+    pub(super) fn logged(&self) -> Figure {
+        let Ratio { value, influence } = &self.logged;
+        figure(*value, influence, self.units.count as f64, self.rules)
     }
 
     fn mean(&self, value: impl Fn(&Round) -> f64) -> Estimate {
