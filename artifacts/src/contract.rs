@@ -29,6 +29,9 @@ pub struct Contract {
     /// The features that a scorer takes, or that a workflow gives, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Vec<String>>,
+    /// The trained sources whose opinions a scorer takes behind its inputs, by their names in the pipeline.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
 }
 
 /// How two vectors are compared.

@@ -47,6 +47,7 @@ pub(crate) fn contract(kind: Kind) -> Contract {
         dimension: vectors.then_some(64),
         metric: vectors.then_some(Metric::InnerProduct),
         inputs: (kind == Kind::Scorer).then(|| vec!["user.age".to_owned()]),
+        sources: Vec::new(),
     }
 }
 

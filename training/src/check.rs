@@ -10,6 +10,7 @@ use std::path::Path;
 
 use gondola_models::features::Workflow;
 use gondola_models::scoring;
+use gondola_models::scoring::stacked::layout_with;
 use gondola_models::scoring::check::{self, CheckError};
 
 use expect::{Agreement, ExpectError};
@@ -55,6 +56,7 @@ pub async fn check(
         Some(Expected { file, tolerance }) => {
             let layout = Workflow::load(features).map_err(CheckError::from)?.layout();
             let loaded = scoring::load(scorer, &layout).map_err(CheckError::from)?;
+            let layout = layout_with(&layout, &loaded.sources);
             let scorer = loaded.scorer.as_ref();
             Some(expect::compare(scorer, &layout, &fit.inputs, file, tolerance).await?)
         }

@@ -33,6 +33,7 @@ use candle_core::{Device, Tensor, safetensors};
 use candle_nn::VarMap;
 use gondola_models::features::{Cardinalities, Layout};
 use gondola_models::retrieval::index::IndexError;
+use gondola_models::scoring::stacked::StackedSource;
 use gondola_models::scoring::{Family, SampledBy, ScorerConfig};
 use gondola_models::similarity::encoder::{EncodeError, EncoderLoadError};
 
@@ -120,7 +121,10 @@ impl FitError {
 #[derive(Clone, Copy)]
 pub(crate) struct Task<'a> {
     pub(crate) training: &'a Training,
+    /// Names of the inputs, those of stacked sources included.
     pub(crate) layout: &'a Layout,
+    /// The sources whose opinions are the last inputs.
+    pub(crate) stacked: &'a [StackedSource],
     /// The vocabularies' sizes.
     pub(crate) cardinalities: &'a Cardinalities,
     pub(crate) examples: &'a Examples,
@@ -173,6 +177,7 @@ pub(crate) fn scorer(scorer: Scorer, task: Task<'_>) -> Result<Fitted, FitError>
         gains,
         description: ScorerConfig {
             inputs: task.layout.inputs(),
+            sources: task.stacked.to_vec(),
             sampled_by: sampling_to_undo(task.training.weight_exponent),
             family,
         },
@@ -282,6 +287,7 @@ mod tests {
         let task = Task {
             training: &training,
             layout: &layout,
+            stacked: &[],
             cardinalities: &cardinalities,
             examples: &examples,
         };
@@ -316,6 +322,7 @@ mod tests {
         let task = Task {
             training: &training,
             layout: &layout,
+            stacked: &[],
             cardinalities: &cardinalities,
             examples: &examples,
         };

@@ -10,6 +10,7 @@ use gondola_artifacts::{
     BundleDescription, Contract, Digest, Kind, Metric, Reference, Store, publish, resolve, set_channel,
 };
 use gondola_models::features::Workflow;
+use gondola_models::scoring::stacked::StackedSource;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::training::Scorer;
@@ -79,10 +80,11 @@ pub async fn all_there(store: &Store, channel: &str, bundles: &[PublishedBundle]
     !bundles.is_empty()
 }
 
-/// The bundles of a run.
+/// The bundles of a run, whose scorers read the opinions of the sources `stacked`.
 pub fn descriptions(
     scorers: &[Scorer],
     sources: &[&str],
+    stacked: &[StackedSource],
     workflow: &Workflow,
     dimension: usize,
     text_dimension: usize,
@@ -113,9 +115,14 @@ pub fn descriptions(
         describe(FEATURES, Kind::Features, inputs()),
         describe(TWO_TOWER, Kind::Retrieval, towers),
     ];
+    let stacked: Vec<String> = stacked.iter().map(|source| source.name.clone()).collect();
+    let of_scorers = || Contract {
+        sources: stacked.clone(),
+        ..inputs()
+    };
     let scorers = scorers
         .iter()
-        .map(|scorer| describe(scorer.bundle(), Kind::Scorer, inputs()));
+        .map(|scorer| describe(scorer.bundle(), Kind::Scorer, of_scorers()));
     let sources = sources.iter();
     let sources = sources.map(|source| describe(source, Kind::Source, Contract::default()));
     let texts = describe(ITEM_TEXT, Kind::Similarity, texts);

@@ -14,6 +14,7 @@ mod judge;
 mod models;
 mod prepare;
 mod promotion;
+mod stacking;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -156,8 +157,7 @@ async fn fit_one(inputs: &Inputs, scorer: Scorer, folder: &Path) -> anyhow::Resu
     let mut run = Run::begin(dataset, files, inputs, Checkpoints::temporary()?).await?;
     let prepared = run.prepare().await?;
     let training_set = run.training_set(&prepared).await?;
-    let examples = training_set.examples;
-    let FittedScorer { fitted, .. } = run.fit_scorer(scorer, &prepared.workflow, &examples)?;
+    let FittedScorer { fitted, .. } = run.fit_scorer(scorer, &prepared.workflow, &training_set)?;
     run.dataset.clear_shared_folder().await?;
     fitted.save(folder)?;
     Ok(fitted.rounds)
@@ -299,6 +299,7 @@ impl Run {
             let descriptions = publish::descriptions(
                 &models.names(),
                 &sources,
+                &models.stacked,
                 &prepared.workflow,
                 dimension,
                 text.dimension,

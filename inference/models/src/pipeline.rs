@@ -4,7 +4,7 @@
 //! [`recommend`], similar items through [`similar`]. Both are plain functions from a request to an answer, without
 //! sockets, threads or deadlines, which are up to the caller. [`Variant::recommend_all`] answers many users sooner than one
 //! after the other, on the device that the variant was loaded for. [`explain`] says what becomes of an item in an answer, [`choices`] with
-//! which chance a variant would show what another has shown, and [`change`] what may be put.
+//! which chance a variant would show what another has shown, [`change`] what may be put, and [`stacking`] what a scorer reads of trained sources.
 
 pub mod change;
 pub mod choices;
@@ -16,6 +16,7 @@ mod recommend_all;
 mod rules;
 pub mod similar;
 pub mod snapshot;
+pub mod stacking;
 pub mod variant;
 
 pub use gondola_request::{

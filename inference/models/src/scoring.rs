@@ -12,6 +12,7 @@ pub mod import;
 pub mod mlp;
 pub mod neural;
 pub mod onnx;
+pub mod stacked;
 pub mod wide_deep;
 
 use std::fs;
@@ -32,6 +33,7 @@ use mlp::{Mlp, MlpConfig, MlpScorer};
 use neural::InputShape;
 use neural::parts::Parts;
 use onnx::{OnnxConfig, OnnxError, OnnxScorer};
+use stacked::{StackedSource, layout_with};
 use wide_deep::{WideDeep, WideDeepConfig, WideDeepScorer};
 
 /// Gives every candidate a score.
@@ -165,8 +167,11 @@ pub(crate) fn check_numbers(scores: &[f32]) -> Result<(), ScoreError> {
 /// `scorer.json`: which model a scorer bundle holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScorerConfig {
-    /// Its inputs, in order; see [`Layout::inputs`].
+    /// Its inputs, in order; see [`Layout::inputs`]. Those of stacked sources come last.
     pub inputs: Vec<String>,
+    /// The trained sources whose opinions are inputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<StackedSource>,
     /// How negatives were drawn when it was trained; see [`Loaded::sampled_by`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled_by: Option<SampledBy>,
@@ -254,6 +259,18 @@ pub enum LoadError {
         /// What the workflow gives there.
         wanted: Option<String>,
     },
+    /// The scores of a stacked source can't be divided by this.
+    #[error(
+        "the scorer in {folder} divides the scores of the source {name:?} by {scale}; give their standard deviation, or 1"
+    )]
+    Scale {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The source.
+        name: String,
+        /// The scale.
+        scale: f32,
+    },
     /// A neural model is of another shape than its inputs.
     #[error(
         "the scorer in {folder} is made for {found:?} columns (the user's categorical and numeric, the item's, the pair's), but its inputs are {wanted:?}; publish the weights and their configuration together"
@@ -320,6 +337,8 @@ pub struct Loaded {
     /// p(user, item) / q(item). To rank by p, the odds are multiplied by q again; without that, popular items would be
     /// ranked as low as they were often shown as negatives. `None`: scores rank as they are.
     pub sampled_by: Option<SampledBy>,
+    /// The trained sources whose opinions it reads behind the workflow's features of a pair, in this order.
+    pub sources: Vec<StackedSource>,
     /// Remarks on its file, for people who check the model.
     pub remarks: Vec<Remark>,
 }
@@ -341,9 +360,17 @@ pub fn network_file(folder: &Path) -> Option<PathBuf> {
     matches!(family, Family::Onnx(_)).then(|| folder.join(onnx::FILE))
 }
 
+/// The trained sources whose opinions the scorer of a bundle's folder reads, by their names.
+pub fn sources_of(folder: &Path) -> Result<Vec<String>, LoadError> {
+    let sources = ScorerConfig::read(folder)?.sources.into_iter();
+    Ok(sources.map(|source| source.name).collect())
+}
+
 /// Loads a scorer bundle's folder: the only place that knows every family, with [`load_parts`].
 pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
     let config = ScorerConfig::read(folder)?;
+    check_scales(folder, &config.sources)?;
+    let layout = &layout_with(layout, &config.sources);
     check_inputs(folder, &config.inputs, &layout.inputs())?;
     if let Some(shape) = config.family.shape() {
         check_shape(folder, shape, layout)?;
@@ -366,6 +393,7 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
     Ok(Loaded {
         scorer,
         sampled_by: config.sampled_by,
+        sources: config.sources,
         remarks,
     })
 }
@@ -461,6 +489,18 @@ fn check_inputs(folder: &Path, found: &[String], wanted: &[String]) -> Result<()
             position,
             found: found.get(position).cloned(),
             wanted: wanted.get(position).cloned(),
+        }),
+    }
+}
+
+/// Refuses what scores can't be divided by.
+fn check_scales(folder: &Path, sources: &[StackedSource]) -> Result<(), LoadError> {
+    match sources.iter().find(|source| !source.scale.is_normal()) {
+        None => Ok(()),
+        Some(source) => Err(LoadError::Scale {
+            folder: folder.to_owned(),
+            name: source.name.clone(),
+            scale: source.scale,
         }),
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn check(config: &DatasetConfig) -> Result<(), ConfigError> {
     sources(config)
 }
 
-/// Refuses sources that can't be fitted, that are there twice, or whose candidates are asked for and that are not trained.
+/// Refuses sources that can't be fitted or that are there twice, and others than those where candidates or opinions are asked for.
 fn sources(config: &DatasetConfig) -> Result<(), ConfigError> {
     let sources = &config.training.sources;
     for source in sources {
@@ -70,15 +70,14 @@ fn sources(config: &DatasetConfig) -> Result<(), ConfigError> {
     }
     let names: Vec<&str> = sources.iter().map(Settings::bundle).collect();
     different("training.sources", &names)?;
-    match config
-        .evaluation
-        .candidates
-        .trained
-        .keys()
-        .find(|name| !names.contains(&name.as_str()))
-    {
-        Some(name) => Err(refused(
-            "evaluation.candidates.trained",
+    different("training.stacking", &config.training.stacking)?;
+    let asked = config.evaluation.candidates.trained.keys();
+    let asked = asked.map(|name| ("evaluation.candidates.trained", name));
+    let stacked = config.training.stacking.iter();
+    let mut named = asked.chain(stacked.map(|name| ("training.stacking", name)));
+    match named.find(|(_, name)| !names.contains(&name.as_str())) {
+        Some((field, name)) => Err(refused(
+            field,
             name,
             format!("it has to be one of training.sources: {names:?}"),
         )),

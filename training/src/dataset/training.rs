@@ -84,6 +84,8 @@ pub struct Training {
     pub scorers: Vec<Scorer>,
     /// The models of who buys what that a run trains and publishes, each once: sources of candidates beside the two towers.
     pub sources: Vec<Settings>,
+    /// Those of the sources, by the names of their bundles, whose opinions of a pair scorers read.
+    pub stacking: Vec<String>,
     /// The power of the recency-weighted purchases that a scorer's odds are multiplied by to rank. Training
     /// knows how negatives are drawn, so 0 is right unless popular items are still ranked too low (above 0)
     /// or too high (below).
@@ -289,6 +291,7 @@ impl Default for Training {
             seed: 1,
             scorers: vec![Scorer::Dlrm, Scorer::Forest],
             sources: vec![Settings::Ease(Ease::with_recency())],
+            stacking: Vec::new(),
             weight_exponent: 0.0,
             two_tower: TwoTower::default(),
             dlrm: Dlrm::default(),

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use gondola_models::features::{EncodedRow, EncodedTable, Layout};
 use gondola_models::ordering;
-use gondola_models::scoring::{self, CandidateBatch, LoadError, ScoreError, Scorer};
+use gondola_models::scoring::stacked::layout_with;
+use gondola_models::scoring::{self, CandidateBatch, LoadError, Loaded, ScoreError, Scorer};
 
 use super::Latency;
 use crate::fit::encoded::Encoded;
@@ -29,6 +30,8 @@ const TIMED_REQUESTS: usize = 200;
 /// A loaded scorer, and what it keeps of each item.
 pub(crate) struct Judge<'a, R> {
     scorer: Box<dyn Scorer>,
+    /// Names of the inputs, those of stacked sources included.
+    pub(crate) layout: Layout,
     /// Number of pair features.
     pub(crate) pair_width: usize,
     /// Users and items, by the rows that pairs name.
@@ -43,11 +46,13 @@ impl<'a, R: Row> Judge<'a, R> {
         layout: &Layout,
         encoded: &'a Encoded<R>,
     ) -> Result<Self, ScorePairsError> {
-        let scorer = scoring::load(folder, layout)?.scorer;
+        let Loaded { scorer, sources, .. } = scoring::load(folder, layout)?;
+        let layout = layout_with(layout, &sources);
         Ok(Self {
             blocks: blocks(scorer.as_ref(), encoded.items.table()),
             scorer,
             pair_width: layout.pair.len(),
+            layout,
             encoded,
         })
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use gondola_models::features::{EncodedTable, PairFeatures, Workflow};
+use gondola_models::pipeline::stacking::Stacking;
 
 use super::encoded::{Encoded, EncodedRows};
 use crate::features::Snapshot;
@@ -51,16 +52,16 @@ impl Examples {
         0..self.labeled.pairs.len()
     }
 
-    /// Adds the labeled pairs of a window and of the snapshot before it.
+    /// Adds the labeled pairs of a window and of the snapshot before it, with what sources said then.
     pub(crate) fn add(
         &mut self,
         workflow: &Workflow,
-        features: &PairFeatures,
+        features: PairInputs<'_>,
         snapshot: &Snapshot,
         labeled: &LabeledPairs<SnapshotRow>,
     ) {
         let encoded = Encoded::of(workflow, snapshot);
-        let pair_features = encoded_pairs(features, &labeled.pairs, snapshot, &encoded.items);
+        let pair_features = features.encoded(&labeled.pairs, snapshot, &encoded.items);
         self.features.extend(pair_features);
         let mut users = Copied::new(&encoded.users, &mut self.encoded.users);
         let mut items = Copied::new(&encoded.items, &mut self.encoded.items);
@@ -119,24 +120,60 @@ pub(crate) fn raw_pairs(
     columns
 }
 
-/// The encoded pair features of many pairs, `[pairs, width]`, row-major.
-pub(crate) fn encoded_pairs(
-    features: &PairFeatures,
-    pairs: &[Pair<SnapshotRow>],
-    snapshot: &Snapshot,
-    items: &EncodedRows<SnapshotRow>,
-) -> Vec<f32> {
-    let mut encoded = Vec::with_capacity(pairs.len() * features.width());
-    for pair in pairs {
-        let history = snapshot.history.of(pair.user.position());
-        features.encode(
-            history,
-            &[pair.item.0],
-            |row| items.categorical(SnapshotRow(row)),
-            &mut encoded,
-        );
+/// What scorers read of a pair: features of the workflow, and what sources say that knew as much as the snapshot.
+#[derive(Clone, Copy)]
+pub(crate) struct PairInputs<'a> {
+    pub(crate) features: &'a PairFeatures,
+    pub(crate) stacking: &'a Stacking,
+}
+
+impl PairInputs<'_> {
+    /// The inputs of many pairs, `[pairs, width]`, row-major. A user's pairs are encoded together, as those of a request are.
+    pub(crate) fn encoded(
+        self,
+        pairs: &[Pair<SnapshotRow>],
+        snapshot: &Snapshot,
+        items: &EncodedRows<SnapshotRow>,
+    ) -> Vec<f32> {
+        let Self { features, stacking } = self;
+        let width = features.width() + stacking.width();
+        let mut encoded = vec![0.0; pairs.len() * width];
+        let mut rows = Vec::new();
+        for UsersPairs { user, at, items: own } in by_user(pairs) {
+            let history = snapshot.history.of(user.position());
+            rows.clear();
+            let categories = |row| items.categorical(SnapshotRow(row));
+            features.encode(history, &own, categories, &mut rows);
+            stacking.append(history, &own, features.width(), &mut rows);
+            for (row, position) in at.into_iter().enumerate() {
+                encoded[position * width..][..width].copy_from_slice(&rows[row * width..][..width]);
+            }
+        }
+        encoded
     }
-    encoded
+}
+
+/// The pairs of one user.
+pub(crate) struct UsersPairs {
+    pub(crate) user: SnapshotRow,
+    /// Their positions among all pairs.
+    pub(crate) at: Vec<usize>,
+    /// Their items, in the same order.
+    pub(crate) items: Vec<u32>,
+}
+
+/// Pairs by their users.
+pub(crate) fn by_user(pairs: &[Pair<SnapshotRow>]) -> Vec<UsersPairs> {
+    let mut order: Vec<usize> = (0..pairs.len()).collect();
+    order.sort_by_key(|at| pairs[*at].user);
+    let groups = order.chunk_by(|one, other| pairs[*one].user == pairs[*other].user);
+    groups
+        .map(|group| UsersPairs {
+            user: pairs[group[0]].user,
+            at: group.to_vec(),
+            items: group.iter().map(|at| pairs[*at].item.0).collect(),
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ fn the_least_that_a_configuration_can_say_makes_a_model_or_an_error() {
     let task = Task {
         training: &training,
         layout: &layout,
+        stacked: &[],
         cardinalities: &cardinalities,
         examples: &examples,
     };
@@ -118,6 +119,7 @@ fn no_field_of_a_scorers_description_panics_at_its_extremes() {
     let task = Task {
         training: &training,
         layout: &layout,
+        stacked: &[],
         cardinalities: &cardinalities,
         examples: &examples,
     };

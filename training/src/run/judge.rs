@@ -1,13 +1,18 @@
 //! How good what was made is, by the scorers and the pipeline that serve.
 
+use std::sync::Arc;
+
 use gondola_models::device::Device;
 use gondola_models::features::Neighbors;
 use gondola_models::features::neighbors::NEIGHBOURS;
 use gondola_models::ordering::Order;
-use gondola_models::pipeline::{BoughtRule, Variant, VariantSettings};
+use gondola_models::pipeline::stacking::Stacking;
+use gondola_models::pipeline::{BoughtRule, Variant, VariantFolders, VariantSettings};
 use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::retrieval::sources::{Quotas, TrainedQuota};
 use gondola_models::retrieval::trained::TrainedSource;
 use gondola_models::retrieval::{Retrieval, RetrievalError};
+use gondola_models::scoring::stacked::StackedSource;
 
 use super::Run;
 use super::bundles::{BundleFolders, BundleSet};
@@ -20,7 +25,7 @@ use crate::evaluate::permutation;
 use crate::evaluate::retrieval::{self, RetrievalQuality};
 use crate::evaluate::{InputValue, PairIntervals, PairMetrics, ScorerQuality};
 use crate::evaluate::{Quality, VariantQuality, end_to_end};
-use crate::fit::examples::encoded_pairs;
+use crate::fit::examples::PairInputs;
 use crate::fit::two_tower;
 use crate::labels::Window;
 use crate::progress;
@@ -99,7 +104,11 @@ impl Bench<'_> {
         let Prepared {
             test, pairs, encoded, ..
         } = self.prepared;
-        let features = encoded_pairs(pairs, &test.labeled.pairs, &test.known.snapshot, &encoded.items);
+        let inputs = PairInputs {
+            features: pairs,
+            stacking: &self.stacking(models)?,
+        };
+        let features = inputs.encoded(&test.labeled.pairs, &test.known.snapshot, &encoded.items);
         let scorers = models.scorers.iter();
         scorers
             .map(|scorer| self.scorer(scorer, &features, models.usual_chance, depth))
@@ -123,8 +132,7 @@ impl Bench<'_> {
         let (labeled, seed) = (&test.labeled, self.dataset.config.training.seed);
         let FittedScorer { fitted, seconds } = scorer;
         let name = fitted.scorer.bundle();
-        let layout = workflow.layout();
-        let judge = Judge::load(&self.folders.bundle(name), &layout, encoded)?;
+        let judge = Judge::load(&self.folders.bundle(name), &workflow.layout(), encoded)?;
         let scores = judge.score(&labeled.pairs, features)?;
         let scores = pairs::among_sampled(&scores, &labeled.chances, usual_chance);
         let permuted = match depth {
@@ -133,7 +141,7 @@ impl Bench<'_> {
                 let spinner = progress::spinner("what each input is worth");
                 let drops = permutation::drops(&judge, labeled, features, usual_chance, seed)?;
                 spinner.finish_and_clear();
-                InputValue::greatest_first(layout.inputs(), drops)
+                InputValue::greatest_first(judge.layout.inputs(), drops)
             }
         };
         let users: Vec<u32> = labeled.pairs.iter().map(|pair| pair.user.0).collect();
@@ -149,6 +157,17 @@ impl Bench<'_> {
             gains: fitted.gains.clone(),
             permuted,
         })
+    }
+
+    /// The sources whose opinions the scorers read, as a pod would load them.
+    fn stacking(&self, models: &Models) -> Result<Stacking, RetrievalError> {
+        let items = &self.prepared.test.known.snapshot.items;
+        let load = |stacked: &StackedSource| {
+            let source = TrainedSource::load(&self.folders.bundle(&stacked.name), items)?;
+            Ok((stacked.clone(), Arc::new(source)))
+        };
+        let sources = models.stacked.iter().map(load);
+        Ok(Stacking::new(sources.collect::<Result<_, RetrievalError>>()?))
     }
 
     /// How much of what was bought is among the candidates, by the two towers and by what needs no deep
@@ -197,10 +216,8 @@ impl Bench<'_> {
         let seed = self.dataset.config.training.seed;
         let mut qualities = Vec::new();
         for scorer in scorers {
-            let variant = Variant::load(
-                &self.folders.variant(*scorer),
-                &variant_settings(self.dataset, *scorer),
-            )?;
+            let folders = self.folders.variant(*scorer);
+            let variant = Variant::load(&folders, &variant_settings(self.dataset, *scorer, &folders))?;
             let bar = progress::bar("lists for every buyer");
             qualities.push(end_to_end::variant(&variant, bought, seed, &bar)?);
             bar.finish();
@@ -209,12 +226,23 @@ impl Bench<'_> {
     }
 }
 
-/// How a scorer's pipeline answers while it is judged.
-pub(super) fn variant_settings(dataset: &Dataset, scorer: Scorer) -> VariantSettings {
+/// How a scorer's pipeline answers while it is judged, with all sources that there are: what no candidates are wanted of may have a say.
+pub(super) fn variant_settings(
+    dataset: &Dataset,
+    scorer: Scorer,
+    folders: &VariantFolders,
+) -> VariantSettings {
     let config = &dataset.config;
+    let mut quotas = Quotas::from(config.evaluation.candidates.clone());
+    for name in folders.sources.keys() {
+        if quotas.trained.iter().all(|quota| quota.name != *name) {
+            let (name, candidates) = (name.clone(), 0);
+            quotas.trained.push(TrainedQuota { name, candidates });
+        }
+    }
     VariantSettings {
         name: scorer.bundle().to_owned(),
-        quotas: config.evaluation.candidates.clone().into(),
+        quotas,
         search: two_tower::search(&config.training.two_tower),
         similarity_search: SearchParameters::default(),
         device: Device::Cpu,

@@ -7,17 +7,19 @@ use std::time::Instant;
 use anyhow::Context;
 use gondola_collaborative::Settings;
 use gondola_models::features::{Cells, RawTable, Workflow};
+use gondola_models::scoring::stacked::{StackedSource, layout_with};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoints::Stage;
-use super::prepare::{Known, Prepared};
+use super::prepare::{Known, Prepared, Sample};
+use super::stacking::stacking;
 use super::{Run, facts, fingerprint};
 use crate::dataset::DatasetConfig;
 use crate::dataset::training::Scorer;
 use crate::evaluate::InputValue;
 use crate::features::Snapshot;
 use crate::fit::encoded::Encoded;
-use crate::fit::examples::Examples;
+use crate::fit::examples::{Examples, PairInputs};
 use crate::fit::item_index::{IndexSettings, ItemIndex, ItemVectors};
 use crate::fit::text::{TextIndex, TextTask, TextVectors};
 use crate::fit::two_tower::{self, TowerTask, Towers};
@@ -38,6 +40,8 @@ pub(super) struct Models {
     /// What was learned of who bought what before the test window.
     pub(super) sources: Vec<FittedSource>,
     pub(super) scorers: Vec<FittedScorer>,
+    /// The sources whose opinions the scorers read.
+    pub(super) stacked: Vec<StackedSource>,
     /// The geometric mean of how likely the training pairs were to be drawn as negatives.
     pub(super) usual_chance: f32,
     /// How large the training windows before the last were.
@@ -59,6 +63,8 @@ pub(super) struct FittedSource {
 /// The labeled pairs of all training windows.
 pub(super) struct TrainingSet {
     pub(super) examples: Examples,
+    /// The sources whose opinions are inputs.
+    pub(super) stacked: Vec<StackedSource>,
     /// How large the windows before the last were.
     pub(super) earlier_windows: Vec<Fact>,
 }
@@ -123,19 +129,17 @@ impl Run {
         let snapshot = &prepared.test.known.snapshot;
         let index = self.index("index as evaluated", &towers, &prepared.encoded, snapshot)?;
         let sources = self.fit_sources("sources as evaluated", snapshot)?;
-        let TrainingSet {
-            examples,
-            earlier_windows,
-        } = self.training_set(prepared).await?;
+        let training_set = self.training_set(prepared).await?;
         let scorers = scorers.iter();
-        let scorers = scorers.map(|scorer| self.fit_scorer(*scorer, &prepared.workflow, &examples));
+        let scorers = scorers.map(|scorer| self.fit_scorer(*scorer, &prepared.workflow, &training_set));
         Ok(Models {
             towers,
             index,
             sources,
             scorers: scorers.collect::<Result<_, _>>()?,
-            usual_chance: examples.labeled.usual_chance(),
-            earlier_windows,
+            stacked: training_set.stacked,
+            usual_chance: training_set.examples.labeled.usual_chance(),
+            earlier_windows: training_set.earlier_windows,
         })
     }
 
@@ -223,25 +227,31 @@ impl Run {
     /// The labeled pairs of all training windows; what is known at a window's cut-off is let go before the
     /// next is read.
     pub(super) async fn training_set(&mut self, prepared: &Prepared) -> anyhow::Result<TrainingSet> {
-        let Prepared {
-            train,
-            workflow,
-            pairs,
-            ..
-        } = prepared;
+        let Prepared { train, workflow, .. } = prepared;
+        let sources = self.sources_before("the last training window", &train.known.snapshot)?;
+        let stacked = self.stacked(&sources, train);
         let mut examples = Examples::new(workflow);
-        examples.add(workflow, pairs, &train.known.snapshot, &train.labeled);
+        let mut add = |sample: &Sample, sources| {
+            let inputs = PairInputs {
+                features: &prepared.pairs,
+                stacking: &stacking(&stacked, sources),
+            };
+            examples.add(workflow, inputs, &sample.known.snapshot, &sample.labeled);
+        };
+        add(train, sources);
         let seed = self.dataset.config.training.seed;
         let earlier = self.dataset.config.windows.earlier_starts();
         let mut earlier_windows = Vec::new();
         for (as_of, number) in earlier.into_iter().zip(2..) {
             let name = format!("train {number}");
             let sample = self.sample(&name, as_of, seed.wrapping_add(number)).await?;
-            examples.add(workflow, pairs, &sample.known.snapshot, &sample.labeled);
+            let sources = self.sources_before(&format!("training window {number}"), &sample.known.snapshot)?;
+            add(&sample, sources);
             earlier_windows.push(facts::of_sample(&sample));
         }
         Ok(TrainingSet {
             examples,
+            stacked,
             earlier_windows,
         })
     }
@@ -251,13 +261,14 @@ impl Run {
         &mut self,
         scorer: Scorer,
         workflow: &Workflow,
-        examples: &Examples,
+        training_set: &TrainingSet,
     ) -> anyhow::Result<FittedScorer> {
         let task = Task {
             training: &self.dataset.config.training,
-            layout: &workflow.layout(),
+            layout: &layout_with(&workflow.layout(), &training_set.stacked),
+            stacked: &training_set.stacked,
             cardinalities: &workflow.cardinalities(),
-            examples,
+            examples: &training_set.examples,
         };
         let config = &self.dataset.config;
         let settings = (config.without_models(), &config.training);

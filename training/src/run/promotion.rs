@@ -165,7 +165,7 @@ impl Run {
         bought: &Bought,
         metric: ListMetric,
     ) -> anyhow::Result<Vec<f64>> {
-        let variant = Variant::load(folders, &variant_settings(&self.dataset, scorer))?;
+        let variant = Variant::load(folders, &variant_settings(&self.dataset, scorer, folders))?;
         let bar = progress::bar("lists to compare");
         let lists = end_to_end::lists(&variant, bought, &bar)?;
         bar.finish();

@@ -34,13 +34,13 @@ impl Variant {
     fn score_for_nobody(&self, new: &NewItem) -> Result<f32, ScoreError> {
         let nobody = self.workflow.user.encode(&RawRow::default());
         let mut pairs = Vec::new();
-        let row = 0;
-        self.pairs
-            .encode(&[], &[row], |_| &new.encoded.categorical, &mut pairs);
+        // Of which no source knows anything.
+        let row = u32::MAX;
+        self.encode_pairs(&[], &[row], |_| &new.encoded.categorical, &mut pairs);
         let batch = CandidateBatch {
             blocks: &[&new.block],
             pairs: &pairs,
-            pair_width: self.pairs.width(),
+            pair_width: self.pair_width(),
         };
         let mut scores = Vec::with_capacity(1);
         self.scorer.scorer.score(&nobody, &batch, &mut scores)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::rules::ActiveRules;
 use super::variant::{Diversity, RequestError, Variant, named};
-use crate::features::{Present, User};
+use crate::features::{Present, Purchase, User};
 use crate::items::{ItemsView, PutItem};
 use crate::ordering::{self, Order, Places, Scored, Spread};
 use crate::retrieval::{Found, SearchError, inner_product, sources};
@@ -299,12 +299,11 @@ impl Variant {
         let blocks: Vec<&[f32]> = candidates.iter().map(|item| items.block(*item)).collect();
         PAIRS.with_borrow_mut(|pairs| {
             pairs.clear();
-            self.pairs
-                .encode(&user.purchases, candidates, |item| items.categorical(item), pairs);
+            self.encode_pairs(&user.purchases, candidates, |item| items.categorical(item), pairs);
             let batch = CandidateBatch {
                 blocks: &blocks,
                 pairs,
-                pair_width: self.pairs.width(),
+                pair_width: self.pair_width(),
             };
             SCORES.with_borrow_mut(|scores| {
                 match self.scorer.scorer.score(&user.row, &batch, scores) {
@@ -314,6 +313,24 @@ impl Variant {
                 Ok(self.ranked(candidates, scores, items))
             })
         })
+    }
+
+    /// Adds what the scorer reads of each pair of a user and a candidate to `pairs`: `[candidates, pair_width]`, row-major.
+    pub(super) fn encode_pairs<'a>(
+        &self,
+        purchases: &[Purchase],
+        candidates: &[u32],
+        categories: impl Fn(u32) -> &'a [u32],
+        pairs: &mut Vec<f32>,
+    ) {
+        self.pairs.encode(purchases, candidates, categories, pairs);
+        self.stacking
+            .append(purchases, candidates, self.pairs.width(), pairs);
+    }
+
+    /// How many numbers the scorer reads of a pair.
+    pub(super) fn pair_width(&self) -> usize {
+        self.pairs.width() + self.stacking.width()
     }
 
     /// Candidates with what each is ranked by.

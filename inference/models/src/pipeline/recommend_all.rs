@@ -122,8 +122,7 @@ impl Variant {
         buffers.pairs.clear();
         for Asked { user, kept, .. } in asked {
             let categories = |item| items.categorical(item);
-            self.pairs
-                .encode(&user.purchases, kept, categories, &mut buffers.pairs);
+            self.encode_pairs(&user.purchases, kept, categories, &mut buffers.pairs);
         }
         let users: Vec<(&EncodedRow, usize)> = asked
             .iter()
@@ -138,7 +137,7 @@ impl Variant {
         let batch = CandidateBatch {
             blocks: &blocks,
             pairs: &buffers.pairs,
-            pair_width: self.pairs.width(),
+            pair_width: self.pair_width(),
         };
         self.scorer
             .scorer

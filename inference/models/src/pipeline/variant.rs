@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::rules::ActiveRules;
 use super::snapshot::FeatureSnapshot;
+use super::stacking::Stacking;
 use crate::device::{Device, DeviceError};
 use crate::features::columns::{CategoricalColumn, FURTHEST, KnownIndexes};
 use crate::features::neighbors::NEIGHBOURS;
@@ -23,6 +24,7 @@ use crate::retrieval::index::{Index, IndexError, SearchParameters};
 use crate::retrieval::sources::{Quotas, TrainedQuota};
 use crate::retrieval::trained::TrainedSource;
 use crate::retrieval::{Retrieval, RetrievalError, SearchError};
+use crate::scoring::stacked::StackedSource;
 use crate::scoring::{self, Loaded};
 use crate::similarity::encoder::EncodeError;
 use crate::similarity::{Similarity, SimilarityError};
@@ -137,6 +139,17 @@ pub enum LoadError {
     NoSource {
         /// The source's name.
         name: String,
+    },
+    /// A scorer reads the opinions of a source that the pipeline doesn't have.
+    #[error(
+        "the scorer reads what the trained source {name:?} says, but the pipeline has {}; add {{name: {name}, bundle: ..}} to spec.retrieval.sources.trained, or take a scorer that was trained without it",
+        known(there)
+    )]
+    NoStackedSource {
+        /// The source's name.
+        name: String,
+        /// The names of those that there are.
+        there: Vec<String>,
     },
     /// Warm-up: the first request of all failed.
     #[error("variant {variant} fails its first request")]
@@ -327,7 +340,9 @@ pub struct Variant {
     pub(super) following: Mutex<()>,
     pub(super) retrieval: Retrieval,
     /// In the order of their quotas.
-    pub(super) trained: Vec<TrainedSource>,
+    pub(super) trained: Vec<Arc<TrainedSource>>,
+    /// Those of them whose opinions the scorer reads.
+    pub(super) stacking: Stacking,
     pub(super) scorer: Loaded,
     pub(super) similarity: Option<Similarity>,
     /// The networks on a device, which then answer; what is put is tried on the processor all the same.
@@ -368,6 +383,7 @@ impl Variant {
             |folder| Similarity::load(folder, &items, &settings.similarity_search, settings.device);
         let similarity = folders.similarity.as_deref().map(load_similarity).transpose()?;
         let scorer = scoring::load(&folders.scorer, &workflow.layout())?;
+        let stacking = stack(&scorer, &settings.quotas, &trained)?;
         let blocked = settings
             .blocked_items
             .iter()
@@ -402,6 +418,7 @@ impl Variant {
             pairs,
             retrieval,
             trained,
+            stacking,
             scorer,
             similarity,
         };
@@ -505,15 +522,40 @@ fn load_trained(
     folders: &VariantFolders,
     quotas: &Quotas,
     items: &RawTable,
-) -> Result<Vec<TrainedSource>, LoadError> {
+) -> Result<Vec<Arc<TrainedSource>>, LoadError> {
     let load = |quota: &TrainedQuota| {
         let folder = folders.sources.get(&quota.name);
         let folder = folder.ok_or_else(|| LoadError::NoSource {
             name: quota.name.clone(),
         })?;
-        Ok(TrainedSource::load(folder, items)?)
+        Ok(Arc::new(TrainedSource::load(folder, items)?))
     };
     quotas.trained.iter().map(load).collect()
+}
+
+/// The sources whose opinions a scorer reads, of those of the quotas.
+fn stack(scorer: &Loaded, quotas: &Quotas, trained: &[Arc<TrainedSource>]) -> Result<Stacking, LoadError> {
+    let names = || quotas.trained.iter().map(|quota| &quota.name);
+    let find = |stacked: &StackedSource| {
+        let found = names().zip(trained).find(|(name, _)| **name == stacked.name);
+        match found {
+            Some((_, source)) => Ok((stacked.clone(), source.clone())),
+            None => Err(LoadError::NoStackedSource {
+                name: stacked.name.clone(),
+                there: names().cloned().collect(),
+            }),
+        }
+    };
+    let sources = scorer.sources.iter().map(find);
+    Ok(Stacking::new(sources.collect::<Result<_, _>>()?))
+}
+
+/// Names, for people.
+fn known(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    }
 }
 
 pub(super) fn diversity(

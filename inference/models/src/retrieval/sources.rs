@@ -4,6 +4,8 @@
 //! of it), `co-bought` what people buy who buy the same, `popular` what everybody buys. Each has a quota, and an item that several
 //! sources name is taken once. [Trained sources](super::trained) come after these, by their names.
 
+use std::sync::Arc;
+
 use gondola_request::Source;
 use hashbrown::HashSet;
 
@@ -75,7 +77,7 @@ pub struct Search<'a> {
     /// What everybody buys, the most popular first.
     pub popular: &'a [u32],
     /// The trained sources, in the order of their quotas.
-    pub trained: &'a [TrainedSource],
+    pub trained: &'a [Arc<TrainedSource>],
 }
 
 /// What each source gives, up to its quota.

@@ -87,6 +87,18 @@ pub struct Bought {
     pub days_since_last: f32,
 }
 
+/// What a source says of an item, whether or not the user bought it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Opinion {
+    /// How much the model holds of it; none where it knows nothing of the item or of the user, or makes a list without scores.
+    pub score: Option<f32>,
+    /// Its place among the [`PLACES`] best items, from 1.
+    pub place: Option<usize>,
+}
+
+/// How many of a source's best items have a place in its [`Opinion`].
+pub const PLACES: usize = 200;
+
 /// A candidate of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
@@ -123,17 +135,47 @@ impl Model {
             return ranking.first(k, may);
         }
         SCORES.with_borrow_mut(|scores| {
-            scores.clear();
-            scores.resize(self.items(), UNKNOWN);
-            match self {
-                Self::ItemWeights(model) => model.score(bought, scores),
-                Self::Factors(model) => model.score(bought, scores),
-                Self::UserNeighbors(model) => model.score(bought, scores),
-                Self::Sequence(model) => model.score(bought, scores),
-                Self::Ranking(_) => {}
-            }
+            self.score(bought, scores);
             highest(scores, k, may)
         })
+    }
+
+    /// What it says of some items to one who bought these, in their order.
+    pub fn opinions(&self, bought: &[Bought], items: impl Iterator<Item = Option<u32>>) -> Vec<Opinion> {
+        if let Self::Ranking(ranking) = self {
+            let opinion = |item: u32| Opinion {
+                score: None,
+                place: ranking.place(item).filter(|place| *place <= PLACES),
+            };
+            return items.map(|item| item.map(opinion).unwrap_or_default()).collect();
+        }
+        SCORES.with_borrow_mut(|scores| {
+            self.score(bought, scores);
+            let best = highest(scores, PLACES, |_| true);
+            let opinion = |item: u32| {
+                let score = scores[item as usize];
+                let candidate = Candidate { item, score };
+                let place = best.binary_search_by(|better| best_first(better, &candidate));
+                Opinion {
+                    score: Some(score).filter(|score| score.is_finite()),
+                    place: place.ok().map(|place| place + 1),
+                }
+            };
+            items.map(|item| item.map(opinion).unwrap_or_default()).collect()
+        })
+    }
+
+    /// The score of every item, [`UNKNOWN`] where the model knows nothing of it.
+    fn score(&self, bought: &[Bought], scores: &mut Vec<f32>) {
+        scores.clear();
+        scores.resize(self.items(), UNKNOWN);
+        match self {
+            Self::ItemWeights(model) => model.score(bought, scores),
+            Self::Factors(model) => model.score(bought, scores),
+            Self::UserNeighbors(model) => model.score(bought, scores),
+            Self::Sequence(model) => model.score(bought, scores),
+            Self::Ranking(_) => {}
+        }
     }
 
     /// How many items it knows.
@@ -267,6 +309,9 @@ impl TrainedSource {
 
     /// The `k` best rows for one who bought these, the best first, without what was bought: that is what another source is for.
     pub fn candidates(&self, purchases: &[Purchase], k: usize) -> Vec<u32> {
+        if k == 0 {
+            return Vec::new();
+        }
         let bought = self.known(purchases);
         let may = |item: u32| {
             let is = |bought: &Bought| bought.item;
@@ -279,6 +324,16 @@ impl TrainedSource {
     pub fn all_candidates(&self, purchases: &[Purchase], k: usize) -> Vec<u32> {
         let may = |item: u32| self.rows[item as usize].is_some();
         self.best(purchases, &self.known(purchases), k, may)
+    }
+
+    /// What the model says of some rows to one who bought these, in their order.
+    pub fn opinions(&self, purchases: &[Purchase], rows: &[u32]) -> Vec<Opinion> {
+        let bought = match purchases.len() <= TOLD {
+            true => self.known(purchases),
+            false => self.known(&latest(purchases)),
+        };
+        let positions = rows.iter().map(|row| self.position(*row));
+        self.model.opinions(&bought, positions)
     }
 
     /// The best for one who bought these, of which `bought` is what the model knows.
@@ -297,11 +352,16 @@ impl TrainedSource {
         rows.flatten().collect()
     }
 
+    /// The position of a row; none for one that the model doesn't know, or that was put since.
+    fn position(&self, row: u32) -> Option<u32> {
+        *self.positions.get(row as usize)?
+    }
+
     /// Those of the purchases that the model knows, in the order of its items.
     fn known(&self, purchases: &[Purchase]) -> Vec<Bought> {
         let known = |purchase: &Purchase| {
             Some(Bought {
-                item: (*self.positions.get(purchase.item as usize)?)?,
+                item: self.position(purchase.item)?,
                 count: purchase.purchases,
                 days_since_last: purchase.days_since_last,
             })

@@ -8,10 +8,11 @@ use std::fmt;
 use std::path::Path;
 
 use super::forest::Remark;
+use super::stacked::layout_with;
 use super::{CandidateBatch, LoadError, ScoreError, Scorer};
 use crate::features::schema::SchemaError;
 use crate::features::workflow::WorkflowError;
-use crate::features::{EncodedRow, EncodedTable, Layout, Schema, Workflow};
+use crate::features::{Cardinalities, EncodedRow, EncodedTable, Layout, Schema, Workflow};
 
 /// How many made-up items the scorer has to score.
 const ITEMS: usize = 64;
@@ -92,9 +93,11 @@ pub fn check(scorer: &Path, features: &Path) -> Result<Report, CheckError> {
     Schema::load(features)?;
     let workflow = Workflow::load(features)?;
     let loaded = super::load(scorer, &workflow.layout())?;
+    let layout = layout_with(&workflow.layout(), &loaded.sources);
+    let sizes = workflow.cardinalities();
     Ok(Report {
-        inputs: Inputs::of(&workflow),
-        scores: MadeUp::rows(&workflow).score(loaded.scorer.as_ref())?,
+        inputs: Inputs::named(&layout, &sizes),
+        scores: MadeUp::rows(&layout, &sizes).score(loaded.scorer.as_ref())?,
         remarks: loaded.remarks,
     })
 }
@@ -102,7 +105,10 @@ pub fn check(scorer: &Path, features: &Path) -> Result<Report, CheckError> {
 impl Inputs {
     /// The inputs that a workflow gives.
     pub fn of(workflow: &Workflow) -> Self {
-        let (layout, sizes) = (workflow.layout(), workflow.cardinalities());
+        Self::named(&workflow.layout(), &workflow.cardinalities())
+    }
+
+    fn named(layout: &Layout, sizes: &Cardinalities) -> Self {
         let kinds = [
             indexes(&sizes.user),
             numbers(&layout.user_numeric),
@@ -137,14 +143,13 @@ struct MadeUp {
 }
 
 impl MadeUp {
-    fn rows(workflow: &Workflow) -> Self {
-        let (layout, sizes) = (workflow.layout(), workflow.cardinalities());
+    fn rows(layout: &Layout, sizes: &Cardinalities) -> Self {
         let Layout {
             user_numeric,
             item_numeric,
             pair,
             ..
-        } = &layout;
+        } = layout;
         let mut items = EncodedTable::new(sizes.item.len(), item_numeric.len());
         let mut pairs = Vec::new();
         for row in 0..ITEMS {

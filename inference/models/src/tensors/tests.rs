@@ -244,6 +244,7 @@ impl Scene {
         let config = ScorerConfig {
             inputs: layout().inputs(),
             sampled_by: None,
+            sources: Vec::new(),
             family,
         };
         let json = serde_json::to_vec(&config).unwrap();

@@ -46,6 +46,7 @@ async fn put_file(
         dimension: space.then_some(64),
         metric: space.then_some(Metric::InnerProduct),
         inputs: (kind == Kind::Scorer).then(|| vec!["user.age".to_owned()]),
+        sources: Vec::new(),
     };
     let description = BundleDescription {
         name: name.to_owned(),

@@ -122,6 +122,7 @@ mod tests {
             dimension: Some(64),
             metric: Some(Metric::InnerProduct),
             inputs: Some(content().inputs),
+            sources: Vec::new(),
         };
         change(&mut contract);
         let bundle = |name: &str| Reference::channel(name, "stable").unwrap();

@@ -19,6 +19,12 @@ impl Ranking {
         self.items
     }
 
+    /// The place of an item, from 1.
+    pub(super) fn place(&self, item: u32) -> Option<usize> {
+        let position = item as usize;
+        (position < self.items).then_some(position + 1)
+    }
+
     /// The first `k` of those that `may` be named; a score falls from 1 by the place.
     pub(super) fn first(&self, k: usize, may: impl Fn(u32) -> bool) -> Vec<Candidate> {
         let named = (0..self.items as u32).filter(|item| may(*item));
