@@ -57,4 +57,4 @@ pub use publish::{
 pub use reference::{Reference, ReferenceError, Target};
 pub use resolve::{ResolveError, Resolved, TogetherError, resolve, resolve_together};
 pub use store::{Access, Store, StoreError};
-pub use together::{ContractError, check_kind, check_together};
+pub use together::{ContractError, check_kind, check_sources, check_together};

@@ -69,6 +69,19 @@ pub enum ContractError {
         /// What the features give.
         given: Vec<String>,
     },
+    /// A scorer takes the opinions of a trained source that isn't there.
+    #[error(
+        "{scorer} takes what the trained source {source_name:?} says, but there is {}; add a trained source of that name, or take a scorer that was trained without it",
+        if .there.is_empty() { "none".to_owned() } else { .there.join(", ") }
+    )]
+    SourceMissing {
+        /// The scorer.
+        scorer: Box<Reference>,
+        /// The source's name.
+        source_name: String,
+        /// The names of those that there are.
+        there: Vec<String>,
+    },
     /// A contract lacks what its kind needs.
     #[error("{bundle} is a {kind} bundle, and its contract lacks {field}; publish it again with its {field}")]
     Lacks {
@@ -101,6 +114,19 @@ pub fn check_kind(bundle: &Reference, manifest: &Manifest, wanted: Kind) -> Resu
         wanted,
         found: manifest.kind,
     })
+}
+
+/// Refuses a scorer that takes the opinions of other trained sources than those of these names.
+pub fn check_sources(scorer: &Reference, manifest: &Manifest, names: &[String]) -> Result<(), ContractError> {
+    let mut taken = manifest.contract.sources.iter();
+    match taken.find(|name| !names.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(ContractError::SourceMissing {
+            scorer: Box::new(scorer.clone()),
+            source_name: name.clone(),
+            there: names.to_vec(),
+        }),
+    }
 }
 
 /// Refuses bundles that can't be served together, at the first disagreement.
@@ -302,6 +328,23 @@ mod tests {
             &[bundle(Kind::Scorer, |c| c.workflow = None)],
             "scorer@stable is a scorer bundle, and its contract lacks workflow; publish it again with its workflow",
         );
+    }
+
+    #[test]
+    fn a_scorer_takes_only_the_opinions_of_sources_that_are_there() {
+        let (scorer, manifest) = bundle(Kind::Scorer, |contract| contract.sources = vec!["ease".into()]);
+        let check = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            check_sources(&scorer, &manifest, &names).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["als", "ease"]), Ok(()));
+        let refused = |there: &str| {
+            Err(format!(
+                "scorer@stable takes what the trained source \"ease\" says, but there is {there}; add a trained source of that name, or take a scorer that was trained without it"
+            ))
+        };
+        assert_eq!(check(&["als", "slim"]), refused("als, slim"));
+        assert_eq!(check(&[]), refused("none"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use gondola_artifacts::{BundleDescription, Contract, Kind, Metric, publish, set_
 use gondola_models::features::{RawTable, Schema, Workflow};
 use gondola_models::retrieval::index::{self, SearchParameters};
 use gondola_models::retrieval::{INDEX, Retrieval};
-use gondola_models::scoring::{check, import};
+use gondola_models::scoring::{self, check, import};
 
 use super::bundles::BundleArguments;
 
@@ -120,10 +120,14 @@ fn scorer_bundle(source: &Path, features: &Path, work: &Path) -> anyhow::Result<
     let workflow = Workflow::load(features)?;
     let folder = import::scorer_folder(source, &workflow.layout().inputs(), work)?;
     let report = check::check(&folder, features)?;
+    let contract = Contract {
+        sources: scoring::sources_of(&folder)?,
+        ..contract(&workflow, features)?
+    };
     Ok(Bundle {
         folder,
         kind: Kind::Scorer,
-        contract: contract(&workflow, features)?,
+        contract,
         found: report.to_string(),
     })
 }

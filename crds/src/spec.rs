@@ -408,8 +408,8 @@ pub struct TrainedSource {
     pub name: String,
     /// The source bundle.
     pub bundle: BundleRef,
-    /// How many items it may add to a request.
-    #[schemars(range(min = 1, max = 10_000))]
+    /// How many items it may add to a request. 0: none, where a scorer reads what it says of those of other sources.
+    #[schemars(range(min = 0, max = 10_000))]
     pub candidates: i32,
 }
 

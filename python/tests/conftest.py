@@ -22,7 +22,7 @@ EXAMPLE = PROJECT / "examples/complete-journey/pipeline.yaml"
 #: The trained sources of the small shop.
 SOURCES = ["ease", "slim", "rp3beta", "item-knn", "user-knn", "als", "bpr", "sasrec", "popularity"]
 #: All of its bundles.
-BUNDLES = sorted(["dlrm", "features", "forest", "item-text", "two-tower", *SOURCES])
+BUNDLES = sorted(["best", "dlrm", "features", "forest", "item-text", "two-tower", *SOURCES])
 
 
 def _folder(variable: str) -> Path:

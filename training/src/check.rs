@@ -10,8 +10,8 @@ use std::path::Path;
 
 use gondola_models::features::Workflow;
 use gondola_models::scoring;
-use gondola_models::scoring::stacked::layout_with;
 use gondola_models::scoring::check::{self, CheckError};
+use gondola_models::scoring::stacked::layout_with;
 
 use expect::{Agreement, ExpectError};
 

@@ -185,7 +185,17 @@ pub(crate) fn scorer(scorer: Scorer, task: Task<'_>) -> Result<Fitted, FitError>
     })
 }
 
+/// Writes the `scorer.json` of a scorer that has no other file.
+pub(crate) fn describe(scorer: &ScorerConfig, folder: &Path) -> Result<(), FitError> {
+    write_json(&folder.join(DESCRIPTION), scorer)
+}
+
 impl Fitted {
+    /// The sources whose opinions it reads.
+    pub(crate) fn stacked(&self) -> &[StackedSource] {
+        &self.description.sources
+    }
+
     /// Writes `scorer.json` and the model into a bundle's folder.
     pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
         match &self.weights {

@@ -10,10 +10,7 @@ use gondola_artifacts::{
     BundleDescription, Contract, Digest, Kind, Metric, Reference, Store, publish, resolve, set_channel,
 };
 use gondola_models::features::Workflow;
-use gondola_models::scoring::stacked::StackedSource;
 use serde::{Deserialize, Serialize};
-
-use crate::dataset::training::Scorer;
 
 /// The channel that a run publishes to unless it is told another.
 pub const CHANNEL: &str = "stable";
@@ -80,14 +77,20 @@ pub async fn all_there(store: &Store, channel: &str, bundles: &[PublishedBundle]
     !bundles.is_empty()
 }
 
-/// The bundles of a run, whose scorers read the opinions of the sources `stacked`.
+/// A scorer that is published.
+pub struct PublishedScorer {
+    /// The name of its bundle.
+    pub name: &'static str,
+    /// The trained sources whose opinions it reads.
+    pub sources: Vec<String>,
+}
+
+/// The bundles of a run; `dimensions` are those of the two towers and of the texts.
 pub fn descriptions(
-    scorers: &[Scorer],
+    scorers: &[PublishedScorer],
     sources: &[&str],
-    stacked: &[StackedSource],
     workflow: &Workflow,
-    dimension: usize,
-    text_dimension: usize,
+    (dimension, text_dimension): (usize, usize),
 ) -> anyhow::Result<Vec<BundleDescription>> {
     let digest: Digest = workflow.digest().parse()?;
     let on_workflow = || Contract {
@@ -115,14 +118,13 @@ pub fn descriptions(
         describe(FEATURES, Kind::Features, inputs()),
         describe(TWO_TOWER, Kind::Retrieval, towers),
     ];
-    let stacked: Vec<String> = stacked.iter().map(|source| source.name.clone()).collect();
-    let of_scorers = || Contract {
-        sources: stacked.clone(),
-        ..inputs()
-    };
-    let scorers = scorers
-        .iter()
-        .map(|scorer| describe(scorer.bundle(), Kind::Scorer, of_scorers()));
+    let scorers = scorers.iter().map(|PublishedScorer { name, sources }| {
+        let contract = Contract {
+            sources: sources.clone(),
+            ..inputs()
+        };
+        describe(name, Kind::Scorer, contract)
+    });
     let sources = sources.iter();
     let sources = sources.map(|source| describe(source, Kind::Source, Contract::default()));
     let texts = describe(ITEM_TEXT, Kind::Similarity, texts);

@@ -6,6 +6,7 @@
 //! set that is published are two such sets, and neither knows of the other. What a step costs is all that a
 //! `Run` remembers.
 
+mod best;
 mod bundles;
 mod checkpoints;
 mod facts;
@@ -29,12 +30,13 @@ use crate::dataset::training::Scorer;
 use crate::dataset::{Dataset, DatasetConfig, ShopFiles};
 use crate::fetched::FetchedFolder;
 use crate::fit::text::TextIndex;
-use crate::publish::{self, PublishedBundle};
+use crate::publish::{self, PublishedBundle, PublishedScorer};
 use crate::report::{Fact, Summary};
 use crate::scoreboard::task::Task;
 use crate::scoreboard::{self, ComparisonSettings, Scoreboard};
 use crate::timings::Timings;
 use crate::{labels, machine, progress};
+use best::{BEST, Best};
 use bundles::BundleSet;
 use checkpoints::{Checkpoints, Stage};
 use fingerprint::fingerprint;
@@ -117,6 +119,7 @@ async fn run_everything(config: &RunConfig) -> anyhow::Result<Summary> {
         prepared: &prepared,
         models: &models,
         latest: &latest,
+        best: judged.best.as_ref(),
         text: &text,
     };
     let bundles = run.publish(&store, &config.channel, set).await?;
@@ -227,6 +230,7 @@ struct Published<'a> {
     prepared: &'a Prepared,
     models: &'a Models,
     latest: &'a Latest,
+    best: Option<&'a Best<'a>>,
     text: &'a TextIndex,
 }
 
@@ -278,6 +282,7 @@ impl Run {
             prepared,
             models,
             latest,
+            best,
             text,
         } = published;
         let set = BundleSet {
@@ -287,6 +292,7 @@ impl Run {
             index: &latest.index,
             sources: &latest.sources,
             scorers: &models.scorers,
+            best,
             text: Some(text),
         };
         let dimension = self.dataset.config.training.two_tower.dimension;
@@ -296,14 +302,18 @@ impl Run {
             .map(|source| source.settings.bundle())
             .collect();
         let publish = async || -> anyhow::Result<_> {
-            let descriptions = publish::descriptions(
-                &models.names(),
-                &sources,
-                &models.stacked,
-                &prepared.workflow,
-                dimension,
-                text.dimension,
-            )?;
+            let stacked = || models.stacked.iter().map(|source| source.name.clone()).collect();
+            let scorers = models.scorers.iter().map(|scorer| PublishedScorer {
+                name: scorer.fitted.scorer.bundle(),
+                sources: stacked(),
+            });
+            let best = best.map(|best| PublishedScorer {
+                name: BEST,
+                sources: best.sources(),
+            });
+            let scorers: Vec<PublishedScorer> = scorers.chain(best).collect();
+            let dimensions = (dimension, text.dimension);
+            let descriptions = publish::descriptions(&scorers, &sources, &prepared.workflow, dimensions)?;
             publish::all(store, channel, set.write()?.path(), &descriptions).await
         };
         self.timings.time_async("publishing", publish).await
@@ -315,7 +325,7 @@ impl Run {
         fingerprint: String,
         prepared: &Prepared,
         models: &Models,
-        judged: Judged,
+        judged: Judged<'_>,
     ) -> (Summary, Checkpoints) {
         let config = &self.dataset.config;
         let summary = Summary {

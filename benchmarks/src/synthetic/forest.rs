@@ -85,7 +85,7 @@ pub(super) fn write(folder: &Path, workflow: &Workflow, kind: &Kind) -> anyhow::
     )?;
     let scorer = ScorerConfig {
         sampled_by: None,
-            sources: Vec::new(),
+        sources: Vec::new(),
         inputs,
         family: Family::Forest,
     };

@@ -144,7 +144,7 @@ fn write(folder: &Path, workflow: &Workflow, weights: &Weights, family: Family) 
     weights.save(&folder.join("model.safetensors"))?;
     let scorer = ScorerConfig {
         sampled_by: None,
-            sources: Vec::new(),
+        sources: Vec::new(),
         inputs: workflow.layout().inputs(),
         family,
     };

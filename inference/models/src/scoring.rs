@@ -9,6 +9,7 @@ pub mod dlrm;
 pub mod factorization_machine;
 pub mod forest;
 pub mod import;
+pub mod linear;
 pub mod mlp;
 pub mod neural;
 pub mod onnx;
@@ -29,6 +30,7 @@ use dcn::{Dcn, DcnConfig, DcnScorer};
 use dlrm::{Dlrm, DlrmConfig, DlrmScorer};
 use factorization_machine::{FactorizationMachine, FactorizationMachineConfig, FactorizationMachineScorer};
 use forest::{ForestError, ForestScorer, Format, Remark};
+use linear::{LinearConfig, LinearError, LinearScorer};
 use mlp::{Mlp, MlpConfig, MlpScorer};
 use neural::InputShape;
 use neural::parts::Parts;
@@ -191,7 +193,7 @@ pub struct SampledBy {
 }
 
 /// The model families, and the settings of each in addition to its weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "family", rename_all = "snake_case")]
 pub enum Family {
     /// A DLRM; its weights are in `model.safetensors`.
@@ -206,6 +208,8 @@ pub enum Family {
     FactorizationMachine(FactorizationMachineConfig),
     /// A random forest or boosted trees; the name of the model's file says its format ([`Format::file`]).
     Forest,
+    /// A sum of columns, each with a weight; it has no file of its own.
+    Linear(LinearConfig),
     /// A network of another framework; it is in `model.onnx`.
     Onnx(OnnxConfig),
 }
@@ -219,7 +223,7 @@ impl Family {
             Self::Dcn(config) => Some(&config.shape),
             Self::Mlp(config) => Some(&config.shape),
             Self::FactorizationMachine(config) => Some(&config.shape),
-            Self::Forest | Self::Onnx(_) => None,
+            Self::Forest | Self::Linear(_) | Self::Onnx(_) => None,
         }
     }
 }
@@ -316,6 +320,15 @@ pub enum LoadError {
         #[source]
         source: ForestError,
     },
+    /// A sum of columns.
+    #[error("cannot load the weights of {folder}")]
+    Linear {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The cause.
+        #[source]
+        source: LinearError,
+    },
     /// A network of another framework.
     #[error("cannot load the network of {folder}")]
     Onnx {
@@ -388,6 +401,7 @@ pub fn load(folder: &Path, layout: &Layout) -> Result<Loaded, LoadError> {
             remarks = forest.forest().remarks().to_vec();
             Box::new(forest)
         }
+        Family::Linear(config) => Box::new(load_linear(folder, config, layout)?),
         Family::Onnx(config) => Box::new(load_onnx(folder, config, layout)?),
     };
     Ok(Loaded {
@@ -420,7 +434,7 @@ pub(crate) fn load_parts(folder: &Path, device: &Device) -> Result<Option<PartsO
             Family::FactorizationMachine(config) => {
                 Box::new(FactorizationMachine::new(config, weights()?)?.into_parts(config)?)
             }
-            Family::Forest | Family::Onnx(_) => return Ok(None),
+            Family::Forest | Family::Linear(_) | Family::Onnx(_) => return Ok(None),
         }))
     };
     let parts = parts().map_err(|source| LoadError::Network {
@@ -429,6 +443,13 @@ pub(crate) fn load_parts(folder: &Path, device: &Device) -> Result<Option<PartsO
     })?;
     let shape = shape.clone();
     Ok(parts.map(|parts| PartsOfShape { parts, shape }))
+}
+
+fn load_linear(folder: &Path, config: &LinearConfig, layout: &Layout) -> Result<LinearScorer, LoadError> {
+    LinearScorer::new(config, layout).map_err(|source| LoadError::Linear {
+        folder: folder.to_owned(),
+        source,
+    })
 }
 
 fn load_onnx(folder: &Path, config: &OnnxConfig, layout: &Layout) -> Result<OnnxScorer, LoadError> {

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use gondola_artifacts::{
-    Access, Kind, Reference, ReferenceError, ResolveError, Resolved, Store, StoreError, TogetherError,
-    resolve_together,
+    Access, ContractError, Kind, Reference, ReferenceError, ResolveError, Resolved, Store, StoreError,
+    TogetherError, resolve_together,
 };
 use gondola_crds::spec::{RecommenderPipelineSpec, Variant};
 use gondola_wire::resolution::{
@@ -79,6 +79,21 @@ pub fn kind_of(role: &Role) -> Kind {
     }
 }
 
+/// Refuses a scorer that takes the opinions of trained sources that are not among these bundles.
+pub fn check_sources<'a>(
+    bundles: impl Iterator<Item = (&'a Role, &'a Resolved)> + Clone,
+) -> Result<(), ContractError> {
+    let name = |(role, _): (&Role, _)| match role {
+        Role::Source(name) => Some(name.clone()),
+        _ => None,
+    };
+    let names: Vec<String> = bundles.clone().filter_map(name).collect();
+    let mut scorers = bundles.filter(|(role, _)| **role == Role::Scorer);
+    scorers.try_for_each(|(_, scorer)| {
+        gondola_artifacts::check_sources(&scorer.reference, &scorer.manifest, &names)
+    })
+}
+
 /// Whether `found` is not news after `reported`. How long a store took and how it numbered a request differ each time, so that of a
 /// refusal's message only the words without a digit count.
 pub fn is_reported(reported: &Resolution, found: &Resolution) -> bool {
@@ -113,6 +128,8 @@ async fn resolve_variant(
         let checked = resolved.require(kind_of(role));
         checked.map_err(|error| refusal(RefusalReason::ContractMismatch, &error))?;
     }
+    let roles = wanted.iter().map(|(role, _)| role);
+    check_sources(roles.zip(&found)).map_err(|error| refusal(RefusalReason::ContractMismatch, &error))?;
     if let Some(features) = found.first() {
         check_feast(store, spec, features, access).await?;
     }

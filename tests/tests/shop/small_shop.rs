@@ -48,6 +48,10 @@ fn write_config(folder: &Path) -> PathBuf {
     config.training.two_tower.text_nprobe = None;
     config.training.scorers = Scorer::ALL.to_vec();
     config.training.sources = sources();
+    config.training.stacking = sources()
+        .iter()
+        .map(|source| source.bundle().to_owned())
+        .collect();
     config.training.forest.leaf_pairs = 2;
     config.training.boosting.leaf_pairs = 2;
     config.windows.training = 2;
@@ -86,8 +90,16 @@ fn run_config(folder: &Path) -> RunConfig {
 async fn train(folder: &Path) -> RunConfig {
     let config = run_config(folder);
     let summary = run::run(&config).await.unwrap();
-    assert_eq!(summary.bundles.len(), 3 + Scorer::ALL.len() + sources().len());
-    assert_eq!(summary.variants.len(), Scorer::ALL.len());
+    assert_eq!(summary.bundles.len(), 4 + Scorer::ALL.len() + sources().len());
+    let mut variants = summary
+        .variants
+        .iter()
+        .map(|variant| variant.quality.name.as_str());
+    for scorer in Scorer::ALL {
+        assert_eq!(variants.next(), Some(scorer.bundle()));
+    }
+    let simple = summary.verdict.starts_with("Take the simple list");
+    assert_eq!(variants.next(), simple.then_some("best"), "{}", summary.verdict);
     assert!(
         fs::read_to_string(folder.join("report/index.html"))
             .unwrap()
@@ -236,7 +248,7 @@ fn some_user(variant: &Variant) -> String {
 async fn a_shop_goes_from_its_files_to_answers() {
     let folder = TempDir::new().unwrap();
     let config = train(folder.path()).await;
-    for scorer in Scorer::ALL.map(Scorer::bundle) {
+    for scorer in Scorer::ALL.map(Scorer::bundle).into_iter().chain(["best"]) {
         let variant = load(folder.path(), &config, scorer, BoughtRule::Keep).await;
         known_and_unknown_users_are_answered(&variant);
         a_count_that_can_not_be_had_is_refused(&variant);

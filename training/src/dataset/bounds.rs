@@ -58,7 +58,21 @@ pub(super) fn check(config: &DatasetConfig) -> Result<(), ConfigError> {
     dates(config)?;
     different("features.windows_days", &config.features.windows_days)?;
     different("training.scorers", &config.training.scorers)?;
+    best(config)?;
     sources(config)
+}
+
+/// Refuses to publish a scorer that is not trained as the one to take.
+fn best(config: &DatasetConfig) -> Result<(), ConfigError> {
+    let scorers = &config.training.scorers;
+    match config.training.best.filter(|best| !scorers.contains(best)) {
+        None => Ok(()),
+        Some(best) => {
+            let names: Vec<&str> = scorers.iter().map(|scorer| scorer.bundle()).collect();
+            let wanted = format!("it has to be one of training.scorers: {names:?}");
+            Err(refused("training.best", best.bundle(), wanted))
+        }
+    }
 }
 
 /// Refuses sources that can't be fitted or that are there twice, and others than those where candidates or opinions are asked for.

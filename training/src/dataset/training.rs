@@ -86,6 +86,8 @@ pub struct Training {
     pub sources: Vec<Settings>,
     /// Those of the sources, by the names of their bundles, whose opinions of a pair scorers read.
     pub stacking: Vec<String>,
+    /// The scorer that is published as `best`. Left out: what the first line of the report says to take.
+    pub best: Option<Scorer>,
     /// The power of the recency-weighted purchases that a scorer's odds are multiplied by to rank. Training
     /// knows how negatives are drawn, so 0 is right unless popular items are still ranked too low (above 0)
     /// or too high (below).
@@ -292,6 +294,7 @@ impl Default for Training {
             scorers: vec![Scorer::Dlrm, Scorer::Forest],
             sources: vec![Settings::Ease(Ease::with_recency())],
             stacking: Vec::new(),
+            best: None,
             weight_exponent: 0.0,
             two_tower: TwoTower::default(),
             dlrm: Dlrm::default(),

@@ -2,8 +2,35 @@
 
 use gondola_models::features::{Cells, RawTable};
 use gondola_models::retrieval::sources::most_often_bought;
+use gondola_models::retrieval::trained::TrainedSource;
 
 use crate::features::Snapshot;
+
+/// Days that the most popular items are counted over.
+pub const POPULAR_DAYS: u32 = 7;
+
+/// A list that needs no scorer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SimpleList {
+    /// What is most popular.
+    Popular,
+    /// What the user bought most often.
+    Own,
+    /// What the user bought most often, then what is most popular.
+    OwnThenPopular,
+    /// That of the trained source with a bundle of this name.
+    Source(&'static str),
+}
+
+/// A trained source that is judged.
+pub struct NamedSource {
+    /// What people call it.
+    pub title: &'static str,
+    /// The name of its bundle.
+    pub bundle: &'static str,
+    /// The source.
+    pub source: TrainedSource,
+}
 
 /// The most often sold items of the last `days` days, as rows.
 pub fn most_popular(items: &RawTable, days: u32, k: usize) -> Vec<u32> {

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::progress::Progress;
 use gondola_models::features::UserId;
 use gondola_models::pipeline::{Answer, RecommendRequest, RequestError, Stage, Variant};
-use gondola_models::retrieval::trained::TrainedSource;
 use serde::{Deserialize, Serialize};
 
-use super::baselines;
+use super::baselines::{self, NamedSource, POPULAR_DAYS, SimpleList};
 use super::latency::Latency;
 use super::paired::Lift;
 use super::ranking::{ListMetric, RankingIntervals, RankingMetrics, UserMetrics};
@@ -18,9 +17,6 @@ use crate::labels::{BoughtItem, Window};
 
 /// The length of the lists.
 pub const K: usize = 12;
-
-/// Days that most popular items are counted over.
-const POPULAR_DAYS: u32 = 7;
 
 /// How good lists of 12 are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,9 +63,9 @@ pub struct Judged<Q> {
 /// The lists that need no scorer: popular items, the user's own, both, and those of trained sources.
 pub fn baselines(
     snapshot: &Snapshot,
-    sources: &[(&'static str, TrainedSource)],
+    sources: &[NamedSource],
     bought: &Bought,
-) -> Vec<Judged<Quality>> {
+) -> Vec<(SimpleList, Judged<Quality>)> {
     let popular = baselines::most_popular(&snapshot.items, POPULAR_DAYS, K);
     let own: HashMap<&String, Vec<u32>> = bought
         .keys()
@@ -80,7 +76,7 @@ pub fn baselines(
             )
         })
         .collect();
-    let named = |name: &str, list: &dyn Fn(&String) -> Vec<u32>| {
+    let named = |simple: SimpleList, name: &str, list: &dyn Fn(&String) -> Vec<u32>| {
         let id = |row: &u32| snapshot.items.id(*row as usize).to_owned();
         let lists: Vec<Vec<String>> = bought
             .keys()
@@ -91,17 +87,28 @@ pub fn baselines(
             name: name.to_owned(),
             metrics: RankingMetrics::mean(&users),
         };
-        Judged { quality, users }
+        (simple, Judged { quality, users })
     };
     let mut all = vec![
-        named("most popular in 7 days", &|_| popular.clone()),
-        named("the user's own most frequent", &|user| own[user].clone()),
-        named("own most frequent, then popular", &|user| {
-            baselines::mixed(&own[user], &popular, K)
+        named(SimpleList::Popular, "most popular in 7 days", &|_| {
+            popular.clone()
         }),
+        named(SimpleList::Own, "the user's own most frequent", &|user| {
+            own[user].clone()
+        }),
+        named(
+            SimpleList::OwnThenPopular,
+            "own most frequent, then popular",
+            &|user| baselines::mixed(&own[user], &popular, K),
+        ),
     ];
-    for (name, source) in sources {
-        all.push(named(name, &|user| {
+    for NamedSource {
+        title,
+        bundle,
+        source,
+    } in sources
+    {
+        all.push(named(SimpleList::Source(bundle), title, &|user| {
             let history = snapshot.users.find(user).map(|user| snapshot.history.of(user));
             source.all_candidates(history.unwrap_or_default(), K)
         }));
@@ -109,15 +116,36 @@ pub fn baselines(
     all
 }
 
-/// Whether scorers are worth their while, in one sentence: the best variant's lists beside the best that need no scorer, buyer by buyer.
-pub fn verdict(variants: &[Judged<VariantQuality>], simple: &[Judged<Quality>], seed: u64) -> Option<String> {
+/// What to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Winner {
+    /// The scorer of the variant at this position.
+    Variant(usize),
+    /// A list that needs no scorer.
+    Simple(SimpleList),
+}
+
+/// Whether scorers are worth their while.
+pub struct Verdict {
+    /// What to take, in one sentence, with its reason.
+    pub sentence: String,
+    /// What to take.
+    pub winner: Winner,
+}
+
+/// Whether scorers are worth their while: the best variant's lists beside the best that need no scorer, buyer by buyer.
+pub fn verdict(
+    variants: &[Judged<VariantQuality>],
+    simple: &[(SimpleList, Judged<Quality>)],
+    seed: u64,
+) -> Option<Verdict> {
     let gain = |metrics: &RankingMetrics| metrics.ndcg;
-    let best = variants
-        .iter()
-        .max_by(|a, b| gain(&a.quality.quality.metrics).total_cmp(&gain(&b.quality.quality.metrics)))?;
-    let simplest = simple
-        .iter()
-        .max_by(|a, b| gain(&a.quality.metrics).total_cmp(&gain(&b.quality.metrics)))?;
+    let of_variant = |(_, judged): &(usize, &Judged<VariantQuality>)| gain(&judged.quality.quality.metrics);
+    let of_simple = |(_, judged): &&(SimpleList, Judged<Quality>)| gain(&judged.quality.metrics);
+    let variants = variants.iter().enumerate();
+    let (position, best) = variants.max_by(|a, b| of_variant(a).total_cmp(&of_variant(b)))?;
+    let simple = simple.iter();
+    let (list, simplest) = simple.max_by(|a, b| of_simple(a).total_cmp(&of_simple(b)))?;
     let each =
         |users: &[UserMetrics]| -> Vec<f64> { users.iter().map(|user| user.get(ListMetric::Ndcg)).collect() };
     let lift = Lift::of(&each(&best.users), &each(&simplest.users), seed);
@@ -132,11 +160,19 @@ pub fn verdict(variants: &[Judged<VariantQuality>], simple: &[Judged<Quality>], 
         percent(lift.interval.high)
     );
     Some(if lift.interval.low > 0.0 {
-        format!("Take {name}: its lists are better than the best that need no scorer, {plain:?} ({figures}).")
+        Verdict {
+            sentence: format!(
+                "Take {name}: its lists are better than the best that need no scorer, {plain:?} ({figures})."
+            ),
+            winner: Winner::Variant(position),
+        }
     } else {
-        format!(
-            "Take the simple list {plain:?}: no scorer's lists are better by more than chance; the best are those of {name} ({figures})."
-        )
+        Verdict {
+            sentence: format!(
+                "Take the simple list {plain:?}: no scorer's lists are better by more than chance; the best are those of {name} ({figures})."
+            ),
+            winner: Winner::Simple(*list),
+        }
     })
 }
 

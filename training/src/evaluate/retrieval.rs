@@ -4,19 +4,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use gondola_models::features::{Neighbors, Purchase};
-use gondola_models::retrieval::trained::TrainedSource;
 use gondola_models::retrieval::{Retrieval, SearchError, sources};
 use serde::{Deserialize, Serialize};
 
-use super::baselines::most_popular;
+use super::baselines::{NamedSource, POPULAR_DAYS, most_popular};
 use crate::features::Snapshot;
 use crate::fit::encoded::Encoded;
 use crate::rows::{Pair, Row, SnapshotRow};
 
 /// Number of candidates.
 pub const CANDIDATES: usize = 200;
-/// Days that most popular items are counted over.
-const POPULAR_DAYS: u32 = 7;
 
 /// How much of what was bought a source finds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,7 +37,7 @@ pub(crate) enum EvaluateRetrievalError {
 /// The two towers and trained sources, compared with methods that need no model.
 pub(crate) fn evaluate(
     towers: &Retrieval,
-    sources: &[(&'static str, TrainedSource)],
+    sources: &[NamedSource],
     encoded: &Encoded<SnapshotRow>,
     neighbors: &Neighbors,
     snapshot: &Snapshot,
@@ -65,9 +62,9 @@ pub(crate) fn evaluate(
         })?,
         buyers.quality("ItemKNN", |user| Ok(item_knn(history(user), neighbors)))?,
     ];
-    for (name, source) in sources {
+    for NamedSource { title, source, .. } in sources {
         let find = |user| Ok(source.all_candidates(history(user), CANDIDATES));
-        qualities.push(buyers.quality(name, find)?);
+        qualities.push(buyers.quality(title, find)?);
     }
     Ok(qualities)
 }

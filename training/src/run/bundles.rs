@@ -10,9 +10,9 @@ use gondola_models::features::{Schema, Workflow};
 use gondola_models::pipeline::VariantFolders;
 use tempfile::TempDir;
 
+use super::best::{BEST, Best};
 use super::models::{FittedScorer, FittedSource, Models};
 use super::prepare::{Known, Prepared};
-use crate::dataset::training::Scorer;
 use crate::features::POPULARITY;
 use crate::fit::item_index::ItemIndex;
 use crate::fit::text::TextIndex;
@@ -30,6 +30,8 @@ pub(super) struct BundleSet<'a> {
     /// What was learned of who buys what until `known`.
     pub(super) sources: &'a [FittedSource],
     pub(super) scorers: &'a [FittedScorer],
+    /// The scorer to take; none where that is still to be found out.
+    pub(super) best: Option<&'a Best<'a>>,
     /// There is none where nothing is published.
     pub(super) text: Option<&'a TextIndex>,
 }
@@ -50,6 +52,7 @@ impl<'a> BundleSet<'a> {
             index: &models.index,
             sources: &models.sources,
             scorers: &models.scorers,
+            best: None,
             text: None,
         }
     }
@@ -74,6 +77,9 @@ impl<'a> BundleSet<'a> {
         for scorer in self.scorers {
             let fitted = &scorer.fitted;
             fitted.save(&folders.make(fitted.scorer.bundle())?)?;
+        }
+        if let Some(best) = self.best {
+            best.save(&folders.make(BEST)?)?;
         }
         if let Some(text) = self.text {
             text.save(&folders.make(ITEM_TEXT)?)?;
@@ -111,13 +117,13 @@ impl BundleFolders {
         self.path().join(name)
     }
 
-    /// What a variant of a scorer loads.
-    pub(super) fn variant(&self, scorer: Scorer) -> VariantFolders {
+    /// What a variant of the scorer bundle of this name loads.
+    pub(super) fn variant(&self, scorer: &str) -> VariantFolders {
         VariantFolders {
             features: self.bundle(FEATURES),
             retrieval: self.bundle(TWO_TOWER),
             sources: self.sources(),
-            scorer: self.bundle(scorer.bundle()),
+            scorer: self.bundle(scorer),
             similarity: None,
         }
     }
@@ -140,7 +146,8 @@ impl BundleFolders {
         read().with_context(|| format!("cannot read {}", folder.display()))
     }
 
-    fn make(&self, name: &str) -> anyhow::Result<PathBuf> {
+    /// Makes the folder of the bundle of this name.
+    pub(super) fn make(&self, name: &str) -> anyhow::Result<PathBuf> {
         let folder = self.bundle(name);
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(folder)

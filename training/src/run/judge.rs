@@ -15,11 +15,12 @@ use gondola_models::retrieval::{Retrieval, RetrievalError};
 use gondola_models::scoring::stacked::StackedSource;
 
 use super::Run;
+use super::best::{BEST, Best};
 use super::bundles::{BundleFolders, BundleSet};
 use super::models::{FittedScorer, FittedSource, Models};
 use super::prepare::Prepared;
 use crate::dataset::Dataset;
-use crate::dataset::training::Scorer;
+use crate::evaluate::baselines::NamedSource;
 use crate::evaluate::pairs::{self, Judge};
 use crate::evaluate::permutation;
 use crate::evaluate::retrieval::{self, RetrievalQuality};
@@ -41,7 +42,7 @@ pub(super) enum Depth {
 }
 
 /// How good everything is.
-pub(super) struct Judged {
+pub(super) struct Judged<'m> {
     /// Each scorer on the labeled pairs of the test window.
     pub(super) scorers: Vec<ScorerQuality>,
     /// The two towers, compared with methods that need no deep model.
@@ -52,16 +53,18 @@ pub(super) struct Judged {
     pub(super) variants: Vec<VariantQuality>,
     /// Whether scorers are worth their while.
     pub(super) verdict: Option<String>,
+    /// The scorer that the verdict says to take, unless the configuration says otherwise.
+    pub(super) best: Option<Best<'m>>,
 }
 
 impl Run {
     /// Judges models as a pod would load them: from the folders of their bundles.
-    pub(super) fn judge(
+    pub(super) fn judge<'m>(
         &mut self,
         prepared: &Prepared,
-        models: &Models,
+        models: &'m Models,
         depth: Depth,
-    ) -> anyhow::Result<Judged> {
+    ) -> anyhow::Result<Judged<'m>> {
         let bench = Bench {
             dataset: &self.dataset,
             prepared,
@@ -74,19 +77,31 @@ impl Run {
         let bought = end_to_end::bought(&self.dataset, &window);
         let timings = &mut self.timings;
         let scorers = timings.time("scores of labeled pairs", || bench.scorers(models, depth))?;
-        let variants = timings.time("lists for every buyer", || {
-            bench.variants(&models.names(), &bought)
+        let names = models.scorers.iter().map(|scorer| scorer.fitted.scorer.bundle());
+        let mut variants = timings.time("lists for every buyer", || {
+            names
+                .map(|name| bench.variant(name, &bought))
+                .collect::<Result<Vec<_>, _>>()
         })?;
         let sources = bench.sources(models)?;
         let retrieval = timings.time("retrieval beside its baselines", || {
             bench.retrieval(&window, &sources)
         })?;
         let simple = end_to_end::baselines(&prepared.test.known.snapshot, &sources, &bought);
+        let verdict = end_to_end::verdict(&variants, &simple, self.dataset.config.training.seed);
+        let best = Best::of(verdict.as_ref(), &self.dataset.config, models, &prepared.workflow);
+        if let Some(best @ Best::Simple(list, _)) = &best {
+            best.save(&bench.folders.make(BEST)?)?;
+            variants.push(bench.variant(BEST, &bought)?);
+            self.notices
+                .extend(list.notice(&self.dataset.config.evaluation.candidates));
+        }
         Ok(Judged {
             scorers,
             retrieval,
-            verdict: end_to_end::verdict(&variants, &simple, self.dataset.config.training.seed),
-            baselines: simple.into_iter().map(|judged| judged.quality).collect(),
+            verdict: verdict.map(|verdict| verdict.sentence),
+            best,
+            baselines: simple.into_iter().map(|(_, judged)| judged.quality).collect(),
             variants: variants.into_iter().map(|judged| judged.quality).collect(),
         })
     }
@@ -172,11 +187,7 @@ impl Bench<'_> {
 
     /// How much of what was bought is among the candidates, by the two towers and by what needs no deep
     /// model.
-    fn retrieval(
-        &self,
-        window: &Window,
-        sources: &[(&'static str, TrainedSource)],
-    ) -> anyhow::Result<Vec<RetrievalQuality>> {
+    fn retrieval(&self, window: &Window, sources: &[NamedSource]) -> anyhow::Result<Vec<RetrievalQuality>> {
         let test = &self.prepared.test;
         let snapshot = &test.known.snapshot;
         let search = two_tower::search(&self.dataset.config.training.two_tower);
@@ -198,40 +209,37 @@ impl Bench<'_> {
     }
 
     /// The trained sources, with what people call them.
-    fn sources(&self, models: &Models) -> Result<Vec<(&'static str, TrainedSource)>, RetrievalError> {
+    fn sources(&self, models: &Models) -> Result<Vec<NamedSource>, RetrievalError> {
         let items = &self.prepared.test.known.snapshot.items;
         let load = |FittedSource { settings, .. }: &FittedSource| {
-            let source = TrainedSource::load(&self.folders.bundle(settings.bundle()), items)?;
-            Ok((settings.title(), source))
+            let (title, bundle) = (settings.title(), settings.bundle());
+            let source = TrainedSource::load(&self.folders.bundle(bundle), items)?;
+            Ok(NamedSource {
+                title,
+                bundle,
+                source,
+            })
         };
         models.sources.iter().map(load).collect()
     }
 
-    /// Loads a variant of each scorer and queries it for every buyer.
-    fn variants(
+    /// Loads a variant of the scorer bundle of this name and queries it for every buyer.
+    fn variant(
         &self,
-        scorers: &[Scorer],
+        scorer: &str,
         bought: &end_to_end::Bought,
-    ) -> anyhow::Result<Vec<end_to_end::Judged<VariantQuality>>> {
-        let seed = self.dataset.config.training.seed;
-        let mut qualities = Vec::new();
-        for scorer in scorers {
-            let folders = self.folders.variant(*scorer);
-            let variant = Variant::load(&folders, &variant_settings(self.dataset, *scorer, &folders))?;
-            let bar = progress::bar("lists for every buyer");
-            qualities.push(end_to_end::variant(&variant, bought, seed, &bar)?);
-            bar.finish();
-        }
-        Ok(qualities)
+    ) -> anyhow::Result<end_to_end::Judged<VariantQuality>> {
+        let folders = self.folders.variant(scorer);
+        let variant = Variant::load(&folders, &variant_settings(self.dataset, scorer, &folders))?;
+        let bar = progress::bar("lists for every buyer");
+        let judged = end_to_end::variant(&variant, bought, self.dataset.config.training.seed, &bar)?;
+        bar.finish();
+        Ok(judged)
     }
 }
 
 /// How a scorer's pipeline answers while it is judged, with all sources that there are: what no candidates are wanted of may have a say.
-pub(super) fn variant_settings(
-    dataset: &Dataset,
-    scorer: Scorer,
-    folders: &VariantFolders,
-) -> VariantSettings {
+pub(super) fn variant_settings(dataset: &Dataset, scorer: &str, folders: &VariantFolders) -> VariantSettings {
     let config = &dataset.config;
     let mut quotas = Quotas::from(config.evaluation.candidates.clone());
     for name in folders.sources.keys() {
@@ -241,7 +249,7 @@ pub(super) fn variant_settings(
         }
     }
     VariantSettings {
-        name: scorer.bundle().to_owned(),
+        name: scorer.to_owned(),
         quotas,
         search: two_tower::search(&config.training.two_tower),
         similarity_search: SearchParameters::default(),

@@ -245,7 +245,8 @@ impl Run {
         for (as_of, number) in earlier.into_iter().zip(2..) {
             let name = format!("train {number}");
             let sample = self.sample(&name, as_of, seed.wrapping_add(number)).await?;
-            let sources = self.sources_before(&format!("training window {number}"), &sample.known.snapshot)?;
+            let sources =
+                self.sources_before(&format!("training window {number}"), &sample.known.snapshot)?;
             add(&sample, sources);
             earlier_windows.push(facts::of_sample(&sample));
         }

@@ -112,7 +112,7 @@ impl Run {
         let old = self.as_of_the_test(serving, prepared, models)?;
         let mut sums = vec![(0.0, 0.0); bought.len()];
         for scorer in &scorers {
-            let of_new = self.metrics(&new.variant(*scorer), *scorer, &bought, rule.metric)?;
+            let of_new = self.metrics(&new.variant(scorer.bundle()), *scorer, &bought, rule.metric)?;
             let of_old = self.metrics(&serving.variant(*scorer, &old), *scorer, &bought, rule.metric);
             let of_old = of_old.context("cannot make lists with what the channel points to")?;
             for ((new, old), (of_new, of_old)) in sums.iter_mut().zip(of_new.into_iter().zip(of_old)) {
@@ -152,6 +152,7 @@ impl Run {
             index: &index,
             sources: &models.sources,
             scorers: &[],
+            best: None,
             text: None,
         };
         set.write()
@@ -165,7 +166,10 @@ impl Run {
         bought: &Bought,
         metric: ListMetric,
     ) -> anyhow::Result<Vec<f64>> {
-        let variant = Variant::load(folders, &variant_settings(&self.dataset, scorer, folders))?;
+        let variant = Variant::load(
+            folders,
+            &variant_settings(&self.dataset, scorer.bundle(), folders),
+        )?;
         let bar = progress::bar("lists to compare");
         let lists = end_to_end::lists(&variant, bought, &bar)?;
         bar.finish();

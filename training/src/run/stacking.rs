@@ -28,9 +28,11 @@ impl Run {
         let training = &self.dataset.config.training;
         let (users, items) = (snapshot.users.len(), snapshot.items.len());
         let stacked = training.stacking.iter();
-        let settings = stacked.flat_map(|name| training.sources.iter().filter(move |one| one.bundle() == name));
+        let settings =
+            stacked.flat_map(|name| training.sources.iter().filter(move |one| one.bundle() == name));
         let fit = |settings: &Settings| {
-            let fitted = gondola_collaborative::fit(settings, &snapshot.history, users, items, training.seed)?;
+            let fitted =
+                gondola_collaborative::fit(settings, &snapshot.history, users, items, training.seed)?;
             Ok(Arc::new(fitted.source(items)))
         };
         let settings: Vec<&Settings> = settings.collect();
@@ -38,7 +40,8 @@ impl Run {
             return Ok(Vec::new());
         }
         let step = format!("sources before {window}");
-        self.timings.time(step, || settings.into_iter().map(fit).collect())
+        self.timings
+            .time(step, || settings.into_iter().map(fit).collect())
     }
 
     /// The sources with what their scores are divided by: their standard deviation among a window's pairs.

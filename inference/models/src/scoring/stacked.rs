@@ -31,8 +31,8 @@ pub fn layout_with(layout: &Layout, sources: &[StackedSource]) -> Layout {
 }
 
 impl StackedSource {
-    /// The names of its columns, in order.
-    fn columns(&self) -> [String; OPINION_WIDTH] {
+    /// The names of its columns, in order: of the score and of the rank.
+    pub fn columns(&self) -> [String; OPINION_WIDTH] {
         [format!("score_{}", self.name), format!("rank_{}", self.name)]
     }
 

@@ -291,6 +291,54 @@ fn reason(resolution: &Resolution, variant: &str) -> Option<RefusalReason> {
 }
 
 #[tokio::test]
+async fn a_scorer_is_refused_where_a_source_that_it_reads_is_not_among_those_of_the_pipeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    let store = Store::open(&url).unwrap();
+    put(&store, "features", Kind::Features, "a", "features").await;
+    put(&store, "two-tower", Kind::Retrieval, "a", "towers").await;
+    put(&store, "ease", Kind::Source, "a", "ease").await;
+    let stacked = tempfile::tempdir().unwrap();
+    std::fs::write(stacked.path().join("file"), "dlrm").unwrap();
+    let description = BundleDescription {
+        name: "dlrm".to_owned(),
+        kind: Kind::Scorer,
+        contract: Contract {
+            workflow: Some(Digest::of(b"a")),
+            inputs: Some(vec!["user.age".to_owned()]),
+            sources: vec!["ease".to_owned()],
+            ..Contract::default()
+        },
+    };
+    let published = publish(&store, stacked.path(), &description).await.unwrap();
+    set_channel(&store, "dlrm", "stable", &published.version)
+        .await
+        .unwrap();
+
+    let mut spec = spec(json!({"url": url}));
+    let look = async |spec: &Value| {
+        let spec: RecommenderPipelineSpec = serde_json::from_value(spec.clone()).unwrap();
+        resolve(&spec, 1, &Access::default(), PATIENCE).await
+    };
+    let found = look(&spec).await;
+    let VariantResolution::Refused(Refusal { reason, message }) = &found.variants["dlrm"] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(*reason, RefusalReason::ContractMismatch);
+    assert_eq!(
+        message,
+        "dlrm@stable takes what the trained source \"ease\" says, but there is none; add a trained source of that name, or take a scorer that was trained without it"
+    );
+    let trained = json!({"name": "ease", "bundle": "ease@stable", "candidates": 0});
+    spec["retrieval"]["sources"] = json!({"trained": [trained]});
+    let found = look(&spec).await;
+    assert!(
+        matches!(found.variants["dlrm"], VariantResolution::Resolved(_)),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
 async fn each_variant_is_judged_alone_and_taken_up_when_it_is_fixed() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", folder.path().display());

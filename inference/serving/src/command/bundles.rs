@@ -13,7 +13,7 @@ use gondola_artifacts::{
 use gondola_models::pipeline::VariantFolders;
 use gondola_protocol::BundleDescription;
 use gondola_router::access::AccessArguments;
-use gondola_router::resolver::kind_of;
+use gondola_router::resolver::{check_sources, kind_of};
 use gondola_wire::role::Role;
 use gondola_wire::variables;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -106,7 +106,9 @@ pub(super) async fn fetch(
         return Ok(kept);
     }
     let mut bundles = VariantBundles::default();
-    for (wanted, resolved) in wanted.iter().zip(&look_up(store, wanted).await?) {
+    let found = look_up(store, wanted).await?;
+    check_sources(wanted.iter().map(|wanted| &wanted.role).zip(&found))?;
+    for (wanted, resolved) in wanted.iter().zip(&found) {
         resolved.require(kind_of(&wanted.role))?;
         let folder = fetch_one(store, cache, resolved).await?;
         bundles.add(&wanted.role, &resolved.reference, folder);

@@ -247,7 +247,7 @@ fn a_configuration_says_no_more_than_it_must() {
     let plain = ScorerConfig {
         inputs: names(&["user.age"]),
         sampled_by: None,
-            sources: Vec::new(),
+        sources: Vec::new(),
         family: Family::Onnx(OnnxConfig::default()),
     };
     let json = serde_json::to_string(&plain).unwrap();
