@@ -173,7 +173,7 @@ pub(crate) fn recall(bundles: &Path, nprobe: u32) -> anyhow::Result<f64> {
     let mut queries = Vec::with_capacity(RECALL_USERS * index.dimension());
     for _ in 0..RECALL_USERS {
         let row = workflow.user.encode(&users.row(rng.random_range(0..users.len())));
-        queries.extend(retrieval.embed_user(&row)?);
+        queries.extend(retrieval.embed_user(&row, &[])?);
     }
     let mut vectors = vec![0.0; index.len() * index.dimension()];
     for (position, vector) in vectors.chunks_exact_mut(index.dimension()).enumerate() {

@@ -78,6 +78,7 @@ pub(super) fn write_towers(folder: &Path, workflow: &Workflow, items: usize) -> 
     let towers = TwoTowerConfig {
         query: config(cardinalities.user, workflow.user.numeric.len()),
         item: config(cardinalities.item, workflow.item.numeric.len()),
+        known: None,
     };
     fs::write(folder.join("tower.json"), serde_json::to_vec_pretty(&towers)?)?;
 

@@ -126,7 +126,7 @@ impl Pipeline {
         if items.is_empty() {
             return Ok(Vec::new());
         }
-        let body = json!({"user": user, "items": items, "k": k});
+        let body = json!({"user": user, "items": items, "k": k, "parts": true});
         let explained = self.change(Method::POST, &["v1", "explain"], &body, arm).await;
         let read =
             explained.and_then(|body| serde_json::from_slice::<Explained>(&body).map_err(AskError::Json));

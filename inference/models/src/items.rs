@@ -334,6 +334,14 @@ impl ItemsView<'_> {
         }
     }
 
+    /// The encoded features of a row.
+    pub fn encoded(&self, row: u32) -> EncodedRow {
+        match self.put_item(row) {
+            Some(item) => item.encoded.clone(),
+            None => self.items.encoded.row(row as usize),
+        }
+    }
+
     /// What the scorer keeps of a row.
     pub fn block(&self, row: u32) -> &[f32] {
         match self.put_item(row) {

@@ -3,6 +3,7 @@
 //! Two towers put users and items into one space ([`tower`], or [`network_tower`] for those of other frameworks); an index finds the items
 //! nearest to the user ([`index`]). [`sources`] adds what that search may miss: items bought before, popular ones, and those of [`trained`] models of who buys what.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +11,16 @@ use std::path::{Path, PathBuf};
 use gondola_onnx::RunError;
 use serde::{Deserialize, Serialize};
 
-use crate::features::{EncodedRow, ItemId, Layout, RawTable};
+use crate::features::{EncodedRow, ItemId, Layout, Purchase, RawTable};
 use crate::network::Binding;
 use index::allowed::Allowed;
 use index::{Index, IndexError, SearchParameters};
+use known_items::{KNOWN_ITEMS, KnownItems, KnownItemsConfig};
 use network_tower::{NetworkTower, NetworkTowerError, Side};
 use tower::{TowerConfig, TowerError, TowerRuntime};
 
 pub mod index;
+pub mod known_items;
 pub mod network_tower;
 pub mod sources;
 pub mod tower;
@@ -132,6 +135,9 @@ pub struct TwoTowerConfig {
     pub query: TowerConfig,
     /// The tower of items.
     pub item: TowerConfig,
+    /// What both know of single items; left out where they know features alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownItemsConfig>,
 }
 
 /// `tower.json` of towers of another framework, which may be left out: how their inputs are filled.
@@ -251,6 +257,7 @@ impl ItemIndex {
 pub struct Retrieval {
     query: Placing,
     item: Placing,
+    known: Option<KnownItems>,
     items: ItemIndex,
 }
 
@@ -293,6 +300,10 @@ impl Retrieval {
             true => own_towers(folder)?,
             false => network_towers(folder, layout)?,
         };
+        let known = match network_files(folder).is_empty() {
+            true => known_items(folder, items)?,
+            false => None,
+        };
         let items = ItemIndex::load(folder, items, search)?;
         for (what, found) in [
             ("the query tower's width", query.dimension()),
@@ -308,17 +319,33 @@ impl Retrieval {
                 });
             }
         }
-        Ok(Self { query, item, items })
+        Ok(Self {
+            query,
+            item,
+            known,
+            items,
+        })
     }
 
-    /// Where the user stands among the items.
-    pub fn embed_user(&self, user: &EncodedRow) -> Result<Vec<f32>, RunError> {
-        self.query.embed(user)
+    /// Where a user stands among the items, who bought these.
+    pub fn embed_user(&self, user: &EncodedRow, purchases: &[Purchase]) -> Result<Vec<f32>, RunError> {
+        self.query.embed(&self.user_row(user, purchases))
     }
 
-    /// Where an item stands.
-    pub fn embed_item(&self, item: &EncodedRow) -> Result<Vec<f32>, RunError> {
-        self.item.embed(item)
+    /// What the query tower reads of a user.
+    pub(crate) fn user_row<'a>(&self, user: &'a EncodedRow, purchases: &[Purchase]) -> Cow<'a, EncodedRow> {
+        match &self.known {
+            Some(known) => Cow::Owned(known.with_history(user, purchases)),
+            None => Cow::Borrowed(user),
+        }
+    }
+
+    /// Where an item stands; `row` is its row in the catalog, of one that is there.
+    pub fn embed_item(&self, item: &EncodedRow, row: Option<u32>) -> Result<Vec<f32>, RunError> {
+        match &self.known {
+            Some(known) => self.item.embed(&known.with_vector(item, row)),
+            None => self.item.embed(item),
+        }
     }
 
     /// Whether the towers are of another framework.
@@ -340,6 +367,19 @@ impl Retrieval {
     pub fn items(&self) -> &ItemIndex {
         &self.items
     }
+}
+
+fn known_items(folder: &Path, items: &RawTable) -> Result<Option<KnownItems>, RetrievalError> {
+    let config: TwoTowerConfig = read_json(&folder.join(CONFIG))?;
+    let Some(known) = config.known else {
+        return Ok(None);
+    };
+    let ids: Vec<ItemId> = read_json(&folder.join(KNOWN_ITEMS))?;
+    let loaded = KnownItems::load(folder, known, &ids, items);
+    loaded.map(Some).map_err(|source| RetrievalError::Tower {
+        folder: folder.to_owned(),
+        source,
+    })
 }
 
 fn own_towers(folder: &Path) -> Result<(Placing, Placing), RetrievalError> {

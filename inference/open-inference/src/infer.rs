@@ -150,6 +150,7 @@ impl Inference {
             user: user.into(),
             items: items.iter().map(|item| item.as_str().into()).collect(),
             k: None,
+            parts: false,
         };
         Ok(users.into_iter().zip(ids.chunks_exact(width)).map(ask).collect())
     }
@@ -382,6 +383,7 @@ mod tests {
             user: user.into(),
             items: items.map(Into::into).to_vec(),
             k: None,
+            parts: false,
         };
         let wanted = Asked::Scores(vec![request("anna", ["a", "b"]), request("berta", ["c", "d"])]);
         assert_eq!(scores, wanted);
@@ -402,6 +404,7 @@ mod tests {
             sources: Vec::new(),
             score,
             rank: None,
+            parts: Vec::new(),
         };
         let row = Explained {
             variant: "dlrm".into(),

@@ -10,7 +10,7 @@ use gondola_request::{
 
 use crate::proto::{
     AssignmentReason, BundleDescription, Degradation, ExplainResponse, Explanation, Fate,
-    GetPipelineResponse, RecommendResponse, ScoredItem, SimilarResponse, Source, SourcePlace, Stage,
+    GetPipelineResponse, Part, RecommendResponse, ScoredItem, SimilarResponse, Source, SourcePlace, Stage,
     StageTime, Value, VariantDescription, VariantSummary, value,
 };
 use crate::service::{self, Explained, Served};
@@ -232,6 +232,7 @@ impl From<request::Explanation> for Explanation {
             sources: explanation.sources.into_iter().map(SourcePlace::from).collect(),
             score: explanation.score,
             rank: explanation.rank.map(|rank| rank as u32),
+            parts: explanation.parts.into_iter().map(Part::from).collect(),
         }
     }
 }
@@ -245,7 +246,20 @@ impl Explanation {
             sources: self.sources.into_iter().filter_map(SourcePlace::ours).collect(),
             score: self.score,
             rank: self.rank.map(|rank| rank as usize),
+            parts: self.parts.into_iter().map(request::Part::from).collect(),
         })
+    }
+}
+
+impl From<request::Part> for Part {
+    fn from(request::Part { input, adds }: request::Part) -> Self {
+        Self { input, adds }
+    }
+}
+
+impl From<Part> for request::Part {
+    fn from(Part { input, adds }: Part) -> Self {
+        Self { input, adds }
     }
 }
 

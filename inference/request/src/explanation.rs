@@ -15,6 +15,8 @@ pub struct ExplainRequest {
     pub items: Vec<ItemId>,
     /// How many items the answer has; the pipeline's own limit where the request names none.
     pub k: Option<usize>,
+    /// Whether to say what each input adds to the scores.
+    pub parts: bool,
 }
 
 /// What became of an item.
@@ -32,6 +34,18 @@ pub struct Explanation {
     /// Its place by score among the candidates that may be shown, from 1; absent where it is none of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
+    /// What each input adds to the score, the most first, where that was asked for; absent otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// What an input adds to a score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// The input, as the scorer names it: `user.age`, `item.price`, `pair.purchases`.
+    pub input: String,
+    /// The score less what it would be if this input were not known: below 0 where knowing it takes away.
+    pub adds: f32,
 }
 
 /// A source of candidates, and an item's place among those that it gave.

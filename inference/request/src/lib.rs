@@ -23,7 +23,7 @@ pub mod timing;
 
 pub use answer::{Answer, Degradation, Recommendation};
 pub use change::{Change, Interaction, InteractionKind, ItemPatch, ItemUpdate, PurchaseUpdate, UserUpdate};
-pub use explanation::{ExplainRequest, Explanation, Explanations, Fate, Source, SourcePlace};
+pub use explanation::{ExplainRequest, Explanation, Explanations, Fate, Part, Source, SourcePlace};
 pub use id::{ItemId, UserId};
 pub use question::{InformedRequest, Question, RecommendRequest, SimilarRequest, SimilarTo};
 pub use row::{RawRow, Value};

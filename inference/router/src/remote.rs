@@ -376,6 +376,7 @@ impl Recommender for RemoteVariant {
             user: request.user.as_str().to_owned(),
             items: items.map(|item| item.as_str().to_owned()).collect(),
             k: request.k.map(saturated),
+            parts: request.parts,
         };
         let ask =
             |mut client: RecommenderClient<Channel>, request| async move { client.explain(request).await };

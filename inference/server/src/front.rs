@@ -26,6 +26,8 @@ pub const MAX_ID_BYTES: usize = 256;
 pub const MAX_TEXT_BYTES: usize = 8192;
 /// Most items of which one request may ask what became of them.
 pub const MAX_EXPLAINED: usize = 1_000;
+/// Most items whose scores one request gets in parts: each takes as many scores as there are inputs.
+pub const MAX_IN_PARTS: usize = 100;
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// The longest time that a client may give a request.
@@ -393,6 +395,14 @@ fn check_items(request: &ExplainRequest) -> Result<(), ServiceError> {
         return Err(ServiceError::Argument {
             argument: "the request",
             problem: format!("has {many} items; ask for 1 to {MAX_EXPLAINED} at once"),
+        });
+    }
+    if request.parts && many > MAX_IN_PARTS {
+        return Err(ServiceError::Argument {
+            argument: "the request",
+            problem: format!(
+                "wants the scores of {many} items in parts; ask for those of {MAX_IN_PARTS} at once"
+            ),
         });
     }
     let mut ids = request.items.iter();

@@ -120,11 +120,17 @@ impl Recommender for Service {
         let within = timeout(request.metadata())?;
         let metadata = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
         let visit = http::visit(&self.front, &request.get_ref().user, metadata).map_err(status)?;
-        let ExplainRequest { user, items, k } = request.into_inner();
+        let ExplainRequest {
+            user,
+            items,
+            k,
+            parts,
+        } = request.into_inner();
         let asked = request::ExplainRequest {
             user: user.as_str().into(),
             items: items.into_iter().map(Into::into).collect(),
             k: k.map(|k| k as usize),
+            parts,
         };
         let explained = self.front.explain(asked, visit, within).await.map_err(status)?;
         Ok(Response::new(ExplainResponse {

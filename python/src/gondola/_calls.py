@@ -211,6 +211,7 @@ def explain(
     items: Iterable[str | int],
     *,
     k: int | None = None,
+    parts: bool = False,
     arm: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Call[Explained]:
@@ -220,6 +221,7 @@ def explain(
 
     :param items: at most 1,000.
     :param k: how many items the answer has; the pipeline's default without it.
+    :param parts: whether to say what each input adds to the scores; of 100 items at most.
     :param arm: the arm of an experiment whose variant is asked.
     :param headers: further headers, such as that of the experiment's unit.
     """
@@ -229,6 +231,8 @@ def explain(
     body: Json = {"user": _frames.identifier(user), "items": [_frames.identifier(item) for item in items]}
     if k is not None:
         body["k"] = k
+    if parts:
+        body["parts"] = True
     return Call("POST", "/v1/explain", _explained, body=_json(body), headers=sent)
 
 
@@ -575,7 +579,8 @@ def _explained(reply: Reply) -> Explained:
 
     def explanation(item: Json) -> Explanation:
         sources = {at["source"]: at["place"] for at in item["sources"]}
-        return Explanation(item["item"], item["fate"], sources, item.get("score"), item.get("rank"))
+        parts = {part["input"]: part["adds"] for part in item.get("parts", ())}
+        return Explanation(item["item"], item["fate"], sources, item.get("score"), item.get("rank"), parts)
 
     return Explained(
         items=tuple(explanation(item) for item in body["items"]),

@@ -19,7 +19,7 @@ use gondola_protocol::{
     RefusedChange, Served, ServiceError, VariantDescription, Visit,
 };
 use gondola_request::{
-    Answer, Change, Degradation, ExplainRequest, Explanation, Explanations, Fate, ItemId, Question,
+    Answer, Change, Degradation, ExplainRequest, Explanation, Explanations, Fate, ItemId, Part, Question,
     RecommendRequest, Recommendation, Rules, SimilarRequest, SimilarTo, Source, SourcePlace, Stage,
     StageTiming, VariantSummary,
 };
@@ -224,6 +224,13 @@ impl Recommender for StandIn {
             }],
             score: Some(0.5),
             rank: Some(place + 1),
+            parts: match request.parts {
+                true => vec![Part {
+                    input: "pair.purchases".to_owned(),
+                    adds: 0.25,
+                }],
+                false => Vec::new(),
+            },
             item,
         };
         let Served { variant, bundles, .. } = self.served(Answer::default());

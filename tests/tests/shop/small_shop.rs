@@ -26,7 +26,7 @@ use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::{Quotas, TrainedQuota};
 use gondola_request::{Change, ItemState, ItemUpdate, Moment, StatedRow, UserState};
 use gondola_training::dataset::DatasetConfig;
-use gondola_training::dataset::training::Scorer;
+use gondola_training::dataset::training::{KnownItems, Scorer};
 use gondola_training::report::Summary;
 use gondola_training::run::{self, RunConfig};
 use tempfile::TempDir;
@@ -46,6 +46,11 @@ fn write_config(folder: &Path) -> PathBuf {
     config.training.two_tower.nprobe = None;
     config.training.two_tower.text_index = "Flat".to_owned();
     config.training.two_tower.text_nprobe = None;
+    config.training.two_tower.known_items = Some(KnownItems {
+        width: 4,
+        fewest_purchases: 2,
+        latest: 10,
+    });
     config.training.scorers = Scorer::ALL.to_vec();
     config.training.sources = sources();
     config.training.stacking = sources()

@@ -134,6 +134,8 @@ pub struct TwoTower {
     pub dimension: usize,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
+    /// What the towers know of single items, beside features.
+    pub known_items: Option<KnownItems>,
     /// Passes over the purchases.
     pub epochs: usize,
     /// Purchases per step; each is a negative of all others.
@@ -152,6 +154,28 @@ pub struct TwoTower {
     pub text_index: String,
     /// Lists that an IVF index of texts visits.
     pub text_nprobe: Option<u32>,
+}
+
+/// What the two towers know of single items: a vector of each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KnownItems {
+    /// How many numbers a vector has.
+    pub width: usize,
+    /// By how many purchases an item is known, at least.
+    pub fewest_purchases: usize,
+    /// Of how many of a user's purchases, the latest, the mean is taken.
+    pub latest: usize,
+}
+
+impl Default for KnownItems {
+    fn default() -> Self {
+        Self {
+            width: 32,
+            fewest_purchases: 10,
+            latest: 50,
+        }
+    }
 }
 
 /// How a network is trained.
@@ -313,6 +337,7 @@ impl Default for TwoTower {
         Self {
             dimension: 64,
             hidden: vec![128],
+            known_items: None,
             epochs: 4,
             batch: 1024,
             learning_rate: 1e-3,

@@ -47,7 +47,7 @@ pub(crate) fn evaluate(
     let popular = most_popular(&snapshot.items, POPULAR_DAYS, CANDIDATES);
     let history = |user: SnapshotRow| snapshot.history.of(user.position());
     let nearest = |user: SnapshotRow| -> Result<Vec<u32>, SearchError> {
-        let query = towers.embed_user(&encoded.users.row(user))?;
+        let query = towers.embed_user(&encoded.users.row(user), history(user))?;
         Ok(towers
             .search(&query, CANDIDATES, None)?
             .iter()

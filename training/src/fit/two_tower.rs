@@ -11,18 +11,23 @@ use std::path::Path;
 use crate::progress::Progress;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap, loss};
-use gondola_models::features::{Cardinalities, EncodedTable};
+use gondola_models::features::{Cardinalities, EncodedTable, History, ItemId};
 use gondola_models::retrieval::TwoTowerConfig;
 use gondola_models::retrieval::index::SearchParameters;
+use gondola_models::retrieval::known_items::{KNOWN_ITEMS, KnownItemsConfig};
 use gondola_models::retrieval::tower::{Tower, TowerConfig, embedding_width};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::encoded::{Encoded, EncodedRows};
+mod known_items;
+
+use super::encoded::Encoded;
 use super::{FitError, read_json, weights, write_json};
 use crate::dataset::training::TwoTower;
+use crate::features::Snapshot;
 use crate::rows::{Pair, Row, SnapshotRow};
+use known_items::KnownItems;
 
 /// What errors call them.
 const MODEL: &str = "the two towers";
@@ -47,6 +52,8 @@ pub(crate) struct TowerTask<'a> {
     /// The vocabularies' sizes.
     pub(crate) cardinalities: &'a Cardinalities,
     /// What was known before the purchases.
+    pub(crate) snapshot: &'a Snapshot,
+    /// The same, encoded.
     pub(crate) encoded: &'a Encoded<SnapshotRow>,
     pub(crate) purchases: &'a [Pair<SnapshotRow>],
     /// The same seed gives the same towers.
@@ -57,8 +64,17 @@ pub(crate) struct Towers {
     config: TwoTowerConfig,
     query: Tower,
     item: Tower,
+    known: Option<KnownItems>,
     query_weights: VarMap,
     item_weights: VarMap,
+}
+
+/// The users and items of a snapshot, as towers read them.
+pub(crate) struct Entities<'a> {
+    encoded: &'a Encoded<SnapshotRow>,
+    history: &'a History,
+    /// The position of each item among known ones.
+    positions: Vec<u32>,
 }
 
 /// How much of the towers' index a search looks at.
@@ -86,6 +102,7 @@ pub(crate) fn train(task: TowerTask<'_>, bar: &Progress) -> Result<Towers, FitEr
     }
     let failed = FitError::network(MODEL);
     let towers = Towers::new(task).map_err(&failed)?;
+    let entities = towers.entities(task.encoded, task.snapshot);
     let log_shares = log_shares(purchases);
     let mut optimizer = towers.optimizer(settings).map_err(&failed)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -95,7 +112,9 @@ pub(crate) fn train(task: TowerTask<'_>, bar: &Progress) -> Result<Towers, FitEr
     for _ in 0..settings.epochs {
         order.shuffle(&mut rng);
         for (step, batch) in order.chunks_exact(batch).enumerate() {
-            let loss = towers.loss(batch, task, &log_shares).map_err(&failed)?;
+            let loss = towers
+                .loss(batch, &entities, settings, &log_shares)
+                .map_err(&failed)?;
             optimizer.backward_step(&loss).map_err(&failed)?;
             let loss: f32 = loss.to_scalar().map_err(&failed)?;
             if !loss.is_finite() {
@@ -115,33 +134,49 @@ impl Towers {
             settings,
             cardinalities,
             encoded,
+            snapshot,
             seed,
             ..
         } = task;
+        let wanted = settings.known_items.as_ref();
+        let known = wanted.map(|wanted| known_items::often_bought(snapshot, wanted.fewest_purchases));
+        let wider = wanted.map_or(0, |wanted| wanted.width);
         let tower = |categorical: &[usize], table: &EncodedTable| TowerConfig {
             categorical: categorical.to_vec(),
             embedding: categorical.iter().map(|size| embedding_width(*size)).collect(),
-            numeric: table.numeric_width(),
+            numeric: table.numeric_width() + wider,
             hidden: settings.hidden.clone(),
             output: settings.dimension,
         };
         let config = TwoTowerConfig {
             query: tower(&cardinalities.user, encoded.users.table()),
             item: tower(&cardinalities.item, encoded.items.table()),
+            known: wanted.map(|wanted| KnownItemsConfig {
+                width: wanted.width,
+                latest: wanted.latest,
+            }),
         };
-        let towers = Self::untrained(config)?;
+        let towers = Self::untrained(config, known)?;
         weights::seed(&towers.query_weights, seed)?;
         weights::seed(&towers.item_weights, seed.wrapping_add(1))?;
+        if let Some(known) = &towers.known {
+            weights::seed(known.weights(), seed.wrapping_add(2))?;
+        }
         Ok(towers)
     }
 
-    /// Towers of a configuration, whose weights are to be set.
-    fn untrained(config: TwoTowerConfig) -> candle_core::Result<Self> {
+    /// Towers of a configuration, whose weights are to be set; `known` are the ids of known items.
+    fn untrained(config: TwoTowerConfig, known: Option<Vec<ItemId>>) -> candle_core::Result<Self> {
         let (query_weights, item_weights) = (VarMap::new(), VarMap::new());
         let builder = |weights| VarBuilder::from_varmap(weights, DType::F32, &Device::Cpu);
         let query = Tower::new(&config.query, builder(&query_weights))?;
         let item = Tower::new(&config.item, builder(&item_weights))?;
+        let known = config.known.zip(known);
+        let known = known
+            .map(|(config, ids)| KnownItems::new(ids, config))
+            .transpose()?;
         Ok(Self {
+            known,
             config,
             query,
             item,
@@ -151,7 +186,9 @@ impl Towers {
     }
 
     fn optimizer(&self, settings: &TwoTower) -> candle_core::Result<AdamW> {
-        let variables = [self.query_weights.all_vars(), self.item_weights.all_vars()].concat();
+        let known = self.known.as_ref().map(|known| known.weights().all_vars());
+        let towers = [self.query_weights.all_vars(), self.item_weights.all_vars()];
+        let variables = [&towers[..], known.as_slice()].concat().concat();
         let parameters = ParamsAdamW {
             lr: settings.learning_rate,
             weight_decay: 1e-5,
@@ -160,58 +197,100 @@ impl Towers {
         AdamW::new(variables, parameters)
     }
 
+    /// A snapshot's users and items, as these towers read them.
+    pub(crate) fn entities<'a>(
+        &self,
+        encoded: &'a Encoded<SnapshotRow>,
+        snapshot: &'a Snapshot,
+    ) -> Entities<'a> {
+        let known = self.known.as_ref();
+        Entities {
+            encoded,
+            history: &snapshot.history,
+            positions: known.map_or_else(Vec::new, |known| known.positions(&snapshot.items)),
+        }
+    }
+
+    /// Where users stand: `[users, dimension]`.
+    fn place_users(&self, of: &Entities<'_>, users: &[SnapshotRow]) -> candle_core::Result<Tensor> {
+        let (categorical, numeric) = of.encoded.users.tensors(users)?;
+        let numeric = match &self.known {
+            Some(known) => {
+                let lately = users
+                    .iter()
+                    .map(|user| known.lately(of.history.of(user.position()), &of.positions));
+                Tensor::cat(&[numeric, known.means(&lately.collect::<Vec<_>>())?], 1)?
+            }
+            None => numeric,
+        };
+        self.query.forward(&categorical, &numeric)
+    }
+
+    /// Where items stand: `[items, dimension]`.
+    fn place_items(&self, of: &Entities<'_>, items: &[SnapshotRow]) -> candle_core::Result<Tensor> {
+        let (categorical, numeric) = of.encoded.items.tensors(items)?;
+        let numeric = match &self.known {
+            Some(known) => {
+                let positions = items.iter().map(|item| of.positions[item.position()]);
+                Tensor::cat(&[numeric, known.vectors(positions.collect())?], 1)?
+            }
+            None => numeric,
+        };
+        self.item.forward(&categorical, &numeric)
+    }
+
     fn loss(
         &self,
         batch: &[Pair<SnapshotRow>],
-        task: TowerTask<'_>,
+        of: &Entities<'_>,
+        settings: &TwoTower,
         log_shares: &HashMap<SnapshotRow, f32>,
     ) -> candle_core::Result<Tensor> {
         let users: Vec<SnapshotRow> = batch.iter().map(|pair| pair.user).collect();
         let items: Vec<SnapshotRow> = batch.iter().map(|pair| pair.item).collect();
-        let (categorical, numeric) = task.encoded.users.tensors(&users)?;
-        let users = self.query.forward(&categorical, &numeric)?;
-        let (categorical, numeric) = task.encoded.items.tensors(&items)?;
-        let places = self.item.forward(&categorical, &numeric)?;
-        let logits = (users.matmul(&places.t()?)? / task.settings.temperature)?;
+        let (users, places) = (self.place_users(of, &users)?, self.place_items(of, &items)?);
+        let logits = (users.matmul(&places.t()?)? / settings.temperature)?;
         let targets = Tensor::arange(0u32, batch.len() as u32, &Device::Cpu)?;
         loss::cross_entropy(&(logits + corrections(&items, log_shares)?)?, &targets)
     }
 
     /// Where items stand, `[rows, dimension]`, row-major.
-    pub(crate) fn embed_items(
-        &self,
-        items: &EncodedRows<SnapshotRow>,
-        rows: &[SnapshotRow],
-    ) -> Result<Vec<f32>, FitError> {
-        embed(&self.item, items, rows).map_err(FitError::network("the item tower"))
+    pub(crate) fn embed_items(&self, of: &Entities<'_>, rows: &[SnapshotRow]) -> Result<Vec<f32>, FitError> {
+        embed(rows, |rows| self.place_items(of, rows)).map_err(FitError::network("the item tower"))
     }
 
     /// Where users stand, `[rows, dimension]`, row-major.
-    pub(crate) fn embed_users(
-        &self,
-        users: &EncodedRows<SnapshotRow>,
-        rows: &[SnapshotRow],
-    ) -> Result<Vec<f32>, FitError> {
-        embed(&self.query, users, rows).map_err(FitError::network("the query tower"))
+    pub(crate) fn embed_users(&self, of: &Entities<'_>, rows: &[SnapshotRow]) -> Result<Vec<f32>, FitError> {
+        embed(rows, |rows| self.place_users(of, rows)).map_err(FitError::network("the query tower"))
     }
 
     /// Reads what [`save`](Self::save) left in a folder.
     pub(crate) fn load(folder: &Path) -> Result<Self, FitError> {
         let config: TwoTowerConfig = read_json(&folder.join(CONFIG))?;
+        let known = config
+            .known
+            .map(|_| read_json(&folder.join(KNOWN_ITEMS)))
+            .transpose()?;
         let load = || -> candle_core::Result<Self> {
-            let mut towers = Self::untrained(config)?;
+            let mut towers = Self::untrained(config, known)?;
             towers.query_weights.load(folder.join(QUERY))?;
             towers.item_weights.load(folder.join(ITEM))?;
+            if let Some(known) = &mut towers.known {
+                known.load(folder)?;
+            }
             Ok(towers)
         };
         load().map_err(FitError::network(MODEL))
     }
 
-    /// Writes `query_tower.safetensors`, `item_tower.safetensors` and `tower.json` into a bundle's folder.
+    /// Writes `query_tower.safetensors`, `item_tower.safetensors` and `tower.json` into a bundle's folder, and what is known of single items.
     pub(crate) fn save(&self, folder: &Path) -> Result<(), FitError> {
         let failed = FitError::network(MODEL);
         self.query_weights.save(folder.join(QUERY)).map_err(&failed)?;
         self.item_weights.save(folder.join(ITEM)).map_err(&failed)?;
+        if let Some(known) = &self.known {
+            known.save(folder)?;
+        }
         write_json(&folder.join(CONFIG), &self.config)
     }
 }
@@ -248,16 +327,13 @@ fn log_shares(purchases: &[Pair<SnapshotRow>]) -> HashMap<SnapshotRow, f32> {
         .collect()
 }
 
-fn embed<R: Row>(tower: &Tower, encoded: &EncodedRows<R>, rows: &[R]) -> candle_core::Result<Vec<f32>> {
+fn embed(
+    rows: &[SnapshotRow],
+    place: impl Fn(&[SnapshotRow]) -> candle_core::Result<Tensor>,
+) -> candle_core::Result<Vec<f32>> {
     let mut places = Vec::new();
     for rows in rows.chunks(EMBEDDED_AT_A_TIME) {
-        let (categorical, numeric) = encoded.tensors(rows)?;
-        places.extend(
-            tower
-                .forward(&categorical, &numeric)?
-                .flatten_all()?
-                .to_vec1::<f32>()?,
-        );
+        places.extend(place(rows)?.flatten_all()?.to_vec1::<f32>()?);
     }
     Ok(places)
 }

@@ -166,6 +166,7 @@ impl Run {
             let task = TowerTask {
                 settings: &dataset.config.training.two_tower,
                 cardinalities: &workflow.cardinalities(),
+                snapshot: &before,
                 encoded: &Encoded::of(workflow, &before),
                 purchases: &purchases.pairs(dataset, &before),
                 seed: dataset.config.training.seed,
@@ -353,10 +354,11 @@ pub(super) fn index(
     let rows = sold_within(items, config.windows.index_days);
     let step = 1 + users.len() / RECALL_QUERIES;
     let queries: Vec<SnapshotRow> = (0..users.len()).step_by(step).map(Row::at).collect();
+    let entities = towers.entities(encoded, snapshot);
     let vectors = ItemVectors {
         ids: rows.iter().map(|row| items.id(row.position()).into()).collect(),
-        vectors: towers.embed_items(&encoded.items, &rows)?,
-        queries: towers.embed_users(&encoded.users, &queries)?,
+        vectors: towers.embed_items(&entities, &rows)?,
+        queries: towers.embed_users(&entities, &queries)?,
         dimension: settings.dimension,
     };
     let settings = IndexSettings {

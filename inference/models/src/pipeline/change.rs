@@ -170,7 +170,7 @@ impl Variant {
         items: &ItemsView<'_>,
     ) -> Result<ItemFeatures, RequestError> {
         let Some(snapshot) = items.snapshot_row(item) else {
-            return Ok(ItemFeatures::New(self.new_item(row)?));
+            return Ok(ItemFeatures::New(self.new_item(row, None)?));
         };
         let known = self.items.table().columns().iter();
         let columns: BTreeSet<&String> = row.0.keys().chain(known).collect();
@@ -180,7 +180,8 @@ impl Variant {
             return Ok(ItemFeatures::Snapshot);
         }
         if other.iter().any(|column| self.is_read(column)) {
-            return Ok(ItemFeatures::New(self.new_item(row)?));
+            let known = items.find(item);
+            return Ok(ItemFeatures::New(self.new_item(row, known)?));
         }
         let values = other
             .into_iter()
@@ -196,13 +197,13 @@ impl Variant {
             || sampled_by.is_some_and(|sampled_by| sampled_by.column == column)
     }
 
-    /// Encodes an item and embeds it in both spaces.
-    fn new_item(&self, features: RawRow) -> Result<NewItem, RequestError> {
+    /// Encodes an item and embeds it in both spaces; `known` is the row of one that is in the catalog.
+    fn new_item(&self, features: RawRow, known: Option<u32>) -> Result<NewItem, RequestError> {
         let encoded = self.workflow.item.encode(&features);
         Ok(NewItem {
             block: block(&encoded, self.scorer.scorer.as_ref()),
             weight: weight(&features, self.scorer.sampled_by.as_ref()),
-            vector: self.retrieval.embed_item(&encoded)?,
+            vector: self.retrieval.embed_item(&encoded, known)?,
             text_vector: self.embed_text(&text(&features, self.text_columns()))?,
             encoded,
             raw: features,

@@ -70,7 +70,7 @@ impl Variant {
         // A tower that gives nothing gives nobody a place.
         if self
             .retrieval
-            .embed_user(&row)
+            .embed_user(&row, &bought)
             .is_ok_and(|place| !all_finite(&place))
         {
             return Err(not_finite("vector"));

@@ -1,5 +1,7 @@
 //! Why an item is shown to a user, or at which stage it was lost: the same stages as a [request's](super::recommend), watched.
 
+mod parts;
+
 use std::collections::{HashMap, HashSet};
 
 use gondola_request::{
@@ -54,7 +56,11 @@ impl Variant {
         let scores: HashMap<u32, f32> = scored.iter().map(|scored| (scored.item, scored.score)).collect();
         let explain = |(item, row): (&ItemId, &Option<u32>)| {
             let score = row.and_then(|row| scores.get(&row).copied());
-            self.explanation(item, *row, score, &watched, &items)
+            let parts = row.filter(|_| request.parts && score.is_some());
+            Explanation {
+                parts: parts.map_or_else(Vec::new, |row| self.parts(&watched.asked.user, row, &items)),
+                ..self.explanation(item, *row, score, &watched, &items)
+            }
         };
         let explained = request.items.iter().zip(&rows).map(explain).collect();
         Ok(Explanations {
@@ -120,6 +126,7 @@ impl Variant {
                 sources: Vec::new(),
                 score: None,
                 rank: None,
+                parts: Vec::new(),
             };
         };
         let sources = places(row, &watched.asked.rules.quotas, &watched.lists);
@@ -135,6 +142,7 @@ impl Variant {
             sources,
             score,
             rank: watched.ranking.ranks.get(&row).copied(),
+            parts: Vec::new(),
         }
     }
 }

@@ -50,7 +50,13 @@ impl Variant {
         asked: &[Asked<'_>],
         items: &ItemsView<'_>,
     ) -> Vec<Option<Vec<u32>>> {
-        let rows: Vec<&EncodedRow> = asked.iter().map(|asked| &asked.user.row).collect();
+        let row = |asked: &'_ Asked<'_>| {
+            self.retrieval
+                .user_row(&asked.user.row, &asked.user.purchases)
+                .into_owned()
+        };
+        let rows: Vec<EncodedRow> = asked.iter().map(row).collect();
+        let rows: Vec<&EncodedRow> = rows.iter().collect();
         let found = tensors.nearest.of(&rows).map_err(NothingFound::Device);
         let Ok(found) = found.inspect_err(|error| self.log_failed_retrieval(error)) else {
             return asked.iter().map(|_| None).collect();

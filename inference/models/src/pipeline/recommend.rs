@@ -186,7 +186,7 @@ impl Variant {
         rules: &ActiveRules,
         items: &ItemsView<'_>,
     ) -> Result<sources::Lists, SearchError> {
-        let query = self.retrieval.embed_user(&user.row)?;
+        let query = self.retrieval.embed_user(&user.row, &user.purchases)?;
         let nearest = self
             .retrieval
             .search(&query, rules.quotas.two_tower, rules.in_retrieval())?;
@@ -266,7 +266,7 @@ impl Variant {
     }
 
     /// What a candidate is ranked by.
-    fn rank(&self, score: f32, item: u32, items: &ItemsView<'_>) -> f32 {
+    pub(super) fn rank(&self, score: f32, item: u32, items: &ItemsView<'_>) -> f32 {
         match self.scorer.sampled_by {
             Some(_) => ordering::with_weight(score, items.weight(item)),
             None => score,

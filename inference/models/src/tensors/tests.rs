@@ -56,6 +56,7 @@ fn write_retrieval(folder: &Path, items: usize, factory: &str, metric: Metric) {
     let towers = TwoTowerConfig {
         query: config(shape.user_categorical, shape.user_numeric),
         item: config(shape.item_categorical, shape.item_numeric),
+        known: None,
     };
     fs::write(folder.join("tower.json"), serde_json::to_vec(&towers).unwrap()).unwrap();
     for (file, config) in [("query_tower", &towers.query), ("item_tower", &towers.item)] {
@@ -120,7 +121,7 @@ fn the_nearest_items_are_those_of_an_exact_index_whatever_the_index() {
         let (folder, retrieval) = retrieval(factory, Metric::InnerProduct);
         let nearest = NearestItems::load((folder.path(), &retrieval), NEAREST, &Device::Cpu).unwrap();
         for (user, near) in near(&nearest, &users, &all).iter().enumerate() {
-            let query = retrieval.embed_user(&users.row(user)).unwrap();
+            let query = retrieval.embed_user(&users.row(user), &[]).unwrap();
             for (device, kernel) in near.query.iter().zip(&query) {
                 assert!((device - kernel).abs() < 1e-5, "{device} is not {kernel}");
             }
@@ -135,7 +136,7 @@ fn more_items_than_are_looked_at_at_a_time_are_looked_at_one_part_after_the_othe
     let nearest = NearestItems::load((folder.path(), &retrieval), NEAREST, &Device::Cpu).unwrap();
     let users = users(3);
     for (user, near) in near(&nearest, &users, &[0, 1, 2]).iter().enumerate() {
-        let query = retrieval.embed_user(&users.row(user)).unwrap();
+        let query = retrieval.embed_user(&users.row(user), &[]).unwrap();
         check_nearest(&near.found, &retrieval.search(&query, NEAREST, None).unwrap());
     }
 }

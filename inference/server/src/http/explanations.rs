@@ -37,6 +37,9 @@ pub(crate) struct ExplainBody {
     /// Number of items of the answer; default and maximum are the pipeline's.
     #[schemars(range(min = 1))]
     k: Option<usize>,
+    /// Whether to say what each input adds to the scores; of 100 items at most.
+    #[serde(default)]
+    parts: bool,
 }
 
 /// What became of items, and where that comes from.
@@ -62,7 +65,12 @@ async fn explain(
     body: Body,
 ) -> Result<Json<ExplainedBody>, HttpError> {
     let _place = front.enter(Method::Explain)?;
-    let ExplainBody { user, items, k } = parse(&read(&front, &headers, body).await?)?;
+    let ExplainBody {
+        user,
+        items,
+        k,
+        parts,
+    } = parse(&read(&front, &headers, body).await?)?;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let visit = visit(&front, &user, header)?;
     let user = UserId::from(user);
@@ -70,6 +78,7 @@ async fn explain(
         user: user.clone(),
         items,
         k,
+        parts,
     };
     let explained = front.explain(request, visit, None).await?;
     Ok(Json(ExplainedBody::new(user, explained)))

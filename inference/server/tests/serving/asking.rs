@@ -191,13 +191,14 @@ async fn wrong_asks_are_refused_alike_with_a_way_out() {
 #[tokio::test]
 async fn what_became_of_items_is_told_alike_over_http_and_grpc() {
     let (server, _) = one_variant().await;
-    let body = json!({"user": "anna", "items": ["shoe-7", "nowhere"]});
+    let body = json!({"user": "anna", "items": ["shoe-7", "nowhere"], "parts": true});
     let http = send(&server.address, "POST", "/v1/explain", &body.to_string()).await;
     assert_eq!(http.status, 200, "{http:?}");
     let request = ExplainRequest {
         user: "anna".to_owned(),
         items: vec!["shoe-7".to_owned(), "nowhere".to_owned()],
         k: None,
+        parts: true,
     };
     let grpc = server.grpc().await.explain(request).await.unwrap().into_inner();
     let items = grpc.items.iter().map(|item| {
@@ -205,8 +206,9 @@ async fn what_became_of_items_is_told_alike_over_http_and_grpc() {
             .sources
             .iter()
             .map(|at| json!({"source": in_json(at.source().as_str_name(), "SOURCE_"), "place": at.place}));
+        let parts = item.parts.iter().map(|part| json!({"input": part.input, "adds": part.adds}));
         json!({
-            "item": item.item, "fate": in_json(item.fate().as_str_name(), "FATE_"),
+            "item": item.item, "parts": parts.collect::<Vec<_>>(), "fate": in_json(item.fate().as_str_name(), "FATE_"),
             "sources": sources.collect::<Vec<_>>(), "score": item.score, "rank": item.rank,
         })
     });

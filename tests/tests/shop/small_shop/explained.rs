@@ -26,6 +26,7 @@ fn explain_informed(
         user: user.into(),
         items: items.iter().map(|item| item.as_str().into()).collect(),
         k: Some(k),
+        parts: true,
     };
     let explanations = variant.explain(&request, Some(state)).unwrap();
     assert_eq!(explanations.items.len(), items.len());
@@ -37,6 +38,34 @@ pub(super) fn says_what_became_of_items(variant: &Variant) {
     every_trained_source_names_what_the_user_has_not_bought(variant);
     what_is_lost_says_where(variant);
     what_the_user_dislikes_or_rules_keep_out_says_so(variant);
+    a_part_is_what_the_score_would_lack_without_the_input(variant);
+}
+
+/// The same is asked for a user of whom the age is known, and for one of whom only that is not.
+fn a_part_is_what_the_score_would_lack_without_the_input(variant: &Variant) {
+    let user = |features: RawRow| {
+        let history = None;
+        put_user(variant, UserUpdate { features, history }).unwrap()
+    };
+    let status = || ("club_member_status", Value::from("ACTIVE"));
+    let whole = user(RawRow::from([status(), ("age", Value::Number(63.0))]));
+    let ageless = user(RawRow::from([status()]));
+    let all = items(&recommend(variant, &some_user(variant), ITEMS).unwrap());
+    let explained = explain_informed(variant, "somebody", &whole, &all, 5);
+    let without = explain_informed(variant, "somebody", &ageless, &all, 5);
+    for (explained, without) in explained.iter().zip(&without) {
+        let lacks = explained.score.unwrap() - without.score.unwrap();
+        let part = explained.parts.iter().find(|part| part.input == "user.age");
+        let adds = part.map_or(0.0, |part| part.adds);
+        assert!(
+            (adds - lacks).abs() < 1e-5,
+            "{adds} but {lacks} for {}",
+            explained.item
+        );
+        let sizes: Vec<f32> = explained.parts.iter().map(|part| part.adds.abs()).collect();
+        assert!(sizes.is_sorted_by(|one, next| one >= next), "{sizes:?}");
+        assert!(explained.parts.iter().all(|part| part.adds != 0.0));
+    }
 }
 
 fn what_is_shown_has_the_scores_and_places_of_the_answer(variant: &Variant) {

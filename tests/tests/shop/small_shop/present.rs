@@ -7,7 +7,7 @@ use gondola_request::{
     PastInteraction, Rules, StatedRow, UserState, Value,
 };
 
-use super::{NOW, RULES_COLUMN, items, recommend, recommend_informed, some_user};
+use super::{ITEMS, NOW, RULES_COLUMN, items, recommend, recommend_informed, some_user};
 
 /// Two items of the shop.
 const VEST: &str = "0108775044";
@@ -291,7 +291,7 @@ fn rules_are_followed_until_they_are_taken_back(variant: &Variant) {
     variant.set_rules(Some(&nothing_twice)).unwrap();
     let stranger = |kind| {
         let state = who_did(vec![did(OTHER, kind, NOW)]);
-        items(&recommend_informed(variant, "a stranger", &state, 13))
+        items(&recommend_informed(variant, "a stranger", &state, ITEMS))
     };
     assert!(
         !stranger(InteractionKind::Purchase).contains(&OTHER.to_owned()),

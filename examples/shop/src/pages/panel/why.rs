@@ -1,9 +1,12 @@
 //! Why products are shown to the customer, or where they were lost.
 
-use gondola_request::{Explanation, Fate, Source, SourcePlace};
+use gondola_request::{Explanation, Fate, Part, Source, SourcePlace};
 use maud::{Markup, html};
 
 use crate::catalogue::Catalogue;
+
+/// How many inputs are named.
+const SHOWN_PARTS: usize = 3;
 
 /// A row for each product; nothing where none was asked about.
 pub(super) fn why(explained: &Result<Vec<Explanation>, String>, catalogue: &Catalogue) -> Markup {
@@ -34,6 +37,7 @@ fn table(items: &[Explanation], catalogue: &Catalogue) -> Markup {
                         th.number scope="col" { "Rank" }
                         th scope="col" { "Found by" }
                         th scope="col" { "What became of it" }
+                        th scope="col" { "What counts most" }
                     }
                 }
                 tbody {
@@ -44,6 +48,7 @@ fn table(items: &[Explanation], catalogue: &Catalogue) -> Markup {
                             td.number { @if let Some(rank) = explained.rank { (rank) } }
                             td { (sources(&explained.sources)) }
                             td { (fate(explained.fate)) }
+                            td { (parts(&explained.parts)) }
                         }
                     }
                 }
@@ -69,6 +74,13 @@ fn sources(sources: &[SourcePlace]) -> String {
         };
         format!("{source} (no. {place})")
     });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// The inputs that add most to the score, or take most away.
+fn parts(parts: &[Part]) -> String {
+    let named = parts.iter().take(SHOWN_PARTS);
+    let named = named.map(|Part { input, adds }| format!("{input} {adds:+.3}"));
     named.collect::<Vec<_>>().join(", ")
 }
 
@@ -108,6 +120,17 @@ mod tests {
             ],
             score: Some(0.25),
             rank: Some(14),
+            parts: [
+                ("pair.purchases", 0.25),
+                ("user.age", -0.0625),
+                ("item.price", 0.01),
+                ("item.brand", 0.001),
+            ]
+            .map(|(input, adds)| Part {
+                input: input.to_owned(),
+                adds,
+            })
+            .into(),
         };
         let markup = why(&Ok(vec![explained]), &Catalogue::default()).into_string();
         for part in [
@@ -115,6 +138,7 @@ mod tests {
             "<td class=\"number\">14</td>",
             "near to this customer (no. 3), bought before (no. 1)",
             "others are better",
+            "<td>pair.purchases +0.250, user.age -0.062, item.price +0.010</td>",
         ] {
             assert!(markup.contains(part), "{part} is missing: {markup}");
         }
