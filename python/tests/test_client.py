@@ -84,7 +84,12 @@ def test_what_is_bought_together_and_what_became_of_items(ask: Asker) -> None:
     assert [item.rank for item in explained.items] == [1, 2, 3, None]
     assert [item.score for item in explained.items[:3]] == [item.score for item in answer.items]
     assert explained.items[0].sources
+    assert not explained.items[0].parts
     assert explained.variant == answer.variant
+    parts = ask.explain("1", answer.ids, k=3, parts=True).items[0].parts
+    sizes = [abs(adds) for adds in parts.values()]
+    assert sizes and sizes == sorted(sizes, reverse=True)
+    assert all(name.split(".")[0] in ("user", "item", "pair") for name in parts)
     with pytest.raises(gondola.InvalidArgument, match="has 0 items"):
         ask.explain("1", [])
 

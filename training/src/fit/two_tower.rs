@@ -24,7 +24,7 @@ mod known_items;
 
 use super::encoded::Encoded;
 use super::{FitError, read_json, weights, write_json};
-use crate::dataset::training::TwoTower;
+use crate::dataset::training::{self as settings, TwoTower};
 use crate::features::Snapshot;
 use crate::rows::{Pair, Row, SnapshotRow};
 use known_items::KnownItems;
@@ -138,8 +138,12 @@ impl Towers {
             seed,
             ..
         } = task;
+        let often =
+            |wanted: &settings::KnownItems| known_items::often_bought(snapshot, wanted.fewest_purchases);
         let wanted = settings.known_items.as_ref();
-        let known = wanted.map(|wanted| known_items::often_bought(snapshot, wanted.fewest_purchases));
+        // Where nothing was bought so often there is nothing to know.
+        let known = wanted.map(often).filter(|ids| !ids.is_empty());
+        let wanted = wanted.filter(|_| known.is_some());
         let wider = wanted.map_or(0, |wanted| wanted.width);
         let tower = |categorical: &[usize], table: &EncodedTable| TowerConfig {
             categorical: categorical.to_vec(),

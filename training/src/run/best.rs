@@ -30,7 +30,7 @@ pub(super) enum Best<'m> {
     /// One that was fitted.
     Fitted(&'m Fitted),
     /// A list that needs none, as a scorer.
-    Simple(SimpleList, ScorerConfig),
+    Simple(SimpleList, Box<ScorerConfig>),
 }
 
 impl<'m> Best<'m> {
@@ -50,7 +50,7 @@ impl<'m> Best<'m> {
         }
         match verdict?.winner {
             Winner::Variant(position) => fitted.into_iter().nth(position).map(Self::Fitted),
-            Winner::Simple(list) => Some(Self::Simple(list, list.scorer(workflow))),
+            Winner::Simple(list) => Some(Self::Simple(list, Box::new(list.scorer(workflow)))),
         }
     }
 

@@ -66,7 +66,7 @@ pub struct KnownItems {
 
 impl KnownItems {
     /// Reads the vectors of a bundle's folder; `known` are the ids, `items` is the catalog.
-    pub(super) fn load(
+    pub fn load(
         folder: &Path,
         config: KnownItemsConfig,
         known: &[ItemId],

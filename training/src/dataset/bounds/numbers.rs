@@ -6,7 +6,7 @@ use gondola_models::scoring::dcn::cross::Cross;
 
 use crate::dataset::config::DatasetConfig;
 use crate::dataset::evaluation::Candidates;
-use crate::dataset::training::{Descent, Training, TwoTower};
+use crate::dataset::training::{Descent, KnownItems, Training, TwoTower};
 
 /// Days that a window can have: ten years.
 const DAYS: RangeInclusive<f64> = 1.0..=3660.0;
@@ -48,6 +48,7 @@ pub(super) fn all(config: &DatasetConfig) -> impl Iterator<Item = Number> {
     let descents = training.descents().into_iter();
     of_data(config)
         .chain(of_towers(&training.two_tower))
+        .chain(training.two_tower.known_items.iter().flat_map(of_known_items))
         .chain(of_networks(training))
         .chain(of_trees(training))
         .chain(of_candidates(&config.evaluation.candidates))
@@ -98,6 +99,26 @@ fn of_data(config: &DatasetConfig) -> impl Iterator<Item = Number> + use<> {
             "training.weight_exponent",
             training.weight_exponent.into(),
             -10.0..=10.0,
+        ),
+    ])
+}
+
+fn of_known_items(known: &KnownItems) -> impl Iterator<Item = Number> + use<> {
+    numbers([
+        (
+            "training.two_tower.known_items.width",
+            known.width as f64,
+            1.0..=1024.0,
+        ),
+        (
+            "training.two_tower.known_items.fewest_purchases",
+            known.fewest_purchases as f64,
+            1.0..=1e9,
+        ),
+        (
+            "training.two_tower.known_items.latest",
+            known.latest as f64,
+            1.0..=10_000.0,
         ),
     ])
 }

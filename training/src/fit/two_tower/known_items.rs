@@ -103,3 +103,78 @@ impl KnownItems {
         write_json(&folder.join(KNOWN_ITEMS), &self.ids)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, RecordBatch, StringArray};
+    use gondola_models::features::EncodedRow;
+
+    use super::super::weights;
+    use super::*;
+
+    /// Items a, b, c, d, of which a and c are known.
+    fn catalog() -> RawTable {
+        let ids: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c", "d"]));
+        let batch = RecordBatch::try_from_iter([("item_id", ids)]).unwrap();
+        RawTable::from_batch(&batch, "item_id", Path::new("items.parquet")).unwrap()
+    }
+
+    fn bought(item: u32, days_since_last: f32) -> Purchase {
+        Purchase {
+            item,
+            purchases: 1.0,
+            days_since_last,
+            recent_purchases: 1.0,
+        }
+    }
+
+    #[test]
+    fn serving_reads_of_known_items_what_training_read() {
+        let config = KnownItemsConfig { width: 3, latest: 2 };
+        let ids: Vec<ItemId> = ["a", "c"].map(ItemId::from).into();
+        let trained = KnownItems::new(ids.clone(), config).unwrap();
+        weights::seed(trained.weights(), 7).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        trained.save(folder.path()).unwrap();
+        let items = catalog();
+        let served = known_items::KnownItems::load(folder.path(), config, &ids, &items).unwrap();
+
+        let positions = trained.positions(&items);
+        assert_eq!(positions, [1, 0, 2, 0]);
+        let row = EncodedRow {
+            categorical: vec![4],
+            numeric: vec![0.5],
+        };
+        for history in [
+            vec![],
+            vec![bought(1, 2.0)],
+            vec![bought(0, 9.0), bought(1, 1.0), bought(2, 3.0)],
+        ] {
+            let lately = trained.lately(&history, &positions);
+            let mean: Vec<f32> = trained
+                .means(&[lately])
+                .unwrap()
+                .squeeze(0)
+                .unwrap()
+                .to_vec1()
+                .unwrap();
+            let row = served.with_history(&row, &history);
+            assert_eq!(row.numeric[0], 0.5);
+            for (served, trained) in row.numeric[1..].iter().zip(&mean) {
+                assert!((served - trained).abs() < 1e-6, "{served} is not {trained}");
+            }
+        }
+        for (item, position) in [(Some(2), 2), (Some(1), 0), (Some(9), 0), (None, 0)] {
+            let vector: Vec<f32> = trained
+                .vectors(vec![position])
+                .unwrap()
+                .squeeze(0)
+                .unwrap()
+                .to_vec1()
+                .unwrap();
+            assert_eq!(served.with_vector(&row, item).numeric[1..], vector, "{item:?}");
+        }
+    }
+}
