@@ -249,6 +249,13 @@ impl Windows {
     pub fn retrieval_start(&self) -> NaiveDate {
         self.train_start() - Days::new(self.retrieval_days.into())
     }
+
+    /// The first day of those of these purchases on which it is found how long the towers train: as many days as a window has. None
+    /// where as many would not be left before them.
+    pub fn retrieval_split(&self) -> Option<NaiveDate> {
+        let enough = self.retrieval_days >= 2 * self.target_days;
+        enough.then(|| self.train_start() - Days::new(self.target_days.into()))
+    }
 }
 
 fn default_windows() -> Vec<u32> {

@@ -136,7 +136,7 @@ pub struct TwoTower {
     pub hidden: Vec<usize>,
     /// What the towers know of single items, beside features.
     pub known_items: Option<KnownItems>,
-    /// Passes over the purchases.
+    /// Passes over the purchases, at most: how many is found on the last of them, where there are days enough.
     pub epochs: usize,
     /// Purchases per step; each is a negative of all others.
     pub batch: usize,

@@ -21,6 +21,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 mod known_items;
+mod sought;
 
 use super::encoded::Encoded;
 use super::{FitError, read_json, weights, write_json};
@@ -28,6 +29,7 @@ use crate::dataset::training::{self as settings, TwoTower};
 use crate::features::Snapshot;
 use crate::rows::{Pair, Row, SnapshotRow};
 use known_items::KnownItems;
+use sought::Sought;
 
 /// What errors call them.
 const MODEL: &str = "the two towers";
@@ -56,8 +58,19 @@ pub(crate) struct TowerTask<'a> {
     /// The same, encoded.
     pub(crate) encoded: &'a Encoded<SnapshotRow>,
     pub(crate) purchases: &'a [Pair<SnapshotRow>],
+    /// What of them how long training takes is found on; none where there is too little for that.
+    pub(crate) validation: Option<Validation<'a>>,
     /// The same seed gives the same towers.
     pub(crate) seed: u64,
+}
+
+/// The purchases in two parts.
+#[derive(Clone, Copy)]
+pub(crate) struct Validation<'a> {
+    /// Those that come first, which are learned.
+    pub(crate) earlier: &'a [Pair<SnapshotRow>],
+    /// Those that follow, which are to be found.
+    pub(crate) later: &'a [Pair<SnapshotRow>],
 }
 
 pub(crate) struct Towers {
@@ -88,10 +101,7 @@ pub(crate) fn search(settings: &TwoTower) -> SearchParameters {
 /// Trains both towers on purchases.
 pub(crate) fn train(task: TowerTask<'_>, bar: &Progress) -> Result<Towers, FitError> {
     let TowerTask {
-        settings,
-        purchases,
-        seed,
-        ..
+        settings, purchases, ..
     } = task;
     if purchases.is_empty() {
         let way_out = "take more windows.retrieval_days";
@@ -100,22 +110,78 @@ pub(crate) fn train(task: TowerTask<'_>, bar: &Progress) -> Result<Towers, FitEr
             way_out,
         });
     }
-    let failed = FitError::network(MODEL);
-    let towers = Towers::new(task).map_err(&failed)?;
-    let entities = towers.entities(task.encoded, task.snapshot);
-    let log_shares = log_shares(purchases);
-    let mut optimizer = towers.optimizer(settings).map_err(&failed)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut order = purchases.to_vec();
-    let batch = settings.batch.min(purchases.len());
-    bar.set_length((settings.epochs * (purchases.len() / batch)) as u64);
-    for _ in 0..settings.epochs {
-        order.shuffle(&mut rng);
-        for (step, batch) in order.chunks_exact(batch).enumerate() {
-            let loss = towers
-                .loss(batch, &entities, settings, &log_shares)
+    let epochs = match task.validation {
+        Some(validation) => best_epochs(task, validation, bar)?,
+        None => settings.epochs,
+    };
+    let mut training = Training::start(task, purchases)?;
+    for _ in 0..epochs {
+        training.pass(bar)?;
+    }
+    Ok(training.towers)
+}
+
+/// After how many passes over the earlier purchases most of the later ones are found: towers that learn on know the earlier ones by heart.
+fn best_epochs(task: TowerTask<'_>, validation: Validation<'_>, bar: &Progress) -> Result<usize, FitError> {
+    let mut training = Training::start(task, validation.earlier)?;
+    let found = Sought::of(task.purchases, validation.later);
+    let (mut best, mut most) = (1, f64::NEG_INFINITY);
+    for epoch in 1..=task.settings.epochs {
+        training.pass(bar)?;
+        let recall = found.recall(&training.towers, &training.entities)?;
+        tracing::info!(
+            model = MODEL,
+            epoch,
+            recall,
+            "how many of the later purchases are found"
+        );
+        if recall <= most {
+            break;
+        }
+        (best, most) = (epoch, recall);
+    }
+    Ok(best)
+}
+
+/// Towers in training.
+struct Training<'a> {
+    task: TowerTask<'a>,
+    towers: Towers,
+    entities: Entities<'a>,
+    optimizer: AdamW,
+    order: Vec<Pair<SnapshotRow>>,
+    log_shares: HashMap<SnapshotRow, f32>,
+    rng: ChaCha8Rng,
+}
+
+impl<'a> Training<'a> {
+    fn start(task: TowerTask<'a>, purchases: &[Pair<SnapshotRow>]) -> Result<Self, FitError> {
+        let failed = FitError::network(MODEL);
+        let towers = Towers::new(task).map_err(&failed)?;
+        Ok(Self {
+            entities: towers.entities(task.encoded, task.snapshot),
+            optimizer: towers.optimizer(task.settings).map_err(&failed)?,
+            towers,
+            order: purchases.to_vec(),
+            log_shares: log_shares(purchases),
+            rng: ChaCha8Rng::seed_from_u64(task.seed),
+            task,
+        })
+    }
+
+    /// One pass over the purchases.
+    fn pass(&mut self, bar: &Progress) -> Result<(), FitError> {
+        let failed = FitError::network(MODEL);
+        let settings = self.task.settings;
+        let batch = settings.batch.min(self.order.len());
+        bar.inc_length((self.order.len() / batch) as u64);
+        self.order.shuffle(&mut self.rng);
+        for (step, batch) in self.order.chunks_exact(batch).enumerate() {
+            let loss = self
+                .towers
+                .loss(batch, &self.entities, settings, &self.log_shares)
                 .map_err(&failed)?;
-            optimizer.backward_step(&loss).map_err(&failed)?;
+            self.optimizer.backward_step(&loss).map_err(&failed)?;
             let loss: f32 = loss.to_scalar().map_err(&failed)?;
             if !loss.is_finite() {
                 let model = MODEL;
@@ -124,8 +190,8 @@ pub(crate) fn train(task: TowerTask<'_>, bar: &Progress) -> Result<Towers, FitEr
             bar.set_message(format!("loss {loss:.3}"));
             bar.inc(1);
         }
+        Ok(())
     }
-    Ok(towers)
 }
 
 impl Towers {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
+use chrono::NaiveDate;
 use gondola_collaborative::Settings;
 use gondola_models::features::{Cells, RawTable, Workflow};
 use gondola_models::scoring::stacked::{StackedSource, layout_with};
@@ -14,20 +15,20 @@ use super::checkpoints::Stage;
 use super::prepare::{Known, Prepared, Sample};
 use super::stacking::stacking;
 use super::{Run, facts, fingerprint};
-use crate::dataset::DatasetConfig;
 use crate::dataset::training::Scorer;
+use crate::dataset::{Dataset, DatasetConfig};
 use crate::evaluate::InputValue;
 use crate::features::Snapshot;
 use crate::fit::encoded::Encoded;
 use crate::fit::examples::{Examples, PairInputs};
 use crate::fit::item_index::{IndexSettings, ItemIndex, ItemVectors};
 use crate::fit::text::{TextIndex, TextTask, TextVectors};
-use crate::fit::two_tower::{self, TowerTask, Towers};
+use crate::fit::two_tower::{self, TowerTask, Towers, Validation};
 use crate::fit::{self, FitError, Fitted, Task};
-use crate::labels::{self, Window};
+use crate::labels::{self, LabelError, Window};
 use crate::progress;
 use crate::report::Fact;
-use crate::rows::{Row, SnapshotRow};
+use crate::rows::{Pair, Row, SnapshotRow};
 
 /// Users whose queries weigh the index against exact search.
 const RECALL_QUERIES: usize = 500;
@@ -161,14 +162,28 @@ impl Run {
             let before = Known::on(windows.retrieval_start(), dataset, checkpoints)
                 .await?
                 .snapshot;
-            let purchases = Window::read(dataset, windows.retrieval_start(), windows.train_start()).await?;
+            let (start, end) = (windows.retrieval_start(), windows.train_start());
+            let purchases = Window::read(dataset, start, end).await?.pairs(dataset, &before);
+            let (earlier, later) = match windows.retrieval_split() {
+                Some(split) => (
+                    bought(dataset, &before, start, split).await?,
+                    bought(dataset, &before, split, end).await?,
+                ),
+                None => (Vec::new(), Vec::new()),
+            };
+            let enough = !earlier.is_empty() && !later.is_empty();
+            let validation = enough.then_some(Validation {
+                earlier: &earlier,
+                later: &later,
+            });
             let bar = progress::bar("two towers");
             let task = TowerTask {
                 settings: &dataset.config.training.two_tower,
                 cardinalities: &workflow.cardinalities(),
                 snapshot: &before,
                 encoded: &Encoded::of(workflow, &before),
-                purchases: &purchases.pairs(dataset, &before),
+                purchases: &purchases,
+                validation,
                 seed: dataset.config.training.seed,
             };
             let towers = two_tower::train(task, &bar)?;
@@ -339,6 +354,20 @@ impl Run {
             index,
             sources,
         })
+    }
+}
+
+/// What was bought on the days before `to`, from `from` on, of what a snapshot knows; nothing where nothing was.
+async fn bought(
+    dataset: &Dataset,
+    snapshot: &Snapshot,
+    from: NaiveDate,
+    to: NaiveDate,
+) -> Result<Vec<Pair<SnapshotRow>>, LabelError> {
+    match Window::read(dataset, from, to).await {
+        Ok(window) => Ok(window.pairs(dataset, snapshot)),
+        Err(LabelError::EmptyWindow { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 
