@@ -131,7 +131,11 @@ async fn run_everything(config: &RunConfig) -> anyhow::Result<Summary> {
     if let Some(file) = &config.last_words {
         promotion::leave_last_words(file, &bundles, verdict.as_ref())?;
     }
+    let best = judged.best.as_ref().map(Best::title);
     let (mut summary, checkpoints) = run.summary(fingerprint, &prepared, &models, judged);
+    summary
+        .facts
+        .extend(best.map(|best| Fact::new("published as best", best)));
     summary.facts.extend(facts::of_text(&text));
     summary.facts.extend(facts::of_latest(&latest));
     summary

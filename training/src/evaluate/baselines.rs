@@ -18,8 +18,25 @@ pub enum SimpleList {
     Own,
     /// What the user bought most often, then what is most popular.
     OwnThenPopular,
-    /// That of the trained source with a bundle of this name.
-    Source(&'static str),
+    /// That of a trained source.
+    Source {
+        /// What people call it.
+        title: &'static str,
+        /// The name of its bundle.
+        bundle: &'static str,
+    },
+}
+
+impl SimpleList {
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Popular => "most popular in 7 days",
+            Self::Own => "the user's own most frequent",
+            Self::OwnThenPopular => "own most frequent, then popular",
+            Self::Source { title, .. } => title,
+        }
+    }
 }
 
 /// A trained source that is judged.

@@ -76,7 +76,7 @@ pub fn baselines(
             )
         })
         .collect();
-    let named = |simple: SimpleList, name: &str, list: &dyn Fn(&String) -> Vec<u32>| {
+    let named = |simple: SimpleList, list: &dyn Fn(&String) -> Vec<u32>| {
         let id = |row: &u32| snapshot.items.id(*row as usize).to_owned();
         let lists: Vec<Vec<String>> = bought
             .keys()
@@ -84,23 +84,17 @@ pub fn baselines(
             .collect();
         let users = UserMetrics::of_each(lists.iter().map(Vec::as_slice).zip(bought.values()), K);
         let quality = Quality {
-            name: name.to_owned(),
+            name: simple.title().to_owned(),
             metrics: RankingMetrics::mean(&users),
         };
         (simple, Judged { quality, users })
     };
     let mut all = vec![
-        named(SimpleList::Popular, "most popular in 7 days", &|_| {
-            popular.clone()
+        named(SimpleList::Popular, &|_| popular.clone()),
+        named(SimpleList::Own, &|user| own[user].clone()),
+        named(SimpleList::OwnThenPopular, &|user| {
+            baselines::mixed(&own[user], &popular, K)
         }),
-        named(SimpleList::Own, "the user's own most frequent", &|user| {
-            own[user].clone()
-        }),
-        named(
-            SimpleList::OwnThenPopular,
-            "own most frequent, then popular",
-            &|user| baselines::mixed(&own[user], &popular, K),
-        ),
     ];
     for NamedSource {
         title,
@@ -108,7 +102,7 @@ pub fn baselines(
         source,
     } in sources
     {
-        all.push(named(SimpleList::Source(bundle), title, &|user| {
+        all.push(named(SimpleList::Source { title, bundle }, &|user| {
             let history = snapshot.users.find(user).map(|user| snapshot.history.of(user));
             source.all_candidates(history.unwrap_or_default(), K)
         }));

@@ -62,6 +62,14 @@ impl<'m> Best<'m> {
         }
     }
 
+    /// What people call it.
+    pub(super) fn title(&self) -> &'static str {
+        match self {
+            Self::Fitted(fitted) => fitted.scorer.title(),
+            Self::Simple(list, _) => list.title(),
+        }
+    }
+
     /// The trained sources whose opinions it reads.
     pub(super) fn sources(&self) -> Vec<String> {
         let stacked = match self {
@@ -89,8 +97,8 @@ impl SimpleList {
                 own().into_iter().chain([popular(TIE * TIE)]).collect(),
                 Vec::new(),
             ),
-            Self::Source(name) => {
-                let (name, scale) = (name.to_owned(), 1.0);
+            Self::Source { bundle, .. } => {
+                let (name, scale) = (bundle.to_owned(), 1.0);
                 let source = StackedSource { name, scale };
                 let [_, rank] = source.columns();
                 ([(format!("pair.{rank}"), 1.0)].into(), vec![source])
@@ -104,12 +112,12 @@ impl SimpleList {
         }
     }
 
-    /// What people should know who take the list: that its items are no candidates.
+    /// What people should know who take the list where it is worse as it is served: that its items are no candidates, if that is so.
     pub(super) fn notice(self, candidates: &Candidates) -> Option<String> {
         let (source, count) = match self {
             Self::Popular | Self::OwnThenPopular => ("popular", candidates.popular),
             Self::Own => ("bought_before", candidates.bought_before),
-            Self::Source(name) => (name, candidates.trained.get(name).copied().unwrap_or(0)),
+            Self::Source { bundle, .. } => (bundle, candidates.trained.get(bundle).copied().unwrap_or(0)),
         };
         (count == 0).then(|| {
             format!(
@@ -138,6 +146,11 @@ mod tests {
     use gondola_models::scoring::{CandidateBatch, Scorer};
 
     use super::*;
+
+    const EASE: SimpleList = SimpleList::Source {
+        title: "EASE^R",
+        bundle: "ease",
+    };
 
     fn workflow() -> Workflow {
         let columns = |names: &[&str]| names.iter().map(|name| NumericColumn::of(name, vec![])).collect();
@@ -192,7 +205,7 @@ mod tests {
         assert_eq!(order(SimpleList::Popular, &candidates), [2, 0, 3, 1, 4]);
         assert_eq!(order(SimpleList::Own, &candidates)[..3], [4, 3, 1]);
         assert_eq!(order(SimpleList::OwnThenPopular, &candidates), [4, 3, 1, 2, 0]);
-        assert_eq!(order(SimpleList::Source("ease"), &candidates), [2, 4, 0, 3, 1]);
+        assert_eq!(order(EASE, &candidates), [2, 4, 0, 3, 1]);
     }
 
     #[test]
@@ -210,7 +223,7 @@ mod tests {
         for (list, source) in [
             (SimpleList::Popular, "popular"),
             (SimpleList::OwnThenPopular, "popular"),
-            (SimpleList::Source("ease"), "ease"),
+            (EASE, "ease"),
         ] {
             let notice = list.notice(&candidates).unwrap();
             assert!(notice.contains(&format!("the source {source:?}")), "{notice}");

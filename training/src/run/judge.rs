@@ -32,6 +32,9 @@ use crate::labels::Window;
 use crate::progress;
 use crate::publish::{FEATURES, TWO_TOWER};
 
+/// What part of a list's nDCG is as good as the whole.
+const AS_GOOD: f64 = 0.98;
+
 /// How much is found out about scorers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
@@ -92,9 +95,16 @@ impl Run {
         let best = Best::of(verdict.as_ref(), &self.dataset.config, models, &prepared.workflow);
         if let Some(best @ Best::Simple(list, _)) = &best {
             best.save(&bench.folders.make(BEST)?)?;
-            variants.push(bench.variant(BEST, &bought)?);
-            self.notices
-                .extend(list.notice(&self.dataset.config.evaluation.candidates));
+            let served = bench.variant(BEST, &bought)?;
+            let (_, itself) = simple
+                .iter()
+                .find(|(simple, _)| simple == list)
+                .expect("what won was judged");
+            if served.quality.quality.metrics.ndcg < AS_GOOD * itself.quality.metrics.ndcg {
+                let notice = list.notice(&self.dataset.config.evaluation.candidates);
+                self.notices.extend(notice);
+            }
+            variants.push(served);
         }
         Ok(Judged {
             scorers,

@@ -13,6 +13,7 @@ use chrono::NaiveDate;
 use gondola_artifacts::{BundleFolder, Cache, Reference, ResolveError, Store, resolve};
 use gondola_models::features::{Schema, Workflow};
 use gondola_models::pipeline::{Variant, VariantFolders};
+use gondola_models::scoring;
 use tempfile::TempDir;
 
 use super::Run;
@@ -86,13 +87,17 @@ impl Run {
                 why: format!("channel {} stays as it is: {why}", rule.channel),
             })
         };
-        let scorers: Vec<Scorer> = models
-            .names()
-            .into_iter()
-            .filter(|scorer| serving.has(*scorer))
-            .collect();
+        let mut scorers = Vec::new();
+        for scorer in models.names() {
+            if serving.can_be_judged(scorer, models)? {
+                scorers.push(scorer);
+            }
+        }
         if scorers.is_empty() {
-            return stays("it has no scorer of this run, so that there is nothing to compare".to_owned());
+            return stays(
+                "it has no scorer of this run, or only such as read trained sources that this run has not, so that there is nothing to compare"
+                    .to_owned(),
+            );
         }
         let windows = self.dataset.config.windows;
         let from = windows.test_start.max(serving.known_until()?);
@@ -234,8 +239,18 @@ impl Serving {
         }))
     }
 
-    fn has(&self, scorer: Scorer) -> bool {
-        self.scorers.iter().any(|(known, _)| *known == scorer)
+    /// Whether it has a scorer, and this run all trained sources that it reads.
+    fn can_be_judged(&self, scorer: Scorer, models: &Models) -> anyhow::Result<bool> {
+        let Some((_, bundle)) = self.scorers.iter().find(|(known, _)| *known == scorer) else {
+            return Ok(false);
+        };
+        let there = |name: &String| {
+            models
+                .sources
+                .iter()
+                .any(|source| source.settings.bundle() == name)
+        };
+        Ok(scoring::sources_of(&bundle.path)?.iter().all(there))
     }
 
     /// The day after the last whose purchases it knows.
