@@ -125,7 +125,8 @@ fn spawn(port: u16, folder: &Path, options: &[String]) -> Child {
     };
     let kept: &[&str] = match config {
         Some(_) => &[],
-        None => &["--save", "", "--appendonly", "yes"],
+        // By default Redis answers before it has written where the disk is busy, and loses that when it is killed.
+        None => &["--save", "", "--appendonly", "yes", "--appendfsync", "always"],
     };
     Command::new(program)
         .args(config)
