@@ -42,7 +42,7 @@ pub(super) fn says_what_became_of_items(variant: &Variant) {
 }
 
 /// The same is asked for a user of whom the age is known, and for one of whom only that is not.
-fn a_part_is_what_the_score_would_lack_without_the_input(variant: &Variant) {
+pub(super) fn a_part_is_what_the_score_would_lack_without_the_input(variant: &Variant) {
     let user = |features: RawRow| {
         let history = None;
         put_user(variant, UserUpdate { features, history }).unwrap()
