@@ -260,7 +260,8 @@ tests: setup api-server redis $(TOOLS)/moto-$(MOTO_VERSION) $(TOOLS)/schemathesi
 
 # Built with all parts, as tests are, so that nothing is compiled a second time.
 PYTHON_PROGRAMS = cargo build --locked --release --workspace $(ALL) \
-	--bin gondola --bin gondola-inference --bin gondola-train
+	--bin gondola --bin gondola-ballista --bin gondola-inference --bin gondola-operator --bin gondola-router --bin gondola-shop \
+	--bin gondola-train
 
 .PHONY: python
 python: setup $(PYTHON)/ready $(TOOLS)/node-$(NODE_VERSION) $(TOOLS)/grpcurl-$(GRPCURL_VERSION) ## The Python package: tests, types, notebooks, and the clients in other languages
@@ -411,6 +412,13 @@ scoreboard-torch: $(SCOREBOARD)/torch ## Those that want PyTorch as well: RecPac
 
 .PHONY: scoreboard-data
 scoreboard-data: $(GONDOLA_DATA)/movielens-100k $(GONDOLA_DATA)/instacart-150k ## Public data that others' results are known on, into the cache
+
+# A data set of examples/ that others' results are known on: movielens, instacart or complete-journey.
+BOARD ?= movielens
+
+.PHONY: scoreboard
+scoreboard: build scoreboard-torch scoreboard-data ## The scoreboard of BOARD (movielens, instacart, complete-journey) in .demo/scoreboard: half an hour to hours
+	@scripts/scoreboard.sh $(CARGO_TARGET_DIR)/release/gondola-train $(SCOREBOARD)/bin/python $(BOARD) $(DEMO)/scoreboard/$(BOARD)
 
 .PHONY: scoreboard-check
 scoreboard-check: $(SCOREBOARD)/ready ## What asks other people's packages: tests of those that are installed, types and form

@@ -14,7 +14,8 @@
 //! - [`reference`](mod@reference): how a bundle is named, `name@channel` or `name/version`; [`digest`]: sha256 as a type;
 //! - [`manifest`]: the manifest and the bounds that it is held to; [`contract`]: which bundles can be served together;
 //! - [`store`]: where bundles are; [`publish`](mod@publish): a folder becomes a bundle, a channel moves;
-//! - [`resolve`](mod@resolve): from a reference to a checked manifest; [`resolve_together`] for a set;
+//! - [`resolve`](mod@resolve): from a reference to a checked manifest; [`resolve_together`] for a set; [`locate`](mod@locate): from a
+//!   digest back to a reference;
 //! - [`cache`] and [`fetch`]: from a manifest to a verified folder on this machine's disk;
 //! - [`guard`]: panics of libraries over damaged files, as errors.
 //!
@@ -35,6 +36,7 @@ pub mod digest;
 pub mod fetch;
 pub mod guard;
 pub mod kind;
+pub mod locate;
 pub mod manifest;
 pub mod publish;
 pub mod reference;
@@ -50,6 +52,7 @@ pub use contract::{Contract, Metric};
 pub use digest::Digest;
 pub use fetch::FetchError;
 pub use kind::Kind;
+pub use locate::locate;
 pub use manifest::{BundleFile, Manifest, ManifestError};
 pub use publish::{
     BundleDescription, ChannelError, ChannelMove, PublishError, Published, publish, set_channel,

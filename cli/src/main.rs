@@ -4,6 +4,7 @@
 //! - `gondola import-workflow`: a workflow of NVTabular, exported, becomes one of ours;
 //! - `gondola publish`: a folder becomes a bundle, checked against the features that it will serve with;
 //! - `gondola batch`: the recommendations of all users, as Parquet;
+//! - `gondola replay`: answers that were logged, made again from the bundles that they name;
 //! - `gondola experiment plan`: how many users it takes and how long, before it begins;
 //! - `gondola experiment preview`: what a new variant would bring, by traffic that is logged already;
 //! - `gondola experiment status`: where it is in a cluster;
@@ -48,6 +49,8 @@ enum Command {
     Inputs(inputs::Arguments),
     /// Publishes a model's folder as a bundle, checked against the features that it will serve with.
     Publish(publish::Arguments),
+    /// Makes answers again that were logged, by the bundles that they name, and says whether they come out the same.
+    Replay(inference::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,6 +93,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             print!("{said}");
             Ok(ExitCode::SUCCESS)
         }
+        Command::Replay(arguments) => match inference::become_it("replay", &arguments)? {},
     }
 }
 

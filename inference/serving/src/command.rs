@@ -1,4 +1,4 @@
-//! What can be typed: `up`, `serve`, `fetch`, `batch`, `preview`.
+//! What can be typed: `up`, `serve`, `fetch`, `batch`, `preview`, `replay`.
 
 mod batch;
 mod bundles;
@@ -10,6 +10,7 @@ mod local_experiment;
 mod manifest;
 mod online;
 mod preview;
+mod replay;
 mod serving;
 mod up;
 
@@ -44,6 +45,8 @@ enum Command {
     Batch(batch::Arguments),
     /// Estimates from logged traffic what a variant would bring that nobody was shown.
     Preview(preview::Arguments),
+    /// Makes answers again that were logged, by the bundles that they name, and says whether they come out the same.
+    Replay(replay::Arguments),
     /// Loads and uses the file of an index or of a network: what a server does in a child process before it trusts the file.
     #[command(hide = true)]
     TryFile { path: PathBuf },
@@ -79,6 +82,7 @@ fn start(log: &LogArguments, command: Command) -> anyhow::Result<()> {
             Command::Fetch(arguments) => fetch::run(arguments).await,
             Command::Batch(arguments) => batch::run(arguments).await,
             Command::Preview(arguments) => preview::run(arguments).await,
+            Command::Replay(arguments) => replay::run(arguments).await,
             Command::TryFile { .. } => unreachable!("handled before any runtime starts"),
         }
     });

@@ -349,7 +349,7 @@ fn what_can_not_be_done_is_said_with_the_way_out(shop: &Shop) {
     let check = |arguments: &[&str], wanted: &str| refuse(&shop.batch("forest", &out, arguments), &[wanted]);
     check(
         &["--variant", "mlp"],
-        "--variant mlp is not in the manifest, which has forest",
+        "variant mlp is not in the manifest, which has forest",
     );
     check(
         &["--submission", "submission.csv", "--k", "5"],

@@ -1,6 +1,6 @@
 //! With which chance a variant would show what another has shown: the stages of a [request's](super::recommend), up to the draw.
 
-use gondola_request::UserId;
+use gondola_request::{UserId, UserState};
 
 use super::recommend::{Wanted, spread};
 use super::variant::Variant;
@@ -21,12 +21,18 @@ pub enum ChoiceError {
 
 impl Variant {
     /// Who may stand at each place of lists, of items' rows, that a user was shown, and with which chance this variant would have put it
-    /// there: by the snapshot, on the processor. A row that is no candidate has no chance.
-    pub fn choices(&self, user: &UserId, lists: &[Vec<u32>]) -> Result<Vec<Places>, ChoiceError> {
+    /// there: on the processor, with what an online store holds of the user, by the snapshot without. A row that is no candidate has no
+    /// chance.
+    pub fn choices(
+        &self,
+        user: &UserId,
+        state: Option<&UserState>,
+        lists: &[Vec<u32>],
+    ) -> Result<Vec<Places>, ChoiceError> {
         let items = self.items.view();
         let wanted = Wanted {
             user,
-            state: None,
+            state,
             k: self.settings.limit,
         };
         let mut asked = self.know(wanted, &items);

@@ -12,6 +12,7 @@ use gondola_models::pipeline::{BoughtRule, DiversitySettings, VariantSettings};
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::{Quotas, TrainedQuota};
 use gondola_router::resolver;
+use gondola_wire::role::Role;
 use gondola_wire::serve_order::{OnlineOrder, ServeOrder, VariantOrder};
 
 use super::bundles::WantedBundle;
@@ -45,7 +46,7 @@ impl Pipeline {
         }
         let known: Vec<&str> = variants.map(|variant| &*variant.settings.name).collect();
         bail!(
-            "--variant {name} is not in the manifest, which has {}",
+            "variant {name} is not in the manifest, which has {}",
             known.join(", ")
         )
     }
@@ -60,6 +61,17 @@ pub(super) struct VariantPlan {
     pub(super) order: VariantOrder,
     /// What it serves.
     pub(super) bundles: Vec<WantedBundle>,
+}
+
+impl VariantPlan {
+    /// The same to be asked for scores alone: on the processor, and without similar items.
+    pub(super) fn for_scores(mut self) -> Self {
+        self.bundles.retain(|bundle| bundle.role != Role::Similarity);
+        self.order.similarity_search = None;
+        self.order.device = None;
+        self.settings.device = Device::Cpu;
+        self
+    }
 }
 
 impl Pipeline {

@@ -50,6 +50,11 @@ pub(super) struct Online {
 }
 
 impl OnlineArguments {
+    /// Whether the command line says where a store is.
+    pub(super) fn is_named(&self) -> bool {
+        self.online_connection.is_some() || self.online_credentials.is_some()
+    }
+
     /// The Redis that the order or the command line names, if one does. Must be called within Tokio.
     pub(super) async fn redis(
         &self,

@@ -16,7 +16,6 @@ use gondola_events::table::TableError;
 use gondola_events::unit::{UnitHash, UnitKey};
 use gondola_experiments::off_policy::Rules;
 use gondola_experiments::settings::{MetricSettings, Settings};
-use gondola_models::device::Device;
 use gondola_models::ordering::Places;
 use gondola_models::pipeline::Variant;
 use gondola_request::{ItemId, UserId};
@@ -128,10 +127,7 @@ struct About {
 
 /// The variant, with the bundles that it is to have, and on the processor.
 fn plan(pipeline: &Pipeline, arguments: &Arguments) -> anyhow::Result<VariantPlan> {
-    let mut plan = pipeline.named(&arguments.variant)?;
-    plan.bundles.retain(|bundle| bundle.role != Role::Similarity);
-    (plan.order.similarity_search, plan.order.device) = (None, None);
-    plan.settings.device = Device::Cpu;
+    let mut plan = pipeline.named(&arguments.variant)?.for_scores();
     for (role, reference) in &arguments.bundles {
         let roles: Vec<String> = plan
             .bundles
@@ -351,7 +347,7 @@ fn choose<'a>(
         shown.map(|item| rows[*item as usize]).collect()
     });
     let listed: Vec<Vec<u32>> = listed.collect();
-    let chosen = variant.choices(user, &listed);
+    let chosen = variant.choices(user, None, &listed);
     let chosen = chosen.inspect_err(
         |error| tracing::warn!(%error, "the variant fails for a user; their answers are left out"),
     );

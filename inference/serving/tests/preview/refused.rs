@@ -128,7 +128,7 @@ fn what_is_to_be_previewed_must_be_there() {
         &["a"],
         MANIFEST,
         &["--variant", "better"],
-        "--variant better is not in the manifest, which has dlrm, forest",
+        "variant better is not in the manifest, which has dlrm, forest",
     );
     check(
         3,
