@@ -107,5 +107,11 @@ mod tests {
             format: &|value| value.to_string(),
         };
         check(&ranges.draw().into_string());
+        let picture = ranges.picture();
+        check(&picture);
+        assert!(
+            picture.starts_with("<svg xmlns=") && picture.contains("prefers-color-scheme:dark"),
+            "{picture}"
+        );
     }
 }

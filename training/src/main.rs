@@ -30,7 +30,7 @@ enum Command {
     /// Fits one scorer and leaves its bundle's files in a folder.
     Fit(FitArgs),
     /// Fits scorers, compares them on the test window, prints a table and writes the report; publishes
-    /// nothing. With --against: models of who buys what, beside other people's packages.
+    /// nothing. With --against: models of who buys what, towers and pipelines, beside other people's packages.
     Evaluate(EvaluateArgs),
     /// Counts over the scoreboards of several data sets: on each, a model has a point for every model that it stands above.
     Borda(BordaArgs),
@@ -172,8 +172,8 @@ struct EvaluateArgs {
 
 #[derive(clap::Args)]
 struct ScoreboardArgs {
-    /// Compares our models of who buys what, in the place of scorers, with other people's packages: implicit, rectools, sansa, recpack,
-    /// rectools-transformer, separated by commas; or `nobody`, which compares ours with each other.
+    /// Compares our models of who buys what, the two towers and whole pipelines with other people's packages: implicit, rectools, sansa,
+    /// recpack, rectools-transformer, separated by commas; or `nobody`, which compares ours with each other.
     #[arg(long, value_delimiter = ',', conflicts_with_all = ["scorer", "all"])]
     against: Vec<String>,
     /// The Python in which these packages are installed.
@@ -188,7 +188,8 @@ struct ScoreboardArgs {
     /// How many seeds a model with chance in it is fitted with.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..), requires = "against")]
     seeds: u8,
-    /// Which of our models take part, by the names of their bundles, separated by commas: ease, sasrec, ..; all of them without it.
+    /// Which of our models take part, by the names of their bundles, separated by commas: ease, sasrec, two-tower, boosting (a pipeline with
+    /// that scorer), ..; without it all models of who buys what, the towers, and pipelines with the scorers that a run trains.
     #[arg(long, value_delimiter = ',', requires = "against")]
     models: Vec<String>,
 }

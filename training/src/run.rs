@@ -9,6 +9,7 @@
 mod best;
 mod bundles;
 mod checkpoints;
+mod contenders;
 mod facts;
 mod fingerprint;
 mod judge;
@@ -32,6 +33,8 @@ use crate::fetched::FetchedFolder;
 use crate::fit::text::TextIndex;
 use crate::publish::{self, PublishedBundle, PublishedScorer};
 use crate::report::{Fact, Summary};
+use crate::scoreboard::entrants::Entrants;
+use crate::scoreboard::ours;
 use crate::scoreboard::task::Task;
 use crate::scoreboard::{self, ComparisonSettings, Scoreboard};
 use crate::timings::Timings;
@@ -216,9 +219,13 @@ async fn compare_all(
     let ComparisonSettings {
         seen, trials, seeds, ..
     } = *settings;
+    let entrants = Entrants::named(&settings.models, &run.dataset.config.training.scorers)?;
     let task = Task::read(&run.dataset, seen, trials, seeds).await?;
+    task.check()?;
+    let pipelines = run.contenders(&task, &entrants).await;
     run.dataset.clear_shared_folder().await?;
-    scoreboard::compare(&run.dataset.config.name, &task, settings, report)
+    let asked = ours::ask(&task, entrants.spaces).and(pipelines);
+    scoreboard::compare(&run.dataset.config.name, &task, settings, asked, report)
 }
 
 /// A run in progress: the data set that it reads, its stages, and what its steps took.

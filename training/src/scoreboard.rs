@@ -4,7 +4,8 @@
 //!
 //! 1. [`task`]: one time split of the user's own data: what precedes the tuning window, the tuning window, everything before the
 //!    test window, and what was bought in it;
-//! 2. [`ours`]: each of our models, tuned, fitted and asked; [`packages`]: the same by other people's packages, in Python;
+//! 2. [`entrants`]: which of our models take part; [`ours`]: each model of who buys what, tuned, fitted and asked (towers and whole
+//!    pipelines come in as [contenders](contender) that a run made); [`packages`]: the same by other people's packages, in Python;
 //! 3. [`ruler`]: what every list is worth, user by user; [`standing`]: means, intervals, and who is better than whom by more than
 //!    chance;
 //! 4. `page`: a page for people, and JSON for programs; [`borda`] counts over several data sets.
@@ -14,6 +15,7 @@
 
 pub mod borda;
 pub mod contender;
+pub mod entrants;
 pub mod ours;
 pub mod packages;
 mod page;
@@ -27,6 +29,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::machine;
+use contender::Asked;
 use standing::Standing;
 use task::{Seen, Task};
 
@@ -43,7 +46,7 @@ pub struct ComparisonSettings {
     pub trials: usize,
     /// How many seeds a model with chance in it is fitted with.
     pub seeds: u64,
-    /// Which of our models take part, by the names of their bundles; empty for all of them.
+    /// Which of our models take part, by the names of their bundles; empty for all of them, with the pipelines that a run would publish.
     pub models: Vec<String>,
 }
 
@@ -64,21 +67,21 @@ pub struct Scoreboard {
     pub machine: String,
 }
 
-/// Has everybody answer, judges the answers, and leaves the page and `scoreboard.json` in a folder.
+/// Has other people's packages answer as well as those who did, judges all answers, and leaves the page, its first picture (`scoreboard.svg`) and
+/// `scoreboard.json` in a folder.
 pub fn compare(
     dataset: &str,
     task: &Task,
     settings: &ComparisonSettings,
+    mut asked: Asked,
     report: &Path,
 ) -> anyhow::Result<Scoreboard> {
-    task.check()?;
-    let (mut contenders, mut missing) = ours::ask(task, ours::named(&settings.models)?);
     if !settings.against.is_empty() {
         let folder = report.join("task");
-        let asked = packages::ask(task, &settings.against, &settings.python, &folder)?;
-        contenders.extend(asked.contenders);
-        missing.extend(asked.missing);
+        let packages = packages::ask(task, &settings.against, &settings.python, &folder)?;
+        asked = asked.and(packages);
     }
+    let Asked { contenders, missing } = asked;
     anyhow::ensure!(
         !contenders.is_empty(),
         "no model could be fitted: {}",
@@ -105,6 +108,7 @@ impl Scoreboard {
         };
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         write("scoreboard.html", page::render(self).as_bytes())?;
+        write("scoreboard.svg", page::picture(self).as_bytes())?;
         write("scoreboard.json", &serde_json::to_vec_pretty(self)?)
     }
 

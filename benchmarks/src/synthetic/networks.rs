@@ -34,6 +34,7 @@ pub(super) fn write_dlrm(folder: &Path, workflow: &Workflow) -> anyhow::Result<(
         bottom: vec![128],
         top: vec![128, 64, 32],
         interaction: Interaction::Dot,
+        numbers_to_top: false,
         arrangement: Arrangement::Gondola,
         shape: shape(workflow),
     };

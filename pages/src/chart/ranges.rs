@@ -1,9 +1,10 @@
 //! Values with the ranges that they are sure to.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::color;
 use super::scale::{Length, Scale};
+use crate::PALETTE;
 
 /// Where values are drawn.
 const WIDTH: f64 = 360.0;
@@ -36,23 +37,53 @@ pub struct Range {
 }
 
 impl Ranges<'_> {
-    /// Draws them. A line marks 0 where it is in sight.
+    /// Draws them for a page. A line marks 0 where it is in sight.
     pub fn draw(&self) -> Markup {
-        let labels = self.ranges.iter().map(|range| range.label.len());
-        let left = 16.0 + labels.max().unwrap_or(0) as f64 * LETTER_WIDTH;
+        let (width, height) = self.size();
+        html! {
+            svg viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img" { (self.content()) }
+        }
+    }
+
+    /// Draws them as a file of their own, in the colors of our pages.
+    pub fn picture(&self) -> String {
+        let (width, height) = self.size();
+        let picture = html! {
+            svg xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img" {
+                style { (PreEscaped(PALETTE)) (PreEscaped(include_str!("../style/picture.css"))) }
+                rect width="100%" height="100%" class="paper" {}
+                (self.content())
+            }
+        };
+        picture.into_string()
+    }
+
+    fn content(&self) -> Markup {
+        let (left, bottom) = (self.left(), self.bottom());
         let scale = self.scale(left);
-        let bottom = TITLE_HEIGHT + ROW_HEIGHT * self.ranges.len() as f64;
-        let (width, height) = (Length(left + WIDTH + 100.0), Length(bottom + 8.0));
         let (low, high) = scale.values;
         html! {
-            svg viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img" {
-                text x=(Length(left)) y="14" { (self.title) }
-                @if low <= 0.0 && high >= 0.0 {
-                    line x1=(Length(scale.place(0.0))) x2=(Length(scale.place(0.0))) y1=(Length(TITLE_HEIGHT)) y2=(Length(bottom)) stroke="currentColor" stroke-dasharray="3 3" {}
-                }
-                @for (row, range) in self.ranges.iter().enumerate() { (self.row(&scale, left, row, range)) }
+            text x=(Length(left)) y="14" { (self.title) }
+            @if low <= 0.0 && high >= 0.0 {
+                line x1=(Length(scale.place(0.0))) x2=(Length(scale.place(0.0))) y1=(Length(TITLE_HEIGHT)) y2=(Length(bottom)) stroke="currentColor" stroke-dasharray="3 3" {}
             }
+            @for (row, range) in self.ranges.iter().enumerate() { (self.row(&scale, left, row, range)) }
         }
+    }
+
+    /// Where labels end.
+    fn left(&self) -> f64 {
+        let labels = self.ranges.iter().map(|range| range.label.len());
+        16.0 + labels.max().unwrap_or(0) as f64 * LETTER_WIDTH
+    }
+
+    /// Where rows end.
+    fn bottom(&self) -> f64 {
+        TITLE_HEIGHT + ROW_HEIGHT * self.ranges.len() as f64
+    }
+
+    fn size(&self) -> (Length, Length) {
+        (Length(self.left() + WIDTH + 100.0), Length(self.bottom() + 8.0))
     }
 
     fn row(&self, scale: &Scale, left: f64, row: usize, range: &Range) -> Markup {

@@ -13,6 +13,7 @@ use crate::settings::{
 };
 
 /// A model that is to be tuned: its name, and all settings that are worth a try.
+#[derive(Debug)]
 pub struct Space {
     /// What people call the model.
     pub title: &'static str,

@@ -205,6 +205,10 @@ pub struct Windows {
     /// Days before the last training window whose purchases train the two towers.
     #[serde(default = "default_retrieval_days")]
     pub retrieval_days: u32,
+    /// For how many days of these purchases the features of one day stand: few are nearer to what serving will know, and cost the features
+    /// of more days. Left out: as many as a window has, so that the days are those of training windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrieval_step_days: Option<u32>,
     /// Items that were not sold within so many days before the cut-off are not retrieved.
     #[serde(default = "default_index_days")]
     pub index_days: u32,
@@ -250,11 +254,33 @@ impl Windows {
         self.train_start() - Days::new(self.retrieval_days.into())
     }
 
+    /// The day after these purchases.
+    pub fn retrieval_end(&self) -> NaiveDate {
+        self.train_start()
+    }
+
     /// The first day of those of these purchases on which it is found how long the towers train: as many days as a window has. None
     /// where as many would not be left before them.
     pub fn retrieval_split(&self) -> Option<NaiveDate> {
         let enough = self.retrieval_days >= 2 * self.target_days;
-        enough.then(|| self.train_start() - Days::new(self.target_days.into()))
+        enough.then(|| self.retrieval_end() - Days::new(self.target_days.into()))
+    }
+
+    /// These purchases in steps, each a first day, whose features its purchases are seen with, and the day after its last.
+    pub fn retrieval_steps(&self) -> Vec<(NaiveDate, NaiveDate)> {
+        let (start, end) = (self.retrieval_start(), self.retrieval_end());
+        let step = Days::new(self.retrieval_step_days.unwrap_or(self.target_days).into());
+        let mut days = vec![end];
+        let mut day = end - step;
+        while day > start {
+            days.push(day);
+            day = day - step;
+        }
+        days.push(start);
+        days.extend(self.retrieval_split());
+        days.sort_unstable();
+        days.dedup();
+        days.windows(2).map(|days| (days[0], days[1])).collect()
     }
 }
 
@@ -343,10 +369,45 @@ mod tests {
             target_days: 20,
             training: 3,
             retrieval_days: 60,
+            retrieval_step_days: None,
             index_days: 90,
         };
         let day = |day: &str| day.parse::<NaiveDate>().unwrap();
         assert_eq!(windows.train_start(), day("2017-11-22"));
         assert_eq!(windows.earlier_starts(), [day("2017-11-02"), day("2017-10-13")]);
+    }
+
+    #[track_caller]
+    fn check_steps(retrieval_days: u32, retrieval_step_days: Option<u32>, starts: &[&str]) {
+        let windows = Windows {
+            test_start: "2017-12-12".parse().unwrap(),
+            target_days: 20,
+            training: 1,
+            retrieval_days,
+            retrieval_step_days,
+            index_days: 90,
+        };
+        let steps = windows.retrieval_steps();
+        let found: Vec<String> = steps.iter().map(|(start, _)| start.to_string()).collect();
+        assert_eq!(found, starts);
+        assert!(
+            steps.windows(2).all(|steps| steps[0].1 == steps[1].0),
+            "{steps:?}"
+        );
+        assert_eq!(steps.last().unwrap().1, windows.train_start());
+    }
+
+    #[test]
+    fn the_towers_purchases_come_in_steps_of_which_one_begins_where_they_are_split() {
+        check_steps(60, None, &["2017-09-23", "2017-10-13", "2017-11-02"]);
+        check_steps(60, Some(60), &["2017-09-23", "2017-11-02"]);
+        check_steps(
+            45,
+            Some(15),
+            &["2017-10-08", "2017-10-23", "2017-11-02", "2017-11-07"],
+        );
+        // Too few to be split.
+        check_steps(30, None, &["2017-10-23", "2017-11-02"]);
+        check_steps(7, Some(3660), &["2017-11-15"]);
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use gondola_collaborative::Settings;
 use gondola_collaborative::settings::Ease;
 use gondola_models::scoring::dcn::cross::Cross;
+use gondola_models::scoring::dlrm::arrangement::Interaction;
 use serde::{Deserialize, Serialize};
 
 /// The scorers that can be trained.
@@ -218,6 +219,10 @@ pub struct Dlrm {
     pub bottom: Vec<usize>,
     /// Widths of the top MLP's hidden layers.
     pub top: Vec<usize>,
+    /// How vectors meet.
+    pub interaction: Interaction,
+    /// Whether the top MLP reads numbers as they are too.
+    pub numbers_to_top: bool,
     /// How it is trained.
     pub descent: Descent,
 }
@@ -370,6 +375,8 @@ impl Default for Dlrm {
             embedding_dim: 8,
             bottom: vec![64],
             top: vec![128, 64],
+            interaction: Interaction::Dot,
+            numbers_to_top: false,
             descent: Descent {
                 // With less it learns pairs by heart, and is at its best on the validation window after one
                 // pass.

@@ -1,7 +1,7 @@
 //! The DLRM: trained on labeled pairs by [`descent`](super::descent).
 
 use gondola_models::scoring::Family;
-use gondola_models::scoring::dlrm::arrangement::{Arrangement, Interaction};
+use gondola_models::scoring::dlrm::arrangement::Arrangement;
 use gondola_models::scoring::dlrm::{Dlrm, DlrmConfig};
 use gondola_models::scoring::neural::InputShape;
 
@@ -14,7 +14,8 @@ pub(super) fn fit(task: Task<'_>) -> Result<Model, FitError> {
         embedding_dim: settings.embedding_dim,
         bottom: settings.bottom.clone(),
         top: settings.top.clone(),
-        interaction: Interaction::Dot,
+        interaction: settings.interaction,
+        numbers_to_top: settings.numbers_to_top,
         arrangement: Arrangement::Gondola,
         shape: InputShape::of(task.layout, task.cardinalities),
     };

@@ -4,6 +4,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gondola_models::scoring::dcn::cross::Cross;
+use gondola_models::scoring::dlrm::arrangement::Interaction;
 use serde_json::{Value, json};
 
 use super::examples::samples::shop;
@@ -56,6 +57,8 @@ fn least() -> Training {
         embedding_dim: 1,
         bottom: vec![],
         top: vec![],
+        interaction: Interaction::Cat,
+        numbers_to_top: true,
         descent: descent.clone(),
     };
     training.wide_deep = WideDeep {

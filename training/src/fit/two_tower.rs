@@ -21,7 +21,7 @@ use crate::dataset::training::{self as settings, TwoTower};
 use crate::features::Snapshot;
 use crate::rows::{Row, SnapshotRow};
 use known_items::KnownItems;
-pub(crate) use training::{TowerTask, Validation, train};
+pub(crate) use training::{Part, TowerTask, Validation, train};
 
 /// What errors call them.
 const MODEL: &str = "the two towers";
@@ -62,15 +62,17 @@ pub(crate) fn search(settings: &TwoTower) -> SearchParameters {
 }
 
 impl Towers {
-    fn new(task: TowerTask<'_>) -> candle_core::Result<Self> {
+    /// Towers for what is known in a part.
+    fn new(task: TowerTask<'_>, part: &Part) -> candle_core::Result<Self> {
         let TowerTask {
             settings,
             cardinalities,
-            encoded,
-            snapshot,
             seed,
             ..
         } = task;
+        let Part {
+            snapshot, encoded, ..
+        } = part;
         let often =
             |wanted: &settings::KnownItems| known_items::often_bought(snapshot, wanted.fewest_purchases);
         let wanted = settings.known_items.as_ref();

@@ -23,7 +23,7 @@ use crate::fit::encoded::Encoded;
 use crate::fit::examples::{Examples, PairInputs};
 use crate::fit::item_index::{IndexSettings, ItemIndex, ItemVectors};
 use crate::fit::text::{TextIndex, TextTask, TextVectors};
-use crate::fit::two_tower::{self, TowerTask, Towers, Validation};
+use crate::fit::two_tower::{self, Part, TowerTask, Towers, Validation};
 use crate::fit::{self, FitError, Fitted, Task};
 use crate::labels::{self, LabelError, Window};
 use crate::progress;
@@ -47,6 +47,15 @@ pub(super) struct Models {
     pub(super) usual_chance: f32,
     /// How large the training windows before the last were.
     pub(super) earlier_windows: Vec<Fact>,
+}
+
+/// What finds candidates.
+pub(super) struct Retrievers {
+    pub(super) towers: Towers,
+    /// The items that were known when the test window began.
+    pub(super) index: ItemIndex,
+    /// What was learned of who bought what before the test window.
+    pub(super) sources: Vec<FittedSource>,
 }
 
 /// A scorer, and the seconds that it took to fit.
@@ -124,12 +133,13 @@ impl Models {
 }
 
 impl Run {
-    /// Towers, the index to judge them by, and scorers.
+    /// What finds candidates, and scorers.
     pub(super) async fn fit(&mut self, prepared: &Prepared, scorers: &[Scorer]) -> anyhow::Result<Models> {
-        let towers = self.fit_towers(&prepared.workflow).await?;
-        let snapshot = &prepared.test.known.snapshot;
-        let index = self.index("index as evaluated", &towers, &prepared.encoded, snapshot)?;
-        let sources = self.fit_sources("sources as evaluated", snapshot)?;
+        let Retrievers {
+            towers,
+            index,
+            sources,
+        } = self.fit_retrievers(prepared).await?;
         let training_set = self.training_set(prepared).await?;
         let scorers = scorers.iter();
         let scorers = scorers.map(|scorer| self.fit_scorer(*scorer, &prepared.workflow, &training_set));
@@ -144,7 +154,18 @@ impl Run {
         })
     }
 
-    /// Trains the towers on the purchases before the training window.
+    /// Towers, the index to judge them by, and models of who buys what.
+    pub(super) async fn fit_retrievers(&mut self, prepared: &Prepared) -> anyhow::Result<Retrievers> {
+        let towers = self.fit_towers(&prepared.workflow).await?;
+        let snapshot = &prepared.test.known.snapshot;
+        Ok(Retrievers {
+            index: self.index("index as evaluated", &towers, &prepared.encoded, snapshot)?,
+            sources: self.fit_sources("sources as evaluated", snapshot)?,
+            towers,
+        })
+    }
+
+    /// Trains the towers on the purchases before the training window, each seen as of about its own day.
     async fn fit_towers(&mut self, workflow: &Workflow) -> anyhow::Result<Towers> {
         let (dataset, checkpoints) = (&self.dataset, &self.checkpoints);
         let fit = async || -> anyhow::Result<Towers> {
@@ -159,30 +180,43 @@ impl Run {
                 Stage::Open(stage) => stage,
             };
             let windows = dataset.config.windows;
-            let before = Known::on(windows.retrieval_start(), dataset, checkpoints)
-                .await?
-                .snapshot;
-            let (start, end) = (windows.retrieval_start(), windows.train_start());
-            let purchases = Window::read(dataset, start, end).await?.pairs(dataset, &before);
-            let (earlier, later) = match windows.retrieval_split() {
-                Some(split) => (
-                    bought(dataset, &before, start, split).await?,
-                    bought(dataset, &before, split, end).await?,
-                ),
+            let (start, end) = (windows.retrieval_start(), windows.retrieval_end());
+            // Says what to do where nothing was bought.
+            Window::read(dataset, start, end).await?;
+            let mut parts = Vec::new();
+            for (from, to) in windows.retrieval_steps() {
+                let snapshot = Known::on(from, dataset, checkpoints).await?.snapshot;
+                parts.push(Part {
+                    purchases: bought(dataset, &snapshot, from, to).await?,
+                    encoded: Encoded::of(workflow, &snapshot),
+                    snapshot,
+                });
+            }
+            let split = windows.retrieval_split();
+            let split = split.and_then(|split| {
+                let place = parts.iter().position(|part| part.snapshot.as_of == split)?;
+                Some((place, split))
+            });
+            let (later, items) = match split {
+                Some((place, split)) => {
+                    let snapshot = &parts[place].snapshot;
+                    let later = bought(dataset, snapshot, split, end).await?;
+                    (later, sold_within(&snapshot.items, windows.index_days))
+                }
                 None => (Vec::new(), Vec::new()),
             };
-            let enough = !earlier.is_empty() && !later.is_empty();
-            let validation = enough.then_some(Validation {
-                earlier: &earlier,
+            let is_empty = |part: &Part| part.purchases.is_empty();
+            let split = split.filter(|(place, _)| !later.is_empty() && !parts[..*place].iter().all(is_empty));
+            let validation = split.map(|(earlier, _)| Validation {
+                earlier,
                 later: &later,
+                items: &items,
             });
             let bar = progress::bar("two towers");
             let task = TowerTask {
                 settings: &dataset.config.training.two_tower,
                 cardinalities: &workflow.cardinalities(),
-                snapshot: &before,
-                encoded: &Encoded::of(workflow, &before),
-                purchases: &purchases,
+                parts: &parts,
                 validation,
                 seed: dataset.config.training.seed,
             };

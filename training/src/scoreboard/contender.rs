@@ -20,6 +20,24 @@ pub struct Contender {
     pub lists: Vec<Lists>,
 }
 
+/// Those who answered, and who did not.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Models with their lists.
+    pub contenders: Vec<Contender>,
+    /// Packages that could not be asked, and models that failed, in words.
+    pub missing: Vec<String>,
+}
+
+impl Asked {
+    /// These and others.
+    pub fn and(mut self, others: Self) -> Self {
+        self.contenders.extend(others.contenders);
+        self.missing.extend(others.missing);
+        self
+    }
+}
+
 /// What a model cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
@@ -27,7 +45,7 @@ pub struct Cost {
     pub trials: usize,
     /// Seconds of all trials.
     pub tuning_seconds: f64,
-    /// Seconds of one fit, the mean over seeds.
+    /// Seconds of one fit: the mean over seeds, of pipelines that of the first.
     pub fit_seconds: f64,
     /// Seconds for the lists of all users who were asked, the mean over seeds.
     pub answer_seconds: f64,

@@ -1,4 +1,4 @@
-//! Our models: each tuned, fitted and asked.
+//! Our models of who buys what: each tuned, fitted and asked.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use gondola_collaborative::{FitError, Settings};
 use gondola_models::features::History;
 use gondola_models::retrieval::trained::TrainedSource;
 
-use super::contender::{Contender, Cost, Lists};
+use super::contender::{Asked, Contender, Cost, Lists};
 use super::ruler::Judged;
 use super::task::{Baskets, Seen, TOP, Task};
 use crate::progress;
@@ -15,41 +15,18 @@ use crate::progress;
 /// Who makes these.
 pub const MAKER: &str = "gondola";
 
-/// A name that none of our models has.
-#[derive(Debug, thiserror::Error)]
-#[error("--models names {name:?}, which none of our models is called; there are {}", there.join(", "))]
-pub struct NoModel {
-    name: String,
-    there: Vec<&'static str>,
-}
-
-/// The spaces of the models of these bundles, in all their forms; of all models where none is named.
-pub fn named(bundles: &[String]) -> Result<Vec<Space>, NoModel> {
-    let mut spaces = Space::all();
-    let mut there: Vec<&'static str> = spaces.iter().map(|space| space.bundle).collect();
-    there.dedup();
-    if let Some(name) = bundles.iter().find(|name| !there.contains(&name.as_str())) {
-        return Err(NoModel {
-            name: name.clone(),
-            there,
-        });
-    }
-    spaces.retain(|space| bundles.is_empty() || bundles.iter().any(|name| name == space.bundle));
-    Ok(spaces)
-}
-
-/// Every model's answers; and in words, the models that could not be fitted.
-pub fn ask(task: &Task, spaces: Vec<Space>) -> (Vec<Contender>, Vec<String>) {
-    let (mut contenders, mut missing) = (Vec::new(), Vec::new());
+/// The answers of models of who buys what; and in words, the models that could not be fitted.
+pub fn ask(task: &Task, spaces: Vec<Space>) -> Asked {
+    let mut asked = Asked::default();
     for space in spaces {
         let spinner = progress::spinner(space.title);
         match ask_one(task, &space) {
-            Ok(contender) => contenders.push(contender),
-            Err(error) => missing.push(format!("{}: {error}", space.title)),
+            Ok(contender) => asked.contenders.push(contender),
+            Err(error) => asked.missing.push(format!("{}: {error}", space.title)),
         }
         spinner.finish();
     }
-    (contenders, missing)
+    asked
 }
 
 fn ask_one(task: &Task, space: &Space) -> Result<Contender, FitError> {
@@ -134,25 +111,4 @@ fn answers(source: &TrainedSource, history: &History, asked: &Baskets, k: usize,
         }
     };
     asked.keys().map(|user| (*user, list(user))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_chooses_a_model_in_all_its_forms_and_an_unknown_one_is_told() {
-        let chosen = named(&["ease".to_owned(), "sasrec".to_owned()]).unwrap();
-        let titles: Vec<&str> = chosen.iter().map(|space| space.title).collect();
-        assert_eq!(
-            titles,
-            ["EASE^R", "EASE^R with recency", "SASRec", "SASRec with drift"]
-        );
-        assert_eq!(named(&[]).unwrap().len(), Space::all().len());
-        let refused = named(&["easy".to_owned()]).err().unwrap().to_string();
-        assert!(
-            refused.contains("\"easy\"") && refused.contains("popularity, item-knn"),
-            "{refused}"
-        );
-    }
 }

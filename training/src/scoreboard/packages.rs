@@ -16,7 +16,7 @@ use parquet::arrow::ArrowWriter;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::contender::{Contender, Cost, Lists};
+use super::contender::{Asked, Contender, Cost, Lists};
 use super::task::{Purchases, TOP, Task};
 use crate::progress;
 
@@ -58,14 +58,6 @@ const PEERS: [(&str, &str); 17] = [
 
 /// The exit code of a package of which some models have no answers.
 const SOME_FAILED: i32 = 1;
-
-/// What packages came to.
-pub struct Asked {
-    /// Their models.
-    pub contenders: Vec<Contender>,
-    /// Packages that could not be asked, and models that failed, in words.
-    pub missing: Vec<String>,
-}
 
 /// What a package says of a model.
 #[derive(Deserialize)]

@@ -37,20 +37,33 @@ fn name(standing: &Standing) -> String {
 }
 
 fn gains(board: &Scoreboard) -> Markup {
-    ranges(board, "nDCG@10, with 95 % intervals over users", |standing| {
-        (standing.worth.ndcg, standing.ndcg)
-    })
+    let title = "nDCG@10, with 95 % intervals over users";
+    ranges(board, title, of_gain, |chart| chart.draw())
+}
+
+/// How good lists are, as a picture of its own.
+pub(super) fn picture(board: &Scoreboard) -> String {
+    let title = format!("{}: nDCG@10, with 95 % intervals over users", board.dataset);
+    ranges(board, &title, of_gain, |chart| chart.picture())
+}
+
+fn of_gain(standing: &Standing) -> (f64, Interval) {
+    (standing.worth.ndcg, standing.ndcg)
 }
 
 fn behind(board: &Scoreboard) -> Markup {
     let title = "nDCG@10 less that of the first, with 95 % intervals over users";
-    ranges(board, title, |standing| {
-        (standing.to_first.mean, standing.to_first.interval)
-    })
+    let of = |standing: &Standing| (standing.to_first.mean, standing.to_first.interval);
+    ranges(board, title, of, |chart| chart.draw())
 }
 
-/// A value of each model with its interval.
-fn ranges(board: &Scoreboard, title: &str, of: impl Fn(&Standing) -> (f64, Interval)) -> Markup {
+/// A value of each model with its interval, drawn in some way.
+fn ranges<T>(
+    board: &Scoreboard,
+    title: &str,
+    of: impl Fn(&Standing) -> (f64, Interval),
+    draw: impl Fn(&Ranges<'_>) -> T,
+) -> T {
     let range = |standing: &Standing| {
         let (value, Interval { low, high }) = of(standing);
         Range {
@@ -65,7 +78,7 @@ fn ranges(board: &Scoreboard, title: &str, of: impl Fn(&Standing) -> (f64, Inter
         ranges: &board.standings.iter().map(range).collect::<Vec<_>>(),
         format: &|value| format!("{value:.4}"),
     };
-    chart.draw()
+    draw(&chart)
 }
 
 fn deep(board: &Scoreboard) -> Markup {

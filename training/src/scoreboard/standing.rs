@@ -126,7 +126,11 @@ pub fn verdict(standings: &[Standing]) -> String {
         .iter()
         .map(|space| space.title)
         .collect();
-    let simplicity = |standing: &&Standing| order.iter().position(|title| *title == standing.name);
+    // Towers and pipelines are in no order among themselves, and less simple than all others.
+    let simplicity = |standing: &&Standing| {
+        let place = order.iter().position(|title| *title == standing.name);
+        place.unwrap_or(order.len())
+    };
     let ours = || standings.iter().filter(|standing| standing.maker == MAKER);
     let equal = ours().filter(|standing| standing.to_first.interval.high >= 0.0);
     match equal.min_by_key(simplicity) {

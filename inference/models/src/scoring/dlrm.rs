@@ -4,7 +4,8 @@
 //! numeric (user, item, pair) -> bottom MLP, ReLU after each layer -> b [batch, dim]
 //! each categorical column    -> embedding                         -> e [batch, dim]
 //! top input = [b, all products v_r . v_c with r > c, where v = (b, e of the user's columns, e of the item's columns)]
-//!             (products in the order of the lower triangle, row by row)
+//!             (products in the order of the lower triangle, row by row), and behind them the numbers as they are, where the
+//!             configuration says so
 //! logit     = top MLP, ReLU between layers
 //! ```
 //!
@@ -44,6 +45,9 @@ pub struct DlrmConfig {
     /// How vectors meet.
     #[serde(default)]
     pub interaction: Interaction,
+    /// Whether the top MLP reads numbers as they are too: what tells most may be lost on the way through one vector of `embedding_dim`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub numbers_to_top: bool,
     /// Whose names and order the weights have.
     #[serde(default)]
     pub arrangement: Arrangement,
@@ -70,8 +74,21 @@ impl DlrmConfig {
 
     /// Widths of the top MLP, from its input to the logit.
     fn top_widths(&self) -> Vec<usize> {
-        let input = self.interaction.width(self.vectors(), self.embedding_dim);
-        [&[input], self.top.as_slice(), &[1]].concat()
+        let [user, item, pair] = self.numbers_of_top();
+        [&[self.met() + user + item + pair], self.top.as_slice(), &[1]].concat()
+    }
+
+    /// Width of what vectors bring to the top.
+    fn met(&self) -> usize {
+        self.interaction.width(self.vectors(), self.embedding_dim)
+    }
+
+    /// How many numbers of the user, the item and the pair the top reads as they are, behind what vectors bring.
+    fn numbers_of_top(&self) -> [usize; 3] {
+        match self.numbers_to_top {
+            true => self.shape.numeric_widths(),
+            false => [0; 3],
+        }
     }
 
     /// Where the top's input has the product of two vectors, which are numbered as they are stacked: 0 is the bottom's
@@ -91,6 +108,7 @@ pub struct Dlrm {
     bottom: Vec<Linear>,
     top: Vec<Linear>,
     interaction: Interaction,
+    numbers_to_top: bool,
     /// Positions of the products in a flattened square of the vectors, in their order.
     products: Tensor,
 }
@@ -110,6 +128,7 @@ impl Dlrm {
                 arrangement.top(position, last)
             })?,
             interaction: config.interaction,
+            numbers_to_top: config.numbers_to_top,
             products: Tensor::new(products(config), vb.device())?,
         })
     }
@@ -129,7 +148,8 @@ fn products(config: &DlrmConfig) -> Vec<u32> {
 
 impl Network for Dlrm {
     fn forward(&self, batch: &Batch) -> CandleResult<Tensor> {
-        let bottom = run_layers(&self.bottom, batch.numeric()?)?.relu()?;
+        let numbers = batch.numeric()?;
+        let bottom = run_layers(&self.bottom, numbers.clone())?.relu()?;
         let vectors = [vec![bottom.clone()], self.embeddings.vectors(batch)?].concat();
         let met = match self.interaction {
             Interaction::Cat => Tensor::cat(&vectors, 1)?,
@@ -139,6 +159,10 @@ impl Network for Dlrm {
                 Tensor::cat(&[&bottom, &square.index_select(&self.products, 1)?], 1)?
             }
         };
-        run_layers(&self.top, met)?.squeeze(1)
+        let read = match self.numbers_to_top {
+            true => Tensor::cat(&[met, numbers], 1)?,
+            false => met,
+        };
+        run_layers(&self.top, read)?.squeeze(1)
     }
 }

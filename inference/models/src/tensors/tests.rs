@@ -377,6 +377,7 @@ fn every_network_scores_as_its_kernels_do() {
         bottom: vec![16],
         top: vec![24, 12],
         interaction: Default::default(),
+        numbers_to_top: false,
         arrangement: Default::default(),
         shape: shape.clone(),
     };

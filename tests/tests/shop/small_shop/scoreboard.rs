@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use gondola_training::dataset::training::Scorer;
 use gondola_training::run::{self, RunConfig};
 use gondola_training::scoreboard::task::Seen;
 use gondola_training::scoreboard::{ComparisonSettings, Scoreboard};
@@ -42,6 +43,13 @@ pub(super) async fn ranks_models_and_names_a_package_that_is_missing(config: &Ru
             .map(|standing| standing.name.as_str())
             .collect();
         assert!(names.len() >= 8 && names.contains(&"most popular"), "{names:?}");
+        // The shop's configuration trains every scorer.
+        let pipelines = names.iter().filter(|name| name.starts_with("pipeline with "));
+        assert_eq!(pipelines.count(), Scorer::ALL.len(), "{names:?}");
+        assert!(
+            names.contains(&"two towers") && names.contains(&"pipeline with DLRM"),
+            "{names:?}"
+        );
         assert!(board.verdict.starts_with("Take "), "{}", board.verdict);
         let gains: Vec<f64> = board
             .standings
@@ -55,5 +63,7 @@ pub(super) async fn ranks_models_and_names_a_package_that_is_missing(config: &Ru
         assert_eq!((read.verdict, read.standings.len()), (board.verdict, names.len()));
         let page = fs::read_to_string(report.join("scoreboard.html")).unwrap();
         assert!(page.contains("nDCG@10, with 95 % intervals over users"));
+        let picture = fs::read_to_string(report.join("scoreboard.svg")).unwrap();
+        assert!(picture.contains("pipeline with random forest (gondola)"));
     }
 }

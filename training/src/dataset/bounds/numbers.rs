@@ -47,6 +47,7 @@ pub(super) fn all(config: &DatasetConfig) -> impl Iterator<Item = Number> {
     let training = &config.training;
     let descents = training.descents().into_iter();
     of_data(config)
+        .chain(step_days(config))
         .chain(of_towers(&training.two_tower))
         .chain(training.two_tower.known_items.iter().flat_map(of_known_items))
         .chain(of_networks(training))
@@ -242,6 +243,12 @@ fn of_searches(towers: &TwoTower) -> impl Iterator<Item = Number> + use<> {
             range: 1.0..=1_048_576.0,
         })
     })
+}
+
+fn step_days(config: &DatasetConfig) -> impl Iterator<Item = Number> + use<> {
+    let days = config.windows.retrieval_step_days;
+    let number = days.map(|days| numbers([("windows.retrieval_step_days", f64::from(days), DAYS)]));
+    number.into_iter().flatten()
 }
 
 fn low_rank(training: &Training) -> Option<Number> {

@@ -18,6 +18,7 @@ fn whole() -> Value {
     let thresholds = [("item.brand".to_owned(), 3), ("user.home_store".to_owned(), 3)];
     config.features.frequency_thresholds.extend(thresholds);
     config.training.two_tower.ef_search = Some(64);
+    config.windows.retrieval_step_days = Some(10);
     config.training.wide_deep.crosses = Some(vec![("age".to_owned(), "brand".to_owned())]);
     serde_json::to_value(config).unwrap()
 }
@@ -94,6 +95,7 @@ fn use_it(yaml: &str) -> Result<(), String> {
             .chain(windows.earlier_starts())
             .all(|day| (1700..2262).contains(&chrono::Datelike::year(&day)))
     );
+    assert!(!windows.retrieval_steps().is_empty());
     assert!(!plan::workflow(&config).item.numeric.is_empty());
     Ok(())
 }

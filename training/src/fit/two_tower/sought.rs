@@ -12,7 +12,7 @@ use crate::rows::{Pair, SnapshotRow};
 /// Users whose purchases are looked for, at most.
 const USERS: usize = 1000;
 
-/// What some users bought, among everything that was bought.
+/// What some users bought, among some items.
 pub(super) struct Sought {
     items: Vec<SnapshotRow>,
     /// What each bought, as positions of `items`.
@@ -20,9 +20,10 @@ pub(super) struct Sought {
 }
 
 impl Sought {
-    /// What users bought `later`, of all that was bought; of some users, evenly drawn, where there are many.
-    pub(super) fn of(all: &[Pair<SnapshotRow>], later: &[Pair<SnapshotRow>]) -> Self {
-        let mut items: Vec<SnapshotRow> = all.iter().chain(later).map(|pair| pair.item).collect();
+    /// What users bought `later`, of these items and others that were bought then; of some users, evenly drawn, where there are many.
+    pub(super) fn of(items: &[SnapshotRow], later: &[Pair<SnapshotRow>]) -> Self {
+        let bought = later.iter().map(|pair| pair.item);
+        let mut items: Vec<SnapshotRow> = items.iter().copied().chain(bought).collect();
         items.sort_unstable();
         items.dedup();
         let positions: HashMap<SnapshotRow, usize> = items.iter().copied().zip(0..).collect();
@@ -80,10 +81,7 @@ mod tests {
 
     #[test]
     fn each_user_is_asked_for_what_they_bought_later() {
-        let sought = Sought::of(
-            &[Pair::at(0, 7), Pair::at(1, 3)],
-            &[Pair::at(1, 3), Pair::at(1, 9)],
-        );
+        let sought = Sought::of(&[7, 3].map(SnapshotRow), &[Pair::at(1, 3), Pair::at(1, 9)]);
         assert_eq!(sought.items, [3, 7, 9].map(SnapshotRow));
         assert_eq!(sought.users, [(SnapshotRow(1), vec![0, 2])]);
     }

@@ -26,49 +26,47 @@ use crate::rows::{Pair, SnapshotRow};
 /// What makes a logit vanish in a softmax.
 const NEVER: f32 = -1e9;
 
+/// Purchases, and what was known on the day on which they begin.
+pub(crate) struct Part {
+    /// What was known before the purchases.
+    pub(crate) snapshot: Snapshot,
+    /// The same, encoded.
+    pub(crate) encoded: Encoded<SnapshotRow>,
+    pub(crate) purchases: Vec<Pair<SnapshotRow>>,
+}
+
 /// What towers are trained on.
 #[derive(Clone, Copy)]
 pub(crate) struct TowerTask<'a> {
     pub(crate) settings: &'a TwoTower,
     /// The vocabularies' sizes.
     pub(crate) cardinalities: &'a Cardinalities,
-    /// What was known before the purchases.
-    pub(crate) snapshot: &'a Snapshot,
-    /// The same, encoded.
-    pub(crate) encoded: &'a Encoded<SnapshotRow>,
-    pub(crate) purchases: &'a [Pair<SnapshotRow>],
-    /// What of them how long training takes is found on; none where there is too little for that.
+    /// The purchases, each seen as of about its own day; one part at least.
+    pub(crate) parts: &'a [Part],
+    /// What how long training takes is found on; none where there is too little for that.
     pub(crate) validation: Option<Validation<'a>>,
     /// The same seed gives the same towers.
     pub(crate) seed: u64,
 }
 
-/// The purchases in two parts.
+/// The purchases in two: those that are learned, and those that are to be found.
 #[derive(Clone, Copy)]
 pub(crate) struct Validation<'a> {
-    /// Those that come first, which are learned.
-    pub(crate) earlier: &'a [Pair<SnapshotRow>],
-    /// Those that follow, which are to be found.
+    /// How many of the parts come first, and are learned.
+    pub(crate) earlier: usize,
+    /// All that follows, by the snapshot of the part behind the earlier ones.
     pub(crate) later: &'a [Pair<SnapshotRow>],
+    /// The items that they are to be found among, of the same snapshot.
+    pub(crate) items: &'a [SnapshotRow],
 }
 
 /// Trains both towers on purchases.
 pub(crate) fn train(task: TowerTask<'_>, bar: &Progress) -> Result<Towers, FitError> {
-    let TowerTask {
-        settings, purchases, ..
-    } = task;
-    if purchases.is_empty() {
-        let way_out = "take more windows.retrieval_days";
-        return Err(FitError::Nothing {
-            what: "purchase before the training window",
-            way_out,
-        });
-    }
     let epochs = match task.validation {
         Some(validation) => best_epochs(task, validation, bar)?,
-        None => settings.epochs,
+        None => task.settings.epochs,
     };
-    let mut training = Training::start(task, purchases)?;
+    let mut training = Training::start(task, task.parts)?;
     for _ in 0..epochs {
         training.pass(bar)?;
     }
@@ -77,12 +75,17 @@ pub(crate) fn train(task: TowerTask<'_>, bar: &Progress) -> Result<Towers, FitEr
 
 /// After how many passes over the earlier purchases most of the later ones are found: towers that learn on know the earlier ones by heart.
 fn best_epochs(task: TowerTask<'_>, validation: Validation<'_>, bar: &Progress) -> Result<usize, FitError> {
-    let mut training = Training::start(task, validation.earlier)?;
-    let found = Sought::of(task.purchases, validation.later);
+    let (earlier, rest) = task.parts.split_at(validation.earlier);
+    let Some(asked) = rest.first() else {
+        return Ok(task.settings.epochs);
+    };
+    let mut training = Training::start(task, earlier)?;
+    let entities = training.towers.entities(&asked.encoded, &asked.snapshot);
+    let found = Sought::of(validation.items, validation.later);
     let (mut best, mut most) = (1, f64::NEG_INFINITY);
     for epoch in 1..=task.settings.epochs {
         training.pass(bar)?;
-        let recall = found.recall(&training.towers, &training.entities)?;
+        let recall = found.recall(&training.towers, &entities)?;
         tracing::info!(
             model = MODEL,
             epoch,
@@ -99,41 +102,64 @@ fn best_epochs(task: TowerTask<'_>, validation: Validation<'_>, bar: &Progress) 
 
 /// Towers in training.
 struct Training<'a> {
-    task: TowerTask<'a>,
+    settings: &'a TwoTower,
     towers: Towers,
-    entities: Entities<'a>,
     optimizer: AdamW,
-    order: Vec<Pair<SnapshotRow>>,
-    log_shares: HashMap<SnapshotRow, f32>,
+    parts: Vec<PartInTraining<'a>>,
     rng: ChaCha8Rng,
 }
 
+/// A part, as it is learned.
+struct PartInTraining<'a> {
+    entities: Entities<'a>,
+    order: Vec<Pair<SnapshotRow>>,
+    log_shares: HashMap<SnapshotRow, f32>,
+}
+
 impl<'a> Training<'a> {
-    fn start(task: TowerTask<'a>, purchases: &[Pair<SnapshotRow>]) -> Result<Self, FitError> {
+    fn start(task: TowerTask<'a>, parts: &'a [Part]) -> Result<Self, FitError> {
         let failed = FitError::network(MODEL);
-        let towers = Towers::new(task).map_err(&failed)?;
+        let parts: Vec<&Part> = parts.iter().filter(|part| !part.purchases.is_empty()).collect();
+        let Some(latest) = parts.last() else {
+            let way_out = "take more windows.retrieval_days";
+            return Err(FitError::Nothing {
+                what: "purchase before the training window",
+                way_out,
+            });
+        };
+        let towers = Towers::new(task, latest).map_err(&failed)?;
+        let part = |part: &&'a Part| PartInTraining {
+            entities: towers.entities(&part.encoded, &part.snapshot),
+            order: part.purchases.clone(),
+            log_shares: log_shares(&part.purchases),
+        };
         Ok(Self {
-            entities: towers.entities(task.encoded, task.snapshot),
+            parts: parts.iter().map(part).collect(),
             optimizer: towers.optimizer(task.settings).map_err(&failed)?,
             towers,
-            order: purchases.to_vec(),
-            log_shares: log_shares(purchases),
             rng: ChaCha8Rng::seed_from_u64(task.seed),
-            task,
+            settings: task.settings,
         })
     }
 
-    /// One pass over the purchases.
+    /// One pass over the purchases. Those of a batch are of one part, so that its items are compared as of one day.
     fn pass(&mut self, bar: &Progress) -> Result<(), FitError> {
         let failed = FitError::network(MODEL);
-        let settings = self.task.settings;
-        let batch = settings.batch.min(self.order.len());
-        bar.inc_length((self.order.len() / batch) as u64);
-        self.order.shuffle(&mut self.rng);
-        for (step, batch) in self.order.chunks_exact(batch).enumerate() {
+        let settings = self.settings;
+        for part in &mut self.parts {
+            part.order.shuffle(&mut self.rng);
+        }
+        let batches = self.parts.iter().flat_map(|part| {
+            let batch = settings.batch.min(part.order.len());
+            part.order.chunks_exact(batch).map(move |batch| (part, batch))
+        });
+        let mut batches: Vec<_> = batches.collect();
+        batches.shuffle(&mut self.rng);
+        bar.inc_length(batches.len() as u64);
+        for (step, (part, batch)) in batches.into_iter().enumerate() {
             let loss = self
                 .towers
-                .loss(batch, &self.entities, settings, &self.log_shares)
+                .loss(batch, &part.entities, settings, &part.log_shares)
                 .map_err(&failed)?;
             self.optimizer.backward_step(&loss).map_err(&failed)?;
             let loss: f32 = loss.to_scalar().map_err(&failed)?;

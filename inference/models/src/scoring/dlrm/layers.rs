@@ -17,7 +17,11 @@ pub(super) struct FirstBottom {
 /// The first top layer, a matrix for each group of its inputs.
 pub(super) struct FirstTop {
     pub(super) user_user: Matrix,
+    /// For the user's numbers, where the top reads them.
+    pub(super) user_numbers: Matrix,
     pub(super) item_item: Matrix,
+    /// For the item's numbers, where the top reads them.
+    pub(super) item_numbers: Matrix,
     /// What each candidate brings: see [`Candidate`].
     pub(super) candidate: Matrix,
     pub(super) bias: Vec<f32>,
@@ -25,12 +29,14 @@ pub(super) struct FirstTop {
 }
 
 /// Where a candidate's inputs of the first top layer are in its row: the bottom's output, and its products with the user's
-/// and the item's embeddings and with itself; there are no products where vectors stand side by side.
+/// and the item's embeddings and with itself (there are no products where vectors stand side by side), and the pair's features
+/// where the top reads them.
 pub(super) struct Candidate {
     pub(super) bottom: Range<usize>,
     pub(super) with_user: Range<usize>,
     pub(super) with_item: Range<usize>,
     pub(super) itself: Range<usize>,
+    pub(super) pair: Range<usize>,
 }
 
 impl Candidate {
@@ -40,7 +46,9 @@ impl Candidate {
         let with_user = bottom.end..bottom.end + users;
         let with_item = with_user.end..with_user.end + items;
         let itself = with_item.end..with_item.end + own;
+        let [_, _, pair] = config.numbers_of_top();
         Self {
+            pair: itself.end..itself.end + pair,
             bottom,
             with_user,
             with_item,
@@ -81,8 +89,15 @@ impl FirstTop {
         let with_user = (0..with_users).map(|user| config.product(first_user + user, 0));
         let with_item = (0..with_items).map(|item| config.product(first_item + item, 0));
         let itself = (0..own).map(|_| config.product(0, 0));
-        let candidate = bottom.chain(with_user).chain(with_item).chain(itself);
+        let [user, item, pair] = config.numbers_of_top();
+        let user_numbers = config.met()..config.met() + user;
+        let item_numbers = user_numbers.end..user_numbers.end + item;
+        let pair = item_numbers.end..item_numbers.end + pair;
+        let products = with_user.chain(with_item).chain(itself);
+        let candidate = bottom.chain(products).chain(pair);
         Self {
+            user_numbers: layer.weights().of_inputs(user_numbers),
+            item_numbers: layer.weights().of_inputs(item_numbers),
             user_user: layer.weights().of_inputs(met(config, first_user..first_item)),
             item_item: layer
                 .weights()

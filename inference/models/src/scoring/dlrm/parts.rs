@@ -35,8 +35,8 @@ struct FirstTop {
     with_bottom: Option<Chosen>,
     /// For the products of the user's embeddings with the item's, one item column after the other.
     with_each_other: Option<Tensor>,
-    /// `[top width]`.
-    bias: Tensor,
+    /// For the numbers of all three, where the top reads them; with the bias.
+    numbers: SplitLinear,
 }
 
 /// What one side's embeddings bring that nothing else meets.
@@ -79,10 +79,8 @@ impl FirstTop {
     fn of(layer: &Linear, config: &DlrmConfig) -> CandleResult<Self> {
         let (users, vectors) = (1 + config.shape.user_categorical.len(), config.vectors());
         let weights = layer.weight();
-        let bias = match layer.bias() {
-            Some(bias) => bias.clone(),
-            None => Tensor::zeros(weights.dim(0)?, weights.dtype(), weights.device())?,
-        };
+        let numbers = config.numbers_of_top();
+        let of_numbers = weights.narrow(1, config.met(), numbers.iter().sum())?;
         let bottom: Vec<usize> = (0..config.embedding_dim).collect();
         Ok(Self {
             user: Own::of(weights, config, 1..users)?,
@@ -93,7 +91,7 @@ impl FirstTop {
                 products if products.is_empty() => None,
                 products => Some(of_inputs(weights, &products)?),
             },
-            bias,
+            numbers: SplitLinear::of(&Linear::new(of_numbers, layer.bias().cloned()), numbers)?,
         })
     }
 }
@@ -229,22 +227,22 @@ impl Parts for DlrmParts {
     fn users(&self, rows: &Rows) -> CandleResult<Tensor> {
         let embeddings = self.embeddings.user_embeddings(rows)?;
         let bottom = self.bottom_first.of_users(rows.numeric.as_ref(), rows.len)?;
-        let bias = self.top_first.bias.broadcast_left(rows.len)?.contiguous()?;
+        let top = self.top_first.numbers.of_users(rows.numeric.as_ref(), rows.len)?;
         let top = self
             .top_first
             .user
-            .add(bias, embeddings.as_ref(), self.config.embedding_dim)?;
+            .add(top, embeddings.as_ref(), self.config.embedding_dim)?;
         side(bottom, top, embeddings)
     }
 
     fn items(&self, rows: &Rows) -> CandleResult<Tensor> {
         let embeddings = self.embeddings.item_embeddings(rows)?;
         let bottom = self.bottom_first.of_items(rows.numeric.as_ref(), rows.len)?;
-        let nothing = Tensor::zeros((rows.len, self.top_width), bottom.dtype(), bottom.device())?;
+        let top = self.top_first.numbers.of_items(rows.numeric.as_ref(), rows.len)?;
         let top = self
             .top_first
             .item
-            .add(nothing, embeddings.as_ref(), self.config.embedding_dim)?;
+            .add(top, embeddings.as_ref(), self.config.embedding_dim)?;
         side(bottom, top, embeddings)
     }
 
@@ -252,6 +250,7 @@ impl Parts for DlrmParts {
         let bottom = self.bottom(pairs)?;
         let part = |part: &Tensor| part.narrow(1, self.bottom_width, self.top_width);
         let own = (part(&pairs.user)? + part(&pairs.item)?)?;
+        let own = self.top_first.numbers.add_pairs(own, pairs.features.as_ref())?;
         let top = (own + bottom.matmul(&self.top_first.bottom)?)?;
         let top = self.add_products(top, pairs, &bottom)?;
         run_after(&self.top_rest, top)?.squeeze(1)

@@ -4,8 +4,8 @@
 //!
 //! | part | done |
 //! |---|---|
-//! | top layer 1, products of two of the item's embeddings (or, where they stand side by side, themselves) | once an item, kept in its block |
-//! | bottom layer 1, user's numeric columns; top layer 1, the same of the user's embeddings | once a request |
+//! | top layer 1, products of two of the item's embeddings (or, where they stand side by side, themselves), and its numbers if it reads them | once an item, kept in its block |
+//! | bottom layer 1, user's numeric columns; top layer 1, the same of the user's embeddings and numbers | once a request |
 //! | products of a user's with an item's embedding, and their part of top layer 1 | once a value of the candidates: see [`values`](super::values) |
 //! | bottom layer 1, item's numeric columns and pair features; the other bottom layers; products with the bottom's output; the rest of the top | each candidate |
 //!
@@ -131,6 +131,9 @@ impl DlrmScorer {
         user_top.clear();
         user_top.extend_from_slice(&self.top_first.bias);
         self.top_first.user_user.add_row(products, user_top);
+        if self.config.numbers_to_top {
+            self.top_first.user_numbers.add_row(&user.numeric, user_top);
+        }
     }
 
     /// The bottom's output for each candidate, `[candidates, dim]`, into `buffers.bottom`.
@@ -167,7 +170,7 @@ impl DlrmScorer {
 
     /// A row for each candidate, laid out as [`Candidate`] says, into `buffers.candidates`; and what the item, the user and
     /// the values bring to the first top layer, `[candidates, top width]`, into `buffers.top`.
-    fn run_products(&self, blocks: &[&[f32]], buffers: &mut Buffers) {
+    fn run_products(&self, blocks: &[&[f32]], pairs: &[f32], buffers: &mut Buffers) {
         let Buffers {
             user,
             user_top,
@@ -180,7 +183,8 @@ impl DlrmScorer {
         values.find(&self.item, blocks);
         values.work_out(&self.item, user, user_top);
         let (dim, place) = (self.config.embedding_dim, Candidate::of(&self.config));
-        let (width, top_width) = (place.itself.end, user_top.len());
+        let (width, top_width) = (place.pair.end, user_top.len());
+        let (pair, read) = (self.config.shape.pair, place.pair.len());
         candidates.resize(blocks.len() * width, 0.0);
         top.resize(blocks.len() * top_width, 0.0);
         let rows = candidates.chunks_exact_mut(width).zip(bottom.chunks_exact(dim));
@@ -192,6 +196,7 @@ impl DlrmScorer {
             row[place.with_user.clone()].fill(0.0);
             values.products(position, bottom, &mut row[place.with_item.clone()]);
             inner_products(bottom, bottom, &mut row[place.itself.clone()]);
+            row[place.pair.clone()].copy_from_slice(&pairs[position * pair..][..read]);
             values.sum(position, &blocks[position][..top_width], top);
         }
         values.add_own(&self.item, user, blocks.len(), top);
@@ -240,16 +245,18 @@ impl Scorer for DlrmScorer {
     }
 
     fn prepare(&self, items: &EncodedTable, out: &mut [f32]) {
-        let (width, top) = (self.block_width(), &self.top_first.item_item);
+        let (width, top) = (self.block_width(), &self.top_first);
         self.config.shape.check_items(items);
         assert_eq!(out.len(), items.rows() * width, "blocks of another width");
-        let (mut embeddings, mut met) = (Vec::new(), Vec::new());
+        let (mut embeddings, mut met, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for (chunk, blocks) in out.chunks_mut(PREPARED_AT_A_TIME * width).enumerate() {
             met.clear();
+            numbers.clear();
             for (position, block) in blocks.chunks_exact_mut(width).enumerate() {
                 let row = chunk * PREPARED_AT_A_TIME + position;
                 block[..self.top_width()].fill(0.0);
                 block[self.numeric()].copy_from_slice(items.numeric(row));
+                numbers.extend_from_slice(items.numeric(row));
                 for (kept, index) in block[self.numeric().end..].iter_mut().zip(items.categorical(row)) {
                     *kept = f32::from_bits(*index);
                 }
@@ -264,16 +271,20 @@ impl Scorer for DlrmScorer {
                     &mut met,
                 );
             }
-            let x = Rows {
-                values: &met,
-                stride: top.inputs(),
-            };
             let rows = blocks.len() / width;
-            let blocks = RowsMut {
-                values: blocks,
-                stride: width,
+            let mut add = |weights: &Matrix, values: &[f32]| {
+                let stride = weights.inputs();
+                let x = Rows { values, stride };
+                let blocks = RowsMut {
+                    values: &mut *blocks,
+                    stride: width,
+                };
+                weights.multiply(rows, x, Start::Output, Activation::None, blocks);
             };
-            top.multiply(rows, x, Start::Output, Activation::None, blocks);
+            add(&top.item_item, &met);
+            if self.config.numbers_to_top {
+                add(&top.item_numbers, &numbers);
+            }
         }
     }
 
@@ -296,7 +307,7 @@ impl Scorer for DlrmScorer {
             for (chunk, blocks) in candidates.blocks.chunks(SCORED_AT_A_TIME).enumerate() {
                 let pairs = &candidates.pairs[chunk * SCORED_AT_A_TIME * pair..];
                 self.run_bottom(blocks, pairs, buffers);
-                self.run_products(blocks, buffers);
+                self.run_products(blocks, pairs, buffers);
                 self.run_top(blocks.len(), buffers);
                 push_probabilities(&buffers.top, scores);
             }

@@ -17,6 +17,7 @@ fn small() -> DlrmConfig {
         bottom: vec![16],
         top: vec![24, 12],
         interaction: Interaction::Dot,
+        numbers_to_top: false,
         arrangement: Arrangement::Gondola,
         shape: shape(),
     }
@@ -162,6 +163,10 @@ fn serving_gives_what_training_gave() {
         top: vec![],
         ..with(&|shape| shape.user_categorical = vec![5])
     });
+    check(DlrmConfig {
+        numbers_to_top: true,
+        ..with(&|shape| (shape.user_numeric, shape.pair) = (0, 0))
+    });
     // One vocabulary in which candidates are looked for that have a value in common, and one in which they are not.
     check(with(&|shape| shape.item_categorical = vec![1024, 1025]));
     check(DlrmConfig {
@@ -186,11 +191,14 @@ fn every_interaction_and_arrangement_is_served_as_it_is_trained() {
         (Reference, Cat),
         (Torchrec, Dot),
     ] {
-        check(DlrmConfig {
-            arrangement,
-            interaction,
-            ..small()
-        });
+        for numbers_to_top in [false, true] {
+            check(DlrmConfig {
+                arrangement,
+                interaction,
+                numbers_to_top,
+                ..small()
+            });
+        }
     }
 }
 
@@ -201,6 +209,7 @@ fn sampled(arrangement: Arrangement, interaction: Interaction) -> DlrmConfig {
         bottom: vec![16],
         top: vec![12],
         interaction,
+        numbers_to_top: false,
         arrangement,
         shape: InputShape {
             user_categorical: vec![20],
