@@ -88,7 +88,8 @@ def test_what_is_bought_together_and_what_became_of_items(ask: Asker) -> None:
     assert explained.variant == answer.variant
     parts = ask.explain("1", answer.ids, k=3, parts=True).items[0].parts
     sizes = [abs(adds) for adds in parts.values()]
-    assert sizes and sizes == sorted(sizes, reverse=True)
+    assert sizes
+    assert sizes == sorted(sizes, reverse=True)
     assert all(name.split(".")[0] in ("user", "item", "pair") for name in parts)
     with pytest.raises(gondola.InvalidArgument, match="has 0 items"):
         ask.explain("1", [])

@@ -16,7 +16,15 @@ ADDRESS = "http://127.0.0.1:8080"
 
 #: Pages, how many blocks of commands each has, and what has to be seen of what they say.
 PAGES = [
-    ("tutorial.md", 10, ['1 of 1 answers are the same again, every number to the last bit', '"fate":"shown"', 'gondola_answers_total{variant="']),
+    (
+        "tutorial.md",
+        10,
+        [
+            "1 of 1 answers are the same again, every number to the last bit",
+            '"fate":"shown"',
+            'gondola_answers_total{variant="',
+        ],
+    ),
     ("online.md", 4, ['"taken":1,"duplicates":0', '"taken":1,"duplicates":1', '"limit":3', '"taken":2']),
     ("open-inference.md", 2, ['"name":"score","shape":[1,2]', '"shown"', '"name":"gondola"']),
     ("batch.md", 1, ["manifest.json"]),

@@ -23,7 +23,9 @@ PROGRAMS = (
     "gondola-train",
 )
 #: A line of a block, or what stands between backticks in a text, that begins with a program or with make.
-COMMAND = re.compile(rf"^\s*(?:\$ )?((?:{'|'.join(PROGRAMS)}|make) .*)$|`((?:{'|'.join(PROGRAMS)}|make) [^`\n]*)`")
+COMMAND = re.compile(
+    rf"^\s*(?:\$ )?((?:{'|'.join(PROGRAMS)}|make) .*)$|`((?:{'|'.join(PROGRAMS)}|make) [^`\n]*)`"
+)
 #: What stands for something that is left out.
 LEFT_OUT = {"...", "..", "…", "|"}
 
@@ -58,7 +60,9 @@ MAKE = sorted({(page, command[1]) for page, command in ALL if command[0] == "mak
 
 
 def name(value: object) -> str:
-    return value.name if isinstance(value, Path) else " ".join(value) if isinstance(value, list) else str(value)
+    if isinstance(value, Path):
+        return value.name
+    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def test_commands_are_found() -> None:

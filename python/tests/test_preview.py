@@ -29,11 +29,11 @@ class Traffic:
     def __init__(self, store: Path, folder: Path) -> None:
         self.manifest, self.key = folder / "pipeline.yaml", folder / "unit-key"
         text = MANIFEST.read_text()
-        # Units are users, everybody takes part, and orders are drawn.
+        # Units are users, nearly everybody takes part, and orders are drawn.
         for old, new in [
-            ("  ordering:\n    limit: 12\n", "  ordering:\n    limit: 4\n    sampling: {temperature: 2}\n"),
+            ("  ordering:\n    limit: 12\n", "  ordering:\n    limit: 4\n    sampling: {temperature: '2'}\n"),
             ("    unit: {header: x-visitor-id}\n", ""),
-            ("{percent: 20%, hold: 5s}", "{percent: 100%, hold: 5s}"),
+            ("{percent: 20%, hold: 5s}", "{percent: 99%, hold: 1s}"),
         ]:
             assert old in text
             text = text.replace(old, new, 1)
@@ -105,13 +105,13 @@ def test_a_variant_on_its_own_traffic_is_worth_what_was_logged(traffic: Traffic)
     assert metric["overlap"]["largestWeight"] == pytest.approx(1, abs=1e-3)
     logged = metric["logged"]["value"]
     assert abs(logged - CLICKERS) < 0.1
-    for estimate in ("ips", "snips", "doublyRobust"):
-        assert metric[estimate]["value"]["value"] == pytest.approx(logged, abs=1e-3)
+    for estimate, near in (("ips", 1e-3), ("snips", 1e-3), ("doublyRobust", 1e-2)):
+        assert metric[estimate]["value"]["value"] == pytest.approx(logged, abs=near)
 
 
 def test_another_variant_is_estimated_or_refused_for_want_of_overlap(traffic: Traffic) -> None:
     report = traffic.preview("--variant", "forest", "--places", "1", program="gondola")
-    assert report["answers"]["logged"] == traffic.answers
+    assert report["answers"]["logged"] > 0.9 * traffic.answers
     metric = clicks(report)
     # Everybody clicks alike whatever they see, so that a new order changes nothing, if enough is known to say so.
     if "notEnoughOverlap" in metric:

@@ -66,8 +66,9 @@ def test_an_answer_that_was_changed_is_told(replay: Replay, pipeline: gondola.Lo
     third["degraded"] = ["deadline"]
     said = replay([first, second, third])
     assert said.returncode == 1
-    assert f"to user 1 by {first['variant']}: {first['items'][1]['item']} at place 2 had the score" in said.stdout
-    assert f"place 1 had {second['items'][0]['item']}, and has {second['items'][1]['item']} now" in said.stdout
+    changed, moved = first["items"][1]["item"], [item["item"] for item in second["items"]]
+    assert f"to user 1 by {first['variant']}: {changed} at place 2 had the score" in said.stdout
+    assert f"place 1 had {moved[0]}, and has {moved[1]} now" in said.stdout
     assert "not looked at, since it was degraded (deadline)" in said.stdout
     assert "0 of 3 answers are the same again" in said.stdout
     assert "2 of 3 answers are not made again as they were logged" in said.stderr
@@ -96,7 +97,7 @@ def test_bundles_are_found_by_their_digests_alone(
 def test_a_draw_has_its_chances_again(shop: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "drawn.yaml"
     text = EXAMPLE.read_text()
-    drawn = "  ordering:\n    sampling: {temperature: 0.5}\n"
+    drawn = "  ordering:\n    sampling: {temperature: '0.5'}\n"
     assert "  ordering:\n" in text
     manifest.write_text(text.replace("  ordering:\n", drawn, 1))
     with gondola.up(manifest, shop / "store") as pipeline:
@@ -105,7 +106,7 @@ def test_a_draw_has_its_chances_again(shop: Path, tmp_path: Path) -> None:
     said = Replay(shop / "store", tmp_path, manifest)(answers)
     assert said.returncode == 0, said.stdout + said.stderr
 
-    manifest.write_text(manifest.read_text().replace("0.5}", "0.6}"))
+    manifest.write_text(manifest.read_text().replace("'0.5'", "'0.6'"))
     said = Replay(shop / "store", tmp_path, manifest)(answers)
     assert said.returncode == 1
     assert "had the chance" in said.stdout

@@ -66,7 +66,8 @@ class Explanation:
     score: float | None = None
     #: Its place by score among what may be shown, counted from 1; ``None`` where it is not among it.
     rank: int | None = None
-    #: What each input adds to the score, the most first: the score less what it would be if the input were not known. Empty unless asked for.
+    #: What each input adds to the score, the most first: the score less what it would be if the input were not known. Empty
+    #: unless asked for.
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
