@@ -72,7 +72,8 @@ mod tests {
     fn examples(kind: &str) -> Vec<(std::path::PathBuf, String)> {
         let kind = format!("\nkind: {kind}\n");
         let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-        let folders = ["complete-journey", "gallery", "gallery/gitops"].map(|folder| examples.join(folder));
+        let folders = ["complete-journey", "discovery", "gallery", "gallery/gitops"]
+            .map(|folder| examples.join(folder));
         let files = folders
             .into_iter()
             .flat_map(|folder| std::fs::read_dir(folder).expect("there are examples"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use gondola_models::pipeline::BoughtRule;
 use gondola_models::retrieval::sources::{Quotas, TrainedQuota};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct Evaluation {
     /// How many candidates each source gives the scorers: what the pipeline's `retrieval` will say.
     pub candidates: Candidates,
+    /// Whether lists may have what their users had bought before: what the pipeline's `filters.alreadyBought` will say. Where they may not,
+    /// only what was new to its buyer counts.
+    pub seen: Seen,
     /// How many buyers of the test window lists are made for; where there are more, so many are drawn, and the
     /// report says so.
     pub users: usize,
@@ -21,7 +25,27 @@ impl Default for Evaluation {
     fn default() -> Self {
         Self {
             candidates: Candidates::default(),
+            seen: Seen::Keep,
             users: 20_000,
+        }
+    }
+}
+
+/// Whether lists may have what their users had bought before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// They may: what is bought again counts.
+    Keep,
+    /// They may not: only what is new to a user counts.
+    Remove,
+}
+
+impl From<Seen> for BoughtRule {
+    fn from(seen: Seen) -> Self {
+        match seen {
+            Seen::Keep => Self::Keep,
+            Seen::Remove => Self::Remove,
         }
     }
 }

@@ -12,7 +12,9 @@ use super::latency::Latency;
 use super::paired::Lift;
 use super::ranking::{ListMetric, RankingIntervals, RankingMetrics, UserMetrics};
 use crate::dataset::Dataset;
+use crate::dataset::evaluation::Seen;
 use crate::features::Snapshot;
+use crate::features::snapshot::has;
 use crate::labels::{BoughtItem, Window};
 
 /// The length of the lists.
@@ -39,14 +41,18 @@ pub struct VariantQuality {
     pub latency: BTreeMap<String, Latency>,
 }
 
-/// What each buyer bought, as item ids.
+/// What each buyer bought, as far as it counts, as item ids.
 pub type Bought = BTreeMap<String, HashSet<String>>;
 
-/// What each buyer of the window bought.
-pub fn bought(dataset: &Dataset, window: &Window) -> Bought {
+/// What each buyer of the window bought, as far as it counts: all, or what was new to them by a snapshot.
+pub fn bought(dataset: &Dataset, snapshot: &Snapshot, window: &Window) -> Bought {
+    let seen = dataset.config.evaluation.seen;
     let mut bought = Bought::new();
     for BoughtItem { user, item } in &window.bought {
         let (user, item) = (dataset.users.id(*user), dataset.items.id(*item));
+        if seen == Seen::Remove && snapshot.has_bought(user, item) {
+            continue;
+        }
         bought.entry(user.to_owned()).or_default().insert(item.to_owned());
     }
     bought
@@ -60,13 +66,19 @@ pub struct Judged<Q> {
     pub users: Vec<UserMetrics>,
 }
 
-/// The lists that need no scorer: popular items, the user's own, both, and those of trained sources.
+/// The lists that need no scorer: popular items, the user's own, both, and those of trained sources; without the user's own where what
+/// was bought before may not be shown.
 pub fn baselines(
     snapshot: &Snapshot,
     sources: &[NamedSource],
     bought: &Bought,
+    seen: Seen,
 ) -> Vec<(SimpleList, Judged<Quality>)> {
-    let popular = baselines::most_popular(&snapshot.items, POPULAR_DAYS, K);
+    let popular = baselines::most_popular(&snapshot.items, POPULAR_DAYS, snapshot.items.len());
+    let history = |user: &String| {
+        let user = snapshot.users.find(user);
+        user.map(|user| snapshot.history.of(user)).unwrap_or_default()
+    };
     let own: HashMap<&String, Vec<u32>> = bought
         .keys()
         .map(|user| {
@@ -89,22 +101,28 @@ pub fn baselines(
         };
         (simple, Judged { quality, users })
     };
-    let mut all = vec![
-        named(SimpleList::Popular, &|_| popular.clone()),
-        named(SimpleList::Own, &|user| own[user].clone()),
-        named(SimpleList::OwnThenPopular, &|user| {
-            baselines::mixed(&own[user], &popular, K)
-        }),
-    ];
+    let mut all = match seen {
+        Seen::Keep => vec![
+            named(SimpleList::Popular, &|_| popular[..K.min(popular.len())].to_vec()),
+            named(SimpleList::Own, &|user| own[user].clone()),
+            named(SimpleList::OwnThenPopular, &|user| {
+                baselines::mixed(&own[user], &popular, K)
+            }),
+        ],
+        Seen::Remove => vec![named(SimpleList::Popular, &|user| {
+            let new = popular.iter().filter(|item| !has(history(user), **item));
+            new.take(K).copied().collect()
+        })],
+    };
     for NamedSource {
         title,
         bundle,
         source,
     } in sources
     {
-        all.push(named(SimpleList::Source { title, bundle }, &|user| {
-            let history = snapshot.users.find(user).map(|user| snapshot.history.of(user));
-            source.all_candidates(history.unwrap_or_default(), K)
+        all.push(named(SimpleList::Source { title, bundle }, &|user| match seen {
+            Seen::Keep => source.all_candidates(history(user), K),
+            Seen::Remove => source.candidates(history(user), K),
         }));
     }
     all
@@ -133,6 +151,9 @@ pub fn verdict(
     simple: &[(SimpleList, Judged<Quality>)],
     seed: u64,
 ) -> Option<Verdict> {
+    if variants.iter().all(|judged| judged.users.is_empty()) {
+        return None;
+    }
     let gain = |metrics: &RankingMetrics| metrics.ndcg;
     let of_variant = |(_, judged): &(usize, &Judged<VariantQuality>)| gain(&judged.quality.quality.metrics);
     let of_simple = |(_, judged): &&(SimpleList, Judged<Quality>)| gain(&judged.quality.metrics);

@@ -1,7 +1,7 @@
 //! The feature tables of one cut-off date, read into memory.
 
 use chrono::NaiveDate;
-use gondola_models::features::{History, Neighbors, RawTable, TableError};
+use gondola_models::features::{History, Neighbors, Purchase, RawTable, TableError};
 
 use super::{FeatureTables, neighbors};
 
@@ -18,6 +18,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether a user had bought an item.
+    pub fn has_bought(&self, user: &str, item: &str) -> bool {
+        let (Some(user), Some(item)) = (self.users.find(user), self.items.find(item)) else {
+            return false;
+        };
+        has(self.history.of(user), item as u32)
+    }
+
     /// Which items are bought by the same users.
     pub fn neighbors(&self) -> Neighbors {
         neighbors::nearest(&self.history, self.users.len(), self.items.len())
@@ -35,4 +43,11 @@ impl Snapshot {
             history,
         })
     }
+}
+
+/// Whether an item is among purchases, which are in the order of their items.
+pub(crate) fn has(purchases: &[Purchase], item: u32) -> bool {
+    purchases
+        .binary_search_by_key(&item, |purchase| purchase.item)
+        .is_ok()
 }

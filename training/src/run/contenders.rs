@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use gondola_causes::with_causes;
 use gondola_models::features::UserId;
-use gondola_models::pipeline::{BoughtRule, RecommendRequest, Variant, VariantSettings};
+use gondola_models::pipeline::{RecommendRequest, Variant, VariantSettings};
 use gondola_models::retrieval::Retrieval;
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use super::judge::variant_settings;
 use super::prepare::Prepared;
 use crate::dataset::Dataset;
 use crate::dataset::training::Scorer;
+use crate::features::snapshot::has;
 use crate::fit::two_tower;
 use crate::progress;
 use crate::publish::TWO_TOWER;
@@ -208,12 +209,7 @@ impl Asking<'_> {
                 return Ok(Vec::new());
             };
             let history = snapshot.history.of(row);
-            let allowed = |item: &u32| match seen {
-                Seen::Keep => true,
-                Seen::Remove => history
-                    .binary_search_by_key(item, |purchase| purchase.item)
-                    .is_err(),
-            };
+            let allowed = |item: &u32| seen == Seen::Keep || !has(history, *item);
             let query = towers.embed_user(&encoded.users.row(Row::at(row)), history)?;
             let found = towers.search(&query, k + history.len(), None)?;
             let rows = found.iter().map(|found| found.item).filter(allowed).take(k);
@@ -228,10 +224,7 @@ impl Asking<'_> {
         let folders = self.folders.variant(scorer);
         let Task { k, seen, .. } = *self.task;
         let settings = VariantSettings {
-            already_bought: match seen {
-                Seen::Keep => BoughtRule::Keep,
-                Seen::Remove => BoughtRule::Remove,
-            },
+            already_bought: seen.into(),
             limit: k,
             ..variant_settings(self.dataset, scorer, &folders)
         };

@@ -8,6 +8,7 @@ use super::models::{Latest, Models};
 use super::prepare::{Prepared, Sample};
 use crate::dataset::Dataset;
 use crate::dataset::config::Windows;
+use crate::dataset::evaluation::Seen;
 use crate::dataset::matches::Match;
 use crate::dataset::remarks::{FileColumn, LeftOut};
 use crate::fit::item_index::ItemIndex;
@@ -24,9 +25,18 @@ pub(super) fn all(dataset: &Dataset, prepared: &Prepared, models: &Models) -> Ve
         .into_iter()
         .chain(windows)
         .chain([judged])
+        .chain(of_what_counts(dataset.config.evaluation.seen))
         .chain([index])
         .chain(models.earlier_windows.iter().cloned())
         .collect()
+}
+
+/// What of a buyer's purchases counts, where it is not all.
+fn of_what_counts(seen: Seen) -> Option<Fact> {
+    match seen {
+        Seen::Keep => None,
+        Seen::Remove => Some(Fact::new("lists are judged by", "what was new to its buyer")),
+    }
 }
 
 fn of_data(dataset: &Dataset) -> Vec<Fact> {

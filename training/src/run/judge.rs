@@ -7,7 +7,7 @@ use gondola_models::features::Neighbors;
 use gondola_models::features::neighbors::NEIGHBOURS;
 use gondola_models::ordering::Order;
 use gondola_models::pipeline::stacking::Stacking;
-use gondola_models::pipeline::{BoughtRule, Variant, VariantFolders, VariantSettings};
+use gondola_models::pipeline::{Variant, VariantFolders, VariantSettings};
 use gondola_models::retrieval::index::SearchParameters;
 use gondola_models::retrieval::sources::{Quotas, TrainedQuota};
 use gondola_models::retrieval::trained::TrainedSource;
@@ -77,7 +77,7 @@ impl Run {
             self.dataset.config.evaluation.users,
             self.dataset.config.training.seed,
         );
-        let bought = end_to_end::bought(&self.dataset, &window);
+        let bought = end_to_end::bought(&self.dataset, &prepared.test.known.snapshot, &window);
         let timings = &mut self.timings;
         let scorers = timings.time("scores of labeled pairs", || bench.scorers(models, depth))?;
         let names = models.scorers.iter().map(|scorer| scorer.fitted.scorer.bundle());
@@ -90,7 +90,8 @@ impl Run {
         let retrieval = timings.time("retrieval beside its baselines", || {
             bench.retrieval(&window, &sources)
         })?;
-        let simple = end_to_end::baselines(&prepared.test.known.snapshot, &sources, &bought);
+        let seen = self.dataset.config.evaluation.seen;
+        let simple = end_to_end::baselines(&prepared.test.known.snapshot, &sources, &bought, seen);
         let verdict = end_to_end::verdict(&variants, &simple, self.dataset.config.training.seed);
         let best = Best::of(verdict.as_ref(), &self.dataset.config, models, &prepared.workflow);
         if let Some(best @ Best::Simple(list, _)) = &best {
@@ -264,7 +265,7 @@ pub(super) fn variant_settings(dataset: &Dataset, scorer: &str, folders: &Varian
         search: two_tower::search(&config.training.two_tower),
         similarity_search: SearchParameters::default(),
         device: Device::Cpu,
-        already_bought: BoughtRule::Keep,
+        already_bought: config.evaluation.seen.into(),
         blocked_items: Vec::new(),
         limit: end_to_end::K,
         order: Order::BestFirst,

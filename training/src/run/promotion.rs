@@ -112,7 +112,7 @@ impl Run {
         };
         let seed = self.dataset.config.training.seed;
         let window = window.sample(self.dataset.config.evaluation.users, seed);
-        let bought = end_to_end::bought(&self.dataset, &window);
+        let bought = end_to_end::bought(&self.dataset, &prepared.test.known.snapshot, &window);
         let new = BundleSet::judged(prepared, models).write()?;
         let old = self.as_of_the_test(serving, prepared, models)?;
         let mut sums = vec![(0.0, 0.0); bought.len()];

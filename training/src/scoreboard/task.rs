@@ -7,8 +7,8 @@ use arrow::datatypes::{Float32Type, Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use chrono::NaiveDate;
 use gondola_models::features::{History, Purchase};
-use serde::{Deserialize, Serialize};
 
+pub use crate::dataset::evaluation::Seen;
 use crate::dataset::numbering::{ITEMS, PURCHASES};
 use crate::dataset::sql::quoted;
 use crate::dataset::{Dataset, DatasetError};
@@ -17,16 +17,6 @@ use crate::features::moment;
 /// Microseconds of a second, and seconds of a day.
 const SECOND: i64 = 1_000_000;
 const DAY: f64 = 86_400.0;
-
-/// Whether lists may have what their users had bought before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Seen {
-    /// They may: what is bought again counts.
-    Keep,
-    /// They may not: only what is new to a user counts.
-    Remove,
-}
 
 /// A user and an item that they bought.
 #[derive(Clone, Copy, Debug, PartialEq)]

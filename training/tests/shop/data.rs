@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use gondola_models::features::{Cell, Cells};
+use gondola_training::dataset::evaluation::Seen;
 use gondola_training::dataset::{Dataset, DatasetConfig};
 use gondola_training::evaluate::baselines::most_popular;
 use gondola_training::evaluate::end_to_end;
@@ -142,7 +143,7 @@ async fn the_most_popular_items_are_as_good_as_another_program_says() {
     let window = Window::read(&dataset, day(CUT_OFF), day("2020-09-23"))
         .await
         .unwrap();
-    let bought = end_to_end::bought(&dataset, &window);
+    let bought = end_to_end::bought(&dataset, &snapshot, &window);
     let metrics = RankingMetrics::of(bought.values().map(|bought| (popular.as_slice(), bought)), 12);
     assert_eq!(
         metrics.users as u64,
@@ -152,6 +153,33 @@ async fn the_most_popular_items_are_as_good_as_another_program_says() {
         (metrics.map - expected["map12_popularity"].as_f64().unwrap()).abs() < 1e-9,
         "{metrics:?}"
     );
+}
+
+#[tokio::test]
+async fn where_lists_may_not_have_what_was_bought_only_what_is_new_counts() {
+    let snapshot = snapshot(&hm_files()).await;
+    let mut config = example("h-and-m");
+    let window = async |config| {
+        let dataset = open(config, &hm_files()).await.unwrap();
+        let window = Window::read(&dataset, day(CUT_OFF), day("2020-09-23"))
+            .await
+            .unwrap();
+        end_to_end::bought(&dataset, &snapshot, &window)
+    };
+    let all = window(config.clone()).await;
+    config.evaluation.seen = Seen::Remove;
+    let new = window(config).await;
+    let known = |user: &String, item: &String| snapshot.has_bought(user, item);
+    assert!(
+        all.iter()
+            .any(|(user, items)| items.iter().any(|item| known(user, item)))
+    );
+    for (user, items) in &all {
+        let expected: HashSet<String> = items.iter().filter(|item| !known(user, item)).cloned().collect();
+        // One who bought nothing new is asked for nothing.
+        assert_eq!(new.get(user).cloned().unwrap_or_default(), expected);
+    }
+    assert!(new.values().all(|items| !items.is_empty()));
 }
 
 #[test]
