@@ -7,6 +7,7 @@ use gondola_experiments::off_policy::{Estimate, Figure, Overlap, Preview, Verdic
 use gondola_experiments::percent::share;
 use gondola_experiments::report::grouped;
 use gondola_experiments::settings::MetricSettings;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// What the log says of a variant.
@@ -33,15 +34,18 @@ pub struct Report {
 }
 
 /// How many answers there are, and why some are left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Answers {
     /// All of the log.
     pub logged: usize,
     /// Answers whose order was not drawn by chance, so that they have no chances.
     pub not_drawn: usize,
     /// Answers to units whose user is not in the features bundle.
+    #[serde(rename = "unknownUsers")]
     pub unknown: usize,
     /// Answers to users beyond the most that are taken.
+    #[serde(rename = "beyondUsers")]
     pub beyond: usize,
     /// Answers to users for whom the new variant fails.
     pub failed: usize,
@@ -102,14 +106,6 @@ impl MetricReport {
 impl Report {
     /// The report as JSON.
     pub fn json(&self) -> Value {
-        let Answers {
-            logged,
-            not_drawn,
-            unknown,
-            beyond,
-            failed,
-            units,
-        } = self.answers;
         let bundles: serde_json::Map<String, Value> = self
             .bundles
             .iter()
@@ -123,9 +119,7 @@ impl Report {
             "variant": self.variant,
             "bundles": bundles,
             "maxWeight": self.max_weight,
-            "answers": {
-                "logged": logged, "notDrawn": not_drawn, "unknownUsers": unknown, "beyondUsers": beyond, "failed": failed, "units": units,
-            },
+            "answers": self.answers,
             "metrics": self.metrics.iter().map(MetricOutcome::json).collect::<Vec<_>>(),
         })
     }
