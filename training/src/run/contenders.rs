@@ -222,11 +222,14 @@ impl Asking<'_> {
     /// What the pipeline with this scorer answers.
     fn pipeline(&self, scorer: &str) -> anyhow::Result<Lists> {
         let folders = self.folders.variant(scorer);
-        let Task { k, seen, .. } = *self.task;
+        let usual = variant_settings(self.dataset, scorer, &folders);
+        // As many as it can give.
+        let items = self.prepared.test.known.snapshot.items.len();
+        let k = self.task.k.min(usual.quotas.total()).min(items);
         let settings = VariantSettings {
-            already_bought: seen.into(),
+            already_bought: self.task.seen.into(),
             limit: k,
-            ..variant_settings(self.dataset, scorer, &folders)
+            ..usual
         };
         let variant = Variant::load(&folders, &settings)?;
         self.lists("lists of a pipeline", |user| {
