@@ -2,7 +2,7 @@
 //!
 //! They have the settings of the configuration, and are not tuned. What they learn from ends where the test window begins.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use gondola_causes::with_causes;
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Run;
 use super::bundles::{BundleFolders, BundleSet};
 use super::judge::variant_settings;
+use super::models::{FittedScorer, Retrievers, TrainingSet};
 use super::prepare::Prepared;
 use crate::dataset::Dataset;
 use crate::dataset::training::Scorer;
@@ -28,7 +29,7 @@ use crate::scoreboard::ours::MAKER;
 use crate::scoreboard::task::{Seen, Task};
 
 /// A model that takes part.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Entrant {
     /// The two towers alone.
     Towers,
@@ -50,12 +51,10 @@ impl Run {
             .into_iter()
             .map(|entrant| (entrant, self.contender(entrant)))
             .collect();
-        for (round, seed) in task.seeds.iter().enumerate() {
+        for seed in &task.seeds {
             self.dataset.config.training.seed = *seed;
-            let fitted = self
-                .answer(task, round, &mut contenders, &mut asked.missing)
-                .await;
-            if let Err(error) = fitted {
+            let answered = self.answer(task, &mut contenders, &mut asked.missing).await;
+            if let Err(error) = answered {
                 let error = with_causes(error.as_ref());
                 asked.missing.push(format!("two towers and pipelines: {error}"));
                 return asked;
@@ -97,60 +96,15 @@ impl Run {
         }
     }
 
-    /// Trains everybody with one seed and adds their lists. A scorer that can't be fitted no longer takes part.
+    /// Trains everybody with one seed and adds their lists.
     async fn answer(
         &mut self,
         task: &Task,
-        round: usize,
         contenders: &mut Vec<(Entrant, Contender)>,
         missing: &mut Vec<String>,
     ) -> anyhow::Result<()> {
-        let started = Instant::now();
-        let prepared = self.prepare().await?;
-        let retrievers = self.fit_retrievers(&prepared).await?;
-        let until_towers = started.elapsed().as_secs_f64();
-        let mut scorers = Vec::new();
-        let mut seconds = HashMap::new();
-        if contenders.iter().any(|(entrant, _)| *entrant != Entrant::Towers) {
-            let training_set = self.training_set(&prepared).await?;
-            let until_scorers = started.elapsed().as_secs_f64();
-            contenders.retain(|(entrant, contender)| {
-                let Entrant::Pipeline(scorer) = entrant else {
-                    return true;
-                };
-                match self.fit_scorer(*scorer, &prepared.workflow, &training_set) {
-                    Ok(fitted) => {
-                        seconds.insert(scorer.bundle(), until_scorers + fitted.seconds);
-                        scorers.push(fitted);
-                        true
-                    }
-                    Err(error) => {
-                        missing.push(format!("{}: {}", contender.name, with_causes(error.as_ref())));
-                        false
-                    }
-                }
-            });
-        }
-        let folders = BundleSet {
-            workflow: &prepared.workflow,
-            known: &prepared.test.known,
-            towers: &retrievers.towers,
-            index: &retrievers.index,
-            sources: &retrievers.sources,
-            scorers: &scorers,
-            best: None,
-            text: None,
-        }
-        .write()?;
-        let asking = Asking {
-            dataset: &self.dataset,
-            prepared: &prepared,
-            folders: &folders,
-            task,
-            numbers: (0..task.items as u32)
-                .map(|item| (self.dataset.items.id(item), item))
-                .collect(),
-        };
+        let trained = self.train(contenders, missing).await?;
+        let asking = Asking::of(&self.dataset, &trained, task);
         for (entrant, contender) in contenders {
             let started = Instant::now();
             contender.lists.push(match entrant {
@@ -159,14 +113,78 @@ impl Run {
             });
             contender.cost.answer_seconds += started.elapsed().as_secs_f64();
             // Later seeds find the features of the first.
-            if round == 0 {
-                contender.cost.fit_seconds = match entrant {
-                    Entrant::Towers => until_towers,
-                    Entrant::Pipeline(scorer) => seconds.get(scorer.bundle()).copied().unwrap_or_default(),
-                };
+            if contender.lists.len() == 1 {
+                contender.cost.fit_seconds = trained.seconds.get(entrant).copied().unwrap_or_default();
             }
         }
         Ok(())
+    }
+
+    /// Trains everybody with the seed of the configuration.
+    async fn train(
+        &mut self,
+        contenders: &mut Vec<(Entrant, Contender)>,
+        missing: &mut Vec<String>,
+    ) -> anyhow::Result<Trained> {
+        let started = Instant::now();
+        let prepared = self.prepare().await?;
+        let Retrievers {
+            towers,
+            index,
+            sources,
+        } = self.fit_retrievers(&prepared).await?;
+        let mut seconds = BTreeMap::from([(Entrant::Towers, started.elapsed().as_secs_f64())]);
+        let mut scorers = Vec::new();
+        if contenders.iter().any(|(entrant, _)| *entrant != Entrant::Towers) {
+            let training_set = self.training_set(&prepared).await?;
+            let until_scorers = started.elapsed().as_secs_f64();
+            scorers = self.fit_scorers(&prepared, &training_set, contenders, missing);
+            seconds.extend(scorers.iter().map(|FittedScorer { fitted, seconds }| {
+                (Entrant::Pipeline(fitted.scorer), until_scorers + seconds)
+            }));
+        }
+        let set = BundleSet {
+            workflow: &prepared.workflow,
+            known: &prepared.test.known,
+            towers: &towers,
+            index: &index,
+            sources: &sources,
+            scorers: &scorers,
+            best: None,
+            text: None,
+        };
+        Ok(Trained {
+            folders: set.write()?,
+            prepared,
+            seconds,
+        })
+    }
+
+    /// Fits the scorers of pipelines. One that can't be fitted no longer takes part.
+    fn fit_scorers(
+        &mut self,
+        prepared: &Prepared,
+        training_set: &TrainingSet,
+        contenders: &mut Vec<(Entrant, Contender)>,
+        missing: &mut Vec<String>,
+    ) -> Vec<FittedScorer> {
+        let mut scorers = Vec::new();
+        contenders.retain(|(entrant, contender)| {
+            let Entrant::Pipeline(scorer) = entrant else {
+                return true;
+            };
+            match self.fit_scorer(*scorer, &prepared.workflow, training_set) {
+                Ok(fitted) => {
+                    scorers.push(fitted);
+                    true
+                }
+                Err(error) => {
+                    missing.push(format!("{}: {}", contender.name, with_causes(error.as_ref())));
+                    false
+                }
+            }
+        });
+        scorers
     }
 }
 
@@ -180,6 +198,15 @@ impl Entrant {
     }
 }
 
+/// Everybody, trained with one seed.
+struct Trained {
+    prepared: Prepared,
+    /// As a pod would have them.
+    folders: BundleFolders,
+    /// Seconds from the data to each.
+    seconds: BTreeMap<Entrant, f64>,
+}
+
 /// Everybody who is asked, and what answers.
 struct Asking<'a> {
     dataset: &'a Dataset,
@@ -190,7 +217,18 @@ struct Asking<'a> {
     numbers: HashMap<&'a str, u32>,
 }
 
-impl Asking<'_> {
+impl<'a> Asking<'a> {
+    fn of(dataset: &'a Dataset, trained: &'a Trained, task: &'a Task) -> Self {
+        let items = 0..task.items as u32;
+        Self {
+            dataset,
+            prepared: &trained.prepared,
+            folders: &trained.folders,
+            task,
+            numbers: items.map(|item| (dataset.items.id(item), item)).collect(),
+        }
+    }
+
     /// What is nearest to each user; nothing for one of whom the features know nothing.
     fn towers(&self) -> anyhow::Result<Lists> {
         let Prepared {
