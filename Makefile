@@ -413,11 +413,11 @@ scoreboard-torch: $(SCOREBOARD)/torch ## Those that want PyTorch as well: RecPac
 .PHONY: scoreboard-data
 scoreboard-data: $(GONDOLA_DATA)/movielens-100k $(GONDOLA_DATA)/instacart-150k ## Public data that others' results are known on, into the cache
 
-# A data set of examples/ that others' results are known on: movielens, instacart or complete-journey.
+# A data set of examples/ that others' results are known on: movielens, instacart, complete-journey, or discovery on the same data.
 BOARD ?= movielens
 
 .PHONY: scoreboard
-scoreboard: build scoreboard-torch scoreboard-data ## The scoreboard of BOARD (movielens, instacart, complete-journey) in .demo/scoreboard: half an hour to hours
+scoreboard: build scoreboard-torch scoreboard-data ## The scoreboard of BOARD (movielens, instacart, complete-journey, discovery) in .demo/scoreboard: half an hour to hours
 	@scripts/scoreboard.sh $(CARGO_TARGET_DIR)/release/gondola-train $(SCOREBOARD)/bin/python $(BOARD) $(DEMO)/scoreboard/$(BOARD)
 
 .PHONY: scoreboard-check

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # The scoreboard of a data set as docs/measurements.md has it: its page, its picture and scoreboard.json.
-#   scoreboard.sh PROGRAM PYTHON DATASET OUTPUT     movielens, instacart or complete-journey; what is known of packages that are
-#                                                   not installed is that they are missing
+#   scoreboard.sh PROGRAM PYTHON DATASET OUTPUT     a folder of examples: movielens, instacart, complete-journey or discovery
 set -euo pipefail
 
 program=$1 python=$2 dataset=$3 output=$4
@@ -13,9 +12,9 @@ case $dataset in
 movielens) data=movielens-100k against=$everybody trials=20 seeds=5 ;;
 # What solves for 13,000 items and more takes packages hours.
 instacart) data=instacart-150k against=implicit trials=10 seeds=3 ;;
-complete-journey) data=complete-journey against=implicit trials=10 seeds=1 ;;
+complete-journey | discovery) data=complete-journey against=implicit trials=10 seeds=1 ;;
 *)
-    echo "scoreboard.sh: no data set $dataset (movielens, instacart, complete-journey)" >&2
+    echo "scoreboard.sh: no data set $dataset (movielens, instacart, complete-journey, discovery)" >&2
     exit 2
     ;;
 esac

@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cp docs/book.toml docs/*.md "$work"
-cp -r docs/decisions "$work"
+cp -r docs/decisions docs/pictures "$work"
 cp README.md ARCHITECTURE.md CHANGELOG.md SECURITY.md CONTRIBUTING.md "$work"
 # At the root, pages of docs/ are in a folder; in docs/, pages of the root are one above. In the book all are in one place.
 for page in README ARCHITECTURE CHANGELOG SECURITY CONTRIBUTING; do

@@ -4,7 +4,6 @@ use maud::{Markup, PreEscaped, html};
 
 use super::color;
 use super::scale::{Length, Scale};
-use crate::PALETTE;
 
 /// Where values are drawn.
 const WIDTH: f64 = 360.0;
@@ -45,12 +44,12 @@ impl Ranges<'_> {
         }
     }
 
-    /// Draws them as a file of their own, in the colors of our pages.
+    /// Draws them as a file of their own, in the colors of our pages, which not every viewer of pictures would find in custom properties.
     pub fn picture(&self) -> String {
         let (width, height) = self.size();
         let picture = html! {
             svg xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img" {
-                style { (PreEscaped(PALETTE)) (PreEscaped(include_str!("../style/picture.css"))) }
+                style { (PreEscaped(include_str!("../style/picture.css"))) }
                 rect width="100%" height="100%" class="paper" {}
                 (self.content())
             }
