@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 import gondola
-from conftest import EXAMPLE, SOURCES
+from conftest import EXAMPLE, PROJECT, SOURCES
 
 
 @pytest.fixture
@@ -53,3 +55,17 @@ def test_a_source_of_which_there_is_no_bundle_is_told(manifest: Path, shop: Path
     manifest.write_text(manifest.read_text().replace("ease@stable", "eese@stable"))
     with pytest.raises(gondola.GondolaError, match="eese"), gondola.up(manifest, shop / "store"):
         pass
+
+
+def test_a_shelf_of_what_is_new_has_nothing_that_its_user_had_bought(shop: Path) -> None:
+    purchases = pq.read_table(shop / "data/transactions.parquet", columns=["household_id", "product_id"])
+    own = purchases.filter(pc.equal(pc.cast(purchases["household_id"], "string"), "1"))
+    bought = set(map(str, own["product_id"].to_pylist()))
+    with gondola.up(PROJECT / "examples/discovery/pipeline.yaml", shop / "store") as pipeline:
+        answer = pipeline.client.recommend("1")
+        assert (len(answer.items), answer.degraded) == (12, ())
+        assert len(bought) > 100
+        assert not bought & set(answer.ids)
+        # One source has a say and no candidates.
+        assert "source/item-knn" in answer.bundles
+        assert "item-knn" not in sources_of(pipeline.client, "1", answer.ids)
