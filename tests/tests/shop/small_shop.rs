@@ -272,7 +272,7 @@ async fn a_shop_goes_from_its_files_to_answers() {
     scoreboard::ranks_models_and_names_a_package_that_is_missing(&config, folder.path()).await;
     what_was_bought_can_be_left_out(folder.path(), &config).await;
     a_second_run_reuses_the_first(&config).await;
-    own_model::becomes_a_variant(folder.path(), &config.store).await;
+    own_model::becomes_a_variant(folder.path(), &config).await;
 }
 
 fn known_and_unknown_users_are_answered(variant: &Variant) {

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use gondola_artifacts::{Reference, Store, resolve};
 use gondola_tests::http;
 use gondola_tests::server::Server;
+use gondola_training::dataset::DatasetConfig;
+use gondola_training::dataset::training::Scorer;
+use gondola_training::run::{self, Inputs, RunConfig};
 
 /// What MLflow writes beside a LightGBM booster, as far as it is read.
 const ML_MODEL: &str = "flavors:
@@ -15,15 +17,16 @@ const ML_MODEL: &str = "flavors:
 mlflow_version: 3.17.2
 ";
 
-pub(super) async fn becomes_a_variant(folder: &Path, store: &str) {
-    let listed = run("gondola", &["inputs", "--store", store]);
+pub(super) async fn becomes_a_variant(folder: &Path, config: &RunConfig) {
+    let store = config.store.as_str();
+    let listed = told_by("gondola", &["inputs", "--store", store]);
     assert!(listed.contains("0  user."), "{listed}");
-    let model = of_a_notebook(folder, store).await;
+    let model = of_a_notebook(folder, config).await;
     let model = model.to_str().unwrap();
     let publish = ["publish", model, "--store", store, "--name", "my-forest"];
-    let told = run("gondola", &[&publish[..], &["--channel", "canary"]].concat());
+    let told = told_by("gondola", &[&publish[..], &["--channel", "canary"]].concat());
     assert!(told.contains("my-forest@canary -> "), "{told}");
-    let again = run("gondola", &publish);
+    let again = told_by("gondola", &publish);
     let version = |told: &str| {
         told.lines()
             .find(|line| line.starts_with("my-forest/"))
@@ -98,16 +101,21 @@ fn what_does_not_fit_is_refused(folder: &Path, store: &str, model: &str) {
     refused(model, "No Name", &[], "No Name");
 }
 
-/// The trained forest, as a notebook would have logged it.
-async fn of_a_notebook(folder: &Path, store: &str) -> PathBuf {
-    let opened = Store::open(store).unwrap();
-    let reference: Reference = "forest@stable".parse().unwrap();
-    let version = resolve(&opened, &reference).await.unwrap().manifest.version;
+/// A forest, as a notebook would have logged it: of the workflow's inputs alone, since a notebook has no sources to ask.
+async fn of_a_notebook(folder: &Path, config: &RunConfig) -> PathBuf {
+    let mut dataset = DatasetConfig::read(&config.inputs.dataset).unwrap();
+    dataset.training.stacking.clear();
+    let inputs = Inputs {
+        dataset: folder.join("notebook.yaml"),
+        ..config.inputs.clone()
+    };
+    fs::write(&inputs.dataset, serde_saphyr::to_string(&dataset).unwrap()).unwrap();
+    let trained = folder.join("notebook");
+    run::fit(&inputs, Scorer::Forest, &trained).await.unwrap();
     let model = folder.join("my-model");
     fs::create_dir_all(&model).unwrap();
     fs::write(model.join("MLmodel"), ML_MODEL).unwrap();
-    let trained = folder.join("store/forest").join(version).join("model.txt");
-    fs::copy(trained, model.join("model.lgb")).unwrap();
+    fs::copy(trained.join("model.txt"), model.join("model.lgb")).unwrap();
     model
 }
 
@@ -123,7 +131,7 @@ fn output(name: &str, arguments: &[&str]) -> Output {
     outcome.unwrap_or_else(|error| panic!("{}: {error}; build the whole workspace", program.display()))
 }
 
-fn run(name: &str, arguments: &[&str]) -> String {
+fn told_by(name: &str, arguments: &[&str]) -> String {
     let outcome = output(name, arguments);
     let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
     assert!(outcome.status.success(), "{name} {arguments:?}: {said}");
