@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baselines::{NamedSource, POPULAR_DAYS, most_popular};
 use crate::features::Snapshot;
+use crate::features::snapshot::has;
 use crate::fit::encoded::Encoded;
 use crate::rows::{Pair, Row, SnapshotRow};
 
@@ -96,10 +97,7 @@ impl Buyers {
             let item = pair.item.0;
             basket.all.insert(item);
             let before = snapshot.history.of(pair.user.position());
-            if before
-                .binary_search_by_key(&item, |purchase| purchase.item)
-                .is_err()
-            {
+            if !has(before, item) {
                 basket.new.insert(item);
             }
         }
